@@ -1,0 +1,21 @@
+//! bitlake collects a company's Bitbucket Cloud data, turns it with SQL into Apache DevLake's domain tables and DORA
+//! metrics, and writes partitioned Parquet.
+//!
+//! The data goes one way, and the modules read in that order:
+//!
+//! ```text
+//! config ─▶ bitbucket ─▶ collect ─▶ lake (segments) ─▶ transform (engine, graph) ─▶ lake (published Parquet)
+//! ```
+
+pub mod bitbucket;
+pub mod cli;
+pub mod collect;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod graph;
+pub mod lake;
+pub mod sandbox;
+pub mod schema;
+pub mod secret;
+pub mod transform;
