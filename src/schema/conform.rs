@@ -1,0 +1,131 @@
+//! Makes a query's result into what its contract says, or says which column departs from it.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::compute::{CastOptions, cast_with_options};
+use datafusion::arrow::datatypes::DataType;
+
+use super::Contract;
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// `batch` with the contract's columns, order, types and nullability.
+///
+/// # Errors
+/// [`ErrorKind::Contract`], naming table and column: a column is missing or too many, a value cannot be cast, a null
+/// stands where none may be.
+pub fn conform(contract: &Contract, batch: &RecordBatch) -> Result<RecordBatch> {
+    let departs = |column: &str, what: &str| {
+        Error::new(ErrorKind::Contract, what.to_owned())
+            .with("table", contract.name())
+            .with("column", column)
+    };
+    for field in batch.schema_ref().fields() {
+        if contract.column(field.name()).is_none() {
+            return Err(departs(
+                field.name(),
+                "the query has a column that its contract does not name",
+            ));
+        }
+    }
+    let strict = CastOptions {
+        safe: false,
+        ..CastOptions::default()
+    };
+    let columns = contract
+        .columns
+        .iter()
+        .map(|column| {
+            let array = batch.column_by_name(&column.name).ok_or_else(|| {
+                departs(
+                    &column.name,
+                    "the query lacks a column that its contract names",
+                )
+            })?;
+            let array = adjust(array, &column.data_type, &strict).map_err(|error| {
+                error
+                    .with("table", contract.name())
+                    .with("column", &column.name)
+            })?;
+            if !column.nullable && array.null_count() > 0 {
+                return Err(departs(
+                    &column.name,
+                    "a null where the contract allows none",
+                ));
+            }
+            Ok(array)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(contract.arrow_schema(), columns)
+        .or_error(
+            ErrorKind::Contract,
+            "the result does not match its contract",
+        )
+        .map_err(|error| error.with("table", contract.name()))
+}
+
+fn adjust(array: &ArrayRef, to: &DataType, strict: &CastOptions<'_>) -> Result<ArrayRef> {
+    if array.data_type() == to {
+        return Ok(Arc::clone(array));
+    }
+    cast_with_options(array, to, strict).or_error(
+        ErrorKind::Contract,
+        format!("cannot turn {} into {to}", array.data_type()),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Int64Array, StringArray};
+    use datafusion::arrow::datatypes::{Field, Schema};
+
+    use super::*;
+    use crate::schema::Contracts;
+
+    fn contract() -> Arc<Contract> {
+        let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "columns": [
+            {"name": "id", "type": "string", "nullable": false, "description": "i"},
+            {"name": "n", "type": "bigint", "description": "n"}]}"#;
+        let contracts = Contracts::parse("{}", [("domain", "t", text)]).unwrap();
+        Arc::clone(contracts.require("domain", "t").unwrap())
+    }
+
+    fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+        let fields: Vec<_> = columns
+            .iter()
+            .map(|(name, array)| Field::new(*name, array.data_type().clone(), true))
+            .collect();
+        let arrays = columns.into_iter().map(|(_, array)| array).collect();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+    }
+
+    #[test]
+    fn columns_are_reordered_and_cast() {
+        let n: ArrayRef = Arc::new(StringArray::from(vec!["7"]));
+        let id: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let conformed = conform(&contract(), &batch(vec![("n", n), ("id", id)])).unwrap();
+        assert_eq!(conformed.schema(), contract().arrow_schema());
+    }
+
+    #[test]
+    fn a_departure_names_table_and_column() {
+        let id: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>]));
+        let n: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+        let word: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
+        let text = |columns| {
+            conform(&contract(), &batch(columns))
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(
+            text(vec![("id", id), ("n", n.clone())])
+                .contains("null where the contract allows none (table=domain.t, column=id)")
+        );
+        assert!(
+            text(vec![("n", n.clone())])
+                .contains("lacks a column that its contract names (table=domain.t, column=id)")
+        );
+        assert!(text(vec![("id", word.clone()), ("n", word.clone())]).contains("column=n"));
+        assert!(text(vec![("id", word.clone()), ("n", n), ("m", word)]).contains("column=m"));
+    }
+}

@@ -1,0 +1,178 @@
+//! One table's contract.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use serde::Deserialize;
+
+use super::types::{TypeText, Types, type_name};
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// What a table promises. See the module's page.
+#[derive(Debug, Clone)]
+pub struct Contract {
+    pub layer: String,
+    pub table: String,
+    pub version: u32,
+    pub description: String,
+    /// Also the order of rows in a file.
+    pub primary_key: Vec<String>,
+    pub partition: Option<Partition>,
+    /// Column → expected distinct values per file: a constant, because a figure of the run would move the bytes.
+    pub bloom: BTreeMap<String, u64>,
+    pub columns: Vec<Column>,
+    schema: SchemaRef,
+}
+
+#[derive(Debug, Clone)]
+pub struct Column {
+    pub name: String,
+    pub data_type: DataType,
+    pub nullable: bool,
+    pub unit: Option<String>,
+    pub description: String,
+}
+
+impl Column {
+    /// The type as the data dictionary writes it.
+    pub fn type_name(&self) -> String {
+        type_name(&self.data_type)
+    }
+}
+
+/// How a table is cut into files: by the month (UTC) of an immutable time of the record.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partition {
+    /// The name in the path: `created_month=2026-11`.
+    pub key: String,
+    pub by: PartitionBy,
+    /// The timestamp column that decides.
+    pub column: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionBy {
+    Month,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContractText {
+    description: String,
+    version: u32,
+    primary_key: Vec<String>,
+    partition: Option<Partition>,
+    #[serde(default)]
+    bloom: BTreeMap<String, u64>,
+    columns: Vec<ColumnText>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnText {
+    name: String,
+    r#type: TypeText,
+    #[serde(default = "yes")]
+    nullable: bool,
+    unit: Option<String>,
+    #[serde(default)]
+    description: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Contract {
+    pub(super) fn parse(layer: &str, table: &str, text: &str, types: &Types) -> Result<Self> {
+        let name = format!("{layer}.{table}");
+        let text: ContractText = serde_json::from_str(text)
+            .or_error(ErrorKind::Configuration, "cannot read the contract")
+            .map_err(|error| error.with("table", &name))?;
+        let columns = text
+            .columns
+            .into_iter()
+            .map(|column| {
+                Ok(Column {
+                    data_type: types.resolve(&column.r#type)?,
+                    name: column.name,
+                    nullable: column.nullable,
+                    unit: column.unit,
+                    description: column.description,
+                })
+            })
+            .collect::<Result<Vec<_>>>()
+            .map_err(|error| error.with("table", &name))?;
+        let mut contract = Self::new(layer, table, columns, text.primary_key)?;
+        contract.description = text.description;
+        contract.version = text.version;
+        contract.partition = text.partition;
+        contract.bloom = text.bloom;
+        let named = contract.partition.iter().map(|partition| &partition.column);
+        for column in named.chain(contract.bloom.keys()) {
+            contract.require_column(column)?;
+        }
+        Ok(contract)
+    }
+
+    /// A contract from columns alone, for a user's own table.
+    pub fn new(
+        layer: &str,
+        table: &str,
+        columns: Vec<Column>,
+        primary_key: Vec<String>,
+    ) -> Result<Self> {
+        let fields: Vec<_> = columns
+            .iter()
+            .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable))
+            .collect();
+        let contract = Self {
+            layer: layer.to_owned(),
+            table: table.to_owned(),
+            version: 1,
+            description: String::new(),
+            primary_key,
+            partition: None,
+            bloom: BTreeMap::new(),
+            columns,
+            schema: Arc::new(Schema::new(fields)),
+        };
+        for column in &contract.primary_key {
+            if contract.require_column(column)?.nullable {
+                return Err(
+                    Error::new(ErrorKind::Configuration, "a key column is nullable")
+                        .with("table", contract.name())
+                        .with("column", column),
+                );
+            }
+        }
+        Ok(contract)
+    }
+
+    /// `layer.table`, the name in SQL.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.layer, self.table)
+    }
+
+    pub fn arrow_schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|column| column.name == name)
+    }
+
+    fn require_column(&self, name: &str) -> Result<&Column> {
+        self.column(name).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Configuration,
+                "the contract names a column it does not have",
+            )
+            .with("table", self.name())
+            .with("column", name)
+        })
+    }
+}
