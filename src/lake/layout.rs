@@ -1,0 +1,116 @@
+//! Every path of the lake, in one place.
+
+use crate::schema::Contract;
+
+/// Everything below this folder is bitlake's own; loaders may glob all the rest.
+pub const PRIVATE: &str = "_bitlake";
+pub const LOCK: &str = "_bitlake/lock";
+pub const MANIFEST: &str = "_bitlake/manifest.json";
+pub const STATE: &str = "_bitlake/state";
+pub const RUNS: &str = "_bitlake/runs";
+
+/// The folder that stands for a null partition, as Hive names it.
+pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// The one file of a partition. `partition` is the value of the contract's partition key; ignored without one.
+pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
+    let Contract { layer, table, .. } = contract;
+    match &contract.partition {
+        None => format!("{layer}/{table}/part-0.parquet"),
+        Some(by) => {
+            let value = partition.map_or(NULL_PARTITION.to_owned(), encode);
+            format!("{layer}/{table}/{}={value}/part-0.parquet", by.key)
+        }
+    }
+}
+
+/// The one file of an entity of a repository (`acme/web`) or of a workspace (`acme`).
+pub fn source_file(entity: &str, connection_id: i64, full_name: &str) -> String {
+    let folder = format!("bitbucket/{entity}/connection={connection_id}");
+    match full_name.split_once('/') {
+        Some((workspace, slug)) => {
+            format!(
+                "{folder}/workspace={}/repo={}/part-0.parquet",
+                encode(workspace),
+                encode(slug)
+            )
+        }
+        None => format!("{folder}/workspace={}/part-0.parquet", encode(full_name)),
+    }
+}
+
+/// Where a source table stands as one zero-row file while no repository has any.
+pub fn empty_source_file(entity: &str) -> String {
+    format!("bitbucket/{entity}/part-0.parquet")
+}
+
+pub fn state_file(connection_id: i64, uuid: &str) -> String {
+    format!("{STATE}/{connection_id}/{}.json", bare(uuid))
+}
+
+pub fn segment_file(connection_id: i64, uuid: &str, entity: &str, run_id: &str) -> String {
+    format!(
+        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}.parquet",
+        bare(uuid)
+    )
+}
+
+pub fn run_file(run_id: &str) -> String {
+    format!("{RUNS}/{run_id}.json")
+}
+
+/// A uuid without Bitbucket's braces, which shells and globs would expand.
+fn bare(uuid: &str) -> String {
+    encode(uuid.trim_matches(['{', '}']))
+}
+
+/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder.
+fn encode(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        let plain = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        if plain {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    match encoded.as_str() {
+        "." => "%2E".to_owned(),
+        ".." => "%2E%2E".to_owned(),
+        _ => encoded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_has_a_stable_folder() {
+        assert_eq!(
+            source_file("commits", 1, "acme/web"),
+            "bitbucket/commits/connection=1/workspace=acme/repo=web/part-0.parquet"
+        );
+        assert_eq!(
+            source_file("workspace_members", 1, "acme"),
+            "bitbucket/workspace_members/connection=1/workspace=acme/part-0.parquet"
+        );
+    }
+
+    #[test]
+    fn hostile_names_stay_in_their_folder() {
+        for name in ["..", ".", "a/../b", "ü=%", "a b"] {
+            let encoded = encode(name);
+            assert!(
+                !encoded.contains('/') && encoded != ".." && encoded != ".",
+                "{encoded}"
+            );
+        }
+    }
+
+    #[test]
+    fn state_is_keyed_by_the_uuid_without_braces() {
+        assert_eq!(state_file(2, "{ab-1}"), "_bitlake/state/2/ab-1.json");
+    }
+}

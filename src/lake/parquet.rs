@@ -1,0 +1,237 @@
+//! Batches into one Parquet file whose bytes depend on the rows alone.
+//!
+//! The same rows give the same bytes whatever the plan was: batches are cut anew to a fixed size before the writer
+//! sees them, every setting of the writer is fixed here, and no run id, time or version goes into the file. Rows must
+//! arrive in their final order.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::BatchCoalescer;
+use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::file::metadata::{ParquetMetaData, SortingColumn};
+use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
+use datafusion::parquet::file::statistics::Statistics;
+use datafusion::parquet::schema::types::ColumnPath;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::schema::Contract;
+
+/// Rows per batch at the writer: page limits are checked per batch, so this size is part of the bytes.
+const BATCH_ROWS: usize = 8192;
+const ROW_GROUP_ROWS: usize = 131_072;
+const ZSTD_LEVEL: i32 = 3;
+const CREATED_BY: &str = "bitlake";
+/// Texts that hardly repeat: a dictionary would be built and thrown away.
+const NO_DICTIONARY: &str = "_payload";
+
+/// A Parquet file being written.
+pub struct ParquetFile {
+    writer: ArrowWriter<File>,
+    coalescer: BatchCoalescer,
+    path: PathBuf,
+    rows: u64,
+    bounded: Vec<String>,
+}
+
+/// A Parquet file that is complete.
+#[derive(Debug, Clone)]
+pub struct WrittenFile {
+    pub path: PathBuf,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Hexadecimal, over the file's bytes.
+    pub sha256: String,
+    /// Smallest and largest value of the key columns and the partition's time, as text.
+    pub bounds: BTreeMap<String, (String, String)>,
+}
+
+impl ParquetFile {
+    /// Starts a file of `schema`; key, bloom filters and bounds are the contract's.
+    pub fn create(path: &Path, schema: SchemaRef, contract: &Contract) -> Result<Self> {
+        let failed = |error: Error| error.with("file", path.display());
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .or_error(ErrorKind::Lake, "cannot create a folder")
+                .map_err(failed)?;
+        }
+        let file = File::create(path)
+            .or_error(ErrorKind::Lake, "cannot create a file")
+            .map_err(failed)?;
+        let properties = properties(&schema, contract)?;
+        let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
+            .or_error(ErrorKind::Internal, "cannot start a Parquet file")
+            .map_err(failed)?;
+        let time = contract.partition.iter().map(|partition| &partition.column);
+        Ok(Self {
+            writer,
+            coalescer: BatchCoalescer::new(schema, BATCH_ROWS),
+            path: path.to_owned(),
+            rows: 0,
+            bounded: contract.primary_key.iter().chain(time).cloned().collect(),
+        })
+    }
+
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.rows += batch.num_rows() as u64;
+        self.coalescer
+            .push_batch(batch.clone())
+            .or_error(ErrorKind::Internal, "cannot cut batches")?;
+        self.drain()
+    }
+
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    fn drain(&mut self) -> Result<()> {
+        while let Some(batch) = self.coalescer.next_completed_batch() {
+            self.writer
+                .write(&batch)
+                .or_error(ErrorKind::Lake, "cannot write a Parquet file")
+                .map_err(|error| error.with("file", self.path.display()))?;
+        }
+        Ok(())
+    }
+
+    pub fn finish(mut self) -> Result<WrittenFile> {
+        self.coalescer
+            .finish_buffered_batch()
+            .or_error(ErrorKind::Internal, "cannot cut batches")?;
+        self.drain()?;
+        let failed = |error: Error| error.with("file", self.path.display());
+        let metadata = self
+            .writer
+            .close()
+            .or_error(ErrorKind::Lake, "cannot finish a Parquet file")
+            .map_err(failed)?;
+        let (bytes, sha256) = digest(&self.path)
+            .or_error(ErrorKind::Lake, "cannot read back a Parquet file")
+            .map_err(failed)?;
+        Ok(WrittenFile {
+            bounds: bounds(&metadata, &self.bounded),
+            path: self.path,
+            rows: self.rows,
+            bytes,
+            sha256,
+        })
+    }
+}
+
+fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(ZSTD_LEVEL).or_error(ErrorKind::Internal, "zstd level")?;
+    let mut properties = WriterProperties::builder()
+        .set_created_by(CREATED_BY.to_owned())
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_sorting_columns(sorting(schema, contract))
+        .set_column_dictionary_enabled(ColumnPath::from(NO_DICTIONARY), false);
+    for (column, distinct) in &contract.bloom {
+        let path = ColumnPath::from(column.as_str());
+        properties = properties
+            .set_column_bloom_filter_enabled(path.clone(), true)
+            .set_column_bloom_filter_max_ndv(path, *distinct);
+    }
+    Ok(properties.build())
+}
+
+/// Parquet counts leaves, not columns.
+fn sorting(schema: &Schema, contract: &Contract) -> Option<Vec<SortingColumn>> {
+    let mut leaf = 0;
+    let mut leaves = BTreeMap::new();
+    for field in schema.fields() {
+        leaves.insert(field.name().as_str(), leaf);
+        leaf += count_leaves(field.data_type());
+    }
+    let columns = contract.primary_key.iter().map(|column| {
+        let column_idx = *leaves.get(column.as_str())?;
+        Some(SortingColumn {
+            column_idx,
+            descending: false,
+            nulls_first: false,
+        })
+    });
+    columns.collect()
+}
+
+fn count_leaves(data_type: &DataType) -> i32 {
+    match data_type {
+        DataType::Struct(fields) => fields.iter().map(|f| count_leaves(f.data_type())).sum(),
+        DataType::List(item) => count_leaves(item.data_type()),
+        _ => 1,
+    }
+}
+
+fn digest(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    file.rewind()?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    let mut bytes = 0;
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        bytes += read as u64;
+        hash.update(&buffer[..read]);
+    }
+    let text = hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok((bytes, text))
+}
+
+fn bounds(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<String, (String, String)> {
+    let mut bounds: BTreeMap<String, (String, String)> = BTreeMap::new();
+    for group in metadata.row_groups() {
+        for chunk in group.columns() {
+            let name = chunk.column_path().string();
+            if !columns.contains(&name) {
+                continue;
+            }
+            let Some((low, high)) = chunk.statistics().and_then(extremes) else {
+                continue;
+            };
+            bounds
+                .entry(name)
+                .and_modify(|(min, max)| {
+                    if low < *min {
+                        min.clone_from(&low);
+                    }
+                    if high > *max {
+                        max.clone_from(&high);
+                    }
+                })
+                .or_insert((low, high));
+        }
+    }
+    bounds
+}
+
+/// Texts and times only: they compare as text; numbers in keys are few and small.
+fn extremes(statistics: &Statistics) -> Option<(String, String)> {
+    match statistics {
+        Statistics::ByteArray(bytes) => Some((
+            bytes.min_opt()?.as_utf8().ok()?.to_owned(),
+            bytes.max_opt()?.as_utf8().ok()?.to_owned(),
+        )),
+        Statistics::Int64(micros) => {
+            let time = |micros: i64| {
+                chrono::DateTime::from_timestamp_micros(micros)
+                    .map(|time| time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
+            };
+            Some((time(*micros.min_opt()?)?, time(*micros.max_opt()?)?))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,135 @@
+//! What is known of one repository (or workspace): how far each entity is collected, and which segments wait.
+//!
+//! Keyed by connection and uuid, so that neither a rename nor another credential changes it.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{FORMAT_VERSION, Lake, layout};
+use crate::error::{Error, ErrorKind, Result};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub format_version: u32,
+    pub connection_id: i64,
+    /// With braces.
+    pub uuid: String,
+    /// `workspace/slug` as last seen, or the workspace's slug alone.
+    pub full_name: String,
+    /// The key of the Bitbucket project it belongs to.
+    pub bitbucket_project: Option<String>,
+    /// Resolved at the first run, so that the window does not slide from night to night.
+    pub since: DateTime<Utc>,
+    /// The configuration's text that `since` was resolved from: only a change of it moves `since`.
+    pub since_setting: String,
+    /// Since when neither its listing nor its uuid finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_since: Option<DateTime<Utc>>,
+    pub entities: BTreeMap<String, EntityState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntityState {
+    pub status: EntityStatus,
+    /// Why it is absent, stale or failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Records from this time on are all there; absent: from the beginning.
+    pub complete_from: Option<DateTime<Utc>>,
+    /// Bitbucket's clock when the last complete walk began.
+    pub complete_through: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_since: Option<DateTime<Utc>>,
+    /// Collected, not yet published; in the order of collection.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentRef>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EntityStatus {
+    /// All there is, within its window.
+    Complete,
+    /// The repository does not have it, and never had.
+    Absent,
+    /// It was there, and can no longer be read: its rows stay.
+    Stale,
+    /// The last walk did not come through.
+    Failed,
+}
+
+impl EntityStatus {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Absent => "absent",
+            Self::Stale => "stale",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentRef {
+    pub path: String,
+    pub rows: u64,
+    /// Older records that are not in here are gone.
+    pub replaces: bool,
+}
+
+impl EntityState {
+    /// Whether any walk ever came through: only then can the entity be stale instead of absent.
+    pub fn ever_returned(&self) -> bool {
+        self.complete_through.is_some()
+    }
+}
+
+impl State {
+    pub fn is_workspace(&self) -> bool {
+        !self.full_name.contains('/')
+    }
+
+    pub fn path(&self) -> String {
+        layout::state_file(self.connection_id, &self.uuid)
+    }
+
+    fn checked(self) -> Result<Self> {
+        if self.format_version > FORMAT_VERSION {
+            return Err(Error::new(
+                ErrorKind::Lake,
+                "the state was written by a newer version of bitlake",
+            )
+            .with("file", self.path())
+            .hint("upgrade bitlake"));
+        }
+        Ok(self)
+    }
+}
+
+impl Lake {
+    pub async fn state(&self, connection_id: i64, uuid: &str) -> Result<Option<State>> {
+        let path = layout::state_file(connection_id, uuid);
+        let state: Option<State> = self.get_json(&path).await?;
+        state.map(State::checked).transpose()
+    }
+
+    /// Every repository and workspace that was ever collected, in a stable order.
+    pub async fn states(&self) -> Result<Vec<State>> {
+        let mut states = Vec::new();
+        for path in self.list(layout::STATE).await? {
+            if let Some(state) = self.get_json::<State>(&path).await? {
+                states.push(state.checked()?);
+            }
+        }
+        states.sort_by(|a, b| {
+            (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
+        });
+        Ok(states)
+    }
+
+    pub async fn put_state(&self, state: &State) -> Result<()> {
+        self.put_json(&state.path(), state).await
+    }
+}
