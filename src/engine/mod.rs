@@ -1,1 +1,212 @@
-//! (room: engine)
+//! The query engine: DataFusion with the lake's layers as SQL schemas, used by every step and by `bitlake query`.
+//!
+//! Two things are settled here so that they are settled everywhere: results do not depend on the machine (a fixed
+//! number of partitions, plain strings instead of views), and memory has a bound with the disk behind it.
+
+mod params;
+mod references;
+
+pub use params::{Param, declared, parse_values};
+pub use references::{TableName, references};
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{
+    ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
+};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use reqwest::Url;
+
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::schema::{Contract, LAYERS};
+
+/// Not the number of cores: ties between plans must not follow the machine.
+const PARTITIONS: usize = 2;
+/// The part of the process's memory that DataFusion accounts for; windows and buffers come on top.
+const POOL_SHARE: f64 = 0.6;
+const DEFAULT_MEMORY: u64 = 2 << 30;
+const CATALOG: &str = "datafusion";
+
+/// A session over tables of the lake.
+pub struct Engine {
+    context: SessionContext,
+}
+
+impl Engine {
+    /// `memory_limit`: bytes that the process may use; 2 GiB if not given.
+    pub fn new(memory_limit: Option<u64>) -> Result<Self> {
+        let mut config = SessionConfig::new().with_target_partitions(PARTITIONS);
+        let options = config.options_mut();
+        options.execution.parquet.schema_force_view_types = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        let limit = usize::try_from(memory_limit.unwrap_or(DEFAULT_MEMORY)).unwrap_or(usize::MAX);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_limit(limit, POOL_SHARE)
+            .build_arc()
+            .or_error(ErrorKind::Internal, "cannot start the query engine")?;
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        let engine = Self { context };
+        for layer in LAYERS {
+            engine.add_layer(layer)?;
+        }
+        Ok(engine)
+    }
+
+    /// Makes `layer` a SQL schema.
+    pub fn add_layer(&self, layer: &str) -> Result<()> {
+        let failed = || Error::new(ErrorKind::Internal, "cannot add a layer").with("layer", layer);
+        let catalog = self.context.catalog(CATALOG).ok_or_else(failed)?;
+        if catalog.schema(layer).is_none() {
+            catalog
+                .register_schema(layer, Arc::new(MemorySchemaProvider::new()))
+                .map_err(|error| failed().source(error))?;
+        }
+        Ok(())
+    }
+
+    /// Registers Parquet files as the table of a contract; no file makes an empty table.
+    pub fn register(&self, contract: &Contract, files: &[Url]) -> Result<()> {
+        self.register_parquet(
+            &contract.layer,
+            &contract.table,
+            contract.arrow_schema(),
+            files,
+        )
+    }
+
+    pub fn register_parquet(
+        &self,
+        layer: &str,
+        table: &str,
+        schema: SchemaRef,
+        files: &[Url],
+    ) -> Result<()> {
+        let format = Arc::new(ParquetFormat::default().with_enable_pruning(true));
+        self.register_files(layer, table, format, Some(schema), files)
+    }
+
+    fn register_files(
+        &self,
+        layer: &str,
+        table: &str,
+        format: Arc<dyn FileFormat>,
+        schema: Option<SchemaRef>,
+        files: &[Url],
+    ) -> Result<()> {
+        let failed = |error: DataFusionError| {
+            Error::new(ErrorKind::Lake, "cannot register a table")
+                .with("table", format!("{layer}.{table}"))
+                .source(error)
+        };
+        let provider: Arc<dyn TableProvider> = match schema {
+            Some(schema) if files.is_empty() => Arc::new(EmptyTable::new(schema)),
+            schema => {
+                let urls = files
+                    .iter()
+                    .map(|file| ListingTableUrl::try_new(file.clone(), None))
+                    .collect::<Result<Vec<_>, _>>()
+                    .map_err(failed)?;
+                let mut config = ListingTableConfig::new_with_multi_paths(urls)
+                    .with_listing_options(ListingOptions::new(format).with_file_extension(""));
+                if let Some(schema) = schema {
+                    config = config.with_schema(schema);
+                }
+                Arc::new(ListingTable::try_new(config).map_err(failed)?)
+            }
+        };
+        self.add_layer(layer)?;
+        let name = datafusion::common::TableReference::partial(layer, table);
+        self.context
+            .deregister_table(name.clone())
+            .map_err(failed)?;
+        self.context
+            .register_table(name, provider)
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// Registers outside files, whose schema is read from them, as `layer.table`.
+    pub async fn register_outside(
+        &self,
+        layer: &str,
+        table: &str,
+        format: Arc<dyn FileFormat>,
+        location: &str,
+    ) -> Result<()> {
+        let failed = |error: DataFusionError| {
+            Error::new(ErrorKind::Configuration, "cannot read an outside table")
+                .with("location", location)
+                .source(error)
+                .hint("correct `location` and `format` of the [[table]]")
+        };
+        let url = ListingTableUrl::parse(location).map_err(failed)?;
+        let options = ListingOptions::new(format).with_file_extension("");
+        let schema = options
+            .infer_schema(&self.context.state(), &url)
+            .await
+            .map_err(failed)?;
+        let config = ListingTableConfig::new(url)
+            .with_listing_options(options)
+            .with_schema(schema);
+        let provider = Arc::new(ListingTable::try_new(config).map_err(failed)?);
+        self.add_layer(layer)?;
+        let name = datafusion::common::TableReference::partial(layer, table);
+        self.context
+            .deregister_table(name.clone())
+            .map_err(failed)?;
+        self.context
+            .register_table(name, provider)
+            .map_err(failed)?;
+        Ok(())
+    }
+
+    /// The tables that `sql` reads. See [`references`].
+    pub fn references(&self, sql: &str) -> Result<Vec<TableName>> {
+        references(&self.context.state(), sql)
+    }
+
+    /// Plans `sql` with typed parameters.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] with DataFusion's own words: the text is wrong.
+    pub async fn plan(&self, sql: &str, params: &[Param]) -> Result<DataFrame> {
+        let failed = |error: DataFusionError| {
+            Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
+        };
+        let plan = self.context.sql(sql).await.map_err(failed)?;
+        if params.is_empty() {
+            return Ok(plan);
+        }
+        let values: Vec<_> = params
+            .iter()
+            .map(|param| (param.name.as_str(), param.value.clone()))
+            .collect();
+        plan.with_param_values(values).map_err(failed)
+    }
+
+    /// The same tables with a plan that needs less memory at once: for a step that ran out of it.
+    pub fn frugal(&self) -> Self {
+        let mut config = self.context.copied_config().with_target_partitions(1);
+        config.options_mut().optimizer.prefer_hash_join = false;
+        let state = SessionStateBuilder::new_from_existing(self.context.state())
+            .with_config(config)
+            .build();
+        Self {
+            context: SessionContext::new_with_state(state),
+        }
+    }
+}
+
+/// Whether the query failed for want of memory.
+pub fn is_starved(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
