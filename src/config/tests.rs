@@ -1,1 +1,0 @@
-//! One test per mistake a user can make, each with the whole line that is shown.
