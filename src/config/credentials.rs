@@ -1,0 +1,185 @@
+//! Where a credential comes from. The file says where to look and never what it is, and nothing is read before it is
+//! needed: a `transform` works on a machine that has no token.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::document::{Node, Value};
+use super::load::Relative;
+use super::place::Place;
+use super::section::Section;
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::secret::Secret;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `{ env = "BITBUCKET_TOKEN" }`
+    Env { variable: String, place: Place },
+    /// `{ file = "/run/secrets/bitbucket" }`; blanks and line ends around the content are not part of it.
+    File { path: PathBuf, place: Place },
+}
+
+impl SecretSource {
+    /// `env`: the process's environment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Credentials`], naming the variable or the file and the line that asks for it.
+    pub fn read(&self, env: &BTreeMap<String, String>) -> Result<Secret> {
+        let (found, place, what) = match self {
+            Self::Env { variable, place } => (
+                env.get(variable).cloned().ok_or_else(|| {
+                    Error::new(
+                        ErrorKind::Credentials,
+                        format!("the environment variable {variable} is not set"),
+                    )
+                    .hint("set it to the credential")
+                }),
+                place,
+                format!("the environment variable {variable}"),
+            ),
+            Self::File { path, place } => (
+                std::fs::read_to_string(path).or_error(
+                    ErrorKind::Credentials,
+                    format!("cannot read the credential file {}", path.display()),
+                ),
+                place,
+                format!("the credential file {}", path.display()),
+            ),
+        };
+        let text = found.map_err(|error| place.locate(error))?;
+        let text = text.trim();
+        let wrong = if text.is_empty() {
+            Some("is empty")
+        } else if text.chars().any(char::is_control) {
+            Some("holds more than one line")
+        } else {
+            None
+        };
+        match wrong {
+            Some(wrong) => Err(place.locate(Error::new(
+                ErrorKind::Credentials,
+                format!("{what} {wrong}"),
+            ))),
+            None => Ok(Secret::new(text.to_owned())),
+        }
+    }
+}
+
+/// One source, or a list of them.
+pub(super) fn list(
+    section: &Section<'_>,
+    key: &str,
+    relative: &Relative<'_>,
+) -> Result<Vec<SecretSource>> {
+    match section.get(key).map(|node| &node.value) {
+        Some(Value::List(items)) if !items.is_empty() => items
+            .iter()
+            .map(|item| source(section, key, item, relative))
+            .collect(),
+        _ => Ok(vec![one(section, key, relative)?]),
+    }
+}
+
+pub(super) fn one(
+    section: &Section<'_>,
+    key: &str,
+    relative: &Relative<'_>,
+) -> Result<SecretSource> {
+    match section.get(key) {
+        Some(node) => source(section, key, node, relative),
+        None => Err(section.missing(key, &format!("add {}", example(key)))),
+    }
+}
+
+fn source(
+    section: &Section<'_>,
+    key: &str,
+    node: &Node,
+    relative: &Relative<'_>,
+) -> Result<SecretSource> {
+    if matches!(node.value, Value::String(_) | Value::Given(_)) {
+        return Err(section
+            .error(key, "must not be written into the configuration")
+            .hint(format!("write {}", example(key))));
+    }
+    if !matches!(node.value, Value::Table(_)) {
+        return Err(section
+            .wrong_type(key, "a place to read it from", node)
+            .hint(format!("write {}", example(key))));
+    }
+    let name = format!("{} {key}", section.name());
+    let table = Section::open(node, &name, &["env", "file"])?;
+    let place = node.place.clone();
+    match (table.string("env")?, table.string("file")?) {
+        (Some(variable), None) => Ok(SecretSource::Env { variable, place }),
+        (None, Some(file)) => Ok(SecretSource::File {
+            path: relative.path(&file),
+            place,
+        }),
+        _ => Err(section
+            .error(key, "needs one of `env` and `file`")
+            .hint(format!("write {}", example(key)))),
+    }
+}
+
+fn example(key: &str) -> String {
+    let variable = key.to_uppercase();
+    format!("`{key} = {{ env = \"BITBUCKET_{variable}\" }}` or `{key} = {{ file = \"…\" }}`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn variable() -> SecretSource {
+        SecretSource::Env {
+            variable: "BITBUCKET_TOKEN".to_owned(),
+            place: Place::new("bitlake.toml".as_ref(), 8),
+        }
+    }
+
+    fn message(value: Option<&str>) -> String {
+        let value = value.map(|value| ("BITBUCKET_TOKEN".to_owned(), value.to_owned()));
+        let error = variable().read(&value.into_iter().collect()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials);
+        error.to_string()
+    }
+
+    #[test]
+    fn a_missing_variable_names_itself_and_the_line_that_asks_for_it() {
+        assert_eq!(
+            message(None),
+            "the environment variable BITBUCKET_TOKEN is not set (file=bitlake.toml, line=8): \
+             set it to the credential"
+        );
+        assert_eq!(
+            message(Some(" \n")),
+            "the environment variable BITBUCKET_TOKEN is empty (file=bitlake.toml, line=8)"
+        );
+        assert_eq!(
+            message(Some("one\ntwo")),
+            "the environment variable BITBUCKET_TOKEN holds more than one line \
+             (file=bitlake.toml, line=8)"
+        );
+    }
+
+    #[test]
+    fn the_line_end_of_a_file_is_not_part_of_the_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let source = SecretSource::File {
+            path: path.clone(),
+            place: Place::new("bitlake.toml".as_ref(), 8),
+        };
+        let error = source.read(&BTreeMap::new()).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!(
+                "cannot read the credential file {}",
+                path.display()
+            )) && error.contains("(file=bitlake.toml, line=8)"),
+            "{error}"
+        );
+        std::fs::write(&path, "s3cr3t\n").unwrap();
+        assert_eq!(source.read(&BTreeMap::new()).unwrap().expose(), "s3cr3t");
+    }
+}

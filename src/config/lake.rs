@@ -1,0 +1,111 @@
+//! `[lake]`: where the Parquet goes.
+
+use std::collections::BTreeMap;
+
+use super::document::Value;
+use super::load::Relative;
+use super::section::Section;
+use crate::error::Result;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LakeConfig {
+    /// A folder, or `s3://bucket/prefix`. A relative folder from the file is relative to the file; one from the
+    /// environment or a flag to the working directory.
+    pub url: String,
+    /// Settings of the object store under object_store's own names (`endpoint`, `region`, …); never credentials.
+    pub options: BTreeMap<String, String>,
+    /// Bytes.
+    pub memory_limit: Option<u64>,
+}
+
+/// What object_store understands of S3 and what may stand in a file.
+const OPTIONS: [&str; 14] = [
+    "allow_http",
+    "allow_invalid_certificates",
+    "checksum_algorithm",
+    "connect_timeout",
+    "endpoint",
+    "proxy_url",
+    "region",
+    "request_payer",
+    "s3_express",
+    "skip_signature",
+    "sse_kms_key_id",
+    "timeout",
+    "unsigned_payload",
+    "virtual_hosted_style_request",
+];
+
+/// The usual names of what must not stand in a file.
+const CREDENTIALS: [&str; 5] = [
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "token",
+    "password",
+];
+
+const GIB: u64 = 1 << 30;
+
+pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
+    let known: Vec<&str> = ["url", "memory_limit"]
+        .into_iter()
+        .chain(OPTIONS)
+        .chain(CREDENTIALS)
+        .collect();
+    let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
+    let Some(lake) = root.section("lake", &known)? else {
+        return Err(root.missing("lake", hint));
+    };
+    if let Some(key) = CREDENTIALS.iter().find(|key| lake.get(key).is_some()) {
+        return Err(lake
+            .error(key, "must not stand in the file")
+            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the machine's role"));
+    }
+    let url = lake.required("url", hint)?;
+    match url.split_once("://") {
+        None | Some(("s3", _)) => {}
+        Some((scheme, _)) => {
+            return Err(lake
+                .error("url", &format!("has the unknown scheme `{scheme}`"))
+                .hint("use a folder or s3://bucket/prefix"));
+        }
+    }
+    let mut options = BTreeMap::new();
+    for key in OPTIONS {
+        let Some(node) = lake.get(key) else { continue };
+        let text = match &node.value {
+            Value::String(text) | Value::Given(text) => text.clone(),
+            Value::Boolean(flag) => flag.to_string(),
+            Value::Integer(number) => number.to_string(),
+            _ => return Err(lake.wrong_type(key, "a single value", node)),
+        };
+        options.insert(key.to_owned(), text);
+    }
+    Ok(LakeConfig {
+        url: relative.location(url, lake.place_of("url")),
+        options,
+        memory_limit: memory_limit(&lake)?,
+    })
+}
+
+fn memory_limit(lake: &Section<'_>) -> Result<Option<u64>> {
+    let key = "memory_limit";
+    let Some(text) = lake.string(key)? else {
+        return Ok(None);
+    };
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim() {
+        "GiB" => Some(GIB),
+        "MiB" => Some(1 << 20),
+        _ => None,
+    };
+    let bytes = unit.and_then(|unit| digits.trim().parse::<u64>().ok()?.checked_mul(unit));
+    match bytes {
+        Some(bytes) if bytes >= GIB => Ok(Some(bytes)),
+        Some(_) => Err(lake.error(key, "must be at least 1 GiB")),
+        None => Err(lake
+            .error(key, &format!("cannot be `{text}`"))
+            .hint("write it as \"4 GiB\" or \"1536 MiB\"")),
+    }
+}

@@ -1,0 +1,116 @@
+//! From the file and the environment to one checked [`Config`].
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::place::Place;
+use super::section::Section;
+use super::{Config, connection, document, lake, outside, project, rules, since};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The file's sections.
+const SECTIONS: [&str; 8] = [
+    "lake",
+    "connection",
+    "repositories",
+    "project",
+    "rules",
+    "sync",
+    "table",
+    "org",
+];
+
+impl Config {
+    /// Reads the file at `path`, then lays over it the `BITLAKE__SECTION__KEY` variables of `env`, then `overrides`
+    /// (dotted key and value, from flags). `env` is the process's environment, passed in so that tests need none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`], naming the file and the line.
+    pub fn load(
+        path: &Path,
+        env: &BTreeMap<String, String>,
+        overrides: &[(&str, String)],
+    ) -> Result<Config> {
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+        Self::parse(&text, path, env, overrides)
+    }
+
+    /// As [`Config::load`], but a file that is not there is as an empty one: for what only reads a lake, so that
+    /// `--lake` is all it needs.
+    pub fn load_if_present(
+        path: &Path,
+        env: &BTreeMap<String, String>,
+        overrides: &[(&str, String)],
+    ) -> Result<Config> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text, path, env, overrides),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Self::parse("", path, env, overrides)
+            }
+            Err(error) => Err(unreadable(path, error)),
+        }
+    }
+
+    /// `path` is for errors and for what is relative to the file.
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        env: &BTreeMap<String, String>,
+        overrides: &[(&str, String)],
+    ) -> Result<Config> {
+        let document = document::read(text, path, env, overrides)?;
+        let root = Section::open(&document, "", &SECTIONS)?;
+        let relative = Relative {
+            folder: path.parent().unwrap_or(Path::new("")),
+        };
+        let connections = connection::read(&root, &relative)?;
+        let rules = rules::read(&root)?;
+        let repositories = project::read_selections(&root, &connections, &rules)?;
+        Ok(Config {
+            path: path.to_path_buf(),
+            lake: lake::read(&root, &relative)?,
+            connections,
+            repositories,
+            projects: project::read_projects(&root)?,
+            rules,
+            sync: since::read(&root)?,
+            tables: outside::read_tables(&root, &relative)?,
+            org: outside::read_org(&root, &relative)?,
+        })
+    }
+}
+
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    let missing = error.kind() == std::io::ErrorKind::NotFound;
+    let error = Error::new(
+        ErrorKind::Configuration,
+        format!("cannot read the configuration {}", path.display()),
+    )
+    .source(error);
+    if missing {
+        error.hint("`bitlake init` writes one, --config names another")
+    } else {
+        error
+    }
+}
+
+/// Paths in the file are relative to the file, so that a scheduler's working directory does not matter; paths from
+/// the environment and from flags are relative to the working directory, as a shell completes them.
+pub(super) struct Relative<'a> {
+    folder: &'a Path,
+}
+
+impl Relative<'_> {
+    pub(super) fn path(&self, text: &str) -> PathBuf {
+        self.folder.join(text)
+    }
+
+    /// A path, or an address with a scheme.
+    pub(super) fn location(&self, text: String, place: &Place) -> String {
+        if text.contains("://") || place.line == 0 || self.folder.as_os_str().is_empty() {
+            return text;
+        }
+        // Joining a string with a string: the result is as printable as its parts.
+        self.path(&text).to_string_lossy().into_owned()
+    }
+}

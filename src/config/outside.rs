@@ -1,0 +1,123 @@
+//! `[[table]]` and `[org]`: data that Bitbucket does not have, brought by the user.
+
+use std::path::PathBuf;
+
+use super::load::Relative;
+use super::place::Place;
+use super::section::Section;
+use super::suggest;
+use crate::error::Result;
+
+/// One `[[table]]`: outside data in the place of a table of the lake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutsideTable {
+    pub layer: String,
+    pub table: String,
+    /// A path or `s3://…`, which may hold globs. A relative path is relative to the file.
+    pub location: String,
+    pub format: Format,
+    /// SQL over `external` that yields the table's columns; None when they are there already.
+    pub query: Option<String>,
+    pub place: Place,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+impl Format {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Ndjson => "ndjson",
+            Self::Parquet => "parquet",
+        }
+    }
+}
+
+/// CSV files with DevLake's headers. Relative paths are relative to the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Org {
+    pub users: Option<PathBuf>,
+    pub teams: Option<PathBuf>,
+    pub user_account_mapping: Option<PathBuf>,
+}
+
+const LAYERS: [&str; 5] = ["config", "bitbucket", "domain", "dora", "metrics"];
+
+pub(super) fn read_tables(
+    root: &Section<'_>,
+    relative: &Relative<'_>,
+) -> Result<Vec<OutsideTable>> {
+    let mut tables: Vec<OutsideTable> = Vec::new();
+    for section in root.tables("table", &["name", "location", "format", "query"])? {
+        let table = outside_table(&section, relative)?;
+        let earlier = tables
+            .iter()
+            .find(|t| (&t.layer, &t.table) == (&table.layer, &table.table));
+        if let Some(earlier) = earlier {
+            return Err(section
+                .place_of("name")
+                .error(format!(
+                    "the table `{}.{}` is given twice",
+                    table.layer, table.table
+                ))
+                .hint(format!("the other one is at {}", earlier.place)));
+        }
+        tables.push(table);
+    }
+    Ok(tables)
+}
+
+fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<OutsideTable> {
+    let hint = "add the table to fill, as in `name = \"domain.incidents\"`";
+    let name = section.required("name", hint)?;
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let (layer, table) = name
+        .split_once('.')
+        .filter(|(_, table)| !table.is_empty() && table.chars().all(plain))
+        .ok_or_else(|| {
+            section
+                .error("name", &format!("cannot be `{name}`"))
+                .hint("write layer.table, as in \"domain.incidents\"")
+        })?;
+    if !LAYERS.contains(&layer) {
+        return Err(section
+            .error("name", &format!("names the unknown layer `{layer}`"))
+            .hint(suggest::hint(layer, &LAYERS, "use one of")));
+    }
+    let formats = [Format::Csv, Format::Ndjson, Format::Parquet];
+    let format = section.one_of("format", &formats.map(|format| (format.as_str(), format)))?;
+    let hint = "add the files' path or s3:// address";
+    Ok(OutsideTable {
+        layer: layer.to_owned(),
+        table: table.to_owned(),
+        location: relative.location(
+            section.required("location", hint)?,
+            section.place_of("location"),
+        ),
+        format: format
+            .ok_or_else(|| section.missing("format", "use one of: csv, ndjson, parquet"))?,
+        query: section.string("query")?,
+        place: section.place().clone(),
+    })
+}
+
+pub(super) fn read_org(root: &Section<'_>, relative: &Relative<'_>) -> Result<Org> {
+    let known = ["users", "teams", "user_account_mapping"];
+    let Some(section) = root.section("org", &known)? else {
+        return Ok(Org::default());
+    };
+    let path = |key: &str| -> Result<Option<PathBuf>> {
+        let text = section.string(key)?;
+        Ok(text.map(|text| relative.location(text, section.place_of(key)).into()))
+    };
+    Ok(Org {
+        users: path("users")?,
+        teams: path("teams")?,
+        user_account_mapping: path("user_account_mapping")?,
+    })
+}

@@ -1,0 +1,144 @@
+//! Patterns for repositories (`acme/checkout-*`) and for the names inside them (regular expressions).
+//!
+//! Both are compiled when the file is read, so that a bad one is reported with its line and not hours later.
+
+use globset::{GlobBuilder, GlobMatcher};
+use regex::Regex;
+
+use super::place::Place;
+use super::section::Section;
+use crate::error::{ErrorKind, OrError, Result};
+
+/// `workspace/slug`, where the slug may hold globs. Bitbucket's names are lower case and matching ignores case.
+#[derive(Debug, Clone)]
+pub struct Pattern {
+    pub text: String,
+    pub place: Place,
+    workspace: String,
+    /// None for a plain name.
+    glob: Option<GlobMatcher>,
+}
+
+impl Pattern {
+    pub(super) fn new(text: &str, place: &Place) -> Result<Self> {
+        let (workspace, slug) = text
+            .split_once('/')
+            .filter(|(workspace, slug)| {
+                !workspace.is_empty() && !slug.is_empty() && !slug.contains('/')
+            })
+            .ok_or_else(|| {
+                place
+                    .error(format!("`{text}` is no repository pattern"))
+                    .hint("write workspace/slug, as in \"acme/web\" or \"acme/*\"")
+            })?;
+        if is_glob(workspace) {
+            return Err(place
+                .error(format!("`{text}` has a glob for a workspace"))
+                .hint("name the workspace, because Bitbucket lists repositories by workspace"));
+        }
+        let glob = is_glob(slug)
+            .then(|| {
+                let mut glob = GlobBuilder::new(text);
+                glob.literal_separator(true).case_insensitive(true).build()
+            })
+            .transpose()
+            .or_error(
+                ErrorKind::Configuration,
+                format!("`{text}` is no valid glob"),
+            )
+            .map_err(|error| place.locate(error))?;
+        Ok(Self {
+            text: text.to_owned(),
+            place: place.clone(),
+            workspace: workspace.to_lowercase(),
+            glob: glob.map(|glob| glob.compile_matcher()),
+        })
+    }
+
+    /// `full_name`: `workspace/slug`.
+    pub fn matches(&self, full_name: &str) -> bool {
+        match &self.glob {
+            Some(glob) => glob.is_match(full_name),
+            None => self.text.eq_ignore_ascii_case(full_name),
+        }
+    }
+
+    /// Whether it names one repository, which then needs no listing to be found.
+    pub fn exact(&self) -> bool {
+        self.glob.is_none()
+    }
+
+    /// In lower case, as Bitbucket writes it.
+    pub fn workspace(&self) -> &str {
+        &self.workspace
+    }
+}
+
+fn is_glob(text: &str) -> bool {
+    text.contains(['*', '?', '[', ']', '{', '}', '\\'])
+}
+
+/// The patterns listed under `key`; an absent key is an empty list.
+pub(super) fn list(section: &Section<'_>, key: &str) -> Result<Vec<Pattern>> {
+    section
+        .strings(key)?
+        .unwrap_or_default()
+        .iter()
+        .map(|(text, place)| Pattern::new(text, place))
+        .collect()
+}
+
+/// A regular expression's text; `default` when the key is absent. An empty one is none at all: it would match
+/// everything, and whoever writes `""` means nothing.
+pub(super) fn regex(
+    section: &Section<'_>,
+    key: &str,
+    default: Option<&str>,
+) -> Result<Option<String>> {
+    let Some(text) = section.text(key)? else {
+        return Ok(default.map(str::to_owned));
+    };
+    if text.is_empty() {
+        return Ok(None);
+    }
+    match Regex::new(&text) {
+        Ok(_) => Ok(Some(text)),
+        Err(error) => {
+            // The library draws the place with a caret over several lines; its last line says what is wrong.
+            let reason = error.to_string();
+            let reason = reason.lines().last().unwrap_or_default();
+            let reason = reason.trim_start_matches("error: ");
+            Err(section.error(
+                key,
+                &format!("is no valid regular expression `{text}`: {reason}"),
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> Pattern {
+        Pattern::new(text, &Place::outside("test")).unwrap()
+    }
+
+    #[test]
+    fn a_star_stays_within_the_slug_and_case_does_not_matter() {
+        let globbed = pattern("Acme/checkout-*");
+        assert!(globbed.matches("acme/checkout-api"));
+        assert!(!globbed.matches("acme/api"));
+        assert!(!globbed.matches("other/checkout-api"));
+        assert!(!pattern("acme/*").matches("acme/a/b"));
+        assert!(!globbed.exact());
+        assert_eq!(globbed.workspace(), "acme");
+    }
+
+    #[test]
+    fn a_plain_name_is_exact() {
+        assert!(pattern("acme/web").exact());
+        assert!(pattern("acme/web").matches("acme/Web"));
+        assert!(!pattern("acme/web").matches("acme/web2"));
+    }
+}

@@ -1,0 +1,172 @@
+//! `[[repositories]]` and `[[project]]`: which repositories are collected, under which rules, and for which team's
+//! figures.
+
+use std::collections::BTreeMap;
+
+use chrono::Weekday;
+use chrono_tz::{TZ_VARIANTS, Tz};
+
+use super::connection::Connection;
+use super::patterns::{self, Pattern};
+use super::place::Place;
+use super::rules::Rules;
+use super::section::Section;
+use super::suggest;
+use crate::error::Result;
+
+/// One `[[repositories]]`.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    pub connection: String,
+    pub include: Vec<Pattern>,
+    pub exclude: Vec<Pattern>,
+    pub rules: String,
+    pub place: Place,
+}
+
+impl Selection {
+    /// `full_name`: `workspace/slug`.
+    pub fn selects(&self, full_name: &str) -> bool {
+        let any = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(full_name));
+        any(&self.include) && !any(&self.exclude)
+    }
+}
+
+/// One `[[project]]`: a product or team for which figures are made.
+#[derive(Debug, Clone)]
+pub struct Project {
+    pub name: String,
+    pub repositories: Vec<Pattern>,
+    /// Keys of Bitbucket projects, as in `CHK`.
+    pub bitbucket_projects: Vec<String>,
+    pub timezone: Tz,
+    pub week_start: Weekday,
+    pub place: Place,
+}
+
+pub(super) fn read_selections(
+    root: &Section<'_>,
+    connections: &[Connection],
+    rules: &BTreeMap<String, Rules>,
+) -> Result<Vec<Selection>> {
+    let known = ["connection", "include", "exclude", "rules"];
+    root.tables("repositories", &known)?
+        .iter()
+        .map(|section| {
+            let names: Vec<&str> = connections.iter().map(|c| c.name.as_str()).collect();
+            let hint = "name the [[connection]] to use";
+            let connection = section.required("connection", hint)?;
+            refers(section, "connection", &connection, &names, "[[connection]]")?;
+            let sets: Vec<&str> = rules.keys().map(String::as_str).collect();
+            let rules = section.string("rules")?;
+            let rules = rules.unwrap_or_else(|| "default".to_owned());
+            refers(section, "rules", &rules, &sets, "rule set")?;
+            let include = patterns::list(section, "include")?;
+            if include.is_empty() {
+                let hint = "add `include = [\"workspace/*\"]`";
+                return Err(section.missing("include", hint));
+            }
+            Ok(Selection {
+                connection,
+                include,
+                exclude: patterns::list(section, "exclude")?,
+                rules,
+                place: section.place().clone(),
+            })
+        })
+        .collect()
+}
+
+/// `name` must be among `names`.
+fn refers(section: &Section<'_>, key: &str, name: &str, names: &[&str], what: &str) -> Result<()> {
+    if names.contains(&name) {
+        return Ok(());
+    }
+    let error = section
+        .place_of(key)
+        .error(format!("there is no {what} named `{name}`"));
+    Err(if names.is_empty() {
+        error.hint(format!("add a {what}"))
+    } else {
+        error.hint(suggest::hint(name, names, "there are"))
+    })
+}
+
+pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
+    let known = [
+        "name",
+        "repositories",
+        "bitbucket_projects",
+        "timezone",
+        "week_start",
+    ];
+    let mut projects: Vec<Project> = Vec::new();
+    for section in root.tables("project", &known)? {
+        let project = project(&section)?;
+        if let Some(earlier) = projects.iter().find(|p| p.name == project.name) {
+            return Err(section
+                .place_of("name")
+                .error(format!("two projects are named `{}`", project.name))
+                .hint(format!("the other one is at {}", earlier.place)));
+        }
+        projects.push(project);
+    }
+    Ok(projects)
+}
+
+fn project(section: &Section<'_>) -> Result<Project> {
+    let name = section.required("name", "add the project's name")?;
+    let repositories = patterns::list(section, "repositories")?;
+    let keys = section.strings("bitbucket_projects")?.unwrap_or_default();
+    if repositories.is_empty() && keys.is_empty() {
+        return Err(section
+            .place()
+            .error(format!("the project `{name}` has no repositories"))
+            .hint(
+                "add `repositories = [\"workspace/slug-*\"]` or `bitbucket_projects = [\"KEY\"]`",
+            ));
+    }
+    Ok(Project {
+        name,
+        repositories,
+        bitbucket_projects: keys.into_iter().map(|(key, _)| key).collect(),
+        timezone: timezone(section)?,
+        week_start: week_start(section)?,
+        place: section.place().clone(),
+    })
+}
+
+fn timezone(section: &Section<'_>) -> Result<Tz> {
+    let Some(name) = section.string("timezone")? else {
+        return Ok(Tz::UTC);
+    };
+    name.parse().map_err(|_| {
+        let names = TZ_VARIANTS.iter().map(|zone| zone.name());
+        let error = section.error("timezone", &format!("cannot be `{name}`"));
+        match suggest::closest(&name, names) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("use a name of the tz database, as \"Europe/Berlin\""),
+        }
+    })
+}
+
+fn week_start(section: &Section<'_>) -> Result<Weekday> {
+    let days = [
+        ("monday", Weekday::Mon),
+        ("tuesday", Weekday::Tue),
+        ("wednesday", Weekday::Wed),
+        ("thursday", Weekday::Thu),
+        ("friday", Weekday::Fri),
+        ("saturday", Weekday::Sat),
+        ("sunday", Weekday::Sun),
+    ];
+    let key = "week_start";
+    let Some(word) = section.string(key)? else {
+        return Ok(Weekday::Mon);
+    };
+    let lower = word.to_lowercase();
+    match days.iter().find(|(day, _)| *day == lower) {
+        Some((_, day)) => Ok(*day),
+        None => Err(section.not_one_of(key, &word, &days)),
+    }
+}

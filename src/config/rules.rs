@@ -1,0 +1,295 @@
+//! `[rules.NAME]`: which entities a repository has and how its words are read: the settings of the SQL.
+//!
+//! The set `default` is always there, so that a workspace works without any rules. A set in the file changes what it
+//! names; everything else is as built in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::document::Node;
+use super::patterns::regex;
+use super::place::Place;
+use super::section::Section;
+use super::suggest;
+use crate::error::Result;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    pub name: String,
+    /// An entity group left out costs no request.
+    pub entities: BTreeSet<EntityGroup>,
+    /// Bitbucket's issue state → `TODO`, `IN_PROGRESS`, `DONE` or `OTHER`.
+    pub issue_status: BTreeMap<String, String>,
+    /// Bitbucket's issue kind → `BUG`, `REQUIREMENT`, `INCIDENT` or `TASK`.
+    pub issue_type: BTreeMap<String, String>,
+    pub deployments: Deployments,
+    /// A step, branch or tag whose name matches is a deployment.
+    pub deployment_pattern: Option<String>,
+    /// … in production.
+    pub production_pattern: Option<String>,
+    pub tags: Tags,
+    pub issue_key_pattern: Option<String>,
+    pub place: Place,
+}
+
+/// Which tags count as releases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tags {
+    pub pattern: Option<String>,
+    pub limit: i64,
+    pub order: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityGroup {
+    Issues,
+    Code,
+    Review,
+    Cicd,
+    Accounts,
+}
+
+impl EntityGroup {
+    pub const ALL: [Self; 5] = [
+        Self::Issues,
+        Self::Code,
+        Self::Review,
+        Self::Cicd,
+        Self::Accounts,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Issues => "issues",
+            Self::Code => "code",
+            Self::Review => "review",
+            Self::Cicd => "cicd",
+            Self::Accounts => "accounts",
+        }
+    }
+}
+
+/// What counts as a deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deployments {
+    /// Bitbucket's own deployments.
+    Bitbucket,
+    /// Steps by the patterns.
+    Steps,
+    /// Both, without counting a release twice.
+    Both,
+}
+
+impl Deployments {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bitbucket => "bitbucket",
+            Self::Steps => "steps",
+            Self::Both => "both",
+        }
+    }
+}
+
+const TAGS_PATTERN: &str = r"^v?\d+\.\d+";
+const ISSUE_KEY_PATTERN: &str = r"([A-Z][A-Z0-9]+-\d+|#\d+)";
+
+const TAG_ORDERS: [&str; 4] = [
+    "semver",
+    "reverse semver",
+    "alphabetically",
+    "reverse alphabetically",
+];
+
+/// The key of the list, the status it stands for, and the states it holds unless the file says otherwise.
+const STATUSES: [(&str, &str, &[&str]); 4] = [
+    ("todo", "TODO", &["new", "open"]),
+    ("in_progress", "IN_PROGRESS", &[]),
+    ("done", "DONE", &["resolved", "closed"]),
+    (
+        "other",
+        "OTHER",
+        &["on hold", "wontfix", "duplicate", "invalid"],
+    ),
+];
+
+/// Every state of Bitbucket's tracker; `submitted` only in old data.
+const STATES: [&str; 9] = [
+    "new",
+    "open",
+    "resolved",
+    "on hold",
+    "invalid",
+    "duplicate",
+    "wontfix",
+    "closed",
+    "submitted",
+];
+
+/// Every kind of Bitbucket's tracker with its type.
+const KINDS: [(&str, &str); 4] = [
+    ("bug", "BUG"),
+    ("enhancement", "REQUIREMENT"),
+    ("proposal", "REQUIREMENT"),
+    ("task", "REQUIREMENT"),
+];
+
+const TYPES: [&str; 4] = ["BUG", "REQUIREMENT", "INCIDENT", "TASK"];
+
+impl Rules {
+    /// The built-in rules.
+    pub fn standard(name: &str, place: Place) -> Self {
+        let issue_status = STATUSES
+            .iter()
+            .flat_map(|(_, status, states)| states.iter().map(|state| owned(state, status)))
+            .collect();
+        Self {
+            name: name.to_owned(),
+            entities: EntityGroup::ALL.into_iter().collect(),
+            issue_status,
+            issue_type: KINDS.iter().map(|(kind, to)| owned(kind, to)).collect(),
+            deployments: Deployments::Bitbucket,
+            deployment_pattern: None,
+            production_pattern: None,
+            tags: Tags {
+                pattern: Some(TAGS_PATTERN.to_owned()),
+                limit: 10,
+                order: "reverse semver".to_owned(),
+            },
+            issue_key_pattern: Some(ISSUE_KEY_PATTERN.to_owned()),
+            place,
+        }
+    }
+}
+
+fn owned(key: &str, value: &str) -> (String, String) {
+    (key.to_owned(), value.to_owned())
+}
+
+pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, Rules>> {
+    let unwritten = Place::new(&root.place().file, 0);
+    let standard = Rules::standard("default", unwritten);
+    let mut all = BTreeMap::from([("default".to_owned(), standard)]);
+    let Some(node) = root.get("rules") else {
+        return Ok(all);
+    };
+    for (name, node) in Section::open_any(node, "[rules]")?.entries() {
+        all.insert(name.to_owned(), one(name, node)?);
+    }
+    Ok(all)
+}
+
+fn one(name: &str, node: &Node) -> Result<Rules> {
+    let known = [
+        "entities",
+        "issue_status",
+        "issue_type",
+        "deployments",
+        "deployment_pattern",
+        "production_pattern",
+        "tags",
+        "issue_key_pattern",
+    ];
+    let section = Section::open(node, &format!("[rules.{name}]"), &known)?;
+    let mut rules = Rules::standard(name, section.place().clone());
+    if let Some(entities) = section.strings("entities")? {
+        rules.entities = entities
+            .iter()
+            .map(|(word, place)| entity_group(word, place))
+            .collect::<Result<_>>()?;
+    }
+    if let Some(statuses) = section.section("issue_status", &STATUSES.map(|(key, ..)| key))? {
+        rules.issue_status = issue_status(&statuses)?;
+    }
+    if let Some(types) = section.section("issue_type", &KINDS.map(|(kind, _)| kind))? {
+        for (kind, _) in types.entries() {
+            let to = types.one_of(kind, &TYPES.map(|word| (word, word)))?;
+            rules.issue_type.extend(to.map(|to| owned(kind, to)));
+        }
+    }
+    let kinds = [
+        Deployments::Bitbucket,
+        Deployments::Steps,
+        Deployments::Both,
+    ];
+    if let Some(kind) = section.one_of("deployments", &kinds.map(|kind| (kind.as_str(), kind)))? {
+        rules.deployments = kind;
+    }
+    rules.deployment_pattern = regex(&section, "deployment_pattern", None)?;
+    rules.production_pattern = regex(&section, "production_pattern", None)?;
+    rules.issue_key_pattern = regex(&section, "issue_key_pattern", Some(ISSUE_KEY_PATTERN))?;
+    if rules.deployments != Deployments::Bitbucket && rules.deployment_pattern.is_none() {
+        let kind = rules.deployments.as_str();
+        return Err(section
+            .error(
+                "deployments",
+                &format!("= \"{kind}\" needs a deployment_pattern"),
+            )
+            .hint("add `deployment_pattern = \"^deploy\"`, or the pattern of your step names"));
+    }
+    if let Some(tags) = section.section("tags", &["pattern", "limit", "order"])? {
+        rules.tags = read_tags(&tags, rules.tags)?;
+    }
+    Ok(rules)
+}
+
+fn entity_group(word: &str, place: &Place) -> Result<EntityGroup> {
+    let known = EntityGroup::ALL;
+    known
+        .into_iter()
+        .find(|group| group.as_str() == word)
+        .ok_or_else(|| {
+            place
+                .error(format!("unknown entity group `{word}`"))
+                .hint(suggest::hint(
+                    word,
+                    &known.map(EntityGroup::as_str),
+                    "use one of",
+                ))
+        })
+}
+
+fn read_tags(section: &Section<'_>, standard: Tags) -> Result<Tags> {
+    let order = section.one_of("order", &TAG_ORDERS.map(|order| (order, order)))?;
+    Ok(Tags {
+        pattern: regex(section, "pattern", standard.pattern.as_deref())?,
+        limit: section
+            .positive("limit", i64::from(i32::MAX))?
+            .unwrap_or(standard.limit),
+        order: order.map_or(standard.order, str::to_owned),
+    })
+}
+
+/// A list in the file replaces the built-in one; the lists that are not given keep theirs, less what was re-mapped.
+fn issue_status(section: &Section<'_>) -> Result<BTreeMap<String, String>> {
+    let mut mapped: BTreeMap<String, (&str, &str)> = BTreeMap::new();
+    for (key, status, _) in STATUSES {
+        for (state, place) in section.strings(key)?.unwrap_or_default() {
+            let state = state.to_lowercase();
+            if !STATES.contains(&state.as_str()) {
+                return Err(place
+                    .error(format!("Bitbucket has no issue status `{state}`"))
+                    .hint(suggest::hint(&state, &STATES, "it has")));
+            }
+            match mapped.insert(state.clone(), (key, status)) {
+                Some((earlier, _)) if earlier != key => {
+                    return Err(place
+                        .error(format!(
+                            "the issue status `{state}` is mapped twice, in `{earlier}` and in `{key}`"
+                        ))
+                        .hint("keep it in one list"));
+                }
+                _ => {}
+            }
+        }
+    }
+    for (key, status, states) in STATUSES {
+        if section.get(key).is_none() {
+            for state in states {
+                mapped.entry((*state).to_owned()).or_insert((key, status));
+            }
+        }
+    }
+    let statuses = mapped.iter();
+    Ok(statuses
+        .map(|(state, (_, status))| owned(state, status))
+        .collect())
+}

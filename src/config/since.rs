@@ -1,0 +1,136 @@
+//! `[sync]`: from when on, what a failing repository does to a run, and when the schedule fires.
+
+use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
+
+use super::document::Value;
+use super::section::Section;
+use crate::error::Result;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sync {
+    pub since: Since,
+    /// Whether a run goes on without a repository that fails.
+    pub skip_failed: bool,
+    /// Five fields: minute, hour, day of month, month, day of week.
+    pub cron: Option<String>,
+}
+
+/// The oldest record wanted. Not resolved at loading, because a repository keeps the instant of its first run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    Date(NaiveDate),
+    Days(u32),
+    Months(u32),
+}
+
+impl Since {
+    /// A date is its midnight in UTC. What lies before the calendar's reach means everything: 1970.
+    pub fn resolve(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let resolved = match self {
+            Self::Date(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
+            Self::Days(days) => now.checked_sub_days(Days::new(days.into())),
+            Self::Months(months) => now.checked_sub_months(Months::new(months)),
+        };
+        resolved
+            .unwrap_or(DateTime::UNIX_EPOCH)
+            .max(DateTime::UNIX_EPOCH)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Ok(date) = text.parse() {
+            return Some(Self::Date(date));
+        }
+        let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+        let count = digits.parse::<u32>().ok().filter(|count| *count > 0)?;
+        match text.get(digits.len()..)?.trim() {
+            "day" | "days" => Some(Self::Days(count)),
+            "week" | "weeks" => count.checked_mul(7).map(Self::Days),
+            "month" | "months" => Some(Self::Months(count)),
+            "year" | "years" => count.checked_mul(12).map(Self::Months),
+            _ => None,
+        }
+    }
+}
+
+pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
+    let mut sync = Sync {
+        since: Since::Months(6),
+        skip_failed: true,
+        cron: None,
+    };
+    let Some(section) = root.section("sync", &["since", "skip_failed", "cron"])? else {
+        return Ok(sync);
+    };
+    let text = match section.get("since").map(|node| &node.value) {
+        Some(Value::Date(date)) => Some(date.clone()),
+        _ => section.string("since")?,
+    };
+    if let Some(text) = text {
+        sync.since = Since::parse(&text).ok_or_else(|| {
+            section
+                .error("since", &format!("cannot be `{text}`"))
+                .hint("write \"6 months\", \"90 days\", \"2 weeks\", \"1 year\" or a date as \"2026-01-31\"")
+        })?;
+    }
+    if let Some(flag) = section.boolean("skip_failed")? {
+        sync.skip_failed = flag;
+    }
+    sync.cron = section.string("cron")?;
+    if let Some(cron) = &sync.cron {
+        check_cron(&section, cron)?;
+    }
+    Ok(sync)
+}
+
+/// The shape only; the schedule has the last word.
+fn check_cron(section: &Section<'_>, cron: &str) -> Result<()> {
+    let fields = cron.split_whitespace().count();
+    if fields != 5 {
+        return Err(section
+            .error(
+                "cron",
+                &format!("must have five fields, and `{cron}` has {fields}"),
+            )
+            .hint("write minute, hour, day of month, month, day of week, as in \"0 2 * * *\""));
+    }
+    match cron
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || " \t*,-/?#".contains(*c)))
+    {
+        None => Ok(()),
+        Some(c) => Err(section.error("cron", &format!("cannot hold `{c}`"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str) -> Option<String> {
+        let now: DateTime<Utc> = "2026-08-31T10:30:00Z".parse().unwrap();
+        Since::parse(text).map(|since| since.resolve(now).to_rfc3339())
+    }
+
+    #[test]
+    fn spans_and_dates_resolve_against_the_given_clock() {
+        let cases = [
+            ("6 months", "2026-02-28T10:30:00+00:00"),
+            ("90 days", "2026-06-02T10:30:00+00:00"),
+            ("2 weeks", "2026-08-17T10:30:00+00:00"),
+            ("1 year", "2025-08-31T10:30:00+00:00"),
+            ("2026-01-31", "2026-01-31T00:00:00+00:00"),
+            ("900 years", "1970-01-01T00:00:00+00:00"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(resolved(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_span_is_refused() {
+        for text in ["", "months", "0 days", "-1 day", "6 moons", "31.01.2026"] {
+            assert_eq!(Since::parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,477 @@
+//! Mistakes in the file itself. `BASE` is nine lines long, so that what a case adds begins on line 10.
+
+use super::{BASE, message, parse};
+
+fn base_and(text: &str) -> String {
+    message(parse(&format!("{BASE}{text}")))
+}
+
+fn connection(keys: &str) -> String {
+    let text = format!("lake.url = \"out\"\n[[connection]]\nid = 1\nname = \"acme\"\n{keys}\n");
+    message(parse(&text))
+}
+
+#[test]
+fn text_that_is_not_toml() {
+    let shown = message(parse("[lake]\nurl = \n"));
+    assert!(
+        shown.starts_with("this is not TOML: ") && shown.ends_with(" (file=bitlake.toml, line=2)"),
+        "{shown}"
+    );
+    let shown = message(parse("[lake]\nurl = \"a\"\nurl = \"b\"\n"));
+    assert_eq!(
+        shown,
+        "this is not TOML: duplicate key (file=bitlake.toml, line=3)"
+    );
+}
+
+#[test]
+fn unknown_keys_get_a_suggestion() {
+    assert_eq!(
+        base_and("[rules.default]\nenities = []\n"),
+        "unknown key `enities` in [rules.default] (file=bitlake.toml, line=11): \
+         did you mean `entities`?"
+    );
+    assert_eq!(
+        base_and("[rules.default]\ntags.ordre = \"semver\"\n"),
+        "unknown key `ordre` in [rules.default] tags (file=bitlake.toml, line=11): \
+         did you mean `order`?"
+    );
+    assert_eq!(
+        base_and("[sync]\nfoo = 1\n"),
+        "unknown key `foo` in [sync] (file=bitlake.toml, line=11): \
+         known keys: since, skip_failed, cron"
+    );
+    assert_eq!(
+        base_and("[[projects]]\nname = \"p\"\n"),
+        "unknown key `projects` (file=bitlake.toml, line=10): did you mean `project`?"
+    );
+    assert_eq!(
+        base_and("[[repositories]]\nconection = \"acme\"\n"),
+        "unknown key `conection` in [[repositories]] (file=bitlake.toml, line=11): \
+         did you mean `connection`?"
+    );
+}
+
+#[test]
+fn wrong_types() {
+    assert_eq!(
+        base_and("[sync]\nskip_failed = \"yes\"\n"),
+        "`skip_failed` in [sync] must be true or false, not a string (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        base_and("[rules.default]\nentities = \"code\"\n"),
+        "`entities` in [rules.default] must be a list of strings, not a string \
+         (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        base_and("[rules.default]\nentities = [\n  \"code\",\n  3]\n"),
+        "`entities` in [rules.default] must be a list of strings, not an integer \
+         (file=bitlake.toml, line=13)"
+    );
+    assert_eq!(
+        message(parse("lake = \"out\"\n")),
+        "[lake] must be a table, not a string (file=bitlake.toml, line=1)"
+    );
+    assert_eq!(
+        message(parse("[lake]\nurl = 3.5\n")),
+        "`url` in [lake] must be a string, not a decimal number (file=bitlake.toml, line=2)"
+    );
+    assert_eq!(
+        message(parse("[lake]\nurl = \"out\"\n[connection]\nid = 1\n")),
+        "`connection` must be a list of tables, not a table (file=bitlake.toml, line=3): \
+         write [[connection]] above each"
+    );
+    assert_eq!(
+        message(parse("[[connection]]\nid = 99999999999999999999\n")),
+        "this number is too large (file=bitlake.toml, line=2)"
+    );
+}
+
+#[test]
+fn the_lake() {
+    let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
+    assert_eq!(
+        message(parse("")),
+        format!("`lake` is missing (file=bitlake.toml, line=1): {hint}")
+    );
+    assert_eq!(
+        message(parse("\n[lake]\n")),
+        format!("`url` is missing in [lake] (file=bitlake.toml, line=2): {hint}")
+    );
+    assert_eq!(
+        message(parse("[lake]\nurl = \" \"\n")),
+        "`url` in [lake] is empty (file=bitlake.toml, line=2)"
+    );
+    assert_eq!(
+        message(parse("[lake]\nurl = \"ftp://host/x\"\n")),
+        "`url` in [lake] has the unknown scheme `ftp` (file=bitlake.toml, line=2): \
+         use a folder or s3://bucket/prefix"
+    );
+    assert_eq!(
+        message(parse(
+            "[lake]\nurl = \"s3://b\"\nsecret_access_key = \"x\"\n"
+        )),
+        "`secret_access_key` in [lake] must not stand in the file (file=bitlake.toml, line=3): \
+         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the machine's role"
+    );
+    let limit = |text: &str| {
+        message(parse(&format!(
+            "[lake]\nurl = \"x\"\nmemory_limit = \"{text}\"\n"
+        )))
+    };
+    assert_eq!(
+        limit("512 MiB"),
+        "`memory_limit` in [lake] must be at least 1 GiB (file=bitlake.toml, line=3)"
+    );
+    assert_eq!(
+        limit("lots"),
+        "`memory_limit` in [lake] cannot be `lots` (file=bitlake.toml, line=3): \
+         write it as \"4 GiB\" or \"1536 MiB\""
+    );
+}
+
+#[test]
+fn connections_that_clash() {
+    let second = |id: u8, name: &str| {
+        base_and(&format!(
+            "[[connection]]\nid = {id}\nname = \"{name}\"\nauth = \"none\"\n"
+        ))
+    };
+    assert_eq!(
+        second(1, "b"),
+        "two connections have the id `1` (file=bitlake.toml, line=11): \
+         the other one is at bitlake.toml:2"
+    );
+    assert_eq!(
+        second(2, "acme"),
+        "two connections have the name `acme` (file=bitlake.toml, line=12): \
+         the other one is at bitlake.toml:2"
+    );
+}
+
+#[test]
+fn connections_without_a_number_or_with_a_wrong_one() {
+    assert_eq!(
+        base_and("[[connection]]\nname = \"b\"\n"),
+        "`id` is missing in [[connection]] (file=bitlake.toml, line=10): \
+         add `id = 1`; it becomes part of every id, so never change it"
+    );
+    assert_eq!(
+        base_and("[[connection]]\nid = 0\n"),
+        "`id` in [[connection]] must be from 1 to 2147483647, not 0 (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        connection("auth = \"none\"\nrequests_per_hour = 0"),
+        "`requests_per_hour` in [[connection]] must be from 1 to 1000000, not 0 \
+         (file=bitlake.toml, line=6)"
+    );
+}
+
+#[test]
+fn endpoints() {
+    let endpoint = |url: &str| connection(&format!("auth = \"none\"\nendpoint = \"{url}\""));
+    assert_eq!(
+        endpoint("http://bitbucket.acme.example/2.0"),
+        "`endpoint` in [[connection]] must be https (file=bitlake.toml, line=6): \
+         plain http is for this machine's own addresses only"
+    );
+    assert_eq!(
+        endpoint("api.bitbucket.org"),
+        "`endpoint` in [[connection]] is no http(s) address (file=bitlake.toml, line=6): \
+         the usual one is https://api.bitbucket.org/2.0/"
+    );
+    assert_eq!(
+        endpoint("https://me:s3cr3t@host/"),
+        "`endpoint` in [[connection]] must not hold credentials (file=bitlake.toml, line=6): \
+         use `auth`"
+    );
+    assert_eq!(
+        endpoint("https://host/?a=1"),
+        "`endpoint` in [[connection]] must not have a query or a fragment \
+         (file=bitlake.toml, line=6)"
+    );
+    for local in [
+        "http://localhost:1/",
+        "http://127.0.0.1:1",
+        "http://[::1]:1",
+    ] {
+        let text = BASE.replace(
+            "auth = \"none\"",
+            &format!("auth = \"none\"\nendpoint = \"{local}\""),
+        );
+        assert!(parse(&text).is_ok(), "{local}");
+    }
+}
+
+#[test]
+fn proxies() {
+    let proxy = |url: &str| connection(&format!("auth = \"none\"\nproxy = \"{url}\""));
+    assert_eq!(
+        proxy("ftp://proxy"),
+        "`proxy` in [[connection]] is no proxy address (file=bitlake.toml, line=6): \
+         write http://host:port or socks5://host:port"
+    );
+    assert_eq!(
+        proxy("http://me:s3cr3t@proxy:1"),
+        "`proxy` in [[connection]] must not hold a password (file=bitlake.toml, line=6): \
+         set HTTPS_PROXY in the environment instead"
+    );
+}
+
+#[test]
+fn each_kind_of_auth_needs_its_own_keys() {
+    let write = "(file=bitlake.toml, line=2): add `token = { env = \"BITBUCKET_TOKEN\" }` or \
+                 `token = { file = \"…\" }`";
+    assert_eq!(
+        connection(""),
+        "`auth` is missing in [[connection]] (file=bitlake.toml, line=2): use one of: \
+         api-token, access-token, oauth-client, app-password, none"
+    );
+    assert_eq!(
+        connection("auth = \"api-tokn\""),
+        "`auth` in [[connection]] cannot be `api-tokn` (file=bitlake.toml, line=5): \
+         did you mean `api-token`?"
+    );
+    assert_eq!(
+        connection("auth = \"api-token\"\ntoken = { env = \"T\" }"),
+        "`email` is missing in [[connection]] (file=bitlake.toml, line=2): \
+         add the Atlassian account's e-mail"
+    );
+    assert_eq!(
+        connection("auth = \"api-token\"\nemail = \"a@b.example\""),
+        format!("`token` is missing in [[connection]] {write}")
+    );
+    assert_eq!(
+        connection("auth = \"access-token\""),
+        format!("`token` is missing in [[connection]] {write}")
+    );
+    let written = write.replace("token", "secret").replace("TOKEN", "SECRET");
+    assert_eq!(
+        connection("auth = \"oauth-client\"\nkey = { env = \"K\" }"),
+        format!("`secret` is missing in [[connection]] {written}")
+    );
+    assert_eq!(
+        connection("auth = \"app-password\"\npassword = { env = \"P\" }"),
+        "`username` is missing in [[connection]] (file=bitlake.toml, line=2): \
+         add the Bitbucket user name"
+    );
+    assert_eq!(
+        connection("auth = \"access-token\"\ntoken = { env = \"T\" }\nemail = \"a@b.example\""),
+        "`email` in [[connection]] does not go with auth = \"access-token\" \
+         (file=bitlake.toml, line=7)"
+    );
+}
+
+#[test]
+fn a_literal_secret_is_refused_and_not_repeated() {
+    let shown = connection("auth = \"access-token\"\ntoken = \"s3cr3t\"");
+    assert_eq!(
+        shown,
+        "`token` in [[connection]] must not be written into the configuration \
+         (file=bitlake.toml, line=6): write `token = { env = \"BITBUCKET_TOKEN\" }` or \
+         `token = { file = \"…\" }`"
+    );
+    let listed = connection("auth = \"access-token\"\ntoken = [{ env = \"T\" }, \"s3cr3t\"]");
+    assert_eq!(listed, shown);
+}
+
+#[test]
+fn a_secret_comes_from_one_place() {
+    let both = connection("auth = \"access-token\"\ntoken = { env = \"T\", file = \"t\" }");
+    assert!(
+        both.starts_with("`token` in [[connection]] needs one of `env` and `file` (file="),
+        "{both}"
+    );
+    assert_eq!(
+        connection("auth = \"access-token\"\ntoken = { evn = \"T\" }"),
+        "unknown key `evn` in [[connection]] token (file=bitlake.toml, line=6): \
+         did you mean `env`?"
+    );
+    let empty = connection("auth = \"access-token\"\ntoken = []");
+    assert!(
+        empty.starts_with("`token` in [[connection]] must be a place to read it from, not a list"),
+        "{empty}"
+    );
+}
+
+#[test]
+fn repositories() {
+    let repositories = |keys: &str| base_and(&format!("[[repositories]]\n{keys}\n"));
+    assert_eq!(
+        repositories("connection = \"amce\"\ninclude = [\"acme/*\"]"),
+        "there is no [[connection]] named `amce` (file=bitlake.toml, line=11): \
+         did you mean `acme`?"
+    );
+    assert_eq!(
+        repositories("connection = \"acme\"\ninclude = [\"acme/*\"]\nrules = \"strict\""),
+        "there is no rule set named `strict` (file=bitlake.toml, line=13): there are: default"
+    );
+    assert_eq!(
+        repositories("connection = \"acme\""),
+        "`include` is missing in [[repositories]] (file=bitlake.toml, line=10): \
+         add `include = [\"workspace/*\"]`"
+    );
+    let include = |pattern: &str| {
+        repositories(&format!(
+            "connection = \"acme\"\ninclude = [\n\"acme/*\",\n\"{pattern}\"]"
+        ))
+    };
+    assert_eq!(
+        include("web"),
+        "`web` is no repository pattern (file=bitlake.toml, line=14): \
+         write workspace/slug, as in \"acme/web\" or \"acme/*\""
+    );
+    assert_eq!(
+        include("*/web"),
+        "`*/web` has a glob for a workspace (file=bitlake.toml, line=14): \
+         name the workspace, because Bitbucket lists repositories by workspace"
+    );
+    let bad = include("acme/[web");
+    assert!(
+        bad.starts_with("`acme/[web` is no valid glob (file=bitlake.toml, line=14): "),
+        "{bad}"
+    );
+}
+
+#[test]
+fn projects() {
+    let project = |keys: &str| base_and(&format!("[[project]]\nname = \"p\"\n{keys}\n"));
+    assert_eq!(
+        project(""),
+        "the project `p` has no repositories (file=bitlake.toml, line=10): add \
+         `repositories = [\"workspace/slug-*\"]` or `bitbucket_projects = [\"KEY\"]`"
+    );
+    assert_eq!(
+        project("repositories = [\"acme/*\"]\ntimezone = \"Europe/Berln\""),
+        "`timezone` in [[project]] cannot be `Europe/Berln` (file=bitlake.toml, line=13): \
+         did you mean `Europe/Berlin`?"
+    );
+    assert_eq!(
+        project("repositories = [\"acme/*\"]\ntimezone = \"here and there\""),
+        "`timezone` in [[project]] cannot be `here and there` (file=bitlake.toml, line=13): \
+         use a name of the tz database, as \"Europe/Berlin\""
+    );
+    assert_eq!(
+        project("repositories = [\"acme/*\"]\nweek_start = \"mondya\""),
+        "`week_start` in [[project]] cannot be `mondya` (file=bitlake.toml, line=13): \
+         did you mean `monday`?"
+    );
+    assert_eq!(
+        project(
+            "repositories = [\"acme/*\"]\n[[project]]\nname = \"p\"\nrepositories = [\"acme/*\"]"
+        ),
+        "two projects are named `p` (file=bitlake.toml, line=14): \
+         the other one is at bitlake.toml:10"
+    );
+}
+
+#[test]
+fn rules() {
+    let rules = |keys: &str| base_and(&format!("[rules.default]\n{keys}\n"));
+    assert_eq!(
+        rules("entities = [\"code\", \"reviews\"]"),
+        "unknown entity group `reviews` (file=bitlake.toml, line=11): did you mean `review`?"
+    );
+    assert_eq!(
+        rules("deployments = \"pipelines\""),
+        "`deployments` in [rules.default] cannot be `pipelines` (file=bitlake.toml, line=11): \
+         use one of: bitbucket, steps, both"
+    );
+    assert_eq!(
+        rules("deployments = \"steps\"\ndeployment_pattern = \"\""),
+        "`deployments` in [rules.default] = \"steps\" needs a deployment_pattern \
+         (file=bitlake.toml, line=11): add `deployment_pattern = \"^deploy\"`, or the pattern of \
+         your step names"
+    );
+    assert_eq!(
+        rules("production_pattern = \"prod(\""),
+        "`production_pattern` in [rules.default] is no valid regular expression `prod(`: \
+         unclosed group (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        rules("tags = { pattern = \"[\" }"),
+        "`pattern` in [rules.default] tags is no valid regular expression `[`: \
+         unclosed character class (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        rules("tags = { order = \"semantic\" }"),
+        "`order` in [rules.default] tags cannot be `semantic` (file=bitlake.toml, line=11): \
+         use one of: semver, reverse semver, alphabetically, reverse alphabetically"
+    );
+    assert_eq!(
+        rules("tags.limit = 0"),
+        "`limit` in [rules.default] tags must be from 1 to 2147483647, not 0 \
+         (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        rules("issue_type = { bug = \"INCIDNT\" }"),
+        "`bug` in [rules.default] issue_type cannot be `INCIDNT` (file=bitlake.toml, line=11): \
+         did you mean `INCIDENT`?"
+    );
+}
+
+#[test]
+fn a_status_mapped_twice_names_both_lists() {
+    assert_eq!(
+        base_and("[rules.default.issue_status]\ndone = [\"closed\"]\nother = [\"closed\"]\n"),
+        "the issue status `closed` is mapped twice, in `done` and in `other` \
+         (file=bitlake.toml, line=12): keep it in one list"
+    );
+    assert_eq!(
+        base_and("[rules.default.issue_status]\ndone = [\"wont fix\"]\n"),
+        "Bitbucket has no issue status `wont fix` (file=bitlake.toml, line=11): \
+         did you mean `wontfix`?"
+    );
+}
+
+#[test]
+fn sync() {
+    let sync = |keys: &str| base_and(&format!("[sync]\n{keys}\n"));
+    assert_eq!(
+        sync("since = \"6 moons\""),
+        "`since` in [sync] cannot be `6 moons` (file=bitlake.toml, line=11): write \"6 months\", \
+         \"90 days\", \"2 weeks\", \"1 year\" or a date as \"2026-01-31\""
+    );
+    assert_eq!(
+        sync("cron = \"0 0 2 * * *\""),
+        "`cron` in [sync] must have five fields, and `0 0 2 * * *` has 6 \
+         (file=bitlake.toml, line=11): write minute, hour, day of month, month, day of week, as \
+         in \"0 2 * * *\""
+    );
+    assert_eq!(
+        sync("cron = \"0 2 * * mon;tue\""),
+        "`cron` in [sync] cannot hold `;` (file=bitlake.toml, line=11)"
+    );
+}
+
+#[test]
+fn outside_tables() {
+    let table = |keys: &str| base_and(&format!("[[table]]\n{keys}\n"));
+    assert_eq!(
+        table("name = \"incidents\""),
+        "`name` in [[table]] cannot be `incidents` (file=bitlake.toml, line=11): \
+         write layer.table, as in \"domain.incidents\""
+    );
+    assert_eq!(
+        table("name = \"domian.incidents\""),
+        "`name` in [[table]] names the unknown layer `domian` (file=bitlake.toml, line=11): \
+         did you mean `domain`?"
+    );
+    assert_eq!(
+        table("name = \"domain.incidents\"\nlocation = \"x\"\nformat = \"xlsx\""),
+        "`format` in [[table]] cannot be `xlsx` (file=bitlake.toml, line=13): \
+         use one of: csv, ndjson, parquet"
+    );
+    assert_eq!(
+        table("name = \"domain.incidents\"\nformat = \"csv\""),
+        "`location` is missing in [[table]] (file=bitlake.toml, line=10): \
+         add the files' path or s3:// address"
+    );
+    let one = "[[table]]\nname = \"domain.incidents\"\nlocation = \"x\"\nformat = \"csv\"\n";
+    assert_eq!(
+        base_and(&format!("{one}{one}")),
+        "the table `domain.incidents` is given twice (file=bitlake.toml, line=15): \
+         the other one is at bitlake.toml:10"
+    );
+}

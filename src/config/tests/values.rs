@@ -1,0 +1,226 @@
+//! What a correct file means.
+
+use std::path::{Path, PathBuf};
+
+use super::super::*;
+use super::{BASE, message, parse, parse_with};
+
+#[test]
+fn a_workspace_works_without_any_rules() {
+    let config = parse(BASE).unwrap();
+    let rules = &config.rules["default"];
+    assert_eq!(config.repositories[0].rules, "default");
+    assert_eq!(rules.entities.len(), 5);
+    assert_eq!(rules.issue_type["bug"], "BUG");
+    assert_eq!(rules.issue_type["proposal"], "REQUIREMENT");
+    assert_eq!(rules.issue_status["on hold"], "OTHER");
+    assert_eq!(rules.issue_status["resolved"], "DONE");
+    assert_eq!(rules.issue_status["new"], "TODO");
+    assert_eq!(rules.deployments, Deployments::Bitbucket);
+    assert_eq!(rules.deployment_pattern, None);
+    assert_eq!(rules.tags.limit, 10);
+    assert_eq!(rules.tags.order, "reverse semver");
+    assert_eq!(rules.place.to_string(), "bitlake.toml");
+    assert_eq!(config.sync.since, Since::Months(6));
+    assert!(config.sync.skip_failed);
+}
+
+#[test]
+fn a_lake_that_is_only_transformed_needs_no_connection() {
+    let config = parse("[lake]\nurl = \"out\"\n").unwrap();
+    assert!(config.connections.is_empty());
+}
+
+#[test]
+fn everything_the_file_can_say_is_read() {
+    let config = parse(
+        r#"
+[lake]
+url = "s3://analytics/bitlake"
+region = "eu-central-1"
+allow_http = true
+memory_limit = "2 GiB"
+
+[[connection]]
+id = 7
+name = "acme"
+endpoint = "http://127.0.0.1:8080/2.0"
+auth = "api-token"
+email = "ci@acme.example"
+token = [{ env = "ONE" }, { file = "/run/two" }]
+proxy = "socks5://proxy:1080"
+requests_per_hour = 900
+
+[[repositories]]
+connection = "acme"
+include = ["acme/*"]
+rules = "strict"
+
+[[project]]
+name = "checkout"
+repositories = ["acme/checkout-*"]
+bitbucket_projects = ["CHK"]
+timezone = "Europe/Berlin"
+week_start = "sunday"
+
+[rules.strict]
+entities = ["code", "review"]
+issue_type = { bug = "INCIDENT" }
+deployments = "both"
+deployment_pattern = "^deploy"
+production_pattern = ""
+tags = { pattern = "", limit = 3 }
+
+[sync]
+since = 2026-01-31
+skip_failed = false
+cron = "0 2 * * MON-FRI"
+
+[[table]]
+name = "domain.incidents"
+location = "s3://ops/incidents/*.parquet"
+format = "parquet"
+query = "SELECT key AS id FROM external"
+
+[org]
+users = "users.csv"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.lake.options["region"], "eu-central-1");
+    assert_eq!(config.lake.options["allow_http"], "true");
+    assert_eq!(config.lake.memory_limit, Some(2 << 30));
+    let connection = &config.connections[0];
+    assert_eq!(connection.id, 7);
+    assert_eq!(
+        connection.endpoint.as_str(),
+        "http://127.0.0.1:8080/2.0/",
+        "a slash is added"
+    );
+    assert_eq!(connection.requests_per_hour, Some(900));
+    assert_eq!(connection.place.line, 8);
+    let Auth::ApiToken { email, tokens } = &connection.auth else {
+        panic!("{:?}", connection.auth)
+    };
+    assert_eq!(email, "ci@acme.example");
+    let SecretSource::Env { variable, place } = &tokens[0] else {
+        panic!("{tokens:?}")
+    };
+    assert_eq!((variable.as_str(), place.line), ("ONE", 14));
+    assert!(matches!(&tokens[1], SecretSource::File { path, .. } if path == Path::new("/run/two")));
+    let project = &config.projects[0];
+    assert_eq!(project.timezone, chrono_tz::Europe::Berlin);
+    assert_eq!(project.week_start, chrono::Weekday::Sun);
+    let rules = &config.rules["strict"];
+    assert_eq!(
+        rules.entities.iter().copied().collect::<Vec<_>>(),
+        [EntityGroup::Code, EntityGroup::Review]
+    );
+    assert_eq!(rules.issue_type["bug"], "INCIDENT");
+    assert_eq!(rules.issue_type["task"], "REQUIREMENT", "kept");
+    assert_eq!(rules.deployments.as_str(), "both");
+    assert_eq!(rules.deployment_pattern.as_deref(), Some("^deploy"));
+    assert_eq!(rules.production_pattern, None, "an empty pattern is none");
+    assert_eq!(rules.tags.pattern, None, "an empty pattern is none");
+    assert_eq!(rules.tags.limit, 3);
+    assert_eq!(rules.tags.order, "reverse semver", "kept");
+    assert!(rules.issue_key_pattern.is_some(), "kept");
+    assert_eq!(
+        config.sync.since,
+        Since::Date("2026-01-31".parse().unwrap())
+    );
+    assert!(!config.sync.skip_failed);
+    let table = &config.tables[0];
+    assert_eq!(
+        (table.layer.as_str(), table.table.as_str()),
+        ("domain", "incidents")
+    );
+    assert_eq!(table.format, Format::Parquet);
+    assert_eq!(config.org.users, Some(PathBuf::from("users.csv")));
+}
+
+#[test]
+fn a_given_status_list_replaces_its_default_and_takes_states_from_the_others() {
+    let rules = "[rules.default.issue_status]\ndone = [\"Closed\", \"wontfix\"]\n";
+    let config = parse(&format!("{BASE}{rules}")).unwrap();
+    let status = &config.rules["default"].issue_status;
+    assert_eq!(status["closed"], "DONE");
+    assert_eq!(
+        status["wontfix"], "DONE",
+        "taken from the default of `other`"
+    );
+    assert_eq!(status.get("resolved"), None, "the list was replaced");
+    assert_eq!(status["open"], "TODO", "kept");
+    assert_eq!(status["invalid"], "OTHER", "kept");
+}
+
+#[test]
+fn the_environment_overrides_the_file_and_flags_override_the_environment() {
+    let env = [
+        ("BITLAKE__LAKE__URL", "from-env"),
+        ("BITLAKE__LAKE__REGION", "here"),
+        ("BITLAKE__SYNC__SKIP_FAILED", "false"),
+        ("BITLAKE__RULES__DEFAULT__TAGS__LIMIT", "5"),
+        ("BITLAKE_TOKEN", "is no override"),
+    ];
+    let config = parse_with(BASE, &env, &[]).unwrap();
+    assert_eq!(config.lake.url, "from-env");
+    assert_eq!(config.lake.options["region"], "here");
+    assert!(!config.sync.skip_failed);
+    assert_eq!(config.rules["default"].tags.limit, 5);
+
+    let config = parse_with(BASE, &env, &[("lake.url", "from-flag")]).unwrap();
+    assert_eq!(config.lake.url, "from-flag");
+}
+
+#[test]
+fn an_override_stands_in_for_a_section_that_the_file_lacks() {
+    let config = parse_with("", &[], &[("lake.url", "out")]).unwrap();
+    assert_eq!(config.lake.url, "out");
+}
+
+#[test]
+fn a_wrong_override_is_named() {
+    let with = |variable, value| message(parse_with(BASE, &[(variable, value)], &[]));
+    assert_eq!(
+        with("BITLAKE__LAEK__URL", "x"),
+        "unknown key `laek` (from=BITLAKE__LAEK__URL): did you mean `lake`?"
+    );
+    assert_eq!(
+        with("BITLAKE__SYNC__SKIP_FAILED", "maybe"),
+        "`skip_failed` in [sync] must be true or false, not a single value \
+         (from=BITLAKE__SYNC__SKIP_FAILED)"
+    );
+    assert_eq!(
+        with("BITLAKE__CONNECTION__ID", "2"),
+        "`id` lies in a list, and lists cannot be overridden (from=BITLAKE__CONNECTION__ID): \
+         change it in the file"
+    );
+    assert_eq!(
+        with("BITLAKE__LAKE__URL__X", "2"),
+        "`x` lies below a value that is not a table (from=BITLAKE__LAKE__URL__X)"
+    );
+}
+
+#[test]
+fn paths_in_the_file_are_relative_to_the_file() {
+    let text = "lake = { url = \"out\" }\n[org]\nusers = \"users.csv\"\n";
+    let config = parse_with(text, &[], &[]).unwrap();
+    assert_eq!(config.lake.url, "conf/out");
+    assert_eq!(config.org.users, Some(PathBuf::from("conf/users.csv")));
+}
+
+#[test]
+fn a_missing_file_is_an_error_for_load_and_not_for_reading_a_lake() {
+    let path = Path::new("no-such-folder/bitlake.toml");
+    let none = std::collections::BTreeMap::new();
+    let error = message(Config::load(path, &none, &[]));
+    assert!(
+        error.starts_with("cannot read the configuration no-such-folder/bitlake.toml: ")
+            && error.ends_with(": `bitlake init` writes one, --config names another"),
+        "{error}"
+    );
+    let overrides = [("lake.url", "out".to_owned())];
+    let config = Config::load_if_present(path, &none, &overrides).unwrap();
+    assert_eq!(config.lake.url, "out");
+}
