@@ -66,7 +66,10 @@ impl Manifest {
     }
 
     /// The paths of a table's files; none for a table that was never published.
-    pub fn files(&self, name: &str) -> impl Iterator<Item = (&String, &FileEntry)> {
+    pub fn files<'a>(
+        &'a self,
+        name: &str,
+    ) -> impl Iterator<Item = (&'a String, &'a FileEntry)> + use<'a> {
         self.table(name).into_iter().flat_map(|table| &table.files)
     }
 }

@@ -18,6 +18,9 @@ pub struct State {
     pub uuid: String,
     /// `workspace/slug` as last seen, or the workspace's slug alone.
     pub full_name: String,
+    /// The name under which its rows are published; another than `full_name` after a rename.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published_as: Option<String>,
     /// The key of the Bitbucket project it belongs to.
     pub bitbucket_project: Option<String>,
     /// Resolved at the first run, so that the window does not slide from night to night.

@@ -1,1 +1,301 @@
-//! (room: transform)
+//! From what was collected to what is published, with nothing but Parquet between the steps.
+//!
+//! ```text
+//! bitlake.toml ─▶ settings.rs ─▶ config/…    ─┐
+//! segments ─────▶ fold.rs ─────▶ bitbucket/… ─┼─▶ steps.rs (SQL, in the order its references ask for) ─▶ domain, dora, metrics
+//! [[table]] ────▶ outside.rs ─────────────────┘        │
+//!                                              checks ─┴─▶ publish, then state
+//! ```
+//!
+//! Every step reads registered Parquet and writes one table into a staging folder; the next steps read it there. When
+//! all tables have passed their contracts, and not before, they are published together.
+
+mod fold;
+mod outside;
+mod report;
+mod settings;
+mod steps;
+mod write;
+
+pub use report::{TransformReport, Warning};
+pub use steps::{Step, Steps};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+use crate::config::{Assigned, Config, Found};
+use crate::engine::{Engine, TableName};
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::{
+    Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, layout, publish,
+};
+use crate::schema::{Contract, Contracts};
+
+/// What a transform may be told.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Only the steps of these layers; the others are read as published.
+    pub only: Option<BTreeSet<String>>,
+    /// A folder whose `<layer>/<table>.sql` add or replace steps.
+    pub queries: Option<PathBuf>,
+}
+
+/// Transforms what the lake holds and publishes it.
+///
+/// # Errors
+/// [`ErrorKind::Contract`] and [`ErrorKind::Configuration`] before anything is published; [`ErrorKind::Lake`] when
+/// publishing fails.
+pub async fn transform(
+    config: &Config,
+    lake: &Lake,
+    lock: &LakeLock,
+    run_id: &str,
+    now: DateTime<Utc>,
+    options: &Options,
+) -> Result<TransformReport> {
+    let states = fold::current(lake.states().await?);
+    let assigned = config.assign(&found(&states))?;
+    let steps = Steps::find(options.queries.as_deref())?;
+    let mut run = Run::new(config, lake, steps).await?;
+
+    run.settings(&states, &assigned)?;
+    run.source(&states).await?;
+    run.outside().await?;
+    run.register_published()?;
+    run.steps(options.only.as_ref()).await?;
+    let warnings = run.checks().await?;
+
+    let Run { tables, report, .. } = run;
+    let published = publish(lake, lock, run_id, now, tables).await?;
+    fold::settle(lake, &states).await?;
+    Ok(TransformReport {
+        published,
+        warnings,
+        ..report
+    })
+}
+
+fn found(states: &[State]) -> Vec<Found> {
+    let repositories = states.iter().filter(|state| !state.is_workspace());
+    repositories
+        .map(|state| Found {
+            connection_id: state.connection_id,
+            full_name: state.full_name.clone(),
+            uuid: state.uuid.clone(),
+            bitbucket_project: state.bitbucket_project.clone(),
+        })
+        .collect()
+}
+
+/// One transform under way.
+struct Run<'a> {
+    config: &'a Config,
+    lake: &'a Lake,
+    engine: Engine,
+    contracts: Contracts,
+    steps: Steps,
+    manifest: Manifest,
+    staging: TempDir,
+    /// What will be published.
+    tables: BTreeMap<String, NextTable>,
+    /// What the engine knows already; a step whose table is here was given from outside.
+    registered: BTreeSet<TableName>,
+    report: TransformReport,
+}
+
+impl<'a> Run<'a> {
+    async fn new(config: &'a Config, lake: &'a Lake, steps: Steps) -> Result<Self> {
+        let staging = tempfile::Builder::new()
+            .prefix("bitlake-staging-")
+            .tempdir()
+            .or_error(ErrorKind::Lake, "cannot create the staging folder")
+            .map_err(|error| error.hint("set TMPDIR to a folder with free space"))?;
+        Ok(Self {
+            config,
+            lake,
+            engine: Engine::new(config.lake.memory_limit)?,
+            contracts: Contracts::bundled()?.clone(),
+            steps,
+            manifest: lake.manifest().await?,
+            staging,
+            tables: BTreeMap::new(),
+            registered: BTreeSet::new(),
+            report: TransformReport::default(),
+        })
+    }
+
+    fn folder(&self, layer: &str, table: &str) -> PathBuf {
+        self.staging.path().join(layer).join(table)
+    }
+
+    /// The configuration as tables.
+    fn settings(&mut self, states: &[State], assigned: &[Assigned]) -> Result<()> {
+        for (table, rows) in settings::tables(self.config, states, assigned)? {
+            let contract = self.contracts.require("config", table)?.clone();
+            let path = self.folder("config", table).join("part-0.parquet");
+            let written = settings::write(&contract, &rows, &path)?;
+            self.stage(&contract, vec![(None, written)])?;
+        }
+        Ok(())
+    }
+
+    /// The source layer: the latest version of each record.
+    async fn source(&mut self, states: &[State]) -> Result<()> {
+        let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
+        for contract in contracts {
+            let folder = self.folder("bitbucket", &contract.table);
+            let folded = fold::fold(
+                self.lake,
+                &self.engine,
+                &contract,
+                states,
+                &self.manifest,
+                &folder,
+            )
+            .await?;
+            let mut urls = Vec::new();
+            for (path, file) in &folded.files {
+                urls.push(match file {
+                    NextFile::Staged(written) => crate::lake::file_url(&written.path)?,
+                    NextFile::Kept => self.lake.file_url(path)?,
+                });
+            }
+            self.engine.register(&contract, &urls)?;
+            self.registered
+                .insert(TableName::new("bitbucket", &contract.table));
+            self.tables.insert(contract.name(), folded);
+        }
+        Ok(())
+    }
+
+    /// Tables that `[[table]]` puts in the place of a step's.
+    async fn outside(&mut self) -> Result<()> {
+        for given in &self.config.tables {
+            let contract = self.contract(&given.layer, &given.table)?;
+            let folder = self.folder(&given.layer, &given.table);
+            let files = outside::write(&self.engine, given, &contract, &folder).await?;
+            self.stage(&contract, files)?;
+            self.check_key(&contract).await?;
+        }
+        Ok(())
+    }
+
+    fn contract(&self, layer: &str, table: &str) -> Result<std::sync::Arc<Contract>> {
+        self.contracts.get(layer, table).cloned().ok_or_else(|| {
+            Error::new(ErrorKind::Configuration, "there is no such table")
+                .with("table", format!("{layer}.{table}"))
+                .hint("`bitlake tables` lists them")
+        })
+    }
+
+    /// What is published already, for steps that do not run now.
+    fn register_published(&mut self) -> Result<()> {
+        for contract in self.contracts.iter() {
+            let name = TableName::new(&contract.layer, &contract.table);
+            if self.registered.contains(&name) {
+                continue;
+            }
+            let files = self.manifest.files(&contract.name());
+            let urls = files
+                .map(|(path, _)| self.lake.file_url(path))
+                .collect::<Result<Vec<_>>>()?;
+            self.engine.register(contract, &urls)?;
+        }
+        Ok(())
+    }
+
+    async fn steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
+        for step in self.steps.in_order(&self.engine)? {
+            let runs = only.is_none_or(|layers| layers.contains(&step.name.layer));
+            if !runs || self.registered.contains(&step.name) {
+                continue;
+            }
+            let folder = self.folder(&step.name.layer, &step.name.table);
+            let contract = match &step.contract {
+                Some(contract) => contract.clone(),
+                None => step.inferred_contract(&self.engine).await?,
+            };
+            let files = write::query(&self.engine, &step.sql, &contract, &folder)
+                .await
+                .map_err(|error| error.with("file", &step.origin))?;
+            self.stage(&contract, files)?;
+            self.check_key(&contract)
+                .await
+                .map_err(|error| error.with("file", &step.origin))?;
+        }
+        Ok(())
+    }
+
+    /// What the run report should mention, said in SQL.
+    async fn checks(&self) -> Result<Vec<Warning>> {
+        let mut warnings = Vec::new();
+        for (origin, sql) in steps::checks()? {
+            let found = report::read_warnings(&self.engine, &sql).await;
+            warnings.extend(found.map_err(|error| error.with("file", origin))?);
+        }
+        Ok(warnings)
+    }
+
+    /// Makes written files the table that later steps read and that will be published.
+    fn stage(
+        &mut self,
+        contract: &Contract,
+        files: Vec<(Option<String>, WrittenFile)>,
+    ) -> Result<()> {
+        let urls = files
+            .iter()
+            .map(|(_, written)| crate::lake::file_url(&written.path))
+            .collect::<Result<Vec<_>>>()?;
+        self.engine.register(contract, &urls)?;
+        let rows = files.iter().map(|(_, written)| written.rows).sum();
+        self.report.rows.insert(contract.name(), rows);
+        let mut next = NextTable {
+            schema_version: contract.version,
+            ..NextTable::default()
+        };
+        for (partition, written) in files {
+            let path = layout::table_file(contract, partition.as_deref());
+            next.files.insert(path, NextFile::Staged(written));
+        }
+        self.tables.insert(contract.name(), next);
+        self.registered
+            .insert(TableName::new(&contract.layer, &contract.table));
+        Ok(())
+    }
+
+    /// No key twice: a doubled row in a warehouse is found by a customer.
+    async fn check_key(&self, contract: &Contract) -> Result<()> {
+        let doubled = write::doubled_keys(&self.engine, contract).await?;
+        if doubled.is_empty() {
+            return Ok(());
+        }
+        Err(
+            Error::new(ErrorKind::Contract, "the table has doubled keys")
+                .with("table", contract.name())
+                .with("key", contract.primary_key.join(", "))
+                .with("for example", doubled.join("; "))
+                .hint("nothing was published"),
+        )
+    }
+}
+
+/// The engine over what a lake has published, for `bitlake query`.
+pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
+    let engine = Engine::new(memory_limit)?;
+    let manifest = lake.manifest().await?;
+    for contract in Contracts::bundled()?.iter() {
+        let files = manifest.files(&contract.name());
+        let urls = files
+            .map(|(path, _)| lake.file_url(path))
+            .collect::<Result<Vec<_>>>()?;
+        engine.register(contract, &urls)?;
+    }
+    Ok(engine)
+}
+
+fn stem(path: &Path) -> Option<&str> {
+    path.file_stem()?.to_str()
+}

@@ -1,0 +1,201 @@
+//! Segments into the source layer: newer records, and those older ones that no newer record replaces.
+//!
+//! ```text
+//! newer = the segments' records, the last seen of each key       older = the file published before
+//! file  = newer ∪ (older NOT EXISTS in newer)                    nothing older, when a segment replaces
+//! ```
+//!
+//! The hash table of that join holds only what changed. A file whose repository has no new segment is left alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::write;
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{
+    EntityState, Lake, Manifest, NextFile, NextTable, SEQUENCE, SegmentRef, State, layout,
+    segment_schema,
+};
+use crate::schema::Contract;
+
+const SCHEMA: &str = "fold";
+
+/// One state per name: when a repository was deleted and made anew, its name belongs to the new one.
+pub(super) fn current(states: Vec<State>) -> Vec<State> {
+    let mut by_name: BTreeMap<(i64, String), State> = BTreeMap::new();
+    let seen = |state: &State| {
+        let through = state
+            .entities
+            .values()
+            .filter_map(|entity| entity.complete_through)
+            .max();
+        (state.missing_since.is_none(), through)
+    };
+    for state in states {
+        let name = (state.connection_id, state.full_name.clone());
+        if by_name
+            .get(&name)
+            .is_none_or(|known| seen(known) < seen(&state))
+        {
+            by_name.insert(name, state);
+        }
+    }
+    by_name.into_values().collect()
+}
+
+/// The source table of `contract`: staged where something changed, kept where not.
+pub(super) async fn fold(
+    lake: &Lake,
+    engine: &Engine,
+    contract: &Contract,
+    states: &[State],
+    manifest: &Manifest,
+    folder: &Path,
+) -> Result<NextTable> {
+    let entity = contract.table.as_str();
+    let mut next = NextTable {
+        schema_version: contract.version,
+        ..NextTable::default()
+    };
+    let published = manifest.table(&contract.name());
+    let is_published =
+        |path: &String| published.is_some_and(|table| table.files.contains_key(path));
+    for (n, state) in states.iter().enumerate() {
+        let path = layout::source_file(entity, state.connection_id, &state.full_name);
+        let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
+        let base =
+            Some(layout::source_file(entity, state.connection_id, was_named)).filter(is_published);
+        let segments = state.entities.get(entity).map_or(&[][..], pending);
+        if segments.is_empty() && base.as_ref().is_none_or(|base| *base == path) {
+            if base.is_some() {
+                next.files.insert(path, NextFile::Kept);
+            }
+            continue;
+        }
+        let sql = register(lake, engine, contract, state, segments, base.as_deref())?;
+        let files = write::query(engine, &sql, contract, &folder.join(n.to_string())).await;
+        let files = files.map_err(|error| error.with("repository", &state.full_name))?;
+        for (_, written) in files {
+            next.files.insert(path.clone(), NextFile::Staged(written));
+        }
+    }
+    if next.files.is_empty() {
+        let files = write::query(engine, &empty(contract), contract, folder).await?;
+        for (_, written) in files {
+            next.files
+                .insert(layout::empty_source_file(entity), NextFile::Staged(written));
+        }
+    }
+    Ok(next)
+}
+
+/// The segments that count: what came before a complete one is superseded.
+fn pending(state: &EntityState) -> &[SegmentRef] {
+    let from = state
+        .segments
+        .iter()
+        .rposition(|segment| segment.replaces)
+        .unwrap_or(0);
+    state.segments.get(from..).unwrap_or(&[])
+}
+
+/// Registers the inputs and returns the query over them.
+fn register(
+    lake: &Lake,
+    engine: &Engine,
+    contract: &Contract,
+    state: &State,
+    segments: &[SegmentRef],
+    base: Option<&str>,
+) -> Result<String> {
+    let older = base.filter(|_| !segments.iter().any(|segment| segment.replaces));
+    let mut arrived = Vec::new();
+    for (n, segment) in segments.iter().enumerate() {
+        let table = format!("segment_{n}");
+        let files = [lake.file_url(&segment.path)?];
+        engine.register_parquet(SCHEMA, &table, segment_schema(contract), &files)?;
+        arrived.push(format!("SELECT *, {n} AS _segment FROM {SCHEMA}.{table}"));
+    }
+    if arrived.is_empty() {
+        // A rename alone: the rows move to the ids of the new name.
+        let older = older.ok_or_else(|| Error::new(ErrorKind::Internal, "nothing to fold"))?;
+        let files = [lake.file_url(older)?];
+        engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
+        return Ok(format!(
+            "SELECT {} FROM {SCHEMA}.older",
+            columns(contract, state)
+        ));
+    }
+    let key: Vec<_> = contract
+        .primary_key
+        .iter()
+        .map(|name| format!("\"{name}\""))
+        .collect();
+    let mut sql = format!(
+        "WITH arrived AS ({}), newer AS (SELECT * FROM arrived QUALIFY row_number() OVER \
+         (PARTITION BY {} ORDER BY _segment DESC, {SEQUENCE} DESC) = 1) SELECT {} FROM newer",
+        arrived.join(" UNION ALL "),
+        key.join(", "),
+        columns(contract, state),
+    );
+    if let Some(older) = older {
+        let files = [lake.file_url(older)?];
+        engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
+        let same: Vec<_> = key
+            .iter()
+            .filter(|name| *name != "\"_workspace\"")
+            .map(|name| format!("newer.{name} = older.{name}"))
+            .collect();
+        sql.push_str(&format!(
+            " UNION ALL SELECT {} FROM {SCHEMA}.older AS older \
+             WHERE NOT EXISTS (SELECT 1 FROM newer WHERE {})",
+            columns(contract, state),
+            same.join(" AND "),
+        ));
+    }
+    Ok(sql)
+}
+
+/// The contract's columns, under the name that the repository has now.
+fn columns(contract: &Contract, state: &State) -> String {
+    let workspace = state.full_name.split('/').next().unwrap_or_default();
+    let named = contract
+        .columns
+        .iter()
+        .map(|column| match column.name.as_str() {
+            "_workspace" => format!("{} AS \"_workspace\"", literal(workspace)),
+            "_repository" => format!("{} AS \"_repository\"", literal(&state.full_name)),
+            name => format!("\"{name}\""),
+        });
+    named.collect::<Vec<_>>().join(", ")
+}
+
+fn empty(contract: &Contract) -> String {
+    format!(
+        "SELECT * FROM {}.\"{}\" WHERE false",
+        contract.layer, contract.table
+    )
+}
+
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// After publishing: the segments are part of the source layer now, and the states say so.
+pub(super) async fn settle(lake: &Lake, states: &[State]) -> Result<()> {
+    for state in states {
+        let mut settled = state.clone();
+        settled.published_as = Some(state.full_name.clone());
+        for entity in settled.entities.values_mut() {
+            entity.segments.clear();
+        }
+        if settled != *state {
+            lake.put_state(&settled).await?;
+        }
+        for segment in state.entities.values().flat_map(|entity| &entity.segments) {
+            lake.remove(&segment.path).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,289 @@
+//! The configuration as tables: the SQL's settings, and the record of the rules that made the figures.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch};
+use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use serde_json::{Value, json};
+
+use crate::config::{Assigned, Config, EntityGroup};
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::{ParquetFile, State, WrittenFile};
+use crate::schema::{Contract, conform};
+
+type Rows = Vec<Value>;
+
+/// The rows of every `config` table, by table.
+pub(super) fn tables(
+    config: &Config,
+    states: &[State],
+    assigned: &[Assigned],
+) -> Result<Vec<(&'static str, Rows)>> {
+    let org = &config.org;
+    Ok(vec![
+        ("connections", connections(config)),
+        ("rules", rules(config)),
+        (
+            "issue_statuses",
+            mapped(config, "status", |rules| &rules.issue_status),
+        ),
+        (
+            "issue_types",
+            mapped(config, "type", |rules| &rules.issue_type),
+        ),
+        ("repositories", repositories(config, assigned)),
+        ("completeness", completeness(states, assigned)),
+        ("projects", projects(config)),
+        ("project_repositories", project_repositories(assigned)),
+        (
+            "users",
+            csv(org.users.as_deref(), &["id", "name", "email", "team_ids"])?,
+        ),
+        (
+            "teams",
+            csv(
+                org.teams.as_deref(),
+                &["id", "name", "alias", "parent_id", "sorting_index"],
+            )?,
+        ),
+        (
+            "user_account_mapping",
+            csv(
+                org.user_account_mapping.as_deref(),
+                &[
+                    "id",
+                    "email",
+                    "full_name",
+                    "user_name",
+                    "avatar_url",
+                    "organization",
+                    "created_date",
+                    "status",
+                    "user_id",
+                ],
+            )?,
+        ),
+    ])
+}
+
+fn connections(config: &Config) -> Rows {
+    let rows = config.connections.iter().map(|connection| {
+        json!({"id": connection.id, "name": connection.name, "endpoint": connection.endpoint.as_str()})
+    });
+    rows.collect()
+}
+
+fn rules(config: &Config) -> Rows {
+    let rows = config.rules.values().map(|rules| {
+        json!({
+            "rules": rules.name,
+            "deployments": rules.deployments.as_str(),
+            "deployment_pattern": rules.deployment_pattern,
+            "production_pattern": rules.production_pattern,
+            "tags_pattern": rules.tags.pattern,
+            "tags_limit": rules.tags.limit,
+            "tags_order": rules.tags.order,
+            "issue_key_pattern": rules.issue_key_pattern,
+        })
+    });
+    rows.collect()
+}
+
+/// `issue_statuses` and `issue_types`: original → mapped, for each rule set.
+fn mapped(
+    config: &Config,
+    what: &str,
+    map: impl Fn(&crate::config::Rules) -> &BTreeMap<String, String>,
+) -> Rows {
+    let mut rows = Rows::new();
+    for rules in config.rules.values() {
+        for (original, to) in map(rules) {
+            rows.push(json!({
+                "rules": rules.name,
+                (format!("original_{what}")): original,
+                (what): to,
+            }));
+        }
+    }
+    rows
+}
+
+fn repositories(config: &Config, assigned: &[Assigned]) -> Rows {
+    let rows = assigned.iter().map(|Assigned { found, rules, .. }| {
+        let entities = config.rules.get(rules).map(|rules| &rules.entities);
+        let has = |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
+        json!({
+            "connection_id": found.connection_id,
+            "repository_uuid": found.uuid,
+            "full_name": found.full_name,
+            "workspace": found.full_name.split('/').next(),
+            "rules": rules,
+            "issues": has(EntityGroup::Issues),
+            "code": has(EntityGroup::Code),
+            "review": has(EntityGroup::Review),
+            "cicd": has(EntityGroup::Cicd),
+            "accounts": has(EntityGroup::Accounts),
+        })
+    });
+    rows.collect()
+}
+
+/// How far each entity is known. `complete_through` stays in the state: here it would move with every run.
+fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
+    let selected = |state: &State| {
+        assigned.iter().any(|one| {
+            one.found.connection_id == state.connection_id && one.found.uuid == state.uuid
+        })
+    };
+    let mut rows = Rows::new();
+    for state in states.iter().filter(|state| selected(state)) {
+        for (entity, known) in &state.entities {
+            rows.push(json!({
+                "connection_id": state.connection_id,
+                "repository_uuid": state.uuid,
+                "full_name": state.full_name,
+                "entity": entity,
+                "status": known.status.as_str(),
+                "reason": known.reason,
+                "complete_from": known.complete_from,
+            }));
+        }
+    }
+    rows
+}
+
+fn projects(config: &Config) -> Rows {
+    let rows = config.projects.iter().map(|project| {
+        json!({
+            "name": project.name,
+            "timezone": project.timezone.name(),
+            "week_start": project.week_start.to_string(),
+        })
+    });
+    rows.collect()
+}
+
+fn project_repositories(assigned: &[Assigned]) -> Rows {
+    let mut rows = Rows::new();
+    for Assigned {
+        found, projects, ..
+    } in assigned
+    {
+        for project in projects {
+            rows.push(json!({
+                "project_name": project,
+                "connection_id": found.connection_id,
+                "full_name": found.full_name,
+            }));
+        }
+    }
+    rows
+}
+
+/// A CSV with DevLake's headers (`ParentId`), as rows of `columns` (`parent_id`); missing columns are empty.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] when the file cannot be read or lacks its `Id`.
+fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
+    use arrow::array::AsArray;
+    use arrow::csv::ReaderBuilder;
+    use arrow::csv::reader::Format;
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    let Some(path) = path else {
+        return Ok(Rows::new());
+    };
+    let wrong = |what: &str| {
+        Error::new(ErrorKind::Configuration, what.to_owned()).with("file", path.display())
+    };
+    let open = || {
+        std::fs::File::open(path)
+            .map_err(|error| wrong("cannot read the CSV of [org]").source(error))
+    };
+    let (header, _) = Format::default()
+        .with_header(true)
+        .infer_schema(open()?, Some(0))
+        .map_err(|error| wrong("cannot read the CSV's header").source(error))?;
+    let names: Vec<String> = header
+        .fields()
+        .iter()
+        .map(|field| plain(field.name()))
+        .collect();
+    if !names.contains(&plain("id")) {
+        return Err(
+            wrong("the CSV has no column `Id`").hint("its first line must be DevLake's header")
+        );
+    }
+    let text: Vec<_> = names
+        .iter()
+        .map(|name| Field::new(name, DataType::Utf8, true))
+        .collect();
+    let reader = ReaderBuilder::new(Arc::new(Schema::new(text)))
+        .with_header(true)
+        .build(open()?)
+        .map_err(|error| wrong("cannot read the CSV").source(error))?;
+    let mut rows = Rows::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| wrong("cannot read the CSV").source(error))?;
+        for row in 0..batch.num_rows() {
+            let value = |column: &&str| {
+                let cell = batch
+                    .column_by_name(&plain(column))
+                    .map(|array| array.as_string::<i32>().value(row));
+                let cell = cell.unwrap_or_default().trim();
+                let value = match *column {
+                    "sorting_index" => json!(cell.parse::<i64>().unwrap_or_default()),
+                    _ => json!(cell),
+                };
+                ((*column).to_owned(), value)
+            };
+            rows.push(Value::Object(columns.iter().map(value).collect()));
+        }
+    }
+    Ok(rows)
+}
+
+/// `ParentId` and `parent_id` are the same header.
+fn plain(header: &str) -> String {
+    header
+        .trim_start_matches('\u{feff}')
+        .replace('_', "")
+        .trim()
+        .to_lowercase()
+}
+
+/// Writes rows as their contract says, in the order of the key.
+pub(super) fn write(contract: &Contract, rows: &[Value], path: &Path) -> Result<WrittenFile> {
+    let failed = |error: datafusion::arrow::error::ArrowError| {
+        Error::new(ErrorKind::Internal, "cannot write a settings table")
+            .with("table", contract.name())
+            .source(error)
+    };
+    let schema = contract.arrow_schema();
+    let mut decoder = arrow_json::ReaderBuilder::new(Arc::clone(&schema))
+        .with_batch_size(rows.len().max(1))
+        .build_decoder()
+        .map_err(failed)?;
+    decoder.serialize(rows).map_err(failed)?;
+    let batch = decoder
+        .flush()
+        .map_err(failed)?
+        .unwrap_or_else(|| RecordBatch::new_empty(schema));
+    let key = contract.primary_key.iter().map(|name| {
+        let values: &ArrayRef = batch
+            .column_by_name(name)
+            .ok_or(name.as_str())
+            .or_error(ErrorKind::Internal, "a settings table lacks its key")?;
+        Ok(SortColumn {
+            values: Arc::clone(values),
+            options: None,
+        })
+    });
+    let order = lexsort_to_indices(&key.collect::<Result<Vec<_>>>()?, None).map_err(failed)?;
+    let sorted = take_record_batch(&batch, &order).map_err(failed)?;
+    let mut file = ParquetFile::create(path, contract.arrow_schema(), contract)?;
+    file.write(&conform(contract, &sorted)?)?;
+    file.finish()
+}

@@ -1,0 +1,252 @@
+//! The steps, found: each `queries/<layer>/<table>.sql` is one, and the tables it names are its inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use include_dir::{Dir, include_dir};
+
+use super::stem;
+use crate::engine::{Engine, TableName};
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::schema::{Column, Contract, Contracts};
+
+static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
+
+/// The layers whose tables SQL makes.
+const LAYERS: [&str; 3] = ["domain", "dora", "metrics"];
+/// The folder of the queries that tell the run report what to mention.
+const CHECKS: &str = "checks";
+/// The folder of the queries that `bitlake query` runs.
+const REPORTS: &str = "reports";
+
+/// One SQL text that makes one table.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub name: TableName,
+    pub sql: String,
+    /// The file, for errors.
+    pub origin: String,
+    /// `None` for a user's own table: its columns are what the query gives.
+    pub contract: Option<Arc<Contract>>,
+}
+
+impl Step {
+    /// A contract from the query's own columns, keyed and ordered by none.
+    pub async fn inferred_contract(&self, engine: &Engine) -> Result<Arc<Contract>> {
+        let frame = engine
+            .plan(&self.sql, &[])
+            .await
+            .map_err(|e| e.with("file", &self.origin))?;
+        let columns = frame.schema().fields().iter().map(|field| Column {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            nullable: true,
+            unit: None,
+            description: String::new(),
+        });
+        let TableName { layer, table } = &self.name;
+        Ok(Arc::new(Contract::new(
+            layer,
+            table,
+            columns.collect(),
+            Vec::new(),
+        )?))
+    }
+}
+
+/// All steps of a run, by the table they make.
+#[derive(Debug, Default)]
+pub struct Steps(BTreeMap<TableName, Step>);
+
+impl Steps {
+    /// The bundled steps, with those of `own` added or put in their place.
+    pub fn find(own: Option<&Path>) -> Result<Self> {
+        let contracts = Contracts::bundled()?;
+        let mut steps = Self::default();
+        for layer in LAYERS {
+            for (table, origin, sql) in bundled(layer) {
+                steps.insert(contracts, layer, table, origin, sql.to_owned());
+            }
+            if let Some(folder) = own {
+                steps.find_own(contracts, layer, &folder.join(layer))?;
+            }
+        }
+        Ok(steps)
+    }
+
+    fn find_own(&mut self, contracts: &Contracts, layer: &str, folder: &Path) -> Result<()> {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return Ok(());
+        };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.extension().is_some_and(|extension| extension == "sql") {
+                let sql = std::fs::read_to_string(&path)
+                    .or_error(ErrorKind::Configuration, "cannot read a query")
+                    .map_err(|error| error.with("file", path.display()))?;
+                if let Some(table) = stem(&path) {
+                    self.insert(contracts, layer, table, path.display().to_string(), sql);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn insert(
+        &mut self,
+        contracts: &Contracts,
+        layer: &str,
+        table: &str,
+        origin: String,
+        sql: String,
+    ) {
+        let name = TableName::new(layer, table);
+        let contract = contracts.get(layer, table).cloned();
+        self.0.insert(
+            name.clone(),
+            Step {
+                name,
+                sql,
+                origin,
+                contract,
+            },
+        );
+    }
+
+    /// Every step after those it reads; ready ones by name, so that the order never moves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`], naming the file: SQL that does not parse, a table that nothing makes, a circle.
+    pub fn in_order(&self, engine: &Engine) -> Result<Vec<Step>> {
+        let contracts = Contracts::bundled()?;
+        let mut waits: BTreeMap<&TableName, BTreeSet<TableName>> = BTreeMap::new();
+        for step in self.0.values() {
+            let at = |error: Error| error.with("file", &step.origin);
+            let reads = engine.references(&step.sql).map_err(at)?;
+            for read in &reads {
+                if !self.0.contains_key(read) && contracts.get(&read.layer, &read.table).is_none() {
+                    let missing =
+                        Error::new(ErrorKind::Configuration, "reads a table that nothing makes");
+                    return Err(at(missing.with("table", read)));
+                }
+            }
+            let own = reads.into_iter().filter(|read| self.0.contains_key(read));
+            waits.insert(&step.name, own.collect());
+        }
+        let mut order = Vec::new();
+        while !waits.is_empty() {
+            let ready = waits
+                .iter()
+                .find(|(_, reads)| !reads.iter().any(|read| waits.contains_key(read)));
+            let Some((name, _)) = ready else {
+                let files = waits.keys().map(|name| self.0[*name].origin.as_str());
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    "queries read each other in a circle",
+                )
+                .with("files", files.collect::<Vec<_>>().join(", ")));
+            };
+            let name = *name;
+            waits.remove(name);
+            order.push(self.0[name].clone());
+        }
+        Ok(order)
+    }
+}
+
+/// The bundled files of one folder: name, path, text.
+fn bundled(folder: &str) -> impl Iterator<Item = (&'static str, String, &'static str)> {
+    let files = QUERIES.get_dir(folder).into_iter().flat_map(Dir::files);
+    files.filter_map(|file| {
+        let origin = format!("queries/{}", file.path().display());
+        Some((stem(file.path())?, origin, file.contents_utf8()?))
+    })
+}
+
+/// `(file, SQL)` of the checks.
+pub(super) fn checks() -> Result<Vec<(String, String)>> {
+    Ok(bundled(CHECKS)
+        .map(|(_, origin, sql)| (origin, sql.to_owned()))
+        .collect())
+}
+
+/// `(group/name, SQL)` of the queries that people run, sorted.
+pub fn reports() -> Vec<(String, &'static str)> {
+    let groups = QUERIES.get_dir(REPORTS).into_iter().flat_map(Dir::dirs);
+    let files = groups.flat_map(Dir::files);
+    let mut reports: Vec<_> = files
+        .filter_map(|file| {
+            let path = file.path().strip_prefix(REPORTS).ok()?.with_extension("");
+            Some((path.to_str()?.replace('\\', "/"), file.contents_utf8()?))
+        })
+        .collect();
+    reports.sort();
+    reports
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(texts: &[(&str, &str)]) -> Steps {
+        let mut steps = Steps::default();
+        for (table, sql) in texts {
+            let origin = format!("{table}.sql");
+            steps.insert(
+                &Contracts::default(),
+                "domain",
+                table,
+                origin,
+                (*sql).to_owned(),
+            );
+        }
+        steps
+    }
+
+    fn order(texts: &[(&str, &str)]) -> Result<Vec<String>> {
+        let order = steps(texts).in_order(&Engine::new(None)?)?;
+        Ok(order.into_iter().map(|step| step.name.table).collect())
+    }
+
+    #[test]
+    fn a_step_follows_what_it_reads_and_ready_ones_run_by_name() {
+        let order = order(&[
+            ("a", "SELECT * FROM domain.c"),
+            ("b", "SELECT 1 AS n"),
+            ("c", "WITH a AS (SELECT * FROM domain.b) SELECT * FROM a"),
+        ]);
+        assert_eq!(order.unwrap(), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn a_circle_and_a_missing_table_name_their_files() {
+        let circle = order(&[
+            ("a", "SELECT * FROM domain.b"),
+            ("b", "SELECT * FROM domain.a"),
+        ]);
+        assert!(
+            circle
+                .unwrap_err()
+                .to_string()
+                .contains("files=a.sql, b.sql")
+        );
+        let missing = order(&[("a", "SELECT * FROM domain.nowhere")])
+            .unwrap_err()
+            .to_string();
+        assert!(
+            missing.contains("table=domain.nowhere") && missing.contains("file=a.sql"),
+            "{missing}"
+        );
+    }
+
+    #[test]
+    fn the_bundled_steps_are_a_graph_with_contracts() {
+        let order = Steps::find(None)
+            .unwrap()
+            .in_order(&Engine::new(None).unwrap())
+            .unwrap();
+        for step in order {
+            assert!(step.contract.is_some(), "{} has no contract", step.origin);
+        }
+    }
+}
