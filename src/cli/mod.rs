@@ -1,1 +1,167 @@
-//! (room: cli)
+//! The command line: one file per command, each a short story in calls.
+//!
+//! ```text
+//! args (what was said) ─▶ Context (what every command needs) ─▶ the command ─▶ Outcome or Error ─▶ exit code
+//! ```
+
+mod args;
+mod init;
+pub mod output;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub use args::{
+    Cli, Command, Demo, Format, Global, Query, Repos, Sandbox, Tables, Transform, Transforming,
+};
+
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::progress::Progress;
+use crate::telemetry::{self, LogFormat};
+
+const DEFAULT_CONFIG: &str = "bitlake.toml";
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Complete,
+    /// Something was skipped or is stale; the command has said what.
+    Incomplete,
+}
+
+/// What every command needs.
+#[derive(Debug, Clone)]
+pub struct Context {
+    pub global: Global,
+    /// The process's environment.
+    pub env: BTreeMap<String, String>,
+    pub progress: Progress,
+}
+
+impl Context {
+    fn new(global: Global) -> Self {
+        let quiet = global.no_progress || global.quiet || global.log_format == LogFormat::Json;
+        let progress = if quiet {
+            Progress::hidden()
+        } else {
+            Progress::on_terminal()
+        };
+        // A variable that is no UTF-8 cannot be one that the configuration names.
+        let unicode = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            global,
+            env: std::env::vars_os().filter_map(unicode).collect(),
+            progress,
+        }
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        let given = self.global.config.as_deref();
+        given.unwrap_or(Path::new(DEFAULT_CONFIG)).to_path_buf()
+    }
+
+    /// The configuration, which must be there.
+    pub fn config(&self) -> Result<Config> {
+        Config::load(&self.config_path(), &self.env, &self.overrides())
+    }
+
+    /// The configuration for commands that only read a lake: without a file, `--lake` is enough.
+    pub fn config_for_reading(&self) -> Result<Config> {
+        if self.global.config.is_some() {
+            return self.config();
+        }
+        Config::load_if_present(&self.config_path(), &self.env, &self.overrides())
+    }
+
+    fn overrides(&self) -> Vec<(&'static str, String)> {
+        let lake = self.global.lake.iter();
+        lake.map(|url| ("lake.url", url.clone())).collect()
+    }
+}
+
+/// Runs the command and says how it went.
+pub fn main(cli: Cli) -> ExitCode {
+    let Cli { global, command } = cli;
+    let format = global.log_format;
+    let verbosity = if global.quiet {
+        -1
+    } else {
+        i8::try_from(global.verbose).unwrap_or(i8::MAX)
+    };
+    let context = Context::new(global);
+    telemetry::init(format, verbosity, &context.progress);
+    let result = runtime().and_then(|runtime| runtime.block_on(run(&context, command)));
+    context.progress.finish();
+    match result {
+        Ok(Outcome::Complete) => ExitCode::SUCCESS,
+        Ok(Outcome::Incomplete) => ExitCode::from(1),
+        Err(error) => {
+            // Not `eprintln!`, which panics when nobody listens; the exit code still tells.
+            let _ = writeln!(std::io::stderr(), "{}", shown(&error, format));
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .or_error(ErrorKind::Internal, "cannot start the runtime")
+}
+
+async fn run(context: &Context, command: Command) -> Result<Outcome> {
+    match command {
+        Command::Init => init::run(context),
+        Command::Demo(_)
+        | Command::Check
+        | Command::Repos(_)
+        | Command::Run(_)
+        | Command::Collect
+        | Command::Transform(_)
+        | Command::Status
+        | Command::Tables(_)
+        | Command::Query(_)
+        | Command::Sandbox(_) => Err(Error::new(
+            ErrorKind::Internal,
+            "this command is not wired up",
+        )),
+    }
+}
+
+/// One line, whatever the format.
+fn shown(error: &Error, format: LogFormat) -> String {
+    match format {
+        LogFormat::Text => format!("error: {error}"),
+        LogFormat::Json => serde_json::json!({
+            "level": "ERROR",
+            "kind": format!("{:?}", error.kind()),
+            "message": error.to_string(),
+            "exit_code": error.kind().exit_code(),
+        })
+        .to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_one_line_in_both_formats() {
+        let error = Error::new(ErrorKind::Quota, "the \"quota\" is used up");
+        assert_eq!(
+            shown(&error, LogFormat::Text),
+            "error: the \"quota\" is used up"
+        );
+        assert_eq!(
+            shown(&error, LogFormat::Json),
+            r#"{"level":"ERROR","kind":"Quota","message":"the \"quota\" is used up","exit_code":4}"#
+        );
+    }
+}

@@ -1,0 +1,248 @@
+//! What can be said on the command line; what it means is in the file of each command.
+
+use std::path::PathBuf;
+
+use clap::builder::PossibleValuesParser;
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+use crate::telemetry::LogFormat;
+
+const ENVIRONMENT_AND_EXIT_CODES: &str = "\
+Environment:
+  BITLAKE_CONFIG            the configuration file, as --config
+  BITLAKE__SECTION__KEY     overrides one key of the configuration: BITLAKE__LAKE__URL, BITLAKE__SYNC__SINCE
+  RUST_LOG                  log filter, as in `bitlake=debug`; overrides -v and -q
+  NO_COLOR                  no colours in logs
+  HTTPS_PROXY, NO_PROXY     the proxy of connections that name none
+  and the variables that the configuration names for its credentials
+
+Exit codes:
+  0  complete
+  1  finished, but something was skipped, is stale or could not be reached; the report names it
+  2  usage or configuration
+  3  credentials
+  4  quota or deadline reached, or interrupted; state is saved, run again
+  5  the lake could not be written, or another run was first
+
+Results go to stdout; progress, logs and warnings go to stderr.";
+
+/// Bitbucket Cloud to Apache DevLake's domain tables and DORA metrics, as partitioned Parquet
+#[derive(Debug, Parser)]
+#[command(name = "bitlake", version, after_long_help = ENVIRONMENT_AND_EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The configuration [default: bitlake.toml]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BITLAKE_CONFIG",
+        hide_env = true
+    )]
+    pub config: Option<PathBuf>,
+    /// The lake, in the place of the configuration's: a folder or s3://bucket/prefix
+    #[arg(long, global = true, value_name = "URL")]
+    pub lake: Option<String>,
+    /// How logs, errors and the run's summary are written
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Says more; twice for details, three times for everything
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Says nothing but errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Draws no progress, not even on a terminal
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Export a made-up workspace, without account or network, and show its DORA table
+    Demo(Demo),
+    /// Write a commented configuration
+    Init,
+    /// Test the connections: credentials, scopes, repositories, quota and lake
+    Check,
+    /// List the repositories that the credentials can see
+    Repos(Repos),
+    /// Collect, transform and publish: the main job
+    Run(Transforming),
+    /// Collect only: from Bitbucket to the source layer
+    Collect,
+    /// Transform only: from the source layer to the others, without network
+    Transform(Transform),
+    /// Show the last runs, each repository's state, and what is stale or skipped and why
+    Status,
+    /// Show the data dictionary: tables, columns, types, units
+    Tables(Tables),
+    /// Run a bundled query, or your own, over the lake
+    Query(Query),
+    /// Serve the demo workspace as Bitbucket Cloud would, to try things out
+    Sandbox(Sandbox),
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The folder to export to
+    #[arg(long, value_name = "DIR", default_value = "bitlake-demo")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Repos {
+    /// Only those whose name holds this text
+    #[arg(long, value_name = "TEXT")]
+    pub search: Option<String>,
+    /// One workspace [default: those of the configuration]
+    pub workspace: Option<String>,
+}
+
+/// What `run` and `transform` share.
+#[derive(Debug, Args)]
+pub struct Transforming {
+    /// A folder of <layer>/<table>.sql that adds steps or replaces bundled ones
+    #[arg(long, value_name = "DIR")]
+    pub queries: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct Transform {
+    /// Only these layers, from the lake's tables of the others
+    #[arg(
+        long,
+        value_name = "LAYER",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(["domain", "dora", "metrics"])
+    )]
+    pub only: Vec<String>,
+    #[command(flatten)]
+    pub transforming: Transforming,
+}
+
+#[derive(Debug, Args)]
+pub struct Tables {
+    /// One table with its columns, as layer.table, or a layer
+    pub name: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).args(["name", "sql", "list"]))]
+pub struct Query {
+    /// A bundled query, as group/name
+    pub name: Option<String>,
+    /// A parameter of the bundled query; may be given several times
+    #[arg(
+        long = "param",
+        value_name = "KEY=VALUE",
+        value_parser = key_value,
+        conflicts_with_all = ["sql", "list"]
+    )]
+    pub params: Vec<(String, String)>,
+    /// Your own SQL over the lake's tables, as layer.table
+    #[arg(long, value_name = "TEXT")]
+    pub sql: Option<String>,
+    /// Show the bundled queries with the question that each answers
+    #[arg(long)]
+    pub list: bool,
+    /// How the rows are written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Where the rows go [default: stdout; parquet needs a file]
+    #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
+    pub out: Option<PathBuf>,
+    /// A folder of <layer>/<table>.sql and reports/<group>/<name>.sql beside the bundled ones
+    #[arg(long, value_name = "DIR")]
+    pub queries: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    #[default]
+    Table,
+    Csv,
+    /// One JSON object per line
+    Json,
+    Parquet,
+}
+
+#[derive(Debug, Args)]
+pub struct Sandbox {
+    /// The port on loopback; 0 for any free one
+    #[arg(long, value_name = "N", default_value_t = 8090)]
+    pub port: u16,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            Ok((key.trim().to_owned(), value.to_owned()))
+        }
+        _ => Err("write KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definitions_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn long_help_explains_environment_and_exit_codes() {
+        let help = Cli::command().render_long_help().to_string();
+        assert!(help.contains("BITLAKE__LAKE__URL") && help.contains("Exit codes:"));
+    }
+
+    #[test]
+    fn global_flags_may_stand_behind_the_command() {
+        let cli = parse("bitlake status --lake out -vv --log-format json").unwrap();
+        assert_eq!(cli.global.lake.as_deref(), Some("out"));
+        assert_eq!(cli.global.verbose, 2);
+        assert_eq!(cli.global.log_format, LogFormat::Json);
+        assert!(parse("bitlake status -q -v").is_err());
+    }
+
+    #[test]
+    fn a_query_is_a_name_or_sql_or_the_list() {
+        assert!(parse("bitlake query").is_err());
+        assert!(parse("bitlake query dora/overview --list").is_err());
+        assert!(parse("bitlake query --sql x --param a=b").is_err());
+        assert!(parse("bitlake query dora/overview --format parquet").is_err());
+        let cli = parse("bitlake query dora/overview --param a=b=c --param d=").unwrap();
+        let Command::Query(query) = cli.command else {
+            panic!("{cli:?}")
+        };
+        let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
+        assert_eq!(query.params, [pair("a", "b=c"), pair("d", "")]);
+        assert!(parse("bitlake query x --param novalue").is_err());
+    }
+
+    #[test]
+    fn only_takes_layers_separated_by_commas() {
+        let cli = parse("bitlake transform --only domain,dora").unwrap();
+        let Command::Transform(transform) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!(transform.only, ["domain", "dora"]);
+        assert!(parse("bitlake transform --only bitbucket").is_err());
+    }
+}

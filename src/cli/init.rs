@@ -1,0 +1,88 @@
+//! `bitlake init`: a configuration to start from, in which every setting is explained.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind as IoErrorKind, Write};
+use std::path::Path;
+
+use super::{Context, Outcome, output};
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// Settings that are commented out follow the `#` directly; prose follows a blank.
+const TEMPLATE: &str = include_str!("init.toml");
+
+pub(super) fn run(context: &Context) -> Result<Outcome> {
+    let path = context.config_path();
+    write(&path)?;
+    output::print_line(&format!(
+        "wrote {}: name your workspace and token in it, then `bitlake check`",
+        path.display()
+    ))?;
+    Ok(Outcome::Complete)
+}
+
+fn write(path: &Path) -> Result<()> {
+    // `create_new` refuses a file that is there already in one step: nothing can come in between.
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == IoErrorKind::AlreadyExists => Err(Error::new(
+            ErrorKind::Usage,
+            format!("{} is there already", path.display()),
+        )
+        .hint("move it away, or name another file with --config")),
+        opened => opened
+            .and_then(|mut file| file.write_all(TEMPLATE.as_bytes()))
+            .or_error(ErrorKind::Usage, format!("cannot write {}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{Config, Rules};
+
+    fn load(text: &str) -> Config {
+        Config::parse(text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap()
+    }
+
+    #[test]
+    fn the_template_loads_as_it_is_written() {
+        let config = load(TEMPLATE);
+        assert_eq!(config.connections.len(), 1);
+        let written = &config.rules["default"];
+        let standard = Rules::standard("default", written.place.clone());
+        assert_eq!(*written, standard, "the template shows the real defaults");
+    }
+
+    #[test]
+    fn every_setting_that_is_commented_out_is_valid_too() {
+        let uncomment = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
+            _ => line.to_owned(),
+        };
+        let text: Vec<String> = TEMPLATE.lines().map(uncomment).collect();
+        let config = load(&text.join("\n"));
+        assert_eq!(config.projects.len(), 1);
+        assert_eq!(config.tables.len(), 1);
+        assert!(config.sync.cron.is_some() && config.org.users.is_some());
+    }
+
+    #[test]
+    fn an_existing_file_is_never_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("bitlake.toml");
+        write(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), TEMPLATE);
+        std::fs::write(&path, "mine").unwrap();
+        let error = write(&path).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Usage);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} is there already: move it away, or name another file with --config",
+                path.display()
+            )
+        );
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}

@@ -1,0 +1,182 @@
+//! Progress on a terminal, and silence everywhere else: a scheduler's log must not fill with bars.
+//!
+//! ```text
+//! ⠹ acme/web      pull_requests  1240 records  31 requests
+//! ⠹ acme/api      pipelines       310 records   4 requests
+//! [███████░░░░░░░░░░░░░] 14/40 repositories  00:02:10
+//! ```
+//!
+//! Only `stderr` is drawn on, because `stdout` carries results.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+const TICK: Duration = Duration::from_millis(120);
+
+/// Cheap to clone; clones draw on the same lines.
+#[derive(Debug, Clone)]
+pub struct Progress {
+    bars: MultiProgress,
+    repositories: ProgressBar,
+}
+
+impl Progress {
+    /// On the terminal behind `stderr`, if there is one.
+    pub fn on_terminal() -> Self {
+        Self::drawn_on(ProgressDrawTarget::stderr())
+    }
+
+    pub fn hidden() -> Self {
+        Self::drawn_on(ProgressDrawTarget::hidden())
+    }
+
+    fn drawn_on(target: ProgressDrawTarget) -> Self {
+        let bars = MultiProgress::with_draw_target(target);
+        // Not among the lines before `expect`: a bar without a length says nothing.
+        let repositories = ProgressBar::hidden();
+        Self { bars, repositories }
+    }
+
+    /// Adds the line that counts repositories, of which there will be `total`. The clones made from here on share it.
+    #[must_use]
+    pub fn expecting(self, total: u64) -> Self {
+        let bar = self.bars.add(ProgressBar::new(total));
+        bar.set_style(style(
+            "[{bar:20}] {pos}/{len} repositories  {elapsed_precise}",
+        ));
+        Self {
+            repositories: bar,
+            ..self
+        }
+    }
+
+    /// A line for one repository, until its last handle is dropped or finished.
+    pub fn repository(&self, full_name: &str) -> RepositoryProgress {
+        let bar = self.bars.insert(0, ProgressBar::new_spinner());
+        bar.set_style(style("{spinner} {prefix}  {msg}"));
+        bar.set_prefix(full_name.to_owned());
+        if !self.bars.is_hidden() {
+            bar.enable_steady_tick(TICK);
+        }
+        RepositoryProgress(Arc::new(Repository {
+            bar,
+            total: self.repositories.clone(),
+            entity: Mutex::new(String::new()),
+            records: AtomicU64::new(0),
+            requests: AtomicU64::new(0),
+            finished: AtomicBool::new(false),
+        }))
+    }
+
+    /// Runs `write` while no line is drawn, so that a log line does not end up inside one.
+    pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
+        self.bars.suspend(write)
+    }
+
+    /// Takes all lines away.
+    pub fn finish(&self) {
+        self.repositories.finish_and_clear();
+    }
+}
+
+/// One repository's line. Cheap to clone; clones count together.
+#[derive(Debug, Clone)]
+pub struct RepositoryProgress(Arc<Repository>);
+
+#[derive(Debug)]
+struct Repository {
+    bar: ProgressBar,
+    total: ProgressBar,
+    entity: Mutex<String>,
+    records: AtomicU64,
+    requests: AtomicU64,
+    finished: AtomicBool,
+}
+
+impl RepositoryProgress {
+    /// The entity that is walked now; its counts begin at zero.
+    pub fn entity(&self, name: &str) {
+        name.clone_into(&mut self.0.entity.lock().unwrap_or_else(PoisonError::into_inner));
+        self.0.records.store(0, Ordering::Relaxed);
+        self.0.requests.store(0, Ordering::Relaxed);
+        self.0.show();
+    }
+
+    /// Adds to the entity's counts.
+    pub fn inc(&self, records: u64, requests: u64) {
+        self.0.records.fetch_add(records, Ordering::Relaxed);
+        self.0.requests.fetch_add(requests, Ordering::Relaxed);
+        self.0.show();
+    }
+
+    /// Takes the line away and counts the repository; a second call does nothing.
+    pub fn finish(&self) {
+        self.0.finish();
+    }
+}
+
+impl Repository {
+    fn show(&self) {
+        self.bar.set_message(self.message());
+    }
+
+    fn message(&self) -> String {
+        format!(
+            "{}  {} records  {} requests",
+            self.entity.lock().unwrap_or_else(PoisonError::into_inner),
+            self.records.load(Ordering::Relaxed),
+            self.requests.load(Ordering::Relaxed)
+        )
+    }
+
+    fn finish(&self) {
+        if !self.finished.swap(true, Ordering::Relaxed) {
+            self.bar.finish_and_clear();
+            self.total.inc(1);
+        }
+    }
+}
+
+impl Drop for Repository {
+    /// A walk that fails must not leave its line behind.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    // The templates are constants of this file: the fallback is never seen.
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("█▌░")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_count_together_and_a_new_entity_begins_at_zero() {
+        let handle = Progress::hidden().repository("acme/web");
+        handle.entity("commits");
+        handle.inc(100, 1);
+        handle.clone().inc(50, 1);
+        assert_eq!(handle.0.message(), "commits  150 records  2 requests");
+        handle.entity("tags");
+        assert_eq!(handle.0.message(), "tags  0 records  0 requests");
+    }
+
+    #[test]
+    fn a_repository_is_counted_once_however_it_ends() {
+        let progress = Progress::hidden().expecting(2);
+        let finished = progress.repository("acme/web");
+        finished.finish();
+        drop(finished);
+        drop(progress.repository("acme/api"));
+        assert_eq!(progress.repositories.position(), 2);
+    }
+}

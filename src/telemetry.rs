@@ -1,0 +1,92 @@
+//! Logs on `stderr`: text for people, JSON for machines.
+//!
+//! What happened to the data is in the run report; a log line is for what an operator may have to act on now, and for
+//! finding out why. So without `-v` only warnings show.
+
+use std::io::{self, IsTerminal, Write};
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::progress::Progress;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object per line
+    Json,
+}
+
+/// How much is said: `-q` is -1, each `-v` adds one. `RUST_LOG` overrides it.
+pub fn init(format: LogFormat, verbosity: i8, progress: &Progress) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(verbosity)));
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(BesideBars(progress.clone()));
+    // A second subscriber in one process is refused; the first one stays, which is what tests want.
+    let terminal = io::stderr().is_terminal();
+    let _ = match format {
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+        LogFormat::Text if terminal => {
+            let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            builder
+                .without_time()
+                .with_target(false)
+                .with_ansi(colour)
+                .try_init()
+        }
+        LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
+    };
+}
+
+/// Libraries stay at warnings until they are what one looks for.
+fn directives(verbosity: i8) -> &'static str {
+    match verbosity {
+        i8::MIN..=-1 => "error",
+        0 => "warn",
+        1 => "warn,bitlake=info",
+        2 => "warn,bitlake=debug",
+        _ => "info,bitlake=trace",
+    }
+}
+
+/// Writes each event while the progress lines are away.
+struct BesideBars(Progress);
+
+impl<'a> MakeWriter<'a> for BesideBars {
+    type Writer = Line<'a>;
+
+    fn make_writer(&'a self) -> Line<'a> {
+        Line(&self.0)
+    }
+}
+
+struct Line<'a>(&'a Progress);
+
+impl Write for Line<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.suspend(|| io::stderr().write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_level_is_one_that_the_filter_understands() {
+        for verbosity in [-1, 0, 1, 2, 3, i8::MAX] {
+            let parsed = EnvFilter::try_new(directives(verbosity));
+            assert!(parsed.is_ok(), "{verbosity}");
+        }
+        assert_eq!(directives(-1), "error");
+        assert_eq!(directives(1), "warn,bitlake=info");
+    }
+}
