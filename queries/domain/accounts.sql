@@ -1,0 +1,170 @@
+-- Who takes part in the exported work?
+--
+-- Grain:  one row per Bitbucket account and connection.
+-- Source: every table of the bitbucket layer in which an account appears, config.repositories.
+--
+-- Rules:
+-- * The key is the account id, else the uuid: apps and workspaces have no account id, and would all be one otherwise.
+-- * Records differ in what they tell of an account, and a nickname changes. Each column is the newest value that is
+--   not empty: the members' list first (it speaks of today), then by the time of the record, then by the value itself,
+--   so that the choice does not depend on the order of rows.
+-- * Only appearances in repositories that export accounts and the entity itself count, each under its own connection.
+-- * user_name is the nickname; a username exists in old records only.
+-- * _raw_data_table and _raw_data_params name one place of the account: the one that DevLake reads last, else the first
+--   by name. An account that is a member and nothing else has no repository there.
+
+WITH appearances AS (
+    SELECT 1 AS rank, 'issue_comments' AS place, 'issues' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account FROM bitbucket.issue_comments
+    UNION ALL
+    SELECT 2 AS rank, 'issues' AS place, 'issues' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, reporter AS account FROM bitbucket.issues
+    UNION ALL
+    SELECT 2 AS rank, 'issues' AS place, 'issues' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, assignee AS account FROM bitbucket.issues
+    UNION ALL
+    SELECT 3 AS rank, 'pull_request_comments' AS place, 'review' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account FROM bitbucket.pull_request_comments
+    UNION ALL
+    SELECT 3 AS rank, 'pull_request_comments' AS place, 'review' AS entity, _connection_id, _repository_uuid, resolution['created_on'] AS seen_at, resolution['user'] AS account FROM bitbucket.pull_request_comments
+    UNION ALL
+    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, author AS account FROM bitbucket.pull_requests
+    UNION ALL
+    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, closed_by AS account FROM bitbucket.pull_requests
+    UNION ALL
+    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, seen_at, item['user'] AS account
+    FROM (SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(participants) AS item FROM bitbucket.pull_requests)
+    UNION ALL
+    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, seen_at, item AS account
+    FROM (SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(reviewers) AS item FROM bitbucket.pull_requests)
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, "update"['date'] AS seen_at, "update"['author'] AS account FROM bitbucket.pull_request_activity
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, approval['date'] AS seen_at, approval['user'] AS account FROM bitbucket.pull_request_activity
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, changes_requested['date'] AS seen_at, changes_requested['user'] AS account FROM bitbucket.pull_request_activity
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, "comment"['created_on'] AS seen_at, "comment"['user'] AS account FROM bitbucket.pull_request_activity
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, seen_at, item AS account
+    FROM (SELECT _connection_id, _repository_uuid, "update"['date'] AS seen_at, unnest("update"['reviewers']) AS item FROM bitbucket.pull_request_activity)
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_commits' AS place, 'review' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, author['user'] AS account FROM bitbucket.pull_request_commits
+    UNION ALL
+    SELECT 5 AS rank, 'pull_request_commits' AS place, 'review' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, committer['user'] AS account FROM bitbucket.pull_request_commits
+    UNION ALL
+    SELECT 5 AS rank, 'issue_changes' AS place, 'issues' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account FROM bitbucket.issue_changes
+    UNION ALL
+    SELECT 5 AS rank, 'pipelines' AS place, 'cicd' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, creator AS account FROM bitbucket.pipelines
+    UNION ALL
+    SELECT 5 AS rank, 'commits' AS place, 'code' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, author['user'] AS account FROM bitbucket.commits
+    UNION ALL
+    SELECT 5 AS rank, 'commits' AS place, 'code' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, committer['user'] AS account FROM bitbucket.commits
+    UNION ALL
+    SELECT 5 AS rank, 'tags' AS place, 'code' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, tagger['user'] AS account FROM bitbucket.tags
+    UNION ALL
+    SELECT 5 AS rank, 'tags' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['author']['user'] AS account FROM bitbucket.tags
+    UNION ALL
+    SELECT 5 AS rank, 'tags' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['committer']['user'] AS account FROM bitbucket.tags
+    UNION ALL
+    SELECT 5 AS rank, 'branches' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['author']['user'] AS account FROM bitbucket.branches
+    UNION ALL
+    SELECT 5 AS rank, 'branches' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['committer']['user'] AS account FROM bitbucket.branches
+    UNION ALL
+    SELECT 5 AS rank, 'repositories' AS place, 'accounts' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, owner AS account FROM bitbucket.repositories
+),
+
+described AS (
+    SELECT
+        a.rank,
+        a.place,
+        a._connection_id AS connection_id,
+        s.full_name,
+        false AS is_member,
+        a.seen_at,
+        a.account
+    FROM appearances AS a
+    JOIN config.repositories AS s
+        ON s.connection_id = a._connection_id AND s.repository_uuid = a._repository_uuid
+    WHERE s.accounts
+        AND CASE a.entity
+            WHEN 'issues' THEN s.issues
+            WHEN 'code' THEN s.code
+            WHEN 'review' THEN s.review
+            WHEN 'cicd' THEN s.cicd
+            ELSE true
+        END
+    UNION ALL
+    SELECT
+        6 AS rank,
+        'workspace_members' AS place,
+        m._connection_id AS connection_id,
+        '' AS full_name,
+        true AS is_member,
+        cast(NULL AS timestamptz) AS seen_at,
+        m."user" AS account
+    FROM bitbucket.workspace_members AS m
+    WHERE EXISTS (
+        SELECT 1
+        FROM config.repositories AS s
+        WHERE s.accounts AND s.connection_id = m._connection_id AND s.workspace = m._workspace
+    )
+),
+
+-- An account appears a thousand times with the same words: keep each wording once before choosing.
+wordings AS (
+    SELECT
+        connection_id,
+        coalesce(nullif(account['account_id'], ''), nullif(account['uuid'], '')) AS account_key,
+        nullif(account['type'], '') AS account_type,
+        nullif(account['uuid'], '') AS uuid,
+        nullif(account['display_name'], '') AS display_name,
+        coalesce(nullif(account['nickname'], ''), nullif(account['username'], '')) AS user_name,
+        nullif(account['links']['avatar']['href'], '') AS avatar_url,
+        rank,
+        place,
+        full_name,
+        is_member,
+        max(seen_at) AS seen_at
+    FROM described
+    WHERE coalesce(nullif(account['account_id'], ''), nullif(account['uuid'], '')) IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+),
+
+merged AS (
+    SELECT
+        connection_id,
+        account_key,
+        (array_agg(account_type ORDER BY
+            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+        ) FILTER (WHERE account_type IS NOT NULL))[1] AS account_type,
+        (array_agg(uuid ORDER BY
+            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+        ) FILTER (WHERE uuid IS NOT NULL))[1] AS uuid,
+        (array_agg(display_name ORDER BY
+            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+        ) FILTER (WHERE display_name IS NOT NULL))[1] AS display_name,
+        (array_agg(user_name ORDER BY
+            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+        ) FILTER (WHERE user_name IS NOT NULL))[1] AS user_name,
+        (array_agg(avatar_url ORDER BY
+            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+        ) FILTER (WHERE avatar_url IS NOT NULL))[1] AS avatar_url,
+        min({'rank': rank, 'place': place, 'full_name': full_name}) AS origin
+    FROM wordings
+    GROUP BY connection_id, account_key
+)
+
+SELECT
+    concat('bitbucket:BitbucketAccount:', cast(connection_id AS varchar), ':', account_key) AS id,
+    '' AS email,
+    coalesce(display_name, '') AS full_name,
+    coalesce(user_name, '') AS user_name,
+    coalesce(avatar_url, '') AS avatar_url,
+    '' AS organization,
+    cast(NULL AS timestamp) AS created_date,
+    0 AS status,
+    concat('{"ConnectionId":', cast(connection_id AS varchar), ',"FullName":"', origin['full_name'], '"}') AS _raw_data_params,
+    concat('_raw_bitbucket_api_', origin['place']) AS _raw_data_table,
+    coalesce(account_type, '') AS account_type,
+    coalesce(uuid, '') AS uuid,
+    coalesce(account_type, '') = 'app_user'
+        OR regexp_like(coalesce(user_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)')
+        OR regexp_like(coalesce(display_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)') AS is_bot
+FROM merged

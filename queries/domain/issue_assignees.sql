@@ -1,0 +1,16 @@
+-- Who is an issue assigned to?
+--
+-- Grain:  one row per issue that has an assignee now (Bitbucket knows one assignee at most).
+-- Source: domain.issues.
+--
+-- Rules:
+-- * An earlier assignee leaves with a reassignment (DevLake keeps him); domain.issue_changelogs has the history.
+
+SELECT
+    id AS issue_id,
+    assignee_id,
+    assignee_name,
+    _raw_data_params,
+    _raw_data_table
+FROM domain.issues
+WHERE assignee_id <> ''

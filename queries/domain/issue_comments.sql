@@ -1,0 +1,28 @@
+-- What was said about an issue?
+--
+-- Grain:  one row per issue comment.
+-- Source: bitbucket.issue_comments, config.repositories.
+--
+-- Rules:
+-- * The issue is the one whose comments were asked for, in its own repository. Issue numbers repeat from repository to
+--   repository, so a join on the number alone would put comments under other repositories' issues.
+-- * A comment that only accompanies a change of state has no text: its body is ''.
+-- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
+
+SELECT
+    concat('bitbucket:BitbucketIssueComment:', cast(s.connection_id AS varchar), ':', cast(c.id AS varchar)) AS id,
+    concat('bitbucket:BitbucketIssue:', cast(s.connection_id AS varchar), ':', s.full_name, ':', cast(c._issue_id AS varchar)) AS issue_id,
+    coalesce(c.content['raw'], '') AS body,
+    concat(
+        'bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':',
+        coalesce(nullif(c."user"['account_id'], ''), c."user"['uuid'], '')
+    ) AS account_id,
+    c.created_on AS created_date,
+    c.updated_on AS updated_date,
+    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    '_raw_bitbucket_api_issue_comments' AS _raw_data_table,
+    coalesce(c.links['html']['href'], '') AS url
+FROM bitbucket.issue_comments AS c
+JOIN config.repositories AS s
+    ON s.connection_id = c._connection_id AND s.repository_uuid = c._repository_uuid
+WHERE s.issues AND c.id IS NOT NULL

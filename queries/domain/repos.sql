@@ -1,0 +1,45 @@
+-- Which repositories are exported, and what does Bitbucket say about them?
+--
+-- Grain:  one row per repository of config.repositories whose code, reviews or accounts are exported.
+-- Source: config.repositories, bitbucket.repositories.
+--
+-- Rules:
+-- * The id follows the present name in config.repositories, so a rename moves every id in one publish; uuid stays.
+-- * A selected repository has a row even before its record was collected: other tables point at it.
+-- * name is workspace/slug; owner_id and forked_from are empty, as in DevLake. What Bitbucket says about both is
+--   in the columns at the end.
+
+WITH selected AS (
+    SELECT connection_id, repository_uuid, full_name
+    FROM config.repositories
+    WHERE code OR review OR accounts
+)
+
+SELECT
+    concat('bitbucket:BitbucketRepo:', cast(s.connection_id AS varchar), ':', s.full_name) AS id,
+    s.full_name AS name,
+    coalesce(r.links['html']['href'], '') AS url,
+    coalesce(r.description, '') AS description,
+    '' AS owner_id,
+    coalesce(r.language, '') AS language,
+    '' AS forked_from,
+    r.created_on AS created_date,
+    r.updated_on AS updated_date,
+    false AS deleted,
+    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    '_raw_bitbucket_api_repositories' AS _raw_data_table,
+    s.repository_uuid AS uuid,
+    coalesce(r.project['key'], '') AS project_key,
+    coalesce(r.project['name'], '') AS project_name,
+    coalesce(
+        concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':')
+            || coalesce(nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
+        ''
+    ) AS owner_account_id,
+    coalesce(r.parent['full_name'], '') AS parent_full_name,
+    coalesce(r.mainbranch['name'], '') AS main_branch,
+    r.is_private AS is_private,
+    r.size AS size_bytes
+FROM selected AS s
+LEFT JOIN bitbucket.repositories AS r
+    ON r._connection_id = s.connection_id AND r._repository_uuid = s.repository_uuid
