@@ -18,10 +18,11 @@ mod steps;
 mod write;
 
 pub use report::{TransformReport, Warning};
-pub use steps::{Step, Steps};
+pub use steps::{Step, Steps, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
@@ -177,13 +178,13 @@ impl<'a> Run<'a> {
             let contract = self.contract(&given.layer, &given.table)?;
             let folder = self.folder(&given.layer, &given.table);
             let files = outside::write(&self.engine, given, &contract, &folder).await?;
+            check_key(&self.engine, &contract, &files).await?;
             self.stage(&contract, files)?;
-            self.check_key(&contract).await?;
         }
         Ok(())
     }
 
-    fn contract(&self, layer: &str, table: &str) -> Result<std::sync::Arc<Contract>> {
+    fn contract(&self, layer: &str, table: &str) -> Result<Arc<Contract>> {
         self.contracts.get(layer, table).cloned().ok_or_else(|| {
             Error::new(ErrorKind::Configuration, "there is no such table")
                 .with("table", format!("{layer}.{table}"))
@@ -214,17 +215,8 @@ impl<'a> Run<'a> {
                 continue;
             }
             let folder = self.folder(&step.name.layer, &step.name.table);
-            let contract = match &step.contract {
-                Some(contract) => contract.clone(),
-                None => step.inferred_contract(&self.engine).await?,
-            };
-            let files = write::query(&self.engine, &step.sql, &contract, &folder)
-                .await
-                .map_err(|error| error.with("file", &step.origin))?;
+            let (contract, files) = run_step(&self.engine, &step, &folder).await?;
             self.stage(&contract, files)?;
-            self.check_key(&contract)
-                .await
-                .map_err(|error| error.with("file", &step.origin))?;
         }
         Ok(())
     }
@@ -245,11 +237,7 @@ impl<'a> Run<'a> {
         contract: &Contract,
         files: Vec<(Option<String>, WrittenFile)>,
     ) -> Result<()> {
-        let urls = files
-            .iter()
-            .map(|(_, written)| crate::lake::file_url(&written.path))
-            .collect::<Result<Vec<_>>>()?;
-        self.engine.register(contract, &urls)?;
+        self.engine.register(contract, &urls(&files)?)?;
         let rows = files.iter().map(|(_, written)| written.rows).sum();
         self.report.rows.insert(contract.name(), rows);
         let mut next = NextTable {
@@ -265,21 +253,56 @@ impl<'a> Run<'a> {
             .insert(TableName::new(&contract.layer, &contract.table));
         Ok(())
     }
+}
 
-    /// No key twice: a doubled row in a warehouse is found by a customer.
-    async fn check_key(&self, contract: &Contract) -> Result<()> {
-        let doubled = write::doubled_keys(&self.engine, contract).await?;
-        if doubled.is_empty() {
-            return Ok(());
-        }
-        Err(
-            Error::new(ErrorKind::Contract, "the table has doubled keys")
-                .with("table", contract.name())
-                .with("key", contract.primary_key.join(", "))
-                .with("for example", doubled.join("; "))
-                .hint("nothing was published"),
-        )
+/// Runs one step: its table, written below `folder`, registered in `engine`, its key checked.
+///
+/// # Errors
+/// Name the step's file: [`ErrorKind::Configuration`] for SQL that fails, [`ErrorKind::Contract`] for rows that break
+/// the table's contract.
+pub async fn run_step(
+    engine: &Engine,
+    step: &Step,
+    folder: &Path,
+) -> Result<(Arc<Contract>, Vec<(Option<String>, WrittenFile)>)> {
+    let run = async {
+        let contract = match &step.contract {
+            Some(contract) => Arc::clone(contract),
+            None => step.inferred_contract(engine).await?,
+        };
+        let files = write::query(engine, &step.sql, &contract, folder).await?;
+        check_key(engine, &contract, &files).await?;
+        Ok((contract, files))
+    };
+    run.await
+        .map_err(|error: Error| error.with("file", &step.origin))
+}
+
+/// Registers written files and refuses a doubled key: a doubled row in a warehouse is found by a customer.
+async fn check_key(
+    engine: &Engine,
+    contract: &Contract,
+    files: &[(Option<String>, WrittenFile)],
+) -> Result<()> {
+    engine.register(contract, &urls(files)?)?;
+    let doubled = write::doubled_keys(engine, contract).await?;
+    if doubled.is_empty() {
+        return Ok(());
     }
+    Err(
+        Error::new(ErrorKind::Contract, "the table has doubled keys")
+            .with("table", contract.name())
+            .with("key", contract.primary_key.join(", "))
+            .with("for example", doubled.join("; "))
+            .hint("nothing was published"),
+    )
+}
+
+fn urls(files: &[(Option<String>, WrittenFile)]) -> Result<Vec<reqwest::Url>> {
+    files
+        .iter()
+        .map(|(_, written)| crate::lake::file_url(&written.path))
+        .collect()
 }
 
 /// The engine over what a lake has published, for `bitlake query`.

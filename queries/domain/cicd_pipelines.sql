@@ -1,0 +1,107 @@
+-- Which pipelines ran, how did they end, and how long did they take?
+--
+-- Grain:  one row per pipeline run
+-- Source: bitbucket.pipelines; domain.deployment_environments for what it deployed; config.rules
+--
+-- Rules:
+-- * original_result is the result, or the stage while the pipeline is in progress. result and status follow
+--   DevLake's lists, whatever the letter case; a text in no list gives '' and OTHER.
+-- * duration_sec is the time that passed from creation to completion in whole seconds: 0 while unfinished, and when
+--   the completion is before the creation, which Bitbucket does deliver. Its own figure is a sum over the steps and
+--   is kept as build_duration_sec.
+-- * type is DEPLOYMENT when the rules count Bitbucket's deployments and one of this pipeline's was started, or when
+--   they count patterns and deployment_pattern matches the branch or tag. deployment_source says which.
+-- * environment is that of the deployment (PRODUCTION before STAGING before TESTING). Otherwise it is as in DevLake:
+--   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it together with the type.
+-- * created_date stays NULL when Bitbucket gives none (DevLake takes the clock's time).
+WITH pipelines AS (
+    SELECT
+        p.*,
+        r.full_name,
+        cast(r.connection_id AS varchar) AS conn,
+        coalesce(u.deployments, 'bitbucket') AS counted,
+        u.deployment_pattern,
+        u.production_pattern,
+        coalesce(p.state['name'], '') AS state_text,
+        coalesce(p.state['result']['name'], p.state['stage']['name'], '') AS result_text,
+        coalesce(p.target['ref_name'], '') AS ref_name,
+        coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
+    FROM bitbucket.pipelines AS p
+    JOIN config.repositories AS r
+      ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
+    LEFT JOIN config.rules AS u ON u.rules = r.rules
+    LEFT JOIN bitbucket.repositories AS b
+      ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
+    WHERE r.cicd AND p.uuid IS NOT NULL
+),
+deployed AS (
+    SELECT
+        pipeline_id,
+        CASE WHEN bool_or(environment = 'PRODUCTION') THEN 'PRODUCTION'
+             WHEN bool_or(environment = 'STAGING') THEN 'STAGING'
+             WHEN bool_or(environment = 'TESTING') THEN 'TESTING'
+             ELSE min(environment) END AS environment
+    FROM domain.deployment_environments
+    WHERE was_started AND pipeline_id <> ''
+    GROUP BY pipeline_id
+),
+classified AS (
+    SELECT
+        p.*,
+        'bitbucket:BitbucketPipeline:' || p.conn || ':' || p.uuid AS id,
+        d.environment AS deployed_environment,
+        CASE WHEN p.counted IN ('bitbucket', 'both') AND d.pipeline_id IS NOT NULL THEN 'bitbucket'
+             WHEN p.counted IN ('steps', 'both') AND regexp_like(p.ref_name, p.deployment_pattern) THEN 'pattern'
+             ELSE '' END AS deployment_source,
+        coalesce(p.build_number, 0) AS number
+    FROM pipelines AS p
+    LEFT JOIN deployed AS d ON d.pipeline_id = 'bitbucket:BitbucketPipeline:' || p.conn || ':' || p.uuid
+)
+SELECT
+    id,
+    id || '/' || cast(number AS varchar) AS name,
+    '#' || cast(number AS varchar) AS display_title,
+    CASE WHEN number = 0 THEN '' ELSE repo_url || '/pipelines/results/' || cast(number AS varchar) END AS url,
+    CASE WHEN upper(result_text) IN ('SUCCESSFUL', 'COMPLETED', 'PASSED') THEN 'SUCCESS'
+         WHEN upper(result_text) IN ('FAILED', 'ERROR', 'STOPPED') THEN 'FAILURE'
+         ELSE '' END AS result,
+    CASE WHEN upper(state_text) IN ('IN_PROGRESS', 'PENDING', 'BUILDING', 'RUNNING', 'PAUSED') THEN 'IN_PROGRESS'
+         WHEN upper(state_text) IN ('SUCCESSFUL', 'COMPLETED', 'PASSED', 'FAILED', 'ERROR', 'STOPPED', 'HALTED') THEN 'DONE'
+         ELSE 'OTHER' END AS status,
+    result_text AS original_result,
+    state_text AS original_status,
+    CASE WHEN deployment_source <> '' THEN 'DEPLOYMENT' ELSE '' END AS type,
+    CASE WHEN deployment_source = 'bitbucket' THEN deployed_environment
+         WHEN production_pattern IS NULL OR regexp_like(ref_name, production_pattern) THEN 'PRODUCTION'
+         ELSE '' END AS environment,
+    coalesce(
+        greatest(0.0, floor(round((extract(epoch FROM completed_on) - extract(epoch FROM created_on)) * 1000000) / 1000000)),
+        0.0
+    ) AS duration_sec,
+    cast(NULL AS double) AS queued_duration_sec,
+    created_on AS created_date,
+    cast(NULL AS timestamp) AS queued_date,
+    created_on AS started_date,
+    completed_on AS finished_date,
+    'bitbucket:BitbucketRepo:' || conn || ':' || full_name AS cicd_scope_id,
+    false AS is_child,
+    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    '_raw_bitbucket_api_pipelines' AS _raw_data_table,
+    build_number,
+    run_number,
+    cast(duration_in_seconds AS double) AS build_duration_sec,
+    coalesce(trigger['name'], trigger['type'], '') AS trigger_name,
+    coalesce(target['type'], '') AS target_type,
+    coalesce(
+        'bitbucket:BitbucketAccount:' || conn || ':'
+            || coalesce(nullif(creator['account_id'], ''), nullif(creator['uuid'], '')),
+        ''
+    ) AS creator_id,
+    coalesce(creator['display_name'], '') AS creator_name,
+    coalesce(
+        'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(target['pullrequest']['id'] AS varchar),
+        ''
+    ) AS pull_request_id,
+    deployment_source,
+    coalesce(state['result']['error']['key'], '') AS error_key
+FROM classified

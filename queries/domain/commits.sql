@@ -1,0 +1,62 @@
+-- Which commits are there, who wrote them and when?
+--
+-- Grain:  one row per commit hash, over all repositories
+-- Source: bitbucket.commits; bitbucket.pull_request_commits for commits that a squash merge or a
+--         deleted branch left unreachable
+--
+-- Rules:
+-- * The commits endpoint wins over a pull request's list; among repositories the first by connection
+--   and name, so that the row does not depend on the order of collection.
+-- * Bitbucket gives one date and does not say which: it stands for the authored and committed date.
+-- * Author and committer are split at the first "<" of the line as git has it; a line without one is a
+--   name without e-mail. The ids are the e-mails, as the git-based tables of DevLake have them.
+WITH collected AS (
+    SELECT 1 AS preference, '_raw_bitbucket_api_commits' AS raw_data_table,
+           _connection_id, _repository_uuid, hash, date, message, author, committer, parents, links
+    FROM bitbucket.commits
+    UNION ALL
+    SELECT 2 AS preference, '_raw_bitbucket_api_pull_request_commits' AS raw_data_table,
+           _connection_id, _repository_uuid, hash, date, message, author, committer, parents, links
+    FROM bitbucket.pull_request_commits
+),
+chosen AS (
+    SELECT c.*, r.connection_id, r.full_name
+    FROM collected AS c
+    JOIN config.repositories AS r
+      ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
+    WHERE r.code AND c.hash IS NOT NULL
+    QUALIFY row_number() OVER (
+        PARTITION BY c.hash
+        ORDER BY c.preference, r.connection_id, r.full_name, c.date, c.message
+    ) = 1
+),
+split AS (
+    SELECT c.*,
+           coalesce(c.author['raw'], '') AS author_raw,
+           coalesce(c.committer['raw'], '') AS committer_raw
+    FROM chosen AS c
+)
+SELECT
+    hash AS sha,
+    0 AS additions,
+    0 AS deletions,
+    0 AS dev_eq,
+    coalesce(message, '') AS message,
+    regexp_replace(split_part(author_raw, '<', 1), '\s+$', '') AS author_name,
+    regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+|[>\s]+$', '', 'g') AS author_email,
+    date AS authored_date,
+    regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+|[>\s]+$', '', 'g') AS author_id,
+    regexp_replace(split_part(committer_raw, '<', 1), '\s+$', '') AS committer_name,
+    regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+|[>\s]+$', '', 'g') AS committer_email,
+    date AS committed_date,
+    regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+|[>\s]+$', '', 'g') AS committer_id,
+    '{"ConnectionId":' || cast(connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_table AS _raw_data_table,
+    coalesce(
+        'bitbucket:BitbucketAccount:' || cast(connection_id AS varchar) || ':'
+            || coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')),
+        ''
+    ) AS author_account_id,
+    coalesce(cast(array_length(parents) AS bigint), 0) AS parent_count,
+    coalesce(links['html']['href'], '') AS url
+FROM split

@@ -1,0 +1,108 @@
+-- What was said and decided in review?
+--
+-- Grain:  one row per comment, approval or request for changes
+-- Source: bitbucket.pull_request_comments; bitbucket.pull_request_activity for approvals, change
+--         requests, and comments that the comments endpoint did not deliver
+--
+-- Rules:
+-- * type is NORMAL, DIFF (attached to a file) or REVIEW (DevLake has `pullrequest_comment` for all).
+-- * REVIEW rows are made from activity, so that an approval counts as a review with its time; status is
+--   APPROVED or CHANGES_REQUESTED. Bitbucket does not record that an approval was withdrawn.
+-- * Deleted comments and unpublished drafts are left out. A comment in both sources is one row; the
+--   comments endpoint decides, its deletions included.
+-- * account_id is '' when the user is gone.
+WITH listed AS (
+    SELECT
+        1 AS preference, _connection_id, _repository_uuid, _pull_request_id, _key, id,
+        created_on, updated_on, content, "user", deleted, pending, parent, inline, resolution, links,
+        '_raw_bitbucket_api_pull_request_comments' AS raw_data_table
+    FROM bitbucket.pull_request_comments
+    UNION ALL
+    SELECT
+        2 AS preference, _connection_id, _repository_uuid, _pull_request_id, _key, comment['id'] AS id,
+        comment['created_on'] AS created_on, comment['updated_on'] AS updated_on, comment['content'] AS content,
+        comment['user'] AS "user", comment['deleted'] AS deleted, comment['pending'] AS pending,
+        comment['parent'] AS parent, comment['inline'] AS inline, comment['resolution'] AS resolution,
+        comment['links'] AS links,
+        '_raw_bitbucket_api_pull_request_activity' AS raw_data_table
+    FROM bitbucket.pull_request_activity
+    WHERE comment['id'] IS NOT NULL
+),
+once AS (
+    SELECT *
+    FROM listed
+    WHERE id IS NOT NULL
+    QUALIFY row_number() OVER (
+        PARTITION BY _connection_id, id
+        ORDER BY preference, updated_on DESC NULLS LAST, _repository_uuid, _key
+    ) = 1
+),
+reviews AS (
+    SELECT _connection_id, _repository_uuid, _pull_request_id, _key,
+           'APPROVED' AS status, approval['date'] AS date, approval['user'] AS "user"
+    FROM bitbucket.pull_request_activity
+    WHERE approval['date'] IS NOT NULL
+    UNION ALL
+    SELECT _connection_id, _repository_uuid, _pull_request_id, _key,
+           'CHANGES_REQUESTED' AS status, changes_requested['date'] AS date, changes_requested['user'] AS "user"
+    FROM bitbucket.pull_request_activity
+    WHERE changes_requested['date'] IS NOT NULL
+),
+rows_of_both AS (
+    SELECT
+        _connection_id, _repository_uuid, _pull_request_id, _key, raw_data_table,
+        id AS comment_id,
+        coalesce(content['raw'], '') AS body,
+        "user", created_on, updated_on,
+        CASE WHEN inline['path'] IS NOT NULL THEN 'DIFF' ELSE 'NORMAL' END AS type,
+        '' AS status,
+        coalesce(inline['path'], '') AS path,
+        coalesce(inline['to'], inline['from']) AS line,
+        parent['id'] AS parent_id,
+        resolution['created_on'] AS resolved_on,
+        coalesce(links['html']['href'], '') AS url
+    FROM once
+    WHERE NOT coalesce(deleted, false) AND NOT coalesce(pending, false)
+    UNION ALL
+    SELECT
+        _connection_id, _repository_uuid, _pull_request_id, _key,
+        '_raw_bitbucket_api_pull_request_activity' AS raw_data_table,
+        NULL AS comment_id,
+        '' AS body,
+        "user", date AS created_on, date AS updated_on,
+        'REVIEW' AS type,
+        status,
+        '' AS path, NULL AS line, NULL AS parent_id, NULL AS resolved_on, '' AS url
+    FROM reviews
+)
+SELECT
+    CASE WHEN b.comment_id IS NOT NULL
+         THEN 'bitbucket:BitbucketPrComment:' || cast(r.connection_id AS varchar) || ':' || cast(b.comment_id AS varchar)
+         ELSE 'bitbucket:BitbucketPrActivity:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':' || b._key
+    END AS id,
+    'bitbucket:BitbucketPullRequest:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':'
+        || cast(b._pull_request_id AS varchar) AS pull_request_id,
+    b.body,
+    coalesce(
+        'bitbucket:BitbucketAccount:' || cast(r.connection_id AS varchar) || ':'
+            || coalesce(nullif(b."user"['account_id'], ''), nullif(b."user"['uuid'], '')),
+        ''
+    ) AS account_id,
+    b.created_on AS created_date,
+    '' AS commit_sha,
+    b.type,
+    '' AS review_id,
+    b.status,
+    '{"ConnectionId":' || cast(r.connection_id AS varchar) || ',"FullName":"' || r.full_name || '"}' AS _raw_data_params,
+    b.raw_data_table AS _raw_data_table,
+    b.updated_on AS updated_date,
+    b.path,
+    b.line,
+    coalesce('bitbucket:BitbucketPrComment:' || cast(r.connection_id AS varchar) || ':' || cast(b.parent_id AS varchar), '')
+        AS parent_comment_id,
+    b.resolved_on AS resolved_date,
+    b.url
+FROM rows_of_both AS b
+JOIN config.repositories AS r
+  ON r.connection_id = b._connection_id AND r.repository_uuid = b._repository_uuid
+WHERE r.review

@@ -1,0 +1,3 @@
+//! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
+
+mod sql;
