@@ -14,65 +14,91 @@
 --   by name. An account that is a member and nothing else has no repository there.
 
 WITH appearances AS (
-    SELECT 1 AS rank, 'issue_comments' AS place, 'issues' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account FROM bitbucket.issue_comments
+    SELECT 'issue_comments' AS place, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account
+    FROM bitbucket.issue_comments
     UNION ALL
-    SELECT 2 AS rank, 'issues' AS place, 'issues' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, reporter AS account FROM bitbucket.issues
+    SELECT 'issues', _connection_id, _repository_uuid, updated_on, reporter FROM bitbucket.issues
     UNION ALL
-    SELECT 2 AS rank, 'issues' AS place, 'issues' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, assignee AS account FROM bitbucket.issues
+    SELECT 'issues', _connection_id, _repository_uuid, updated_on, assignee FROM bitbucket.issues
     UNION ALL
-    SELECT 3 AS rank, 'pull_request_comments' AS place, 'review' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account FROM bitbucket.pull_request_comments
+    SELECT 'pull_request_comments', _connection_id, _repository_uuid, created_on, "user"
+    FROM bitbucket.pull_request_comments
     UNION ALL
-    SELECT 3 AS rank, 'pull_request_comments' AS place, 'review' AS entity, _connection_id, _repository_uuid, resolution['created_on'] AS seen_at, resolution['user'] AS account FROM bitbucket.pull_request_comments
+    SELECT 'pull_request_comments', _connection_id, _repository_uuid, resolution['created_on'], resolution['user']
+    FROM bitbucket.pull_request_comments
     UNION ALL
-    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, author AS account FROM bitbucket.pull_requests
+    SELECT 'pull_requests', _connection_id, _repository_uuid, updated_on, author FROM bitbucket.pull_requests
     UNION ALL
-    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, closed_by AS account FROM bitbucket.pull_requests
+    SELECT 'pull_requests', _connection_id, _repository_uuid, updated_on, closed_by FROM bitbucket.pull_requests
     UNION ALL
-    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, seen_at, item['user'] AS account
-    FROM (SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(participants) AS item FROM bitbucket.pull_requests)
+    SELECT 'pull_requests', _connection_id, _repository_uuid, seen_at, item['user']
+    FROM (
+        SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(participants) AS item
+        FROM bitbucket.pull_requests
+    )
     UNION ALL
-    SELECT 4 AS rank, 'pull_requests' AS place, 'review' AS entity, _connection_id, _repository_uuid, seen_at, item AS account
-    FROM (SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(reviewers) AS item FROM bitbucket.pull_requests)
+    SELECT 'pull_requests', _connection_id, _repository_uuid, seen_at, item
+    FROM (
+        SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(reviewers) AS item
+        FROM bitbucket.pull_requests
+    )
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, "update"['date'] AS seen_at, "update"['author'] AS account FROM bitbucket.pull_request_activity
+    SELECT 'pull_request_activity', _connection_id, _repository_uuid, "update"['date'], "update"['author']
+    FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, approval['date'] AS seen_at, approval['user'] AS account FROM bitbucket.pull_request_activity
+    SELECT 'pull_request_activity', _connection_id, _repository_uuid, approval['date'], approval['user']
+    FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, changes_requested['date'] AS seen_at, changes_requested['user'] AS account FROM bitbucket.pull_request_activity
+    SELECT 'pull_request_activity', _connection_id, _repository_uuid, changes_requested['date'], changes_requested['user']
+    FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, "comment"['created_on'] AS seen_at, "comment"['user'] AS account FROM bitbucket.pull_request_activity
+    SELECT 'pull_request_activity', _connection_id, _repository_uuid, "comment"['created_on'], "comment"['user']
+    FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_activity' AS place, 'review' AS entity, _connection_id, _repository_uuid, seen_at, item AS account
-    FROM (SELECT _connection_id, _repository_uuid, "update"['date'] AS seen_at, unnest("update"['reviewers']) AS item FROM bitbucket.pull_request_activity)
+    SELECT 'pull_request_activity', _connection_id, _repository_uuid, seen_at, item
+    FROM (
+        SELECT _connection_id, _repository_uuid, "update"['date'] AS seen_at, unnest("update"['reviewers']) AS item
+        FROM bitbucket.pull_request_activity
+    )
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_commits' AS place, 'review' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, author['user'] AS account FROM bitbucket.pull_request_commits
+    SELECT 'pull_request_commits', _connection_id, _repository_uuid, "date", author['user']
+    FROM bitbucket.pull_request_commits
     UNION ALL
-    SELECT 5 AS rank, 'pull_request_commits' AS place, 'review' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, committer['user'] AS account FROM bitbucket.pull_request_commits
+    SELECT 'pull_request_commits', _connection_id, _repository_uuid, "date", committer['user']
+    FROM bitbucket.pull_request_commits
     UNION ALL
-    SELECT 5 AS rank, 'issue_changes' AS place, 'issues' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account FROM bitbucket.issue_changes
+    SELECT 'issue_changes', _connection_id, _repository_uuid, created_on, "user" FROM bitbucket.issue_changes
     UNION ALL
-    SELECT 5 AS rank, 'pipelines' AS place, 'cicd' AS entity, _connection_id, _repository_uuid, created_on AS seen_at, creator AS account FROM bitbucket.pipelines
+    SELECT 'pipelines', _connection_id, _repository_uuid, created_on, creator FROM bitbucket.pipelines
     UNION ALL
-    SELECT 5 AS rank, 'commits' AS place, 'code' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, author['user'] AS account FROM bitbucket.commits
+    SELECT 'commits', _connection_id, _repository_uuid, "date", author['user'] FROM bitbucket.commits
     UNION ALL
-    SELECT 5 AS rank, 'commits' AS place, 'code' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, committer['user'] AS account FROM bitbucket.commits
+    SELECT 'commits', _connection_id, _repository_uuid, "date", committer['user'] FROM bitbucket.commits
     UNION ALL
-    SELECT 5 AS rank, 'tags' AS place, 'code' AS entity, _connection_id, _repository_uuid, "date" AS seen_at, tagger['user'] AS account FROM bitbucket.tags
+    SELECT 'tags', _connection_id, _repository_uuid, "date", tagger['user'] FROM bitbucket.tags
     UNION ALL
-    SELECT 5 AS rank, 'tags' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['author']['user'] AS account FROM bitbucket.tags
+    SELECT 'tags', _connection_id, _repository_uuid, target['date'], target['author']['user'] FROM bitbucket.tags
     UNION ALL
-    SELECT 5 AS rank, 'tags' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['committer']['user'] AS account FROM bitbucket.tags
+    SELECT 'tags', _connection_id, _repository_uuid, target['date'], target['committer']['user'] FROM bitbucket.tags
     UNION ALL
-    SELECT 5 AS rank, 'branches' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['author']['user'] AS account FROM bitbucket.branches
+    SELECT 'branches', _connection_id, _repository_uuid, target['date'], target['author']['user']
+    FROM bitbucket.branches
     UNION ALL
-    SELECT 5 AS rank, 'branches' AS place, 'code' AS entity, _connection_id, _repository_uuid, target['date'] AS seen_at, target['committer']['user'] AS account FROM bitbucket.branches
+    SELECT 'branches', _connection_id, _repository_uuid, target['date'], target['committer']['user']
+    FROM bitbucket.branches
     UNION ALL
-    SELECT 5 AS rank, 'repositories' AS place, 'accounts' AS entity, _connection_id, _repository_uuid, updated_on AS seen_at, owner AS account FROM bitbucket.repositories
+    SELECT 'repositories', _connection_id, _repository_uuid, updated_on, owner FROM bitbucket.repositories
 ),
 
 described AS (
     SELECT
-        a.rank,
+        CASE a.place
+            WHEN 'issue_comments' THEN 1
+            WHEN 'issues' THEN 2
+            WHEN 'pull_request_comments' THEN 3
+            WHEN 'pull_requests' THEN 4
+            ELSE 5
+        END AS rank,
         a.place,
         a._connection_id AS connection_id,
         s.full_name,
@@ -83,12 +109,12 @@ described AS (
     JOIN config.repositories AS s
         ON s.connection_id = a._connection_id AND s.repository_uuid = a._repository_uuid
     WHERE s.accounts
-        AND CASE a.entity
-            WHEN 'issues' THEN s.issues
-            WHEN 'code' THEN s.code
-            WHEN 'review' THEN s.review
-            WHEN 'cicd' THEN s.cicd
-            ELSE true
+        AND CASE
+            WHEN a.place IN ('issues', 'issue_comments', 'issue_changes') THEN s.issues
+            WHEN a.place IN ('commits', 'branches', 'tags') THEN s.code
+            WHEN a.place = 'pipelines' THEN s.cicd
+            WHEN a.place = 'repositories' THEN true
+            ELSE s.review
         END
     UNION ALL
     SELECT
@@ -97,7 +123,7 @@ described AS (
         m._connection_id AS connection_id,
         '' AS full_name,
         true AS is_member,
-        cast(NULL AS timestamptz) AS seen_at,
+        m.added_on AS seen_at,
         m."user" AS account
     FROM bitbucket.workspace_members AS m
     WHERE EXISTS (

@@ -8,6 +8,7 @@
 --   `type` and mapped likewise, account ids become ids of domain.accounts. The other fields pass unchanged, and
 --   field_id and the original values keep Bitbucket's words.
 -- * A state without a rule maps to '', a kind without a rule stays as it is: as in domain.issues.
+-- * A field that is empty before and after did not change and has no row.
 -- * An author whose account is gone leaves id and name empty.
 
 WITH changed_fields AS (
@@ -20,18 +21,31 @@ WITH changed_fields AS (
         coalesce(nullif(c."user"['account_id'], ''), nullif(c."user"['uuid'], '')) AS author_key,
         coalesce(c."user"['display_name'], '') AS author_name,
         unnest([
-            {'field': 'state', 'old': c.changes['state']['old'], 'new': c.changes['state']['new']},
-            {'field': 'kind', 'old': c.changes['kind']['old'], 'new': c.changes['kind']['new']},
-            {'field': 'priority', 'old': c.changes['priority']['old'], 'new': c.changes['priority']['new']},
-            {'field': 'assignee', 'old': c.changes['assignee']['old'], 'new': c.changes['assignee']['new']},
-            {'field': 'assignee_account_id', 'old': c.changes['assignee_account_id']['old'], 'new': c.changes['assignee_account_id']['new']},
-            {'field': 'responsible', 'old': c.changes['responsible']['old'], 'new': c.changes['responsible']['new']},
-            {'field': 'component', 'old': c.changes['component']['old'], 'new': c.changes['component']['new']},
-            {'field': 'milestone', 'old': c.changes['milestone']['old'], 'new': c.changes['milestone']['new']},
-            {'field': 'version', 'old': c.changes['version']['old'], 'new': c.changes['version']['new']},
-            {'field': 'title', 'old': c.changes['title']['old'], 'new': c.changes['title']['new']},
-            {'field': 'content', 'old': c.changes['content']['old'], 'new': c.changes['content']['new']},
-            {'field': 'attachment', 'old': c.changes['attachment']['old'], 'new': c.changes['attachment']['new']}
+            {'field': 'state',
+                'old': coalesce(c.changes['state']['old'], ''), 'new': coalesce(c.changes['state']['new'], '')},
+            {'field': 'kind',
+                'old': coalesce(c.changes['kind']['old'], ''), 'new': coalesce(c.changes['kind']['new'], '')},
+            {'field': 'priority',
+                'old': coalesce(c.changes['priority']['old'], ''), 'new': coalesce(c.changes['priority']['new'], '')},
+            {'field': 'assignee',
+                'old': coalesce(c.changes['assignee']['old'], ''), 'new': coalesce(c.changes['assignee']['new'], '')},
+            {'field': 'assignee_account_id',
+                'old': coalesce(c.changes['assignee_account_id']['old'], ''),
+                'new': coalesce(c.changes['assignee_account_id']['new'], '')},
+            {'field': 'responsible',
+                'old': coalesce(c.changes['responsible']['old'], ''), 'new': coalesce(c.changes['responsible']['new'], '')},
+            {'field': 'component',
+                'old': coalesce(c.changes['component']['old'], ''), 'new': coalesce(c.changes['component']['new'], '')},
+            {'field': 'milestone',
+                'old': coalesce(c.changes['milestone']['old'], ''), 'new': coalesce(c.changes['milestone']['new'], '')},
+            {'field': 'version',
+                'old': coalesce(c.changes['version']['old'], ''), 'new': coalesce(c.changes['version']['new'], '')},
+            {'field': 'title',
+                'old': coalesce(c.changes['title']['old'], ''), 'new': coalesce(c.changes['title']['new'], '')},
+            {'field': 'content',
+                'old': coalesce(c.changes['content']['old'], ''), 'new': coalesce(c.changes['content']['new'], '')},
+            {'field': 'attachment',
+                'old': coalesce(c.changes['attachment']['old'], ''), 'new': coalesce(c.changes['attachment']['new'], '')}
         ]) AS change
     FROM bitbucket.issue_changes AS c
 ),
@@ -47,13 +61,13 @@ changes AS (
         f.author_key,
         f.author_name,
         f.change['field'] AS field,
-        coalesce(f.change['old'], '') AS old_value,
-        coalesce(f.change['new'], '') AS new_value,
+        f.change['old'] AS old_value,
+        f.change['new'] AS new_value,
         concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':') AS account_prefix
     FROM changed_fields AS f
     JOIN config.repositories AS s
         ON s.connection_id = f._connection_id AND s.repository_uuid = f._repository_uuid
-    WHERE s.issues AND (f.change['old'] IS NOT NULL OR f.change['new'] IS NOT NULL)
+    WHERE s.issues AND (f.change['old'] <> '' OR f.change['new'] <> '')
 )
 
 SELECT
