@@ -19,7 +19,7 @@ use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
 use bitlake::transform::{Step, Steps, run_step};
-use datafusion::arrow::array::{Array, RecordBatch};
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use serde_json::{Value, json};
@@ -214,7 +214,7 @@ fn print(batch: &RecordBatch) -> Vec<String> {
             .join(" | ")
     };
     (0..batch.num_rows())
-        .map(|row| line(row).trim_end().to_owned())
+        .map(|row| line(row).trim().to_owned())
         .collect()
 }
 
