@@ -17,6 +17,7 @@
 //! workspaces makes single requests fail (see [`Fault`]), an `absent.json` in a repository switches whole features off.
 
 mod auth;
+mod bbql;
 mod commits;
 mod core;
 mod errors;

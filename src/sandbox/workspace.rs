@@ -75,6 +75,20 @@ impl Folder {
         }
     }
 
+    fn is_workspace(&self) -> Result<bool> {
+        for name in ["workspace.json", "members.jsonl"] {
+            if self.text(name)?.is_some() {
+                return Ok(true);
+            }
+        }
+        for (_, folder) in self.folders()? {
+            if folder.text("repository.json")?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn place(&self, name: &str) -> String {
         match self {
             Self::Disk(path) => path.join(name).display().to_string(),
@@ -176,21 +190,19 @@ const TABLES: [&str; 14] = [
 
 impl World {
     pub fn load(root: &Folder) -> Result<Self> {
-        let children = root.folders()?;
-        let mut itself = root.text("members.jsonl")?.is_some();
-        for (_, folder) in &children {
-            itself |= folder.text("repository.json")?.is_some();
-        }
         let mut workspaces = Vec::new();
-        if itself {
+        if root.is_workspace()? {
             let name = match root {
                 Folder::Disk(path) => path.file_name().map(|name| name.to_string_lossy()),
                 Folder::Embedded(_) => None,
             };
             workspaces.push(Workspace::load(root, &name.unwrap_or("acme".into()))?);
         } else {
-            for (name, folder) in &children {
-                workspaces.push(Workspace::load(folder, name)?);
+            for (name, folder) in root.folders()? {
+                // The programs that make a fixture may lie beside it.
+                if folder.is_workspace()? {
+                    workspaces.push(Workspace::load(&folder, &name)?);
+                }
             }
         }
         Ok(Self {

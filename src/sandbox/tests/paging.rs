@@ -281,3 +281,19 @@ async fn plain_fields_drop_next() {
         "a raw plus is a blank and ignored"
     );
 }
+
+#[tokio::test]
+async fn more_than_hundred_repositories_need_a_second_page() {
+    let mut fixture = Fixture::new();
+    for n in 1..=100 {
+        fixture = fixture.repository(&format!("r{n:03}"), json!({}));
+    }
+    let sandbox = fixture.start().await;
+    let first = get(&sandbox, "repositories/acme?pagelen=100").await;
+    assert_eq!(
+        (first.each("slug").len(), &first.json()["size"]),
+        (100, &json!(101))
+    );
+    let second = get(&sandbox, &first.next().unwrap()).await;
+    assert_eq!(second.each("slug"), ["web"]);
+}
