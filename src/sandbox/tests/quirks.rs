@@ -119,3 +119,18 @@ async fn faults_of_the_quirks_strike() {
     let (pages, _) = walk(&sliding, "/pullrequests?pagelen=50&sort=created_on").await;
     assert_eq!(pages[1].ids(), [1, 51]);
 }
+
+#[tokio::test]
+async fn the_embedded_demo_is_served_without_a_budget_worth_mentioning() {
+    let sandbox = Sandbox::builder().demo().start(0).await.unwrap();
+    let repositories = get(&sandbox, "repositories/acme?pagelen=100").await;
+    assert!(repositories.each("slug").len() >= 3);
+    assert_eq!(repositories.header("x-ratelimit-limit"), Some("1000000"));
+    for repository in repositories.each("full_name") {
+        let path = format!("repositories/{}/commits", repository.as_str().unwrap());
+        assert!(
+            !get(&sandbox, &path).await.each("hash").is_empty(),
+            "{path}"
+        );
+    }
+}
