@@ -1,0 +1,232 @@
+//! Users, workspaces, repositories, refs and issues: the plain lists of the core service.
+
+use serde_json::{Value, json};
+
+use super::auth::Caller;
+use super::errors::{self, Reply};
+use super::fields::Hidden;
+use super::page::{self, Listing, Style};
+use super::query::{self, Vocabulary};
+use super::routes::Call;
+use super::workspace::{Repository, text};
+
+const PLAIN: Listing = Listing {
+    cap: 100,
+    style: Style::Numbered,
+    hidden: &[],
+};
+
+/// Lists that went in April 2026; an empty workspace segment ends here, too.
+pub(super) fn removed(_: &Call) -> Result<Value, Reply> {
+    Err(errors::gone(errors::CROSS_WORKSPACE_REMOVED))
+}
+
+fn identified(call: &Call) -> Result<(), Reply> {
+    match call.caller {
+        Caller::Anonymous => Err(errors::unauthorized(errors::TOKEN_INVALID)),
+        Caller::Known | Caller::Bot => Ok(()),
+    }
+}
+
+pub(super) fn user(call: &Call) -> Result<Value, Reply> {
+    identified(call)?;
+    let bot = json!({
+        "type": "app_user",
+        "kind": "repository_access_token",
+        "uuid": "{b0700000-0000-4000-8000-000000000001}",
+        "account_id": "712020:b0700000-0000-4000-8000-000000000001",
+        "display_name": "sandbox access token",
+        "account_status": "active",
+        "created_on": "2026-01-01T00:00:00+00:00",
+    });
+    if call.caller == Caller::Bot {
+        return Ok(call.record(&bot));
+    }
+    let member = || {
+        let workspace = call.world.workspaces.first()?;
+        workspace.members.first()?.get("user")
+    };
+    let user = call.world.user.as_ref().or_else(member).unwrap_or(&bot);
+    Ok(call.record(user))
+}
+
+pub(super) fn user_workspaces(call: &Call) -> Result<Value, Reply> {
+    identified(call)?;
+    let records: Vec<Value> = call
+        .world
+        .workspaces
+        .iter()
+        .map(|workspace| {
+            json!({
+                "type": "workspace_access",
+                "administrator": false,
+                "workspace": {
+                    "type": "workspace_base",
+                    "uuid": workspace.uuid,
+                    "slug": workspace.slug,
+                    "links": {"self": {"href": format!("{}workspaces/{}", call.shared.endpoint(), workspace.slug)}},
+                },
+            })
+        })
+        .collect();
+    page::answer(call, &PLAIN, &records.iter().collect::<Vec<_>>())
+}
+
+pub(super) fn workspace(call: &Call) -> Result<Value, Reply> {
+    identified(call)?;
+    Ok(call.record(&call.workspace()?.record))
+}
+
+pub(super) fn members(call: &Call) -> Result<Value, Reply> {
+    identified(call)?;
+    let records: Vec<_> = call.workspace()?.members.iter().collect();
+    let listing = Listing {
+        hidden: &[Hidden::Member("user.email")],
+        ..PLAIN
+    };
+    page::answer(call, &listing, &records)
+}
+
+pub(super) fn repositories(call: &Call) -> Result<Value, Reply> {
+    const VOCABULARY: Vocabulary = Vocabulary {
+        fields: &[
+            "uuid",
+            "name",
+            "slug",
+            "full_name",
+            "description",
+            "is_private",
+            "created_on",
+            "updated_on",
+            "language",
+            "size",
+            "project",
+            "workspace",
+            "owner",
+            "parent",
+            "has_issues",
+            "mainbranch",
+            "scm",
+        ],
+        refused: &[],
+    };
+    let records = call
+        .workspace()?
+        .repositories
+        .iter()
+        .filter(|repository| call.sees(repository))
+        .map(|repository| &repository.record)
+        .collect();
+    let records = query::apply(records, call.first("q"), call.first("sort"), &VOCABULARY)?;
+    page::answer(call, &PLAIN, &records)
+}
+
+pub(super) fn repository(call: &Call) -> Result<Value, Reply> {
+    Ok(call.record(&call.repository()?.record))
+}
+
+pub(super) fn branches(call: &Call) -> Result<Value, Reply> {
+    refs(call, "branches")
+}
+
+pub(super) fn tags(call: &Call) -> Result<Value, Reply> {
+    refs(call, "tags")
+}
+
+fn refs(call: &Call, table: &str) -> Result<Value, Reply> {
+    const VOCABULARY: Vocabulary = Vocabulary {
+        fields: &["name", "target", "date", "tagger", "message"],
+        refused: &[],
+    };
+    let sort = call.first("sort").unwrap_or("name");
+    let records = call.repository()?.table(table).iter().collect();
+    let records = query::apply(records, call.first("q"), Some(sort), &VOCABULARY)?;
+    page::answer(call, &PLAIN, &records)
+}
+
+const ISSUE: Vocabulary = Vocabulary {
+    fields: &[
+        "id",
+        "title",
+        "content",
+        "reporter",
+        "assignee",
+        "state",
+        "kind",
+        "priority",
+        "component",
+        "milestone",
+        "version",
+        "votes",
+        "watches",
+        "created_on",
+        "updated_on",
+        "edited_on",
+    ],
+    refused: &[],
+};
+
+/// The tracker, which a repository may never have had.
+fn tracker<'a>(call: &Call<'a>) -> Result<&'a Repository, Reply> {
+    let repository = call.repository()?;
+    if repository.record.get("has_issues") == Some(&Value::Bool(false)) {
+        return Err(errors::no_issue_tracker());
+    }
+    Ok(repository)
+}
+
+pub(super) fn issues(call: &Call) -> Result<Value, Reply> {
+    let sort = call.first("sort").unwrap_or("-updated_on");
+    let records = tracker(call)?.table("issues").iter().collect();
+    let records = query::apply(records, call.first("q"), Some(sort), &ISSUE)?;
+    page::answer(call, &PLAIN, &records)
+}
+
+pub(super) fn issue_comments(call: &Call) -> Result<Value, Reply> {
+    issue_children(call, "issue_comments")
+}
+
+pub(super) fn issue_changes(call: &Call) -> Result<Value, Reply> {
+    issue_children(call, "issue_changes")
+}
+
+fn issue_children(call: &Call, table: &str) -> Result<Value, Reply> {
+    const VOCABULARY: Vocabulary = Vocabulary {
+        fields: &[
+            "id",
+            "content",
+            "user",
+            "created_on",
+            "updated_on",
+            "changes",
+            "message",
+        ],
+        refused: &[],
+    };
+    let repository = tracker(call)?;
+    let id = call.parameter(2);
+    if !repository
+        .table("issues")
+        .iter()
+        .any(|issue| is(issue, "id", id))
+    {
+        return Err(call.not_found());
+    }
+    let records = repository
+        .table(table)
+        .iter()
+        .filter(|record| record.get("issue").is_some_and(|issue| is(issue, "id", id)))
+        .collect();
+    let sort = call.first("sort").unwrap_or("created_on");
+    let records = query::apply(records, call.first("q"), Some(sort), &VOCABULARY)?;
+    page::answer(call, &PLAIN, &records)
+}
+
+/// Whether the member `key`, a number or a string, reads as `id`.
+pub(super) fn is(record: &Value, key: &str, id: &str) -> bool {
+    match record.get(key) {
+        Some(Value::Number(number)) => number.to_string() == id,
+        Some(Value::String(_)) => text(record, key) == Some(id),
+        _ => false,
+    }
+}

@@ -1,0 +1,238 @@
+//! Faults on demand: any request can be refused, delayed, answered with something else or cut off, so that a test
+//! meets what production meets once a month.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use super::errors::{self, Reply, Service};
+
+/// One rule. The first live rule whose `match` fits answers; a rule without `status` and `body` lets the real answer
+/// through and only delays, alters or cuts it. In `faults.json`, a list of them:
+///
+/// ```json
+/// [{"match": ["/pullrequests?", "page=2"], "skip": 0, "times": 1, "status": 429, "headers": {"retry-after": "1"}}]
+/// ```
+///
+/// `{endpoint}` in a header or in a text of the body stands for the sandbox's own root.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Substrings of path and query as sent; all must occur. In JSON a text or a list of texts.
+    #[serde(rename = "match", deserialize_with = "one_or_many")]
+    pub matches: Vec<String>,
+    /// Lets this many matching requests through first.
+    #[serde(default)]
+    pub skip: u64,
+    /// How often it strikes; absent or `"always"`: every time.
+    #[serde(default, deserialize_with = "times")]
+    pub times: Option<u64>,
+    pub status: Option<u16>,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// A text is sent as it is, anything else as JSON. Absent with a `status`: Bitbucket's usual body for it.
+    pub body: Option<Value>,
+    /// Members laid over the answer's JSON object; null takes a member away.
+    #[serde(default)]
+    pub set: Map<String, Value>,
+    #[serde(default)]
+    pub delay_ms: u64,
+    pub cut: Option<Cut>,
+}
+
+/// Where an answer ends too early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// The connection closes without a byte of an answer.
+    Connection,
+    /// The head promises the whole body, the connection closes after this many bytes of it.
+    Body(usize),
+    /// A complete answer that holds only this many bytes: a client sees it only when parsing.
+    Text(usize),
+}
+
+impl Fault {
+    /// A rule for requests whose path and query hold `text`; without more it changes nothing.
+    pub fn on(text: impl Into<String>) -> Self {
+        Self {
+            matches: vec![text.into()],
+            ..Self::default()
+        }
+    }
+
+    #[must_use]
+    pub fn and(mut self, text: impl Into<String>) -> Self {
+        self.matches.push(text.into());
+        self
+    }
+
+    #[must_use]
+    pub fn skip(mut self, requests: u64) -> Self {
+        self.skip = requests;
+        self
+    }
+
+    #[must_use]
+    pub fn times(mut self, times: u64) -> Self {
+        self.times = Some(times);
+        self
+    }
+
+    #[must_use]
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.insert(name.into(), value.into());
+        self
+    }
+
+    /// A text is sent as it is, anything else as JSON.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Value>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Lays one member over the answer's JSON object.
+    #[must_use]
+    pub fn set(mut self, member: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.set.insert(member.into(), value.into());
+        self
+    }
+
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay_ms = delay.as_millis().try_into().unwrap_or(u64::MAX);
+        self
+    }
+
+    #[must_use]
+    pub fn cut(mut self, cut: Cut) -> Self {
+        self.cut = Some(cut);
+        self
+    }
+
+    /// The answer that replaces the real one, if this rule has one.
+    pub(super) fn replacement(&self, service: Service, endpoint: &str) -> Option<Reply> {
+        let reply = match (&self.body, self.status) {
+            (None, None) => return None,
+            (None, Some(status)) => errors::standard(status, service),
+            (Some(Value::String(text)), status) => {
+                Reply::text(status.unwrap_or(200), &text.replace("{endpoint}", endpoint))
+            }
+            (Some(body), status) => {
+                Reply::json(status.unwrap_or(200), &with_endpoint(body, endpoint))
+            }
+        };
+        Some(reply)
+    }
+
+    /// Everything but the delay and the cut, which belong to the sending.
+    pub(super) fn alter(&self, mut reply: Reply, endpoint: &str) -> Reply {
+        if !self.set.is_empty()
+            && let Ok(Value::Object(mut object)) = serde_json::from_slice(&reply.body)
+        {
+            for (member, value) in &self.set {
+                if value.is_null() {
+                    object.remove(member);
+                } else {
+                    object.insert(member.clone(), with_endpoint(value, endpoint));
+                }
+            }
+            reply.body = Value::Object(object).to_string().into_bytes();
+        }
+        for (name, value) in &self.headers {
+            reply.set_header(name, &value.replace("{endpoint}", endpoint));
+        }
+        reply
+    }
+}
+
+/// The rules in force; each counts its own strikes.
+#[derive(Default)]
+pub(super) struct Faults(Vec<(Fault, u64)>);
+
+impl Faults {
+    pub fn new(faults: Vec<Fault>) -> Self {
+        Self(faults.into_iter().map(|fault| (fault, 0)).collect())
+    }
+
+    pub fn push(&mut self, fault: Fault) {
+        self.0.push((fault, 0));
+    }
+
+    /// The rule that strikes this request, counted as used.
+    pub fn strike(&mut self, path_and_query: &str) -> Option<Fault> {
+        for (fault, seen) in &mut self.0 {
+            let fits = fault
+                .matches
+                .iter()
+                .all(|text| path_and_query.contains(text.as_str()));
+            if !fits {
+                continue;
+            }
+            let before = *seen;
+            *seen += 1;
+            let spent = fault
+                .times
+                .is_some_and(|times| before >= fault.skip.saturating_add(times));
+            if before >= fault.skip && !spent {
+                return Some(fault.clone());
+            }
+        }
+        None
+    }
+}
+
+fn with_endpoint(value: &Value, endpoint: &str) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace("{endpoint}", endpoint)),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| with_endpoint(item, endpoint))
+            .collect(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(key, item)| (key.clone(), with_endpoint(item, endpoint)))
+            .collect(),
+        other => other.clone(),
+    }
+}
+
+fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Texts {
+        One(String),
+        Many(Vec<String>),
+    }
+    Ok(match Texts::deserialize(input)? {
+        Texts::One(text) => vec![text],
+        Texts::Many(texts) => texts,
+    })
+}
+
+fn times<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Times {
+        Number(u64),
+        Word(Always),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Always {
+        Always,
+    }
+    Ok(match Times::deserialize(input)? {
+        Times::Number(times) => Some(times),
+        Times::Word(Always::Always) => None,
+    })
+}

@@ -1,0 +1,175 @@
+//! Pull requests. Lists show open ones only unless asked, at most fifty at a time, and hide participants, reviewers and
+//! the closing time; the detail shows everything.
+
+use serde_json::Value;
+
+use super::commits::LISTING as COMMITS;
+use super::core::is;
+use super::errors::{self, Reply};
+use super::fields::Hidden;
+use super::page::{self, Listing, Style};
+use super::query::{self, Vocabulary};
+use super::routes::Call;
+use super::workspace::{at, text};
+
+const LISTING: Listing = Listing {
+    cap: 50,
+    style: Style::Numbered,
+    hidden: &[
+        Hidden::Member("participants"),
+        Hidden::Member("reviewers"),
+        Hidden::Member("closed_on"),
+        Hidden::Member("merge_commit.date"),
+    ],
+};
+
+const ACTIVITY: Listing = Listing {
+    cap: 50,
+    style: Style::Context,
+    hidden: &[],
+};
+
+const STATES: [&str; 4] = ["OPEN", "MERGED", "DECLINED", "SUPERSEDED"];
+
+pub(super) fn list(call: &Call) -> Result<Value, Reply> {
+    const VOCABULARY: Vocabulary = Vocabulary {
+        fields: &[
+            "id",
+            "state",
+            "title",
+            "description",
+            "draft",
+            "created_on",
+            "updated_on",
+            "author",
+            "closed_by",
+            "reviewers",
+            "participants",
+            "source",
+            "destination",
+            "merge_commit",
+            "comment_count",
+            "task_count",
+            "close_source_branch",
+            "reason",
+        ],
+        refused: &["closed_on"],
+    };
+    let q = call.first("q");
+    let mut states: Vec<&str> = call.all("state").collect();
+    let all = states.contains(&"all");
+    if !all && let Some(state) = states.iter().find(|state| !STATES.contains(state)) {
+        return Err(errors::bad_request(&format!("Invalid state: {state}")));
+    }
+    if states.is_empty() && !q.is_some_and(|q| q.contains("state")) {
+        states.push("OPEN");
+    }
+    let records = call
+        .repository()?
+        .table("pull_requests")
+        .iter()
+        .filter(|record| {
+            all || states.is_empty()
+                || text(record, "state").is_some_and(|state| states.contains(&state))
+        })
+        .collect();
+    let sort = call.first("sort").unwrap_or("-updated_on");
+    let records = query::apply(records, q, Some(sort), &VOCABULARY)?;
+    page::answer(call, &LISTING, &records)
+}
+
+pub(super) fn detail(call: &Call) -> Result<Value, Reply> {
+    find(call).map(|record| call.record(record))
+}
+
+/// The pull request that the path names.
+fn find<'a>(call: &Call<'a>) -> Result<&'a Value, Reply> {
+    call.repository()?
+        .table("pull_requests")
+        .iter()
+        .find(|record| is(record, "id", call.parameter(2)))
+        .ok_or_else(|| call.not_found())
+}
+
+pub(super) fn comments(call: &Call) -> Result<Value, Reply> {
+    const VOCABULARY: Vocabulary = Vocabulary {
+        fields: &[
+            "id",
+            "content",
+            "user",
+            "created_on",
+            "updated_on",
+            "deleted",
+            "inline",
+            "parent",
+            "pending",
+            "resolution",
+        ],
+        refused: &[],
+    };
+    let listing = Listing {
+        cap: 100,
+        style: Style::Numbered,
+        hidden: &[],
+    };
+    find(call)?;
+    let records = children(call, "pull_request_comments", "pullrequest")?;
+    let sort = call.first("sort").unwrap_or("created_on");
+    let records = query::apply(records, call.first("q"), Some(sort), &VOCABULARY)?;
+    page::answer(call, &listing, &records)
+}
+
+fn children<'a>(call: &Call<'a>, table: &str, parent: &str) -> Result<Vec<&'a Value>, Reply> {
+    let records = call.repository()?.table(table).iter();
+    let belongs = |record: &&Value| {
+        record
+            .get(parent)
+            .is_some_and(|parent| is(parent, "id", call.parameter(2)))
+    };
+    Ok(records.filter(belongs).collect())
+}
+
+/// Its page tokens are random: a page number made up by the client is refused.
+pub(super) fn commits(call: &Call) -> Result<Value, Reply> {
+    let repository = call.repository()?;
+    let id = find(call)?.get("id").and_then(Value::as_i64);
+    let records: Vec<&Value> = id
+        .and_then(|id| repository.pull_request_commits.get(&id))
+        .into_iter()
+        .flatten()
+        .filter_map(|hash| repository.commit(hash))
+        .collect();
+    page::answer(call, &COMMITS, &records)
+}
+
+pub(super) fn activity(call: &Call) -> Result<Value, Reply> {
+    find(call)?;
+    let records = children(call, "pull_request_activity", "pull_request")?;
+    page::answer(call, &ACTIVITY, &newest_first(records))
+}
+
+pub(super) fn all_activity(call: &Call) -> Result<Value, Reply> {
+    let records = call.repository()?.table("pull_request_activity").iter();
+    page::answer(call, &ACTIVITY, &newest_first(records.collect()))
+}
+
+/// An entry without any time, which Bitbucket does send, stays behind its neighbour.
+fn newest_first(records: Vec<&Value>) -> Vec<&Value> {
+    let mut neighbour = "";
+    let mut timed: Vec<(&str, &Value)> = Vec::new();
+    for record in records {
+        let time = [
+            "update.date",
+            "approval.date",
+            "changes_requested.date",
+            "comment.created_on",
+        ]
+        .iter()
+        .find_map(|path| at(record, path)?.as_str());
+        neighbour = time.unwrap_or(neighbour);
+        timed.push((neighbour, record));
+    }
+    // All in one format and zone; a missing fraction sorts by the second.
+    timed.sort_by(|one, other| other.0.cmp(one.0));
+    timed.into_iter().map(|(_, record)| record).collect()
+}

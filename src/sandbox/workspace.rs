@@ -1,0 +1,328 @@
+//! Loads what is served: folders of JSON lines, from the disk or compiled into the binary.
+//!
+//! ```text
+//! <root>/faults.json  <root>/user.json                       optional: faults, the answer to /user
+//! <root>/<workspace>/members.jsonl  workspace.json           optional
+//! <root>/<workspace>/<repository>/repository.json            required
+//! <root>/<workspace>/<repository>/absent.json                optional: {"pipelines": {"status": 404}}
+//! <root>/<workspace>/<repository>/<entity>.jsonl             a missing file is an empty list
+//! ```
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use include_dir::Dir;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::faults::Fault;
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// A folder, wherever it lies.
+#[derive(Clone)]
+pub(super) enum Folder {
+    Disk(PathBuf),
+    Embedded(&'static Dir<'static>),
+}
+
+impl Folder {
+    fn folders(&self) -> Result<Vec<(String, Folder)>> {
+        let mut found = Vec::new();
+        match self {
+            Self::Disk(path) => {
+                let entries = std::fs::read_dir(path)
+                    .or_error(ErrorKind::Usage, "cannot read the sandbox's folder")
+                    .map_err(|error| error.with("folder", path.display()))?;
+                for entry in entries {
+                    let entry =
+                        entry.or_error(ErrorKind::Usage, "cannot read the sandbox's folder")?;
+                    if entry.path().is_dir() {
+                        let name = entry.file_name().to_string_lossy().into_owned();
+                        found.push((name, Self::Disk(entry.path())));
+                    }
+                }
+            }
+            Self::Embedded(dir) => {
+                for folder in dir.dirs() {
+                    if let Some(name) = folder.path().file_name() {
+                        found.push((name.to_string_lossy().into_owned(), Self::Embedded(folder)));
+                    }
+                }
+            }
+        }
+        found.retain(|(name, _)| !name.starts_with(['.', '_']));
+        found.sort_by(|one, other| one.0.cmp(&other.0));
+        Ok(found)
+    }
+
+    fn text(&self, name: &str) -> Result<Option<String>> {
+        let unreadable = |error| {
+            Error::new(ErrorKind::Usage, "cannot read a fixture")
+                .with("file", self.place(name))
+                .source(error)
+        };
+        match self {
+            Self::Disk(path) => match std::fs::read_to_string(path.join(name)) {
+                Ok(text) => Ok(Some(text)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+                Err(error) => Err(unreadable(error)),
+            },
+            Self::Embedded(dir) => Ok(dir
+                .files()
+                .find(|file| file.path().file_name().is_some_and(|known| known == name))
+                .and_then(|file| file.contents_utf8())
+                .map(str::to_owned)),
+        }
+    }
+
+    fn is_workspace(&self) -> Result<bool> {
+        for name in ["workspace.json", "members.jsonl"] {
+            if self.text(name)?.is_some() {
+                return Ok(true);
+            }
+        }
+        for (_, folder) in self.folders()? {
+            if folder.text("repository.json")?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn place(&self, name: &str) -> String {
+        match self {
+            Self::Disk(path) => path.join(name).display().to_string(),
+            Self::Embedded(dir) => dir.path().join(name).display().to_string(),
+        }
+    }
+
+    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
+        let Some(text) = self.text(name)? else {
+            return Ok(None);
+        };
+        let value = serde_json::from_str(&text)
+            .or_error(ErrorKind::Usage, "a fixture is not what it should be")
+            .map_err(|error| error.with("file", self.place(name)))?;
+        Ok(Some(value))
+    }
+
+    fn lines<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Vec<T>> {
+        let text = self.text(name)?.unwrap_or_default();
+        let mut records = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let record = serde_json::from_str(line)
+                .or_error(ErrorKind::Usage, "a fixture is not what it should be")
+                .map_err(|error| {
+                    error
+                        .with("file", self.place(name))
+                        .with("line", number + 1)
+                })?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+}
+
+/// Everything that is served.
+pub(super) struct World {
+    pub workspaces: Vec<Workspace>,
+    pub user: Option<Value>,
+    pub faults: Vec<Fault>,
+}
+
+pub(super) struct Workspace {
+    pub slug: String,
+    pub uuid: String,
+    pub record: Value,
+    pub members: Vec<Value>,
+    pub repositories: Vec<Repository>,
+}
+
+/// One repository's records by entity, and its commit graph.
+pub(super) struct Repository {
+    pub slug: String,
+    pub uuid: String,
+    pub record: Value,
+    tables: BTreeMap<&'static str, Vec<Value>>,
+    pub pull_request_commits: HashMap<i64, Vec<String>>,
+    pub absent: BTreeMap<String, Absent>,
+    /// Full hash → (table, row).
+    hashes: BTreeMap<String, (&'static str, usize)>,
+}
+
+/// A feature that this repository lacks, or that its readers may not see.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Absent {
+    pub status: u16,
+    /// In place of the usual body; a text is sent as it is.
+    pub body: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PullRequestCommits {
+    pull_request: i64,
+    hashes: Vec<String>,
+}
+
+const COMMITS: &str = "commits";
+const UNLISTED: &str = "unlisted_commits";
+const TABLES: [&str; 14] = [
+    "branches",
+    "tags",
+    COMMITS,
+    UNLISTED,
+    "pull_requests",
+    "pull_request_comments",
+    "pull_request_activity",
+    "issues",
+    "issue_comments",
+    "issue_changes",
+    "pipelines",
+    "pipeline_steps",
+    "deployments",
+    "environments",
+];
+
+impl World {
+    pub fn load(root: &Folder) -> Result<Self> {
+        let mut workspaces = Vec::new();
+        if root.is_workspace()? {
+            let name = match root {
+                Folder::Disk(path) => path.file_name().map(|name| name.to_string_lossy()),
+                Folder::Embedded(_) => None,
+            };
+            workspaces.push(Workspace::load(root, &name.unwrap_or("acme".into()))?);
+        } else {
+            for (name, folder) in root.folders()? {
+                // The programs that make a fixture may lie beside it.
+                if folder.is_workspace()? {
+                    workspaces.push(Workspace::load(&folder, &name)?);
+                }
+            }
+        }
+        Ok(Self {
+            workspaces,
+            user: root.json("user.json")?,
+            faults: root.json("faults.json")?.unwrap_or_default(),
+        })
+    }
+
+    /// By slug or `{uuid}`.
+    pub fn workspace(&self, id: &str) -> Option<&Workspace> {
+        self.workspaces
+            .iter()
+            .find(|workspace| workspace.slug == id || workspace.uuid == id)
+    }
+
+    /// A workspace of `{}` stands for whichever holds the repository's `{uuid}`.
+    pub fn repository(&self, workspace: &str, id: &str) -> Option<&Repository> {
+        self.workspaces
+            .iter()
+            .filter(|known| workspace == "{}" || known.slug == workspace || known.uuid == workspace)
+            .flat_map(|known| &known.repositories)
+            .find(|known| known.uuid == id || known.slug == id && workspace != "{}")
+    }
+}
+
+impl Workspace {
+    fn load(folder: &Folder, name: &str) -> Result<Self> {
+        let mut repositories = Vec::new();
+        for (name, folder) in folder.folders()? {
+            if let Some(record) = folder.json("repository.json")? {
+                repositories.push(Repository::load(&folder, &name, record)?);
+            }
+        }
+        let own = folder.json::<Value>("workspace.json")?;
+        let record = own
+            .or_else(|| {
+                let first = repositories.first()?;
+                first.record.get("workspace").cloned()
+            })
+            .unwrap_or_else(|| {
+                json!({"type": "workspace", "uuid": format!("{{{name}}}"), "name": name, "slug": name})
+            });
+        Ok(Self {
+            slug: text(&record, "slug").unwrap_or(name).to_owned(),
+            uuid: text(&record, "uuid").unwrap_or_default().to_owned(),
+            members: folder.lines("members.jsonl")?,
+            record,
+            repositories,
+        })
+    }
+}
+
+impl Repository {
+    fn load(folder: &Folder, name: &str, record: Value) -> Result<Self> {
+        let Some(uuid) = text(&record, "uuid").map(str::to_owned) else {
+            return Err(Error::new(ErrorKind::Usage, "a repository has no uuid")
+                .with("file", folder.place("repository.json")));
+        };
+        let mut tables = BTreeMap::new();
+        for table in TABLES {
+            tables.insert(table, folder.lines(&format!("{table}.jsonl"))?);
+        }
+        let pull_request_commits = folder
+            .lines::<PullRequestCommits>("pull_request_commits.jsonl")?
+            .into_iter()
+            .map(|line| (line.pull_request, line.hashes))
+            .collect();
+        let mut hashes = BTreeMap::new();
+        for table in [COMMITS, UNLISTED] {
+            for (row, commit) in tables.get(table).into_iter().flatten().enumerate() {
+                if let Some(hash) = text(commit, "hash") {
+                    hashes.insert(hash.to_owned(), (table, row));
+                }
+            }
+        }
+        Ok(Self {
+            slug: text(&record, "slug").unwrap_or(name).to_owned(),
+            uuid,
+            record,
+            tables,
+            pull_request_commits,
+            absent: folder.json("absent.json")?.unwrap_or_default(),
+            hashes,
+        })
+    }
+
+    pub fn table(&self, name: &str) -> &[Value] {
+        self.tables.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Reachable commits first, then those that only pull requests hold; newest first in each.
+    pub fn commits(&self) -> impl Iterator<Item = &Value> {
+        self.table(COMMITS).iter().chain(self.table(UNLISTED))
+    }
+
+    /// A commit by its hash or a unique prefix of at least seven characters.
+    pub fn commit(&self, hash: &str) -> Option<&Value> {
+        let mut found = self
+            .hashes
+            .range(hash.to_owned()..)
+            .take_while(|(known, _)| known.starts_with(hash));
+        let (known, (table, row)) = found.next()?;
+        if known != hash && (hash.len() < 7 || found.next().is_some()) {
+            return None;
+        }
+        self.table(table).get(*row)
+    }
+
+    pub fn is_private(&self) -> bool {
+        self.record.get("is_private") != Some(&Value::Bool(false))
+    }
+}
+
+/// The string under `key`.
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}
+
+/// What `path` leads to, dot by dot; nothing when a step is missing.
+pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(value, |value, key| value.get(key))
+}
