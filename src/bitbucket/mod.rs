@@ -1,1 +1,51 @@
-//! (room: bitbucket)
+//! Bitbucket Cloud's REST API 2.0, read-only.
+//!
+//! Everything that is odd about this API is handled in this room, so that collectors only say which list they want
+//! and see records arrive: [`endpoints`] says what each list can do, [`Client`] sends, waits and retries,
+//! [`Pages`] walks.
+//!
+//! ```text
+//! client.walk(&endpoints::PULL_REQUESTS, target).since(…)
+//!   └─ pages.next() ─▶ Step::Page | Step::End | Step::Absent (first page: 403, 404, 410)
+//! ```
+
+mod auth;
+mod client;
+pub mod endpoints;
+mod options;
+mod pace;
+mod page;
+mod reply;
+mod retry;
+#[cfg(test)]
+mod tests;
+
+pub use client::{Client, Target};
+pub use endpoints::Endpoint;
+pub use options::{ClientOptions, Credentials, Token};
+pub use page::{Absence, Lookup, Page, Pages, Step};
+pub use retry::Limits;
+
+use reqwest::Url;
+
+/// Same scheme, host and port: the only place credentials go.
+fn same_origin(one: &Url, other: &Url) -> bool {
+    one.scheme() == other.scheme()
+        && one.host_str() == other.host_str()
+        && one.port_or_known_default() == other.port_or_known_default()
+}
+
+/// A URL for people: without user, password and anything that looks like a token.
+fn safe_url(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only for URLs that cannot hold a user.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    if url
+        .query_pairs()
+        .any(|(key, _)| key.contains("token") || key.contains("jwt"))
+    {
+        url.set_query(None);
+    }
+    url.to_string()
+}

@@ -1,0 +1,121 @@
+//! What a client needs to know about its connection: the configuration's words, with the secrets read.
+
+use std::collections::BTreeMap;
+
+use reqwest::Url;
+
+use super::retry::Limits;
+use crate::config::{Auth, Connection, SecretSource};
+use crate::error::Result;
+use crate::secret::Secret;
+
+/// One `[[connection]]`, ready to use.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// The connection's name, for errors.
+    pub connection: String,
+    /// The API's base; ends in `/`.
+    pub endpoint: Url,
+    pub credentials: Credentials,
+    /// `http://`, `https://`, `socks5://` or `socks5h://`; may carry its own user and password.
+    pub proxy: Option<String>,
+    pub requests_per_hour: Option<u32>,
+    pub limits: Limits,
+}
+
+/// A secret, and the place it came from, so that a refusal can name what to correct.
+#[derive(Debug, Clone)]
+pub struct Token {
+    pub secret: Secret,
+    /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
+    pub origin: String,
+}
+
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// Basic, with the Atlassian account's e-mail as the user. Several tokens share the load.
+    ApiToken { email: String, tokens: Vec<Token> },
+    /// Bearer: a repository's, project's or workspace's token.
+    AccessToken { tokens: Vec<Token> },
+    /// OAuth 2 client credentials: a bearer token of about two hours, renewed while running.
+    OauthClient {
+        key: Token,
+        secret: Token,
+        token_url: Url,
+    },
+    /// Basic, with the Bitbucket user name. Removed by Atlassian.
+    AppPassword { username: String, password: Token },
+    /// Public repositories only.
+    None,
+}
+
+impl Credentials {
+    /// What the user should know before the first request.
+    pub fn warning(&self) -> Option<&'static str> {
+        match self {
+            Self::AppPassword { .. } => Some(
+                "app passwords were removed from Bitbucket Cloud on 28 July 2026: create an API token with scopes \
+                 and set auth = \"api-token\"",
+            ),
+            _ => None,
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Reads the connection's secrets, now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Credentials`](crate::error::ErrorKind::Credentials) naming the variable or file that is missing.
+    pub fn from_connection(
+        connection: &Connection,
+        env: &BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let token = |source: &SecretSource| -> Result<Token> {
+            let secret = source
+                .read(env)
+                .map_err(|error| error.with("connection", &connection.name))?;
+            let origin = match source {
+                SecretSource::Env { variable, .. } => format!("environment variable {variable}"),
+                SecretSource::File { path, .. } => format!("file {}", path.display()),
+            };
+            Ok(Token { secret, origin })
+        };
+        let tokens =
+            |sources: &[SecretSource]| sources.iter().map(token).collect::<Result<Vec<_>>>();
+        let credentials = match &connection.auth {
+            Auth::ApiToken {
+                email,
+                tokens: sources,
+            } => Credentials::ApiToken {
+                email: email.clone(),
+                tokens: tokens(sources)?,
+            },
+            Auth::AccessToken { tokens: sources } => Credentials::AccessToken {
+                tokens: tokens(sources)?,
+            },
+            Auth::OauthClient {
+                key,
+                secret,
+                token_url,
+            } => Credentials::OauthClient {
+                key: token(key)?,
+                secret: token(secret)?,
+                token_url: token_url.clone(),
+            },
+            Auth::AppPassword { username, password } => Credentials::AppPassword {
+                username: username.clone(),
+                password: token(password)?,
+            },
+            Auth::None => Credentials::None,
+        };
+        Ok(Self {
+            connection: connection.name.clone(),
+            endpoint: connection.endpoint.clone(),
+            credentials,
+            proxy: connection.proxy.clone(),
+            requests_per_hour: connection.requests_per_hour,
+            limits: Limits::default(),
+        })
+    }
+}

@@ -1,0 +1,341 @@
+//! Walks a list page by page, in the one of two ways that its endpoint can do.
+//!
+//! A list must arrive whole or not at all: a page that is missing, repeated or from elsewhere fails the walk, because
+//! half a list taken for a full one is worse than an error.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::{DateTime, Utc};
+use reqwest::{StatusCode, Url};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::client::{Answer, Ask, Client, Target};
+use super::endpoints::{Endpoint, Paging};
+use super::reply::Refusal;
+use super::{safe_url, same_origin};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Records as received, in the server's order.
+#[derive(Debug)]
+pub struct Page {
+    pub values: Vec<Box<RawValue>>,
+    /// How many records the whole list has, where the server says so.
+    pub size: Option<u64>,
+    /// Bitbucket's clock when it answered.
+    pub date: Option<DateTime<Utc>>,
+}
+
+/// Why there is nothing to read: said by the first request, for an endpoint where that is a fact and not a failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absence {
+    pub status: u16,
+    pub reason: String,
+}
+
+/// The outcome of one step of a walk.
+#[derive(Debug)]
+pub enum Step {
+    Page(Page),
+    End,
+    /// Only as the first outcome.
+    Absent(Absence),
+}
+
+/// The outcome of asking for one record.
+#[derive(Debug)]
+pub enum Lookup {
+    Found {
+        value: Box<RawValue>,
+        date: Option<DateTime<Utc>>,
+    },
+    Absent(Absence),
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    values: Vec<Box<RawValue>>,
+    size: Option<u64>,
+    pagelen: Option<u64>,
+    next: Option<String>,
+}
+
+/// A walk under way.
+pub struct Pages {
+    client: Client,
+    endpoint: &'static Endpoint,
+    target: Target,
+    filter: Option<String>,
+    sort: Option<&'static str>,
+    fields: Option<&'static str>,
+    pagelen: u16,
+    /// `None` once the list has ended.
+    next: Option<Url>,
+    started: bool,
+    number: u64,
+    read: u64,
+    seen: HashSet<String>,
+    last: Option<(String, String)>,
+    requests: AtomicU64,
+}
+
+impl Client {
+    /// Starts a walk; the first request goes out with [`Pages::next`].
+    pub fn walk(&self, endpoint: &'static Endpoint, target: Target) -> Pages {
+        Pages {
+            client: self.clone(),
+            endpoint,
+            target,
+            filter: None,
+            sort: endpoint.sort,
+            fields: endpoint.fields,
+            pagelen: endpoint.pagelen,
+            next: None,
+            started: false,
+            number: 1,
+            read: 0,
+            seen: HashSet::new(),
+            last: None,
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Asks for one record.
+    pub async fn get(&self, endpoint: &'static Endpoint, target: &Target) -> Result<Lookup> {
+        let url = self.url(endpoint, target)?;
+        let requests = AtomicU64::new(0);
+        let ask = Ask {
+            endpoint,
+            target,
+            url,
+            requests: &requests,
+            remedy: false,
+        };
+        match self
+            .fetch(&ask, |body| serde_json::from_slice(body))
+            .await?
+        {
+            Answer::Value { value, date } => Ok(Lookup::Found { value, date }),
+            Answer::Refused { refusal, identity } => match self.absence(endpoint, &refusal) {
+                Some(absence) => Ok(Lookup::Absent(absence)),
+                None => Err(self.refused(&ask, &refusal, identity)),
+            },
+        }
+    }
+
+    /// What a refused first request means where that is a fact about the repository.
+    fn absence(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Absence> {
+        let status = refusal.status.as_u16();
+        if refusal.html || refusal.is_wrong_path() || endpoint.absent.is_empty() {
+            return None;
+        }
+        if status == 401 && self.is_anonymous() {
+            let reason = "not readable without credentials (401)".to_owned();
+            return Some(Absence { status, reason });
+        }
+        let (_, meaning) = endpoint
+            .absent
+            .iter()
+            .find(|(listed, _)| *listed == status)?;
+        let reason = match (refusal.required_scopes.as_slice(), refusal.message.as_str()) {
+            ([], "") => format!("{meaning} ({status})"),
+            ([], said) => format!("{meaning} ({status} {said})"),
+            (required, _) => format!(
+                "the token lacks scope {} ({status})",
+                required.join(" and ")
+            ),
+        };
+        Some(Absence { status, reason })
+    }
+}
+
+impl Pages {
+    /// Restricts the walk to records changed at or after `since`, where the server can do that. It is a saving, not
+    /// a promise: the caller cuts as well.
+    #[must_use]
+    pub fn since(mut self, since: Option<DateTime<Utc>>) -> Self {
+        if let (Some(field), Some(since)) = (self.endpoint.filter, since) {
+            self.filter = Some(format!(
+                "{field}>=\"{}\"",
+                since.format("%Y-%m-%dT%H:%M:%S%.6f+00:00")
+            ));
+        }
+        self
+    }
+
+    /// Requests sent by this walk, retries included.
+    pub fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// The order the server was asked for and did not refuse.
+    pub fn sort(&self) -> Option<&'static str> {
+        self.sort
+    }
+
+    /// The next page, the end, or why there is nothing.
+    pub async fn next(&mut self) -> Result<Step> {
+        let first = !self.started;
+        if first {
+            self.started = true;
+            self.next = Some(self.build()?);
+        }
+        let Some(url) = self.next.take() else {
+            return Ok(Step::End);
+        };
+        if !self.seen.insert(url.as_str().to_owned()) {
+            return Err(self.broken(&url, "the list repeats a page it has already given"));
+        }
+        let mut url = url;
+        let (envelope, date) = loop {
+            let ask = Ask {
+                endpoint: self.endpoint,
+                target: &self.target,
+                url: url.clone(),
+                requests: &self.requests,
+                remedy: first && self.sort.is_some(),
+            };
+            match self
+                .client
+                .fetch(&ask, |body| serde_json::from_slice::<Envelope>(body))
+                .await?
+            {
+                Answer::Value { value, date } => break (value, date),
+                Answer::Refused { refusal, identity } => {
+                    let error = self.client.refused(&ask, &refusal, identity);
+                    if !first {
+                        return Err(error);
+                    }
+                    if let Some(absence) = self.client.absence(self.endpoint, &refusal) {
+                        return Ok(Step::Absent(absence));
+                    }
+                    if !self.ask_for_less(&refusal) {
+                        return Err(error);
+                    }
+                    tracing::debug!(%error, "asking for less");
+                    url = self.build()?;
+                }
+            }
+        };
+        self.number += 1;
+        self.read += envelope.values.len() as u64;
+        self.next = match self.endpoint.paging {
+            Paging::Next => self.follow(&url, &envelope)?,
+            Paging::Counted => self.count(&url, &envelope)?,
+        };
+        match (envelope.values.is_empty(), self.next.is_none()) {
+            (true, true) if !first => Ok(Step::End),
+            _ => Ok(Step::Page(Page {
+                values: envelope.values,
+                size: envelope.size,
+                date,
+            })),
+        }
+    }
+
+    fn build(&self) -> Result<Url> {
+        let mut url = self.client.url(self.endpoint, &self.target)?;
+        let mut query = url.query_pairs_mut();
+        query.append_pair("pagelen", &self.pagelen.to_string());
+        if self.endpoint.paging == Paging::Counted {
+            query.append_pair("page", &self.number.to_string());
+        }
+        query.extend_pairs(self.endpoint.params);
+        for (name, value) in [
+            ("q", self.filter.as_deref()),
+            ("sort", self.sort),
+            ("fields", self.fields),
+        ] {
+            if let Some(value) = value {
+                query.append_pair(name, value);
+            }
+        }
+        drop(query);
+        Ok(url)
+    }
+
+    /// After a refused first page: gives up what the server may have stumbled over. `false` when nothing is left.
+    fn ask_for_less(&mut self, refusal: &Refusal) -> bool {
+        match refusal.status {
+            // A sort over several states fails on big repositories, always.
+            StatusCode::INTERNAL_SERVER_ERROR | StatusCode::GATEWAY_TIMEOUT => {
+                self.sort.take().is_some()
+            }
+            StatusCode::BAD_REQUEST if refusal.mentions("pagelen") && self.pagelen > 50 => {
+                self.pagelen = 50;
+                true
+            }
+            StatusCode::BAD_REQUEST if refusal.mentions("field") && !refusal.mentions("sort") => {
+                self.fields.take().is_some() || self.sort.take().is_some()
+            }
+            StatusCode::BAD_REQUEST => {
+                self.sort.take().is_some()
+                    || self.fields.take().is_some()
+                    || self.filter.take().is_some()
+            }
+            _ => false,
+        }
+    }
+
+    fn follow(&self, url: &Url, envelope: &Envelope) -> Result<Option<Url>> {
+        let Some(next) = &envelope.next else {
+            // `next` is lost silently when a `fields` list forgets it.
+            let full = Some(envelope.values.len() as u64) == envelope.pagelen;
+            return match envelope.size {
+                Some(size) if full && self.read < size && self.number == 2 => Err(self
+                    .broken(url, "the list ends early")
+                    .with("read", self.read)
+                    .with("size", size)),
+                _ => Ok(None),
+            };
+        };
+        let next = url.join(next).map_err(|source| {
+            self.broken(url, "the next page is not a URL")
+                .source(source)
+        })?;
+        if !same_origin(&next, self.client.endpoint()) {
+            let to = safe_url(&next);
+            return Err(self
+                .broken(url, "the next page is on another host")
+                .with("next", to)
+                .hint("check endpoint and proxy: credentials are not sent to other hosts"));
+        }
+        Ok(Some(next))
+    }
+
+    fn count(&mut self, url: &Url, envelope: &Envelope) -> Result<Option<Url>> {
+        let got = envelope.values.len() as u64;
+        // The server may give less than was asked, and then a short page is not the last one.
+        let pagelen = envelope
+            .pagelen
+            .filter(|given| *given > 0)
+            .unwrap_or(self.pagelen.into());
+        let ended = match envelope.size {
+            Some(size) => got == 0 || (self.number - 1).saturating_mul(pagelen) >= size,
+            None => got < pagelen,
+        };
+        let ends = envelope.values.first().zip(envelope.values.last());
+        let ends = ends.map(|(first, last)| (first.get().to_owned(), last.get().to_owned()));
+        if ends.is_some() && ends == self.last {
+            return Err(self.broken(url, "the list repeats a page it has already given"));
+        }
+        self.last = ends;
+        if ended {
+            Ok(None)
+        } else {
+            self.build().map(Some)
+        }
+    }
+
+    fn broken(&self, url: &Url, what: &str) -> Error {
+        let ask = Ask {
+            endpoint: self.endpoint,
+            target: &self.target,
+            url: url.clone(),
+            requests: &self.requests,
+            remedy: false,
+        };
+        self.client.place(Error::new(ErrorKind::Api, what), &ask)
+    }
+}
