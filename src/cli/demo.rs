@@ -1,0 +1,47 @@
+//! `bitlake demo`: the whole way once, without account or network.
+
+use super::args::Demo;
+use super::job::Job;
+use super::output::print;
+use super::{Context, Outcome, query, rows};
+use crate::cli::Format;
+use crate::config::Config;
+use crate::error::{ErrorKind, OrError, Result};
+use crate::sandbox::Sandbox;
+use crate::transform::{Options, open_published};
+
+const CONFIG: &str = include_str!("demo.toml");
+const REPORT: &str = "dora/overview";
+
+pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
+    let sandbox = Sandbox::builder().demo().rate_limit_header(1_000_000).start(0).await?;
+    let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;
+    let text = CONFIG
+        .replace("ENDPOINT", &sandbox.endpoint())
+        .replace("\"LAKE\"", &format!("{:?}", out.display().to_string()));
+    let env = std::collections::BTreeMap::new();
+    let config = Config::parse(&text, std::path::Path::new("demo.toml"), &env, &[])?;
+    let mut job = Job::start(context, &config, "demo")?;
+    let lake = job.lake.clone();
+    let result = match job.collect().await {
+        Ok(()) => job.transform(&Options::default()).await,
+        Err(error) => Err(error),
+    };
+    let outcome = job.finish(result).await?;
+    sandbox.stop().await;
+
+    let engine = open_published(&lake, None).await?;
+    let (sql, params) = query::bundled(REPORT, None, &[])?;
+    let batches = query::execute(&engine, &sql, &params).await?;
+    print("\n")?;
+    rows::write(&batches, Format::Table, None)?;
+    let lake = args.out.display();
+    print(&format!(
+        "\nTry next:\n  \
+         bitlake --lake {lake} tables\n  \
+         bitlake --lake {lake} query --list\n  \
+         bitlake --lake {lake} query --sql \"SELECT status, count(*) FROM domain.pull_requests GROUP BY status\"\n  \
+         bitlake init\n"
+    ))?;
+    Ok(outcome)
+}

@@ -1,0 +1,108 @@
+//! `bitlake query`: a bundled question, or your own SQL, over what the lake has published.
+
+use std::path::Path;
+
+use datafusion::arrow::array::RecordBatch;
+
+use super::args::Query;
+use super::output::print;
+use super::{Context, Outcome, rows};
+use crate::config::suggest;
+use crate::engine::{Engine, Param, declared, parse_values};
+use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::Lake;
+use crate::transform::{open_published, reports};
+
+pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
+    if args.list {
+        print(&list(args.queries.as_deref())?)?;
+        return Ok(Outcome::Complete);
+    }
+    let config = context.config_for_reading()?;
+    let (sql, params) = match (&args.sql, &args.name) {
+        (Some(sql), _) => (sql.clone(), Vec::new()),
+        (None, Some(name)) => bundled(name, args.queries.as_deref(), &args.params)?,
+        (None, None) => return Err(Error::new(ErrorKind::Usage, "no query")),
+    };
+    let engine = open_published(&Lake::open(&config.lake.url)?, config.lake.memory_limit).await?;
+    let batches = execute(&engine, &sql, &params).await?;
+    rows::write(&batches, args.format, args.out.as_deref())?;
+    Ok(Outcome::Complete)
+}
+
+/// The rows of one SELECT; a result without rows still has one batch, for its columns.
+pub(super) async fn execute(
+    engine: &Engine,
+    sql: &str,
+    params: &[Param],
+) -> Result<Vec<RecordBatch>> {
+    // Only reads: anything but a query is refused here.
+    engine.references(sql)?;
+    let frame = engine.plan(sql, params).await.map_err(|error| {
+        error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
+    })?;
+    let schema = std::sync::Arc::clone(frame.schema().inner());
+    let mut batches = frame.collect().await.or_error(ErrorKind::Usage, "the query fails")?;
+    batches.retain(|batch| batch.num_rows() > 0);
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    Ok(batches)
+}
+
+/// A named query with its parameters' values.
+pub(super) fn bundled(
+    name: &str,
+    own: Option<&Path>,
+    given: &[(String, String)],
+) -> Result<(String, Vec<Param>)> {
+    let known = all(own)?;
+    let found = known.iter().find(|(candidate, _)| candidate == name);
+    let Some((_, sql)) = found else {
+        let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
+        let close = suggest::closest(name, names.iter().copied());
+        let hint = match close {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => "`bitlake query --list` shows them".to_owned(),
+        };
+        return Err(Error::new(ErrorKind::Usage, "there is no such query").with("name", name).hint(hint));
+    };
+    Ok((sql.clone(), parse_values(declared(sql)?, given)?))
+}
+
+/// Bundled queries, with those of `own/reports` added or in their place.
+fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
+    let mut queries: std::collections::BTreeMap<String, String> =
+        reports().into_iter().map(|(name, sql)| (name, sql.to_owned())).collect();
+    let Some(folder) = own.map(|own| own.join("reports")) else {
+        return Ok(queries.into_iter().collect());
+    };
+    let entries = |folder: &Path| {
+        std::fs::read_dir(folder)
+            .map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>())
+            .unwrap_or_default()
+    };
+    for group in entries(&folder) {
+        for file in entries(&group).iter().filter(|file| file.extension().is_some_and(|e| e == "sql")) {
+            let sql = std::fs::read_to_string(file)
+                .or_error(ErrorKind::Configuration, "cannot read a query")
+                .map_err(|error| error.with("file", file.display()))?;
+            if let (Some(group), Some(name)) = (group.file_name(), file.file_stem()) {
+                queries.insert(format!("{}/{}", group.display(), name.display()), sql);
+            }
+        }
+    }
+    Ok(queries.into_iter().collect())
+}
+
+/// Each query's name and the question in the first line of its header.
+fn list(own: Option<&Path>) -> Result<String> {
+    let lines: Vec<_> = all(own)?
+        .into_iter()
+        .map(|(name, sql)| {
+            let question = sql.lines().next().unwrap_or_default().trim_start_matches(['-', ' ']);
+            vec![name, question.to_owned()]
+        })
+        .collect();
+    Ok(rows::aligned(&lines))
+}

@@ -1,0 +1,65 @@
+//! `bitlake tables`: the data dictionary, from the contracts.
+
+use super::args::Tables;
+use super::output::print;
+use super::{Context, Outcome, rows};
+use crate::config::suggest;
+use crate::error::{Error, ErrorKind, Result};
+use crate::schema::{Contract, Contracts, LAYERS};
+
+pub(super) fn run(_: &Context, args: &Tables) -> Result<Outcome> {
+    let contracts = Contracts::bundled()?;
+    match &args.name {
+        None => print(&list(contracts.iter().map(AsRef::as_ref)))?,
+        Some(layer) if LAYERS.contains(&layer.as_str()) => {
+            print(&list(contracts.layer(layer).map(AsRef::as_ref)))?;
+        }
+        Some(name) => print(&describe(find(contracts, name)?))?,
+    }
+    Ok(Outcome::Complete)
+}
+
+fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
+    let (layer, table) = name.split_once('.').unwrap_or(("domain", name));
+    contracts.get(layer, table).map(AsRef::as_ref).ok_or_else(|| {
+        let names: Vec<_> = contracts.iter().map(|contract| contract.name()).collect();
+        let close = suggest::closest(name, names.iter().map(String::as_str));
+        let hint = match close {
+            Some(close) => format!("did you mean `{close}`?"),
+            None => "`bitlake tables` lists them".to_owned(),
+        };
+        Error::new(ErrorKind::Usage, "there is no such table").with("table", name).hint(hint)
+    })
+}
+
+fn list<'a>(contracts: impl Iterator<Item = &'a Contract>) -> String {
+    let lines: Vec<_> = contracts
+        .map(|contract| vec![contract.name(), contract.description.clone()])
+        .collect();
+    rows::aligned(&lines)
+}
+
+fn describe(contract: &Contract) -> String {
+    let mut text = format!("{}  (version {})\n{}\n\n", contract.name(), contract.version, contract.description);
+    text.push_str(&format!("key        {}\n", contract.primary_key.join(", ")));
+    if let Some(partition) = &contract.partition {
+        text.push_str(&format!("partition  {} = month of {} (UTC)\n", partition.key, partition.column));
+    }
+    text.push('\n');
+    let lines: Vec<_> = contract
+        .columns
+        .iter()
+        .map(|column| {
+            let null = if column.nullable { "null" } else { "not null" };
+            let unit = column.unit.as_ref().map(|unit| format!(" [{unit}]")).unwrap_or_default();
+            vec![
+                column.name.clone(),
+                column.type_name(),
+                null.to_owned(),
+                format!("{}{unit}", column.description),
+            ]
+        })
+        .collect();
+    text.push_str(&rows::aligned(&lines));
+    text
+}
