@@ -1,0 +1,80 @@
+//! What a collection did, for the run report, the terminal and the exit code.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::bitbucket::Client;
+use crate::lake::EntityStatus;
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct CollectReport {
+    /// Repositories and workspaces, by connection and name.
+    pub repositories: Vec<RepositoryReport>,
+    /// Requests sent, retries and discovery included, by entity.
+    pub requests: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RepositoryReport {
+    pub connection: String,
+    /// `workspace/slug`, or the workspace's slug alone.
+    pub repository: String,
+    pub uuid: String,
+    pub entities: BTreeMap<String, EntityReport>,
+}
+
+/// One list of one repository.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct EntityReport {
+    pub status: Option<EntityStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub requests: u64,
+    /// Kept.
+    pub records: u64,
+    /// Received, but older than `since`.
+    pub older: u64,
+    /// Values that did not fit their column, by path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub misfits: BTreeMap<String, u64>,
+    /// Secrets removed.
+    pub redactions: u64,
+    /// Private drafts of the token's owner, dropped.
+    pub drafts: u64,
+    /// Records that name no parent, dropped.
+    pub orphans: u64,
+    /// Parents whose list answered 404, as the commits of a deleted fork do.
+    pub missing_parents: u64,
+}
+
+impl CollectReport {
+    /// Whether something was skipped or is stale: exit code 1.
+    pub fn is_incomplete(&self) -> bool {
+        self.incomplete().next().is_some()
+    }
+
+    /// What failed or is stale: repository, entity, report.
+    pub fn incomplete(&self) -> impl Iterator<Item = (&str, &str, &EntityReport)> {
+        self.repositories.iter().flat_map(|repository| {
+            repository
+                .entities
+                .iter()
+                .filter(|(_, entity)| {
+                    matches!(
+                        entity.status,
+                        Some(EntityStatus::Failed | EntityStatus::Stale)
+                    )
+                })
+                .map(|(name, entity)| (repository.repository.as_str(), name.as_str(), entity))
+        })
+    }
+
+    pub(super) fn finish<'a>(&mut self, clients: impl Iterator<Item = &'a Client>) {
+        self.repositories
+            .sort_by(|a, b| (&a.connection, &a.repository).cmp(&(&b.connection, &b.repository)));
+        for (entity, requests) in clients.flat_map(|client| client.requests()) {
+            *self.requests.entry(entity.to_owned()).or_default() += requests;
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Where records arrive: cut by `since`, drafts dropped, secrets removed, keyed, decoded, appended to the segment.
+//!
+//! A page is written before the next is asked for, so a list of any length needs the memory of a page.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::Event;
+use super::entity::{Entity, prefix};
+use super::redact::redact;
+use super::report::EntityReport;
+use super::repository::Site;
+use crate::error::Result;
+use crate::lake::{SegmentRef, SegmentWriter};
+use crate::schema::{Contracts, Decoder, Envelope, Parent, Record, content_key};
+
+pub(super) struct Sink<'a> {
+    site: &'a Site<'a>,
+    entity: &'static Entity,
+    decoder: Decoder,
+    writer: SegmentWriter,
+}
+
+/// The times of one page, for those who stop early.
+#[derive(Debug, Default)]
+pub(super) struct Times {
+    pub(super) times: Vec<DateTime<Utc>>,
+    /// A record without a time: nothing can be said of the page.
+    pub(super) undated: bool,
+}
+
+impl<'a> Sink<'a> {
+    pub(super) fn open(site: &'a Site<'a>, entity: &'static Entity) -> Result<Self> {
+        let contract = Contracts::bundled()?.require("bitbucket", entity.table)?;
+        let envelope = Envelope {
+            connection_id: site.connection_id,
+            workspace: site.workspace.clone(),
+            repository: match site.is_workspace() {
+                true => String::new(),
+                false => site.full_name.clone(),
+            },
+            uuid: site.uuid.clone(),
+        };
+        let run_id = site.context.options.run_id;
+        let lake = site.context.lake;
+        Ok(Self {
+            site,
+            entity,
+            decoder: Decoder::new(Arc::clone(contract), envelope),
+            writer: SegmentWriter::create(lake, contract, site.connection_id, &site.uuid, run_id)?,
+        })
+    }
+
+    /// Takes a page. `parent` is `None` where the records say whose children they are; `each` sees what is kept.
+    pub(super) fn take(
+        &mut self,
+        values: &[Box<RawValue>],
+        parent: Option<&Parent>,
+        report: &mut EntityReport,
+        mut each: impl FnMut(&Value),
+    ) -> Result<Times> {
+        let mut times = Times::default();
+        let mut records = Vec::with_capacity(values.len());
+        for raw in values {
+            // Every value of a page that parsed is JSON; one nested beyond reason is kept as it is.
+            let mut value: Value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
+            if let Some(time) = self.entity.time {
+                let time = time(&value);
+                match time {
+                    Some(time) => times.times.push(time),
+                    None => times.undated = true,
+                }
+                if time.is_some_and(|time| time < self.site.since) {
+                    report.older += 1;
+                    continue;
+                }
+            }
+            if (self.entity.draft)(&value) {
+                report.drafts += 1;
+                continue;
+            }
+            let own = self
+                .entity
+                .parent
+                .and_then(|parent| parent(&value))
+                .map(Parent::Id);
+            let Some(parent) = parent.cloned().or(own).or_else(|| self.no_parent()) else {
+                report.orphans += 1;
+                continue;
+            };
+            let removed = redact(&mut value);
+            report.redactions += removed;
+            let payload = match removed {
+                0 => raw.get().to_owned(),
+                _ => value.to_string(),
+            };
+            let key = (self.entity.key)(&value);
+            let prefix = match self.entity.keyed_by_parent || key.is_none() {
+                true => prefix(&parent),
+                false => String::new(),
+            };
+            let key = format!("{prefix}{}", key.unwrap_or_else(|| content_key(&payload)));
+            each(&value);
+            records.push(Record {
+                key,
+                parent,
+                payload,
+            });
+        }
+        if !records.is_empty() {
+            self.writer.write(&self.decoder.decode(&records)?)?;
+        }
+        report.records += records.len() as u64;
+        report.misfits.clone_from(self.decoder.misfits());
+        (self.site.context.options.listener)(Event::Page {
+            repository: &self.site.full_name,
+            entity: self.entity.table,
+            records: records.len() as u64,
+        });
+        Ok(times)
+    }
+
+    /// Ends the segment. One without rows is not kept: an empty list is no proof that everything is gone, because
+    /// Bitbucket has answered so by mistake.
+    pub(super) async fn finish(self, absence_deletes: bool) -> Result<Option<SegmentRef>> {
+        match self.writer.rows() {
+            0 => Ok(None),
+            _ => self.writer.finish(absence_deletes).await.map(Some),
+        }
+    }
+
+    fn no_parent(&self) -> Option<Parent> {
+        self.entity.parent.is_none().then_some(Parent::None)
+    }
+}

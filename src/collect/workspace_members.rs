@@ -1,0 +1,28 @@
+//! Members of a workspace, once per workspace. Many credentials may not list them, and that fails nothing: accounts
+//! are harvested from everything else as well.
+
+use super::entity::{Entity, text};
+use super::report::EntityReport;
+use super::repository::Site;
+use super::walk::{self, Outcome, Stop};
+use crate::bitbucket::{Absence, endpoints};
+use crate::error::{ErrorKind, Result};
+
+static ENTITY: Entity = Entity {
+    absence_deletes: true,
+    ..Entity::new("workspace_members", |record| {
+        text(record, "/user/uuid").or_else(|| text(record, "/user/account_id"))
+    })
+};
+
+pub(super) async fn collect(site: &Site<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    let endpoint = &endpoints::WORKSPACE_MEMBERS;
+    match walk::list(site, &ENTITY, endpoint, Stop::Never, report, |_| {}).await {
+        // The same token has just listed repositories: it is of a kind that this list does not accept.
+        Err(error) if error.kind() == ErrorKind::Credentials => Ok(Outcome::Absent(Absence {
+            status: 401,
+            reason: "not readable with this kind of token (401)".to_owned(),
+        })),
+        outcome => outcome,
+    }
+}
