@@ -14,7 +14,11 @@ const CONFIG: &str = include_str!("demo.toml");
 const REPORT: &str = "dora/overview";
 
 pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
-    let sandbox = Sandbox::builder().demo().rate_limit_header(1_000_000).start(0).await?;
+    let sandbox = Sandbox::builder()
+        .demo()
+        .rate_limit_header(1_000_000)
+        .start(0)
+        .await?;
     let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;
     let text = CONFIG
         .replace("ENDPOINT", &sandbox.endpoint())

@@ -60,8 +60,18 @@ impl<'a> Job<'a> {
             exit_code: 0,
             error: None,
         };
-        let report = RunReport { head, collect: None, transform: None };
-        Ok(Self { context, config, lake, lock, report })
+        let report = RunReport {
+            head,
+            collect: None,
+            transform: None,
+        };
+        Ok(Self {
+            context,
+            config,
+            lake,
+            lock,
+            report,
+        })
     }
 
     pub(super) async fn collect(&mut self) -> Result<()> {
@@ -73,7 +83,11 @@ impl<'a> Job<'a> {
                 Event::Discovered { repositories } => {
                     tracing::info!(repositories, "discovered");
                 }
-                Event::Page { repository, entity, records } => {
+                Event::Page {
+                    repository,
+                    entity,
+                    records,
+                } => {
                     let bar = shown
                         .entry(repository.to_owned())
                         .or_insert_with(|| progress.repository(repository));
@@ -123,7 +137,11 @@ impl<'a> Job<'a> {
 
     /// Writes the report, says what the reader should know, and passes the result on.
     pub(super) async fn finish(mut self, result: Result<()>) -> Result<Outcome> {
-        let incomplete = self.report.collect.as_ref().is_some_and(CollectReport::is_incomplete);
+        let incomplete = self
+            .report
+            .collect
+            .as_ref()
+            .is_some_and(CollectReport::is_incomplete);
         let head = &mut self.report.head;
         head.finished_at = Utc::now();
         head.exit_code = match &result {
@@ -143,7 +161,11 @@ impl<'a> Job<'a> {
             print(&self.summary())?;
         }
         result.and(written)?;
-        Ok(if incomplete { Outcome::Incomplete } else { Outcome::Complete })
+        Ok(if incomplete {
+            Outcome::Incomplete
+        } else {
+            Outcome::Complete
+        })
     }
 
     fn warn(&self) {
@@ -156,7 +178,12 @@ impl<'a> Job<'a> {
         }
         if let Some(report) = &self.report.transform {
             for warning in &report.warnings {
-                tracing::warn!(repository = warning.repository, n = warning.n, "{}", warning.kind);
+                tracing::warn!(
+                    repository = warning.repository,
+                    n = warning.n,
+                    "{}",
+                    warning.kind
+                );
             }
         }
     }
@@ -164,7 +191,10 @@ impl<'a> Job<'a> {
     fn summary(&self) -> String {
         let mut text = String::new();
         if let Some(report) = &self.report.collect {
-            let entities = report.repositories.iter().flat_map(|one| one.entities.values());
+            let entities = report
+                .repositories
+                .iter()
+                .flat_map(|one| one.entities.values());
             let records: u64 = entities.map(|entity| entity.records).sum();
             let requests: u64 = report.requests.values().sum();
             text.push_str(&format!(
@@ -190,9 +220,12 @@ impl<'a> Job<'a> {
 /// Sorts by time, and two runs of one second differ.
 fn run_id(now: DateTime<Utc>) -> Result<String> {
     let mut random = [0; 3];
-    getrandom::fill(&mut random)
-        .map_err(|error| Error::new(ErrorKind::Internal, "no randomness").source(error.to_string()))?;
-    let time = now.to_rfc3339_opts(SecondsFormat::Secs, true).replace(['-', ':'], "");
+    getrandom::fill(&mut random).map_err(|error| {
+        Error::new(ErrorKind::Internal, "no randomness").source(error.to_string())
+    })?;
+    let time = now
+        .to_rfc3339_opts(SecondsFormat::Secs, true)
+        .replace(['-', ':'], "");
     let [a, b, c] = random;
     Ok(format!("{time}-{a:02x}{b:02x}{c:02x}"))
 }
@@ -213,5 +246,8 @@ async fn interrupted() -> Result<Error> {
     }
     #[cfg(not(unix))]
     tokio::signal::ctrl_c().await.map_err(failed)?;
-    Ok(Error::new(ErrorKind::Interrupted, "interrupted").hint("state is saved; run again to go on"))
+    Ok(
+        Error::new(ErrorKind::Interrupted, "interrupted")
+            .hint("state is saved; run again to go on"),
+    )
 }

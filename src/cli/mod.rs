@@ -5,8 +5,18 @@
 //! ```
 
 mod args;
+mod check;
+mod demo;
 mod init;
+mod job;
 pub mod output;
+mod query;
+mod repos;
+mod rows;
+mod run;
+mod sandbox;
+mod status;
+mod tables;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -118,19 +128,16 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 async fn run(context: &Context, command: Command) -> Result<Outcome> {
     match command {
         Command::Init => init::run(context),
-        Command::Demo(_)
-        | Command::Check
-        | Command::Repos(_)
-        | Command::Run(_)
-        | Command::Collect
-        | Command::Transform(_)
-        | Command::Status
-        | Command::Tables(_)
-        | Command::Query(_)
-        | Command::Sandbox(_) => Err(Error::new(
-            ErrorKind::Internal,
-            "this command is not wired up",
-        )),
+        Command::Demo(args) => demo::run(context, args).await,
+        Command::Check => check::run(context).await,
+        Command::Repos(args) => repos::run(context, args).await,
+        Command::Run(args) => run::run(context, args).await,
+        Command::Collect => run::collect(context).await,
+        Command::Transform(args) => run::transform(context, args).await,
+        Command::Status => status::run(context).await,
+        Command::Tables(args) => tables::run(context, &args),
+        Command::Query(args) => query::run(context, args).await,
+        Command::Sandbox(args) => sandbox::run(context, args).await,
     }
 }
 

@@ -42,7 +42,10 @@ pub(super) async fn execute(
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
     let schema = std::sync::Arc::clone(frame.schema().inner());
-    let mut batches = frame.collect().await.or_error(ErrorKind::Usage, "the query fails")?;
+    let mut batches = frame
+        .collect()
+        .await
+        .or_error(ErrorKind::Usage, "the query fails")?;
     batches.retain(|batch| batch.num_rows() > 0);
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
@@ -65,25 +68,37 @@ pub(super) fn bundled(
             Some(close) => format!("did you mean `{close}`?"),
             None => "`bitlake query --list` shows them".to_owned(),
         };
-        return Err(Error::new(ErrorKind::Usage, "there is no such query").with("name", name).hint(hint));
+        return Err(Error::new(ErrorKind::Usage, "there is no such query")
+            .with("name", name)
+            .hint(hint));
     };
     Ok((sql.clone(), parse_values(declared(sql)?, given)?))
 }
 
 /// Bundled queries, with those of `own/reports` added or in their place.
 fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
-    let mut queries: std::collections::BTreeMap<String, String> =
-        reports().into_iter().map(|(name, sql)| (name, sql.to_owned())).collect();
+    let mut queries: std::collections::BTreeMap<String, String> = reports()
+        .into_iter()
+        .map(|(name, sql)| (name, sql.to_owned()))
+        .collect();
     let Some(folder) = own.map(|own| own.join("reports")) else {
         return Ok(queries.into_iter().collect());
     };
     let entries = |folder: &Path| {
         std::fs::read_dir(folder)
-            .map(|entries| entries.flatten().map(|entry| entry.path()).collect::<Vec<_>>())
+            .map(|entries| {
+                entries
+                    .flatten()
+                    .map(|entry| entry.path())
+                    .collect::<Vec<_>>()
+            })
             .unwrap_or_default()
     };
     for group in entries(&folder) {
-        for file in entries(&group).iter().filter(|file| file.extension().is_some_and(|e| e == "sql")) {
+        for file in entries(&group)
+            .iter()
+            .filter(|file| file.extension().is_some_and(|e| e == "sql"))
+        {
             let sql = std::fs::read_to_string(file)
                 .or_error(ErrorKind::Configuration, "cannot read a query")
                 .map_err(|error| error.with("file", file.display()))?;
@@ -100,7 +115,11 @@ fn list(own: Option<&Path>) -> Result<String> {
     let lines: Vec<_> = all(own)?
         .into_iter()
         .map(|(name, sql)| {
-            let question = sql.lines().next().unwrap_or_default().trim_start_matches(['-', ' ']);
+            let question = sql
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .trim_start_matches(['-', ' ']);
             vec![name, question.to_owned()]
         })
         .collect();

@@ -28,7 +28,9 @@ pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>)
             text.extend(format!("{table}\n").into_bytes());
         }
         Format::Csv => {
-            let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut text);
+            let mut writer = arrow::csv::WriterBuilder::new()
+                .with_header(true)
+                .build(&mut text);
             for batch in batches {
                 writer
                     .write(batch)
@@ -39,7 +41,9 @@ pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>)
         Format::Json => {
             let mut writer = arrow_json::LineDelimitedWriter::new(&mut text);
             let refs: Vec<_> = batches.iter().collect();
-            writer.write_batches(&refs).or_error(ErrorKind::Internal, unwritten)?;
+            writer
+                .write_batches(&refs)
+                .or_error(ErrorKind::Internal, unwritten)?;
             writer.finish().or_error(ErrorKind::Internal, unwritten)?;
         }
         Format::Parquet => {
@@ -49,7 +53,9 @@ pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>)
             let mut writer = ArrowWriter::try_new(&mut text, schema, None)
                 .or_error(ErrorKind::Internal, unwritten)?;
             for batch in batches {
-                writer.write(batch).or_error(ErrorKind::Internal, unwritten)?;
+                writer
+                    .write(batch)
+                    .or_error(ErrorKind::Internal, unwritten)?;
             }
             writer.close().or_error(ErrorKind::Internal, unwritten)?;
         }

@@ -17,7 +17,18 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let lake = Lake::open(&config.lake.url)?;
     print(&runs(&lake).await?)?;
 
-    let mut lines = vec![["repository", "entity", "status", "from", "through", "reason"].map(String::from).to_vec()];
+    let mut lines = vec![
+        [
+            "repository",
+            "entity",
+            "status",
+            "from",
+            "through",
+            "reason",
+        ]
+        .map(String::from)
+        .to_vec(),
+    ];
     let mut outcome = Outcome::Complete;
     for state in lake.states().await? {
         for (entity, known) in &state.entities {
@@ -28,7 +39,9 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
                 state.full_name.clone(),
                 entity.clone(),
                 known.status.as_str().to_owned(),
-                known.complete_from.map_or_else(|| "beginning".to_owned(), time),
+                known
+                    .complete_from
+                    .map_or_else(|| "beginning".to_owned(), time),
                 known.complete_through.map(time).unwrap_or_default(),
                 known.reason.clone().unwrap_or_default(),
             ]);
@@ -39,7 +52,11 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
 }
 
 async fn runs(lake: &Lake) -> Result<String> {
-    let mut lines = vec![["run", "command", "started", "seconds", "exit", "error"].map(String::from).to_vec()];
+    let mut lines = vec![
+        ["run", "command", "started", "seconds", "exit", "error"]
+            .map(String::from)
+            .to_vec(),
+    ];
     let paths = lake.list(layout::RUNS).await?;
     for path in paths.iter().rev().take(RUNS_SHOWN) {
         if let Some(run) = lake.get_json::<RunHead>(path).await? {

@@ -21,15 +21,20 @@ pub(super) fn run(_: &Context, args: &Tables) -> Result<Outcome> {
 
 fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
     let (layer, table) = name.split_once('.').unwrap_or(("domain", name));
-    contracts.get(layer, table).map(AsRef::as_ref).ok_or_else(|| {
-        let names: Vec<_> = contracts.iter().map(|contract| contract.name()).collect();
-        let close = suggest::closest(name, names.iter().map(String::as_str));
-        let hint = match close {
-            Some(close) => format!("did you mean `{close}`?"),
-            None => "`bitlake tables` lists them".to_owned(),
-        };
-        Error::new(ErrorKind::Usage, "there is no such table").with("table", name).hint(hint)
-    })
+    contracts
+        .get(layer, table)
+        .map(AsRef::as_ref)
+        .ok_or_else(|| {
+            let names: Vec<_> = contracts.iter().map(|contract| contract.name()).collect();
+            let close = suggest::closest(name, names.iter().map(String::as_str));
+            let hint = match close {
+                Some(close) => format!("did you mean `{close}`?"),
+                None => "`bitlake tables` lists them".to_owned(),
+            };
+            Error::new(ErrorKind::Usage, "there is no such table")
+                .with("table", name)
+                .hint(hint)
+        })
 }
 
 fn list<'a>(contracts: impl Iterator<Item = &'a Contract>) -> String {
@@ -40,10 +45,18 @@ fn list<'a>(contracts: impl Iterator<Item = &'a Contract>) -> String {
 }
 
 fn describe(contract: &Contract) -> String {
-    let mut text = format!("{}  (version {})\n{}\n\n", contract.name(), contract.version, contract.description);
+    let mut text = format!(
+        "{}  (version {})\n{}\n\n",
+        contract.name(),
+        contract.version,
+        contract.description
+    );
     text.push_str(&format!("key        {}\n", contract.primary_key.join(", ")));
     if let Some(partition) = &contract.partition {
-        text.push_str(&format!("partition  {} = month of {} (UTC)\n", partition.key, partition.column));
+        text.push_str(&format!(
+            "partition  {} = month of {} (UTC)\n",
+            partition.key, partition.column
+        ));
     }
     text.push('\n');
     let lines: Vec<_> = contract
@@ -51,7 +64,11 @@ fn describe(contract: &Contract) -> String {
         .iter()
         .map(|column| {
             let null = if column.nullable { "null" } else { "not null" };
-            let unit = column.unit.as_ref().map(|unit| format!(" [{unit}]")).unwrap_or_default();
+            let unit = column
+                .unit
+                .as_ref()
+                .map(|unit| format!(" [{unit}]"))
+                .unwrap_or_default();
             vec![
                 column.name.clone(),
                 column.type_name(),

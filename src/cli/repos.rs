@@ -1,0 +1,103 @@
+//! `bitlake repos`: what the credentials can see, to write a configuration from.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::args::Repos;
+use super::output::print;
+use super::{Context, Outcome, rows};
+use crate::bitbucket::{Client, Limits, Step, Target, endpoints};
+use crate::collect::clients;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+#[derive(Deserialize)]
+struct Listed {
+    full_name: String,
+    #[serde(default)]
+    is_private: Option<bool>,
+    #[serde(default)]
+    project: Option<ListedProject>,
+    #[serde(default)]
+    updated_on: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListedProject {
+    key: Option<String>,
+}
+
+pub(super) async fn run(context: &Context, args: Repos) -> Result<Outcome> {
+    let config = context.config()?;
+    let clients = clients(&config, &context.env, &Limits::default())?;
+    let header = ["repository", "project", "private", "updated"]
+        .map(String::from)
+        .to_vec();
+    let mut lines = vec![header];
+    for (connection, client) in &clients {
+        for workspace in workspaces(&config, connection, args.workspace.as_deref()) {
+            let found = list(client, &workspace, args.search.as_deref(), &mut lines).await;
+            found.map_err(|error| error.with("connection", connection))?;
+        }
+    }
+    print(&rows::aligned(&lines))?;
+    Ok(Outcome::Complete)
+}
+
+/// The workspace asked for, else those of the connection's selections.
+fn workspaces(config: &Config, connection: &str, given: Option<&str>) -> BTreeSet<String> {
+    if let Some(workspace) = given {
+        return BTreeSet::from([workspace.to_owned()]);
+    }
+    let selections = config
+        .repositories
+        .iter()
+        .filter(|one| one.connection == connection);
+    let patterns = selections.flat_map(|selection| &selection.include);
+    patterns
+        .map(|pattern| pattern.workspace().to_owned())
+        .collect()
+}
+
+async fn list(
+    client: &Client,
+    workspace: &str,
+    search: Option<&str>,
+    lines: &mut Vec<Vec<String>>,
+) -> Result<()> {
+    let search = search.unwrap_or_default().to_lowercase();
+    let mut pages = client.walk(&endpoints::REPOSITORIES, Target::workspace(workspace));
+    loop {
+        let page = match pages.next().await? {
+            Step::Page(page) => page,
+            Step::End => return Ok(()),
+            Step::Absent(absence) => {
+                return Err(
+                    Error::new(ErrorKind::Configuration, "the workspace cannot be listed")
+                        .with("workspace", workspace)
+                        .with("reason", absence.reason)
+                        .hint("check its name and the credentials"),
+                );
+            }
+        };
+        for record in page.values {
+            let listed: Listed = serde_json::from_str(record.get())
+                .or_error(ErrorKind::Api, "a repository's record cannot be read")?;
+            if listed.full_name.to_lowercase().contains(&search) {
+                lines.push(vec![
+                    listed.full_name,
+                    listed
+                        .project
+                        .and_then(|project| project.key)
+                        .unwrap_or_default(),
+                    listed
+                        .is_private
+                        .map(|private| private.to_string())
+                        .unwrap_or_default(),
+                    listed.updated_on.unwrap_or_default(),
+                ]);
+            }
+        }
+    }
+}
