@@ -11,7 +11,11 @@
 --   set or matches. Other steps have neither type nor environment, as in DevLake.
 -- * created_date is the start, or the pipeline's creation for a step that never started.
 -- * duration_sec is Bitbucket's figure for the step, else the time that passed, else 0.
-WITH steps AS (
+WITH named AS (
+    SELECT s.*, coalesce(s.pipeline['uuid'], s._pipeline_uuid) AS pipeline_uuid
+    FROM bitbucket.pipeline_steps AS s
+),
+steps AS (
     SELECT
         s.*,
         r.full_name,
@@ -22,13 +26,13 @@ WITH steps AS (
         p.created_on AS pipeline_created_on,
         coalesce(s.state['name'], '') AS state_text,
         coalesce(s.state['result']['name'], '') AS result_text
-    FROM bitbucket.pipeline_steps AS s
+    FROM named AS s
     JOIN config.repositories AS r
       ON r.connection_id = s._connection_id AND r.repository_uuid = s._repository_uuid
     LEFT JOIN config.rules AS u ON u.rules = r.rules
     LEFT JOIN bitbucket.pipelines AS p
       ON p._connection_id = s._connection_id AND p._repository_uuid = s._repository_uuid
-     AND p.uuid = coalesce(s.pipeline['uuid'], s._pipeline_uuid)
+     AND p.uuid = s.pipeline_uuid
     WHERE r.cicd AND s.uuid IS NOT NULL
 ),
 -- several records for one step would double it: a started one wins, then the smallest id
@@ -52,7 +56,7 @@ classified AS (
 SELECT
     'bitbucket:BitbucketPipelineStep:' || conn || ':' || uuid AS id,
     coalesce(name, '') AS name,
-    'bitbucket:BitbucketPipeline:' || conn || ':' || coalesce(pipeline['uuid'], _pipeline_uuid) AS pipeline_id,
+    'bitbucket:BitbucketPipeline:' || conn || ':' || pipeline_uuid AS pipeline_id,
     CASE WHEN upper(result_text) IN ('SUCCESSFUL', 'COMPLETED') THEN 'SUCCESS'
          WHEN upper(result_text) IN ('FAILED', 'ERROR', 'STOPPED') THEN 'FAILURE'
          ELSE '' END AS result,

@@ -39,12 +39,12 @@ once AS (
 ),
 reviews AS (
     SELECT _connection_id, _repository_uuid, _pull_request_id, _key,
-           'APPROVED' AS status, approval['date'] AS date, approval['user'] AS "user"
+           'APPROVED' AS status, approval['date'] AS reviewed_on, approval['user'] AS reviewer
     FROM bitbucket.pull_request_activity
     WHERE approval['date'] IS NOT NULL
     UNION ALL
     SELECT _connection_id, _repository_uuid, _pull_request_id, _key,
-           'CHANGES_REQUESTED' AS status, changes_requested['date'] AS date, changes_requested['user'] AS "user"
+           'CHANGES_REQUESTED' AS status, changes_requested['date'] AS reviewed_on, changes_requested['user'] AS reviewer
     FROM bitbucket.pull_request_activity
     WHERE changes_requested['date'] IS NOT NULL
 ),
@@ -69,7 +69,7 @@ rows_of_both AS (
         '_raw_bitbucket_api_pull_request_activity' AS raw_data_table,
         NULL AS comment_id,
         '' AS body,
-        "user", date AS created_on, date AS updated_on,
+        reviewer AS "user", reviewed_on AS created_on, reviewed_on AS updated_on,
         'REVIEW' AS type,
         status,
         '' AS path, NULL AS line, NULL AS parent_id, NULL AS resolved_on, '' AS url

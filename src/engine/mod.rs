@@ -48,6 +48,9 @@ impl Engine {
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
+        // DataFusion 55.2 loses the qualifier of a field taken out of a struct below a join, and the query fails with
+        // "No field named …" or "would be ambiguous".
+        options.optimizer.enable_leaf_expression_pushdown = false;
         let limit = usize::try_from(memory_limit.unwrap_or(DEFAULT_MEMORY)).unwrap_or(usize::MAX);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_limit(limit, POOL_SHARE)
