@@ -110,7 +110,7 @@ pub struct Repos {
 /// What `run` and `transform` share.
 #[derive(Debug, Args)]
 pub struct Transforming {
-    /// A folder of <layer>/<table>.sql that adds steps or replaces bundled ones
+    /// A folder of LAYER/TABLE.sql that adds steps or replaces bundled ones
     #[arg(long, value_name = "DIR")]
     pub queries: Option<PathBuf>,
 }
@@ -160,7 +160,7 @@ pub struct Query {
     /// Where the rows go [default: stdout; parquet needs a file]
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     pub out: Option<PathBuf>,
-    /// A folder of <layer>/<table>.sql and reports/<group>/<name>.sql beside the bundled ones
+    /// A folder of LAYER/TABLE.sql and reports/GROUP/NAME.sql beside the bundled ones
     #[arg(long, value_name = "DIR")]
     pub queries: Option<PathBuf>,
 }

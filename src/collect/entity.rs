@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use crate::schema::Parent;
 
+/// Where a record's time stands.
+type Time = fn(&Value) -> Option<DateTime<Utc>>;
+
 /// A source table as a collector sees it.
 pub(super) struct Entity {
     pub(super) table: &'static str,
@@ -13,7 +16,7 @@ pub(super) struct Entity {
     /// The key is unique within its parent only.
     pub(super) keyed_by_parent: bool,
     /// The time that `since` cuts by; a record without it is kept.
-    pub(super) time: Option<fn(&Value) -> Option<DateTime<Utc>>>,
+    pub(super) time: Option<Time>,
     /// Whether what a complete walk did not see is gone.
     pub(super) absence_deletes: bool,
     /// Where a list mixes parents: whose child a record is.

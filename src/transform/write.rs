@@ -150,7 +150,9 @@ impl Partitions<'_> {
         let mut batch = batch.clone();
         let month = batch.schema_ref().index_of(MONTH).map_err(failed)?;
         let month = batch.remove_column(month);
-        let ranges = partition(&[month.clone()]).map_err(failed)?.ranges();
+        let ranges = partition(std::slice::from_ref(&month))
+            .map_err(failed)?
+            .ranges();
         let names = month_names(&month)?;
         let batch = conform(self.contract, &batch)?;
         for range in ranges {

@@ -1,3 +1,5 @@
 //! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
 
+mod cli;
+mod demo;
 mod sql;

@@ -1,0 +1,149 @@
+//! What the command line prints, as snapshots: a change of it shows in review.
+
+use super::demo::{bitlake, demo_lake, text};
+
+/// Arguments → exit code, stdout, stderr; what moves from run to run is masked.
+fn transcript(args: &[&str]) -> String {
+    let output = bitlake(args);
+    let masked = |bytes: &[u8]| {
+        let lake = demo_lake().to_str().unwrap();
+        text(bytes).replace(lake, "LAKE")
+    };
+    format!(
+        "exit {}\n--- stdout\n{}--- stderr\n{}",
+        output.status.code().unwrap(),
+        masked(&output.stdout),
+        masked(&output.stderr),
+    )
+}
+
+fn over_the_demo(args: &[&str]) -> String {
+    let lake = demo_lake().to_str().unwrap();
+    transcript(&[&["--lake", lake], args].concat())
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!(transcript(&["--help"]));
+}
+
+#[test]
+fn tables_lists_every_table_with_its_description() {
+    insta::assert_snapshot!(transcript(&["tables"]));
+}
+
+#[test]
+fn tables_describes_one_table() {
+    insta::assert_snapshot!(transcript(&["tables", "domain.pull_requests"]));
+}
+
+#[test]
+fn a_misspelt_table_gets_a_suggestion() {
+    insta::assert_snapshot!(transcript(&["tables", "domain.pullrequests"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no such table (table=domain.pullrequests): did you mean `domain.pull_requests`?
+    ");
+}
+
+#[test]
+fn query_lists_the_bundled_questions() {
+    insta::assert_snapshot!(transcript(&["query", "--list"]));
+}
+
+#[test]
+fn the_dora_overview_of_the_demo() {
+    insta::assert_snapshot!(over_the_demo(&["query", "dora/overview"]));
+}
+
+#[test]
+fn a_query_writes_csv_and_json() {
+    let sql =
+        "SELECT status, count(*) AS n FROM domain.pull_requests GROUP BY status ORDER BY status";
+    insta::assert_snapshot!(over_the_demo(&["query", "--sql", sql, "--format", "csv"]));
+    insta::assert_snapshot!(over_the_demo(&["query", "--sql", sql, "--format", "json"]));
+}
+
+#[test]
+fn a_query_writes_parquet_to_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("rows.parquet");
+    let sql = "SELECT id FROM domain.repos";
+    let args = [
+        "query",
+        "--sql",
+        sql,
+        "--format",
+        "parquet",
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    assert!(over_the_demo(&args).starts_with("exit 0"));
+    assert_eq!(std::fs::read(&out).unwrap()[..4], *b"PAR1");
+}
+
+#[test]
+fn a_query_only_reads() {
+    insta::assert_snapshot!(over_the_demo(&["query", "--sql", "DROP TABLE domain.repos"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the SQL is not one SELECT
+    ");
+}
+
+#[test]
+fn an_unknown_query_gets_a_suggestion() {
+    insta::assert_snapshot!(over_the_demo(&["query", "dora/overvew"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no such query (name=dora/overvew): did you mean `dora/overview`?
+    ");
+}
+
+#[test]
+fn a_lake_that_is_not_there_is_named() {
+    insta::assert_snapshot!(transcript(&["--lake", "nowhere", "status"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no lake here yet (lake=nowhere): run `bitlake run` first, or correct `lake.url`
+    ");
+}
+
+#[test]
+fn a_missing_configuration_says_what_to_do() {
+    insta::assert_snapshot!(transcript(&["--config", "nowhere.toml", "run"]));
+}
+
+#[test]
+fn init_writes_a_configuration_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bitlake.toml");
+    let args = ["--config", path.to_str().unwrap(), "init"];
+    assert!(bitlake(&args).status.success());
+    let written = std::fs::read_to_string(&path).unwrap();
+    assert!(written.contains("[[connection]]"));
+    assert_eq!(
+        bitlake(&args).status.code(),
+        Some(2),
+        "a second init does not overwrite"
+    );
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
+}
+
+#[test]
+fn status_shows_the_last_run_and_every_repository() {
+    let shown = over_the_demo(&["status"]);
+    for word in [
+        "demo",
+        "acme/checkout-web",
+        "pull_requests",
+        "complete",
+        "absent",
+    ] {
+        assert!(shown.contains(word), "{word} is missing in\n{shown}");
+    }
+}
