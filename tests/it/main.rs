@@ -1,3 +1,4 @@
 //! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
 
+mod collect;
 mod sql;
