@@ -15,16 +15,18 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
-use reqwest::{Proxy, StatusCode, Url, redirect};
+use reqwest::{StatusCode, Url};
 use tokio::time::sleep;
 
 use super::auth::Identity;
 use super::endpoints::Endpoint;
+use super::failures::{broken, quota};
 use super::options::ClientOptions;
 use super::reply::{Refusal, is_html};
 use super::retry::{Limits, asked_wait, is_transient};
-use super::{safe_url, same_origin};
-use crate::error::{Error, ErrorKind, OrError, Result};
+use super::safe_url;
+use super::transport::transport;
+use crate::error::{Error, ErrorKind, Result};
 
 /// A connection to Bitbucket Cloud. Cheap to clone; clones share budget, identities and counts.
 #[derive(Clone)]
@@ -82,7 +84,7 @@ impl Target {
         }
     }
 
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         match self.repository.as_str() {
             "" => self.workspace.clone(),
             slug => format!("{}/{slug}", self.workspace),
@@ -183,6 +185,10 @@ impl Client {
     /// Whether requests go out without credentials.
     pub fn is_anonymous(&self) -> bool {
         self.0.identities.iter().all(Identity::is_anonymous)
+    }
+
+    pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
+        self.0.identities.get(turn)
     }
 
     pub(crate) fn endpoint(&self) -> &Url {
@@ -398,159 +404,11 @@ impl Client {
             identity.pace().follow(limit);
         }
     }
-
-    /// The error of a refusal that nobody can turn into an absence.
-    pub(crate) fn refused(&self, ask: &Ask<'_>, refusal: &Refusal, identity: usize) -> Error {
-        let identity = self.0.identities.get(identity);
-        let origin = identity.map(Identity::origin).unwrap_or_default();
-        let said = identity
-            .map(|i| i.mask(&refusal.message))
-            .unwrap_or_default();
-        let status = refusal.status;
-        let error = if refusal.html {
-            Error::new(
-                ErrorKind::Unreachable,
-                "the host answers with a web page instead of JSON",
-            )
-            .hint("check endpoint and proxy: this is not Bitbucket's API")
-        } else {
-            match status.as_u16() {
-                401 => Error::new(ErrorKind::Credentials, "bitbucket does not accept the credentials")
-                    .hint(format!(
-                        "check {origin}: it is wrong, expired, or made without scopes; an API token needs the \
-                         Atlassian account's e-mail as its user"
-                    )),
-                403 => forbidden(ask.endpoint, refusal),
-                404 if refusal.is_wrong_path() => {
-                    Error::new(ErrorKind::Api, "the host has no API at this path")
-                        .hint("check endpoint: Bitbucket's is https://api.bitbucket.org/2.0/")
-                }
-                404 => Error::new(ErrorKind::Api, "bitbucket does not find it").hint(
-                    "check the name; a private repository is hidden from credentials that may not read it",
-                ),
-                407 => Error::new(ErrorKind::Unreachable, "the proxy does not accept its credentials")
-                    .hint("check user and password in proxy"),
-                410 => {
-                    let hint = refusal.announcement.clone().unwrap_or_else(|| {
-                        "bitbucket has removed this: leave its entity out of the rules".to_owned()
-                    });
-                    Error::new(ErrorKind::Api, "bitbucket has removed this").hint(hint)
-                }
-                300..=399 => Error::new(ErrorKind::Unreachable, "the host redirects elsewhere")
-                    .hint("check endpoint and proxy: credentials are not sent to other hosts"),
-                500.. => Error::new(ErrorKind::Api, "bitbucket fails on this request")
-                    .hint("run again later"),
-                _ => Error::new(ErrorKind::Api, "bitbucket refuses this request")
-                    .hint("please report this with the request's URL"),
-            }
-        };
-        let error = error.with("status", status.as_u16());
-        let error = if said.is_empty() {
-            error
-        } else {
-            error.with("answer", said)
-        };
-        self.place(error, ask)
-    }
-
-    fn unreachable(&self, error: reqwest::Error, ask: &Ask<'_>) -> Error {
-        let host = ask.url.host_str().unwrap_or("?").to_owned();
-        let what = match (error.is_connect(), error.is_timeout()) {
-            (_, true) => "the host does not answer in time",
-            (true, _) => "cannot connect to the host",
-            _ => "the connection breaks",
-        };
-        Error::new(ErrorKind::Unreachable, what)
-            .with("host", host)
-            .source(error.without_url())
-            .hint("check endpoint, proxy and the network")
-    }
-
-    pub(crate) fn place(&self, error: Error, ask: &Ask<'_>) -> Error {
-        let error = error.with("connection", &self.0.connection);
-        let name = ask.target.name();
-        let error = match (ask.target.repository.as_str(), name.as_str()) {
-            (_, "") => error,
-            ("", workspace) => error.with("workspace", workspace),
-            (_, repository) => error.with("repository", repository),
-        };
-        error
-            .with("entity", ask.endpoint.name)
-            .with("url", safe_url(&ask.url))
-    }
 }
 
 enum Failure {
     Transport(reqwest::Error),
     Final(Error),
-}
-
-fn transport(endpoint: &Url, proxy: Option<&str>, limits: &Limits) -> Result<reqwest::Client> {
-    let origin = endpoint.clone();
-    let builder = reqwest::Client::builder()
-        .user_agent(concat!("bitlake/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(limits.connect_timeout)
-        .read_timeout(limits.read_timeout)
-        .referer(false)
-        .redirect(redirect::Policy::custom(move |attempt| {
-            // A redirect to another host ends as a refusal that names it, instead of taking anything there.
-            match same_origin(attempt.url(), &origin) && attempt.previous().len() <= 5 {
-                true => attempt.follow(),
-                false => attempt.stop(),
-            }
-        }));
-    let builder = match proxy {
-        Some(proxy) => builder.proxy(Proxy::all(proxy).map_err(|_| {
-            // The URL may hold a password, and so may the library's message.
-            Error::new(ErrorKind::Configuration, "proxy is not a URL")
-                .hint("write it as http://host:port or socks5://host:port")
-        })?),
-        // A proxy of the environment is for the world outside.
-        None if is_loopback(endpoint) => builder.no_proxy(),
-        None => builder,
-    };
-    builder
-        .build()
-        .or_error(ErrorKind::Internal, "cannot set up HTTPS")
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
-}
-
-fn forbidden(endpoint: &Endpoint, refusal: &Refusal) -> Error {
-    let required = match refusal.required_scopes.as_slice() {
-        [] => endpoint.scope.to_owned(),
-        scopes => scopes.join(" and "),
-    };
-    let error = Error::new(ErrorKind::Api, "the credentials may not read this");
-    let error = match refusal.granted_scopes.as_slice() {
-        [] => error,
-        granted => error.with("granted", granted.join(" ")),
-    };
-    error.hint(format!("create the token with scope {required}"))
-}
-
-fn quota() -> Error {
-    Error::new(
-        ErrorKind::Quota,
-        "bitbucket still refuses requests after more than an hour of waiting",
-    )
-    .hint("run again later, or lower requests_per_hour if others use the same credentials")
-}
-
-fn broken(body: &[u8], error: serde_json::Error) -> Error {
-    let what = match body.len() {
-        0 => "the reply is empty".to_owned(),
-        length => format!("the reply of {length} bytes is not the JSON expected"),
-    };
-    Error::new(ErrorKind::Api, what)
-        .source(error)
-        .hint("run again; if it stays, check endpoint and proxy")
 }
 
 fn server_date(reply: &Reply) -> Option<DateTime<Utc>> {

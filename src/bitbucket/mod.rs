@@ -12,6 +12,7 @@
 mod auth;
 mod client;
 pub mod endpoints;
+mod failures;
 mod options;
 mod pace;
 mod page;
@@ -19,6 +20,7 @@ mod reply;
 mod retry;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use client::{Client, Target};
 pub use endpoints::Endpoint;

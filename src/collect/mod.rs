@@ -15,6 +15,7 @@
 mod branches;
 mod commits;
 mod deployments;
+mod discovery;
 mod entity;
 mod environments;
 mod issue_changes;
@@ -35,8 +36,9 @@ mod tags;
 mod walk;
 mod workspace_members;
 
+pub use discovery::{Discovery, Gone, discover};
 pub use report::{CollectReport, EntityReport, RepositoryReport};
-pub use repositories::{Discovered, Discovery, Gone, discover};
+pub use repositories::Discovered;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -347,7 +347,8 @@ impl<'a> Run<'a> {
                 let reason = error.to_string();
                 state.status = EntityStatus::Failed;
                 state.reason = Some(reason.clone());
-                if error.kind() == ErrorKind::Unreachable {
+                // A web page in the place of one list says nothing about the others; a silent host does.
+                if error.kind() == ErrorKind::Unreachable && error.context("host").is_some() {
                     self.unreachable.get_or_insert_with(|| reason.clone());
                 }
                 failure = Some(error);

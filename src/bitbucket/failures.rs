@@ -1,0 +1,121 @@
+//! Refusals and breakdowns as errors that say where, why, and what to do.
+
+use super::auth::Identity;
+use super::client::{Ask, Client};
+use super::endpoints::Endpoint;
+use super::reply::Refusal;
+use super::safe_url;
+use crate::error::{Error, ErrorKind};
+
+impl Client {
+    /// The error of a refusal that nobody can turn into an absence.
+    pub(crate) fn refused(&self, ask: &Ask<'_>, refusal: &Refusal, identity: usize) -> Error {
+        let identity = self.identity(identity);
+        let origin = identity.map(Identity::origin).unwrap_or_default();
+        let said = identity
+            .map(|i| i.mask(&refusal.message))
+            .unwrap_or_default();
+        let status = refusal.status;
+        let error = if refusal.html {
+            Error::new(
+                ErrorKind::Unreachable,
+                "the host answers with a web page instead of JSON",
+            )
+            .hint("check endpoint and proxy: this is not Bitbucket's API")
+        } else {
+            match status.as_u16() {
+                401 => Error::new(ErrorKind::Credentials, "bitbucket does not accept the credentials")
+                    .hint(format!(
+                        "check {origin}: it is wrong, expired, or made without scopes; an API token needs the \
+                         Atlassian account's e-mail as its user"
+                    )),
+                403 => forbidden(ask.endpoint, refusal),
+                404 if refusal.is_wrong_path() => {
+                    Error::new(ErrorKind::Api, "the host has no API at this path")
+                        .hint("check endpoint: Bitbucket's is https://api.bitbucket.org/2.0/")
+                }
+                404 => Error::new(ErrorKind::Api, "bitbucket does not find it").hint(
+                    "check the name; a private repository is hidden from credentials that may not read it",
+                ),
+                407 => Error::new(ErrorKind::Unreachable, "the proxy does not accept its credentials")
+                    .hint("check user and password in proxy"),
+                410 => {
+                    let hint = refusal.announcement.clone().unwrap_or_else(|| {
+                        "bitbucket has removed this: leave its entity out of the rules".to_owned()
+                    });
+                    Error::new(ErrorKind::Api, "bitbucket has removed this").hint(hint)
+                }
+                300..=399 => Error::new(ErrorKind::Unreachable, "the host redirects elsewhere")
+                    .hint("check endpoint and proxy: credentials are not sent to other hosts"),
+                500.. => Error::new(ErrorKind::Api, "bitbucket fails on this request")
+                    .hint("run again later"),
+                _ => Error::new(ErrorKind::Api, "bitbucket refuses this request")
+                    .hint("please report this with the request's URL"),
+            }
+        };
+        let error = error.with("status", status.as_u16());
+        let error = if said.is_empty() {
+            error
+        } else {
+            error.with("answer", said)
+        };
+        self.place(error, ask)
+    }
+
+    pub(super) fn unreachable(&self, error: reqwest::Error, ask: &Ask<'_>) -> Error {
+        let host = ask.url.host_str().unwrap_or("?").to_owned();
+        let what = match (error.is_connect(), error.is_timeout()) {
+            (_, true) => "the host does not answer in time",
+            (true, _) => "cannot connect to the host",
+            _ => "the connection breaks",
+        };
+        Error::new(ErrorKind::Unreachable, what)
+            .with("host", host)
+            .source(error.without_url())
+            .hint("check endpoint, proxy and the network")
+    }
+
+    pub(crate) fn place(&self, error: Error, ask: &Ask<'_>) -> Error {
+        let error = error.with("connection", self.connection());
+        let name = ask.target.name();
+        let error = match (ask.target.repository.as_str(), name.as_str()) {
+            (_, "") => error,
+            ("", workspace) => error.with("workspace", workspace),
+            (_, repository) => error.with("repository", repository),
+        };
+        error
+            .with("entity", ask.endpoint.name)
+            .with("url", safe_url(&ask.url))
+    }
+}
+
+fn forbidden(endpoint: &Endpoint, refusal: &Refusal) -> Error {
+    let required = match refusal.required_scopes.as_slice() {
+        [] => endpoint.scope.to_owned(),
+        scopes => scopes.join(" and "),
+    };
+    let error = Error::new(ErrorKind::Api, "the credentials may not read this");
+    let error = match refusal.granted_scopes.as_slice() {
+        [] => error,
+        granted => error.with("granted", granted.join(" ")),
+    };
+    error.hint(format!("create the token with scope {required}"))
+}
+
+pub(super) fn quota() -> Error {
+    Error::new(
+        ErrorKind::Quota,
+        "bitbucket still refuses requests after more than an hour of waiting",
+    )
+    .hint("run again later, or lower requests_per_hour if others use the same credentials")
+}
+
+pub(super) fn broken(body: &[u8], error: serde_json::Error) -> Error {
+    let what = match body.len() {
+        0 => "the reply is empty".to_owned(),
+        length => format!("the reply of {length} bytes is not the JSON expected"),
+    };
+    Error::new(ErrorKind::Api, what)
+        .source(error)
+        .hint("run again; if it stays, check endpoint and proxy")
+}

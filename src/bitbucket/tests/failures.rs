@@ -1,0 +1,131 @@
+//! Refusals, breakdowns and waits.
+
+use super::*;
+
+#[tokio::test]
+async fn a_missing_scope_is_named() {
+    let body = r#"{"type":"error","error":{"message":"Your credentials lack one or more required privilege scopes.","detail":{"required":["read:repository:bitbucket"],"granted":["read:user:bitbucket"]}}}"#;
+    let server = serve(move |_, _| json(403, body)).await;
+    let error = failure(&server.client(), &endpoints::REPOSITORIES).await;
+    let text = error.to_string();
+    assert!(
+        text.contains("create the token with scope read:repository:bitbucket"),
+        "{text}"
+    );
+    assert!(text.contains("granted=read:user:bitbucket"), "{text}");
+}
+
+#[tokio::test]
+async fn a_web_page_instead_of_json_is_unreachable_whatever_its_status() {
+    for status in [200, 404] {
+        let server = serve(move |_, _| {
+            let kind = [("content-type", "text/html")];
+            (
+                StatusCode::from_u16(status).unwrap(),
+                kind,
+                "<html><title>Sign in</title>",
+            )
+        })
+        .await;
+        let error = failure(&server.client(), &endpoints::PIPELINES).await;
+        assert_eq!(error.kind(), ErrorKind::Unreachable);
+        assert!(error.to_string().contains("Sign in"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn failures_that_pass_are_waited_out() {
+    for status in [408, 425, 500, 502, 503, 504] {
+        let server = serve(move |n, _| match n {
+            0..3 => json(status, "oops"),
+            _ => json(200, r#"{"values":[1]}"#),
+        })
+        .await;
+        assert_eq!(records(&server.client(), &endpoints::BRANCHES).await, ["1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_or_empty_body_is_asked_for_again_and_then_an_error() {
+    for body in [r#"{"values":[1"#, ""] {
+        let server = serve(move |n, _| match n {
+            0 => json(200, body),
+            _ => json(200, r#"{"values":[1]}"#),
+        })
+        .await;
+        assert_eq!(records(&server.client(), &endpoints::BRANCHES).await, ["1"]);
+        let server = serve(move |_, _| json(200, body)).await;
+        let error = failure(&server.client(), &endpoints::BRANCHES).await;
+        assert!(error.message().starts_with("the reply"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_unreachable_host_is_said_soon() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let server = Server {
+        address,
+        seen: Arc::default(),
+    };
+    let error = failure(&server.client(), &endpoints::BRANCHES).await;
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert_eq!(error.context("host"), Some("127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_text_429_makes_all_requests_wait_together() {
+    let refused_at: Arc<Mutex<Option<Instant>>> = Arc::default();
+    let gap: Arc<Mutex<Option<Duration>>> = Arc::default();
+    let (at, first_gap) = (refused_at.clone(), gap.clone());
+    let server = serve(move |n, _| match n {
+        0..4 => {
+            at.lock().unwrap().get_or_insert_with(Instant::now);
+            let text = "Rate limit for this resource has been exceeded";
+            (StatusCode::TOO_MANY_REQUESTS, text).into_response()
+        }
+        _ => {
+            let since = at.lock().unwrap().unwrap().elapsed();
+            first_gap.lock().unwrap().get_or_insert(since);
+            json(200, r#"{"values":[1]}"#)
+        }
+    })
+    .await;
+    let client = server.client();
+    let four = (0..4).map(|_| records(&client, &endpoints::BRANCHES));
+    let found = futures::future::join_all(four).await;
+    assert!(found.iter().all(|records| records == &["1"]));
+    // Each was refused once, and only one slept: four refusals, then four answers.
+    assert_eq!(server.seen().len(), 8);
+    let gap = gap.lock().unwrap().unwrap();
+    assert!(
+        gap >= Duration::from_millis(300) && gap < Duration::from_secs(2),
+        "{gap:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_429_waits_as_long_as_retry_after_says_and_gives_up_as_quota() {
+    let server = serve(|n, _| match n {
+        0 => (
+            StatusCode::TOO_MANY_REQUESTS,
+            [("retry-after", "1")],
+            "wait",
+        )
+            .into_response(),
+        _ => json(200, r#"{"values":[1]}"#),
+    })
+    .await;
+    let start = Instant::now();
+    assert_eq!(records(&server.client(), &endpoints::BRANCHES).await, ["1"]);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+
+    let server = serve(|_, _| (StatusCode::TOO_MANY_REQUESTS, "no")).await;
+    let mut options = server.options();
+    options.limits.refused_first_wait = Duration::from_millis(1);
+    options.limits.refused_tries = 3;
+    let error = failure(&Client::new(options).unwrap(), &endpoints::BRANCHES).await;
+    assert_eq!(error.kind(), ErrorKind::Quota);
+    assert_eq!(server.seen().len(), 4);
+}

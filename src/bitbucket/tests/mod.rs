@@ -1,0 +1,150 @@
+//! The client against servers of a few lines, each misbehaving in one way.
+
+mod failures;
+mod identities;
+mod paging;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+
+use super::*;
+use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
+
+#[derive(Clone, Debug)]
+struct Seen {
+    method: String,
+    path: String,
+    query: Vec<(String, String)>,
+    headers: HeaderMap,
+}
+
+impl Seen {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.query
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, v)| v.as_str())
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .and_then(|v| v.to_str().ok())
+            .unwrap_or_default()
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+/// Serves `answer(n, request)`, n counting from 0.
+async fn serve<R: IntoResponse>(
+    answer: impl Fn(usize, &Seen) -> R + Clone + Send + Sync + 'static,
+) -> Server {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
+    let log = seen.clone();
+    let app = Router::new().fallback(move |request: Request| {
+        let query = request.uri().query().unwrap_or_default();
+        let uri = format!("http://{address}/?{query}");
+        let request = Seen {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            query: Url::parse(&uri)
+                .unwrap()
+                .query_pairs()
+                .into_owned()
+                .collect(),
+            headers: request.headers().clone(),
+        };
+        let n = {
+            let mut log = log.lock().unwrap();
+            log.push(request.clone());
+            log.len() - 1
+        };
+        std::future::ready(answer(n, &request).into_response())
+    });
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    Server { address, seen }
+}
+
+impl Server {
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/{path}", self.address)
+    }
+
+    fn options(&self) -> ClientOptions {
+        ClientOptions {
+            connection: "acme".to_owned(),
+            endpoint: Url::parse(&self.url("2.0/")).unwrap(),
+            credentials: Credentials::ApiToken {
+                email: "ci@acme.example".to_owned(),
+                tokens: vec![token("s3cr3t")],
+            },
+            proxy: None,
+            requests_per_hour: None,
+            limits: Limits {
+                first_wait: Duration::from_millis(1),
+                refused_first_wait: Duration::from_millis(300),
+                ..Limits::default()
+            },
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.options()).unwrap()
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+fn token(secret: &str) -> Token {
+    Token {
+        secret: Secret::new(secret.to_owned()),
+        origin: "environment variable BITBUCKET_TOKEN".to_owned(),
+    }
+}
+
+fn json(status: u16, body: impl Into<String>) -> Response {
+    let status = StatusCode::from_u16(status).unwrap();
+    (status, [("content-type", "application/json")], body.into()).into_response()
+}
+
+fn web() -> Target {
+    Target::full_name("acme/web")
+}
+
+/// Walks to the end: the records' texts, or why there are none.
+async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Absence>> {
+    let mut records = Vec::new();
+    loop {
+        match pages.next().await? {
+            Step::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
+            Step::End => return Ok(Ok(records)),
+            Step::Absent(absence) => return Ok(Err(absence)),
+        }
+    }
+}
+
+async fn records(client: &Client, endpoint: &'static Endpoint) -> Vec<String> {
+    all(&mut client.walk(endpoint, web().parent("{p}")))
+        .await
+        .unwrap()
+        .unwrap()
+}
+
+async fn failure(client: &Client, endpoint: &'static Endpoint) -> Error {
+    all(&mut client.walk(endpoint, web())).await.unwrap_err()
+}

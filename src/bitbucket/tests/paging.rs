@@ -1,0 +1,231 @@
+//! Lists, walked whole or not at all.
+
+use super::*;
+
+#[tokio::test]
+async fn next_is_followed_verbatim_and_the_first_request_sends_no_page() {
+    let server = serve(|n, request| match n {
+        0 => {
+            let next = format!(
+                "http://{}{}?ctx=a%2Bb",
+                request.header("host"),
+                request.path
+            );
+            json(
+                200,
+                format!(r#"{{"values":[1],"pagelen":1,"next":"{next}"}}"#),
+            )
+        }
+        _ => json(200, r#"{"values":[2],"pagelen":1}"#),
+    })
+    .await;
+    let found = records(&server.client(), &endpoints::REPOSITORY_ACTIVITY).await;
+    assert_eq!(found, ["1", "2"]);
+    let seen = server.seen();
+    assert_eq!(
+        seen[0].path,
+        "/2.0/repositories/acme/web/pullrequests/activity"
+    );
+    assert_eq!(
+        (seen[0].get("page"), seen[0].get("pagelen")),
+        (None, Some("50"))
+    );
+    assert_eq!(seen[1].query, [("ctx".to_owned(), "a+b".to_owned())]);
+}
+
+#[tokio::test]
+async fn counted_pages_repeat_every_parameter_and_ignore_a_next_that_lost_them() {
+    let server = serve(|_, request| {
+        let page: usize = request.get("page").unwrap().parse().unwrap();
+        let values = if page == 3 { "5" } else { "1,2" }.replace('1', &page.to_string());
+        let next = format!(
+            "http://{}{}?page={}",
+            request.header("host"),
+            request.path,
+            page + 1
+        );
+        json(
+            200,
+            format!(r#"{{"values":[{values}],"pagelen":2,"size":5,"next":"{next}"}}"#),
+        )
+    })
+    .await;
+    assert_eq!(
+        records(&server.client(), &endpoints::PIPELINES).await,
+        ["1", "2", "2", "2", "5"]
+    );
+    let seen = server.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|r| r.get("sort") == Some("-created_on")));
+    assert!(seen.iter().all(|r| r.path.ends_with("/pipelines/")));
+}
+
+#[tokio::test]
+async fn counted_pages_without_a_size_end_at_a_short_one() {
+    let server = serve(|_, request| match request.get("page") {
+        Some("1") => json(200, r#"{"values":[1,2],"pagelen":2}"#),
+        _ => json(200, r#"{"values":[3],"pagelen":2}"#),
+    })
+    .await;
+    let client = server.client();
+    let found = records(&client, &endpoints::PIPELINE_STEPS).await;
+    assert_eq!((found.len(), server.seen().len()), (3, 2));
+    assert_eq!(
+        server.seen()[0].path,
+        "/2.0/repositories/acme/web/pipelines/%7Bp%7D/steps/"
+    );
+    assert_eq!(client.requests().get("pipeline_steps"), Some(&2));
+}
+
+#[tokio::test]
+async fn a_list_that_repeats_itself_fails_instead_of_running_for_ever() {
+    let same = serve(|_, _| json(200, r#"{"values":[1,2],"pagelen":2}"#)).await;
+    let error = failure(&same.client(), &endpoints::DEPLOYMENTS).await;
+    assert!(error.message().contains("repeats"), "{error}");
+    let circle = serve(|_, request| {
+        let next = format!("http://{}{}?ctx=a", request.header("host"), request.path);
+        json(200, format!(r#"{{"values":[1],"next":"{next}"}}"#))
+    })
+    .await;
+    let error = failure(&circle.client(), &endpoints::BRANCHES).await;
+    assert!(error.message().contains("repeats"), "{error}");
+}
+
+#[tokio::test]
+async fn a_next_on_another_host_fails_and_is_never_asked() {
+    let thief = serve(|_, _| json(200, r#"{"values":[]}"#)).await;
+    let next = thief.url("2.0/repositories/acme/web/refs/tags?page=2");
+    let server = serve(move |_, _| json(200, format!(r#"{{"values":[1],"next":"{next}"}}"#))).await;
+    let error = failure(&server.client(), &endpoints::TAGS).await;
+    assert!(error.message().contains("another host"), "{error}");
+    assert!(thief.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_host_is_not_followed() {
+    let thief = serve(|_, _| json(200, r#"{"values":[]}"#)).await;
+    let to = thief.url("2.0/");
+    let server = serve(move |_, _| (StatusCode::FOUND, [("location", to.clone())], "")).await;
+    let error = failure(&server.client(), &endpoints::TAGS).await;
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(thief.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_full_first_page_that_lost_its_next_fails() {
+    let server = serve(|_, _| json(200, r#"{"values":[1,2],"pagelen":2,"size":9}"#)).await;
+    let error = failure(&server.client(), &endpoints::TAGS).await;
+    assert!(error.message().contains("ends early"), "{error}");
+}
+
+#[tokio::test]
+async fn pull_requests_ask_for_all_states_embed_people_and_encode_the_filter() {
+    let server = serve(|_, _| json(200, r#"{"values":[],"size":0}"#)).await;
+    let since = chrono::DateTime::parse_from_rfc3339("2026-05-23T09:00:00Z")
+        .unwrap()
+        .to_utc();
+    let mut pages = server
+        .client()
+        .walk(&endpoints::PULL_REQUESTS, web())
+        .since(Some(since));
+    assert!(all(&mut pages).await.unwrap().unwrap().is_empty());
+    let seen = &server.seen()[0];
+    assert_eq!(seen.get("pagelen"), Some("50"));
+    assert_eq!(seen.query.iter().filter(|(k, _)| k == "state").count(), 4);
+    assert_eq!(
+        seen.get("q"),
+        Some("updated_on>=\"2026-05-23T09:00:00.000000+00:00\"")
+    );
+    assert!(
+        seen.get("fields")
+            .unwrap()
+            .starts_with("+values.participants,+values.reviewers,")
+    );
+}
+
+#[tokio::test]
+async fn a_500_to_the_sort_falls_back_to_the_unsorted_list() {
+    let server = serve(|_, request| match request.get("sort") {
+        Some(_) => json(
+            500,
+            r#"{"type":"error","error":{"message":"Something went wrong"}}"#,
+        ),
+        None => json(200, r#"{"values":[1],"size":1}"#),
+    })
+    .await;
+    assert_eq!(
+        records(&server.client(), &endpoints::PULL_REQUESTS).await,
+        ["1"]
+    );
+    let sorted = server
+        .seen()
+        .iter()
+        .filter(|r| r.get("sort").is_some())
+        .count();
+    assert_eq!(sorted, 3);
+}
+
+#[tokio::test]
+async fn a_400_to_sort_or_fields_drops_just_that() {
+    let server = serve(
+        |_, request| match (request.get("sort"), request.get("fields")) {
+            (Some(_), _) => json(
+                400,
+                r#"{"error":{"message":"Bad request","detail":"Invalid sort attribute"}}"#,
+            ),
+            (None, Some(_)) => json(200, r#"{"values":[1],"size":1}"#),
+            (None, None) => json(500, ""),
+        },
+    )
+    .await;
+    assert_eq!(
+        records(&server.client(), &endpoints::DEPLOYMENTS).await,
+        ["1"]
+    );
+    let server = serve(|_, request| match request.get("fields") {
+        Some(_) => json(400, r#"{"error":{"message":"Invalid fields parameter"}}"#),
+        None => json(200, r#"{"values":[1],"size":1}"#),
+    })
+    .await;
+    assert_eq!(
+        records(&server.client(), &endpoints::DEPLOYMENTS).await,
+        ["1"]
+    );
+    assert!(server.seen()[1].get("sort").is_some());
+}
+
+#[tokio::test]
+async fn a_refused_first_page_is_absence_and_a_later_one_an_error() {
+    for (status, reason) in [
+        (404, "pipelines not enabled"),
+        (410, "removed"),
+        (403, "may not"),
+    ] {
+        let server = serve(move |_, _| json(status, "")).await;
+        let mut pages = server.client().walk(&endpoints::PIPELINES, web());
+        let absence = all(&mut pages).await.unwrap().unwrap_err();
+        assert_eq!(absence.status, status);
+        assert!(absence.reason.contains(reason), "{absence:?}");
+    }
+    let server = serve(|n, _| match n {
+        0 => json(200, r#"{"values":[1],"pagelen":1,"size":2}"#),
+        _ => json(404, r#"{"error":{"message":"gone"}}"#),
+    })
+    .await;
+    let error = failure(&server.client(), &endpoints::PIPELINES).await;
+    assert_eq!(error.context("status"), Some("404"));
+    assert_eq!(error.context("repository"), Some("acme/web"));
+}
+
+#[tokio::test]
+async fn an_empty_workspace_is_a_configuration_error_and_no_request() {
+    let server = serve(|_, _| json(410, "")).await;
+    let mut pages = server
+        .client()
+        .walk(&endpoints::REPOSITORIES, Target::workspace(""));
+    assert_eq!(
+        pages.next().await.unwrap_err().kind(),
+        ErrorKind::Configuration
+    );
+    assert!(server.seen().is_empty());
+}
