@@ -31,6 +31,8 @@ struct Bench {
     more: String,
     connection: String,
     runs: usize,
+    /// The workspace, where it is a copy.
+    _source: Option<TempDir>,
 }
 
 fn fixture(path: &str) -> PathBuf {
@@ -51,6 +53,7 @@ impl Bench {
             more: "[sync]\nsince = \"2026-01-01\"".to_owned(),
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
             runs: 0,
+            _source: None,
         }
     }
 
@@ -60,10 +63,12 @@ impl Bench {
 
     /// A quirk's workspace that the test may change; `Sandbox::reload` shows the change.
     async fn copy_of(name: &str) -> (Self, PathBuf) {
-        let folder = tempfile::tempdir().unwrap().keep();
-        copy(&fixture("quirks").join(name), &folder);
-        let bench = Self::new(Sandbox::builder().workspace_dir(&folder)).await;
-        (bench, folder.join("acme/web"))
+        let folder = tempfile::tempdir().unwrap();
+        copy(&fixture("quirks").join(name), folder.path());
+        let web = folder.path().join("acme/web");
+        let mut bench = Self::new(Sandbox::builder().workspace_dir(folder.path())).await;
+        bench._source = Some(folder);
+        (bench, web)
     }
 
     async fn run(&mut self) -> Result<CollectReport> {
