@@ -1,0 +1,14 @@
+-- Which pull requests have been open longest?
+-- param: n bigint = 20   how many
+SELECT
+    replace(p.base_repo_id, 'bitbucket:BitbucketRepo:', '') AS repository,
+    p.pull_request_key AS number,
+    p.title,
+    p.author_name AS author,
+    p.created_date AS opened,
+    p.is_draft AS draft,
+    p.url
+FROM domain.pull_requests AS p
+WHERE p.status = 'OPEN'
+ORDER BY p.created_date, p.id
+LIMIT $n
