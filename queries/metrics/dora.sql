@@ -9,14 +9,16 @@
 -- * A deployment failed when an incident points at it; change_failure_rate is failed over successful deployments.
 --   A project without an incident source has no rate and no recovery time, and the reason: 0 would be a claim.
 -- * Recovery is the exact median over the period's resolved incidents, by the month they were opened.
-WITH deployments AS (
+WITH blamed AS (
+    SELECT DISTINCT project_name, deployment_id FROM dora.incidents WHERE deployment_id IS NOT NULL
+),
+deployments AS (
     SELECT
         d.project_name, d.deployment_id, d.finished_date,
         substr(cast(d.finished_date AS varchar), 1, 7) AS month,
-        EXISTS (
-            SELECT 1 FROM dora.incidents AS i
-            WHERE i.project_name = d.project_name AND i.deployment_id = d.deployment_id) AS failed
+        b.deployment_id IS NOT NULL AS failed
     FROM dora.deployments AS d
+    LEFT JOIN blamed AS b ON b.project_name = d.project_name AND b.deployment_id = d.deployment_id
     WHERE d.result = 'SUCCESS'
 ),
 deployments_by_period AS (

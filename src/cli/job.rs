@@ -206,7 +206,7 @@ impl<'a> Job<'a> {
             let published = &report.published;
             text.push_str(&format!(
                 "published   {} tables: {} files written, {} unchanged, {} removed\n",
-                report.rows.len(),
+                published.tables,
                 published.files_written,
                 published.files_unchanged,
                 published.files_removed,

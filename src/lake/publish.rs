@@ -37,6 +37,7 @@ pub enum NextFile {
 /// What a publish did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Published {
+    pub tables: u64,
     pub files_written: u64,
     pub bytes_written: u64,
     pub files_unchanged: u64,
@@ -55,7 +56,10 @@ pub async fn publish(
     tables: BTreeMap<String, NextTable>,
 ) -> Result<Published> {
     let before = lake.manifest().await?;
-    let mut done = Published::default();
+    let mut done = Published {
+        tables: tables.len() as u64,
+        ..Published::default()
+    };
     let mut after = Manifest {
         format_version: FORMAT_VERSION,
         writer: env!("CARGO_PKG_VERSION").to_owned(),

@@ -14,8 +14,8 @@ use super::write;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
-    EntityState, Lake, Manifest, NextFile, NextTable, SEQUENCE, SegmentRef, State, layout,
-    segment_schema,
+    EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, SEQUENCE, SegmentRef, State,
+    layout, segment_schema,
 };
 use crate::schema::Contract;
 
@@ -81,11 +81,10 @@ pub(super) async fn fold(
         }
     }
     if next.files.is_empty() {
-        let files = write::query(engine, &empty(contract), contract, folder).await?;
-        for (_, written) in files {
-            next.files
-                .insert(layout::empty_source_file(entity), NextFile::Staged(written));
-        }
+        let path = folder.join("empty.parquet");
+        let written = ParquetFile::create(&path, contract.arrow_schema(), contract)?.finish()?;
+        next.files
+            .insert(layout::empty_source_file(entity), NextFile::Staged(written));
     }
     Ok(next)
 }
@@ -169,13 +168,6 @@ fn columns(contract: &Contract, state: &State) -> String {
             name => format!("\"{name}\""),
         });
     named.collect::<Vec<_>>().join(", ")
-}
-
-fn empty(contract: &Contract) -> String {
-    format!(
-        "SELECT * FROM {}.\"{}\" WHERE false",
-        contract.layer, contract.table
-    )
 }
 
 fn literal(text: &str) -> String {
