@@ -4,7 +4,7 @@
 //! The data goes one way, and the modules read in that order:
 //!
 //! ```text
-//! config ─▶ bitbucket ─▶ collect ─▶ lake (segments) ─▶ transform (engine, graph) ─▶ lake (published Parquet)
+//! config ─▶ bitbucket ─▶ collect ─▶ lake (segments) ─▶ transform (engine) ─▶ lake (published Parquet)
 //! ```
 
 pub mod bitbucket;
@@ -13,7 +13,6 @@ pub mod collect;
 pub mod config;
 pub mod engine;
 pub mod error;
-pub mod graph;
 pub mod lake;
 pub mod progress;
 pub mod sandbox;

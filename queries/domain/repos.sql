@@ -6,11 +6,12 @@
 -- Rules:
 -- * The id follows the present name in config.repositories, so a rename moves every id in one publish; uuid stays.
 -- * A selected repository has a row even before its record was collected: other tables point at it.
+-- * deleted says that two runs a day apart missed it, in its listing and by its uuid; its rows stay.
 -- * name is workspace/slug; owner_id and forked_from are empty, as in DevLake. What Bitbucket says about both is
 --   in the columns at the end.
 
 WITH selected AS (
-    SELECT connection_id, repository_uuid, full_name
+    SELECT connection_id, repository_uuid, full_name, coalesce(deleted, false) AS deleted
     FROM config.repositories
     WHERE code OR review OR accounts
 )
@@ -25,7 +26,7 @@ SELECT
     '' AS forked_from,
     r.created_on AS created_date,
     r.updated_on AS updated_date,
-    false AS deleted,
+    s.deleted,
     concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
     '_raw_bitbucket_api_repositories' AS _raw_data_table,
     s.repository_uuid AS uuid,

@@ -1,6 +1,6 @@
 //! `bitlake check`: what a run would stumble over, with the fix, before it costs a night.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::output::print;
 use super::{Context, Outcome, rows};
@@ -55,6 +55,8 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let assigned = config.assign(&found)?;
 
     let mut lines = Vec::new();
+    // A workspace's list is asked for once, not for each of its repositories.
+    let mut asked = BTreeSet::new();
     let mut outcome = Outcome::Complete;
     for (discovered, assigned) in discovery.found.iter().filter_map(|discovered| {
         Some((
@@ -69,7 +71,13 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
             continue;
         };
         for endpoint in lists(rules) {
-            let full_name = &discovered.found.full_name;
+            let full_name = match endpoint.path.contains("{repository}") {
+                true => &discovered.found.full_name,
+                false => &discovered.workspace,
+            };
+            if !asked.insert((&discovered.connection, full_name, endpoint.name)) {
+                continue;
+            }
             let (word, reason) = probe(client, endpoint, full_name).await?;
             if word == FAILED {
                 outcome = Outcome::Incomplete;

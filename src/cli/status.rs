@@ -6,7 +6,7 @@ use super::job::RunHead;
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::error::Result;
-use crate::lake::{EntityStatus, Lake, layout};
+use crate::lake::{EntityState, EntityStatus, Lake, layout};
 
 const RUNS_SHOWN: usize = 5;
 
@@ -39,9 +39,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
                 state.full_name.clone(),
                 entity.clone(),
                 known.status.as_str().to_owned(),
-                known
-                    .complete_from
-                    .map_or_else(|| "beginning".to_owned(), time),
+                from(known),
                 known.complete_through.map(time).unwrap_or_default(),
                 known.reason.clone().unwrap_or_default(),
             ]);
@@ -71,6 +69,14 @@ async fn runs(lake: &Lake) -> Result<String> {
         }
     }
     Ok(format!("{}\n", rows::aligned(&lines)))
+}
+
+fn from(known: &EntityState) -> String {
+    match (known.complete_from, known.complete_through) {
+        (Some(from), _) => time(from),
+        (None, Some(_)) => "beginning".to_owned(),
+        (None, None) => String::new(),
+    }
 }
 
 fn time(time: DateTime<Utc>) -> String {

@@ -22,6 +22,8 @@ pub struct Gone {
     pub connection: String,
     pub state: State,
     pub reason: String,
+    /// Bitbucket knows it under no name; one that was renamed out of the configuration is still there.
+    pub missing: bool,
 }
 
 impl Gone {
@@ -211,22 +213,26 @@ impl Search {
             let Some(source) = source else { continue };
             let mut target = Target::full_name(&state.full_name);
             target.repository.clone_from(&state.uuid);
-            let reason = match get(&source, &target).await? {
+            let (missing, reason) = match get(&source, &target).await? {
                 Ok(found) => {
                     let name = found.found.full_name.clone();
                     if selection_of(config, &found.found).is_some() {
                         self.add(found);
                         continue;
                     }
-                    format!("renamed to {name}, which no include selects")
+                    (
+                        false,
+                        format!("renamed to {name}, which no include selects"),
+                    )
                 }
-                Err(reason) => format!("cannot be found any more: {reason}"),
+                Err(reason) => (true, format!("cannot be found any more: {reason}")),
             };
             let connection = source.client.connection().to_owned();
             gone.push(Gone {
                 connection,
                 state: state.clone(),
                 reason,
+                missing,
             });
         }
         Ok(gone)

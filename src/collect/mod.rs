@@ -110,10 +110,11 @@ pub async fn collect(
         lake,
         options,
     };
+    let known = states.iter().filter(|state| !state.is_workspace()).count();
     let mut report = CollectReport::default();
     report
         .repositories
-        .extend(repositories::mark_gone(&context, &discovery.gone).await?);
+        .extend(repositories::mark_gone(&context, &discovery.gone, known).await?);
 
     let members = members_wanted(config, &discovery, &assigned)?;
     for workspace in workspaces(&discovery, &members) {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -55,10 +55,16 @@ pub(super) async fn store(
     })
 }
 
-/// Marks what is gone as stale: its rows stay. A repository counts as deleted only after it was missed for longer.
+/// After this long a repository that is missing still counts as deleted.
+const MISSED_FOR: TimeDelta = TimeDelta::days(1);
+/// When more than one repository in so many is missing, the credentials or Bitbucket are to blame.
+const SHRUNK: usize = 5;
+
+/// Marks what is gone as stale: its rows stay. `known`: how many repositories earlier runs knew.
 pub(super) async fn mark_gone(
     context: &Context<'_>,
     gone: &[Gone],
+    known: usize,
 ) -> Result<Vec<RepositoryReport>> {
     let now = context.options.now;
     let mut reports = Vec::new();
@@ -66,10 +72,15 @@ pub(super) async fn mark_gone(
         connection,
         state,
         reason,
+        missing,
     } in gone
     {
         let mut state = state.clone();
-        state.missing_since.get_or_insert(now);
+        if *missing {
+            let since = *state.missing_since.get_or_insert(now);
+            let shrunk = known > 1 && gone.len() * SHRUNK > known;
+            state.deleted = !shrunk && now - since >= MISSED_FOR;
+        }
         let mut report = RepositoryReport {
             connection: connection.clone(),
             repository: state.full_name.clone(),

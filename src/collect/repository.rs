@@ -205,6 +205,7 @@ async fn open_state(
         since: since.resolve(now),
         since_setting: setting.clone(),
         missing_since: None,
+        deleted: false,
         entities: BTreeMap::new(),
     });
     if state.since_setting != setting {
@@ -213,6 +214,7 @@ async fn open_state(
     }
     state.full_name = full_name.to_owned();
     state.missing_since = None;
+    state.deleted = false;
     Ok(state)
 }
 

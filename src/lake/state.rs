@@ -30,6 +30,9 @@ pub struct State {
     /// Since when neither its listing nor its uuid finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<DateTime<Utc>>,
+    /// It was missing still, a day or more after it was missed first.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deleted: bool,
     pub entities: BTreeMap<String, EntityState>,
 }
 

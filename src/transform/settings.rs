@@ -8,7 +8,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
-use crate::config::{Assigned, Config, EntityGroup};
+use crate::config::{Assigned, Config, EntityGroup, Found};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, State, WrittenFile};
 use crate::schema::{Contract, conform};
@@ -33,7 +33,7 @@ pub(super) fn tables(
             "issue_types",
             mapped(config, "type", |rules| &rules.issue_type),
         ),
-        ("repositories", repositories(config, assigned)),
+        ("repositories", repositories(config, states, assigned)),
         ("completeness", completeness(states, assigned)),
         ("projects", projects(config)),
         ("project_repositories", project_repositories(assigned)),
@@ -110,7 +110,13 @@ fn mapped(
     rows
 }
 
-fn repositories(config: &Config, assigned: &[Assigned]) -> Rows {
+fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Rows {
+    let deleted = |found: &Found| {
+        let mut states = states.iter();
+        states.any(|one| {
+            one.deleted && one.connection_id == found.connection_id && one.uuid == found.uuid
+        })
+    };
     let rows = assigned.iter().map(|Assigned { found, rules, .. }| {
         let entities = config.rules.get(rules).map(|rules| &rules.entities);
         let has = |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
@@ -125,6 +131,7 @@ fn repositories(config: &Config, assigned: &[Assigned]) -> Rows {
             "review": has(EntityGroup::Review),
             "cicd": has(EntityGroup::Cicd),
             "accounts": has(EntityGroup::Accounts),
+            "deleted": deleted(found),
         })
     });
     rows.collect()

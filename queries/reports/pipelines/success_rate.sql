@@ -1,6 +1,6 @@
 -- How often do pipelines succeed, and how long do they take, by repository and month?
 SELECT
-    replace(cicd_scope_id, 'bitbucket:BitbucketRepo:', '') AS repository,
+    split_part(cicd_scope_id, ':', 4) AS repository,
     substr(cast(finished_date AS varchar), 1, 7) AS month,
     count(*) AS pipelines,
     round(100.0 * count(*) FILTER (WHERE result = 'SUCCESS') / count(*), 1) AS "success %",

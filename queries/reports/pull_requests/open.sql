@@ -1,7 +1,7 @@
 -- Which pull requests have been open longest?
 -- param: n bigint = 20   how many
 SELECT
-    replace(p.base_repo_id, 'bitbucket:BitbucketRepo:', '') AS repository,
+    split_part(p.base_repo_id, ':', 4) AS repository,
     p.pull_request_key AS number,
     p.title,
     p.author_name AS author,
