@@ -4,16 +4,18 @@
 //! staged files ─▶ intent in the manifest ─▶ put what differs ─▶ remove what is gone ─▶ manifest ─▶ (caller) state
 //! ```
 //!
-//! A run killed between any two steps leaves files that read correctly and a manifest that still describes the former
-//! ones; the next run compares with that manifest, puts the same bytes again and ends as an undisturbed run does.
+//! A run killed between any two steps leaves files that read correctly, and a manifest with its intent. The next run sees
+//! that intent, trusts no digest of that manifest, puts every file that it made and removes what nobody names: it ends
+//! in the bytes of an undisturbed run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::manifest::{Intent, Manifest, TableEntry};
 use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::LAYERS;
 
 /// After this time an intent whose run said nothing more is taken for dead.
 const INTENT_LIFE: TimeDelta = TimeDelta::hours(6);
@@ -56,6 +58,7 @@ pub async fn publish(
     tables: BTreeMap<String, NextTable>,
 ) -> Result<Published> {
     let before = lake.manifest().await?;
+    let disturbed = before.intent.is_some();
     let mut done = Published {
         tables: tables.len() as u64,
         ..Published::default()
@@ -89,7 +92,7 @@ pub async fn publish(
                 }
                 (NextFile::Staged(written), was) => {
                     let is = FileEntry::from(&written);
-                    if was.is_none_or(|was| was.sha256 != is.sha256) {
+                    if disturbed || was.is_none_or(|was| was.sha256 != is.sha256) {
                         puts.push((path.clone(), written));
                     }
                     is
@@ -107,7 +110,7 @@ pub async fn publish(
         after.tables.insert(name, entry);
     }
     done.files_unchanged -= puts.len() as u64;
-    if puts.is_empty() && removals.is_empty() && after.tables == before.tables {
+    if !disturbed && puts.is_empty() && removals.is_empty() && after.tables == before.tables {
         return Ok(done);
     }
 
@@ -130,10 +133,28 @@ pub async fn publish(
         done.files_written += 1;
         done.bytes_written += written.bytes;
     }
+    if disturbed {
+        removals = leftovers(lake, &after).await?;
+    }
     for path in removals {
         lake.remove(&path).await?;
         done.files_removed += 1;
     }
     lake.put_json(layout::MANIFEST, &after).await?;
     Ok(done)
+}
+
+/// Files of the layers that the manifest does not name.
+async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
+    let named: BTreeSet<&String> = manifest
+        .tables
+        .values()
+        .flat_map(|table| table.files.keys())
+        .collect();
+    let mut unnamed = Vec::new();
+    for layer in LAYERS {
+        let found = lake.list(layer).await?;
+        unnamed.extend(found.into_iter().filter(|path| !named.contains(path)));
+    }
+    Ok(unnamed)
 }

@@ -3,4 +3,5 @@
 mod cli;
 mod collect;
 mod demo;
+mod lake;
 mod sql;

@@ -61,6 +61,31 @@ async fn a_known_repository_that_is_gone_is_stale() {
 }
 
 #[tokio::test]
+async fn a_repository_counts_as_deleted_when_two_runs_a_day_apart_miss_it() {
+    let mut bench = Bench::quirk("deployment_stopped").await;
+    bench.include = "acme/web".to_owned();
+    bench.complete().await;
+    let gone = || Fault::on("/repositories/acme/").status(404);
+    bench.sandbox.inject(gone());
+    for (later, deleted) in [
+        ("2026-11-24T02:00:00Z", false),
+        ("2026-11-24T20:00:00Z", false),
+        ("2026-11-25T02:00:00Z", true),
+    ] {
+        bench.now = at(later);
+        bench.run().await.unwrap();
+        assert_eq!(bench.state().await.deleted, deleted, "{later}");
+    }
+    bench.sandbox.clear_faults();
+    bench.complete().await;
+    let state = bench.state().await;
+    assert!(
+        !state.deleted && state.missing_since.is_none(),
+        "it is back"
+    );
+}
+
+#[tokio::test]
 async fn refused_credentials_end_the_run() {
     let folder = fixture("quirks/repository_without_project");
     let builder = Sandbox::builder()

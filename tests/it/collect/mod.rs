@@ -31,6 +31,7 @@ struct Bench {
     more: String,
     connection: String,
     runs: usize,
+    now: DateTime<Utc>,
     /// The workspace, where it is a copy.
     _source: Option<TempDir>,
 }
@@ -53,6 +54,7 @@ impl Bench {
             more: "[sync]\nsince = \"2026-01-01\"".to_owned(),
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
             runs: 0,
+            now: at("2026-11-23T10:00:00Z"),
             _source: None,
         }
     }
@@ -90,7 +92,7 @@ impl Bench {
             ..Limits::default()
         };
         let run_id = format!("run-{}", self.runs);
-        let now = at("2026-11-23T10:00:00Z");
+        let now = self.now;
         let options = Options {
             run_id: &run_id,
             now,

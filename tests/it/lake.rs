@@ -1,0 +1,187 @@
+//! The lake's promises: the same rows are the same bytes, and a publish changes what changed and nothing else.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use bitlake::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
+use bitlake::schema::{Contract, Contracts};
+use chrono::Utc;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use proptest::prelude::*;
+
+fn contract() -> Arc<Contract> {
+    let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "bloom": {"id": 1000}, "columns": [
+        {"name": "id", "type": "string", "nullable": false, "description": "i"},
+        {"name": "text", "type": "string", "description": "t"}]}"#;
+    let contracts = Contracts::parse("{}", [("domain", "things", text)]).unwrap();
+    Arc::clone(contracts.require("domain", "things").unwrap())
+}
+
+fn rows(n: usize) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..n).map(|row| format!("{row:08}")),
+    ));
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter((0..n).map(|row| {
+            (row % 7 > 0).then(|| format!("text {}", row % 1000))
+        })));
+    RecordBatch::try_new(contract().arrow_schema(), vec![ids, texts]).unwrap()
+}
+
+fn write(path: &Path, batches: &[RecordBatch]) -> WrittenFile {
+    let contract = contract();
+    let mut file = ParquetFile::create(path, contract.arrow_schema(), &contract).unwrap();
+    for batch in batches {
+        file.write(batch).unwrap();
+    }
+    file.finish().unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    /// A plan may cut its batches anywhere.
+    #[test]
+    fn however_batches_are_cut_the_bytes_are_the_same(cuts in prop::collection::vec(1usize..20_000, 0..6)) {
+        let folder = tempfile::tempdir().unwrap();
+        let all = rows(30_000);
+        let whole = write(&folder.path().join("whole.parquet"), std::slice::from_ref(&all));
+        let mut slices = Vec::new();
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([all.num_rows()]) {
+            let length = cut.min(all.num_rows() - from);
+            slices.push(all.slice(from, length));
+            from += length;
+        }
+        let sliced = write(&folder.path().join("sliced.parquet"), &slices);
+        prop_assert_eq!(whole.sha256, sliced.sha256);
+        prop_assert_eq!(sliced.rows, 30_000);
+    }
+}
+
+struct Bench {
+    folder: tempfile::TempDir,
+    lake: Lake,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::create(folder.path().join("lake").to_str().unwrap()).unwrap();
+        Self { folder, lake }
+    }
+
+    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::Published {
+        let mut next = NextTable {
+            schema_version: 1,
+            ..NextTable::default()
+        };
+        for (path, n) in files {
+            let staged = write(
+                &self.folder.path().join(format!("{n}.parquet")),
+                &[rows(*n)],
+            );
+            next.files
+                .insert((*path).to_owned(), NextFile::Staged(staged));
+        }
+        let tables = BTreeMap::from([("domain.things".to_owned(), next)]);
+        let lock = self.lake.lock().unwrap();
+        publish(&self.lake, &lock, "run", Utc::now(), tables)
+            .await
+            .unwrap()
+    }
+
+    fn has(&self, path: &str) -> bool {
+        self.lake.root().join(path).is_file()
+    }
+}
+
+const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
+const JUNE: &str = "domain/things/created_month=2026-06/part-0.parquet";
+
+#[tokio::test]
+async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
+    let bench = Bench::new();
+    let first = bench.publish(&[(MAY, 10), (JUNE, 20)]).await;
+    assert_eq!((first.files_written, first.files_unchanged), (2, 0));
+
+    let second = bench.publish(&[(MAY, 10), (JUNE, 21)]).await;
+    assert_eq!((second.files_written, second.files_unchanged), (1, 1));
+
+    let third = bench.publish(&[(JUNE, 21)]).await;
+    assert_eq!((third.files_written, third.files_removed), (0, 1));
+    assert!(!bench.has(MAY) && bench.has(JUNE));
+
+    let manifest = bench.lake.manifest().await.unwrap();
+    assert!(manifest.intent.is_none());
+    assert_eq!(manifest.table("domain.things").unwrap().rows, 21);
+    let (_, file) = manifest.files("domain.things").next().unwrap();
+    assert_eq!(
+        file.bounds["id"],
+        ("00000000".to_owned(), "00000020".to_owned())
+    );
+}
+
+#[tokio::test]
+async fn a_run_that_was_killed_while_publishing_is_made_good_by_the_next() {
+    let bench = Bench::new();
+    bench.publish(&[(MAY, 10)]).await;
+    let undisturbed = std::fs::read(bench.lake.root().join(MAY)).unwrap();
+    // As a kill leaves it: an intent, one file already newer than the manifest says, one that it does not know.
+    let manifest = bench.lake.root().join("_bitlake/manifest.json");
+    let mut text: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
+    text["intent"] =
+        serde_json::json!({"run_id": "killed", "epoch": 1, "expires_at": "2026-01-01T00:00:00Z"});
+    std::fs::write(&manifest, text.to_string()).unwrap();
+    let staged = write(&bench.folder.path().join("killed.parquet"), &[rows(11)]);
+    bench.lake.put_file(&staged.path, MAY).await.unwrap();
+    bench.lake.put_file(&staged.path, JUNE).await.unwrap();
+
+    bench.publish(&[(MAY, 10)]).await;
+    assert_eq!(
+        std::fs::read(bench.lake.root().join(MAY)).unwrap(),
+        undisturbed
+    );
+    assert!(!bench.has(JUNE), "what nobody names is gone");
+    assert!(bench.lake.manifest().await.unwrap().intent.is_none());
+}
+
+#[test]
+fn only_one_run_at_a_time_writes_a_lake() {
+    let bench = Bench::new();
+    let held = bench.lake.lock().unwrap();
+    let error = bench.lake.lock().unwrap_err();
+    assert_eq!(error.kind().exit_code(), 5);
+    assert!(
+        error
+            .to_string()
+            .starts_with("another run is writing this lake"),
+        "{error}"
+    );
+    drop(held);
+    bench.lake.lock().unwrap();
+}
+
+#[tokio::test]
+async fn a_manifest_of_a_newer_version_is_refused() {
+    let bench = Bench::new();
+    let path = bench.lake.root().join("_bitlake/manifest.json");
+    std::fs::write(path, r#"{"format_version": 99, "writer": "9", "run_id": null, "published_at": null, "tables": {}}"#).unwrap();
+    let error = bench.lake.manifest().await.unwrap_err();
+    assert!(error.to_string().ends_with("upgrade bitlake"), "{error}");
+}
+
+#[tokio::test]
+async fn a_damaged_state_is_an_error_that_names_the_file() {
+    let bench = Bench::new();
+    std::fs::create_dir_all(bench.lake.root().join("_bitlake/state/1")).unwrap();
+    std::fs::write(
+        bench.lake.root().join("_bitlake/state/1/web.json"),
+        "{\"format",
+    )
+    .unwrap();
+    let error = bench.lake.states().await.unwrap_err().to_string();
+    assert!(error.contains("file=_bitlake/state/1/web.json"), "{error}");
+}
