@@ -37,7 +37,7 @@ direct AS (
 ),
 -- merges and deployments on one line of time, read backwards: the last deployment seen is the next one
 events AS (
-    SELECT project_name, repo_id, finished_date AS at, deployment_id, '' AS change_id FROM successes
+    SELECT project_name, repo_id, finished_date AS moment, deployment_id, '' AS change_id FROM successes
     UNION ALL
     SELECT project_name, base_repo_id, merged_date, cast(NULL AS varchar), id FROM merged
 ),
@@ -45,7 +45,7 @@ next_deployments AS (
     SELECT
         project_name, change_id,
         last_value(deployment_id IGNORE NULLS) OVER (
-            PARTITION BY project_name, repo_id ORDER BY at DESC, change_id, deployment_id
+            PARTITION BY project_name, repo_id ORDER BY moment DESC, change_id, deployment_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS deployment_id
     FROM events
 ),

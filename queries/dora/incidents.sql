@@ -15,7 +15,7 @@ WITH incidents AS (
 ),
 -- one line of time; an incident stands before a deployment that ended in the same instant, so it is not blamed on it
 events AS (
-    SELECT project_name, created_date AS at, id AS incident_id, cast(NULL AS varchar) AS deployment_id, 0 AS place
+    SELECT project_name, created_date AS moment, id AS incident_id, cast(NULL AS varchar) AS deployment_id, 0 AS place
     FROM incidents
     UNION ALL
     SELECT project_name, finished_date, cast(NULL AS varchar), deployment_id, 1
@@ -26,7 +26,7 @@ blamed AS (
     SELECT
         project_name, incident_id,
         last_value(deployment_id IGNORE NULLS) OVER (
-            PARTITION BY project_name ORDER BY at, place, deployment_id, incident_id
+            PARTITION BY project_name ORDER BY moment, place, deployment_id, incident_id
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS deployment_id
     FROM events
 )

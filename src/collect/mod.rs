@@ -122,6 +122,9 @@ pub async fn collect(
         report
             .repositories
             .push(repository::collect_workspace(&context, client, workspace).await?);
+        (options.listener)(Event::Finished {
+            repository: &workspace.workspace,
+        });
     }
     let mut work = Vec::new();
     for discovered in &discovery.found {

@@ -4,4 +4,5 @@ mod cli;
 mod collect;
 mod demo;
 mod lake;
+mod portable;
 mod sql;

@@ -1,0 +1,6 @@
+-- What DuckDB needs before it runs these queries as DataFusion does.
+SET TimeZone = 'UTC';
+SET integer_division = true;
+SET default_null_order = 'nulls_last_on_asc_first_on_desc';
+CREATE OR REPLACE MACRO regexp_like(s, p) AS regexp_matches(s, p);
+CREATE OR REPLACE MACRO to_char(t, f) AS strftime(t, f);
