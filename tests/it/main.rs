@@ -4,4 +4,6 @@ mod cli;
 mod collect;
 mod demo;
 mod lake;
+mod quirks;
 mod sql;
+mod support;
