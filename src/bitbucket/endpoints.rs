@@ -228,7 +228,8 @@ pub static PIPELINES: Endpoint = Endpoint {
     ..PLAIN
 };
 
-/// The command lists are the bulk of a step and its image can carry a registry password: neither is asked for.
+/// The command lists are the bulk of a step and its image can carry a registry password: of both, only
+/// the image's name is asked for.
 pub static PIPELINE_STEPS: Endpoint = Endpoint {
     name: "pipeline_steps",
     path: "repositories/{workspace}/{repository}/pipelines/{parent}/steps/",
@@ -236,7 +237,7 @@ pub static PIPELINE_STEPS: Endpoint = Endpoint {
     fields: Some(
         "values.type,values.uuid,values.name,values.pipeline.uuid,values.state,values.trigger,values.started_on,\
          values.completed_on,values.duration_in_seconds,values.build_seconds_used,values.run_number,values.maxTime,\
-         next,page,pagelen,size",
+         values.image.name,next,page,pagelen,size",
     ),
     absent: &[
         (403, HIDDEN),

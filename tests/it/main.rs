@@ -5,4 +5,6 @@ mod collect;
 mod demo;
 mod lake;
 mod portable;
+mod quirks;
 mod sql;
+mod support;

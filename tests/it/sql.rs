@@ -18,11 +18,10 @@ use std::sync::Arc;
 use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
-use bitlake::transform::{Step, Steps, run_step};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use futures::TryStreamExt;
 use serde_json::{Value, json};
+
+use super::support::Tables;
 
 type Given = BTreeMap<String, Vec<Value>>;
 
@@ -60,12 +59,14 @@ async fn run_file(file: &Path, wrong: &mut String) -> usize {
     let cases = parse(&lines);
     let mut replacements = Vec::new();
     for case in &cases {
-        let bench = Bench::new(&case.given).await;
+        let folder = tempfile::tempdir().unwrap();
+        let tables = tables(&case.given, folder.path()).await;
         for (query, expected, range) in &case.expect {
-            let got = match &bench {
-                Ok(bench) => bench.query(query).await,
-                Err(error) => vec![format!("error: {error}")],
+            let got = match &tables {
+                Ok(tables) => tables.query(query).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
             };
+            let got = got.unwrap_or_else(|error| vec![format!("error: {error}")]);
             if got != *expected {
                 let name = file.file_name().unwrap().to_string_lossy();
                 writeln!(
@@ -130,92 +131,26 @@ fn parse(lines: &[String]) -> Vec<Case> {
     cases
 }
 
-/// The given tables, registered; the steps run when a query asks for what they make.
-struct Bench {
-    engine: Engine,
-    steps: Vec<Step>,
-    given: BTreeSet<TableName>,
-    folder: tempfile::TempDir,
-}
-
-impl Bench {
-    async fn new(given: &Given) -> bitlake::error::Result<Self> {
-        let engine = Engine::new(None)?;
-        let contracts = Contracts::bundled()?;
-        let folder = tempfile::tempdir().unwrap();
-        let mut given = given.clone();
-        for (table, rows) in defaults() {
-            given.entry(table).or_insert(rows);
-        }
-        let mut names = BTreeSet::new();
-        for contract in contracts.iter() {
-            let rows = given.remove(&contract.name());
-            if rows.is_some() {
-                names.insert(TableName::new(&contract.layer, &contract.table));
-            }
-            let path = folder.path().join(format!("{}.parquet", contract.name()));
-            write(contract, &rows.unwrap_or_default(), &path);
-            engine.register(contract, &[file_url(&path)?])?;
-        }
-        assert!(given.is_empty(), "no such table: {:?}", given.keys());
-        let steps = Steps::find(None)?.in_order(&engine)?;
-        Ok(Self {
-            engine,
-            steps,
-            given: names,
-            folder,
-        })
+/// The given tables, registered, below `folder`.
+async fn tables(given: &Given, folder: &Path) -> bitlake::error::Result<Tables> {
+    let engine = Engine::new(None)?;
+    let contracts = Contracts::bundled()?;
+    let mut given = given.clone();
+    for (table, rows) in defaults() {
+        given.entry(table).or_insert(rows);
     }
-
-    async fn query(&self, sql: &str) -> Vec<String> {
-        match self.try_query(sql).await {
-            Ok(lines) => lines,
-            Err(error) => vec![format!("error: {error}")],
+    let mut names = BTreeSet::new();
+    for contract in contracts.iter() {
+        let rows = given.remove(&contract.name());
+        if rows.is_some() {
+            names.insert(TableName::new(&contract.layer, &contract.table));
         }
+        let path = folder.join(format!("{}.parquet", contract.name()));
+        write(contract, &rows.unwrap_or_default(), &path);
+        engine.register(contract, &[file_url(&path)?])?;
     }
-
-    async fn try_query(&self, sql: &str) -> bitlake::error::Result<Vec<String>> {
-        let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
-        for step in self.steps.iter().rev() {
-            if needed.contains(&step.name) {
-                needed.extend(self.engine.references(&step.sql)?);
-            }
-        }
-        for step in &self.steps {
-            if needed.contains(&step.name) && !self.given.contains(&step.name) {
-                let folder = self.folder.path().join(step.name.to_string());
-                run_step(&self.engine, step, &folder).await?;
-            }
-        }
-        let frame = self.engine.plan(sql, &[]).await?;
-        let batches: Vec<RecordBatch> = frame
-            .execute_stream()
-            .await
-            .unwrap()
-            .try_collect()
-            .await
-            .unwrap();
-        Ok(batches.iter().flat_map(print).collect())
-    }
-}
-
-fn print(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> = batch
-        .columns()
-        .iter()
-        .map(|array| ArrayFormatter::try_new(array, &options).unwrap())
-        .collect();
-    let line = |row| {
-        columns
-            .iter()
-            .map(|c| c.value(row).to_string())
-            .collect::<Vec<_>>()
-            .join(" | ")
-    };
-    (0..batch.num_rows())
-        .map(|row| line(row).trim().to_owned())
-        .collect()
+    assert!(given.is_empty(), "no such table: {:?}", given.keys());
+    Tables::over(engine, names)
 }
 
 fn write(contract: &Arc<Contract>, rows: &[Value], path: &Path) {

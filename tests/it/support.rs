@@ -1,0 +1,288 @@
+//! A lake, a configuration and a sandbox, for tests that go through the library.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bitlake::bitbucket::Limits;
+use bitlake::collect::{CollectReport, EntityReport, Options, collect};
+use bitlake::config::Config;
+use bitlake::engine::{Engine, TableName};
+use bitlake::error::Result;
+use bitlake::lake::{Lake, State};
+use bitlake::sandbox::{Builder, Sandbox};
+use bitlake::transform::{Step, Steps, TransformReport, open_published, run_step, transform};
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A lake, a configuration, and the server they talk to.
+pub struct Bench {
+    pub sandbox: Sandbox,
+    pub folder: TempDir,
+    pub lake: Lake,
+    pub include: String,
+    /// Further TOML, behind the sections every configuration has.
+    pub more: String,
+    pub connection: String,
+    runs: usize,
+    /// When the next run takes place.
+    pub now: DateTime<Utc>,
+    /// The workspace, where it is a copy.
+    _source: Option<TempDir>,
+}
+
+/// Tables of an engine, each made when a query first asks for it: a test pays for the steps that it looks at.
+pub struct Tables {
+    engine: Engine,
+    steps: Vec<Step>,
+    made: Mutex<BTreeSet<TableName>>,
+    folder: TempDir,
+}
+
+impl Tables {
+    /// `given`: tables that no step needs to make.
+    pub fn over(engine: Engine, given: BTreeSet<TableName>) -> Result<Self> {
+        Ok(Self {
+            steps: Steps::find(None)?.in_order(&engine)?,
+            engine,
+            made: Mutex::new(given),
+            folder: tempfile::tempdir().unwrap(),
+        })
+    }
+
+    /// The lines of a query, cells joined by ` | `.
+    pub async fn query(&self, sql: &str) -> Result<Vec<String>> {
+        let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
+        for step in self.steps.iter().rev() {
+            if needed.contains(&step.name) {
+                needed.extend(self.engine.references(&step.sql)?);
+            }
+        }
+        for step in &self.steps {
+            if needed.contains(&step.name) && self.made.lock().unwrap().insert(step.name.clone()) {
+                let folder = self.folder.path().join(step.name.to_string());
+                run_step(&self.engine, step, &folder).await?;
+            }
+        }
+        lines_of(&self.engine, sql).await
+    }
+}
+
+async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
+    let batches = engine.plan(sql, &[]).await?.collect().await.unwrap();
+    Ok(batches.iter().flat_map(print).collect())
+}
+
+fn print(batch: &RecordBatch) -> Vec<String> {
+    let options = FormatOptions::default().with_null("NULL");
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|array| ArrayFormatter::try_new(array, &options).unwrap())
+        .collect();
+    let line = |row| {
+        columns
+            .iter()
+            .map(|c| c.value(row).to_string())
+            .collect::<Vec<_>>()
+            .join(" | ")
+    };
+    (0..batch.num_rows())
+        .map(|row| line(row).trim().to_owned())
+        .collect()
+}
+
+pub fn fixture(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures")
+        .join(path)
+}
+
+impl Bench {
+    pub async fn new(builder: Builder) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::create(folder.path().join("lake").to_str().unwrap()).unwrap();
+        Self {
+            sandbox: builder.start(0).await.unwrap(),
+            folder,
+            lake,
+            include: "acme/*".to_owned(),
+            more: "[sync]\nsince = \"2026-01-01\"".to_owned(),
+            connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
+            runs: 0,
+            now: at("2026-11-23T10:00:00Z"),
+            _source: None,
+        }
+    }
+
+    pub async fn quirk(name: &str) -> Self {
+        Self::new(Sandbox::builder().workspace_dir(fixture("quirks").join(name))).await
+    }
+
+    /// A quirk's workspace that the test may change; `Sandbox::reload` shows the change.
+    pub async fn copy_of(name: &str) -> (Self, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        copy(&fixture("quirks").join(name), folder.path());
+        let web = folder.path().join("acme/web");
+        let mut bench = Self::new(Sandbox::builder().workspace_dir(folder.path())).await;
+        bench._source = Some(folder);
+        (bench, web)
+    }
+
+    pub async fn run(&mut self) -> Result<CollectReport> {
+        self.runs += 1;
+        let (config, env) = self.config()?;
+        let limits = Limits {
+            first_wait: Duration::from_millis(1),
+            refused_first_wait: Duration::from_millis(10),
+            ..Limits::default()
+        };
+        let run_id = format!("run-{}", self.runs);
+        let now = self.now;
+        let options = Options {
+            run_id: &run_id,
+            now,
+            limits,
+            listener: &|_| {},
+        };
+        collect(&config, &env, &self.lake, &options).await
+    }
+
+    fn config(&self) -> Result<(Config, BTreeMap<String, String>)> {
+        let text = format!(
+            "[lake]\nurl = \"{}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n{}\n\
+             [[repositories]]\nconnection = \"acme\"\ninclude = [\"{}\"]\n{}\n",
+            self.folder.path().join("lake").display(),
+            self.sandbox.endpoint(),
+            self.connection,
+            self.include,
+            self.more
+        );
+        let env = BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]);
+        let config = Config::parse(&text, Path::new("bitlake.toml"), &env, &[])?;
+        Ok((config, env))
+    }
+
+    /// Publishes what was collected so far: the source layer, and the tables made from it of these layers.
+    pub async fn transform(&self, layers: &[&str]) -> Result<TransformReport> {
+        let (config, _) = self.config()?;
+        let options = bitlake::transform::Options {
+            only: Some(layers.iter().map(|layer| (*layer).to_owned()).collect()),
+            queries: None,
+        };
+        let lock = self.lake.lock()?;
+        transform(&config, &self.lake, &lock, "transform", self.now, &options).await
+    }
+
+    /// The lines of a query over what is published.
+    pub async fn query(&self, sql: &str) -> Vec<String> {
+        let engine = open_published(&self.lake, None).await.unwrap();
+        lines_of(&engine, sql).await.unwrap()
+    }
+
+    pub async fn complete(&mut self) -> CollectReport {
+        let report = self.run().await.unwrap();
+        let left: Vec<_> = report.incomplete().collect();
+        assert!(left.is_empty(), "{left:?}");
+        report
+    }
+
+    pub async fn state(&self) -> State {
+        let states = self.lake.states().await.unwrap();
+        states
+            .into_iter()
+            .find(|state| state.full_name == "acme/web")
+            .unwrap()
+    }
+
+    /// The rows collected for `acme/web`, in order: one JSON object of the envelope's key and the payload each.
+    pub async fn rows(&self, table: &str) -> Vec<(String, Value)> {
+        let state = self.state().await;
+        let mut rows = Vec::new();
+        for segment in state
+            .entities
+            .get(table)
+            .map_or(&[][..], |entity| &entity.segments)
+        {
+            let file = std::fs::File::open(self.lake.root().join(&segment.path)).unwrap();
+            let reader = ParquetRecordBatchReaderBuilder::try_new(file)
+                .unwrap()
+                .build()
+                .unwrap();
+            for batch in reader {
+                let batch = batch.unwrap();
+                let column = |name: &str| batch.column_by_name(name).unwrap().as_string::<i32>();
+                for n in 0..batch.num_rows() {
+                    let payload = serde_json::from_str(column("_payload").value(n)).unwrap();
+                    rows.push((column("_key").value(n).to_owned(), payload));
+                }
+            }
+        }
+        rows
+    }
+
+    pub async fn keys(&self, table: &str) -> Vec<String> {
+        self.rows(table)
+            .await
+            .into_iter()
+            .map(|(key, _)| key)
+            .collect()
+    }
+
+    /// How often the sandbox was asked for what holds all of `parts`.
+    pub fn asked(&self, parts: &[&str]) -> usize {
+        let log = self.sandbox.request_log();
+        log.iter()
+            .filter(|line| parts.iter().all(|part| line.contains(part)))
+            .count()
+    }
+
+    /// Everything that the lake holds, as bytes: what must not be found is not there.
+    pub async fn payloads(&self) -> String {
+        let mut all = String::new();
+        for table in self.state().await.entities.into_keys() {
+            for (_, payload) in self.rows(&table).await {
+                all.push_str(&payload.to_string());
+            }
+        }
+        all
+    }
+}
+
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.path().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+pub fn at(text: &str) -> DateTime<Utc> {
+    DateTime::parse_from_rfc3339(text).unwrap().to_utc()
+}
+
+pub fn of<'a>(report: &'a CollectReport, repository: &str, table: &str) -> &'a EntityReport {
+    let repository = report
+        .repositories
+        .iter()
+        .find(|it| it.repository == repository)
+        .unwrap();
+    &repository.entities[table]
+}
+
+pub fn web<'a>(report: &'a CollectReport, table: &str) -> &'a EntityReport {
+    of(report, "acme/web", table)
+}
+
+pub fn lines(path: &Path) -> usize {
+    std::fs::read_to_string(path).unwrap().lines().count()
+}
