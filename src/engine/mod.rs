@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::FileFormat;
@@ -86,6 +87,7 @@ impl Engine {
         )
     }
 
+    /// Registers Parquet files of a known schema as `layer.table`.
     pub fn register_parquet(
         &self,
         layer: &str,
@@ -93,51 +95,34 @@ impl Engine {
         schema: SchemaRef,
         files: &[Url],
     ) -> Result<()> {
-        let format = Arc::new(ParquetFormat::default().with_enable_pruning(true));
-        self.register_files(layer, table, format, Some(schema), files)
-    }
-
-    fn register_files(
-        &self,
-        layer: &str,
-        table: &str,
-        format: Arc<dyn FileFormat>,
-        schema: Option<SchemaRef>,
-        files: &[Url],
-    ) -> Result<()> {
+        if files.is_empty() {
+            return self.put(layer, table, Arc::new(EmptyTable::new(schema)));
+        }
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Lake, "cannot register a table")
                 .with("table", format!("{layer}.{table}"))
                 .source(error)
         };
-        let provider: Arc<dyn TableProvider> = match schema {
-            Some(schema) if files.is_empty() => Arc::new(EmptyTable::new(schema)),
-            schema => {
-                let urls = files
-                    .iter()
-                    .map(|file| ListingTableUrl::try_new(file.clone(), None))
-                    .collect::<Result<Vec<_>, _>>()
-                    .map_err(failed)?;
-                let mut config = ListingTableConfig::new_with_multi_paths(urls)
-                    .with_listing_options(ListingOptions::new(format).with_file_extension(""));
-                if let Some(schema) = schema {
-                    config = config.with_schema(schema);
-                }
-                Arc::new(ListingTable::try_new(config).map_err(failed)?)
-            }
-        };
-        self.add_layer(layer)?;
-        let name = datafusion::common::TableReference::partial(layer, table);
-        self.context
-            .deregister_table(name.clone())
+        let urls = files
+            .iter()
+            .map(|file| ListingTableUrl::try_new(file.clone(), None))
+            .collect::<Result<Vec<_>, _>>()
             .map_err(failed)?;
-        self.context
-            .register_table(name, provider)
-            .map_err(failed)?;
-        Ok(())
+        let format = Arc::new(ParquetFormat::default());
+        let config = ListingTableConfig::new_with_multi_paths(urls)
+            .with_listing_options(ListingOptions::new(format).with_file_extension(""))
+            .with_schema(schema);
+        self.put(
+            layer,
+            table,
+            Arc::new(ListingTable::try_new(config).map_err(failed)?),
+        )
     }
 
     /// Registers outside files, whose schema is read from them, as `layer.table`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when there are none, or they are not of the format.
     pub async fn register_outside(
         &self,
         layer: &str,
@@ -153,16 +138,27 @@ impl Engine {
         };
         let url = ListingTableUrl::parse(location).map_err(failed)?;
         let options = ListingOptions::new(format).with_file_extension("");
-        let schema = options
-            .infer_schema(&self.context.state(), &url)
-            .await
-            .map_err(failed)?;
+        let state = self.context.state();
+        let schema = options.infer_schema(&state, &url).await.map_err(failed)?;
         let config = ListingTableConfig::new(url)
             .with_listing_options(options)
             .with_schema(schema);
-        let provider = Arc::new(ListingTable::try_new(config).map_err(failed)?);
+        self.put(
+            layer,
+            table,
+            Arc::new(ListingTable::try_new(config).map_err(failed)?),
+        )
+    }
+
+    /// Puts a table in the place of the one that had the name.
+    fn put(&self, layer: &str, table: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
+        let failed = |error: DataFusionError| {
+            Error::new(ErrorKind::Internal, "cannot register a table")
+                .with("table", format!("{layer}.{table}"))
+                .source(error)
+        };
         self.add_layer(layer)?;
-        let name = datafusion::common::TableReference::partial(layer, table);
+        let name = TableReference::partial(layer, table);
         self.context
             .deregister_table(name.clone())
             .map_err(failed)?;
