@@ -10,7 +10,7 @@
 --   APPROVED or CHANGES_REQUESTED. Bitbucket does not record that an approval was withdrawn.
 -- * Deleted comments and unpublished drafts are left out. A comment in both sources is one row; the
 --   comments endpoint decides, its deletions included.
--- * account_id is '' when the user is gone.
+-- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
 WITH listed AS (
     SELECT
         1 AS preference, _connection_id, _repository_uuid, _pull_request_id, _key, id,
@@ -83,10 +83,9 @@ SELECT
     'bitbucket:BitbucketPullRequest:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':'
         || cast(b._pull_request_id AS varchar) AS pull_request_id,
     b.body,
-    coalesce(
-        'bitbucket:BitbucketAccount:' || cast(r.connection_id AS varchar) || ':'
-            || coalesce(nullif(b."user"['account_id'], ''), nullif(b."user"['uuid'], '')),
-        ''
+    concat(
+        'bitbucket:BitbucketAccount:', cast(r.connection_id AS varchar), ':',
+        coalesce(nullif(b."user"['account_id'], ''), b."user"['uuid'], '')
     ) AS account_id,
     b.created_on AS created_date,
     '' AS commit_sha,

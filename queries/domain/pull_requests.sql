@@ -5,8 +5,8 @@
 --         and bitbucket.pull_request_commits for full hashes
 --
 -- Rules:
--- * Ids carry the repository's current name, so a rename moves every row at once. The author, and the
---   source repository of a deleted fork, are '' when they are gone (DevLake leaves half an id).
+-- * Ids carry the repository's current name, so a rename moves every row at once. The source repository of
+--   a deleted fork is ''. An author whose account is gone leaves the bare prefix in author_id, as in DevLake.
 -- * SUPERSEDED is CLOSED, as DECLINED is. States that Bitbucket may add are passed through.
 -- * merged_date and closed_date take the best time there is and say which in *_date_source:
 --   closed_on, else the activity entry that changed the state, else the merge commit's date (a
@@ -118,7 +118,7 @@ SELECT
     coalesce(c.description, '') AS description,
     coalesce(c.links['html']['href'], '') AS url,
     coalesce(c.author['display_name'], '') AS author_name,
-    coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.author_key, '') AS author_id,
+    concat('bitbucket:BitbucketAccount:', c.conn, ':', coalesce(c.author_key, '')) AS author_id,
     CASE WHEN c.is_merged THEN coalesce(c.closed_by['display_name'], '') ELSE '' END AS merged_by_name,
     CASE WHEN c.is_merged
          THEN coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.closed_by_key, '')
