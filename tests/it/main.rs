@@ -3,6 +3,8 @@
 mod cli;
 mod collect;
 mod demo;
+mod failures;
+mod identity;
 mod lake;
 mod portable;
 mod quirks;

@@ -1,0 +1,339 @@
+//! Bad input, through the program itself: the right exit code, one line that says what to do, nothing lost, no panic.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+
+use bitlake::sandbox::{Builder, Credentials, Cut, Fault, Sandbox};
+use tempfile::TempDir;
+
+use super::support::{copy, fixture};
+
+const SECRET: &str = "s3cr3t-of-the-test";
+
+/// A folder with a workspace to serve, a `bitlake.toml` and, after a run, a lake.
+struct Place {
+    folder: TempDir,
+    sandbox: Sandbox,
+}
+
+/// How the program ended.
+struct Ended {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Place {
+    /// Two small repositories, `acme/web` and `acme/api`.
+    async fn new() -> Self {
+        Self::serving(|builder| builder).await
+    }
+
+    async fn serving(adjust: impl FnOnce(Builder) -> Builder) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let acme = folder.path().join("served/acme");
+        copy(&fixture("quirks/deployment_stopped/acme"), &acme);
+        copy(
+            &fixture("quirks/superseded_pull_request/acme/web"),
+            &acme.join("api"),
+        );
+        let record = acme.join("api/repository.json");
+        let text = std::fs::read_to_string(&record).unwrap();
+        let text = text
+            .replace("acme/web", "acme/api")
+            .replace("\"web\"", "\"api\"")
+            .replace("{00000460-", "{00000461-");
+        std::fs::write(&record, text).unwrap();
+        let builder = Sandbox::builder().workspace_dir(folder.path().join("served"));
+        let sandbox = adjust(builder).start(0).await.unwrap();
+        let place = Self { folder, sandbox };
+        place.configure("");
+        place
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    /// Writes a configuration that works, with `more` behind it.
+    fn configure(&self, more: &str) {
+        let text = format!(
+            "[lake]\nurl = \"lake\"\n\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n\
+             auth = \"access-token\"\ntoken = {{ env = \"TOKEN\" }}\n\n[[repositories]]\nconnection = \"acme\"\n\
+             include = [\"acme/*\"]\n\n{more}\n",
+            self.sandbox.endpoint()
+        );
+        std::fs::write(self.path("bitlake.toml"), text).unwrap();
+    }
+
+    /// Changes one line of the configuration.
+    fn change(&self, from: &str, to: &str) {
+        let path = self.path("bitlake.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    fn bitlake(&self, args: &[&str]) -> Ended {
+        self.command(args, true)
+    }
+
+    fn command(&self, args: &[&str], with_secret: bool) -> Ended {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bitlake"));
+        command
+            .args(args)
+            .current_dir(self.folder.path())
+            .env_remove("BITLAKE_CONFIG")
+            .env_remove("RUST_LOG")
+            .env_remove("TOKEN");
+        if with_secret {
+            command.env("TOKEN", SECRET);
+        }
+        let output = command.output().unwrap();
+        let ended = Ended {
+            code: output.status.code().unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        };
+        for text in [&ended.stdout, &ended.stderr] {
+            assert!(
+                !text.contains("panicked") && !text.contains(SECRET),
+                "{text}"
+            );
+        }
+        ended
+    }
+
+    fn run(&self) -> Ended {
+        self.bitlake(&["run"])
+    }
+
+    fn rows(&self, sql: &str) -> String {
+        let ended = self.bitlake(&["query", "--format", "csv", "--sql", sql]);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
+        let lines: Vec<_> = ended.stdout.lines().skip(1).collect();
+        lines.join(";")
+    }
+
+    fn published(&self) -> bool {
+        self.path("lake/_bitlake/manifest.json").exists()
+    }
+}
+
+impl Ended {
+    /// One line on `stderr`, which holds all of `words`.
+    #[track_caller]
+    fn is_error(&self, code: i32, words: &[&str]) {
+        let stderr = &self.stderr;
+        assert_eq!(self.code, code, "{stderr}");
+        assert_eq!(self.stdout, "");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
+        assert!(stderr.starts_with("error: "), "{stderr}");
+        for word in words {
+            assert!(stderr.contains(word), "{word} is missing: {stderr}");
+        }
+    }
+
+    /// Finished, with something left out that `stderr` names in one line with all of `words`.
+    #[track_caller]
+    fn is_incomplete(&self, words: &[&str]) {
+        let stderr = &self.stderr;
+        assert_eq!(self.code, 1, "{stderr}");
+        assert!(!stderr.contains("error: "), "{stderr}");
+        assert!(
+            stderr
+                .lines()
+                .any(|line| words.iter().all(|word| line.contains(word))),
+            "{words:?} are missing: {stderr}"
+        );
+    }
+
+    #[track_caller]
+    fn is_complete(&self) {
+        assert_eq!(self.code, 0, "{}", self.stderr);
+        assert_eq!(self.stderr, "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_key_names_its_line_and_the_key_meant() {
+    let place = Place::new().await;
+    place.configure("[rules.default]\nenities = [\"code\"]");
+    place
+        .run()
+        .is_error(2, &["`enities`", "bitlake.toml", "line=16", "`entities`"]);
+    assert!(!place.path("lake").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_of_the_wrong_type_names_its_line() {
+    let place = Place::new().await;
+    place.change("id = 1", "id = \"one\"");
+    place.run().is_error(2, &["id", "bitlake.toml", "line=5"]);
+    place.configure("[sync]\nskip_failed = \"no\"");
+    place.run().is_error(2, &["skip_failed", "bitlake.toml"]);
+    std::fs::write(place.path("bitlake.toml"), "[lake\nurl = 1").unwrap();
+    place.run().is_error(2, &["bitlake.toml", "line"]);
+    assert!(place.sandbox.request_log().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_names_its_variable() {
+    let place = Place::new().await;
+    place
+        .command(&["run"], false)
+        .is_error(3, &["TOKEN", "bitlake.toml"]);
+    place.change("{ env = \"TOKEN\" }", "{ file = \"nowhere/token\" }");
+    place.run().is_error(3, &["nowhere/token"]);
+    assert!(place.sandbox.request_log().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_name_where_they_came_from() {
+    let place = Place::serving(|builder| builder.credentials(Credentials::bearer("another"))).await;
+    place.run().is_error(3, &["environment variable TOKEN"]);
+    assert!(!place.published());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unreachable_host_is_named() {
+    let place = Place::new().await;
+    let endpoint = place.sandbox.endpoint();
+    place.change(&endpoint, "http://127.0.0.1:1/2.0/");
+    place.run().is_error(1, &["127.0.0.1"]);
+    assert!(!place.published());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn html_in_the_place_of_the_first_answer_ends_the_run() {
+    let place = Place::new().await;
+    let page = Fault::on("/repositories/acme")
+        .status(200)
+        .header("content-type", "text/html")
+        .body("<!DOCTYPE html><html>\n<body>We'll be right back</body></html>");
+    place.sandbox.inject(page);
+    place.run().is_error(1, &["web page"]);
+    place.sandbox.clear_faults();
+    place
+        .sandbox
+        .inject(Fault::on("/repositories/acme").cut(Cut::Text(60)));
+    place.run().is_error(1, &["JSON"]);
+    assert!(!place.published());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_ends_too_early_is_asked_for_again() {
+    let place = Place::new().await;
+    let cut = Fault::on("/acme/web/commits?").times(1);
+    place.sandbox.inject(cut.cut(Cut::Body(100)));
+    place.run().is_complete();
+    assert_eq!(place.rows("SELECT count(*) FROM domain.commits"), "3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_table_or_column_in_a_query_is_a_usage_error() {
+    let place = Place::new().await;
+    place.bitlake(&["collect"]).is_complete();
+    for sql in [
+        "SELECT * FROM domain.nothing",
+        "SELECT nothing FROM domain.repos",
+    ] {
+        place
+            .bitlake(&["query", "--sql", sql])
+            .is_error(2, &["nothing"]);
+    }
+    place
+        .bitlake(&["query", "dora/nothing"])
+        .is_error(2, &["dora/nothing"]);
+    place
+        .bitlake(&["tables", "domain.nothing"])
+        .is_error(2, &["domain.nothing"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_another_run_holds_is_left_alone() {
+    let place = Place::new().await;
+    place.bitlake(&["collect"]).is_complete();
+    let lock = File::options()
+        .write(true)
+        .open(place.path("lake/_bitlake/lock"))
+        .unwrap();
+    lock.lock().unwrap();
+    place.sandbox.reset_requests();
+    place.run().is_error(5, &["another run", "wait"]);
+    assert!(place.sandbox.request_log().is_empty());
+    drop(lock);
+    place.bitlake(&["collect"]).is_complete();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lake_that_cannot_be_written_or_read_is_named() {
+    let place = Place::new().await;
+    std::fs::write(place.path("lake"), "a file").unwrap();
+    place.run().is_error(5, &["lake"]);
+    std::fs::remove_file(place.path("lake")).unwrap();
+    place.bitlake(&["collect"]).is_complete();
+    std::fs::write(place.path("lake/_bitlake/manifest.json"), "{\"tables\": ").unwrap();
+    place.run().is_error(5, &["manifest.json", "damaged"]);
+}
+
+/// `acme/api`'s pull requests are refused in a way that asking again does not help.
+fn refused() -> Fault {
+    Fault::on("/acme/api/pullrequests?").status(400)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repository_that_fails_is_skipped_and_the_others_are_published() {
+    let place = Place::new().await;
+    place.sandbox.inject(refused());
+    place
+        .run()
+        .is_incomplete(&["acme/api", "pull_requests", "failed"]);
+    assert_eq!(
+        place.rows("SELECT name FROM domain.repos ORDER BY name"),
+        "acme/api;acme/web"
+    );
+    assert_eq!(
+        place.rows("SELECT result FROM domain.cicd_deployments"),
+        "FAILURE"
+    );
+    assert_eq!(
+        place.rows(
+            "SELECT entity FROM config.completeness WHERE status = 'failed' AND full_name = 'acme/api' ORDER BY entity"
+        ),
+        "pull_request_activity;pull_request_comments;pull_request_commits;pull_requests"
+    );
+    place.sandbox.clear_faults();
+    place.bitlake(&["collect"]).is_complete();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_skip_failed_nothing_is_published() {
+    let place = Place::new().await;
+    place.configure("[sync]\nskip_failed = false");
+    place.sandbox.inject(refused());
+    place.run().is_error(1, &["acme/api", "pull_requests"]);
+    assert!(!place.published());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_no_longer_be_read_keeps_its_rows_and_is_stale() {
+    let place = Place::new().await;
+    place.run().is_complete();
+    let gone = Fault::on("/acme/web/pipelines/?").status(404);
+    place.sandbox.inject(gone);
+    place
+        .run()
+        .is_incomplete(&["acme/web", "pipelines", "stale"]);
+    for table in ["cicd_pipelines", "cicd_tasks", "cicd_deployments"] {
+        let sql = format!("SELECT count(*) FROM domain.{table}");
+        assert_eq!(place.rows(&sql), "1", "{table}");
+    }
+    assert_eq!(
+        place.rows("SELECT entity FROM config.completeness WHERE status = 'stale' ORDER BY entity"),
+        "pipeline_steps;pipelines"
+    );
+    let status = place.bitlake(&["status"]);
+    assert!(status.stdout.contains("stale"), "{}", status.stdout);
+}

@@ -1,0 +1,157 @@
+//! What stays the same when names, credentials or rules change, and what a run asks for at all.
+
+use std::collections::BTreeSet;
+
+use bitlake::lake::EntityStatus;
+use bitlake::sandbox::Fault;
+
+use super::support::*;
+
+/// Runs, with the source layer and these; returns how many files that wrote.
+async fn export(bench: &mut Bench, layers: &[&str]) -> u64 {
+    bench.run().await.unwrap();
+    let report = bench.transform(layers).await.unwrap();
+    report.published.files_written
+}
+
+#[tokio::test]
+async fn a_renamed_repository_takes_its_rows_along() {
+    let (mut bench, web) = Bench::copy_of("deployment_stopped").await;
+    export(&mut bench, &["domain"]).await;
+    assert!(paths(&bench).iter().any(|path| path.contains("repo=web")));
+
+    let shop = web.with_file_name("shop");
+    std::fs::rename(&web, &shop).unwrap();
+    let record = std::fs::read_to_string(shop.join("repository.json")).unwrap();
+    let record = record
+        .replace("acme/web", "acme/shop")
+        .replace("\"web\"", "\"shop\"");
+    std::fs::write(shop.join("repository.json"), record).unwrap();
+    bench.sandbox.reload().unwrap();
+    // What cannot be collected any more moves, too.
+    bench.sandbox.inject(Fault::on("/pipelines/?").status(404));
+    export(&mut bench, &["domain"]).await;
+
+    assert_eq!(
+        bench.query("SELECT id FROM domain.repos").await,
+        ["bitbucket:BitbucketRepo:1:acme/shop"]
+    );
+    for (table, column) in [
+        ("cicd_pipelines", "cicd_scope_id"),
+        ("cicd_tasks", "cicd_scope_id"),
+        ("cicd_deployments", "cicd_scope_id"),
+        ("refs", "repo_id"),
+        ("repo_commits", "repo_id"),
+    ] {
+        let sql = format!("SELECT DISTINCT {column} FROM domain.{table}");
+        let ids = bench.query(&sql).await;
+        assert_eq!(ids, ["bitbucket:BitbucketRepo:1:acme/shop"], "{table}");
+    }
+    let left: Vec<_> = paths(&bench)
+        .into_iter()
+        .filter(|path| path.contains("repo=web"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    assert_eq!(bench.lake.states().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn other_credentials_change_no_state_and_no_id() {
+    let mut bench = Bench::quirk("approval_activity").await;
+    export(&mut bench, &[]).await;
+    let states = keys_of_states(&bench);
+    let published = paths(&bench);
+    for connection in [
+        "auth = \"api-token\"\nemail = \"ann@acme.example\"\ntoken = { env = \"TOKEN\" }",
+        "auth = \"app-password\"\nusername = \"ann\"\npassword = { env = \"TOKEN\" }",
+    ] {
+        bench.connection = connection.to_owned();
+        assert_eq!(
+            export(&mut bench, &[]).await,
+            0,
+            "nothing new was published"
+        );
+        assert_eq!(keys_of_states(&bench), states);
+        assert_eq!(paths(&bench), published);
+    }
+}
+
+/// Files of the lake that people load.
+fn paths(bench: &Bench) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk(bench.lake.root(), &mut found);
+    found.retain(|path| path.ends_with(".parquet") && !path.contains("_bitlake"));
+    found
+}
+
+fn keys_of_states(bench: &Bench) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk(&bench.lake.root().join("_bitlake/state"), &mut found);
+    found
+}
+
+fn walk(folder: &std::path::Path, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => walk(&path, found),
+            false => drop(found.insert(path.display().to_string())),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_later_page_that_is_refused_leaves_the_published_rows_alone() {
+    let mut bench = Bench::quirk("pagelen_over_cap_400").await;
+    export(&mut bench, &[]).await;
+    bench
+        .sandbox
+        .inject(Fault::on("/pullrequests?").and("page=2").status(404));
+    let report = bench.run().await.unwrap();
+    assert_eq!(
+        web(&report, "pull_requests").status,
+        Some(EntityStatus::Failed)
+    );
+    bench.transform(&[]).await.unwrap();
+    let count = "SELECT count(*) FROM bitbucket.pull_requests";
+    assert_eq!(bench.query(count).await, ["51"]);
+}
+
+/// What each group of `entities` asks for, below the repository or the workspace.
+const ROUTES: [(&str, &[&str]); 5] = [
+    ("issues", &["/issues"]),
+    ("code", &["/refs/branches", "/refs/tags", "/commits"]),
+    (
+        "review",
+        &[
+            "/pullrequests",
+            "/pullrequests/activity",
+            "/pullrequests/{pull_request_id}/commits",
+        ],
+    ),
+    ("cicd", &["/pipelines", "/deployments", "/environments"]),
+    ("accounts", &["/members"]),
+];
+
+#[tokio::test]
+async fn a_group_left_out_of_the_rules_costs_no_request() {
+    for (group, routes) in ROUTES {
+        let mut bench = Bench::quirk("approval_activity").await;
+        bench.more = format!("[rules.default]\nentities = [\"{group}\"]");
+        bench.complete().await;
+        let asked: BTreeSet<String> = bench
+            .sandbox
+            .requests()
+            .into_keys()
+            .filter_map(|route| {
+                let route = route.trim_end_matches('/');
+                let (_, below) = route
+                    .split_once("{repo_slug}")
+                    .or_else(|| route.split_once("/workspaces/{workspace}"))?;
+                Some(below.to_owned()).filter(|below| !below.is_empty())
+            })
+            .collect();
+        let expected: BTreeSet<String> = routes.iter().map(|&route| route.to_owned()).collect();
+        assert_eq!(asked, expected, "{group}");
+    }
+}
