@@ -43,6 +43,9 @@ bitbucket_deployments AS (
             CASE WHEN upper(d.state['name']) = 'COMPLETED' THEN nullif(t.original_result, '') END,
             ''
         ) AS outcome_text,
+        -- ERROR of a step is a failure, though no deployment has that word
+        CASE WHEN d.state['status']['name'] IS NULL AND upper(d.state['name']) = 'COMPLETED'
+             THEN nullif(t.result, '') END AS step_result,
         e.environment, e.original_environment, e.environment_type, e.pipeline_id, e.task_id,
         coalesce(c.branch, '') AS ref_name
     FROM bitbucket.deployments AS d
@@ -97,7 +100,8 @@ deployments AS (
         coalesce(release['name'], '') AS name,
         coalesce(release['name'], '') AS display_title,
         coalesce(release['url'], '') AS url,
-        CASE WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('SUCCESSFUL', 'COMPLETED') THEN 'SUCCESS'
+        CASE WHEN step_result IS NOT NULL THEN step_result
+             WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('SUCCESSFUL', 'COMPLETED') THEN 'SUCCESS'
              WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('FAILED', 'STOPPED', 'CANCELLED') THEN 'FAILURE'
              ELSE '' END AS result,
         CASE WHEN upper(state_text) = 'IN_PROGRESS' THEN 'IN_PROGRESS'

@@ -5,6 +5,7 @@
 --
 -- Rules:
 -- * A pipeline for a pull request has no ref_name: its branch is the pull request's source (DevLake leaves it empty).
+-- * target_branch is where a pull request or a merge queue wants to go.
 -- * A pipeline without a commit or target keeps its row, with empty parts.
 WITH pipelines AS (
     SELECT
@@ -32,5 +33,5 @@ SELECT
     '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
     '_raw_bitbucket_api_pipelines' AS _raw_data_table,
     coalesce(target['ref_type'], '') AS ref_type,
-    coalesce(target['destination'], '') AS target_branch
+    coalesce(target['destination'], target['target_branch'], '') AS target_branch
 FROM pipelines
