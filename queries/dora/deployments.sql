@@ -6,7 +6,7 @@
 -- Rules:
 -- * A project's deployments are those of its mapped scopes.
 -- * Each deployment of Bitbucket's has one commit; of one that had several, the smallest sha stands for it.
--- * One that is still running, was stopped before it did anything, or was never started is not here.
+-- * One that is still running or was never started is not here; one that was stopped counts as FAILURE, as in DevLake.
 SELECT
     m.project_name,
     d.cicd_deployment_id AS deployment_id,

@@ -52,7 +52,10 @@ async fn deleted_user_null() {
     lake.gives(
         "SELECT pull_request_key, author_name, author_id, merged_by_name, merged_by_id \
          FROM domain.pull_requests ORDER BY 1",
-        &["31 |  |  |  |", "32 |  |  |  |"],
+        &[
+            "31 |  | bitbucket:BitbucketAccount:1: |  |",
+            "32 |  | bitbucket:BitbucketAccount:1: |  |",
+        ],
     )
     .await;
     // Only the list of reviewers still names somebody for the first.
@@ -63,7 +66,7 @@ async fn deleted_user_null() {
     .await;
     lake.gives(
         "SELECT body, account_id FROM domain.pull_request_comments",
-        &["remark 1 |"],
+        &["remark 1 | bitbucket:BitbucketAccount:1:"],
     )
     .await;
     lake.gives(
