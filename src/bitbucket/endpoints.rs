@@ -198,7 +198,6 @@ pub static ISSUES: Endpoint = Endpoint {
 pub static ISSUE_COMMENTS: Endpoint = Endpoint {
     name: "issue_comments",
     path: "repositories/{workspace}/{repository}/issues/{parent}/comments",
-    absent: NO_TRACKER,
     scope: ISSUE_SCOPE,
     ..PLAIN
 };
@@ -206,7 +205,6 @@ pub static ISSUE_COMMENTS: Endpoint = Endpoint {
 pub static ISSUE_CHANGES: Endpoint = Endpoint {
     name: "issue_changes",
     path: "repositories/{workspace}/{repository}/issues/{parent}/changes",
-    absent: NO_TRACKER,
     scope: ISSUE_SCOPE,
     ..PLAIN
 };
