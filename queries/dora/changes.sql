@@ -32,6 +32,7 @@ merged AS (
 direct AS (
     SELECT project_name, repo_id, commit_sha, deployment_id
     FROM successes
+    WHERE commit_sha <> ''
     QUALIFY row_number() OVER (
         PARTITION BY project_name, repo_id, commit_sha ORDER BY finished_date, deployment_id) = 1
 ),
