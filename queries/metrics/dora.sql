@@ -8,6 +8,7 @@
 -- * Lead time is the exact median over the changes deployed in the period.
 -- * A deployment failed when an incident points at it; change_failure_rate is failed over successful deployments.
 --   A project without an incident source has no rate and no recovery time, and the reason: 0 would be a claim.
+--   A repository whose issue tracker is absent (Bitbucket has removed it) is no source.
 -- * Recovery is the exact median over the period's resolved incidents, by the month they were opened.
 WITH blamed AS (
     SELECT DISTINCT project_name, deployment_id FROM dora.incidents WHERE deployment_id IS NOT NULL
@@ -47,13 +48,21 @@ incidents_by_period AS (
     ) AS i
     GROUP BY project_name, i.period
 ),
--- a repository whose issues are collected under rules that make some of them incidents
+-- a repository that has issues, under rules that make some of them incidents; or incidents from wherever they came
 incident_sources AS (
-    SELECT DISTINCT m.project_name
+    SELECT m.project_name
     FROM config.project_repositories AS m
     JOIN config.repositories AS r ON r.connection_id = m.connection_id AND r.full_name = m.full_name
     JOIN config.issue_types AS t ON t.rules = r.rules
     WHERE r.issues AND t.type = 'INCIDENT'
+      AND NOT EXISTS (
+          SELECT 1
+          FROM config.completeness AS c
+          WHERE c.connection_id = r.connection_id AND c.repository_uuid = r.repository_uuid
+            AND c.entity = 'issues' AND c.status = 'absent'
+      )
+    UNION
+    SELECT project_name FROM dora.incidents
 ),
 periods AS (
     SELECT name AS project_name, 'all' AS period FROM config.projects
