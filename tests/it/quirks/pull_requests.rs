@@ -188,7 +188,7 @@ async fn value_of_wrong_type() {
         "SELECT pull_request_key, title, is_draft, comment_count, author_id, created_date \
          FROM domain.pull_requests ORDER BY 1",
         &[
-            "31 |  | false | 0 |  | NULL".to_owned(),
+            "31 |  | false | 0 | bitbucket:BitbucketAccount:1: | NULL".to_owned(),
             format!("32 | Change 32 | false | 0 | {ANN} | 2026-09-03T09:00:00.123456Z"),
         ],
     )
