@@ -141,12 +141,14 @@ async fn tables(given: &Given, folder: &Path) -> bitlake::error::Result<Tables> 
     }
     let mut names = BTreeSet::new();
     for contract in contracts.iter() {
-        let rows = given.remove(&contract.name());
-        if rows.is_some() {
-            names.insert(TableName::new(&contract.layer, &contract.table));
-        }
+        // A table that the case does not give is empty, and needs no file for that.
+        let Some(rows) = given.remove(&contract.name()) else {
+            engine.register(contract, &[])?;
+            continue;
+        };
+        names.insert(TableName::new(&contract.layer, &contract.table));
         let path = folder.join(format!("{}.parquet", contract.name()));
-        write(contract, &rows.unwrap_or_default(), &path);
+        write(contract, &rows, &path);
         engine.register(contract, &[file_url(&path)?])?;
     }
     assert!(given.is_empty(), "no such table: {:?}", given.keys());
