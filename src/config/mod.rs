@@ -38,7 +38,8 @@ pub use outside::{Format, Org, OutsideTable};
 pub use patterns::Pattern;
 pub use place::Place;
 pub use project::{Project, Selection};
-pub use rules::{Deployments, EntityGroup, Rules, Tags};
+pub(crate) use rules::groups;
+pub use rules::{CommitsDiffs, Deployments, EntityGroup, Rules, Tags};
 pub use since::{Since, Sync};
 
 /// The whole configuration, checked.

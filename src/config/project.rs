@@ -41,6 +41,12 @@ pub struct Project {
     pub bitbucket_projects: Vec<String>,
     pub timezone: Tz,
     pub week_start: Weekday,
+    /// How long after a deployment an incident may begin and still be blamed on it without a reference.
+    pub incident_window_hours: i64,
+    /// How old a change in an environment's first known deployment may be and still count as brought by it.
+    pub baseline_days: i64,
+    /// How long after production a revert still counts as rework.
+    pub rework_days: i64,
     pub place: Place,
 }
 
@@ -92,6 +98,9 @@ fn refers(section: &Section<'_>, key: &str, name: &str, names: &[&str], what: &s
     })
 }
 
+/// A bound for windows that keeps SQL's intervals in range.
+const MOST_HOURS: i64 = 100_000;
+
 pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
     let known = [
         "name",
@@ -99,6 +108,9 @@ pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
         "bitbucket_projects",
         "timezone",
         "week_start",
+        "incident_window_hours",
+        "baseline_days",
+        "rework_days",
     ];
     let mut projects: Vec<Project> = Vec::new();
     for section in root.tables("project", &known)? {
@@ -132,6 +144,11 @@ fn project(section: &Section<'_>) -> Result<Project> {
         bitbucket_projects: keys.into_iter().map(|(key, _)| key).collect(),
         timezone: timezone(section)?,
         week_start: week_start(section)?,
+        incident_window_hours: section
+            .positive("incident_window_hours", MOST_HOURS)?
+            .unwrap_or(72),
+        baseline_days: section.positive("baseline_days", MOST_HOURS)?.unwrap_or(30),
+        rework_days: section.positive("rework_days", MOST_HOURS)?.unwrap_or(14),
         place: section.place().clone(),
     })
 }

@@ -27,7 +27,15 @@ pub struct Rules {
     /// … in production.
     pub production_pattern: Option<String>,
     pub tags: Tags,
+    /// Finds issue keys; where it has a group, its first group is the key.
     pub issue_key_pattern: Option<String>,
+    /// Finds in a title the number of the pull request that was carried to another branch, in its first group.
+    pub cherry_pick_pattern: Option<String>,
+    /// A pull request whose branch or title matches is a hotfix.
+    pub hotfix_pattern: Option<String>,
+    pub commits_diffs: CommitsDiffs,
+    /// Component of a monorepo → the paths that belong to it.
+    pub components: BTreeMap<String, String>,
     pub place: Place,
 }
 
@@ -35,8 +43,29 @@ pub struct Rules {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tags {
     pub pattern: Option<String>,
+    /// How many pairs that follow each other, from the newest.
     pub limit: i64,
     pub order: String,
+    /// Further pairs, `(new, old)`.
+    pub pairs: Vec<(String, String)>,
+}
+
+/// For which deployments the commits between two are written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitsDiffs {
+    /// Those whose predecessor is known.
+    Successive,
+    /// All, as DevLake does it: a first or failed one is compared with nothing and has the whole history.
+    All,
+}
+
+impl CommitsDiffs {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Successive => "successive",
+            Self::All => "all",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +120,7 @@ impl Deployments {
 
 const TAGS_PATTERN: &str = r"^v?\d+\.\d+";
 const ISSUE_KEY_PATTERN: &str = r"([A-Z][A-Z0-9]+-\d+|#\d+)";
+const HOTFIX_PATTERN: &str = r"(?i)^(hotfix|revert)\b";
 
 const TAG_ORDERS: [&str; 4] = [
     "semver",
@@ -153,8 +183,13 @@ impl Rules {
                 pattern: Some(TAGS_PATTERN.to_owned()),
                 limit: 10,
                 order: "reverse semver".to_owned(),
+                pairs: Vec::new(),
             },
             issue_key_pattern: Some(ISSUE_KEY_PATTERN.to_owned()),
+            cherry_pick_pattern: None,
+            hotfix_pattern: Some(HOTFIX_PATTERN.to_owned()),
+            commits_diffs: CommitsDiffs::Successive,
+            components: BTreeMap::new(),
             place,
         }
     }
@@ -187,6 +222,10 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
         "production_pattern",
         "tags",
         "issue_key_pattern",
+        "cherry_pick_pattern",
+        "hotfix_pattern",
+        "commits_diffs",
+        "components",
     ];
     let section = Section::open(node, &format!("[rules.{name}]"), &known)?;
     let mut rules = Rules::standard(name, section.place().clone());
@@ -216,6 +255,27 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
     rules.deployment_pattern = regex(&section, "deployment_pattern", None)?;
     rules.production_pattern = regex(&section, "production_pattern", None)?;
     rules.issue_key_pattern = regex(&section, "issue_key_pattern", Some(ISSUE_KEY_PATTERN))?;
+    rules.hotfix_pattern = regex(&section, "hotfix_pattern", Some(HOTFIX_PATTERN))?;
+    rules.cherry_pick_pattern = regex(&section, "cherry_pick_pattern", None)?;
+    if let Some(pattern) = &rules.cherry_pick_pattern
+        && groups(pattern) == 0
+    {
+        return Err(section
+            .error("cherry_pick_pattern", "has no group for the number")
+            .hint("put it in brackets, as in `#(\\d+)`"));
+    }
+    let written = [CommitsDiffs::Successive, CommitsDiffs::All];
+    if let Some(which) = section.one_of("commits_diffs", &written.map(|w| (w.as_str(), w)))? {
+        rules.commits_diffs = which;
+    }
+    if let Some(node) = section.get("components") {
+        let components = Section::open_any(node, &format!("[rules.{name}] components"))?;
+        for (component, _) in components.entries() {
+            if let Some(pattern) = regex(&components, component, None)? {
+                rules.components.insert(component.to_owned(), pattern);
+            }
+        }
+    }
     if rules.deployments != Deployments::Bitbucket && rules.deployment_pattern.is_none() {
         let kind = rules.deployments.as_str();
         return Err(section
@@ -225,7 +285,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
             )
             .hint("add `deployment_pattern = \"^deploy\"`, or the pattern of your step names"));
     }
-    if let Some(tags) = section.section("tags", &["pattern", "limit", "order"])? {
+    if let Some(tags) = section.section("tags", &["pattern", "limit", "order", "pairs"])? {
         rules.tags = read_tags(&tags, rules.tags)?;
     }
     Ok(rules)
@@ -255,7 +315,20 @@ fn read_tags(section: &Section<'_>, standard: Tags) -> Result<Tags> {
             .positive("limit", i64::from(i32::MAX))?
             .unwrap_or(standard.limit),
         order: order.map_or(standard.order, str::to_owned),
+        pairs: section
+            .tables("pairs", &["new", "old"])?
+            .iter()
+            .map(|pair| {
+                let hint = "name a tag or branch, as in `{ new = \"v2.0.0\", old = \"v1.0.0\" }`";
+                Ok((pair.required("new", hint)?, pair.required("old", hint)?))
+            })
+            .collect::<Result<_>>()?,
     })
+}
+
+/// How many groups a checked pattern has.
+pub(crate) fn groups(pattern: &str) -> usize {
+    regex::Regex::new(pattern).map_or(0, |regex| regex.captures_len() - 1)
 }
 
 /// A list in the file replaces the built-in one; the lists that are not given keep theirs, less what was re-mapped.

@@ -3,6 +3,7 @@
 //! Two things are settled here so that they are settled everywhere: results do not depend on the machine (a fixed
 //! number of partitions, plain strings instead of views), and memory has a bound with the disk behind it.
 
+mod functions;
 mod params;
 mod references;
 
@@ -58,6 +59,7 @@ impl Engine {
             .build_arc()
             .or_error(ErrorKind::Internal, "cannot start the query engine")?;
         let context = SessionContext::new_with_config_rt(config, runtime);
+        context.register_udf(functions::regexp_extract_all());
         let engine = Self { context };
         for layer in LAYERS {
             engine.add_layer(layer)?;

@@ -152,6 +152,14 @@ impl Contract {
         Ok(contract)
     }
 
+    /// The same promise for a table of that name in another layer.
+    pub fn in_layer(&self, layer: &str) -> Self {
+        Self {
+            layer: layer.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// `layer.table`, the name in SQL.
     pub fn name(&self) -> String {
         format!("{}.{}", self.layer, self.table)

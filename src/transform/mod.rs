@@ -176,7 +176,8 @@ impl<'a> Run<'a> {
     async fn outside(&mut self) -> Result<()> {
         for given in &self.config.tables {
             let contract = self.contract(&given.layer, &given.table)?;
-            let folder = self.folder(&given.layer, &given.table);
+            let contract = self.steps.place_of(&contract);
+            let folder = self.folder(&contract.layer, &contract.table);
             let files = outside::write(&self.engine, given, &contract, &folder).await?;
             check_key(&self.engine, &contract, &files).await?;
             self.stage(&contract, files)?;
@@ -238,6 +239,11 @@ impl<'a> Run<'a> {
         files: Vec<(Option<String>, WrittenFile)>,
     ) -> Result<()> {
         self.engine.register(contract, &urls(&files)?)?;
+        self.registered
+            .insert(TableName::new(&contract.layer, &contract.table));
+        if contract.layer == steps::BASE {
+            return Ok(());
+        }
         let rows = files.iter().map(|(_, written)| written.rows).sum();
         self.report.rows.insert(contract.name(), rows);
         let mut next = NextTable {
@@ -249,8 +255,6 @@ impl<'a> Run<'a> {
             next.files.insert(path, NextFile::Staged(written));
         }
         self.tables.insert(contract.name(), next);
-        self.registered
-            .insert(TableName::new(&contract.layer, &contract.table));
         Ok(())
     }
 }

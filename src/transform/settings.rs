@@ -1,6 +1,6 @@
 //! The configuration as tables: the SQL's settings, and the record of the rules that made the figures.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
-use crate::config::{Assigned, Config, EntityGroup, Found};
+use crate::config::{Assigned, Config, EntityGroup, Found, groups};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, State, WrittenFile};
 use crate::schema::{Contract, conform};
@@ -35,6 +35,8 @@ pub(super) fn tables(
         ),
         ("repositories", repositories(config, states, assigned)),
         ("completeness", completeness(states, assigned)),
+        ("tag_pairs", tag_pairs(config)),
+        ("components", components(config)),
         ("projects", projects(config)),
         ("project_repositories", project_repositories(assigned)),
         (
@@ -86,9 +88,34 @@ fn rules(config: &Config) -> Rows {
             "tags_limit": rules.tags.limit,
             "tags_order": rules.tags.order,
             "issue_key_pattern": rules.issue_key_pattern,
+            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| groups(pattern).min(1)),
+            "cherry_pick_pattern": rules.cherry_pick_pattern,
+            "hotfix_pattern": rules.hotfix_pattern,
+            "commits_diffs": rules.commits_diffs.as_str(),
         })
     });
     rows.collect()
+}
+
+fn tag_pairs(config: &Config) -> Rows {
+    let mut rows = Rows::new();
+    for rules in config.rules.values() {
+        let pairs: BTreeSet<_> = rules.tags.pairs.iter().collect();
+        for (new, old) in pairs {
+            rows.push(json!({"rules": rules.name, "new_ref": new, "old_ref": old}));
+        }
+    }
+    rows
+}
+
+fn components(config: &Config) -> Rows {
+    let mut rows = Rows::new();
+    for rules in config.rules.values() {
+        for (component, pattern) in &rules.components {
+            rows.push(json!({"rules": rules.name, "component": component, "path_pattern": pattern}));
+        }
+    }
+    rows
 }
 
 /// `issue_statuses` and `issue_types`: original → mapped, for each rule set.
@@ -167,6 +194,9 @@ fn projects(config: &Config) -> Rows {
             "name": project.name,
             "timezone": project.timezone.name(),
             "week_start": project.week_start.to_string(),
+            "incident_window_hours": project.incident_window_hours,
+            "baseline_days": project.baseline_days,
+            "rework_days": project.rework_days,
         })
     });
     rows.collect()

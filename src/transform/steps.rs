@@ -13,8 +13,11 @@ use crate::schema::{Column, Contract, Contracts};
 
 static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 
-/// The layers whose tables SQL makes.
-const LAYERS: [&str; 3] = ["domain", "dora", "metrics"];
+/// The layers whose tables SQL makes. A `base` table has the contract of its namesake in `domain`: the rows before the
+/// columns that are computed from them, so that a `[[table]]` can give the rows and still gets the columns. It is
+/// never published.
+const LAYERS: [&str; 4] = [BASE, "domain", "dora", "metrics"];
+pub(super) const BASE: &str = "base";
 /// The folder of the queries that tell the run report what to mention.
 const CHECKS: &str = "checks";
 /// The folder of the queries that `bitlake query` runs.
@@ -101,7 +104,10 @@ impl Steps {
         sql: String,
     ) {
         let name = TableName::new(layer, table);
-        let contract = contracts.get(layer, table).cloned();
+        let contract = match layer {
+            BASE => contracts.get("domain", table).map(|domain| based(domain)),
+            _ => contracts.get(layer, table).cloned(),
+        };
         self.0.insert(
             name.clone(),
             Step {
@@ -111,6 +117,15 @@ impl Steps {
                 contract,
             },
         );
+    }
+
+    /// The contract that a `[[table]]` given for `contract` fills: of the rows before enrichment, where there are such.
+    pub(super) fn place_of(&self, contract: &Arc<Contract>) -> Arc<Contract> {
+        let base = TableName::new(BASE, &contract.table);
+        if contract.layer == "domain" && self.0.contains_key(&base) {
+            return based(contract);
+        }
+        Arc::clone(contract)
     }
 
     /// Every step after those it reads; ready ones by name, so that the order never moves.
@@ -152,6 +167,10 @@ impl Steps {
         }
         Ok(order)
     }
+}
+
+fn based(domain: &Contract) -> Arc<Contract> {
+    Arc::new(domain.in_layer(BASE))
 }
 
 /// The bundled files of one folder: name, path, text.

@@ -252,6 +252,7 @@ fn defaults() -> Given {
     });
     let rules = json!({
         "rules": "default", "deployments": "bitbucket", "tags_limit": 10, "tags_order": "reverse semver",
+        "issue_key_group": 0, "commits_diffs": "successive",
     });
     let connection = json!({"id": 1, "name": "acme", "endpoint": "https://api.bitbucket.org/2.0/"});
     Given::from([
