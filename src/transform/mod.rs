@@ -59,7 +59,8 @@ pub async fn transform(
 ) -> Result<TransformReport> {
     let states = fold::current(lake.states().await?);
     let assigned = config.assign(&found(&states))?;
-    let steps = Steps::find(options.queries.as_deref())?;
+    let mut steps = Steps::find(options.queries.as_deref())?;
+    steps.set_run(run_id, now)?;
     let mut run = Run::new(config, lake, steps).await?;
 
     run.settings(&states, &assigned)?;
@@ -200,13 +201,19 @@ impl<'a> Run<'a> {
             if self.registered.contains(&name) {
                 continue;
             }
-            let files = self.manifest.files(&contract.name());
-            let urls = files
-                .map(|(path, _)| self.lake.file_url(path))
-                .collect::<Result<Vec<_>>>()?;
-            self.engine.register(contract, &urls)?;
+            self.engine
+                .register(contract, &self.published_files(contract)?)?;
+        }
+        for contract in self.contracts.layer(steps::REMEMBERED) {
+            let urls = self.published_files(contract)?;
+            let published = contract.in_layer(steps::PUBLISHED);
+            self.engine.register(&published, &urls)?;
         }
         Ok(())
+    }
+
+    fn published_files(&self, contract: &Contract) -> Result<Vec<reqwest::Url>> {
+        published_files(self.lake, &self.manifest, contract)
     }
 
     async fn steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
@@ -274,7 +281,7 @@ pub async fn run_step(
             Some(contract) => Arc::clone(contract),
             None => step.inferred_contract(engine).await?,
         };
-        let files = write::query(engine, &step.sql, &contract, folder).await?;
+        let files = write::query(engine, &step.sql, &step.params, &contract, folder).await?;
         check_key(engine, &contract, &files).await?;
         Ok((contract, files))
     };
@@ -314,13 +321,18 @@ pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<En
     let engine = Engine::new(memory_limit)?;
     let manifest = lake.manifest().await?;
     for contract in Contracts::bundled()?.iter() {
-        let files = manifest.files(&contract.name());
-        let urls = files
-            .map(|(path, _)| lake.file_url(path))
-            .collect::<Result<Vec<_>>>()?;
-        engine.register(contract, &urls)?;
+        engine.register(contract, &published_files(lake, &manifest, contract)?)?;
     }
     Ok(engine)
+}
+
+fn published_files(
+    lake: &Lake,
+    manifest: &Manifest,
+    contract: &Contract,
+) -> Result<Vec<reqwest::Url>> {
+    let files = manifest.files(&contract.name());
+    files.map(|(path, _)| lake.file_url(path)).collect()
 }
 
 fn stem(path: &Path) -> Option<&str> {

@@ -91,7 +91,7 @@ pub(super) async fn write(
         })
         .collect::<Result<_>>()?;
     let sql = format!("SELECT {} FROM ({mapped}) AS mapped", columns.join(", "));
-    write::query(engine, &sql, contract, folder)
+    write::query(engine, &sql, &[], contract, folder)
         .await
         .map_err(named)
 }

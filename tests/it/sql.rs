@@ -151,6 +151,13 @@ async fn tables(given: &Given, folder: &Path) -> bitlake::error::Result<Tables> 
         write(contract, &rows, &path);
         engine.register(contract, &[file_url(&path)?])?;
     }
+    for contract in contracts.layer("metrics") {
+        let contract = Arc::new(contract.in_layer("published"));
+        let rows = given.remove(&contract.name()).unwrap_or_default();
+        let path = folder.join(format!("{}.parquet", contract.name()));
+        write(&contract, &rows, &path);
+        engine.register(&contract, &[file_url(&path)?])?;
+    }
     assert!(given.is_empty(), "no such table: {:?}", given.keys());
     Tables::over(engine, names)
 }
