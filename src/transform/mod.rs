@@ -35,6 +35,9 @@ use crate::lake::{
 };
 use crate::schema::{Contract, Contracts};
 
+/// The part that a step made itself, beside those that `[[table]]` adds.
+const MADE: &str = "made";
+
 /// What a transform may be told.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -103,6 +106,8 @@ struct Run<'a> {
     staging: TempDir,
     /// What will be published.
     tables: BTreeMap<String, NextTable>,
+    /// What `[[table]]` adds to the tables that steps make: parts in the schema `given`.
+    given: BTreeMap<TableName, Vec<String>>,
     /// What the engine knows already; a step whose table is here was given from outside.
     registered: BTreeSet<TableName>,
     report: TransformReport,
@@ -124,6 +129,7 @@ impl<'a> Run<'a> {
             manifest: lake.manifest().await?,
             staging,
             tables: BTreeMap::new(),
+            given: BTreeMap::new(),
             registered: BTreeSet::new(),
             report: TransformReport::default(),
         })
@@ -175,15 +181,33 @@ impl<'a> Run<'a> {
 
     /// Tables that `[[table]]` puts in the place of a step's.
     async fn outside(&mut self) -> Result<()> {
-        for given in &self.config.tables {
+        let mut replaced = BTreeMap::new();
+        for (n, given) in self.config.tables.iter().enumerate() {
             let contract = self.contract(&given.layer, &given.table)?;
             let contract = self.steps.place_of(&contract);
-            let folder = self.folder(&contract.layer, &contract.table);
-            let files = outside::write(&self.engine, given, &contract, &folder).await?;
-            check_key(&self.engine, &contract, &files).await?;
-            self.stage(&contract, files)?;
+            let part = format!("part_{n}");
+            let folder = self.staging.path().join(outside::GIVEN);
+            outside::read(&self.engine, given, &contract, &part, &folder).await?;
+            let name = TableName::new(&contract.layer, &contract.table);
+            self.given.entry(name.clone()).or_default().push(part);
+            if !given.add || !self.steps.make(&name) {
+                replaced.insert(name, contract);
+            }
+        }
+        for (name, contract) in replaced {
+            let parts = self.given.remove(&name).unwrap_or_default();
+            self.unite(&contract, &parts).await?;
         }
         Ok(())
+    }
+
+    /// Makes the given parts the table.
+    async fn unite(&mut self, contract: &Contract, parts: &[String]) -> Result<()> {
+        let folder = self.folder(&contract.layer, &contract.table);
+        let sql = outside::union(contract, parts);
+        let files = write::query(&self.engine, &sql, &[], contract, &folder).await?;
+        check_key(&self.engine, contract, &files).await?;
+        self.stage(contract, files)
     }
 
     fn contract(&self, layer: &str, table: &str) -> Result<Arc<Contract>> {
@@ -223,8 +247,17 @@ impl<'a> Run<'a> {
                 continue;
             }
             let folder = self.folder(&step.name.layer, &step.name.table);
-            let (contract, files) = run_step(&self.engine, &step, &folder).await?;
-            self.stage(&contract, files)?;
+            let Some(mut parts) = self.given.remove(&step.name) else {
+                let (contract, files) = run_step(&self.engine, &step, &folder).await?;
+                self.stage(&contract, files)?;
+                continue;
+            };
+            let (contract, files) = run_step(&self.engine, &step, &folder.join("made")).await?;
+            let schema = contract.arrow_schema();
+            self.engine
+                .register_parquet(outside::GIVEN, MADE, schema, &urls(&files)?)?;
+            parts.push(MADE.to_owned());
+            self.unite(&contract, &parts).await?;
         }
         Ok(())
     }
