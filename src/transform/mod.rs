@@ -10,6 +10,7 @@
 //! Every step reads registered Parquet and writes one table into a staging folder; the next steps read it there. When
 //! all tables have passed their contracts, and not before, they are published together.
 
+mod buckets;
 mod fold;
 mod outside;
 mod report;
@@ -43,6 +44,8 @@ const MADE: &str = "made";
 pub struct Options {
     /// Only the steps of these layers; the others are read as published.
     pub only: Option<BTreeSet<String>>,
+    /// The moment at which the figures' time ends, where that is earlier than what is collected.
+    pub as_of: Option<DateTime<Utc>>,
     /// A folder whose `<layer>/<table>.sql` add or replace steps.
     pub queries: Option<PathBuf>,
 }
@@ -69,6 +72,7 @@ pub async fn transform(
     run.settings(&states, &assigned)?;
     run.source(&states).await?;
     run.outside().await?;
+    run.buckets(&states, &assigned, options.as_of).await?;
     run.register_published()?;
     run.steps(options.only.as_ref()).await?;
     let warnings = run.checks().await?;
@@ -106,6 +110,8 @@ struct Run<'a> {
     staging: TempDir,
     /// What will be published.
     tables: BTreeMap<String, NextTable>,
+    /// What `[[table]]` gave, in the schema `given`.
+    parts: Vec<(Arc<Contract>, String)>,
     /// What `[[table]]` adds to the tables that steps make: parts in the schema `given`.
     given: BTreeMap<TableName, Vec<String>>,
     /// What the engine knows already; a step whose table is here was given from outside.
@@ -129,6 +135,7 @@ impl<'a> Run<'a> {
             manifest: lake.manifest().await?,
             staging,
             tables: BTreeMap::new(),
+            parts: Vec::new(),
             given: BTreeMap::new(),
             registered: BTreeSet::new(),
             report: TransformReport::default(),
@@ -142,12 +149,52 @@ impl<'a> Run<'a> {
     /// The configuration as tables.
     fn settings(&mut self, states: &[State], assigned: &[Assigned]) -> Result<()> {
         for (table, rows) in settings::tables(self.config, states, assigned)? {
-            let contract = self.contracts.require("config", table)?.clone();
-            let path = self.folder("config", table).join("part-0.parquet");
-            let written = settings::write(&contract, &rows, &path)?;
-            self.stage(&contract, vec![(None, written)])?;
+            self.setting(table, &rows)?;
         }
         Ok(())
+    }
+
+    fn setting(&mut self, table: &str, rows: &[serde_json::Value]) -> Result<()> {
+        let contract = self.contracts.require("config", table)?.clone();
+        let path = self.folder("config", table).join("part-0.parquet");
+        let written = settings::write(&contract, rows, &path)?;
+        self.stage(&contract, vec![(None, written)])
+    }
+
+    /// The periods of every project that the configuration or a `[[table]]` names.
+    async fn buckets(
+        &mut self,
+        states: &[State],
+        assigned: &[Assigned],
+        as_of: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        if self
+            .registered
+            .contains(&TableName::new("config", "buckets"))
+        {
+            return Ok(());
+        }
+        let outside = outside::outline(&self.engine, &self.parts).await?;
+        let mut clocks = outside.clocks;
+        for project in &self.config.projects {
+            clocks.insert(project.name.clone(), (project.timezone, project.week_start));
+        }
+        let mut rows = Vec::new();
+        for (project, (zone, week_start)) in clocks {
+            let collected = settings::collected(&project, states, assigned);
+            let Some((from, through)) = collected.or(outside.times) else {
+                continue;
+            };
+            let span = buckets::Span {
+                project,
+                zone,
+                week_start,
+                from,
+                through: as_of.map_or(through, |as_of| through.min(as_of)),
+            };
+            rows.extend(span.rows());
+        }
+        self.setting("buckets", &rows)
     }
 
     /// The source layer: the latest version of each record.
@@ -188,6 +235,7 @@ impl<'a> Run<'a> {
             let part = format!("part_{n}");
             let folder = self.staging.path().join(outside::GIVEN);
             outside::read(&self.engine, given, &contract, &part, &folder).await?;
+            self.parts.push((Arc::clone(&contract), part.clone()));
             let name = TableName::new(&contract.layer, &contract.table);
             self.given.entry(name.clone()).or_default().push(part);
             if !given.add || !self.steps.make(&name) {

@@ -8,10 +8,13 @@
 //! The parts may lack columns and hold nulls; where the contract allows none, the union puts what DevLake would have
 //! written: `''`, 0 or false.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use chrono::{DateTime, Utc, Weekday};
+use chrono_tz::Tz;
+use datafusion::arrow::array::{AsArray, RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::FileFormat;
@@ -210,4 +213,64 @@ pub(super) fn union(contract: &Contract, parts: &[String]) -> String {
         .map(|part| format!("SELECT {columns} FROM {GIVEN}.{part}"))
         .collect();
     selects.join(" UNION ALL ")
+}
+
+/// What the given tables tell of projects and of time, before any step has run.
+#[derive(Default)]
+pub(super) struct Outline {
+    /// The projects that a given `domain.project_mapping` names, with the clock of one that says nothing.
+    pub clocks: BTreeMap<String, (Tz, Weekday)>,
+    /// The first and the last time in the given tables of the domain layer.
+    pub times: Option<(DateTime<Utc>, DateTime<Utc>)>,
+}
+
+/// The columns that say when something happened.
+const HAPPENED: [&str; 4] = [
+    "created_date",
+    "finished_date",
+    "merged_date",
+    "resolution_date",
+];
+
+pub(super) async fn outline(engine: &Engine, parts: &[(Arc<Contract>, String)]) -> Result<Outline> {
+    let mut outline = Outline::default();
+    let domain = parts
+        .iter()
+        .filter(|(contract, _)| ["domain", super::steps::BASE].contains(&contract.layer.as_str()));
+    for (contract, part) in domain {
+        if contract.table == "project_mapping" {
+            let sql = format!("SELECT DISTINCT project_name FROM {GIVEN}.{part}");
+            for row in texts(engine, &sql).await? {
+                outline
+                    .clocks
+                    .extend(row.map(|name| (name, (Tz::UTC, Weekday::Mon))));
+            }
+        }
+        for column in HAPPENED
+            .iter()
+            .filter(|name| contract.column(name).is_some())
+        {
+            let sql = format!(
+                "SELECT cast(min({column}) AS varchar) FROM {GIVEN}.{part} \
+                 UNION ALL SELECT cast(max({column}) AS varchar) FROM {GIVEN}.{part}"
+            );
+            for time in texts(engine, &sql).await?.into_iter().flatten() {
+                let time = time.parse().or_error(ErrorKind::Internal, "not a time")?;
+                let (first, last) = outline.times.unwrap_or((time, time));
+                outline.times = Some((first.min(time), last.max(time)));
+            }
+        }
+    }
+    Ok(outline)
+}
+
+/// The one text column of a query.
+async fn texts(engine: &Engine, sql: &str) -> Result<Vec<Option<String>>> {
+    let frame = engine.plan(sql, &[]).await?;
+    let batches = frame.collect().await;
+    let batches = batches.or_error(ErrorKind::Lake, "cannot read a given table")?;
+    let cells = batches
+        .iter()
+        .flat_map(|batch| batch.column(0).as_string::<i32>());
+    Ok(cells.map(|cell| cell.map(str::to_owned)).collect())
 }
