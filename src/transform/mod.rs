@@ -218,7 +218,12 @@ impl<'a> Run<'a> {
 
     async fn steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
         for step in self.steps.in_order(&self.engine)? {
-            let runs = only.is_none_or(|layers| layers.contains(&step.name.layer));
+            // The tables of `base` exist for those of `domain` alone.
+            let layer = match step.name.layer.as_str() {
+                steps::BASE => "domain",
+                layer => layer,
+            };
+            let runs = only.is_none_or(|layers| layers.contains(layer));
             if !runs || self.registered.contains(&step.name) {
                 continue;
             }
