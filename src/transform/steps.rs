@@ -140,10 +140,15 @@ impl Steps {
         Ok(())
     }
 
+    /// Whether a step makes the table.
+    pub(super) fn make(&self, name: &TableName) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// The contract that a `[[table]]` given for `contract` fills: of the rows before enrichment, where there are such.
     pub(super) fn place_of(&self, contract: &Arc<Contract>) -> Arc<Contract> {
         let base = TableName::new(BASE, &contract.table);
-        if contract.layer == "domain" && self.0.contains_key(&base) {
+        if contract.layer == "domain" && self.make(&base) {
             return based(contract);
         }
         Arc::clone(contract)
