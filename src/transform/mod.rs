@@ -290,7 +290,6 @@ impl<'a> Run<'a> {
 
     async fn steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
         for step in self.steps.in_order(&self.engine)? {
-            // The tables of `base` exist for those of `domain` alone.
             let layer = match step.name.layer.as_str() {
                 steps::BASE => "domain",
                 layer => layer,

@@ -19,6 +19,7 @@ use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
 use super::support::Tables;
@@ -182,7 +183,37 @@ fn write(contract: &Arc<Contract>, rows: &[Value], path: &Path) {
     file.finish().unwrap();
 }
 
+/// What a rule or project has that says nothing of it, so that cases need not.
+fn unsaid(table: &str) -> Value {
+    match table {
+        "config.rules" => json!({
+            "deployments": "bitbucket", "tags_limit": 10, "tags_order": "reverse semver",
+            "issue_key_group": 0, "commits_diffs": "successive",
+        }),
+        "config.projects" => json!({
+            "timezone": "UTC", "week_start": "Mon",
+            "incident_window_hours": 72, "baseline_days": 30, "rework_days": 14,
+        }),
+        _ => json!({}),
+    }
+}
+
 fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
+    let mut complete = unsaid(&contract.name());
+    let said = row.as_object().unwrap().clone();
+    let cells = complete.as_object_mut().unwrap();
+    cells.extend(said);
+    // As in a `[[table]]`: empty where null may not be.
+    for column in contract.columns.iter().filter(|column| !column.nullable) {
+        let empty = match column.data_type {
+            DataType::Utf8 => json!(""),
+            DataType::Boolean => json!(false),
+            DataType::Int64 | DataType::Float64 => json!(0),
+            _ => continue,
+        };
+        cells.entry(column.name.clone()).or_insert(empty);
+    }
+    let row = &complete;
     let mut decoder = arrow_json::ReaderBuilder::new(contract.arrow_schema())
         .build_decoder()
         .unwrap();
@@ -265,10 +296,7 @@ fn defaults() -> Given {
         "uuid": "{web}", "full_name": "acme/web", "name": "web", "slug": "web",
         "links": {"html": {"href": "https://bitbucket.org/acme/web"}},
     });
-    let rules = json!({
-        "rules": "default", "deployments": "bitbucket", "tags_limit": 10, "tags_order": "reverse semver",
-        "issue_key_group": 0, "commits_diffs": "successive",
-    });
+    let rules = json!({"rules": "default"});
     let connection = json!({"id": 1, "name": "acme", "endpoint": "https://api.bitbucket.org/2.0/"});
     Given::from([
         ("config.connections".to_owned(), vec![connection]),
