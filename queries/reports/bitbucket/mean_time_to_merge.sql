@@ -23,6 +23,6 @@ WITH merged AS (
 SELECT
     count(*) AS "merged pull requests",
     round(sum(x.seconds) / 864.0 / nullif(count(*), 0)) / 100 AS "mean days",
-    round(median(x.seconds) / 864.0) / 100 AS "median days"
+    round(median(cast(x.seconds AS double)) / 864.0) / 100 AS "median days"
 FROM merged AS x
 ORDER BY 1

@@ -39,7 +39,7 @@ SELECT
     cast(x.period AS date) AS period,
     count(*) AS "merged pull requests",
     round(sum(x.seconds) / 864.0 / nullif(count(*), 0)) / 100 AS "mean days",
-    round(median(x.seconds) / 864.0) / 100 AS "median days",
+    round(median(cast(x.seconds AS double)) / 864.0) / 100 AS "median days",
     coalesce(x.period < k.known_from, false)
     OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
 FROM merged AS x
