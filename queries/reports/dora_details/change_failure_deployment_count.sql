@@ -13,13 +13,26 @@ WITH deployments AS (
         AND ($repo IS NULL OR d.repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
         AND ($from IS NULL OR d.finished_date >= $from)
         AND ($to IS NULL OR d.finished_date < $to)
+),
+
+figures AS (
+    SELECT
+        d.project_name,
+        count(*) AS n,
+        count(*) FILTER (WHERE d.outcome = 'SUCCESS') AS successful,
+        count(*) FILTER (WHERE d.is_failed) AS failed
+    FROM deployments AS d
+    GROUP BY d.project_name
 )
 
 SELECT
-    d.project_name AS project,
-    count(*) AS deployments,
-    count(*) FILTER (WHERE d.outcome = 'SUCCESS') AS successful,
-    count(*) FILTER (WHERE d.is_failed) AS failed
-FROM deployments AS d
-GROUP BY d.project_name
-ORDER BY d.project_name
+    f.project_name AS project,
+    coalesce(x.n, 0) AS deployments,
+    coalesce(x.successful, 0) AS successful,
+    coalesce(x.failed, 0) AS "known to have failed",
+    coalesce(f.reason, '') AS note
+FROM metrics.dora AS f
+LEFT JOIN figures AS x ON f.project_name = x.project_name
+WHERE f.metric = 'change_failure_rate' AND f.period = 'all' AND f.scope = 'project'
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name

@@ -21,7 +21,7 @@ WITH periods AS (
 
 six_months AS (
     SELECT
-        p.project_name, p.scope, p.scope_id, p.scope_name,
+        p.project_name, p.scope_id,
         sum(p.days) OVER (
             PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
@@ -30,14 +30,27 @@ six_months AS (
         ) AS months
     FROM periods AS p
     WHERE p.period = 'month'
+),
+
+medians AS (
+    SELECT s.project_name, s.scope_id, median(cast(s.days AS double)) AS days, count(*) AS n
+    FROM six_months AS s
+    WHERE s.months = 6
+    GROUP BY s.project_name, s.scope_id
 )
 
 SELECT
-    s.project_name AS project,
-    CASE WHEN s.scope = 'repository' THEN s.scope_name ELSE '' END AS repository,
-    median(cast(s.days AS double)) AS "days per six months",
-    count(*) AS "half years"
-FROM six_months AS s
-WHERE s.months = 6
-GROUP BY s.project_name, s.scope, s.scope_id, s.scope_name
-ORDER BY s.project_name, s.scope_name, s.scope_id
+    f.project_name AS project,
+    CASE WHEN f.scope = 'repository' THEN f.scope_name ELSE '' END AS repository,
+    m.days AS "days per six months",
+    coalesce(m.n, 0) AS "half years",
+    coalesce(f.reason, '') AS note
+FROM metrics.dora AS f
+LEFT JOIN medians AS m ON f.project_name = m.project_name AND f.scope_id = m.scope_id
+WHERE f.metric = 'deployment_frequency' AND f.period = 'all'
+    AND (
+        $repo IS NULL AND f.scope = 'project'
+        OR f.scope = 'repository' AND list_contains($repo, f.scope_name)
+    )
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name, f.scope_name, f.scope_id

@@ -16,14 +16,27 @@ WITH periods AS (
         AND ($project IS NULL OR list_contains($project, f.project_name))
         AND ($from IS NULL OR f.period_start >= $from)
         AND ($to IS NULL OR f.period_end <= $to)
+),
+
+medians AS (
+    SELECT p.project_name, p.scope_id, median(cast(p.days AS double)) AS days, count(*) AS n
+    FROM periods AS p
+    WHERE p.period = 'week'
+    GROUP BY p.project_name, p.scope_id
 )
 
 SELECT
-    p.project_name AS project,
-    CASE WHEN p.scope = 'repository' THEN p.scope_name ELSE '' END AS repository,
-    median(cast(p.days AS double)) AS "days per week",
-    count(*) AS weeks
-FROM periods AS p
-WHERE p.period = 'week'
-GROUP BY p.project_name, p.scope, p.scope_id, p.scope_name
-ORDER BY p.project_name, p.scope_name, p.scope_id
+    f.project_name AS project,
+    CASE WHEN f.scope = 'repository' THEN f.scope_name ELSE '' END AS repository,
+    m.days AS "days per week",
+    coalesce(m.n, 0) AS "weeks",
+    coalesce(f.reason, '') AS note
+FROM metrics.dora AS f
+LEFT JOIN medians AS m ON f.project_name = m.project_name AND f.scope_id = m.scope_id
+WHERE f.metric = 'deployment_frequency' AND f.period = 'all'
+    AND (
+        $repo IS NULL AND f.scope = 'project'
+        OR f.scope = 'repository' AND list_contains($repo, f.scope_name)
+    )
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name, f.scope_name, f.scope_id

@@ -17,16 +17,30 @@ WITH months AS (
         AND ($project IS NULL OR list_contains($project, f.project_name))
         AND ($from IS NULL OR f.period_start >= $from)
         AND ($to IS NULL OR f.period_end <= $to)
+),
+
+half_years AS (
+    SELECT
+        m.project_name, m.scope, m.scope_id, m.scope_name, m.label, m.period_start, m.is_complete,
+        sum(m.n) OVER (
+            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+        ) AS n,
+        sum(m.days) OVER (
+            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+        ) AS days,
+        count(*) OVER (
+            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+        ) AS months
+    FROM months AS m
 )
 
 SELECT
     m.project_name AS project,
     CASE WHEN m.scope = 'repository' THEN m.scope_name ELSE '' END AS repository,
     m.label AS "up to",
-    sum(m.n) OVER half_year AS deployments,
-    sum(m.days) OVER half_year AS "days with one",
-    count(*) OVER half_year AS months,
-    NOT m.is_complete OR count(*) OVER half_year < 6 AS partial
-FROM months AS m
-WINDOW half_year AS (PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW)
+    m.n AS deployments,
+    m.days AS "days with one",
+    m.months,
+    NOT m.is_complete OR m.months < 6 AS partial
+FROM half_years AS m
 ORDER BY m.project_name, m.scope_name, m.scope_id, m.period_start

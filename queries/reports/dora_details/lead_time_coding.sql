@@ -38,12 +38,16 @@ devlake AS (
 )
 
 SELECT
-    coalesce(f.project_name, d.project_name) AS project,
-    coalesce(f.n, 0) AS changes,
-    round(f.mean_seconds / 360) / 10 AS "mean h",
-    round(f.seconds / 360) / 10 AS "median h",
-    round(f.p90_seconds / 360) / 10 AS "p90 h",
-    round(d.minutes / 6) / 10 AS "devlake mean h"
-FROM figures AS f
-FULL JOIN devlake AS d ON f.project_name = d.project_name
-ORDER BY project
+    f.project_name AS project,
+    coalesce(x.n, 0) AS changes,
+    round(x.mean_seconds / 360) / 10 AS "mean h",
+    round(x.seconds / 360) / 10 AS "median h",
+    round(x.p90_seconds / 360) / 10 AS "p90 h",
+    round(d.minutes / 6) / 10 AS "devlake mean h",
+    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN x.n IS NULL THEN 'no changes' ELSE '' END AS note
+FROM metrics.dora AS f
+LEFT JOIN figures AS x ON f.project_name = x.project_name
+LEFT JOIN devlake AS d ON f.project_name = d.project_name
+WHERE f.metric = 'change_lead_time' AND f.period = 'all' AND f.scope = 'project'
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name

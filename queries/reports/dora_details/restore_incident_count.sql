@@ -23,13 +23,26 @@ WITH incidents AS (
                 WHERE list_contains($repo, r.name)
             )
         )
+),
+
+figures AS (
+    SELECT
+        i.project_name,
+        count(*) FILTER (WHERE i.began) AS began,
+        count(*) FILTER (WHERE i.resolved) AS resolved,
+        count(*) FILTER (WHERE i.began AND i.is_open) AS still_open
+    FROM incidents AS i
+    GROUP BY i.project_name
 )
 
 SELECT
-    i.project_name AS project,
-    count(*) FILTER (WHERE i.began) AS began,
-    count(*) FILTER (WHERE i.resolved) AS resolved,
-    count(*) FILTER (WHERE i.began AND i.is_open) AS "of those that began, open"
-FROM incidents AS i
-GROUP BY i.project_name
-ORDER BY i.project_name
+    f.project_name AS project,
+    coalesce(x.began, 0) AS began,
+    coalesce(x.resolved, 0) AS resolved,
+    coalesce(x.still_open, 0) AS "of those that began, open",
+    CASE WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason ELSE '' END AS note
+FROM metrics.dora AS f
+LEFT JOIN figures AS x ON f.project_name = x.project_name
+WHERE f.metric = 'failed_deployment_recovery_time' AND f.period = 'all' AND f.scope = 'project'
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name

@@ -23,14 +23,32 @@ WITH restored AS (
         )
         AND ($from IS NULL OR i.resolution_date >= $from)
         AND ($to IS NULL OR i.resolution_date < $to)
+),
+
+figures AS (
+    SELECT
+        r.project_name,
+        count(*) AS n,
+        median(cast(r.recovery_seconds AS double)) AS seconds,
+        percentile_cont(0.9) WITHIN GROUP (ORDER BY cast(r.recovery_seconds AS double)) AS p90_seconds,
+        sum(r.recovery_seconds) / cast(count(*) AS double) AS mean_seconds
+    FROM restored AS r
+    GROUP BY r.project_name
 )
 
 SELECT
-    r.project_name AS project,
-    count(*) AS incidents,
-    round(median(cast(r.recovery_seconds AS double)) / 360) / 10 AS "median h",
-    round(percentile_cont(0.9) WITHIN GROUP (ORDER BY cast(r.recovery_seconds AS double)) / 360) / 10 AS "p90 h",
-    round(sum(r.recovery_seconds) / 360.0 / count(*)) / 10 AS "mean h"
-FROM restored AS r
-GROUP BY r.project_name
-ORDER BY r.project_name
+    f.project_name AS project,
+    coalesce(x.n, 0) AS incidents,
+    round(x.seconds / 360) / 10 AS "median h",
+    round(x.p90_seconds / 360) / 10 AS "p90 h",
+    round(x.mean_seconds / 360) / 10 AS "mean h",
+    CASE
+        WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason
+        WHEN x.n IS NULL THEN 'no resolved incidents'
+        ELSE ''
+    END AS note
+FROM metrics.dora AS f
+LEFT JOIN figures AS x ON f.project_name = x.project_name
+WHERE f.metric = 'failed_deployment_recovery_time' AND f.period = 'all' AND f.scope = 'project'
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name
