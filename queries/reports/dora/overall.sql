@@ -75,7 +75,7 @@ restored AS (
 figures AS (
     SELECT
         f.project_name, f.metric,
-        CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN r.n ELSE f.n END AS n,
+        CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN coalesce(r.n, 0) ELSE f.n END AS n,
         CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN r.seconds ELSE f.value END AS value,
         c.per_week,
         CASE WHEN f.metric = 'deployment_frequency' THEN c.class END AS class,
@@ -132,7 +132,7 @@ SELECT
     CASE c.class
         WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low
     END AS benchmark,
-    c.devlake,
+    round(10000 * c.devlake) / 10000 AS devlake,
     c.devlake_class AS "devlake class",
     coalesce(c.reason, '') AS note
 FROM classified AS c
