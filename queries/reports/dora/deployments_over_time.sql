@@ -4,7 +4,7 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
--- param: interval varchar = month   one of: day, week, month, in the project's time zone
+-- param: interval varchar = month   one of: day, week, month; in the project's time zone
 -- Note: DevLake has months only and none older than two years before its installation. Its own count stands beside, for months and all
 -- repositories. `partial`: not over at the last run, or begun before collection did.
 SELECT

@@ -17,10 +17,10 @@ six_months AS (
     SELECT
         p.project_name, p.scope_id,
         sum(p.days) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
         count(*) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS months
     FROM periods AS p
     WHERE p.period = 'month'

@@ -23,13 +23,13 @@ half_years AS (
     SELECT
         m.project_name, m.scope, m.scope_id, m.scope_name, m.label, m.period_start, m.is_complete,
         sum(m.n) OVER (
-            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS n,
         sum(m.days) OVER (
-            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
         count(*) OVER (
-            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS months
     FROM months AS m
 )
