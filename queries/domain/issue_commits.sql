@@ -29,56 +29,64 @@ messages AS (
 found AS (
     SELECT repo_id, commit_sha, unnest(regexp_extract_all(message, pattern, key_group)) AS part FROM messages
 ),
+spelled AS (
+    SELECT repo_id, commit_sha, regexp_replace(replace(part, '#', ''), '^\s+|\s+$', '', 'g') AS key FROM found
+),
 keys AS (
-    SELECT repo_id, commit_sha, spelled, lower(spelled) AS key, regexp_like(spelled, '^[0-9]+$') AS is_number
-    FROM (
-        SELECT DISTINCT
-            repo_id, commit_sha, regexp_replace(replace(part, '#', ''), '^\s+|\s+$', '', 'g') AS spelled
-        FROM found
-    ) AS f
-    WHERE spelled <> ''
+    SELECT
+        repo_id, commit_sha, lower(key) AS key, min(key) AS spelled, regexp_like(lower(key), '^[0-9]+$') AS is_number
+    FROM spelled
+    WHERE key <> ''
+    GROUP BY repo_id, commit_sha, lower(key)
+),
+scopes AS (
+    SELECT row_id AS repo_id, false AS is_own, project_name AS scope FROM domain.project_mapping WHERE "table" = 'repos'
+    UNION ALL
+    SELECT DISTINCT board_id AS repo_id, true AS is_own, board_id AS scope FROM domain.board_issues
 ),
 collected AS (
-    SELECT b.board_id, i.id AS issue_id, i.issue_key, lower(i.issue_key) AS key
-    FROM domain.board_issues AS b
-    JOIN domain.issues AS i ON i.id = b.issue_id
-    WHERE i.issue_key <> ''
+    SELECT m.scope, m.is_own, i.id AS issue_id, i.issue_key, lower(i.issue_key) AS key
+    FROM domain.issues AS i
+    JOIN domain.board_issues AS b ON b.issue_id = i.id
+    JOIN (
+        SELECT row_id AS board_id, false AS is_own, project_name AS scope FROM domain.project_mapping WHERE "table" = 'boards'
+        UNION ALL
+        SELECT DISTINCT board_id, true AS is_own, board_id AS scope FROM domain.board_issues
+    ) AS m ON m.board_id = b.board_id
 ),
-project_boards AS (
-    SELECT DISTINCT r.row_id AS repo_id, b.row_id AS board_id
-    FROM domain.project_mapping AS r
-    JOIN domain.project_mapping AS b ON b.project_name = r.project_name
-    WHERE r."table" = 'repos' AND b."table" = 'boards'
+own_boards AS (
+    SELECT DISTINCT board_id FROM domain.board_issues
+),
+candidates AS (
+    SELECT
+        k.repo_id, k.commit_sha, k.key, k.spelled, c.issue_id, c.issue_key,
+        c.issue_id IS NOT NULL AND (c.is_own OR NOT k.is_number OR o.board_id IS NULL) AS is_meant
+    FROM keys AS k
+    LEFT JOIN own_boards AS o ON o.board_id = k.repo_id
+    LEFT JOIN scopes AS s ON s.repo_id = k.repo_id
+    LEFT JOIN collected AS c ON c.scope = s.scope AND c.is_own = s.is_own AND c.key = k.key
 ),
 links AS (
-    SELECT k.repo_id, k.commit_sha, k.key, c.issue_id, c.issue_key
-    FROM keys AS k
-    JOIN collected AS c ON c.key = k.key AND c.board_id = k.repo_id
-    UNION ALL
-    SELECT k.repo_id, k.commit_sha, k.key, c.issue_id, c.issue_key
-    FROM keys AS k
-    JOIN collected AS c ON c.key = k.key
-    JOIN project_boards AS p ON p.repo_id = k.repo_id AND p.board_id = c.board_id
-    WHERE NOT k.is_number OR k.repo_id NOT IN (SELECT o.board_id FROM collected AS o)
+    SELECT commit_sha, key, issue_id, min(issue_key) AS issue_key, min(repo_id) AS repo_id
+    FROM (
+        SELECT
+            repo_id, commit_sha, key,
+            CASE WHEN is_meant THEN issue_id ELSE '' END AS issue_id,
+            CASE WHEN is_meant THEN issue_key ELSE spelled END AS issue_key
+        FROM candidates
+    ) AS c
+    GROUP BY commit_sha, key, issue_id
+),
+-- a key without issue counts where no issue has it
+counted AS (
+    SELECT * FROM links QUALIFY issue_id <> '' OR count(*) OVER (PARTITION BY commit_sha, key) = 1
 )
 SELECT
     issue_id,
     commit_sha,
     '' AS _raw_data_params,
     '' AS _raw_data_table,
-    min(issue_key) AS issue_key,
-    min(repo_id) AS repo_id
-FROM links
-GROUP BY commit_sha, key, issue_id
-UNION ALL
-SELECT
-    '' AS issue_id,
-    k.commit_sha,
-    '' AS _raw_data_params,
-    '' AS _raw_data_table,
-    min(k.spelled) AS issue_key,
-    min(k.repo_id) AS repo_id
-FROM keys AS k
-WHERE NOT k.is_number AND NOT regexp_like(k.spelled, '\s')
-  AND NOT EXISTS (SELECT 1 FROM links AS l WHERE l.commit_sha = k.commit_sha AND l.key = k.key)
-GROUP BY k.commit_sha, k.key
+    issue_key,
+    repo_id
+FROM counted
+WHERE issue_id <> '' OR NOT regexp_like(issue_key, '^[0-9]+$|\s')

@@ -45,82 +45,91 @@ texts AS (
     WHERE r.pattern IS NOT NULL
 ),
 found AS (
-    SELECT id, base_repo_id, place, unnest(regexp_extract_all(words, pattern, key_group)) AS part FROM texts
+    SELECT id, base_repo_id, place, false AS whole, unnest(regexp_extract_all(words, pattern, key_group)) AS part
+    FROM texts
+    UNION ALL
+    SELECT id, base_repo_id, place, true AS whole, unnest(regexp_extract_all(words, pattern, 0)) AS part
+    FROM texts
+    WHERE place < 4
+),
+spelled AS (
+    SELECT
+        id, base_repo_id, place, whole,
+        whole AND place = min(place) OVER (PARTITION BY id, whole) AS by_devlake,
+        regexp_replace(replace(part, '#', ''), '^\s+|\s+$', '', 'g') AS key
+    FROM found
 ),
 keys AS (
-    SELECT id, base_repo_id, place, spelled, lower(spelled) AS key, regexp_like(spelled, '^[0-9]+$') AS is_number
-    FROM (
-        SELECT DISTINCT
-            id, base_repo_id, place, regexp_replace(replace(part, '#', ''), '^\s+|\s+$', '', 'g') AS spelled
-        FROM found
-    ) AS f
-    WHERE spelled <> ''
+    SELECT
+        id,
+        base_repo_id,
+        lower(key) AS key,
+        min(key) FILTER (WHERE NOT whole) AS spelled,
+        bool_or(NOT whole) AS by_group,
+        bool_or(by_devlake) AS by_devlake,
+        regexp_like(lower(key), '^[0-9]+$') AS is_number,
+        concat_ws(
+            ', ',
+            CASE WHEN bool_or(place = 1) THEN 'title' END,
+            CASE WHEN bool_or(place = 2) THEN 'description' END,
+            CASE WHEN bool_or(place = 3) THEN 'branch' END,
+            CASE WHEN bool_or(place = 4) THEN 'commit' END
+        ) AS link_sources
+    FROM spelled
+    WHERE key <> '' AND (by_devlake OR NOT whole)
+    GROUP BY id, base_repo_id, lower(key)
 ),
-devlake_found AS (
-    SELECT id, base_repo_id, place, unnest(regexp_extract_all(words, pattern, 0)) AS part FROM texts WHERE place < 4
-),
-devlake_places AS (
-    SELECT id, min(place) AS place FROM devlake_found GROUP BY id
-),
-devlake_keys AS (
-    SELECT DISTINCT
-        f.id, f.base_repo_id, f.place, lower(regexp_replace(replace(f.part, '#', ''), '^\s+|\s+$', '', 'g')) AS key
-    FROM devlake_found AS f
-    JOIN devlake_places AS p ON p.id = f.id AND p.place = f.place
+-- where a repository's keys may point: to the boards of its projects, and to its own
+scopes AS (
+    SELECT row_id AS repo_id, false AS is_own, project_name AS scope FROM domain.project_mapping WHERE "table" = 'repos'
+    UNION ALL
+    SELECT DISTINCT board_id AS repo_id, true AS is_own, board_id AS scope FROM domain.board_issues
 ),
 collected AS (
-    SELECT b.board_id, i.id AS issue_id, i.issue_key, lower(i.issue_key) AS key
-    FROM domain.board_issues AS b
-    JOIN domain.issues AS i ON i.id = b.issue_id
-    WHERE i.issue_key <> ''
+    SELECT m.scope, m.is_own, i.id AS issue_id, i.issue_key, lower(i.issue_key) AS key
+    FROM domain.issues AS i
+    JOIN domain.board_issues AS b ON b.issue_id = i.id
+    JOIN (
+        SELECT row_id AS board_id, false AS is_own, project_name AS scope FROM domain.project_mapping WHERE "table" = 'boards'
+        UNION ALL
+        SELECT DISTINCT board_id, true AS is_own, board_id AS scope FROM domain.board_issues
+    ) AS m ON m.board_id = b.board_id
 ),
-project_boards AS (
-    SELECT DISTINCT r.row_id AS repo_id, b.row_id AS board_id
-    FROM domain.project_mapping AS r
-    JOIN domain.project_mapping AS b ON b.project_name = r.project_name
-    WHERE r."table" = 'repos' AND b."table" = 'boards'
+own_boards AS (
+    SELECT DISTINCT board_id FROM domain.board_issues
 ),
-found_links AS (
-    SELECT k.id, k.key, c.issue_id, c.issue_key, true AS in_devlake
-    FROM devlake_keys AS k
-    JOIN collected AS c ON c.key = k.key
-    JOIN project_boards AS p ON p.repo_id = k.base_repo_id AND p.board_id = c.board_id
-    UNION ALL
-    SELECT k.id, k.key, c.issue_id, c.issue_key, false AS in_devlake
+candidates AS (
+    SELECT
+        k.*,
+        c.issue_id,
+        c.issue_key,
+        c.issue_id IS NOT NULL AND k.by_devlake AND NOT c.is_own AS in_devlake,
+        c.issue_id IS NOT NULL AND k.by_group AND (c.is_own OR NOT k.is_number OR o.board_id IS NULL) AS is_meant
     FROM keys AS k
-    JOIN collected AS c ON c.key = k.key AND c.board_id = k.base_repo_id
-    UNION ALL
-    SELECT k.id, k.key, c.issue_id, c.issue_key, false AS in_devlake
-    FROM keys AS k
-    JOIN collected AS c ON c.key = k.key
-    JOIN project_boards AS p ON p.repo_id = k.base_repo_id AND p.board_id = c.board_id
-    WHERE NOT k.is_number OR k.base_repo_id NOT IN (SELECT o.board_id FROM collected AS o)
+    LEFT JOIN own_boards AS o ON o.board_id = k.base_repo_id
+    LEFT JOIN scopes AS s ON s.repo_id = k.base_repo_id
+    LEFT JOIN collected AS c ON c.scope = s.scope AND c.is_own = s.is_own AND c.key = k.key
 ),
 links AS (
-    SELECT id, key, issue_id, min(issue_key) AS issue_key, bool_or(in_devlake) AS in_devlake
-    FROM found_links
-    GROUP BY id, key, issue_id
-    UNION ALL
-    SELECT k.id, k.key, '' AS issue_id, min(k.spelled) AS issue_key, false AS in_devlake
-    FROM keys AS k
-    WHERE NOT k.is_number AND NOT regexp_like(k.spelled, '\s')
-      AND NOT EXISTS (SELECT 1 FROM found_links AS l WHERE l.id = k.id AND l.key = k.key)
-    GROUP BY k.id, k.key
-),
-places AS (
-    SELECT id, key, place FROM keys
-    UNION
-    SELECT id, key, place FROM devlake_keys
-),
-sources AS (
     SELECT
-        id, key,
-        string_agg(
-            CASE place WHEN 1 THEN 'title' WHEN 2 THEN 'description' WHEN 3 THEN 'branch' ELSE 'commit' END,
-            ', ' ORDER BY place
-        ) AS link_sources
-    FROM places
-    GROUP BY id, key
+        id,
+        key,
+        issue_id,
+        min(issue_key) AS issue_key,
+        bool_or(in_devlake) AS in_devlake,
+        min(link_sources) AS link_sources
+    FROM (
+        SELECT
+            id, key, link_sources, in_devlake,
+            CASE WHEN in_devlake OR is_meant THEN issue_id ELSE '' END AS issue_id,
+            CASE WHEN in_devlake OR is_meant THEN issue_key ELSE spelled END AS issue_key
+        FROM candidates
+    ) AS c
+    GROUP BY id, key, issue_id
+),
+-- a key without issue counts where no issue has it
+counted AS (
+    SELECT * FROM links QUALIFY issue_id <> '' OR count(*) OVER (PARTITION BY id, key) = 1
 )
 SELECT
     l.id AS pull_request_id,
@@ -129,8 +138,8 @@ SELECT
     l.issue_key,
     '' AS _raw_data_params,
     '' AS _raw_data_table,
-    s.link_sources,
+    l.link_sources,
     l.in_devlake
-FROM links AS l
-JOIN sources AS s ON s.id = l.id AND s.key = l.key
+FROM counted AS l
 JOIN domain.pull_requests AS p ON p.id = l.id
+WHERE l.issue_id <> '' OR (l.issue_key IS NOT NULL AND NOT regexp_like(l.issue_key, '^[0-9]+$|\s'))
