@@ -160,7 +160,10 @@ SELECT
     '' AS original_environment,
     p.created_date,
     cast(NULL AS timestamp) AS queued_date,
-    coalesce(p.started_date, p.finished_date - INTERVAL '1 second' * cast(trunc(p.duration_sec) AS bigint)) AS started_date,
+    coalesce(
+        p.started_date,
+        p.finished_date - cast(cast(cast(trunc(p.duration_sec) AS bigint) AS varchar) || ' seconds' AS interval)
+    ) AS started_date,
     p.finished_date,
     p.duration_sec,
     p.queued_duration_sec,

@@ -9,14 +9,14 @@
 -- * An address counts as the same whatever its letter case, and with or without .git or a slash behind it.
 -- * Of deployments from another source, those have a chain whose scope a project has, as in DevLake; all, while no
 --   project has any scope.
--- * A given table that knows its chain keeps it.
+-- * Rows from another source that know their chain keep it.
 WITH mapped_scopes AS (
     SELECT DISTINCT row_id AS id FROM domain.project_mapping WHERE "table" = 'cicd_scopes'
 ),
 given AS (
     SELECT count(*) AS links
     FROM base.cicd_deployment_commits
-    WHERE prev_success_deployment_commit_id <> ''
+    WHERE deployment_source = '' AND prev_success_deployment_commit_id <> ''
 ),
 previous_success AS (
     SELECT
@@ -36,7 +36,7 @@ previous_success AS (
 )
 SELECT
     d.* EXCLUDE (prev_success_deployment_commit_id),
-    CASE WHEN g.links > 0 THEN d.prev_success_deployment_commit_id
+    CASE WHEN d.deployment_source = '' AND g.links > 0 THEN d.prev_success_deployment_commit_id
          ELSE coalesce(p.previous_id, '') END AS prev_success_deployment_commit_id
 FROM base.cicd_deployment_commits AS d
 CROSS JOIN given AS g
