@@ -6,6 +6,7 @@ mod demo;
 mod failures;
 mod identity;
 mod lake;
+mod outside;
 mod portable;
 mod quirks;
 mod sql;
