@@ -81,9 +81,12 @@ calendar AS (
     LEFT JOIN busy_days AS b ON b.project_name = d.project_name AND b.period_start = d.period_start
 ),
 weekly AS (
-    SELECT project_name, (array_agg(n ORDER BY n))[cast(floor((count(*) + 1) / 2.0) AS bigint)] AS per_week
-    FROM (SELECT project_name, week_start, sum(busy) AS n FROM calendar GROUP BY project_name, week_start) AS w
-    GROUP BY project_name
+    SELECT project_name, sorted[cast(floor((size + 1) / 2.0) AS bigint)] AS per_week
+    FROM (
+        SELECT project_name, array_agg(n ORDER BY n) AS sorted, count(*) AS size
+        FROM (SELECT project_name, week_start, sum(busy) AS n FROM calendar GROUP BY project_name, week_start) AS w
+        GROUP BY project_name
+    ) AS weeks
 ),
 months AS (
     SELECT project_name, calendar_month, six_years, sum(busy) AS n
@@ -91,9 +94,10 @@ months AS (
     GROUP BY project_name, calendar_month, six_years
 ),
 monthly AS (
-    SELECT project_name, (array_agg(n ORDER BY n))[cast(floor((count(*) + 1) / 2.0) AS bigint)] AS per_month
-    FROM months
-    GROUP BY project_name
+    SELECT project_name, sorted[cast(floor((size + 1) / 2.0) AS bigint)] AS per_month
+    FROM (
+        SELECT project_name, array_agg(n ORDER BY n) AS sorted, count(*) AS size FROM months GROUP BY project_name
+    ) AS m
 ),
 six_months AS (
     SELECT
@@ -158,11 +162,14 @@ cycles AS (
     WHERE r.merged_date IS NOT NULL
 ),
 lead_times AS (
-    SELECT
-        project_name, period, period_start,
-        (array_agg(pr_cycle_time ORDER BY pr_cycle_time NULLS FIRST))[cast(floor((count(*) + 1) / 2.0) AS bigint)] AS minutes
-    FROM cycles
-    GROUP BY project_name, period, period_start
+    SELECT project_name, period, period_start, sorted[cast(floor((size + 1) / 2.0) AS bigint)] AS minutes
+    FROM (
+        SELECT
+            project_name, period, period_start,
+            array_agg(pr_cycle_time ORDER BY pr_cycle_time NULLS FIRST) AS sorted, count(*) AS size
+        FROM cycles
+        GROUP BY project_name, period, period_start
+    ) AS c
 ),
 recoveries AS (
     SELECT
@@ -185,15 +192,18 @@ restorations AS (
     WHERE p.period = 'all' OR i.lead_time_minutes IS NOT NULL
 ),
 recovery_times AS (
-    SELECT
-        project_name, period, period_start, report,
-        (array_agg(minutes ORDER BY minutes NULLS FIRST))[cast(floor((count(*) + 1) / 2.0) AS bigint)] AS minutes
+    SELECT project_name, period, period_start, report, sorted[cast(floor((size + 1) / 2.0) AS bigint)] AS minutes
     FROM (
-        SELECT project_name, period, period_start, 2023 AS report, minutes FROM recoveries
-        UNION ALL
-        SELECT project_name, period, period_start, 2021 AS report, minutes FROM restorations
-    ) AS r
-    GROUP BY project_name, period, period_start, report
+        SELECT
+            project_name, period, period_start, report,
+            array_agg(minutes ORDER BY minutes NULLS FIRST) AS sorted, count(*) AS size
+        FROM (
+            SELECT project_name, period, period_start, 2023 AS report, minutes FROM recoveries
+            UNION ALL
+            SELECT project_name, period, period_start, 2021 AS report, minutes FROM restorations
+        ) AS r
+        GROUP BY project_name, period, period_start, report
+    ) AS t
 ),
 linked AS (
     SELECT DISTINCT d.project_name

@@ -22,7 +22,9 @@
 --   wherever they came, and repositories with issues whose rules make some kind an incident and whose tracker is there.
 -- * Where what a figure needs was not collected for the whole period, its value is null, n says what is known. Deployments
 --   need config.rules' source of them; lead times pull requests too; failures the issues that may be incidents. A
---   repository is judged by its own collection, project and teams by that of all their repositories.
+--   repository is judged by its own collection, project and teams by that of all their repositories. The window begins
+--   with the local day in which collection begins: there a part of that day may be missing. A stale entity is good for
+--   the periods that were over when it was last complete.
 -- * Percentiles are interpolated. The devlake columns are metrics.devlake's, for project, month and window only.
 WITH deployments AS (
     SELECT
@@ -58,11 +60,15 @@ scopes AS (
         project_name, 'project' AS scope, project_name AS scope_id, project_name AS scope_name, '' AS limits_of
     FROM config.buckets
     UNION ALL
-    SELECT p.project_name, 'repository', p.repo_id, coalesce(nullif(r.name, ''), p.repo_id), p.repo_id
+    SELECT
+        p.project_name, 'repository' AS scope, p.repo_id AS scope_id,
+        coalesce(nullif(r.name, ''), p.repo_id) AS scope_name, p.repo_id AS limits_of
     FROM project_repos AS p
     LEFT JOIN domain.repos AS r ON r.id = p.repo_id
     UNION ALL
-    SELECT DISTINCT project_name, 'team', team_id, team_name, '' FROM changes_of_teams
+    SELECT DISTINCT
+        project_name, 'team' AS scope, team_id AS scope_id, team_name AS scope_name, '' AS limits_of
+    FROM changes_of_teams
 ),
 scoped_deployments AS (
     SELECT 'project' AS scope, project_name AS scope_id, d.* FROM deployments AS d
@@ -275,6 +281,7 @@ figures AS (
         END AS n,
         CASE
             WHEN w.period_start < l.complete_from
+                 AND (w.period <> 'all' OR w.period_start < l.complete_from - INTERVAL '25 hours')
                 THEN 'not collected before ' || substr(cast(l.complete_from AS varchar), 1, 10)
             WHEN l.trouble IS NOT NULL AND (l.never_whole OR w.period_end > l.complete_through) THEN l.trouble
             WHEN m.metric = 'deployment_frequency' THEN CASE WHEN NOT w.ever_deployed THEN 'no deployments' END
