@@ -171,17 +171,22 @@ lead_times AS (
         GROUP BY project_name, period, period_start
     ) AS c
 ),
-recoveries AS (
+recovery_seconds AS (
     SELECT
         p.project_name, p.period, p.period_start,
-        cast(trunc(round((extract(epoch FROM i.resolution_date) - extract(epoch FROM d.finished_date)) * 1000000)
-             / 60000000.0) AS bigint) AS minutes
+        round((extract(epoch FROM i.resolution_date) - extract(epoch FROM d.finished_date)) * 1000000) / 1000000.0 AS seconds
     FROM dora.project_incident_deployment_relationships AS r
     JOIN domain.incidents AS i ON i.id = r.id
     JOIN production AS d ON d.cicd_deployment_id = r.deployment_id
     JOIN periods AS p
       ON p.project_name = d.project_name AND d.finished_date >= p.inside_from AND d.finished_date < p.inside_to
      AND i.resolution_date >= p.window_start AND i.resolution_date < p.window_end
+),
+recoveries AS (
+    SELECT
+        project_name, period, period_start,
+        cast(CASE WHEN seconds < 0 THEN ceil(seconds / 60) ELSE floor(seconds / 60) END AS bigint) AS minutes
+    FROM recovery_seconds
 ),
 restorations AS (
     SELECT DISTINCT p.project_name, p.period, p.period_start, i.id, i.lead_time_minutes AS minutes
