@@ -10,4 +10,5 @@ mod outside;
 mod portable;
 mod quirks;
 mod sql;
+mod steps_alone;
 mod support;
