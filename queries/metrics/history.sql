@@ -7,8 +7,8 @@
 -- * Days, weeks and months that have ended; the first figure of a period is recorded once there is something to count.
 -- * A figure has changed when value, n or reason differ from what was recorded last, exactly, null being a value.
 -- * Last is by recorded_at, then run_id.
--- param: run_id varchar = null         the run that publishes
--- param: recorded_at timestamp = null  when it started
+-- param: run_id varchar = ''                              the run that publishes
+-- param: recorded_at timestamp = 1970-01-01T00:00:00Z    when it started
 WITH recorded AS (
     SELECT *
     FROM published.history
@@ -24,7 +24,7 @@ FROM published.history
 UNION ALL
 SELECT
     d.project_name, d.scope, d.scope_id, d.period, d.period_start, d.metric,
-    coalesce($run_id, '') AS run_id,
+    $run_id AS run_id,
     $recorded_at AS recorded_at,
     d.value, d.n, d.reason,
     r.value AS previous_value,
@@ -36,4 +36,4 @@ LEFT JOIN recorded AS r
 WHERE d.period IN ('day', 'week', 'month')
   AND d.is_complete
   AND CASE WHEN r.metric IS NULL THEN d.n > 0
-           ELSE d.value IS DISTINCT FROM r.value OR d.n <> r.n OR d.reason IS DISTINCT FROM r.reason END
+           ELSE (d.value IS DISTINCT FROM r.value) OR d.n <> r.n OR (d.reason IS DISTINCT FROM r.reason) END
