@@ -19,6 +19,7 @@ use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
 use super::support::Tables;
@@ -189,11 +190,21 @@ fn unsaid(table: &str) -> Value {
     }
 }
 
+/// What a row does not say is null, or '', 0 and false where the contract forbids that: as with a `[[table]]`.
 fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
-    let mut complete = unsaid(&contract.name());
-    let said = row.as_object().unwrap().clone();
-    complete.as_object_mut().unwrap().extend(said);
-    let row = &complete;
+    let mut row_and_defaults = unsaid(&contract.name());
+    let complete = row_and_defaults.as_object_mut().unwrap();
+    complete.extend(row.as_object().unwrap().clone());
+    for column in contract.columns.iter().filter(|column| !column.nullable) {
+        let empty = match column.data_type {
+            DataType::Utf8 => json!(""),
+            DataType::Boolean => json!(false),
+            DataType::Int64 | DataType::Float64 => json!(0),
+            _ => continue,
+        };
+        complete.entry(&column.name).or_insert(empty);
+    }
+    let row = &row_and_defaults;
     let mut decoder = arrow_json::ReaderBuilder::new(contract.arrow_schema())
         .build_decoder()
         .unwrap();
