@@ -265,7 +265,7 @@ described AS (
     LEFT JOIN first_commits AS f ON f.pull_request_id = c.id
     LEFT JOIN first_reviews AS v ON v.pull_request_id = c.id
     LEFT JOIN devlake_deployments AS d
-      ON d.project_name = c.project_name AND d.commit_sha = c.merge_commit_sha
+      ON d.project_name = c.project_name AND d.commit_sha = c.merge_commit_sha AND c.merge_commit_sha <> ''
     LEFT JOIN ways AS a ON a.project_name = c.project_name AND a.id = c.id
     LEFT JOIN known_repositories AS g ON g.repo_id = c.base_repo_id
     LEFT JOIN known_commits AS k ON k.repo_id = c.base_repo_id AND k.commit_sha = c.change_sha
