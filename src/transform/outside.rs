@@ -106,7 +106,8 @@ async fn open(engine: &Engine, given: &OutsideTable) -> Result<DataFrame> {
         None => format!("{from}SELECT * FROM {NAME}"),
     };
     engine.plan(&sql, &[]).await.map_err(|error| {
-        error
+        Error::new(ErrorKind::Configuration, "the [[table]]'s query fails")
+            .source(error)
             .with("columns of external", columns.join(", "))
             .hint("correct the [[table]]'s `query`")
     })

@@ -87,7 +87,8 @@ fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
     })
 }
 
-async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
+/// The lines of a query, cells joined by ` | `.
+pub async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
     let batches = engine.plan(sql, &[]).await?.collect().await.unwrap();
     Ok(batches.iter().flat_map(print).collect())
 }
