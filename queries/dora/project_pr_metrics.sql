@@ -8,7 +8,8 @@
 -- Rules of DevLake's columns:
 -- * Minutes are rounded up, and null below zero; less than a minute below zero is 0.
 -- * The first commit is the one authored first; the first review the first comment or review by anyone but
---   the author (by anyone where the author is unknown). Ties: by hash, by id.
+--   the author (anyone where the author is unknown; else a comment without an account is no review). Ties: by
+--   hash, by id.
 -- * The deployment is, among successful PRODUCTION deployments of the project with a success before them whose
 --   range (domain.commits_diffs) holds the merge commit, the one that started first (unknown starts first of
 --   all, then by id); it counts only if it has ended. pr_cycle_time takes missing parts as 0.
@@ -44,7 +45,7 @@ first_reviews AS (
     SELECT c.pull_request_id, c.id, c.created_date
     FROM domain.pull_request_comments AS c
     JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
-    WHERE coalesce(p.author_id, '') = '' OR c.account_id <> p.author_id
+    WHERE coalesce(p.author_id, '') = '' OR (c.account_id <> '' AND c.account_id <> p.author_id)
     QUALIFY row_number() OVER (PARTITION BY c.pull_request_id ORDER BY c.created_date NULLS LAST, c.id) = 1
 ),
 -- people's answers: neither the author's nor a bot's
@@ -245,8 +246,7 @@ described AS (
         coalesce(a.deployment_commit_id, '') AS attributed_deployment_commit_id,
         a.finished_date AS deployed_date,
         coalesce(a.source, '') AS deployed_date_source,
-        -- where nothing is known of a repository's commits, a change is just not deployed
-        c.change_sha = '' OR (g.repo_id IS NOT NULL AND k.commit_sha IS NULL) AS is_unknown,
+        k.commit_sha IS NULL AS is_unknown,
         coalesce(hc.id, '') AS first_human_comment_id,
         hc.created_date AS first_human_comment_date,
         coalesce(ha.id, '') AS first_approval_id,
@@ -267,7 +267,6 @@ described AS (
     LEFT JOIN devlake_deployments AS d
       ON d.project_name = c.project_name AND d.commit_sha = c.merge_commit_sha AND c.merge_commit_sha <> ''
     LEFT JOIN ways AS a ON a.project_name = c.project_name AND a.id = c.id
-    LEFT JOIN known_repositories AS g ON g.repo_id = c.base_repo_id
     LEFT JOIN known_commits AS k ON k.repo_id = c.base_repo_id AND k.commit_sha = c.change_sha
     LEFT JOIN domain.accounts AS b ON b.id = c.author_id
     LEFT JOIN first_answers AS hc ON hc.pull_request_id = c.id AND hc.kind = 'comment'
