@@ -143,7 +143,8 @@ mends AS (
       ON b.project_name = c.project_name AND b.cicd_scope_id = c.cicd_scope_id AND b.repo_id = c.repo_id
      AND b.environment = c.environment
     WHERE f.failure_evidence IS NOT NULL
-      AND b.kind = 'rollback' AND b.position > c.position AND b.first_position < c.position
+      AND b.kind = 'rollback' AND b.position > c.position
+      AND b.first_position <= c.position AND b.commit_sha <> c.commit_sha
     UNION ALL
     SELECT v.project_name, v.deployment_id, v.environment, b.deployment_id AS mending_id, p.deployed_date AS mended_date
     FROM dora.project_pr_metrics AS p
