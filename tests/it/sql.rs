@@ -159,7 +159,15 @@ async fn tables(given: &Given, folder: &Path) -> bitlake::error::Result<Tables> 
         write(&contract, &rows, &path);
         engine.register(&contract, &[file_url(&path)?])?;
     }
-    assert!(given.is_empty(), "no such table: {:?}", given.keys());
+    // What is left are tables of the base layer: the rows that the domain table of that name is made from.
+    for (table, rows) in given {
+        let name = TableName::new("base", table.strip_prefix("base.").expect(&table));
+        let contract = contracts.require("domain", &name.table)?.in_layer("base");
+        let path = folder.join(format!("{table}.parquet"));
+        write(&Arc::new(contract.clone()), &rows, &path);
+        engine.register(&contract, &[file_url(&path)?])?;
+        names.insert(name);
+    }
     Tables::over(engine, names)
 }
 
@@ -190,11 +198,12 @@ fn unsaid(table: &str) -> Value {
     }
 }
 
-/// What a row does not say is null, or '', 0 and false where the contract forbids that: as with a `[[table]]`.
 fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
-    let mut row_and_defaults = unsaid(&contract.name());
-    let complete = row_and_defaults.as_object_mut().unwrap();
-    complete.extend(row.as_object().unwrap().clone());
+    let mut complete = unsaid(&contract.name());
+    let said = row.as_object().unwrap().clone();
+    let cells = complete.as_object_mut().unwrap();
+    cells.extend(said);
+    // As in a `[[table]]`: empty where null may not be.
     for column in contract.columns.iter().filter(|column| !column.nullable) {
         let empty = match column.data_type {
             DataType::Utf8 => json!(""),
@@ -202,9 +211,9 @@ fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
             DataType::Int64 | DataType::Float64 => json!(0),
             _ => continue,
         };
-        complete.entry(&column.name).or_insert(empty);
+        cells.entry(column.name.clone()).or_insert(empty);
     }
-    let row = &row_and_defaults;
+    let row = &complete;
     let mut decoder = arrow_json::ReaderBuilder::new(contract.arrow_schema())
         .build_decoder()
         .unwrap();
