@@ -36,9 +36,9 @@ outstanding AS (
 SELECT
     priority,
     count(*) AS outstanding,
-    round(sum(seconds) / 86400.0 / nullif(count(*), 0), 1) AS "mean age in days",
-    round(median(cast(seconds AS double)) / 86400.0, 1) AS "median age in days",
-    round(max(seconds) / 86400.0, 1) AS "oldest in days"
+    round(sum(seconds) / 8640.0 / nullif(count(*), 0)) / 10.0 AS "mean age in days",
+    round(median(cast(seconds AS double)) / 8640.0) / 10.0 AS "median age in days",
+    round(max(seconds) / 8640.0) / 10.0 AS "oldest in days"
 FROM outstanding
 GROUP BY priority
 ORDER BY priority

@@ -79,7 +79,7 @@ SELECT
     f.days AS "working days",
     coalesce(c.developers, 0) AS developers,
     coalesce(c.coding_days, 0) AS "coding days",
-    round(100.0 * c.coding_days / nullif(c.developers * f.days, 0), 1) AS "coding days %",
+    round(1000.0 * c.coding_days / nullif(c.developers * f.days, 0)) / 10.0 AS "coding days %",
     coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
 FROM day_counts AS f
 LEFT JOIN coded AS c ON c.bucket IS NOT DISTINCT FROM f.bucket

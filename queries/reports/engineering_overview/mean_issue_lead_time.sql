@@ -30,8 +30,8 @@ figures AS (
     SELECT
         bucket,
         count(*) AS issues,
-        round(sum(minutes) / 1440.0 / nullif(count(*), 0), 1) AS "mean days",
-        round(median(cast(minutes AS double)) / 1440.0, 1) AS "median days"
+        round(sum(minutes) / 144.0 / nullif(count(*), 0)) / 10.0 AS "mean days",
+        round(median(cast(minutes AS double)) / 144.0) / 10.0 AS "median days"
     FROM resolved
     GROUP BY ROLLUP (bucket)
 ),

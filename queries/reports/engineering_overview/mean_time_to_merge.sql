@@ -30,8 +30,8 @@ figures AS (
     SELECT
         bucket,
         count(*) AS merged,
-        round(sum(seconds) / 86400.0 / nullif(count(*), 0), 1) AS "mean days",
-        round(median(cast(seconds AS double)) / 86400.0, 1) AS "median days"
+        round(sum(seconds) / 8640.0 / nullif(count(*), 0)) / 10.0 AS "mean days",
+        round(median(cast(seconds AS double)) / 8640.0) / 10.0 AS "median days"
     FROM merged
     GROUP BY ROLLUP (bucket)
 ),

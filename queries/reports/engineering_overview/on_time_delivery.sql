@@ -41,7 +41,7 @@ figures AS (
         bucket,
         count(*) AS issues,
         count(*) FILTER (WHERE moved) AS moved,
-        round(100.0 * count(*) FILTER (WHERE NOT moved) / nullif(count(*), 0), 1) AS "on time %"
+        round(1000.0 * count(*) FILTER (WHERE NOT moved) / nullif(count(*), 0)) / 10.0 AS "on time %"
     FROM planned
     GROUP BY ROLLUP (bucket)
 ),

@@ -31,7 +31,7 @@ figures AS (
         bucket,
         count(*) AS opened,
         count(*) FILTER (WHERE unlinked) AS unlinked,
-        round(100.0 * count(*) FILTER (WHERE unlinked) / nullif(count(*), 0), 1) AS "unlinked %"
+        round(1000.0 * count(*) FILTER (WHERE unlinked) / nullif(count(*), 0)) / 10.0 AS "unlinked %"
     FROM opened
     GROUP BY ROLLUP (bucket)
 ),

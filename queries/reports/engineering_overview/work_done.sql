@@ -29,9 +29,9 @@ figures AS (
     SELECT
         bucket,
         count(*) AS issues,
-        round(100.0 * count(*) FILTER (WHERE kind = 'defect') / nullif(count(*), 0), 1) AS "defects %",
-        round(100.0 * count(*) FILTER (WHERE kind = 'epic') / nullif(count(*), 0), 1) AS "epics %",
-        round(100.0 * count(*) FILTER (WHERE kind = 'other') / nullif(count(*), 0), 1) AS "other %"
+        round(1000.0 * count(*) FILTER (WHERE kind = 'defect') / nullif(count(*), 0)) / 10.0 AS "defects %",
+        round(1000.0 * count(*) FILTER (WHERE kind = 'epic') / nullif(count(*), 0)) / 10.0 AS "epics %",
+        round(1000.0 * count(*) FILTER (WHERE kind = 'other') / nullif(count(*), 0)) / 10.0 AS "other %"
     FROM resolved
     GROUP BY ROLLUP (bucket)
 ),
