@@ -55,7 +55,10 @@ days AS (
 ),
 
 periods AS (
-    SELECT 'week' AS period, date_trunc('week', midnight) AS first_day, date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
+    SELECT
+        'week' AS period,
+        date_trunc('week', midnight) AS first_day,
+        date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
     FROM days
     GROUP BY date_trunc('week', midnight)
     HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7

@@ -70,7 +70,10 @@ days AS (
 ),
 
 periods AS (
-    SELECT 'week' AS period, date_trunc('week', midnight) AS first_day, date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
+    SELECT
+        'week' AS period,
+        date_trunc('week', midnight) AS first_day,
+        date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
     FROM days
     GROUP BY date_trunc('week', midnight)
     HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7
@@ -167,7 +170,9 @@ incidents AS (
 ),
 
 recoveries AS (
-    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds FROM deployments WHERE $report <> 2021 AND is_failed
+    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds
+    FROM deployments
+    WHERE $report <> 2021 AND is_failed
     UNION ALL
     SELECT team_id, resolution_date, seconds FROM incidents WHERE $report = 2021
 ),

@@ -75,7 +75,9 @@ incidents AS (
 ),
 
 recoveries AS (
-    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds FROM deployments WHERE $report <> 2021 AND is_failed
+    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds
+    FROM deployments
+    WHERE $report <> 2021 AND is_failed
     UNION ALL
     SELECT team_id, resolution_date, seconds FROM incidents WHERE $report = 2021
 ),
