@@ -9,7 +9,10 @@
 -- two addresses is two.
 
 WITH commits AS (
-    SELECT c.sha, c.author_name, CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_key
+    SELECT
+        c.sha,
+        c.author_name,
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_key
     FROM domain.commits AS c
     WHERE ($from IS NULL OR c.authored_date >= $from)
         AND ($to IS NULL OR c.authored_date < $to)

@@ -36,7 +36,9 @@ pull_requests AS (
 waits AS (
     SELECT
         p.id,
-        CASE WHEN p.status IN ('CLOSED', 'MERGED') THEN cast(floor(extract(epoch FROM p.closed_date) - extract(epoch FROM p.created_date)) AS bigint) END AS closed,
+        CASE
+            WHEN p.status IN ('CLOSED', 'MERGED') THEN cast(floor(extract(epoch FROM p.closed_date) - extract(epoch FROM p.created_date)) AS bigint)
+        END AS closed,
         cast(floor(extract(epoch FROM a.t) - extract(epoch FROM p.created_date)) AS bigint) AS waited,
         p.status
     FROM pull_requests AS p
@@ -49,7 +51,9 @@ SELECT
     count(*) FILTER (WHERE closed IS NULL AND status = 'OPEN' AND waited >= $sla_days * 86400) AS "still open",
     round(
         100.0 * count(*) FILTER (WHERE closed < $sla_days * 86400)
-        / nullif(count(*) FILTER (WHERE closed IS NOT NULL OR (status = 'OPEN' AND waited >= $sla_days * 86400)), 0),
+        / nullif(
+            count(*) FILTER (WHERE closed IS NOT NULL OR (status = 'OPEN' AND waited >= $sla_days * 86400)), 0
+        ),
         1
     ) AS "in time %"
 FROM waits

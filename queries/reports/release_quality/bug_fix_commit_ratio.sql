@@ -18,6 +18,7 @@ WITH pairs AS (
         rc.old_commit_sha,
         rc.repo_id,
         rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
         r.name AS repository,
         replace(t.name, 'refs/tags/', '') AS tag,
         replace(o.name, 'refs/tags/', '') AS since
@@ -39,7 +40,7 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.since, p.pair_index, d.commit_sha
+    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
@@ -74,15 +75,14 @@ bugs AS (
 
 totals AS (
     SELECT c.repo_id, c.tag, count(*) AS commits, count(b.commit_sha) AS fixes
-    FROM (SELECT DISTINCT repo_id, tag, commit_sha FROM commits) AS c
+    FROM commits AS c
     LEFT JOIN bug_commits AS b ON b.commit_sha = c.commit_sha AND b.repo_id = c.repo_id
     GROUP BY c.repo_id, c.tag
 ),
 
 shown AS (
-    SELECT repository, repo_id, tag, new_ref_id, min(pair_index) AS place
+    SELECT DISTINCT repository, repo_id, tag, new_ref_id, place
     FROM pairs
-    GROUP BY repository, repo_id, tag, new_ref_id
 )
 
 SELECT

@@ -17,6 +17,7 @@ WITH pairs AS (
         rc.old_commit_sha,
         rc.repo_id,
         rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
         r.name AS repository,
         replace(t.name, 'refs/tags/', '') AS tag,
         replace(o.name, 'refs/tags/', '') AS since
@@ -38,7 +39,11 @@ WITH pairs AS (
 ),
 
 bugs AS (
-    SELECT DISTINCT p.repository, p.tag, p.pair_index, i.id, i.component
+    SELECT DISTINCT
+        p.repository,
+        p.tag,
+        p.place,
+        i.id, i.component
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id

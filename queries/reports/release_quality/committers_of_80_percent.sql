@@ -18,6 +18,7 @@ WITH pairs AS (
         rc.old_commit_sha,
         rc.repo_id,
         rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
         r.name AS repository,
         replace(t.name, 'refs/tags/', '') AS tag,
         replace(o.name, 'refs/tags/', '') AS since
@@ -39,7 +40,7 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.since, p.pair_index, d.commit_sha
+    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
@@ -65,7 +66,10 @@ running AS (
     SELECT
         author_id,
         commits AS n,
-        sum(commits) OVER (ORDER BY commits DESC NULLS LAST, author_id ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS so_far,
+        sum(commits) OVER (
+            ORDER BY commits DESC NULLS LAST, author_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS so_far,
         sum(commits) OVER () AS total
     FROM committers
 )

@@ -16,6 +16,7 @@ WITH pairs AS (
         rc.old_commit_sha,
         rc.repo_id,
         rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
         r.name AS repository,
         replace(t.name, 'refs/tags/', '') AS tag,
         replace(o.name, 'refs/tags/', '') AS since
@@ -37,7 +38,11 @@ WITH pairs AS (
 ),
 
 bugs AS (
-    SELECT DISTINCT p.repository, p.tag, p.pair_index, i.id, i.issue_key, i.title, i.assignee_name, i.lead_time_minutes, i.url
+    SELECT DISTINCT
+        p.repository,
+        p.tag,
+        p.place,
+        i.id, i.issue_key, i.title, i.status, i.assignee_name, i.lead_time_minutes, i.url
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id
@@ -49,8 +54,9 @@ SELECT
     tag,
     issue_key AS issue,
     title,
+    status,
     assignee_name AS assignee,
     round(lead_time_minutes / 1440.0, 1) AS days,
     url
 FROM bugs
-ORDER BY repository, pair_index, id
+ORDER BY repository, place, id

@@ -17,6 +17,7 @@ WITH pairs AS (
         rc.old_commit_sha,
         rc.repo_id,
         rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
         r.name AS repository,
         replace(t.name, 'refs/tags/', '') AS tag,
         replace(o.name, 'refs/tags/', '') AS since
@@ -38,7 +39,11 @@ WITH pairs AS (
 ),
 
 bugs AS (
-    SELECT DISTINCT p.repository, p.tag, p.pair_index, i.id, i.issue_key, i.title, i.lead_time_minutes, i.url
+    SELECT DISTINCT
+        p.repository,
+        p.tag,
+        p.place,
+        i.id, i.issue_key, i.title, i.lead_time_minutes, i.url
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id
@@ -47,10 +52,16 @@ bugs AS (
 
 ranked AS (
     SELECT
-        b.*,
+        b.repository,
+        b.tag,
+        b.place,
+        b.issue_key,
+        b.title,
+        b.lead_time_minutes,
+        b.url,
         row_number() OVER (
             PARTITION BY b.repository, b.tag ORDER BY b.lead_time_minutes DESC NULLS LAST, b.id
-        ) AS place
+        ) AS longest
     FROM bugs AS b
     WHERE b.lead_time_minutes IS NOT NULL
 )
@@ -63,5 +74,5 @@ SELECT
     round(lead_time_minutes / 1440.0, 1) AS days,
     url
 FROM ranked
-WHERE place <= $n
-ORDER BY repository, pair_index, place
+WHERE longest <= $n
+ORDER BY repository, place, longest

@@ -13,7 +13,16 @@ WITH as_of AS (
 ),
 
 bugs AS (
-    SELECT i.id, i.issue_key, i.title, i.status, i.original_status, i.created_date, i.resolution_date, i.lead_time_minutes, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.status,
+        i.original_status,
+        i.created_date,
+        i.resolution_date,
+        i.lead_time_minutes,
+        i.url
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND (

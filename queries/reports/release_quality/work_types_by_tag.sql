@@ -17,6 +17,7 @@ WITH pairs AS (
         rc.old_commit_sha,
         rc.repo_id,
         rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
         r.name AS repository,
         replace(t.name, 'refs/tags/', '') AS tag,
         replace(o.name, 'refs/tags/', '') AS since
@@ -38,7 +39,7 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.since, p.pair_index, d.commit_sha
+    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
@@ -69,7 +70,7 @@ typed AS (
 ),
 
 kinds AS (
-    SELECT c.repository, c.tag, c.pair_index, c.commit_sha, coalesce(nullif(t.type, ''), 'UNKNOWN') AS type
+    SELECT c.repository, c.tag, c.place, c.commit_sha, coalesce(nullif(t.type, ''), 'UNKNOWN') AS type
     FROM commits AS c
     LEFT JOIN typed AS t ON t.commit_sha = c.commit_sha AND t.repo_id = c.repo_id AND t.place = 1
 )
@@ -77,4 +78,4 @@ kinds AS (
 SELECT repository, tag, type, count(DISTINCT commit_sha) AS commits
 FROM kinds
 GROUP BY repository, tag, type
-ORDER BY repository, min(pair_index), commits DESC NULLS LAST, type
+ORDER BY repository, min(place), commits DESC NULLS LAST, type

@@ -17,7 +17,17 @@ WITH as_of AS (
 ),
 
 bugs AS (
-    SELECT i.id, i.issue_key, i.title, i.priority, i.status, i.assignee_id, i.assignee_name, i.created_date, i.resolution_date, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.priority,
+        i.status,
+        i.assignee_id,
+        i.assignee_name,
+        i.created_date,
+        i.resolution_date,
+        i.url
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

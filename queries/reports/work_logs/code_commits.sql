@@ -49,6 +49,8 @@ authors AS (
 
 SELECT count(*) AS commits
 FROM domain.commits AS c
-WHERE CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END IN (SELECT a.author_key FROM authors AS a)
+WHERE (
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END
+    ) IN (SELECT a.author_key FROM authors AS a)
     AND ($from IS NULL OR c.authored_date >= $from)
     AND ($to IS NULL OR c.authored_date < $to)

@@ -56,11 +56,14 @@ files AS (
 )
 
 SELECT
-    coalesce(sum(coalesce(f.additions, c.additions)), 0) + coalesce(sum(coalesce(f.deletions, c.deletions)), 0) AS lines,
+    coalesce(sum(coalesce(f.additions, c.additions)), 0)
+        + coalesce(sum(coalesce(f.deletions, c.deletions)), 0) AS lines,
     coalesce(sum(coalesce(f.additions, c.additions)), 0) AS added,
     coalesce(sum(coalesce(f.deletions, c.deletions)), 0) AS deleted
 FROM domain.commits AS c
 LEFT JOIN files AS f ON f.commit_sha = c.sha
-WHERE CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END IN (SELECT a.author_key FROM authors AS a)
+WHERE (
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END
+    ) IN (SELECT a.author_key FROM authors AS a)
     AND ($from IS NULL OR c.authored_date >= $from)
     AND ($to IS NULL OR c.authored_date < $to)
