@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
 use crate::config::{Assigned, Config, EntityGroup, Found, groups};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{ParquetFile, State, WrittenFile};
+use crate::lake::{EntityStatus, ParquetFile, State, WrittenFile};
 use crate::schema::{Contract, conform};
 
 type Rows = Vec<Value>;
@@ -112,7 +113,9 @@ fn components(config: &Config) -> Rows {
     let mut rows = Rows::new();
     for rules in config.rules.values() {
         for (component, pattern) in &rules.components {
-            rows.push(json!({"rules": rules.name, "component": component, "path_pattern": pattern}));
+            rows.push(
+                json!({"rules": rules.name, "component": component, "path_pattern": pattern}),
+            );
         }
     }
     rows
@@ -164,7 +167,7 @@ fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Row
     rows.collect()
 }
 
-/// How far each entity is known. `complete_through` stays in the state: here it would move with every run.
+/// How far each entity is known. `complete_through` is told only where it stands still: otherwise it moves with every run.
 fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
     let selected = |state: &State| {
         assigned.iter().any(|one| {
@@ -174,6 +177,7 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
     let mut rows = Rows::new();
     for state in states.iter().filter(|state| selected(state)) {
         for (entity, known) in &state.entities {
+            let stands_still = matches!(known.status, EntityStatus::Stale | EntityStatus::Failed);
             rows.push(json!({
                 "connection_id": state.connection_id,
                 "repository_uuid": state.uuid,
@@ -182,10 +186,35 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
                 "status": known.status.as_str(),
                 "reason": known.reason,
                 "complete_from": known.complete_from,
+                "complete_through": stands_still.then_some(known.complete_through),
             }));
         }
     }
     rows
+}
+
+/// From when to when a project's repositories are collected: from the earliest beginning, because each figure says what
+/// it lacks, to where the slowest of them was looked at. `None` when nothing of it is.
+pub(super) fn collected(
+    project: &str,
+    states: &[State],
+    assigned: &[Assigned],
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let of_project = states.iter().filter(|state| {
+        assigned.iter().any(|one| {
+            one.found.connection_id == state.connection_id
+                && one.found.uuid == state.uuid
+                && one.projects.iter().any(|name| name == project)
+        })
+    });
+    let spans = of_project.filter_map(|state| {
+        let through = state
+            .entities
+            .values()
+            .filter_map(|entity| entity.complete_through);
+        Some((state.since, through.max()?))
+    });
+    spans.reduce(|(from, through), (since, until)| (from.min(since), through.min(until)))
 }
 
 fn projects(config: &Config) -> Rows {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
 
 use super::stem;
-use crate::engine::{Engine, TableName};
+use crate::engine::{Engine, Param, TableName, declared, parse_values};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Column, Contract, Contracts};
 
@@ -30,6 +31,8 @@ pub struct Step {
     pub sql: String,
     /// The file, for errors.
     pub origin: String,
+    /// What the text's header declares, with the values of this run.
+    pub params: Vec<Param>,
     /// `None` for a user's own table: its columns are what the query gives.
     pub contract: Option<Arc<Contract>>,
 }
@@ -38,7 +41,7 @@ impl Step {
     /// A contract from the query's own columns, keyed and ordered by none.
     pub async fn inferred_contract(&self, engine: &Engine) -> Result<Arc<Contract>> {
         let frame = engine
-            .plan(&self.sql, &[])
+            .plan(&self.sql, &self.params)
             .await
             .map_err(|e| e.with("file", &self.origin))?;
         let columns = frame.schema().fields().iter().map(|field| Column {
@@ -69,7 +72,7 @@ impl Steps {
         let mut steps = Self::default();
         for layer in LAYERS {
             for (table, origin, sql) in bundled(layer) {
-                steps.insert(contracts, layer, table, origin, sql.to_owned());
+                steps.insert(contracts, layer, table, origin, sql.to_owned())?;
             }
             if let Some(folder) = own {
                 steps.find_own(contracts, layer, &folder.join(layer))?;
@@ -88,7 +91,7 @@ impl Steps {
                     .or_error(ErrorKind::Configuration, "cannot read a query")
                     .map_err(|error| error.with("file", path.display()))?;
                 if let Some(table) = stem(&path) {
-                    self.insert(contracts, layer, table, path.display().to_string(), sql);
+                    self.insert(contracts, layer, table, path.display().to_string(), sql)?;
                 }
             }
         }
@@ -102,7 +105,8 @@ impl Steps {
         table: &str,
         origin: String,
         sql: String,
-    ) {
+    ) -> Result<()> {
+        let params = declared(&sql).map_err(|error| error.with("file", &origin))?;
         let name = TableName::new(layer, table);
         let contract = match layer {
             BASE => contracts.get("domain", table).map(|domain| based(domain)),
@@ -114,15 +118,37 @@ impl Steps {
                 name,
                 sql,
                 origin,
+                params,
                 contract,
             },
         );
+        Ok(())
+    }
+
+    /// Gives the run's own values to the steps that ask for them: `run_id` and `recorded_at`.
+    pub(super) fn set_run(&mut self, run_id: &str, started_at: DateTime<Utc>) -> Result<()> {
+        let started_at = started_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let known = [("run_id", run_id), ("recorded_at", &started_at)];
+        for step in self.0.values_mut() {
+            let asked: Vec<_> = known
+                .iter()
+                .filter(|(name, _)| step.params.iter().any(|param| param.name == *name))
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            step.params = parse_values(std::mem::take(&mut step.params), &asked)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a step makes the table.
+    pub(super) fn make(&self, name: &TableName) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The contract that a `[[table]]` given for `contract` fills: of the rows before enrichment, where there are such.
     pub(super) fn place_of(&self, contract: &Arc<Contract>) -> Arc<Contract> {
         let base = TableName::new(BASE, &contract.table);
-        if contract.layer == "domain" && self.0.contains_key(&base) {
+        if contract.layer == "domain" && self.make(&base) {
             return based(contract);
         }
         Arc::clone(contract)
@@ -139,7 +165,9 @@ impl Steps {
             let at = |error: Error| error.with("file", &step.origin);
             let reads = engine.references(&step.sql).map_err(at)?;
             for read in &reads {
-                if !self.0.contains_key(read) && contracts.get(&read.layer, &read.table).is_none() {
+                let is_known = published(contracts, read).is_some()
+                    || contracts.get(&read.layer, &read.table).is_some();
+                if !self.0.contains_key(read) && !is_known {
                     let missing =
                         Error::new(ErrorKind::Configuration, "reads a table that nothing makes");
                     return Err(at(missing.with("table", read)));
@@ -167,6 +195,16 @@ impl Steps {
         }
         Ok(order)
     }
+}
+
+/// The schema in which a step sees what the lake published before of a layer, for a table that remembers.
+pub(super) const PUBLISHED: &str = "published";
+pub(super) const REMEMBERED: &str = "metrics";
+
+/// The contract of `published.<table>`: that of its namesake in `metrics`.
+fn published(contracts: &Contracts, name: &TableName) -> Option<Arc<Contract>> {
+    let contract = contracts.get(REMEMBERED, &name.table)?;
+    (name.layer == PUBLISHED).then(|| Arc::new(contract.in_layer(PUBLISHED)))
 }
 
 fn based(domain: &Contract) -> Arc<Contract> {
@@ -211,13 +249,14 @@ mod tests {
         let mut steps = Steps::default();
         for (table, sql) in texts {
             let origin = format!("{table}.sql");
-            steps.insert(
+            let inserted = steps.insert(
                 &Contracts::default(),
                 "domain",
                 table,
                 origin,
                 (*sql).to_owned(),
             );
+            inserted.unwrap();
         }
         steps
     }

@@ -12,7 +12,7 @@ use datafusion::functions::expr_fn::date_trunc;
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
-use crate::engine::{Engine, is_starved};
+use crate::engine::{Engine, Param, is_starved};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, conform};
@@ -29,10 +29,11 @@ pub(super) type Files = Vec<(Option<String>, WrittenFile)>;
 pub(super) async fn query(
     engine: &Engine,
     sql: &str,
+    params: &[Param],
     contract: &Contract,
     folder: &Path,
 ) -> Result<Files> {
-    match attempt(engine, sql, contract, folder).await {
+    match attempt(engine, sql, params, contract, folder).await {
         Err(Failure::Starved(_)) => {}
         Err(Failure::Other(error)) => return Err(error),
         Ok(files) => return Ok(files),
@@ -41,7 +42,7 @@ pub(super) async fn query(
         table = contract.name(),
         "out of memory, trying again with a smaller plan"
     );
-    attempt(&engine.frugal(), sql, contract, folder)
+    attempt(&engine.frugal(), sql, params, contract, folder)
         .await
         .map_err(|failure| match failure {
             Failure::Other(error) => error,
@@ -66,6 +67,7 @@ impl From<Error> for Failure {
 async fn attempt(
     engine: &Engine,
     sql: &str,
+    params: &[Param],
     contract: &Contract,
     folder: &Path,
 ) -> Result<Files, Failure> {
@@ -80,7 +82,7 @@ async fn attempt(
         )
     };
     let frame = engine
-        .plan(sql, &[])
+        .plan(sql, params)
         .await
         .map_err(|error| error.with("table", contract.name()))?;
     let mut rows = sorted(frame, contract)
