@@ -112,7 +112,9 @@ fn components(config: &Config) -> Rows {
     let mut rows = Rows::new();
     for rules in config.rules.values() {
         for (component, pattern) in &rules.components {
-            rows.push(json!({"rules": rules.name, "component": component, "path_pattern": pattern}));
+            rows.push(
+                json!({"rules": rules.name, "component": component, "path_pattern": pattern}),
+            );
         }
     }
     rows

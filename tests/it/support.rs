@@ -60,7 +60,7 @@ impl Tables {
         let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
         for step in self.steps.iter().rev() {
             if needed.contains(&step.name) {
-                needed.extend(self.engine.references(&step.sql)?);
+                needed.extend(step.reads(&self.engine)?);
             }
         }
         for step in &self.steps {
