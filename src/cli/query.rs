@@ -4,7 +4,7 @@ use std::path::Path;
 
 use datafusion::arrow::array::RecordBatch;
 
-use super::args::Query;
+use super::args::{Format, Query};
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::config::suggest;
@@ -12,6 +12,8 @@ use crate::engine::{Engine, Param, declared, parse_values};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
 use crate::transform::{open_published, reports};
+
+const OVERVIEW: &str = "dora/overview";
 
 pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     if args.list {
@@ -51,6 +53,14 @@ pub(super) async fn execute(
         batches.push(RecordBatch::new_empty(schema));
     }
     Ok(batches)
+}
+
+/// The projects' DORA figures, as `run` and `demo` show them at their end.
+pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Result<()> {
+    let engine = open_published(lake, memory_limit).await?;
+    let (sql, params) = bundled(OVERVIEW, None, &[])?;
+    let batches = execute(&engine, &sql, &params).await?;
+    rows::write(&batches, Format::Table, None)
 }
 
 /// A named query with its parameters' values.

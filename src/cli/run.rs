@@ -2,22 +2,30 @@
 
 use super::args::{Transform, Transforming};
 use super::job::Job;
-use super::{Context, Outcome};
+use super::output::print;
+use super::{Context, Outcome, query};
 use crate::error::Result;
+use crate::telemetry::LogFormat;
 use crate::transform::Options;
 
 pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "run")?;
+    let lake = job.lake.clone();
     let options = Options {
-        only: None,
         queries: args.queries,
+        ..Options::default()
     };
     let result = match job.collect().await {
         Ok(()) => job.transform(&options).await,
         Err(error) => Err(error),
     };
-    job.finish(result).await
+    let outcome = job.finish(result).await?;
+    if !context.global.quiet && context.global.log_format == LogFormat::Text {
+        print("\n")?;
+        query::print_overview(&lake, config.lake.memory_limit).await?;
+    }
+    Ok(outcome)
 }
 
 pub(super) async fn collect(context: &Context) -> Result<Outcome> {
@@ -36,6 +44,7 @@ pub(super) async fn transform(context: &Context, args: Transform) -> Result<Outc
         .transform(&Options {
             only,
             queries: args.transforming.queries,
+            ..Options::default()
         })
         .await;
     job.finish(result).await

@@ -8,7 +8,7 @@ use super::section::Section;
 use super::suggest;
 use crate::error::Result;
 
-/// One `[[table]]`: outside data in the place of a table of the lake.
+/// One `[[table]]`: outside data in the place of a table of the lake, or beside its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutsideTable {
     pub layer: String,
@@ -18,6 +18,8 @@ pub struct OutsideTable {
     pub format: Format,
     /// SQL over `external` that yields the table's columns; None when they are there already.
     pub query: Option<String>,
+    /// The rows join those that bitlake makes, instead of standing in their place.
+    pub add: bool,
     pub place: Place,
 }
 
@@ -53,19 +55,22 @@ pub(super) fn read_tables(
     relative: &Relative<'_>,
 ) -> Result<Vec<OutsideTable>> {
     let mut tables: Vec<OutsideTable> = Vec::new();
-    for section in root.tables("table", &["name", "location", "format", "query"])? {
+    for section in root.tables("table", &["name", "location", "format", "query", "add"])? {
         let table = outside_table(&section, relative)?;
         let earlier = tables
             .iter()
-            .find(|t| (&t.layer, &t.table) == (&table.layer, &table.table));
-        if let Some(earlier) = earlier {
+            .find(|t| !t.add && (&t.layer, &t.table) == (&table.layer, &table.table));
+        if let (Some(earlier), false) = (earlier, table.add) {
             return Err(section
                 .place_of("name")
                 .error(format!(
                     "the table `{}.{}` is given twice",
                     table.layer, table.table
                 ))
-                .hint(format!("the other one is at {}", earlier.place)));
+                .hint(format!(
+                    "the other one is at {}; with `add = true` both count",
+                    earlier.place
+                )));
         }
         tables.push(table);
     }
@@ -91,6 +96,12 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
     }
     let formats = [Format::Csv, Format::Ndjson, Format::Parquet];
     let format = section.one_of("format", &formats.map(|format| (format.as_str(), format)))?;
+    let add = section.boolean("add")?.unwrap_or_default();
+    if add && ["config", "bitbucket"].contains(&layer) {
+        return Err(section
+            .error("add", &format!("is not possible for `{name}`"))
+            .hint("only rows of domain, dora and metrics can be added to"));
+    }
     let hint = "add the files' path or s3:// address";
     Ok(OutsideTable {
         layer: layer.to_owned(),
@@ -102,6 +113,7 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
         format: format
             .ok_or_else(|| section.missing("format", "use one of: csv, ndjson, parquet"))?,
         query: section.string("query")?,
+        add,
         place: section.place().clone(),
     })
 }

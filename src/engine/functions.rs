@@ -74,10 +74,20 @@ mod tests {
 
     #[tokio::test]
     async fn every_match_is_given_and_nothing_is_an_empty_list() {
-        let keys = one("SELECT regexp_extract_all('PAY-1, #22 and PAY-3', '([A-Z]+-\\d+|#\\d+)', 1)");
+        let keys =
+            one("SELECT regexp_extract_all('PAY-1, #22 and PAY-3', '([A-Z]+-\\d+|#\\d+)', 1)");
         assert_eq!(keys.await, "[PAY-1, #22, PAY-3]");
-        assert_eq!(one("SELECT regexp_extract_all('none', '#(\\d+)', 1)").await, "[]");
-        assert_eq!(one("SELECT regexp_extract_all('a', cast(NULL AS varchar), 1)").await, "");
-        assert_eq!(one("SELECT regexp_extract_all('#1 #2', '#(\\d)', 0)").await, "[#1, #2]");
+        assert_eq!(
+            one("SELECT regexp_extract_all('none', '#(\\d+)', 1)").await,
+            "[]"
+        );
+        assert_eq!(
+            one("SELECT regexp_extract_all('a', cast(NULL AS varchar), 1)").await,
+            ""
+        );
+        assert_eq!(
+            one("SELECT regexp_extract_all('#1 #2', '#(\\d)', 0)").await,
+            "[#1, #2]"
+        );
     }
 }

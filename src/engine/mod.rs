@@ -12,7 +12,7 @@ pub use references::{TableName, references};
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
@@ -121,7 +121,16 @@ impl Engine {
         )
     }
 
-    /// Registers outside files, whose schema is read from them, as `layer.table`.
+    /// The columns of a registered table; none for a table that is not there.
+    pub async fn columns(&self, layer: &str, table: &str) -> Vec<String> {
+        let name = TableReference::partial(layer, table);
+        let table = self.context.table_provider(name).await;
+        let schema = table.map(|table| table.schema());
+        let fields = schema.iter().flat_map(|schema| schema.fields());
+        fields.map(|field| field.name().clone()).collect()
+    }
+
+    /// Registers outside files, whose schema is read from them, as `layer.table`; `all_text` makes every column text.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when there are none, or they are not of the format.
@@ -131,6 +140,7 @@ impl Engine {
         table: &str,
         format: Arc<dyn FileFormat>,
         location: &str,
+        all_text: bool,
     ) -> Result<()> {
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Configuration, "cannot read an outside table")
@@ -141,7 +151,12 @@ impl Engine {
         let url = ListingTableUrl::parse(location).map_err(failed)?;
         let options = ListingOptions::new(format).with_file_extension("");
         let state = self.context.state();
-        let schema = options.infer_schema(&state, &url).await.map_err(failed)?;
+        let mut schema = options.infer_schema(&state, &url).await.map_err(failed)?;
+        if all_text {
+            let names = schema.fields().iter().map(|field| field.name());
+            let fields = names.map(|name| Field::new(name, DataType::Utf8, true));
+            schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        }
         let config = ListingTableConfig::new(url)
             .with_listing_options(options)
             .with_schema(schema);

@@ -125,10 +125,6 @@ impl Contract {
         columns: Vec<Column>,
         primary_key: Vec<String>,
     ) -> Result<Self> {
-        let fields: Vec<_> = columns
-            .iter()
-            .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable))
-            .collect();
         let contract = Self {
             layer: layer.to_owned(),
             table: table.to_owned(),
@@ -137,8 +133,8 @@ impl Contract {
             primary_key,
             partition: None,
             bloom: BTreeMap::new(),
+            schema: arrow_schema(&columns),
             columns,
-            schema: Arc::new(Schema::new(fields)),
         };
         for column in &contract.primary_key {
             if contract.require_column(column)?.nullable {
@@ -158,6 +154,21 @@ impl Contract {
             layer: layer.to_owned(),
             ..self.clone()
         }
+    }
+
+    /// The columns alone, all of them nullable: for rows on their way to becoming the table's.
+    pub fn relaxed(&self) -> Self {
+        let mut relaxed = Self {
+            primary_key: Vec::new(),
+            partition: None,
+            bloom: BTreeMap::new(),
+            ..self.clone()
+        };
+        for column in &mut relaxed.columns {
+            column.nullable = true;
+        }
+        relaxed.schema = arrow_schema(&relaxed.columns);
+        relaxed
     }
 
     /// `layer.table`, the name in SQL.
@@ -183,4 +194,11 @@ impl Contract {
             .with("column", name)
         })
     }
+}
+
+fn arrow_schema(columns: &[Column]) -> SchemaRef {
+    let fields = columns
+        .iter()
+        .map(|column| Field::new(&column.name, column.data_type.clone(), column.nullable));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

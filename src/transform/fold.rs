@@ -74,7 +74,7 @@ pub(super) async fn fold(
             continue;
         }
         let sql = register(lake, engine, contract, state, segments, base.as_deref())?;
-        let files = write::query(engine, &sql, contract, &folder.join(n.to_string())).await;
+        let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
         let files = files.map_err(|error| error.with("repository", &state.full_name))?;
         for (_, written) in files {
             next.files.insert(path.clone(), NextFile::Staged(written));

@@ -10,6 +10,7 @@
 //! Every step reads registered Parquet and writes one table into a staging folder; the next steps read it there. When
 //! all tables have passed their contracts, and not before, they are published together.
 
+mod buckets;
 mod fold;
 mod native;
 mod outside;
@@ -37,11 +38,16 @@ use crate::lake::{
 };
 use crate::schema::{Contract, Contracts};
 
+/// The part that a step made itself, beside those that `[[table]]` adds.
+const MADE: &str = "made";
+
 /// What a transform may be told.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Only the steps of these layers; the others are read as published.
     pub only: Option<BTreeSet<String>>,
+    /// The moment at which the figures' time ends, where that is earlier than what is collected.
+    pub as_of: Option<DateTime<Utc>>,
     /// A folder whose `<layer>/<table>.sql` add or replace steps.
     pub queries: Option<PathBuf>,
 }
@@ -61,12 +67,14 @@ pub async fn transform(
 ) -> Result<TransformReport> {
     let states = fold::current(lake.states().await?);
     let assigned = config.assign(&found(&states))?;
-    let steps = Steps::find(options.queries.as_deref())?;
+    let mut steps = Steps::find(options.queries.as_deref())?;
+    steps.set_run(run_id, now)?;
     let mut run = Run::new(config, lake, steps).await?;
 
     run.settings(&states, &assigned)?;
     run.source(&states).await?;
     run.outside().await?;
+    run.buckets(&states, &assigned, options.as_of).await?;
     run.register_published()?;
     run.steps(options.only.as_ref()).await?;
     let warnings = run.checks().await?;
@@ -104,6 +112,10 @@ struct Run<'a> {
     staging: TempDir,
     /// What will be published.
     tables: BTreeMap<String, NextTable>,
+    /// What `[[table]]` gave, in the schema `given`.
+    parts: Vec<(Arc<Contract>, String)>,
+    /// What `[[table]]` adds to the tables that steps make: parts in the schema `given`.
+    given: BTreeMap<TableName, Vec<String>>,
     /// What the engine knows already; a step whose table is here was given from outside.
     registered: BTreeSet<TableName>,
     report: TransformReport,
@@ -125,6 +137,8 @@ impl<'a> Run<'a> {
             manifest: lake.manifest().await?,
             staging,
             tables: BTreeMap::new(),
+            parts: Vec::new(),
+            given: BTreeMap::new(),
             registered: BTreeSet::new(),
             report: TransformReport::default(),
         })
@@ -137,12 +151,52 @@ impl<'a> Run<'a> {
     /// The configuration as tables.
     fn settings(&mut self, states: &[State], assigned: &[Assigned]) -> Result<()> {
         for (table, rows) in settings::tables(self.config, states, assigned)? {
-            let contract = self.contracts.require("config", table)?.clone();
-            let path = self.folder("config", table).join("part-0.parquet");
-            let written = settings::write(&contract, &rows, &path)?;
-            self.stage(&contract, vec![(None, written)])?;
+            self.setting(table, &rows)?;
         }
         Ok(())
+    }
+
+    fn setting(&mut self, table: &str, rows: &[serde_json::Value]) -> Result<()> {
+        let contract = self.contracts.require("config", table)?.clone();
+        let path = self.folder("config", table).join("part-0.parquet");
+        let written = settings::write(&contract, rows, &path)?;
+        self.stage(&contract, vec![(None, written)])
+    }
+
+    /// The periods of every project that the configuration or a `[[table]]` names.
+    async fn buckets(
+        &mut self,
+        states: &[State],
+        assigned: &[Assigned],
+        as_of: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        if self
+            .registered
+            .contains(&TableName::new("config", "buckets"))
+        {
+            return Ok(());
+        }
+        let outside = outside::outline(&self.engine, &self.parts).await?;
+        let mut clocks = outside.clocks;
+        for project in &self.config.projects {
+            clocks.insert(project.name.clone(), (project.timezone, project.week_start));
+        }
+        let mut rows = Vec::new();
+        for (project, (zone, week_start)) in clocks {
+            let collected = settings::collected(&project, states, assigned);
+            let Some((from, through)) = collected.or(outside.times) else {
+                continue;
+            };
+            let span = buckets::Span {
+                project,
+                zone,
+                week_start,
+                from,
+                through: as_of.map_or(through, |as_of| through.min(as_of)),
+            };
+            rows.extend(span.rows());
+        }
+        self.setting("buckets", &rows)
     }
 
     /// The source layer: the latest version of each record.
@@ -176,15 +230,34 @@ impl<'a> Run<'a> {
 
     /// Tables that `[[table]]` puts in the place of a step's.
     async fn outside(&mut self) -> Result<()> {
-        for given in &self.config.tables {
+        let mut replaced = BTreeMap::new();
+        for (n, given) in self.config.tables.iter().enumerate() {
             let contract = self.contract(&given.layer, &given.table)?;
             let contract = self.steps.place_of(&contract);
-            let folder = self.folder(&contract.layer, &contract.table);
-            let files = outside::write(&self.engine, given, &contract, &folder).await?;
-            check_key(&self.engine, &contract, &files).await?;
-            self.stage(&contract, files)?;
+            let part = format!("part_{n}");
+            let folder = self.staging.path().join(outside::GIVEN);
+            outside::read(&self.engine, given, &contract, &part, &folder).await?;
+            self.parts.push((Arc::clone(&contract), part.clone()));
+            let name = TableName::new(&contract.layer, &contract.table);
+            self.given.entry(name.clone()).or_default().push(part);
+            if !given.add || !self.steps.make(&name) {
+                replaced.insert(name, contract);
+            }
+        }
+        for (name, contract) in replaced {
+            let parts = self.given.remove(&name).unwrap_or_default();
+            self.unite(&contract, &parts).await?;
         }
         Ok(())
+    }
+
+    /// Makes the given parts the table.
+    async fn unite(&mut self, contract: &Contract, parts: &[String]) -> Result<()> {
+        let folder = self.folder(&contract.layer, &contract.table);
+        let sql = outside::union(contract, parts);
+        let files = write::query(&self.engine, &sql, &[], contract, &folder).await?;
+        check_key(&self.engine, contract, &files).await?;
+        self.stage(contract, files)
     }
 
     fn contract(&self, layer: &str, table: &str) -> Result<Arc<Contract>> {
@@ -202,24 +275,43 @@ impl<'a> Run<'a> {
             if self.registered.contains(&name) {
                 continue;
             }
-            let files = self.manifest.files(&contract.name());
-            let urls = files
-                .map(|(path, _)| self.lake.file_url(path))
-                .collect::<Result<Vec<_>>>()?;
-            self.engine.register(contract, &urls)?;
+            self.engine
+                .register(contract, &self.published_files(contract)?)?;
+        }
+        for contract in self.contracts.layer(steps::REMEMBERED) {
+            let urls = self.published_files(contract)?;
+            let published = contract.in_layer(steps::PUBLISHED);
+            self.engine.register(&published, &urls)?;
         }
         Ok(())
     }
 
+    fn published_files(&self, contract: &Contract) -> Result<Vec<reqwest::Url>> {
+        published_files(self.lake, &self.manifest, contract)
+    }
+
     async fn steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
         for step in self.steps.in_order(&self.engine)? {
-            let runs = only.is_none_or(|layers| layers.contains(&step.name.layer));
+            let layer = match step.name.layer.as_str() {
+                steps::BASE => "domain",
+                layer => layer,
+            };
+            let runs = only.is_none_or(|layers| layers.contains(layer));
             if !runs || self.registered.contains(&step.name) {
                 continue;
             }
             let folder = self.folder(&step.name.layer, &step.name.table);
-            let (contract, files) = run_step(&self.engine, &step, &folder).await?;
-            self.stage(&contract, files)?;
+            let Some(mut parts) = self.given.remove(&step.name) else {
+                let (contract, files) = run_step(&self.engine, &step, &folder).await?;
+                self.stage(&contract, files)?;
+                continue;
+            };
+            let (contract, files) = run_step(&self.engine, &step, &folder.join("made")).await?;
+            let schema = contract.arrow_schema();
+            self.engine
+                .register_parquet(outside::GIVEN, MADE, schema, &urls(&files)?)?;
+            parts.push(MADE.to_owned());
+            self.unite(&contract, &parts).await?;
         }
         Ok(())
     }
@@ -274,12 +366,12 @@ pub async fn run_step(
     let run = async {
         let (contract, files) = match (&step.work, &step.contract) {
             (Work::Sql(sql), Some(contract)) => {
-                let files = write::query(engine, sql, contract, folder).await?;
+                let files = write::query(engine, sql, &step.params, contract, folder).await?;
                 (Arc::clone(contract), files)
             }
             (Work::Sql(sql), None) => {
                 let contract = step.inferred_contract(engine, sql).await?;
-                let files = write::query(engine, sql, &contract, folder).await?;
+                let files = write::query(engine, sql, &step.params, &contract, folder).await?;
                 (contract, files)
             }
             (Work::Native(native), Some(contract)) => {
@@ -329,13 +421,18 @@ pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<En
     let engine = Engine::new(memory_limit)?;
     let manifest = lake.manifest().await?;
     for contract in Contracts::bundled()?.iter() {
-        let files = manifest.files(&contract.name());
-        let urls = files
-            .map(|(path, _)| lake.file_url(path))
-            .collect::<Result<Vec<_>>>()?;
-        engine.register(contract, &urls)?;
+        engine.register(contract, &published_files(lake, &manifest, contract)?)?;
     }
     Ok(engine)
+}
+
+fn published_files(
+    lake: &Lake,
+    manifest: &Manifest,
+    contract: &Contract,
+) -> Result<Vec<reqwest::Url>> {
+    let files = manifest.files(&contract.name());
+    files.map(|(path, _)| lake.file_url(path)).collect()
 }
 
 fn stem(path: &Path) -> Option<&str> {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
@@ -188,6 +189,30 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
         }
     }
     rows
+}
+
+/// From when to when a project's repositories are collected: from the earliest beginning, because each figure says what
+/// it lacks, to where the slowest of them was looked at. `None` when nothing of it is.
+pub(super) fn collected(
+    project: &str,
+    states: &[State],
+    assigned: &[Assigned],
+) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
+    let of_project = states.iter().filter(|state| {
+        assigned.iter().any(|one| {
+            one.found.connection_id == state.connection_id
+                && one.found.uuid == state.uuid
+                && one.projects.iter().any(|name| name == project)
+        })
+    });
+    let spans = of_project.filter_map(|state| {
+        let through = state
+            .entities
+            .values()
+            .filter_map(|entity| entity.complete_through);
+        Some((state.since, through.max()?))
+    });
+    spans.reduce(|(from, through), (since, until)| (from.min(since), through.min(until)))
 }
 
 fn projects(config: &Config) -> Rows {

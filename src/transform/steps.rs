@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
 
 use super::native::Native;
 use super::stem;
-use crate::engine::{Engine, TableName};
+use crate::engine::{Engine, Param, TableName, declared, parse_values};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Column, Contract, Contracts};
 
@@ -39,6 +40,8 @@ pub struct Step {
     pub work: Work,
     /// The file, for errors.
     pub origin: String,
+    /// What the text's header declares, with the values of this run.
+    pub params: Vec<Param>,
     /// `None` for a user's own table: its columns are what the query gives.
     pub contract: Option<Arc<Contract>>,
 }
@@ -62,7 +65,7 @@ impl Step {
         sql: &str,
     ) -> Result<Arc<Contract>> {
         let frame = engine
-            .plan(sql, &[])
+            .plan(sql, &self.params)
             .await
             .map_err(|e| e.with("file", &self.origin))?;
         let columns = frame.schema().fields().iter().map(|field| Column {
@@ -94,11 +97,11 @@ impl Steps {
         for native in Native::ALL {
             let (layer, table) = (native.layer(), native.table());
             let work = Work::Native(native);
-            steps.insert(contracts, layer, table, native.origin(), work);
+            steps.insert(contracts, layer, table, native.origin(), work)?;
         }
         for layer in LAYERS {
             for (table, origin, sql) in bundled(layer) {
-                steps.insert(contracts, layer, table, origin, Work::Sql(sql.to_owned()));
+                steps.insert(contracts, layer, table, origin, Work::Sql(sql.to_owned()))?;
             }
             if let Some(folder) = own {
                 steps.find_own(contracts, layer, &folder.join(layer))?;
@@ -118,7 +121,7 @@ impl Steps {
                     .map_err(|error| error.with("file", path.display()))?;
                 if let Some(table) = stem(&path) {
                     let origin = path.display().to_string();
-                    self.insert(contracts, layer, table, origin, Work::Sql(sql));
+                    self.insert(contracts, layer, table, origin, Work::Sql(sql))?;
                 }
             }
         }
@@ -132,7 +135,11 @@ impl Steps {
         table: &str,
         origin: String,
         work: Work,
-    ) {
+    ) -> Result<()> {
+        let params = match &work {
+            Work::Sql(sql) => declared(sql).map_err(|error| error.with("file", &origin))?,
+            Work::Native(_) => Vec::new(),
+        };
         let name = TableName::new(layer, table);
         let contract = match layer {
             BASE => contracts.get("domain", table).map(|domain| based(domain)),
@@ -144,15 +151,37 @@ impl Steps {
                 name,
                 work,
                 origin,
+                params,
                 contract,
             },
         );
+        Ok(())
+    }
+
+    /// Gives the run's own values to the steps that ask for them: `run_id` and `recorded_at`.
+    pub(super) fn set_run(&mut self, run_id: &str, started_at: DateTime<Utc>) -> Result<()> {
+        let started_at = started_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let known = [("run_id", run_id), ("recorded_at", &started_at)];
+        for step in self.0.values_mut() {
+            let asked: Vec<_> = known
+                .iter()
+                .filter(|(name, _)| step.params.iter().any(|param| param.name == *name))
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            step.params = parse_values(std::mem::take(&mut step.params), &asked)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a step makes the table.
+    pub(super) fn make(&self, name: &TableName) -> bool {
+        self.0.contains_key(name)
     }
 
     /// The contract that a `[[table]]` given for `contract` fills: of the rows before enrichment, where there are such.
     pub(super) fn place_of(&self, contract: &Arc<Contract>) -> Arc<Contract> {
         let base = TableName::new(BASE, &contract.table);
-        if contract.layer == "domain" && self.0.contains_key(&base) {
+        if contract.layer == "domain" && self.make(&base) {
             return based(contract);
         }
         Arc::clone(contract)
@@ -169,7 +198,9 @@ impl Steps {
             let at = |error: Error| error.with("file", &step.origin);
             let reads = step.reads(engine).map_err(at)?;
             for read in &reads {
-                if !self.0.contains_key(read) && contracts.get(&read.layer, &read.table).is_none() {
+                let is_known = published(contracts, read).is_some()
+                    || contracts.get(&read.layer, &read.table).is_some();
+                if !self.0.contains_key(read) && !is_known {
                     let missing =
                         Error::new(ErrorKind::Configuration, "reads a table that nothing makes");
                     return Err(at(missing.with("table", read)));
@@ -197,6 +228,16 @@ impl Steps {
         }
         Ok(order)
     }
+}
+
+/// The schema in which a step sees what the lake published before of a layer, for a table that remembers.
+pub(super) const PUBLISHED: &str = "published";
+pub(super) const REMEMBERED: &str = "metrics";
+
+/// The contract of `published.<table>`: that of its namesake in `metrics`.
+fn published(contracts: &Contracts, name: &TableName) -> Option<Arc<Contract>> {
+    let contract = contracts.get(REMEMBERED, &name.table)?;
+    (name.layer == PUBLISHED).then(|| Arc::new(contract.in_layer(PUBLISHED)))
 }
 
 fn based(domain: &Contract) -> Arc<Contract> {
@@ -241,13 +282,14 @@ mod tests {
         let mut steps = Steps::default();
         for (table, sql) in texts {
             let origin = format!("{table}.sql");
-            steps.insert(
+            let inserted = steps.insert(
                 &Contracts::default(),
                 "domain",
                 table,
                 origin,
                 Work::Sql((*sql).to_owned()),
             );
+            inserted.unwrap();
         }
         steps
     }

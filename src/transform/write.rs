@@ -12,7 +12,7 @@ use datafusion::functions::expr_fn::date_trunc;
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
-use crate::engine::{Engine, is_starved};
+use crate::engine::{Engine, Param, is_starved};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, conform};
@@ -27,11 +27,12 @@ pub(super) type Files = Vec<(Option<String>, WrittenFile)>;
 pub(super) async fn query(
     engine: &Engine,
     sql: &str,
+    params: &[Param],
     contract: &Contract,
     folder: &Path,
 ) -> Result<Files> {
     patiently(engine, contract, async |engine: &Engine| {
-        attempt(engine, sql, contract, folder).await
+        attempt(engine, sql, params, contract, folder).await
     })
     .await
 }
@@ -93,10 +94,11 @@ impl From<Error> for Failure {
 async fn attempt(
     engine: &Engine,
     sql: &str,
+    params: &[Param],
     contract: &Contract,
     folder: &Path,
 ) -> Result<Files, Failure> {
-    let frame = engine.plan(sql, &[]).await?;
+    let frame = engine.plan(sql, params).await?;
     let mut rows = sorted(frame, contract)
         .map_err(Failure::of)?
         .execute_stream()

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
@@ -39,7 +39,6 @@ pub struct Bench {
 /// Tables of an engine, each made when a query first asks for it: a test pays for the steps that it looks at.
 pub struct Tables {
     engine: Engine,
-    steps: Vec<Step>,
     made: Mutex<BTreeSet<TableName>>,
     folder: TempDir,
 }
@@ -48,7 +47,6 @@ impl Tables {
     /// `given`: tables that no step needs to make.
     pub fn over(engine: Engine, given: BTreeSet<TableName>) -> Result<Self> {
         Ok(Self {
-            steps: Steps::find(None)?.in_order(&engine)?,
             engine,
             made: Mutex::new(given),
             folder: tempfile::tempdir().unwrap(),
@@ -57,13 +55,15 @@ impl Tables {
 
     /// The lines of a query, cells joined by ` | `.
     pub async fn query(&self, sql: &str) -> Result<Vec<String>> {
+        let steps = bundled_steps();
         let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
-        for step in self.steps.iter().rev() {
-            if needed.contains(&step.name) {
-                needed.extend(step.reads(&self.engine)?);
+        for (step, reads) in steps.iter().rev() {
+            // What is given need not be made, and neither what only it would need.
+            if needed.contains(&step.name) && !self.made.lock().unwrap().contains(&step.name) {
+                needed.extend(reads.iter().cloned());
             }
         }
-        for step in &self.steps {
+        for (step, _) in steps {
             if needed.contains(&step.name) && self.made.lock().unwrap().insert(step.name.clone()) {
                 let folder = self.folder.path().join(step.name.to_string());
                 run_step(&self.engine, step, &folder).await?;
@@ -73,7 +73,22 @@ impl Tables {
     }
 }
 
-async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
+/// The bundled steps in their order, each with what it reads: parsed once for all cases.
+fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
+    static STEPS: OnceLock<Vec<(Step, Vec<TableName>)>> = OnceLock::new();
+    STEPS.get_or_init(|| {
+        let engine = Engine::new(None).unwrap();
+        let steps = Steps::find(None).unwrap().in_order(&engine).unwrap();
+        let read = |step: Step| {
+            let reads = step.reads(&engine).unwrap();
+            (step, reads)
+        };
+        steps.into_iter().map(read).collect()
+    })
+}
+
+/// The lines of a query, cells joined by ` | `.
+pub async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
     let batches = engine.plan(sql, &[]).await?.collect().await.unwrap();
     Ok(batches.iter().flat_map(print).collect())
 }
@@ -174,6 +189,7 @@ impl Bench {
         let options = bitlake::transform::Options {
             only: Some(layers.iter().map(|layer| (*layer).to_owned()).collect()),
             queries: None,
+            ..Default::default()
         };
         let lock = self.lake.lock()?;
         transform(&config, &self.lake, &lock, "transform", self.now, &options).await

@@ -400,6 +400,21 @@ fn rules() {
          use one of: semver, reverse semver, alphabetically, reverse alphabetically"
     );
     assert_eq!(
+        rules("tags.pairs = [{ new = \"v2\" }]"),
+        "`old` is missing in [[pairs]] (file=bitlake.toml, line=11): \
+         name a tag or branch, as in `{ new = \"v2.0.0\", old = \"v1.0.0\" }`"
+    );
+    assert_eq!(
+        rules("cherry_pick_pattern = \"#\\\\d+\""),
+        "`cherry_pick_pattern` in [rules.default] has no group for the number \
+         (file=bitlake.toml, line=11): put it in brackets, as in `#(\\d+)`"
+    );
+    assert_eq!(
+        rules("components = { api = \"(\" }"),
+        "`api` in [rules.default] components is no valid regular expression `(`: \
+         unclosed group (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
         rules("tags.limit = 0"),
         "`limit` in [rules.default] tags must be from 1 to 2147483647, not 0 \
          (file=bitlake.toml, line=11)"
@@ -472,6 +487,13 @@ fn outside_tables() {
     assert_eq!(
         base_and(&format!("{one}{one}")),
         "the table `domain.incidents` is given twice (file=bitlake.toml, line=15): \
-         the other one is at bitlake.toml:10"
+         the other one is at bitlake.toml:10; with `add = true` both count"
+    );
+    let added =
+        "[[table]]\nname = \"config.rules\"\nlocation = \"x\"\nformat = \"csv\"\nadd = true\n";
+    assert_eq!(
+        base_and(added),
+        "`add` in [[table]] is not possible for `config.rules` (file=bitlake.toml, line=14): \
+         only rows of domain, dora and metrics can be added to"
     );
 }

@@ -62,6 +62,7 @@ repositories = ["acme/checkout-*"]
 bitbucket_projects = ["CHK"]
 timezone = "Europe/Berlin"
 week_start = "sunday"
+incident_window_hours = 24
 
 [rules.strict]
 entities = ["code", "review"]
@@ -69,7 +70,11 @@ issue_type = { bug = "INCIDENT" }
 deployments = "both"
 deployment_pattern = "^deploy"
 production_pattern = ""
-tags = { pattern = "", limit = 3 }
+tags = { pattern = "", limit = 3, pairs = [{ new = "v2", old = "v1" }] }
+cherry_pick_pattern = '\(#(\d+)\)'
+hotfix_pattern = ""
+commits_diffs = "all"
+components = { api = "^api/" }
 
 [sync]
 since = 2026-01-31
@@ -81,6 +86,7 @@ name = "domain.incidents"
 location = "s3://ops/incidents/*.parquet"
 format = "parquet"
 query = "SELECT key AS id FROM external"
+add = true
 
 [org]
 users = "users.csv"
@@ -111,6 +117,8 @@ users = "users.csv"
     let project = &config.projects[0];
     assert_eq!(project.timezone, chrono_tz::Europe::Berlin);
     assert_eq!(project.week_start, chrono::Weekday::Sun);
+    assert_eq!(project.incident_window_hours, 24);
+    assert_eq!((project.baseline_days, project.rework_days), (30, 14));
     let rules = &config.rules["strict"];
     assert_eq!(
         rules.entities.iter().copied().collect::<Vec<_>>(),
@@ -124,13 +132,19 @@ users = "users.csv"
     assert_eq!(rules.tags.pattern, None, "an empty pattern is none");
     assert_eq!(rules.tags.limit, 3);
     assert_eq!(rules.tags.order, "reverse semver", "kept");
+    assert_eq!(rules.tags.pairs, [("v2".to_owned(), "v1".to_owned())]);
     assert!(rules.issue_key_pattern.is_some(), "kept");
+    assert!(rules.cherry_pick_pattern.is_some());
+    assert_eq!(rules.hotfix_pattern, None, "an empty pattern is none");
+    assert_eq!(rules.commits_diffs.as_str(), "all");
+    assert_eq!(rules.components["api"], "^api/");
     assert_eq!(
         config.sync.since,
         Since::Date("2026-01-31".parse().unwrap())
     );
     assert!(!config.sync.skip_failed);
     let table = &config.tables[0];
+    assert!(table.add);
     assert_eq!(
         (table.layer.as_str(), table.table.as_str()),
         ("domain", "incidents")

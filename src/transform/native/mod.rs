@@ -107,7 +107,7 @@ impl Native {
         let url = crate::lake::file_url(&rows.path)?;
         engine.register_parquet(SCHEMA, &contract.table, schema.clone(), &[url])?;
         let sql = format!("SELECT * FROM {SCHEMA}.{}", contract.table);
-        let files = write::query(engine, &sql, contract, folder).await;
+        let files = write::query(engine, &sql, &[], contract, folder).await;
         engine.register_parquet(SCHEMA, &contract.table, schema, &[])?;
         std::fs::remove_file(&unsorted).ok();
         files

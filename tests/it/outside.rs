@@ -1,0 +1,232 @@
+//! `[[table]]`: outside data in the place of a table, beside its rows, or refused with a word that helps.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bitlake::config::Config;
+use bitlake::error::{Error, ErrorKind};
+use bitlake::lake::Lake;
+use bitlake::transform::{Options, open_published, transform};
+use tempfile::TempDir;
+
+use super::support::lines_of;
+
+/// A lake that nothing but outside files fills.
+pub struct Outside {
+    folder: TempDir,
+    config: String,
+}
+
+impl Outside {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = folder.path().join("lake").display().to_string();
+        Self {
+            folder,
+            config: format!("[lake]\nurl = {url:?}\n"),
+        }
+    }
+
+    /// A CSV for `table`, with no other mapping than its header.
+    pub fn csv(self, table: &str, text: &str) -> Self {
+        self.table(table, "csv", text, "")
+    }
+
+    /// A file for `table`; `keys`: further lines of its `[[table]]`.
+    pub fn table(mut self, table: &str, format: &str, text: &str, keys: &str) -> Self {
+        let n = self.config.matches("[[table]]").count();
+        let file = format!("given-{n}.{format}");
+        let lines: Vec<_> = text.trim().lines().map(str::trim).collect();
+        std::fs::write(self.folder.path().join(&file), lines.join("\n")).unwrap();
+        self.config.push_str(&format!(
+            "[[table]]\nname = {table:?}\nlocation = {file:?}\nformat = {format:?}\n{keys}\n"
+        ));
+        self
+    }
+
+    /// Further lines of the configuration.
+    pub fn with(mut self, toml: &str) -> Self {
+        self.config.push_str(toml);
+        self.config.push('\n');
+        self
+    }
+
+    pub async fn transform(&self, layers: &[&str]) -> Result<(), Error> {
+        let path = self.folder.path().join("bitlake.toml");
+        let config = Config::parse(&self.config, &path, &BTreeMap::new(), &[])?;
+        let lake = Lake::create(&config.lake.url)?;
+        let lock = lake.lock()?;
+        let only = layers.iter().map(|layer| (*layer).to_owned()).collect();
+        let options = Options {
+            only: Some(only).filter(|_| !layers.is_empty()),
+            ..Options::default()
+        };
+        let now = "2026-11-23T10:00:00Z".parse().unwrap();
+        transform(&config, &lake, &lock, "test", now, &options).await?;
+        Ok(())
+    }
+
+    pub async fn query(&self, sql: &str) -> Vec<String> {
+        let lake = Lake::open(&self.lake().display().to_string()).unwrap();
+        let engine = open_published(&lake, None).await.unwrap();
+        lines_of(&engine, sql).await.unwrap()
+    }
+
+    fn lake(&self) -> std::path::PathBuf {
+        Path::new(self.folder.path()).join("lake")
+    }
+
+    /// What a mistake is told.
+    async fn mistake(&self) -> String {
+        let error = self.transform(&["config"]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        error.to_string()
+    }
+}
+
+#[tokio::test]
+async fn a_csv_is_typed_by_the_table_and_not_by_its_looks() {
+    let given = Outside::new().csv(
+        "domain.repo_commits",
+        "repo_id,commit_sha,reachable
+         1,0012,true
+         1,1e10,NULL",
+    );
+    given.transform(&["config"]).await.unwrap();
+    let rows = given
+        .query("SELECT commit_sha, reachable, _raw_data_table = '' FROM domain.repo_commits")
+        .await;
+    assert_eq!(rows, ["0012 | true | true", "1e10 | false | true"]);
+}
+
+#[tokio::test]
+async fn lines_within_cells_nulls_and_the_bookkeeping_of_an_export_are_taken() {
+    let given = Outside::new().csv(
+        "domain.users",
+        "id,name,email,created_at,_raw_data_id
+         u1,\"Ada
+         L\",NULL,2024-01-01,7
+         u2,,\\N,,",
+    );
+    given.transform(&["config"]).await.unwrap();
+    let rows = given
+        .query("SELECT id, replace(name, chr(10), '/'), email = '' FROM domain.users")
+        .await;
+    assert_eq!(rows, ["u1 | Ada/L | true", "u2 |  | true"]);
+}
+
+#[tokio::test]
+async fn a_query_maps_names_and_may_begin_with_a_cte() {
+    let given = Outside::new().table(
+        "domain.issues",
+        "ndjson",
+        r#"{"Key": "PAY-1", "opened": "2026-05-01T10:00:00+02:00", "n": {"points": 3}}"#,
+        r#"query = 'WITH e AS (SELECT * FROM external) SELECT "Key" AS id, opened AS created_date, n.points AS story_point FROM e'"#,
+    );
+    given.transform(&["config"]).await.unwrap();
+    let rows = given
+        .query("SELECT id, created_date, story_point FROM domain.issues")
+        .await;
+    assert_eq!(rows, ["PAY-1 | 2026-05-01T08:00:00Z | 3.0"]);
+}
+
+#[tokio::test]
+async fn with_add_the_rows_join_those_that_are_made() {
+    let issues = "id,type,created_date\ni1,INCIDENT,2026-05-01";
+    let mapping = "project_name,table,row_id\nshop,boards,b1";
+    let own = "id,title,created_date\nx1,Outside,2026-05-02";
+    for (keys, expected) in [("", "x1"), ("add = true", "i1, x1")] {
+        let given = Outside::new()
+            .csv("domain.issues", issues)
+            .csv("domain.board_issues", "board_id,issue_id\nb1,i1")
+            .csv("domain.project_mapping", mapping)
+            .table("domain.incidents", "csv", own, keys);
+        given.transform(&["domain"]).await.unwrap();
+        let ids = given
+            .query("SELECT string_agg(id, ', ' ORDER BY id) FROM domain.incidents")
+            .await;
+        assert_eq!(ids, [expected]);
+    }
+}
+
+#[tokio::test]
+async fn a_doubled_key_is_refused_before_anything_is_published() {
+    let given = Outside::new().csv("domain.users", "id\nu1\nu1");
+    let error = given.transform(&["config"]).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contract);
+    assert!(error.to_string().contains("doubled keys"), "{error}");
+    assert!(!given.lake().join("domain").exists());
+}
+
+#[tokio::test]
+async fn a_project_that_only_an_outside_mapping_names_has_periods() {
+    let given = Outside::new()
+        .csv(
+            "domain.project_mapping",
+            "project_name,table,row_id\nshop,cicd_scopes,s1",
+        )
+        .csv(
+            "domain.cicd_pipelines",
+            "id,created_date,finished_date,cicd_scope_id
+             p1,2022-11-16 09:00:06.000,2022-11-17 08:00:00,s1",
+        );
+    given.transform(&["config"]).await.unwrap();
+    let rows = given
+        .query("SELECT label, period_start, days FROM config.buckets WHERE period IN ('day', 'all') ORDER BY period, label")
+        .await;
+    assert_eq!(
+        rows,
+        [
+            "all | 2022-11-16T00:00:00Z | 2",
+            "2022-11-16 | 2022-11-16T00:00:00Z | 1",
+            "2022-11-17 | 2022-11-17T00:00:00Z | 1"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_mistake_names_the_file_the_column_and_the_fix() {
+    let unknown = Outside::new().csv("domain.users", "id,nmae\nu1,Ada");
+    let text = unknown.mistake().await;
+    assert!(
+        text.contains("a column that the table does not")
+            && text.contains("column=nmae, table=domain.users")
+            && text.contains("given-0.csv")
+            && text.ends_with("leave it out, or rename it, in the [[table]]'s `query`"),
+        "{text}"
+    );
+
+    let keyless = Outside::new().csv("domain.users", "name\nAda");
+    let text = keyless.mistake().await;
+    assert!(
+        text.contains("lacks a column of the key (column=id, table=domain.users"),
+        "{text}"
+    );
+
+    let mistyped = Outside::new().csv(
+        "domain.pull_requests",
+        "id,created_date\np1,yesterday\np2,2026-01-01",
+    );
+    let text = mistyped.mistake().await;
+    assert!(
+        text.contains(
+            "is not of the column's type (column=created_date, table=domain.pull_requests"
+        ) && text.contains("given-0.csv")
+            && text.contains("yesterday")
+            && text.ends_with("cast the column in the [[table]]'s `query`"),
+        "{text}"
+    );
+
+    let query = "query = \"SELECT id, nmae AS name FROM external\"";
+    let misspelt = Outside::new().table("domain.users", "csv", "id,name\nu1,Ada", query);
+    let text = misspelt.mistake().await;
+    assert!(
+        text.contains("columns of external=id, name, table=domain.users") && text.contains("nmae"),
+        "{text}"
+    );
+
+    let nowhere = Outside::new()
+        .with("[[table]]\nname = \"domain.users\"\nlocation = \"nowhere/*.csv\"\nformat = \"csv\"");
+    let text = nowhere.mistake().await;
+    assert!(text.contains("nowhere/*.csv"), "{text}");
+}
