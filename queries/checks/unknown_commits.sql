@@ -11,7 +11,7 @@ WITH named AS (
     FROM domain.cicd_deployment_commits
     WHERE commit_sha <> ''
     UNION ALL
-    SELECT 'commit of a tag', id, repo_id, repo_id, commit_sha
+    SELECT 'commit of a tag' AS what, id, repo_id, repo_id AS scope_id, commit_sha
     FROM domain.refs
     WHERE ref_type = 'TAG' AND commit_sha <> ''
 ),

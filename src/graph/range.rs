@@ -22,6 +22,7 @@ pub struct Ranges<'a> {
     waiting: BinaryHeap<(u32, Node)>,
     /// How many of those that wait have the new end's colour alone.
     fresh: usize,
+    visited: usize,
     /// Of the members of a range, how many children are still to come.
     children: Vec<u32>,
 }
@@ -34,6 +35,7 @@ impl<'a> Ranges<'a> {
             coloured: Vec::new(),
             waiting: BinaryHeap::new(),
             fresh: 0,
+            visited: 0,
             children: vec![0; graph.len()],
         }
     }
@@ -58,6 +60,7 @@ impl<'a> Ranges<'a> {
             }
         }
         self.waiting.clear();
+        self.visited = self.coloured.len();
         let mut difference = Vec::new();
         for node in self.coloured.drain(..) {
             let colour = std::mem::take(&mut self.colours[node as usize]);
@@ -66,6 +69,11 @@ impl<'a> Ranges<'a> {
             }
         }
         difference
+    }
+
+    /// How many commits the last difference looked at.
+    pub fn visited(&self) -> usize {
+        self.visited
     }
 
     /// Adds a colour. A commit that passed its colours on already waits again: only in a circle does that happen.

@@ -314,11 +314,24 @@ fn parents_keep_their_position_and_one_named_twice_counts_once() {
 }
 
 #[test]
+fn a_hash_in_capitals_is_another() {
+    let mut builder = Builder::default();
+    let hash = "abcdef0123abcdef0123abcdef0123abcdef0123";
+    builder.edge(hash, &hash.to_uppercase(), 0);
+    let graph = builder.finish();
+    assert_eq!(graph.len(), 2);
+    assert_eq!(*graph.name(1), *hash, "capitals come before small letters");
+}
+
+#[test]
 fn a_long_history_needs_no_stack() {
     let mut builder = Builder::default();
     let name = |n: u32| format!("{n:040x}");
     for n in 1..200_000 {
         builder.edge(&name(n), &name(n - 1), 0);
+    }
+    for side in ["x", "y"] {
+        builder.edge(side, &name(199_999), 0);
     }
     let graph = builder.finish();
     let (first, last) = (
@@ -327,6 +340,12 @@ fn a_long_history_needs_no_stack() {
     );
     assert_eq!(graph.generation(last), 200_000);
     let mut ranges = Ranges::new(&graph);
+    let before = graph.find(&name(199_990));
+    assert_eq!(ranges.difference(last, before).len(), 9);
+    assert!(
+        ranges.visited() < 20,
+        "the walk does not end where both ends meet"
+    );
     let all = ranges.difference(last, None);
     assert_eq!(ranges.depth_first(last, &all), ranges.topological(&all));
     assert!(graph.is_ancestor(first, last) && !graph.is_ancestor(last, first));

@@ -19,6 +19,7 @@ use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::DataType;
 use serde_json::{Value, json};
 
 use super::support::Tables;
@@ -158,7 +159,15 @@ async fn tables(given: &Given, folder: &Path) -> bitlake::error::Result<Tables> 
         write(&contract, &rows, &path);
         engine.register(&contract, &[file_url(&path)?])?;
     }
-    assert!(given.is_empty(), "no such table: {:?}", given.keys());
+    // What is left are tables of the base layer: the rows that the domain table of that name is made from.
+    for (table, rows) in given {
+        let name = TableName::new("base", table.strip_prefix("base.").expect(&table));
+        let contract = contracts.require("domain", &name.table)?.in_layer("base");
+        let path = folder.join(format!("{table}.parquet"));
+        write(&Arc::new(contract.clone()), &rows, &path);
+        engine.register(&contract, &[file_url(&path)?])?;
+        names.insert(name);
+    }
     Tables::over(engine, names)
 }
 
@@ -192,7 +201,18 @@ fn unsaid(table: &str) -> Value {
 fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
     let mut complete = unsaid(&contract.name());
     let said = row.as_object().unwrap().clone();
-    complete.as_object_mut().unwrap().extend(said);
+    let cells = complete.as_object_mut().unwrap();
+    cells.extend(said);
+    // As in a `[[table]]`: empty where null may not be.
+    for column in contract.columns.iter().filter(|column| !column.nullable) {
+        let empty = match column.data_type {
+            DataType::Utf8 => json!(""),
+            DataType::Boolean => json!(false),
+            DataType::Int64 | DataType::Float64 => json!(0),
+            _ => continue,
+        };
+        cells.entry(column.name.clone()).or_insert(empty);
+    }
     let row = &complete;
     let mut decoder = arrow_json::ReaderBuilder::new(contract.arrow_schema())
         .build_decoder()

@@ -58,10 +58,11 @@ pub(super) fn version(name: &str) -> Option<Version> {
     for (at, letter) in name.char_indices() {
         let begins = letter.is_ascii_digit()
             && before.is_none_or(|before: char| !before.is_ascii_digit() && before != '.');
-        if begins && let Some(prefix) = prefix(&name[..at]) {
-            if let Some(version) = lenient(&name[at..], prefix.is_empty()) {
-                return Some(version);
-            }
+        if begins
+            && let Some(prefix) = prefix(&name[..at])
+            && let Some(version) = lenient(&name[at..], prefix.is_empty())
+        {
+            return Some(version);
         }
         before = Some(letter);
     }
