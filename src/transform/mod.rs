@@ -26,6 +26,7 @@ pub use steps::{Step, Steps, Work, reports};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
@@ -363,6 +364,7 @@ pub async fn run_step(
     step: &Step,
     folder: &Path,
 ) -> Result<(Arc<Contract>, Vec<(Option<String>, WrittenFile)>)> {
+    let begun = Instant::now();
     let run = async {
         let (contract, files) = match (&step.work, &step.contract) {
             (Work::Sql(sql), Some(contract)) => {
@@ -383,6 +385,8 @@ pub async fn run_step(
             }
         };
         check_key(engine, &contract, &files).await?;
+        let rows: u64 = files.iter().map(|(_, written)| written.rows).sum();
+        tracing::debug!(table = contract.name(), rows, took = ?begun.elapsed(), "step");
         Ok((contract, files))
     };
     run.await
