@@ -22,7 +22,7 @@ short AS (
 named AS (
     SELECT what, split_part(base_repo_id, ':', 4) AS repository, sha
     FROM short
-    WHERE sha <> '' AND length(sha) < 40
+    WHERE sha <> '' AND length(sha) < 40 AND starts_with(base_repo_id, 'bitbucket:')
 )
 SELECT
     s.repository,

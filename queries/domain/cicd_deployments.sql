@@ -1,10 +1,13 @@
 -- Which deployments were there, whatever commits they carried?
 --
 -- Grain:  one row per deployment
--- Source: domain.cicd_deployment_commits, which has one commit per deployment and decides every value
+-- Source: base.cicd_deployments, domain.cicd_deployment_commits
 --
 -- Rules:
--- * A deployment found by pattern has its pipeline's id, as DevLake's dora plugin gives it.
+-- * A deployment that is not among the base's, which pipelines make or a [[table]] gives, is told by its commits: of
+--   several, by the one that finished last. So no deployment commit is without its deployment.
+SELECT * FROM base.cicd_deployments
+UNION ALL
 SELECT
     cicd_deployment_id AS id,
     cicd_scope_id,
@@ -31,4 +34,9 @@ SELECT
     task_id,
     environment_type,
     updated_date
-FROM domain.cicd_deployment_commits
+FROM domain.cicd_deployment_commits AS c
+WHERE c.cicd_deployment_id <> ''
+  AND NOT EXISTS (SELECT 1 FROM base.cicd_deployments AS d WHERE d.id = c.cicd_deployment_id)
+QUALIFY row_number() OVER (
+    PARTITION BY c.cicd_deployment_id ORDER BY c.finished_date DESC NULLS LAST, c.id, c.commit_sha
+) = 1

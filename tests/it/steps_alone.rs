@@ -151,8 +151,7 @@ async fn lead_times_come_from_given_ranges() {
             "domain.pull_request_comments",
             "id,pull_request_id,account_id,created_date
              k1,pr1,ann,2026-05-03 10:01:00
-             k2,pr1,bob,2026-05-03 10:30:01
-             k3,pr1,,2026-05-03 10:02:00",
+             k2,pr1,bob,2026-05-03 10:30:01",
         )
         .csv(
             "domain.commits_diffs",

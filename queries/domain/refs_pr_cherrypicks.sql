@@ -1,0 +1,27 @@
+-- Which pull requests were carried to further branches, and by which?
+--
+-- Grain:  one row per pull request that others carry
+-- Source: domain.pull_requests, domain.repos
+--
+-- Rules:
+-- * Branches and numbers stand in the same order: by branch, then number.
+-- * The address is the carried one's own; made from the repository's where it has none.
+SELECT
+    coalesce(r.name, '') AS repo_name,
+    coalesce(p.pull_request_key, 0) AS parent_pr_key,
+    string_agg(c.base_ref, ',' ORDER BY c.base_ref, c.pull_request_key, c.id) AS cherrypick_base_branches,
+    string_agg(cast(c.pull_request_key AS varchar), ',' ORDER BY c.base_ref, c.pull_request_key, c.id) AS cherrypick_pr_keys,
+    CASE WHEN p.url <> '' THEN p.url
+         ELSE coalesce(
+             r.url || CASE WHEN starts_with(r.id, 'bitbucket:') THEN '/pull-requests/' ELSE '/pull/' END
+                 || cast(p.pull_request_key AS varchar),
+             ''
+         ) END AS parent_pr_url,
+    c.parent_pr_id,
+    '' AS _raw_data_params,
+    '' AS _raw_data_table
+FROM domain.pull_requests AS c
+LEFT JOIN domain.pull_requests AS p ON p.id = c.parent_pr_id
+LEFT JOIN domain.repos AS r ON r.id = p.base_repo_id
+WHERE c.parent_pr_id <> ''
+GROUP BY c.parent_pr_id, r.id, r.name, r.url, p.pull_request_key, p.url

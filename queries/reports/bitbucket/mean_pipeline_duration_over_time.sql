@@ -1,0 +1,48 @@
+-- How long do the pipelines take that ended in each period?
+-- Dashboard: BitBucket, 3.7 Mean pipeline duration by interval
+-- param: project varchar[] = null   only repositories of these projects
+-- param: repo varchar[] = null   only these repositories, as workspace/slug
+-- param: from timestamp = null   finished at or after this instant
+-- param: to timestamp = null   finished before this instant
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: pipelines that never ran (a broken configuration) have no duration and are left out; DevLake counts them as 0. In minutes as in the
+-- panel before it, where DevLake changes to seconds (it paints 60 s and more red). DevLake labels weeks by their Tuesday; here weeks bear
+-- their Monday and no period is dropped: `partial` marks one that from, to or the start of collection cuts, or that was not over at the
+-- last run. Only periods with a row are listed.
+WITH ended AS (
+    SELECT date_trunc($interval, p.finished_date) AS period, p.duration_sec, p.build_duration_sec
+    FROM domain.cicd_pipelines AS p
+    WHERE p.id LIKE 'bitbucket:%'
+        AND ($repo IS NULL OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name)))
+        AND ($project IS NULL OR p.cicd_scope_id IN (
+            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
+        ))
+        AND p.finished_date IS NOT NULL
+        AND ($from IS NULL OR p.finished_date >= $from)
+        AND ($to IS NULL OR p.finished_date < $to)
+        AND p.duration_sec > 0
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
+        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
+    FROM (
+        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        FROM config.buckets AS b
+        WHERE b.period = 'day'
+    ) AS w
+)
+
+SELECT
+    cast(x.period AS date) AS period,
+    count(*) AS pipelines,
+    round(avg(x.duration_sec) / 6.0) / 10 AS "mean minutes",
+    round(median(x.duration_sec) / 6.0) / 10 AS "median minutes",
+    round(avg(x.build_duration_sec) / 6.0) / 10 AS "mean build minutes",
+    coalesce(x.period < k.known_from, false)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+FROM ended AS x
+CROSS JOIN known AS k
+GROUP BY x.period, k.known_from, k.known_to
+ORDER BY period

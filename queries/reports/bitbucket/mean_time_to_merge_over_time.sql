@@ -1,0 +1,48 @@
+-- How long do the pull requests opened in each period take until they are merged?
+-- Dashboard: BitBucket, 2.6 Mean time to merge by interval
+-- param: project varchar[] = null   only repositories of these projects
+-- param: repo varchar[] = null   only these repositories, as workspace/slug
+-- param: from timestamp = null   opened at or after this instant
+-- param: to timestamp = null   opened before this instant
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: by the period of opening, as in DevLake: recent periods lack their slow ones, which are still open. DevLake labels weeks by their
+-- Tuesday and drops the first month; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start
+-- of collection cuts, or that was not over at the last run. Only periods with a row are listed.
+WITH merged AS (
+    SELECT
+        date_trunc($interval, p.created_date) AS period,
+        cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint) AS seconds
+    FROM domain.pull_requests AS p
+    WHERE p.id LIKE 'bitbucket:%'
+        AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+        AND ($project IS NULL OR p.base_repo_id IN (
+            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+        ))
+        AND p.created_date IS NOT NULL
+        AND ($from IS NULL OR p.created_date >= $from)
+        AND ($to IS NULL OR p.created_date < $to)
+        AND p.merged_date IS NOT NULL
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
+        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
+    FROM (
+        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        FROM config.buckets AS b
+        WHERE b.period = 'day'
+    ) AS w
+)
+
+SELECT
+    cast(x.period AS date) AS period,
+    count(*) AS "merged pull requests",
+    round(sum(x.seconds) / 864.0 / nullif(count(*), 0)) / 100 AS "mean days",
+    round(median(cast(x.seconds AS double)) / 864.0) / 100 AS "median days",
+    coalesce(x.period < k.known_from, false)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+FROM merged AS x
+CROSS JOIN known AS k
+GROUP BY x.period, k.known_from, k.known_to
+ORDER BY period

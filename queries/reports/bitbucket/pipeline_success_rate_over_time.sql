@@ -1,0 +1,56 @@
+-- How many of the pipelines that ended in each period succeeded?
+-- Dashboard: BitBucket, 3.5 Pipeline success rate by interval
+-- param: project varchar[] = null   only repositories of these projects
+-- param: repo varchar[] = null   only these repositories, as workspace/slug
+-- param: from timestamp = null   finished at or after this instant
+-- param: to timestamp = null   finished before this instant
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: pipelines that were stopped or expired neither succeeded nor failed: they are in `other`, not in the rate. DevLake divides by all
+-- of them (`of all %`), labels weeks by their Tuesday and writes months so that they do not sort; here weeks bear their Monday and no
+-- period is dropped: `partial` marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods
+-- with a row are listed.
+WITH ended AS (
+    SELECT
+        date_trunc($interval, p.finished_date) AS period,
+        CASE
+            WHEN p.result = 'SUCCESS' THEN 'success'
+            WHEN p.result = 'FAILURE' AND p.original_result <> 'STOPPED' THEN 'failure'
+            ELSE 'other'
+        END AS outcome
+    FROM domain.cicd_pipelines AS p
+    WHERE p.id LIKE 'bitbucket:%'
+        AND ($repo IS NULL OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name)))
+        AND ($project IS NULL OR p.cicd_scope_id IN (
+            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
+        ))
+        AND p.finished_date IS NOT NULL
+        AND ($from IS NULL OR p.finished_date >= $from)
+        AND ($to IS NULL OR p.finished_date < $to)
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
+        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
+    FROM (
+        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        FROM config.buckets AS b
+        WHERE b.period = 'day'
+    ) AS w
+)
+
+SELECT
+    cast(x.period AS date) AS period,
+    count(*) AS pipelines,
+    count(*) FILTER (WHERE x.outcome = 'success') AS successful,
+    count(*) FILTER (WHERE x.outcome = 'failure') AS failed,
+    count(*) FILTER (WHERE x.outcome = 'other') AS other,
+    round(1000.0 * count(*) FILTER (WHERE x.outcome = 'success') / nullif(count(*) FILTER (WHERE x.outcome <> 'other'), 0)) / 10
+        AS "success %",
+    round(1000.0 * count(*) FILTER (WHERE x.outcome = 'success') / nullif(count(*), 0)) / 10 AS "of all %",
+    coalesce(x.period < k.known_from, false)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+FROM ended AS x
+CROSS JOIN known AS k
+GROUP BY x.period, k.known_from, k.known_to
+ORDER BY period

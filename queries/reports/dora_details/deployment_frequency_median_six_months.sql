@@ -1,0 +1,56 @@
+-- On how many days of half a year does each project deploy, as a median?
+-- Dashboard: DORA Details - Deployment Frequency, 8 Median deployment days per six months
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories, as workspace/slug
+-- param: from timestamp = null   only periods that begin at or after this instant
+-- param: to timestamp = null   only periods that end by this instant
+-- Note: DevLake keeps every sixth month and takes the least sum in the upper half, which is nothing where all are equal; here the true
+-- median over half years of six whole months, rolling by month.
+WITH periods AS (
+    SELECT f.project_name, f.scope, f.scope_id, f.scope_name, f.period, f.period_start, f.n, f.numerator AS days
+    FROM metrics.dora AS f
+    WHERE f.metric = 'deployment_frequency' AND f.is_complete AND f.reason IS NULL
+        AND (
+            $repo IS NULL AND f.scope = 'project'
+            OR f.scope = 'repository' AND list_contains($repo, f.scope_name)
+        )
+        AND ($project IS NULL OR list_contains($project, f.project_name))
+        AND ($from IS NULL OR f.period_start >= $from)
+        AND ($to IS NULL OR f.period_end <= $to)
+),
+
+six_months AS (
+    SELECT
+        p.project_name, p.scope_id,
+        sum(p.days) OVER (
+            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+        ) AS days,
+        count(*) OVER (
+            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+        ) AS months
+    FROM periods AS p
+    WHERE p.period = 'month'
+),
+
+medians AS (
+    SELECT s.project_name, s.scope_id, median(cast(s.days AS double)) AS days, count(*) AS n
+    FROM six_months AS s
+    WHERE s.months = 6
+    GROUP BY s.project_name, s.scope_id
+)
+
+SELECT
+    f.project_name AS project,
+    CASE WHEN f.scope = 'repository' THEN f.scope_name ELSE '' END AS repository,
+    m.days AS "days per six months",
+    coalesce(m.n, 0) AS "half years",
+    coalesce(f.reason, '') AS note
+FROM metrics.dora AS f
+LEFT JOIN medians AS m ON f.project_name = m.project_name AND f.scope_id = m.scope_id
+WHERE f.metric = 'deployment_frequency' AND f.period = 'all'
+    AND (
+        $repo IS NULL AND f.scope = 'project'
+        OR f.scope = 'repository' AND list_contains($repo, f.scope_name)
+    )
+    AND ($project IS NULL OR list_contains($project, f.project_name))
+ORDER BY f.project_name, f.scope_name, f.scope_id
