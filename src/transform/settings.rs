@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::config::{Assigned, Config, EntityGroup, Found, groups};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{ParquetFile, State, WrittenFile};
+use crate::lake::{EntityStatus, ParquetFile, State, WrittenFile};
 use crate::schema::{Contract, conform};
 
 type Rows = Vec<Value>;
@@ -167,7 +167,7 @@ fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Row
     rows.collect()
 }
 
-/// How far each entity is known. `complete_through` stays in the state: here it would move with every run.
+/// How far each entity is known. `complete_through` is told only where it stands still: otherwise it moves with every run.
 fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
     let selected = |state: &State| {
         assigned.iter().any(|one| {
@@ -177,6 +177,7 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
     let mut rows = Rows::new();
     for state in states.iter().filter(|state| selected(state)) {
         for (entity, known) in &state.entities {
+            let stands_still = matches!(known.status, EntityStatus::Stale | EntityStatus::Failed);
             rows.push(json!({
                 "connection_id": state.connection_id,
                 "repository_uuid": state.uuid,
@@ -185,6 +186,7 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
                 "status": known.status.as_str(),
                 "reason": known.reason,
                 "complete_from": known.complete_from,
+                "complete_through": stands_still.then_some(known.complete_through),
             }));
         }
     }
