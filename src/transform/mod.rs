@@ -24,6 +24,7 @@ pub use steps::{Step, Steps, reports};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
@@ -361,6 +362,7 @@ pub async fn run_step(
     step: &Step,
     folder: &Path,
 ) -> Result<(Arc<Contract>, Vec<(Option<String>, WrittenFile)>)> {
+    let begun = Instant::now();
     let run = async {
         let contract = match &step.contract {
             Some(contract) => Arc::clone(contract),
@@ -368,6 +370,8 @@ pub async fn run_step(
         };
         let files = write::query(engine, &step.sql, &step.params, &contract, folder).await?;
         check_key(engine, &contract, &files).await?;
+        let rows: u64 = files.iter().map(|(_, written)| written.rows).sum();
+        tracing::debug!(table = contract.name(), rows, took = ?begun.elapsed(), "step");
         Ok((contract, files))
     };
     run.await

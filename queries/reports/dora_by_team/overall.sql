@@ -1,0 +1,254 @@
+-- How does each team stand in DORA's four figures, and in which class?
+-- Dashboard: DORA by Team, Overall DORA Metrics
+-- param: team varchar[] = null   only these teams, by name
+-- param: project varchar[] = null   only these projects
+-- param: from timestamp = null   ended or in production at or after
+-- param: to timestamp = null   ended or in production before
+-- param: report bigint = 2023   report year, one of: 2021, 2023
+-- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
+-- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- matches no account. A person in two teams counts for both.
+-- Note: A deployment of two projects counts once.
+-- Note: Each figure is that of the panel of its name. Classes are DevLake's thresholds for the report; a figure
+-- without data has a note. The last figure is failed deployment recovery time (2023) or time to restore service
+-- (2021).
+WITH chosen AS (
+    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
+),
+
+authors AS (
+    SELECT c.team_id, a.account_id
+    FROM chosen AS c
+    JOIN domain.team_users AS u ON u.team_id = c.team_id
+    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+),
+
+shipped AS (
+    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
+    FROM dora.project_pr_metrics AS x
+    JOIN authors AS t ON t.account_id = x.author_id
+    WHERE x.attributed_deployment_id <> ''
+),
+
+unknown AS (
+    SELECT project_name
+    FROM metrics.dora
+    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason = 'no incident source'
+),
+
+deployments AS (
+    SELECT
+        s.team_id,
+        d.deployment_id,
+        d.environment,
+        max(d.finished_date) AS finished_date,
+        bool_or(d.outcome = 'SUCCESS') AS is_success,
+        bool_or(d.is_failed) AS is_failed,
+        bool_or(u.project_name IS NULL) AS is_known,
+        min(CASE WHEN d.is_failed THEN d.recovery_seconds END) AS recovery_seconds
+    FROM dora.deployments AS d
+    JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    LEFT JOIN unknown AS u ON u.project_name = d.project_name
+    WHERE ($project IS NULL OR list_contains($project, d.project_name))
+        AND ($from IS NULL OR d.finished_date >= $from)
+        AND ($to IS NULL OR d.finished_date < $to)
+    GROUP BY s.team_id, d.deployment_id, d.environment
+),
+
+calendar AS (
+    SELECT DISTINCT CASE WHEN b.period = 'day' AND b.is_complete THEN cast(b.label AS timestamp) END AS midnight
+    FROM config.buckets AS b
+    WHERE $project IS NULL OR list_contains($project, b.project_name)
+),
+
+days AS (
+    SELECT midnight
+    FROM calendar
+    WHERE midnight IS NOT NULL
+        AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
+        AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
+),
+
+periods AS (
+    SELECT
+        'week' AS period,
+        date_trunc('week', midnight) AS first_day,
+        date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
+    FROM days
+    GROUP BY date_trunc('week', midnight)
+    HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7
+    UNION ALL
+    SELECT 'month', date_trunc('month', midnight), date_trunc('month', midnight) + INTERVAL '1 month'
+    FROM days
+    GROUP BY date_trunc('month', midnight)
+    HAVING min(midnight) = date_trunc('month', midnight)
+        AND max(midnight) + INTERVAL '1 day' = date_trunc('month', midnight) + INTERVAL '1 month'
+),
+
+counts AS (
+    SELECT
+        c.team_id,
+        p.period,
+        p.first_day,
+        count(DISTINCT CASE
+            WHEN d.finished_date >= p.first_day AND d.finished_date < p.next_day THEN date_trunc('day', d.finished_date)
+        END) AS days
+    FROM chosen AS c
+    CROSS JOIN periods AS p
+    LEFT JOIN deployments AS d ON d.team_id = c.team_id AND d.is_success
+    GROUP BY c.team_id, p.period, p.first_day
+),
+
+rhythms AS (
+    SELECT
+        team_id,
+        median(cast(days AS double)) FILTER (WHERE period = 'week') AS per_week,
+        median(cast(days AS double)) FILTER (WHERE period = 'month') AS per_month
+    FROM counts
+    GROUP BY team_id
+),
+
+totals AS (
+    SELECT
+        c.team_id,
+        count(d.deployment_id) AS deployments,
+        count(DISTINCT date_trunc('day', d.finished_date)) AS days,
+        (SELECT count(*) FROM days) AS calendar_days
+    FROM chosen AS c
+    LEFT JOIN deployments AS d ON d.team_id = c.team_id AND d.is_success
+    GROUP BY c.team_id
+),
+
+frequencies AS (
+    SELECT
+        t.team_id,
+        t.deployments,
+        t.days,
+        r.per_week,
+        r.per_month,
+        CASE
+            WHEN t.deployments = 0 OR r.per_week IS NULL THEN NULL
+            WHEN r.per_week >= 5 THEN 'elite'
+            WHEN $report = 2021 AND r.per_month >= 1 THEN 'high'
+            WHEN $report = 2021 AND t.days * 182 >= t.calendar_days THEN 'medium'
+            WHEN $report = 2021 THEN 'low'
+            WHEN r.per_week >= 1 THEN 'high'
+            WHEN r.per_month >= 1 THEN 'medium'
+            WHEN r.per_month < 1 THEN 'low'
+        END AS class
+    FROM totals AS t
+    LEFT JOIN rhythms AS r ON r.team_id = t.team_id
+),
+
+changes AS (
+    SELECT t.team_id, x.id, min(x.deployed_date) AS deployed_date, min(x.lead_time_seconds) AS seconds
+    FROM dora.project_pr_metrics AS x
+    JOIN authors AS t ON t.account_id = x.author_id
+    WHERE x.exclusion_reason IS NULL
+        AND x.lead_time_seconds IS NOT NULL
+        AND ($project IS NULL OR list_contains($project, x.project_name))
+        AND ($from IS NULL OR x.deployed_date >= $from)
+        AND ($to IS NULL OR x.deployed_date < $to)
+    GROUP BY t.team_id, x.id
+),
+
+assignees AS (
+    SELECT i.project_name, i.incident_id, s.assignee_id, i.resolution_date, i.recovery_seconds
+    FROM dora.incidents AS i
+    JOIN domain.incident_assignees AS s ON s.incident_id = i.incident_id
+    WHERE ($project IS NULL OR list_contains($project, i.project_name))
+        AND ($from IS NULL OR i.resolution_date >= $from)
+        AND ($to IS NULL OR i.resolution_date < $to)
+),
+
+incidents AS (
+    SELECT t.team_id, i.incident_id, min(i.resolution_date) AS resolution_date, min(i.recovery_seconds) AS seconds
+    FROM assignees AS i
+    JOIN authors AS t ON t.account_id = i.assignee_id
+    WHERE i.recovery_seconds IS NOT NULL
+    GROUP BY t.team_id, i.incident_id
+),
+
+recoveries AS (
+    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds
+    FROM deployments
+    WHERE $report <> 2021 AND is_failed
+    UNION ALL
+    SELECT team_id, resolution_date, seconds FROM incidents WHERE $report = 2021
+),
+
+lead_times AS (
+    SELECT team_id, count(*) AS n, median(cast(seconds AS double)) AS value FROM changes GROUP BY team_id
+),
+
+failures AS (
+    SELECT
+        team_id,
+        count(*) AS ended,
+        count(*) FILTER (WHERE is_known AND (is_success OR is_failed)) AS n,
+        count(*) FILTER (WHERE is_known AND is_failed) AS failed
+    FROM deployments
+    GROUP BY team_id
+),
+
+recovery_times AS (
+    SELECT team_id, count(seconds) AS n, median(cast(seconds AS double)) AS value FROM recoveries GROUP BY team_id
+),
+
+figures AS (
+    SELECT
+        c.team_id, c.team, 1 AS place, 'deployment_frequency' AS metric, 'Deployment frequency' AS title,
+        f.deployments AS n, CASE WHEN f.deployments > 0 THEN f.per_week END AS value, f.class, 'no deployments' AS reason
+    FROM chosen AS c
+    JOIN frequencies AS f ON f.team_id = c.team_id
+    UNION ALL
+    SELECT c.team_id, c.team, 2, 'change_lead_time', 'Lead time for changes', coalesce(l.n, 0), l.value, NULL, 'no changes'
+    FROM chosen AS c
+    LEFT JOIN lead_times AS l ON l.team_id = c.team_id
+    UNION ALL
+    SELECT
+        c.team_id, c.team, 3, 'change_failure_rate', 'Change failure rate', coalesce(x.n, 0),
+        cast(x.failed AS double) / nullif(x.n, 0), NULL,
+        CASE WHEN x.ended > 0 THEN 'no incident source' ELSE 'no deployments' END
+    FROM chosen AS c
+    LEFT JOIN failures AS x ON x.team_id = c.team_id
+    UNION ALL
+    SELECT
+        c.team_id, c.team, 4, 'failed_deployment_recovery_time',
+        CASE WHEN $report = 2021 THEN 'Time to restore service' ELSE 'Failed deployment recovery time' END,
+        coalesce(x.n, 0), x.value, NULL,
+        CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
+    FROM chosen AS c
+    LEFT JOIN recovery_times AS x ON x.team_id = c.team_id
+),
+
+classified AS (
+    SELECT f.team_id, f.team, f.place, f.metric, f.title, f.n, f.value, f.reason, coalesce(f.class, b.band) AS class
+    FROM figures AS f
+    LEFT JOIN metrics.benchmarks AS b
+        ON f.metric <> 'deployment_frequency' AND b.source = 'devlake' AND b.year = $report AND b.metric = f.metric
+            AND (b.lower IS NULL OR f.value > b.lower OR b.lower_inclusive AND f.value = b.lower)
+            AND (b.upper IS NULL OR f.value < b.upper OR b.upper_inclusive AND f.value = b.upper)
+            AND f.value IS NOT NULL
+)
+
+SELECT
+    f.team,
+    f.title AS figure,
+    round(
+        10 * CASE f.metric
+            WHEN 'deployment_frequency' THEN f.value
+            WHEN 'change_failure_rate' THEN 100 * f.value
+            ELSE f.value / 3600
+        END
+    ) / 10.0 AS value,
+    CASE f.metric WHEN 'deployment_frequency' THEN 'days per week' WHEN 'change_failure_rate' THEN '%' ELSE 'h' END AS unit,
+    f.n AS "rests on",
+    f.class,
+    CASE f.class
+        WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low
+    END AS benchmark,
+    CASE WHEN f.value IS NULL THEN f.reason ELSE '' END AS note
+FROM classified AS f
+LEFT JOIN metrics.dora_benchmarks AS b ON b.metric = f.title AND b.dora_report = cast($report AS varchar)
+ORDER BY f.team, f.team_id, f.place

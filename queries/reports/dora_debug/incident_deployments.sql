@@ -1,0 +1,57 @@
+-- Which deployment is each incident linked to, by DevLake and by evidence?
+-- Dashboard: DORA Debug, Change Failure Rate, step 3: incidents and their deployments
+-- param: project varchar[] = null   only these projects
+-- param: from timestamp = null   begun at or after
+-- param: to timestamp = null   begun before
+-- Note: `recomputed` is the project's last production success that ended before the incident began; it must be
+-- DevLake's. Unlinked incidents are shown, where DevLake's table leaves them out.
+WITH production AS (
+    SELECT
+        m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date, max(d.started_date) AS started_date
+    FROM domain.cicd_deployment_commits AS d
+    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    WHERE d.result = 'SUCCESS' AND d.environment = 'PRODUCTION' AND d.finished_date IS NOT NULL
+    GROUP BY m.project_name, d.cicd_deployment_id, d.finished_date
+),
+
+mapped AS (
+    SELECT DISTINCT m.project_name, i.id, i.incident_key, i.title, i.created_date, i.resolution_date
+    FROM domain.incidents AS i
+    JOIN domain.project_mapping AS m ON m."table" = i."table" AND m.row_id = i.scope_id
+    WHERE ($project IS NULL OR list_contains($project, m.project_name))
+        AND ($from IS NULL OR i.created_date >= $from)
+        AND ($to IS NULL OR i.created_date < $to)
+),
+
+ranked AS (
+    SELECT
+        i.project_name,
+        i.id,
+        d.cicd_deployment_id,
+        row_number() OVER (
+            PARTITION BY i.project_name, i.id
+            ORDER BY d.finished_date DESC NULLS LAST, d.started_date DESC NULLS LAST, d.cicd_deployment_id
+        ) AS place
+    FROM mapped AS i
+    JOIN production AS d ON d.project_name = i.project_name AND d.finished_date < i.created_date
+)
+
+SELECT
+    i.project_name AS project,
+    i.incident_key AS incident,
+    i.title,
+    i.created_date AS began,
+    i.resolution_date AS resolved,
+    coalesce(k.cicd_deployment_id, '') AS recomputed,
+    coalesce(r.deployment_id, '') AS devlake,
+    coalesce(k.cicd_deployment_id, '') = coalesce(r.deployment_id, '') AS agrees,
+    round(r.age_seconds / 360.0) / 10.0 AS "age h",
+    coalesce(x.deployment_id, '') AS "by evidence",
+    coalesce(x.evidence, '') AS evidence,
+    x.score,
+    coalesce(x.unlinked_reason, '') AS note
+FROM mapped AS i
+LEFT JOIN ranked AS k ON k.place = 1 AND k.project_name = i.project_name AND k.id = i.id
+LEFT JOIN dora.project_incident_deployment_relationships AS r ON r.project_name = i.project_name AND r.id = i.id
+LEFT JOIN dora.incidents AS x ON x.project_name = i.project_name AND x.incident_id = i.id
+ORDER BY i.project_name, i.created_date, i.id

@@ -1,0 +1,63 @@
+-- How long is a change worked on before its pull request is opened?
+-- Dashboard: Engineering Throughput and Cycle Time, PR Coding Time
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: from timestamp = null   merged at or after
+-- param: to timestamp = null   merged before
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: Pull requests whose commits are unknown and those of bots are left out; DevLake counts the unknown as 0.
+-- Note: A pull request of two projects counts once; DevLake joins its row of each project.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
+-- DevLake drops the first.
+WITH base AS (
+    SELECT
+        x.id,
+        x.author_id,
+        date_trunc($interval, min(x.pr_merged_date)) AS bucket,
+        min(x.coding_seconds) AS seconds
+    FROM dora.project_pr_metrics AS x
+    WHERE x.pr_merged_date IS NOT NULL
+        AND x.author_is_bot = false
+        AND x.start_source = 'first_commit'
+        AND x.coding_seconds IS NOT NULL
+        AND ($from IS NULL OR x.pr_merged_date >= $from)
+        AND ($to IS NULL OR x.pr_merged_date < $to)
+        AND ($project IS NULL OR list_contains($project, x.project_name))
+        AND ($repo IS NULL OR x.repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+    GROUP BY x.id, x.author_id
+),
+
+figures AS (
+    SELECT
+        bucket,
+        count(*) AS "pull requests",
+        round(sum(seconds) / 360.0 / nullif(count(*), 0)) / 10.0 AS "mean h",
+        round(median(cast(seconds AS double)) / 360.0) / 10.0 AS "median h"
+    FROM base
+    GROUP BY bucket
+),
+
+collected AS (
+    SELECT
+        min(b.period_start) AS since,
+        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
+    FROM config.buckets AS b
+    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
+        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
+    FROM collected
+)
+
+SELECT
+    cast(f.bucket AS date) AS period,
+    f."pull requests",
+    f."mean h",
+    f."median h",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+FROM figures AS f
+CROSS JOIN known AS k
+ORDER BY f.bucket

@@ -1,0 +1,74 @@
+-- How many pull requests are merged without review?
+-- Dashboard: Engineering Throughput and Cycle Time, PRs Merged w/o Review
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: from timestamp = null   merged at or after
+-- param: to timestamp = null   merged before
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: A review is a comment, an approval or a request for changes by somebody else than the author, no bot, before
+-- the merge. For DevLake any comment is one, the author's own too.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
+-- DevLake drops the first.
+WITH reviewed AS (
+    SELECT DISTINCT c.pull_request_id
+    FROM domain.pull_request_comments AS c
+    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    LEFT JOIN domain.accounts AS a ON a.id = c.account_id
+    WHERE c.account_id <> p.author_id
+        AND coalesce(a.is_bot, false) = false
+        AND c.created_date <= p.merged_date
+),
+
+base AS (
+    SELECT
+        p.id,
+        p.author_id,
+        date_trunc($interval, p.merged_date) AS bucket,
+        r.pull_request_id IS NOT NULL AS is_reviewed
+    FROM domain.pull_requests AS p
+    LEFT JOIN reviewed AS r ON r.pull_request_id = p.id
+    WHERE p.merged_date IS NOT NULL
+        AND ($from IS NULL OR p.merged_date >= $from)
+        AND ($to IS NULL OR p.merged_date < $to)
+        AND ($project IS NULL OR p.base_repo_id IN (
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+        ))
+        AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+),
+
+figures AS (
+    SELECT
+        bucket,
+        count(*) AS merged,
+        count(*) FILTER (WHERE NOT is_reviewed) AS "without review",
+        round(1000.0 * count(*) FILTER (WHERE NOT is_reviewed) / nullif(count(*), 0)) / 10.0 AS "without review %"
+    FROM base
+    GROUP BY bucket
+),
+
+collected AS (
+    SELECT
+        min(b.period_start) AS since,
+        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
+    FROM config.buckets AS b
+    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
+        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
+    FROM collected
+)
+
+SELECT
+    cast(f.bucket AS date) AS period,
+    f.merged,
+    f."without review",
+    f."without review %",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+FROM figures AS f
+CROSS JOIN known AS k
+ORDER BY f.bucket

@@ -1,0 +1,95 @@
+-- How long do the pull requests of each team wait for a first review?
+-- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Pickup Time
+-- param: team varchar[] = null   only these teams, by name
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: from timestamp = null   merged at or after
+-- param: to timestamp = null   merged before
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
+-- in `(all teams)`, which is everybody who is in a team.
+-- Note: The wait ends with the first comment, approval or request for changes by another person, no bot. Pull
+-- requests without any and those of bots are left out; DevLake counts them as 0.
+-- Note: A pull request of two projects counts once; DevLake joins its row of each project.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
+-- DevLake drops the first.
+WITH base AS (
+    SELECT
+        x.id,
+        x.author_id,
+        date_trunc($interval, min(x.pr_merged_date)) AS bucket,
+        min(x.pickup_seconds) AS seconds
+    FROM dora.project_pr_metrics AS x
+    WHERE x.pr_merged_date IS NOT NULL
+        AND x.author_is_bot = false
+        AND x.first_response_date IS NOT NULL
+        AND x.pickup_seconds IS NOT NULL
+        AND ($from IS NULL OR x.pr_merged_date >= $from)
+        AND ($to IS NULL OR x.pr_merged_date < $to)
+        AND ($project IS NULL OR list_contains($project, x.project_name))
+        AND ($repo IS NULL OR x.repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+    GROUP BY x.id, x.author_id
+),
+
+members AS (
+    SELECT t.id AS team_id, t.name AS team, u.user_id
+    FROM domain.teams AS t
+    JOIN domain.team_users AS u ON u.team_id = t.id
+    WHERE $team IS NULL OR list_contains($team, t.name)
+    UNION
+    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+),
+
+sizes AS (
+    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+),
+
+authors AS (
+    SELECT m.team_id, a.account_id
+    FROM members AS m
+    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+),
+by_team AS (
+    SELECT t.team_id, b.*
+    FROM base AS b
+    JOIN authors AS t ON t.account_id = b.author_id
+),
+
+figures AS (
+    SELECT
+        team_id,
+        bucket,
+        count(*) AS "pull requests",
+        round(sum(seconds) / 360.0 / nullif(count(*), 0)) / 10.0 AS "mean h",
+        round(median(cast(seconds AS double)) / 360.0) / 10.0 AS "median h"
+    FROM by_team
+    GROUP BY team_id, bucket
+),
+
+collected AS (
+    SELECT
+        min(b.period_start) AS since,
+        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
+    FROM config.buckets AS b
+    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
+        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
+    FROM collected
+)
+
+SELECT
+    cast(f.bucket AS date) AS period,
+    z.team,
+    z.members,
+    f."pull requests",
+    f."mean h",
+    f."median h",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+FROM figures AS f
+JOIN sizes AS z ON z.team_id = f.team_id
+CROSS JOIN known AS k
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id

@@ -1,0 +1,101 @@
+-- How many pull requests does each team open, and how many of its pull requests are merged?
+-- Dashboard: Engineering Throughput and Cycle Time (Team View), PRs Opened and Merged
+-- param: team varchar[] = null   only these teams, by name
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: from timestamp = null   opened or merged at or after
+-- param: to timestamp = null   opened or merged before
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
+-- in `(all teams)`, which is everybody who is in a team.
+-- Note: A merge counts in the period of the merge. DevLake counts it in the period in which the pull request was
+-- opened.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
+-- DevLake drops the first.
+WITH base AS (
+    SELECT p.id, p.author_id, 'opened' AS event, date_trunc($interval, p.created_date) AS bucket
+    FROM domain.pull_requests AS p
+    WHERE p.created_date IS NOT NULL
+        AND ($from IS NULL OR p.created_date >= $from)
+        AND ($to IS NULL OR p.created_date < $to)
+        AND ($project IS NULL OR p.base_repo_id IN (
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+        ))
+        AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+    UNION ALL
+    SELECT p.id, p.author_id, 'merged' AS event, date_trunc($interval, p.merged_date) AS bucket
+    FROM domain.pull_requests AS p
+    WHERE p.merged_date IS NOT NULL
+        AND ($from IS NULL OR p.merged_date >= $from)
+        AND ($to IS NULL OR p.merged_date < $to)
+        AND ($project IS NULL OR p.base_repo_id IN (
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+        ))
+        AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+),
+
+members AS (
+    SELECT t.id AS team_id, t.name AS team, u.user_id
+    FROM domain.teams AS t
+    JOIN domain.team_users AS u ON u.team_id = t.id
+    WHERE $team IS NULL OR list_contains($team, t.name)
+    UNION
+    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+),
+
+sizes AS (
+    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+),
+
+authors AS (
+    SELECT m.team_id, a.account_id
+    FROM members AS m
+    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+),
+by_team AS (
+    SELECT t.team_id, b.*
+    FROM base AS b
+    JOIN authors AS t ON t.account_id = b.author_id
+),
+
+figures AS (
+    SELECT
+        team_id,
+        bucket,
+        count(*) FILTER (WHERE event = 'opened') AS opened,
+        count(*) FILTER (WHERE event = 'merged') AS merged
+    FROM by_team
+    GROUP BY team_id, bucket
+),
+
+collected AS (
+    SELECT
+        min(b.period_start) AS since,
+        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
+    FROM config.buckets AS b
+    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
+        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
+    FROM collected
+)
+
+SELECT
+    cast(f.bucket AS date) AS period,
+    z.team,
+    z.members,
+    f.opened,
+    f.merged,
+    round(10.0 * f.merged / nullif(z.members, 0)) / 10.0 AS "merged per member",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+FROM figures AS f
+JOIN sizes AS z ON z.team_id = f.team_id
+CROSS JOIN known AS k
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id

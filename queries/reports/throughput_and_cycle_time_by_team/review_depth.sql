@@ -1,0 +1,106 @@
+-- How many review comments do the merged pull requests of each team get?
+-- Dashboard: Engineering Throughput and Cycle Time (Team View), Review Depth
+-- param: team varchar[] = null   only these teams, by name
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: from timestamp = null   merged at or after
+-- param: to timestamp = null   merged before
+-- param: interval varchar = month   one of: day, week, month, quarter, year
+-- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
+-- in `(all teams)`, which is everybody who is in a team.
+-- Note: Comments count when somebody else than the author wrote them, and no bot; approvals are no comments. DevLake
+-- divides by the number of team members; here the divisor is the merged pull requests, as in the panel's name.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
+-- DevLake drops the first.
+WITH comments AS (
+    SELECT c.pull_request_id, count(*) AS comments
+    FROM domain.pull_request_comments AS c
+    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    LEFT JOIN domain.accounts AS a ON a.id = c.account_id
+    WHERE c.type <> 'REVIEW'
+        AND c.account_id <> p.author_id
+        AND coalesce(a.is_bot, false) = false
+    GROUP BY c.pull_request_id
+),
+
+base AS (
+    SELECT
+        p.id,
+        p.author_id,
+        date_trunc($interval, p.merged_date) AS bucket,
+        coalesce(c.comments, 0) AS comments
+    FROM domain.pull_requests AS p
+    LEFT JOIN comments AS c ON c.pull_request_id = p.id
+    WHERE p.merged_date IS NOT NULL
+        AND ($from IS NULL OR p.merged_date >= $from)
+        AND ($to IS NULL OR p.merged_date < $to)
+        AND ($project IS NULL OR p.base_repo_id IN (
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+        ))
+        AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+),
+
+members AS (
+    SELECT t.id AS team_id, t.name AS team, u.user_id
+    FROM domain.teams AS t
+    JOIN domain.team_users AS u ON u.team_id = t.id
+    WHERE $team IS NULL OR list_contains($team, t.name)
+    UNION
+    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+),
+
+sizes AS (
+    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+),
+
+authors AS (
+    SELECT m.team_id, a.account_id
+    FROM members AS m
+    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+),
+by_team AS (
+    SELECT t.team_id, b.*
+    FROM base AS b
+    JOIN authors AS t ON t.account_id = b.author_id
+),
+
+figures AS (
+    SELECT
+        team_id,
+        bucket,
+        count(*) AS merged,
+        sum(comments) AS comments,
+        round(100.0 * sum(comments) / nullif(count(*), 0)) / 100.0 AS "comments per pull request"
+    FROM by_team
+    GROUP BY team_id, bucket
+),
+
+collected AS (
+    SELECT
+        min(b.period_start) AS since,
+        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
+    FROM config.buckets AS b
+    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+),
+
+known AS (
+    SELECT
+        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
+        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
+    FROM collected
+)
+
+SELECT
+    cast(f.bucket AS date) AS period,
+    z.team,
+    z.members,
+    f.merged,
+    f.comments,
+    f."comments per pull request",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+FROM figures AS f
+JOIN sizes AS z ON z.team_id = f.team_id
+CROSS JOIN known AS k
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id
