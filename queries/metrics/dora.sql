@@ -33,11 +33,11 @@ WITH deployments AS (
         outcome = 'SUCCESS' OR is_failed AS reached,
         is_failed,
         outcome = 'SUCCESS' AND is_rework AS is_rework,
-        CASE WHEN is_failed THEN recovery_seconds END AS recovery_seconds
+        recovery_seconds
     FROM dora.deployments
 ),
 members AS (
-    SELECT DISTINCT a.account_id, t.id AS team_id, t.name AS team_name
+    SELECT a.account_id, t.id AS team_id, t.name AS team_name
     FROM domain.user_accounts AS a
     JOIN domain.team_users AS u ON u.user_id = a.user_id
     JOIN domain.teams AS t ON t.id = u.team_id
@@ -73,7 +73,7 @@ scopes AS (
 scoped_deployments AS (
     SELECT 'project' AS scope, project_name AS scope_id, d.* FROM deployments AS d
     UNION ALL
-    SELECT 'repository' AS scope, repo_id AS scope_id, d.* FROM deployments AS d WHERE repo_id <> ''
+    SELECT 'repository' AS scope, repo_id AS scope_id, d.* FROM deployments AS d
     UNION ALL
     SELECT 'team' AS scope, t.team_id AS scope_id, d.*
     FROM deployments AS d
@@ -105,7 +105,7 @@ changes AS (
 scoped_changes AS (
     SELECT 'project' AS scope, project_name AS scope_id, c.* FROM changes AS c
     UNION ALL
-    SELECT 'repository' AS scope, repo_id AS scope_id, c.* FROM changes AS c WHERE repo_id <> ''
+    SELECT 'repository' AS scope, repo_id AS scope_id, c.* FROM changes AS c
     UNION ALL
     SELECT 'team' AS scope, t.team_id AS scope_id, c.*
     FROM changes AS c

@@ -4,8 +4,8 @@
 -- Source: metrics.dora
 --
 -- Rules:
--- * Deployments are successes in production; per week counts the days so far of a month that is not over. Lead time and recovery are medians; a rate is over the deployments that
---   reached production. note says why a figure is empty; an empty recovery with a failure rate of 0 needs no word.
+-- * Deployments are successes in production; per week counts the days so far of a month that is not over. Lead time and
+--   recovery are medians; a rate is over the deployments that reached production. note says why a figure is empty; an empty recovery with a failure rate of 0 needs no word.
 -- * DevLake's overview shows the window's four figures as class texts; see dora/classes for those.
 -- param: project varchar[] = null   only these projects
 SELECT
