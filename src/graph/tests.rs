@@ -346,6 +346,12 @@ fn a_long_history_needs_no_stack() {
         ranges.visited() < 20,
         "the walk does not end where both ends meet"
     );
+    for (new, old) in [("x", "y"), ("y", "x")] {
+        let new = graph.find(new).unwrap();
+        assert_eq!(ranges.difference(new, graph.find(old)), [new]);
+        let visited = ranges.visited();
+        assert!(visited < 5, "the walk does not end where the sides meet");
+    }
     let all = ranges.difference(last, None);
     assert_eq!(ranges.depth_first(last, &all), ranges.topological(&all));
     assert!(graph.is_ancestor(first, last) && !graph.is_ancestor(last, first));
