@@ -13,6 +13,7 @@ pub mod collect;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod graph;
 pub mod lake;
 pub mod progress;
 pub mod sandbox;

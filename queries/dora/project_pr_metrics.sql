@@ -8,7 +8,7 @@
 -- Rules of DevLake's columns:
 -- * Minutes are rounded up, and null below zero; less than a minute below zero is 0.
 -- * The first commit is the one authored first; the first review the first comment or review by anyone but
---   the author (anyone where the author is unknown; else a comment without an account is no review). Ties: by
+--   the author (anyone where the author is unknown; a comment without an account is somebody else's). Ties: by
 --   hash, by id.
 -- * The deployment is, among successful PRODUCTION deployments of the project with a success before them whose
 --   range (domain.commits_diffs) holds the merge commit, the one that started first (unknown starts first of
@@ -45,7 +45,7 @@ first_reviews AS (
     SELECT c.pull_request_id, c.id, c.created_date
     FROM domain.pull_request_comments AS c
     JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
-    WHERE coalesce(p.author_id, '') = '' OR (c.account_id <> '' AND c.account_id <> p.author_id)
+    WHERE coalesce(p.author_id, '') = '' OR c.account_id <> p.author_id
     QUALIFY row_number() OVER (PARTITION BY c.pull_request_id ORDER BY c.created_date NULLS LAST, c.id) = 1
 ),
 -- people's answers: neither the author's nor a bot's

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! bitlake.toml ─▶ settings.rs ─▶ config/…    ─┐
-//! segments ─────▶ fold.rs ─────▶ bitbucket/… ─┼─▶ steps.rs (SQL, in the order its references ask for) ─▶ domain, dora, metrics
-//! [[table]] ────▶ outside.rs ─────────────────┘        │
+//! segments ─────▶ fold.rs ─────▶ bitbucket/… ─┼─▶ steps.rs (in the order their references ask for) ─▶ domain, dora, metrics
+//! [[table]] ────▶ outside.rs ─────────────────┘        │      SQL, or native: native/
 //!                                              checks ─┴─▶ publish, then state
 //! ```
 //!
@@ -12,18 +12,21 @@
 
 mod buckets;
 mod fold;
+mod native;
 mod outside;
 mod report;
 mod settings;
 mod steps;
 mod write;
 
+pub use native::Native;
 pub use report::{TransformReport, Warning};
-pub use steps::{Step, Steps, reports};
+pub use steps::{Step, Steps, Work, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
@@ -361,13 +364,29 @@ pub async fn run_step(
     step: &Step,
     folder: &Path,
 ) -> Result<(Arc<Contract>, Vec<(Option<String>, WrittenFile)>)> {
+    let begun = Instant::now();
     let run = async {
-        let contract = match &step.contract {
-            Some(contract) => Arc::clone(contract),
-            None => step.inferred_contract(engine).await?,
+        let (contract, files) = match (&step.work, &step.contract) {
+            (Work::Sql(sql), Some(contract)) => {
+                let files = write::query(engine, sql, &step.params, contract, folder).await?;
+                (Arc::clone(contract), files)
+            }
+            (Work::Sql(sql), None) => {
+                let contract = step.inferred_contract(engine, sql).await?;
+                let files = write::query(engine, sql, &step.params, &contract, folder).await?;
+                (contract, files)
+            }
+            (Work::Native(native), Some(contract)) => {
+                let files = native.write(engine, contract, folder).await?;
+                (Arc::clone(contract), files)
+            }
+            (Work::Native(_), None) => {
+                return Err(Error::new(ErrorKind::Internal, "table has no contract"));
+            }
         };
-        let files = write::query(engine, &step.sql, &step.params, &contract, folder).await?;
         check_key(engine, &contract, &files).await?;
+        let rows: u64 = files.iter().map(|(_, written)| written.rows).sum();
+        tracing::debug!(table = contract.name(), rows, took = ?begun.elapsed(), "step");
         Ok((contract, files))
     };
     run.await

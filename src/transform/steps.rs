@@ -1,4 +1,5 @@
-//! The steps, found: each `queries/<layer>/<table>.sql` is one, and the tables it names are its inputs.
+//! The steps, found: each `queries/<layer>/<table>.sql` is one, and the tables it names are its inputs. A few more are
+//! native.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
 
+use super::native::Native;
 use super::stem;
 use crate::engine::{Engine, Param, TableName, declared, parse_values};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -14,7 +16,7 @@ use crate::schema::{Column, Contract, Contracts};
 
 static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 
-/// The layers whose tables SQL makes. A `base` table has the contract of its namesake in `domain`: the rows before the
+/// The layers whose tables steps make. A `base` table has the contract of its namesake in `domain`: the rows before the
 /// columns that are computed from them, so that a `[[table]]` can give the rows and still gets the columns. It is
 /// never published.
 const LAYERS: [&str; 4] = [BASE, "domain", "dora", "metrics"];
@@ -24,11 +26,18 @@ const CHECKS: &str = "checks";
 /// The folder of the queries that `bitlake query` runs.
 const REPORTS: &str = "reports";
 
-/// One SQL text that makes one table.
+/// What makes a table.
+#[derive(Debug, Clone)]
+pub enum Work {
+    Sql(String),
+    Native(Native),
+}
+
+/// What makes one table.
 #[derive(Debug, Clone)]
 pub struct Step {
     pub name: TableName,
-    pub sql: String,
+    pub work: Work,
     /// The file, for errors.
     pub origin: String,
     /// What the text's header declares, with the values of this run.
@@ -38,10 +47,25 @@ pub struct Step {
 }
 
 impl Step {
+    /// The tables that it reads.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`]: SQL that does not parse.
+    pub fn reads(&self, engine: &Engine) -> Result<Vec<TableName>> {
+        match &self.work {
+            Work::Sql(sql) => engine.references(sql),
+            Work::Native(native) => native.reads(engine),
+        }
+    }
+
     /// A contract from the query's own columns, keyed and ordered by none.
-    pub async fn inferred_contract(&self, engine: &Engine) -> Result<Arc<Contract>> {
+    pub(super) async fn inferred_contract(
+        &self,
+        engine: &Engine,
+        sql: &str,
+    ) -> Result<Arc<Contract>> {
         let frame = engine
-            .plan(&self.sql, &self.params)
+            .plan(sql, &self.params)
             .await
             .map_err(|e| e.with("file", &self.origin))?;
         let columns = frame.schema().fields().iter().map(|field| Column {
@@ -70,9 +94,14 @@ impl Steps {
     pub fn find(own: Option<&Path>) -> Result<Self> {
         let contracts = Contracts::bundled()?;
         let mut steps = Self::default();
+        for native in Native::ALL {
+            let (layer, table) = (native.layer(), native.table());
+            let work = Work::Native(native);
+            steps.insert(contracts, layer, table, native.origin(), work)?;
+        }
         for layer in LAYERS {
             for (table, origin, sql) in bundled(layer) {
-                steps.insert(contracts, layer, table, origin, sql.to_owned())?;
+                steps.insert(contracts, layer, table, origin, Work::Sql(sql.to_owned()))?;
             }
             if let Some(folder) = own {
                 steps.find_own(contracts, layer, &folder.join(layer))?;
@@ -91,7 +120,8 @@ impl Steps {
                     .or_error(ErrorKind::Configuration, "cannot read a query")
                     .map_err(|error| error.with("file", path.display()))?;
                 if let Some(table) = stem(&path) {
-                    self.insert(contracts, layer, table, path.display().to_string(), sql)?;
+                    let origin = path.display().to_string();
+                    self.insert(contracts, layer, table, origin, Work::Sql(sql))?;
                 }
             }
         }
@@ -104,9 +134,12 @@ impl Steps {
         layer: &str,
         table: &str,
         origin: String,
-        sql: String,
+        work: Work,
     ) -> Result<()> {
-        let params = declared(&sql).map_err(|error| error.with("file", &origin))?;
+        let params = match &work {
+            Work::Sql(sql) => declared(sql).map_err(|error| error.with("file", &origin))?,
+            Work::Native(_) => Vec::new(),
+        };
         let name = TableName::new(layer, table);
         let contract = match layer {
             BASE => contracts.get("domain", table).map(|domain| based(domain)),
@@ -116,7 +149,7 @@ impl Steps {
             name.clone(),
             Step {
                 name,
-                sql,
+                work,
                 origin,
                 params,
                 contract,
@@ -163,7 +196,7 @@ impl Steps {
         let mut waits: BTreeMap<&TableName, BTreeSet<TableName>> = BTreeMap::new();
         for step in self.0.values() {
             let at = |error: Error| error.with("file", &step.origin);
-            let reads = engine.references(&step.sql).map_err(at)?;
+            let reads = step.reads(engine).map_err(at)?;
             for read in &reads {
                 let is_known = published(contracts, read).is_some()
                     || contracts.get(&read.layer, &read.table).is_some();
@@ -254,7 +287,7 @@ mod tests {
                 "domain",
                 table,
                 origin,
-                (*sql).to_owned(),
+                Work::Sql((*sql).to_owned()),
             );
             inserted.unwrap();
         }

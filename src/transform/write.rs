@@ -24,8 +24,6 @@ const MONTH: &str = "__month";
 pub(super) type Files = Vec<(Option<String>, WrittenFile)>;
 
 /// Runs `sql` and writes its rows, conformed to the contract and in its order, below `folder`.
-///
-/// A step that runs out of memory is tried once more with a plan that needs less at once.
 pub(super) async fn query(
     engine: &Engine,
     sql: &str,
@@ -33,29 +31,58 @@ pub(super) async fn query(
     contract: &Contract,
     folder: &Path,
 ) -> Result<Files> {
-    match attempt(engine, sql, params, contract, folder).await {
+    patiently(engine, contract, async |engine: &Engine| {
+        attempt(engine, sql, params, contract, folder).await
+    })
+    .await
+}
+
+/// A step that runs out of memory is tried once more with a plan that needs less at once.
+pub(super) async fn patiently<T>(
+    engine: &Engine,
+    contract: &Contract,
+    attempt: impl AsyncFn(&Engine) -> Result<T, Failure>,
+) -> Result<T> {
+    match attempt(engine).await {
+        Ok(done) => return Ok(done),
         Err(Failure::Starved(_)) => {}
-        Err(Failure::Other(error)) => return Err(error),
-        Ok(files) => return Ok(files),
+        Err(failure) => return Err(failure.for_good(contract)),
     }
     tracing::warn!(
         table = contract.name(),
         "out of memory, trying again with a smaller plan"
     );
-    attempt(&engine.frugal(), sql, params, contract, folder)
-        .await
-        .map_err(|failure| match failure {
-            Failure::Other(error) => error,
-            Failure::Starved(source) => Error::new(ErrorKind::Lake, "a step needs more memory")
-                .with("table", contract.name())
-                .source(source)
-                .hint("raise `lake.memory_limit`"),
-        })
+    let again = attempt(&engine.frugal()).await;
+    again.map_err(|failure| failure.for_good(contract))
 }
 
-enum Failure {
+/// Why an attempt came to nothing.
+pub(super) enum Failure {
     Starved(DataFusionError),
+    Fails(DataFusionError),
     Other(Error),
+}
+
+impl Failure {
+    pub(super) fn of(error: DataFusionError) -> Self {
+        match is_starved(&error) {
+            true => Self::Starved(error),
+            false => Self::Fails(error),
+        }
+    }
+
+    fn for_good(self, contract: &Contract) -> Error {
+        let error = match self {
+            Self::Other(error) => error,
+            Self::Fails(source) => {
+                Error::new(ErrorKind::Configuration, "the query fails").source(source)
+            }
+            Self::Starved(source) => Error::new(ErrorKind::Lake, "a step needs more memory")
+                .source(source)
+                .hint("raise `lake.memory_limit`"),
+        };
+        error.with("table", contract.name())
+    }
 }
 
 impl From<Error> for Failure {
@@ -71,25 +98,12 @@ async fn attempt(
     contract: &Contract,
     folder: &Path,
 ) -> Result<Files, Failure> {
-    let failed = |error: DataFusionError| {
-        if is_starved(&error) {
-            return Failure::Starved(error);
-        }
-        Failure::Other(
-            Error::new(ErrorKind::Configuration, "the query fails")
-                .with("table", contract.name())
-                .source(error),
-        )
-    };
-    let frame = engine
-        .plan(sql, params)
-        .await
-        .map_err(|error| error.with("table", contract.name()))?;
+    let frame = engine.plan(sql, params).await?;
     let mut rows = sorted(frame, contract)
-        .map_err(failed)?
+        .map_err(Failure::of)?
         .execute_stream()
         .await
-        .map_err(failed)?;
+        .map_err(Failure::of)?;
     let mut writer = Partitions {
         contract,
         folder,
@@ -97,7 +111,7 @@ async fn attempt(
         done: Vec::new(),
     };
     while let Some(batch) = rows.next().await {
-        writer.write(&batch.map_err(failed)?)?;
+        writer.write(&batch.map_err(Failure::of)?)?;
     }
     Ok(writer.finish()?)
 }

@@ -4,6 +4,7 @@ mod cli;
 mod collect;
 mod demo;
 mod failures;
+mod graph;
 mod identity;
 mod lake;
 mod outside;

@@ -109,12 +109,11 @@ async fn deployment_commits_without_their_chain_get_it_and_its_ranges() {
 
 #[tokio::test]
 async fn a_given_chain_is_kept_and_all_diffs_can_be_asked_for() {
-    let chained = DEPLOYMENT_COMMITS
-        .replace(
-            "finished_date\n",
-            "finished_date,prev_success_deployment_commit_id\n",
-        )
-        .replace("05-04 10:10:00", "05-04 10:10:00,d2");
+    let lines = DEPLOYMENT_COMMITS.lines().enumerate().map(|(n, line)| {
+        let last = ["prev_success_deployment_commit_id", "", "", "", "d2"][n];
+        format!("{line},{last}")
+    });
+    let chained = lines.collect::<Vec<_>>().join("\n");
     let given = Outside::new()
         .csv("domain.project_mapping", MAPPING)
         .csv("domain.cicd_deployment_commits", &chained)

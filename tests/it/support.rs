@@ -80,7 +80,7 @@ fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
         let engine = Engine::new(None).unwrap();
         let steps = Steps::find(None).unwrap().in_order(&engine).unwrap();
         let read = |step: Step| {
-            let reads = engine.references(&step.sql).unwrap();
+            let reads = step.reads(&engine).unwrap();
             (step, reads)
         };
         steps.into_iter().map(read).collect()

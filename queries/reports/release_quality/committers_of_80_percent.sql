@@ -1,0 +1,81 @@
+-- How few people wrote 80 % of the commits?
+-- Dashboard: GitHub Release Quality and Contribution Analysis, 8.1 Committers Contributing 80%+ Commits [Last 5 Tags]
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: tags bigint = 5   how many of each repository's newest tags
+-- Note: the fewest people who together reach 80 %; DevLake counts those whose running share stays at or below 80 %, which is
+-- nobody when one person did more, and gives equal counts the same running total.
+-- Note: a commit in several tags counts once; an author is the account, or else the e-mail address, not the name.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
+-- and every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags
+-- in version order, each repository's own.
+
+WITH pairs AS (
+    SELECT
+        rc.new_ref_id,
+        rc.old_ref_id,
+        rc.new_commit_sha,
+        rc.old_commit_sha,
+        rc.repo_id,
+        rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
+        r.name AS repository,
+        replace(t.name, 'refs/tags/', '') AS tag,
+        replace(o.name, 'refs/tags/', '') AS since
+    FROM domain.ref_commits AS rc
+    INNER JOIN domain.refs AS t ON t.id = rc.new_ref_id
+    INNER JOIN domain.refs AS o ON o.id = rc.old_ref_id
+    INNER JOIN domain.repos AS r ON r.id = rc.repo_id
+    WHERE rc.pair_index <= $tags
+        AND (
+            ($repo IS NULL AND $project IS NULL)
+            OR rc.repo_id IN (
+                SELECT r.id
+                FROM domain.repos AS r
+                LEFT JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = r.id
+                WHERE ($repo IS NULL OR list_contains($repo, r.name))
+                    AND ($project IS NULL OR list_contains($project, m.project_name))
+            )
+        )
+),
+
+commits AS (
+    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    FROM pairs AS p
+    INNER JOIN domain.commits_diffs AS d
+        ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
+),
+
+shas AS (
+    SELECT DISTINCT
+        c.sha,
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_id,
+        coalesce(nullif(a.full_name, ''), c.author_name) AS author
+    FROM commits AS k
+    INNER JOIN domain.commits AS c ON c.sha = k.commit_sha
+    LEFT JOIN domain.accounts AS a ON a.id = c.author_account_id
+),
+
+committers AS (
+    SELECT author_id, min(author) AS author, count(*) AS commits
+    FROM shas
+    GROUP BY author_id
+),
+
+running AS (
+    SELECT
+        author_id,
+        commits AS n,
+        sum(commits) OVER (
+            ORDER BY commits DESC NULLS LAST, author_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS so_far,
+        sum(commits) OVER () AS total
+    FROM committers
+)
+
+SELECT
+    count(*) AS committers,
+    count(*) FILTER (WHERE 10 * (so_far - n) < 8 * total) AS "for 80 %",
+    round(100.0 * count(*) FILTER (WHERE 10 * (so_far - n) < 8 * total) / nullif(count(*), 0), 1) AS "for 80 % share"
+FROM running

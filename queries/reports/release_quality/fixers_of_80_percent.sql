@@ -1,0 +1,90 @@
+-- How few people fixed 80 % of the bugs?
+-- Dashboard: GitHub Release Quality and Contribution Analysis, 4.1 Contributor Fixing 80%+ Bugs [Last 5 Tags]
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: type varchar[] = BUG   issue types that are bugs
+-- param: tags bigint = 5   how many of each repository's newest tags
+-- Note: the fewest people who together reach 80 %; DevLake counts those whose running share stays at or below 80 %, which is
+-- nobody when one person did more, and gives equal counts the same running total.
+-- Note: a bug's fixer is the author of the first pull request that names it; one without a pull request has none, where
+-- DevLake has a nameless fixer.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
+-- and every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags
+-- in version order, each repository's own.
+
+WITH pairs AS (
+    SELECT
+        rc.new_ref_id,
+        rc.old_ref_id,
+        rc.new_commit_sha,
+        rc.old_commit_sha,
+        rc.repo_id,
+        rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
+        r.name AS repository,
+        replace(t.name, 'refs/tags/', '') AS tag,
+        replace(o.name, 'refs/tags/', '') AS since
+    FROM domain.ref_commits AS rc
+    INNER JOIN domain.refs AS t ON t.id = rc.new_ref_id
+    INNER JOIN domain.refs AS o ON o.id = rc.old_ref_id
+    INNER JOIN domain.repos AS r ON r.id = rc.repo_id
+    WHERE rc.pair_index <= $tags
+        AND (
+            ($repo IS NULL AND $project IS NULL)
+            OR rc.repo_id IN (
+                SELECT r.id
+                FROM domain.repos AS r
+                LEFT JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = r.id
+                WHERE ($repo IS NULL OR list_contains($repo, r.name))
+                    AND ($project IS NULL OR list_contains($project, m.project_name))
+            )
+        )
+),
+
+bugs AS (
+    SELECT DISTINCT
+        p.repository,
+        p.tag,
+        p.place,
+        i.id
+    FROM pairs AS p
+    INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
+    INNER JOIN domain.issues AS i ON i.id = d.issue_id
+    WHERE $type IS NULL OR list_contains($type, i.type)
+),
+
+ranked AS (
+    SELECT
+        b.id,
+        r.author_id,
+        r.author_name,
+        row_number() OVER (PARTITION BY b.id ORDER BY r.created_date, r.id) AS place
+    FROM (SELECT DISTINCT id FROM bugs) AS b
+    INNER JOIN domain.pull_request_issues AS l ON l.issue_id = b.id
+    INNER JOIN domain.pull_requests AS r ON r.id = l.pull_request_id
+),
+
+fixers AS (
+    SELECT author_id, min(author_name) AS author, count(*) AS bugs
+    FROM ranked
+    WHERE place = 1
+    GROUP BY author_id
+),
+
+running AS (
+    SELECT
+        author_id,
+        bugs AS n,
+        sum(bugs) OVER (
+            ORDER BY bugs DESC NULLS LAST, author_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
+        ) AS so_far,
+        sum(bugs) OVER () AS total
+    FROM fixers
+)
+
+SELECT
+    count(*) AS fixers,
+    count(*) FILTER (WHERE 10 * (so_far - n) < 8 * total) AS "for 80 %",
+    round(100.0 * count(*) FILTER (WHERE 10 * (so_far - n) < 8 * total) / nullif(count(*), 0), 1) AS "for 80 % share"
+FROM running

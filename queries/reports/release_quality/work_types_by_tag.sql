@@ -1,0 +1,81 @@
+-- What kind of work does each tag bring?
+-- Dashboard: GitHub Release Quality and Contribution Analysis, 7.1 to 7.3 Work-Type Distribution [Last Tag, The Tag before Last, The 2nd Tag before Last]
+-- param: project varchar[] = null   only these projects
+-- param: repo varchar[] = null   only these repositories (workspace/slug)
+-- param: tags bigint = 3   how many of each repository's newest tags
+-- Note: a commit counts once, under the type of the first issue that its first pull request names, UNKNOWN without any; DevLake
+-- leaves out commits without an issue and counts one for each of its pull requests and types.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
+-- and every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags
+-- in version order, each repository's own.
+
+WITH pairs AS (
+    SELECT
+        rc.new_ref_id,
+        rc.old_ref_id,
+        rc.new_commit_sha,
+        rc.old_commit_sha,
+        rc.repo_id,
+        rc.pair_index,
+        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
+        r.name AS repository,
+        replace(t.name, 'refs/tags/', '') AS tag,
+        replace(o.name, 'refs/tags/', '') AS since
+    FROM domain.ref_commits AS rc
+    INNER JOIN domain.refs AS t ON t.id = rc.new_ref_id
+    INNER JOIN domain.refs AS o ON o.id = rc.old_ref_id
+    INNER JOIN domain.repos AS r ON r.id = rc.repo_id
+    WHERE rc.pair_index <= $tags
+        AND (
+            ($repo IS NULL AND $project IS NULL)
+            OR rc.repo_id IN (
+                SELECT r.id
+                FROM domain.repos AS r
+                LEFT JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = r.id
+                WHERE ($repo IS NULL OR list_contains($repo, r.name))
+                    AND ($project IS NULL OR list_contains($project, m.project_name))
+            )
+        )
+),
+
+commits AS (
+    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    FROM pairs AS p
+    INNER JOIN domain.commits_diffs AS d
+        ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
+),
+
+changes AS (
+    SELECT prc.commit_sha, prc.pull_request_id
+    FROM domain.pull_request_commits AS prc
+    UNION
+    SELECT r.merge_commit_sha, r.id
+    FROM domain.pull_requests AS r
+    WHERE r.merge_commit_sha <> ''
+),
+
+typed AS (
+    SELECT
+        c.commit_sha,
+        r.base_repo_id AS repo_id,
+        i.type,
+        row_number() OVER (
+            PARTITION BY c.commit_sha, r.base_repo_id
+            ORDER BY r.created_date, r.id, i.created_date, i.id
+        ) AS place
+    FROM changes AS c
+    INNER JOIN domain.pull_requests AS r ON r.id = c.pull_request_id
+    INNER JOIN domain.pull_request_issues AS l ON l.pull_request_id = c.pull_request_id
+    INNER JOIN domain.issues AS i ON i.id = l.issue_id
+),
+
+kinds AS (
+    SELECT c.repository, c.tag, c.place, c.commit_sha, coalesce(nullif(t.type, ''), 'UNKNOWN') AS type
+    FROM commits AS c
+    LEFT JOIN typed AS t ON t.commit_sha = c.commit_sha AND t.repo_id = c.repo_id AND t.place = 1
+)
+
+SELECT repository, tag, type, count(DISTINCT commit_sha) AS commits
+FROM kinds
+GROUP BY repository, tag, type
+ORDER BY repository, min(place), commits DESC NULLS LAST, type

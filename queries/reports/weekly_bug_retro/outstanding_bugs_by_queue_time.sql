@@ -1,0 +1,60 @@
+-- Which bugs have been waiting longest?
+-- Dashboard: Weekly Bug Retro, Outstanding Bugs Sort by Queue Time [All History]
+-- param: project varchar[] = null   only issues of these projects
+-- param: board varchar[] = null   only these boards, by name (workspace/slug)
+-- param: type varchar[] = BUG   only these issue types
+-- param: priority varchar[] = null   only these priorities
+-- param: as_of timestamp = null   the moment to look at; the newest event of the issues when null
+-- Note: DevLake orders by a quoted name, that is, not at all; here the oldest come first.
+-- Note: DevLake asks the clock; here the moment is a parameter, and a bug counts when it was reported by then and not yet
+-- fixed. Status OTHER, such as on hold, is outstanding.
+-- Note: issues that were refused (invalid, duplicate, wontfix) are left out; DevLake leaves out status REJECTED, which
+-- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
+
+WITH as_of AS (
+    SELECT coalesce($as_of, max(greatest(created_date, updated_date, resolution_date))) AS t
+    FROM domain.issues
+),
+
+bugs AS (
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.priority,
+        i.status,
+        i.assignee_name,
+        i.created_date,
+        i.resolution_date,
+        i.url
+    FROM domain.issues AS i
+    WHERE ($type IS NULL OR list_contains($type, i.type))
+        AND ($priority IS NULL OR list_contains($priority, i.priority))
+        AND i.status <> 'REJECTED'
+        AND NOT (i.status = 'OTHER' AND i.original_status IN ('invalid', 'duplicate', 'wontfix'))
+        AND (
+            ($board IS NULL AND $project IS NULL)
+            OR i.id IN (
+                SELECT bi.issue_id
+                FROM domain.board_issues AS bi
+                INNER JOIN domain.boards AS b ON b.id = bi.board_id
+                LEFT JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.id
+                WHERE ($board IS NULL OR list_contains($board, b.name))
+                    AND ($project IS NULL OR list_contains($project, m.project_name))
+            )
+        )
+)
+
+SELECT
+    i.issue_key AS issue,
+    i.title,
+    i.priority,
+    i.status,
+    i.assignee_name AS assignee,
+    round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1) AS "queue days",
+    i.url
+FROM bugs AS i
+CROSS JOIN as_of AS a
+WHERE i.created_date <= a.t
+    AND (i.status <> 'DONE' OR i.resolution_date > a.t)
+ORDER BY i.created_date, i.id

@@ -1,0 +1,153 @@
+//! The hashes of a history, sorted, in 20 bytes each.
+//!
+//! What is not a whole lower-case SHA-1 (a test's `commit1`, a SHA-256, an abbreviated hash) is kept as text, in its
+//! place in the one sorted order.
+
+use std::cmp::Ordering;
+use std::ops::Deref;
+
+use super::Node;
+
+pub(super) type Packed = [u8; 20];
+
+/// What a beginning of a hash leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    None,
+    One(Node),
+    Ambiguous,
+}
+
+/// A hash as text.
+pub enum Name<'a> {
+    Hex([u8; 40]),
+    Text(&'a str),
+}
+
+impl Deref for Name<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Hex(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// A hash that did not fit 20 bytes.
+#[derive(Debug)]
+struct Other {
+    node: Node,
+    text: Box<str>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    packed: Vec<Packed>,
+    others: Vec<Other>,
+}
+
+/// Twenty bytes for forty lower-case hexadecimal digits.
+pub(super) fn pack(hash: &str) -> Option<Packed> {
+    let digits: &[u8; 40] = hash.as_bytes().try_into().ok()?;
+    let mut packed = [0; 20];
+    for (byte, pair) in packed.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(packed)
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn unpack(packed: &Packed) -> Name<'static> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 40];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(packed) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    Name::Hex(text)
+}
+
+impl Names {
+    /// Sorts distinct names; also the node of each, by the number it was given.
+    pub(super) fn sort(
+        packed: impl IntoIterator<Item = (Packed, u32)>,
+        others: impl IntoIterator<Item = (Box<str>, u32)>,
+    ) -> (Self, Vec<Node>) {
+        let mut packed: Vec<_> = packed.into_iter().collect();
+        let mut others: Vec<_> = others.into_iter().collect();
+        packed.sort_unstable();
+        others.sort_unstable();
+        let mut nodes = vec![0; packed.len() + others.len()];
+        let mut names = Self::default();
+        let mut short = others.into_iter().peekable();
+        let mut node = 0;
+        for (hash, number) in packed {
+            while let Some((text, number)) = short.next_if(|(text, _)| **text < *unpack(&hash)) {
+                nodes[number as usize] = node;
+                names.others.push(Other { node, text });
+                node += 1;
+            }
+            nodes[number as usize] = node;
+            names.packed.push(hash);
+            node += 1;
+        }
+        for (text, number) in short {
+            nodes[number as usize] = node;
+            names.others.push(Other { node, text });
+            node += 1;
+        }
+        (names, nodes)
+    }
+
+    pub(super) fn name(&self, node: Node) -> Name<'_> {
+        match self.others.binary_search_by_key(&node, |other| other.node) {
+            Ok(at) => Name::Text(&self.others[at].text),
+            Err(before) => unpack(&self.packed[node as usize - before]),
+        }
+    }
+
+    pub(super) fn find(&self, hash: &str) -> Option<Node> {
+        let node = self.first_not_below(hash);
+        let found = (node as usize) < self.len() && *self.name(node) == *hash;
+        found.then_some(node)
+    }
+
+    pub(super) fn find_prefix(&self, prefix: &str) -> Lookup {
+        if prefix.is_empty() {
+            return Lookup::None;
+        }
+        let node = self.first_not_below(prefix);
+        let begins =
+            |node: Node| (node as usize) < self.len() && self.name(node).starts_with(prefix);
+        match (begins(node), begins(node + 1)) {
+            (false, _) => Lookup::None,
+            (true, true) if *self.name(node) != *prefix => Lookup::Ambiguous,
+            (true, _) => Lookup::One(node),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.packed.len() + self.others.len()
+    }
+
+    fn first_not_below(&self, text: &str) -> Node {
+        let (mut low, mut high) = (0, self.len() as Node);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match (*self.name(middle)).cmp(text) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal | Ordering::Greater => high = middle,
+            }
+        }
+        low
+    }
+}

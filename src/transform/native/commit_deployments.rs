@@ -1,0 +1,139 @@
+//! `dora.commit_deployments`: which deployment brought a commit to production first?
+//!
+//! A chain is the successful deployments of one scope and repository to one production environment (`Prod EU` and
+//! `Prod US` are two), in the order in which they finished. A deployed commit that the history does not know stands
+//! for itself and has no ancestors: never for all of history.
+
+use std::collections::BTreeMap;
+
+use super::deployed;
+use super::histories::{self, Histories};
+use super::read::Rows;
+use super::sheet::{Cell, Sheet};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::graph::{Builder, Graph, NEVER};
+use crate::transform::write::Failure;
+
+fn chains_sql() -> String {
+    let ctes = deployed::CTES;
+    format!(
+        "WITH {ctes}
+        SELECT repo_id, cicd_scope_id, original_environment, id, cicd_deployment_id, commit_sha
+        FROM deployed
+        WHERE environment = 'PRODUCTION' AND result = 'SUCCESS' AND finished_date IS NOT NULL
+        ORDER BY repo_id, cicd_scope_id, original_environment,
+                 finished_date, started_date NULLS FIRST, id, commit_sha"
+    )
+}
+
+pub(super) fn queries() -> Vec<String> {
+    let mut queries = histories::queries().to_vec();
+    queries.push(chains_sql());
+    queries
+}
+
+struct Deployment {
+    id: String,
+    deployment_id: String,
+    commit: String,
+}
+
+#[derive(Default)]
+struct Chain {
+    repository: String,
+    scope: String,
+    environment: String,
+    deployments: Vec<Deployment>,
+}
+
+pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+    let mut chains = chains(engine).await?;
+    let mut histories = Histories::open(engine).await?;
+    while let Some(history) = histories.next(|id| chains.contains_key(id)).await? {
+        let of_it = match &history.repository {
+            Some(id) => chains.remove(id).unwrap_or_default(),
+            None => std::mem::take(&mut chains)
+                .into_values()
+                .flatten()
+                .collect(),
+        };
+        for chain in &of_it {
+            label(chain, &history.graph, sheet)?;
+        }
+    }
+    let unknown = Builder::default().finish();
+    for chain in chains.into_values().flatten() {
+        label(&chain, &unknown, sheet)?;
+    }
+    Ok(())
+}
+
+/// By repository.
+async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, Failure> {
+    let mut chains: BTreeMap<String, Vec<Chain>> = BTreeMap::new();
+    let mut rows = Rows::of(engine, &chains_sql()).await?;
+    while let Some(batch) = rows.next().await? {
+        let (repositories, scopes) = (batch.texts(0)?, batch.texts(1)?);
+        let (environments, ids) = (batch.texts(2)?, batch.texts(3)?);
+        let (deployment_ids, commits) = (batch.texts(4)?, batch.texts(5)?);
+        for row in 0..batch.rows() {
+            let repository = repositories.text(row);
+            let (scope, environment) = (scopes.text(row), environments.text(row));
+            let of_it = chains.entry(repository.to_owned()).or_default();
+            let goes_on =
+                |chain: &&mut Chain| chain.scope == scope && chain.environment == environment;
+            let deployment = Deployment {
+                id: ids.text(row).to_owned(),
+                deployment_id: deployment_ids.text(row).to_owned(),
+                commit: commits.text(row).to_owned(),
+            };
+            match of_it.last_mut().filter(goes_on) {
+                Some(chain) => chain.deployments.push(deployment),
+                None => of_it.push(Chain {
+                    repository: repository.to_owned(),
+                    scope: scope.to_owned(),
+                    environment: environment.to_owned(),
+                    deployments: vec![deployment],
+                }),
+            }
+        }
+    }
+    Ok(chains)
+}
+
+fn label(chain: &Chain, graph: &Graph, sheet: &mut Sheet) -> Result<()> {
+    let nodes: Vec<_> = chain
+        .deployments
+        .iter()
+        .map(|deployment| graph.find(&deployment.commit))
+        .collect();
+    let mut row = |commit: &str, index: usize| {
+        let deployment = &chain.deployments[index];
+        sheet.push([
+            Cell::Text(&chain.scope),
+            Cell::Text(&chain.repository),
+            Cell::Text(&chain.environment),
+            Cell::Text(commit),
+            Cell::Text(&deployment.id),
+            Cell::Text(&deployment.deployment_id),
+            Cell::Number(index as i64 + 1),
+        ])
+    };
+    let labels = graph.first_containing(nodes.iter().copied());
+    for (node, label) in (0..).zip(labels) {
+        if label != NEVER {
+            row(&graph.name(node), label as usize)?;
+        }
+    }
+    let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, (deployment, node)) in chain.deployments.iter().zip(&nodes).enumerate() {
+        if node.is_none() {
+            unknown.entry(&deployment.commit).or_insert(index);
+        }
+    }
+    for (commit, index) in unknown {
+        row(commit, index)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,53 @@
+//! Deployments with the repository in whose history their commit is looked for.
+//!
+//! That is the deployment's own, where its commits are known. Rows that somebody gives may have no repository, or one
+//! under another name: for them it is the repository that has the commit; one that a project has together with the
+//! deployment's scope rather than any other, and the smallest id if there are several still.
+
+/// The CTEs that end in `deployed`.
+pub(super) const CTES: &str = r#"
+    collected AS (
+        SELECT DISTINCT repo_id FROM domain.repo_commits
+    ),
+    strays AS (
+        SELECT DISTINCT d.cicd_scope_id, d.commit_sha
+        FROM domain.cicd_deployment_commits AS d
+        WHERE d.commit_sha <> ''
+          AND NOT EXISTS (SELECT 1 FROM collected AS c WHERE c.repo_id = d.repo_id)
+    ),
+    candidates AS (
+        SELECT s.cicd_scope_id, s.commit_sha, c.repo_id
+        FROM strays AS s
+        JOIN domain.repo_commits AS c ON c.commit_sha = s.commit_sha
+    ),
+    related AS (
+        SELECT DISTINCT c.cicd_scope_id, c.repo_id
+        FROM candidates AS c
+        JOIN domain.project_mapping AS s ON s."table" = 'cicd_scopes' AND s.row_id = c.cicd_scope_id
+        JOIN domain.project_mapping AS r
+          ON r."table" = 'repos' AND r.row_id = c.repo_id AND r.project_name = s.project_name
+    ),
+    homes AS (
+        SELECT c.cicd_scope_id, c.commit_sha, coalesce(min(r.repo_id), min(c.repo_id)) AS repo_id
+        FROM candidates AS c
+        LEFT JOIN related AS r ON r.cicd_scope_id = c.cicd_scope_id AND r.repo_id = c.repo_id
+        GROUP BY c.cicd_scope_id, c.commit_sha
+    ),
+    deployed AS (
+        SELECT
+            d.id,
+            d.cicd_deployment_id,
+            d.cicd_scope_id,
+            CASE WHEN c.repo_id IS NULL THEN coalesce(h.repo_id, d.repo_id) ELSE d.repo_id END AS repo_id,
+            d.commit_sha,
+            d.result,
+            d.environment,
+            d.original_environment,
+            d.started_date,
+            d.finished_date,
+            d.prev_success_deployment_commit_id
+        FROM domain.cicd_deployment_commits AS d
+        LEFT JOIN collected AS c ON c.repo_id = d.repo_id
+        LEFT JOIN homes AS h ON h.cicd_scope_id = d.cicd_scope_id AND h.commit_sha = d.commit_sha
+        WHERE d.commit_sha <> ''
+    )"#;

@@ -1,0 +1,115 @@
+//! The steps that SQL cannot say: the commit graph, and the order of versions.
+//!
+//! Apart from how its rows come about, such a step is a step like any other: it says which tables it reads, runs after
+//! them, has its contract checked, and stands back when a `[[table]]` gives its table or a query of the user makes it.
+//!
+//! ```text
+//! SQL over registered tables ─▶ rows ─▶ graph ─▶ sheet.rs: unsorted Parquet ─▶ write.rs: sorted and conformed
+//! ```
+
+mod commit_deployments;
+mod commits_diffs;
+mod deployed;
+mod histories;
+mod read;
+mod ref_commits;
+mod sheet;
+mod tags;
+
+use std::path::Path;
+
+use super::write::{self, Failure, Files};
+use crate::engine::{Engine, TableName};
+use crate::error::Result;
+use crate::schema::Contract;
+use sheet::Sheet;
+
+/// Where a step's unsorted rows are registered while they are sorted.
+const SCHEMA: &str = "native";
+
+/// The native steps, by the table that they make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Native {
+    RefCommits,
+    CommitsDiffs,
+    CommitDeployments,
+}
+
+impl Native {
+    pub(super) const ALL: [Self; 3] = [
+        Self::RefCommits,
+        Self::CommitsDiffs,
+        Self::CommitDeployments,
+    ];
+
+    pub(super) fn layer(self) -> &'static str {
+        match self {
+            Self::RefCommits | Self::CommitsDiffs => "domain",
+            Self::CommitDeployments => "dora",
+        }
+    }
+
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::RefCommits => "ref_commits",
+            Self::CommitsDiffs => "commits_diffs",
+            Self::CommitDeployments => "commit_deployments",
+        }
+    }
+
+    /// The file, for errors.
+    pub(super) fn origin(self) -> String {
+        format!("src/transform/native/{}.rs", self.table())
+    }
+
+    /// The tables that it reads.
+    ///
+    /// # Errors
+    /// Our own mistake: its SQL does not parse.
+    pub fn reads(self, engine: &Engine) -> Result<Vec<TableName>> {
+        let texts = match self {
+            Self::RefCommits => ref_commits::queries(),
+            Self::CommitsDiffs => commits_diffs::queries(),
+            Self::CommitDeployments => commit_deployments::queries(),
+        };
+        let mut reads = Vec::new();
+        for sql in texts {
+            reads.extend(engine.references(&sql)?);
+        }
+        reads.sort();
+        reads.dedup();
+        Ok(reads)
+    }
+
+    async fn fill(self, engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+        match self {
+            Self::RefCommits => ref_commits::fill(engine, sheet).await,
+            Self::CommitsDiffs => commits_diffs::fill(engine, sheet).await,
+            Self::CommitDeployments => commit_deployments::fill(engine, sheet).await,
+        }
+    }
+
+    /// Makes the table below `folder`.
+    pub(super) async fn write(
+        self,
+        engine: &Engine,
+        contract: &Contract,
+        folder: &Path,
+    ) -> Result<Files> {
+        let unsorted = folder.join("unsorted.parquet");
+        let rows = write::patiently(engine, contract, async |engine: &Engine| {
+            let mut sheet = Sheet::create(contract, &unsorted)?;
+            self.fill(engine, &mut sheet).await?;
+            Ok(sheet.finish()?)
+        })
+        .await?;
+        let schema = contract.arrow_schema();
+        let url = crate::lake::file_url(&rows.path)?;
+        engine.register_parquet(SCHEMA, &contract.table, schema.clone(), &[url])?;
+        let sql = format!("SELECT * FROM {SCHEMA}.{}", contract.table);
+        let files = write::query(engine, &sql, &[], contract, folder).await;
+        engine.register_parquet(SCHEMA, &contract.table, schema, &[])?;
+        std::fs::remove_file(&unsorted).ok();
+        files
+    }
+}

@@ -1,0 +1,229 @@
+//! `domain.ref_commits`: which tags of a repository are compared with which?
+//!
+//! Those whose name the rules' pattern matches, in the rules' order, each with the one behind it; and the pairs that
+//! the rules name. A name that the repository does not have is passed over: rules are shared by many.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use regex::Regex;
+
+use super::read::Rows;
+use super::sheet::{Cell, Sheet};
+use super::tags::{self, Tag};
+use crate::engine::Engine;
+use crate::error::{ErrorKind, OrError, Result};
+use crate::transform::write::Failure;
+
+const TAGS: &str = "refs/tags/";
+/// The rules of a repository that the configuration does not know.
+const DEFAULT: &str = "default";
+
+const REFS: &str = "
+    SELECT repo_id, id, name, commit_sha, ref_type, coalesce(created_date, commit_date) AS tagged_date
+    FROM domain.refs
+    WHERE commit_sha <> ''
+    ORDER BY repo_id, id";
+const RULES: &str = "
+    SELECT rules, tags_pattern, tags_limit, tags_order
+    FROM config.rules";
+const PAIRS: &str = "
+    SELECT rules, new_ref, old_ref
+    FROM config.tag_pairs
+    ORDER BY rules, new_ref, old_ref";
+const REPOSITORIES: &str = "
+    SELECT 'bitbucket:BitbucketRepo:' || cast(connection_id AS varchar) || ':' || full_name AS repo_id, rules
+    FROM config.repositories";
+
+pub(super) fn queries() -> Vec<String> {
+    [REFS, RULES, PAIRS, REPOSITORIES].map(str::to_owned).into()
+}
+
+struct Rules {
+    pattern: Option<Regex>,
+    /// How many pairs that follow each other.
+    limit: usize,
+    order: String,
+    /// Further pairs, `(new, old)`.
+    pairs: Vec<(String, String)>,
+}
+
+/// A repository's refs.
+#[derive(Default)]
+struct Refs {
+    repository: String,
+    tags: Vec<Tag>,
+    /// `(id, commit)` by every name that a rule may use.
+    named: BTreeMap<String, (String, String)>,
+}
+
+impl Refs {
+    fn add(&mut self, id: &str, name: &str, commit: &str, ref_type: &str, date: Option<i64>) {
+        let target = (id.to_owned(), commit.to_owned());
+        let long = name.strip_prefix(TAGS);
+        let is_tag = ref_type == "TAG" || ref_type.is_empty() && long.is_some();
+        let short = long.unwrap_or(name);
+        if is_tag {
+            self.tags.push(Tag {
+                name: short.to_owned(),
+                id: id.to_owned(),
+                commit: commit.to_owned(),
+                date,
+            });
+            // Before a branch of the same name: pairs are of tags first of all.
+            self.named.insert(short.to_owned(), target.clone());
+        }
+        for name in [name, id] {
+            self.named
+                .entry(name.to_owned())
+                .or_insert_with(|| target.clone());
+        }
+    }
+}
+
+pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+    let rules = rules(engine).await?;
+    let assigned = assigned(engine).await?;
+    let rules_of = |refs: &Refs| {
+        let name = assigned
+            .get(&refs.repository)
+            .map_or(DEFAULT, String::as_str);
+        rules.get(name)
+    };
+    let mut refs = Refs::default();
+    let mut rows = Rows::of(engine, REFS).await?;
+    while let Some(batch) = rows.next().await? {
+        let (repositories, ids) = (batch.texts(0)?, batch.texts(1)?);
+        let (names, commits) = (batch.texts(2)?, batch.texts(3)?);
+        let (types, dates) = (batch.texts(4)?, batch.numbers(5)?);
+        for row in 0..batch.rows() {
+            if refs.repository != repositories.text(row) {
+                write(&refs, rules_of(&refs), sheet)?;
+                refs = Refs {
+                    repository: repositories.text(row).to_owned(),
+                    ..Refs::default()
+                };
+            }
+            refs.add(
+                ids.text(row),
+                names.text(row),
+                commits.text(row),
+                types.text(row),
+                dates.get(row),
+            );
+        }
+    }
+    write(&refs, rules_of(&refs), sheet)?;
+    Ok(())
+}
+
+async fn rules(engine: &Engine) -> Result<BTreeMap<String, Rules>, Failure> {
+    let mut all = BTreeMap::new();
+    let mut rows = Rows::of(engine, RULES).await?;
+    while let Some(batch) = rows.next().await? {
+        let (names, patterns) = (batch.texts(0)?, batch.texts(1)?);
+        let (limits, orders) = (batch.numbers(2)?, batch.texts(3)?);
+        for row in 0..batch.rows() {
+            let pattern = patterns.get(row).map(Regex::new).transpose();
+            let pattern = pattern
+                .or_error(
+                    ErrorKind::Configuration,
+                    "`tags.pattern` is no regular expression",
+                )
+                .map_err(|error| error.with("rules", names.text(row)))?;
+            let limit = limits.get(row).unwrap_or_default();
+            let rules = Rules {
+                pattern,
+                limit: usize::try_from(limit).unwrap_or_default(),
+                order: orders.text(row).to_owned(),
+                pairs: Vec::new(),
+            };
+            all.insert(names.text(row).to_owned(), rules);
+        }
+    }
+    let mut rows = Rows::of(engine, PAIRS).await?;
+    while let Some(batch) = rows.next().await? {
+        let (names, news, olds) = (batch.texts(0)?, batch.texts(1)?, batch.texts(2)?);
+        for row in 0..batch.rows() {
+            if let Some(rules) = all.get_mut(names.text(row)) {
+                let pair = (news.text(row).to_owned(), olds.text(row).to_owned());
+                rules.pairs.push(pair);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The name of each configured repository's rules.
+async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, Failure> {
+    let mut assigned = BTreeMap::new();
+    let mut rows = Rows::of(engine, REPOSITORIES).await?;
+    while let Some(batch) = rows.next().await? {
+        let (repositories, rules) = (batch.texts(0)?, batch.texts(1)?);
+        for row in 0..batch.rows() {
+            assigned.insert(
+                repositories.text(row).to_owned(),
+                rules.text(row).to_owned(),
+            );
+        }
+    }
+    Ok(assigned)
+}
+
+fn write(refs: &Refs, rules: Option<&Rules>, sheet: &mut Sheet) -> Result<()> {
+    let Some(rules) = rules else {
+        return Ok(());
+    };
+    let (mut ids, mut commits) = (BTreeSet::new(), BTreeSet::new());
+    let mut index = 0;
+    let mut row = |new: (&str, &str), old: (&str, &str), source| {
+        let is_new = ids.insert((new.0.to_owned(), old.0.to_owned()));
+        // DevLake drops a named pair whose commits are those of a pair that there is already.
+        let same_commits = !commits.insert((new.1.to_owned(), old.1.to_owned()));
+        if !is_new || source == "rule" && same_commits {
+            return Ok(());
+        }
+        index += 1;
+        sheet.push([
+            Cell::Text(new.0),
+            Cell::Text(old.0),
+            Cell::Text(new.1),
+            Cell::Text(old.1),
+            Cell::Text(&refs.repository),
+            Cell::Number(index),
+            Cell::Text(source),
+        ])
+    };
+    for [new, old] in following(&refs.tags, rules)
+        .windows(2)
+        .flat_map(<&[Tag; 2]>::try_from)
+    {
+        row((&new.id, &new.commit), (&old.id, &old.commit), "order")?;
+    }
+    for (new, old) in &rules.pairs {
+        match (refs.named.get(new), refs.named.get(old)) {
+            (Some(new), Some(old)) => row((&new.0, &new.1), (&old.0, &old.1), "rule")?,
+            _ => tracing::warn!(
+                repository = refs.repository,
+                new,
+                old,
+                "a pair of `tags.pairs` names what the repository does not have"
+            ),
+        }
+    }
+    Ok(())
+}
+
+/// The tags that make the pairs: one more than pairs.
+fn following(tags: &[Tag], rules: &Rules) -> Vec<Tag> {
+    let Some(pattern) = &rules.pattern else {
+        return Vec::new();
+    };
+    let mut matching: Vec<_> = tags
+        .iter()
+        .filter(|tag| pattern.is_match(&tag.name))
+        .cloned()
+        .collect();
+    tags::sort(&mut matching, &rules.order);
+    matching.truncate(rules.limit.saturating_add(1));
+    matching
+}
