@@ -7,7 +7,7 @@
 -- Rules:
 -- * reason is counted, or why a row was looked at and left out. A figure's counted rows are its n in metrics.dora.
 -- * Deployments to production, or to an environment that nobody knows, are looked at; those to other environments are
---   not. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
+--   not, nor releases that wait to be deployed. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
 --   deployment). Failures count in the failure rate alone, where they are known to have done harm in production.
 -- * Changes: merged pull requests, by the time they were deployed, or merged where they were not.
 -- * Incidents: a rate is too low by those that no deployment was found for.
@@ -45,6 +45,7 @@ left_out AS (
             max(coalesce(finished_date, started_date, created_date)) AS happened
         FROM domain.cicd_deployment_commits
         WHERE environment IN ('PRODUCTION', '')
+          AND (result <> '' OR started_date IS NOT NULL OR finished_date IS NOT NULL)
         GROUP BY cicd_scope_id, cicd_deployment_id, original_environment
     ) AS c
     JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = c.cicd_scope_id

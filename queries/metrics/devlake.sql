@@ -269,8 +269,8 @@ classified AS (
 SELECT
     project_name, report, metric, period, period_start, value, class,
     CASE WHEN class IS NULL OR class = 'N/A' THEN class
-         WHEN metric = 'change_failure_rate' THEN cast(round(value * 100, 1) AS varchar) || '%(' || class || ')'
-         ELSE cast(round(value / 60, 1) AS varchar) || '(' || class || ')' END AS label
+         WHEN metric = 'change_failure_rate' THEN cast(round(value * 1000) / 10 AS varchar) || '%(' || class || ')'
+         ELSE cast(round(value / 6) / 10 AS varchar) || '(' || class || ')' END AS label
 FROM classified
 UNION ALL
 SELECT

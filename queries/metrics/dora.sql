@@ -25,7 +25,8 @@
 --   repository is judged by its own collection, project and teams by that of all their repositories. The window begins
 --   with the local day in which collection begins: there a part of that day may be missing. A stale entity is good for
 --   the periods that were over when it was last complete.
--- * Percentiles are interpolated. The devlake columns are metrics.devlake's, for project, month and window only.
+-- * Percentiles are interpolated; p90 from the sorted values, since DataFusion's percentile_cont knows only millionths of
+--   the way from one value to the next. The devlake columns are metrics.devlake's, for project, month and window only.
 WITH deployments AS (
     SELECT
         project_name, deployment_id, environment, repo_id, finished_date,
@@ -82,20 +83,26 @@ scoped_deployments AS (
 ),
 deployment_figures AS (
     SELECT
-        d.project_name, d.scope, d.scope_id, b.period, b.period_start,
-        count(*) FILTER (WHERE d.is_success) AS successes,
-        count(*) FILTER (WHERE d.reached) AS reached,
-        count(*) FILTER (WHERE d.is_failed) AS failed,
-        count(*) FILTER (WHERE d.is_rework) AS rework,
-        count(d.recovery_seconds) AS recovered,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_median,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_p75,
-        percentile_cont(0.9) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_p90,
-        cast(sum(d.recovery_seconds) AS double) / nullif(count(d.recovery_seconds), 0) AS recovery_mean
-    FROM scoped_deployments AS d
-    JOIN config.buckets AS b
-      ON b.project_name = d.project_name AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
-    GROUP BY d.project_name, d.scope, d.scope_id, b.period, b.period_start
+        *,
+        cast(recoveries_sorted[cast(floor(9 * (recovered - 1) / 10.0) AS bigint) + 1] AS double) AS recovery_p90_below,
+        cast(recoveries_sorted[cast(ceil(9 * (recovered - 1) / 10.0) AS bigint) + 1] AS double) AS recovery_p90_above
+    FROM (
+        SELECT
+            d.project_name, d.scope, d.scope_id, b.period, b.period_start,
+            count(*) FILTER (WHERE d.is_success) AS successes,
+            count(*) FILTER (WHERE d.reached) AS reached,
+            count(*) FILTER (WHERE d.is_failed) AS failed,
+            count(*) FILTER (WHERE d.is_rework) AS rework,
+            count(d.recovery_seconds) AS recovered,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_median,
+            percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_p75,
+            array_agg(d.recovery_seconds ORDER BY d.recovery_seconds NULLS LAST) AS recoveries_sorted,
+            cast(sum(d.recovery_seconds) AS double) / nullif(count(d.recovery_seconds), 0) AS recovery_mean
+        FROM scoped_deployments AS d
+        JOIN config.buckets AS b
+          ON b.project_name = d.project_name AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
+        GROUP BY d.project_name, d.scope, d.scope_id, b.period, b.period_start
+    ) AS d
 ),
 changes AS (
     SELECT project_name, id, repo_id, deployed_date, lead_time_seconds
@@ -113,16 +120,22 @@ scoped_changes AS (
 ),
 change_figures AS (
     SELECT
-        c.project_name, c.scope, c.scope_id, b.period, b.period_start,
-        count(*) AS changes,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_median,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_p75,
-        percentile_cont(0.9) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_p90,
-        cast(sum(c.lead_time_seconds) AS double) / count(*) AS lead_mean
-    FROM scoped_changes AS c
-    JOIN config.buckets AS b
-      ON b.project_name = c.project_name AND c.deployed_date >= b.period_start AND c.deployed_date < b.period_end
-    GROUP BY c.project_name, c.scope, c.scope_id, b.period, b.period_start
+        *,
+        cast(leads_sorted[cast(floor(9 * (changes - 1) / 10.0) AS bigint) + 1] AS double) AS lead_p90_below,
+        cast(leads_sorted[cast(ceil(9 * (changes - 1) / 10.0) AS bigint) + 1] AS double) AS lead_p90_above
+    FROM (
+        SELECT
+            c.project_name, c.scope, c.scope_id, b.period, b.period_start,
+            count(*) AS changes,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_median,
+            percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_p75,
+            array_agg(c.lead_time_seconds ORDER BY c.lead_time_seconds NULLS LAST) AS leads_sorted,
+            cast(sum(c.lead_time_seconds) AS double) / count(*) AS lead_mean
+        FROM scoped_changes AS c
+        JOIN config.buckets AS b
+          ON b.project_name = c.project_name AND c.deployed_date >= b.period_start AND c.deployed_date < b.period_end
+        GROUP BY c.project_name, c.scope, c.scope_id, b.period, b.period_start
+    ) AS c
 ),
 day_counts AS (
     SELECT d.project_name, d.scope, d.scope_id, b.period_start AS day_start, count(*) AS n
@@ -142,17 +155,25 @@ days_of_periods AS (
 ),
 daily_figures AS (
     SELECT
-        s.project_name, s.scope, s.scope_id, p.period, p.period_start,
-        count(c.n) AS busy_days,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_median,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_p75,
-        percentile_cont(0.9) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_p90,
-        cast(coalesce(sum(c.n), 0) AS double) / count(*) AS daily_mean
-    FROM scopes AS s
-    JOIN days_of_periods AS p ON p.project_name = s.project_name
-    LEFT JOIN day_counts AS c
-      ON c.project_name = s.project_name AND c.scope = s.scope AND c.scope_id = s.scope_id AND c.day_start = p.day_start
-    GROUP BY s.project_name, s.scope, s.scope_id, p.period, p.period_start
+        *,
+        cast(counts_sorted[cast(floor(9 * (days - 1) / 10.0) AS bigint) + 1] AS double) AS daily_p90_below,
+        cast(counts_sorted[cast(ceil(9 * (days - 1) / 10.0) AS bigint) + 1] AS double) AS daily_p90_above
+    FROM (
+        SELECT
+            s.project_name, s.scope, s.scope_id, p.period, p.period_start,
+            count(*) AS days,
+            count(c.n) AS busy_days,
+            percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_median,
+            percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_p75,
+            array_agg(coalesce(c.n, 0) ORDER BY coalesce(c.n, 0)) AS counts_sorted,
+            cast(coalesce(sum(c.n), 0) AS double) / count(*) AS daily_mean
+        FROM scopes AS s
+        JOIN days_of_periods AS p ON p.project_name = s.project_name
+        LEFT JOIN day_counts AS c
+          ON c.project_name = s.project_name AND c.scope = s.scope AND c.scope_id = s.scope_id
+         AND c.day_start = p.day_start
+        GROUP BY s.project_name, s.scope, s.scope_id, p.period, p.period_start
+    ) AS d
 ),
 first_events AS (
     SELECT project_name, min(happened) AS first_event
@@ -248,10 +269,14 @@ wide AS (
         coalesce(d.failed, 0) AS failed,
         coalesce(d.rework, 0) AS rework,
         coalesce(d.recovered, 0) AS recovered,
-        d.recovery_median, d.recovery_p75, d.recovery_p90, d.recovery_mean,
+        d.recovery_median, d.recovery_p75, d.recovery_mean,
+        d.recovery_p90_below + (d.recovery_p90_above - d.recovery_p90_below) * (9 * (d.recovered - 1) % 10) / 10.0
+            AS recovery_p90,
         coalesce(c.changes, 0) AS changes,
-        c.lead_median, c.lead_p75, c.lead_p90, c.lead_mean,
-        f.busy_days, f.daily_median, f.daily_p75, f.daily_p90, f.daily_mean,
+        c.lead_median, c.lead_p75, c.lead_mean,
+        c.lead_p90_below + (c.lead_p90_above - c.lead_p90_below) * (9 * (c.changes - 1) % 10) / 10.0 AS lead_p90,
+        f.busy_days, f.daily_median, f.daily_p75, f.daily_mean,
+        f.daily_p90_below + (f.daily_p90_above - f.daily_p90_below) * (9 * (f.days - 1) % 10) / 10.0 AS daily_p90,
         i.project_name IS NOT NULL AS failures_known,
         sum(coalesce(d.successes, 0)) OVER (PARTITION BY s.project_name, s.scope, s.scope_id) > 0 AS ever_deployed
     FROM scopes AS s

@@ -26,6 +26,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use object_store::ObjectStore;
 use reqwest::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -130,6 +131,11 @@ impl Engine {
         fields.map(|field| field.name().clone()).collect()
     }
 
+    /// Makes the objects below `url` readable.
+    pub fn add_store(&self, url: &Url, store: Arc<dyn ObjectStore>) {
+        self.context.register_object_store(url, store);
+    }
+
     /// Registers outside files, whose schema is read from them, as `layer.table`; `all_text` makes every column text.
     ///
     /// # Errors
@@ -148,7 +154,7 @@ impl Engine {
                 .source(error)
                 .hint("correct `location` and `format` of the [[table]]")
         };
-        let url = ListingTableUrl::parse(location).map_err(failed)?;
+        let url = listing(location).map_err(failed)?;
         let options = ListingOptions::new(format).with_file_extension("");
         let state = self.context.state();
         let mut schema = options.infer_schema(&state, &url).await.map_err(failed)?;
@@ -220,6 +226,19 @@ impl Engine {
             context: SessionContext::new_with_state(state),
         }
     }
+}
+
+/// A path or address, which may hold globs: DataFusion reads them in paths only.
+fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
+    let wild = location.find(['*', '?', '[']);
+    let (Some(wild), true) = (wild, location.contains("://")) else {
+        return ListingTableUrl::parse(location);
+    };
+    let external = |error: String| DataFusionError::External(error.into());
+    let folder = location[..wild].rfind('/').map_or(wild, |slash| slash + 1);
+    let glob = glob::Pattern::new(&location[folder..]).map_err(|e| external(e.to_string()))?;
+    let url = Url::parse(&location[..folder]).map_err(|e| external(e.to_string()))?;
+    ListingTableUrl::try_new(url, Some(glob))
 }
 
 /// Whether the query failed for want of memory.

@@ -16,12 +16,14 @@ pub mod layout;
 mod manifest;
 mod parquet;
 mod publish;
+mod s3;
 mod segments;
 mod state;
 
 pub use manifest::{FileEntry, Manifest, TableEntry};
 pub use parquet::{ParquetFile, WrittenFile};
 pub use publish::{NextFile, NextTable, Published, publish};
+pub use s3::bucket;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{EntityState, EntityStatus, SegmentRef, State};
 

@@ -237,7 +237,15 @@ impl<'a> Run<'a> {
             let contract = self.steps.place_of(&contract);
             let part = format!("part_{n}");
             let folder = self.staging.path().join(outside::GIVEN);
-            outside::read(&self.engine, given, &contract, &part, &folder).await?;
+            outside::read(
+                &self.engine,
+                given,
+                &self.config.lake.options,
+                &contract,
+                &part,
+                &folder,
+            )
+            .await?;
             self.parts.push((Arc::clone(&contract), part.clone()));
             let name = TableName::new(&contract.layer, &contract.table);
             self.given.entry(name.clone()).or_default().push(part);

@@ -26,7 +26,7 @@ use futures::StreamExt;
 use crate::config::{Format, OutsideTable};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{ParquetFile, file_url};
+use crate::lake::{ParquetFile, bucket, file_url};
 use crate::schema::{Contract, conform};
 
 /// The schema that an outside file is registered in, and its name there; a `query` says `FROM external`.
@@ -46,7 +46,7 @@ const BOOKKEEPING: [&str; 6] = [
 /// What stands for null in a CSV, beside an empty cell, as the exports of MySQL and Postgres write it.
 const CSV_NULLS: &str = r"'NULL', '\N'";
 
-/// Reads an outside table and registers it as `given.<part>`, with the contract's columns, all of them nullable.
+/// Reads an outside table (`options`: how buckets are reached) and registers it as `given.<part>`, with the contract's columns, all of them nullable.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`], naming the `[[table]]`, its location and the column: a file that cannot be read, a
@@ -54,12 +54,13 @@ const CSV_NULLS: &str = r"'NULL', '\N'";
 pub(super) async fn read(
     engine: &Engine,
     given: &OutsideTable,
+    options: &BTreeMap<String, String>,
     contract: &Contract,
     part: &str,
     folder: &Path,
 ) -> Result<()> {
     let read = async {
-        let frame = open(engine, given).await?;
+        let frame = open(engine, given, options).await?;
         check_columns(&frame, contract)?;
         write(frame, contract, part, engine, folder).await
     };
@@ -73,7 +74,11 @@ pub(super) async fn read(
     })
 }
 
-async fn open(engine: &Engine, given: &OutsideTable) -> Result<DataFrame> {
+async fn open(
+    engine: &Engine,
+    given: &OutsideTable,
+    options: &BTreeMap<String, String>,
+) -> Result<DataFrame> {
     let csv = CsvFormat::default()
         .with_has_header(true)
         // Types come from the contract: a hash of digits is no number.
@@ -84,6 +89,9 @@ async fn open(engine: &Engine, given: &OutsideTable) -> Result<DataFrame> {
         Format::Ndjson => Arc::new(JsonFormat::default()),
         Format::Parquet => Arc::new(ParquetFormat::default()),
     };
+    if let Some((url, store)) = bucket(&given.location, options)? {
+        engine.add_store(&url, store);
+    }
     let is_csv = given.format == Format::Csv;
     engine
         .register_outside(SCHEMA, NAME, format, &given.location, is_csv)

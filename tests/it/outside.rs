@@ -44,6 +44,13 @@ impl Outside {
         self
     }
 
+    /// Further keys of `[lake]`.
+    pub fn lake(mut self, keys: &str) -> Self {
+        let section = format!("[lake]\n{keys}\n");
+        self.config = self.config.replacen("[lake]\n", &section, 1);
+        self
+    }
+
     /// Further lines of the configuration.
     pub fn with(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
@@ -76,12 +83,12 @@ impl Outside {
     }
 
     pub async fn query(&self, sql: &str) -> Vec<String> {
-        let lake = Lake::open(&self.lake().display().to_string()).unwrap();
+        let lake = Lake::open(&self.root().display().to_string()).unwrap();
         let engine = open_published(&lake, None).await.unwrap();
         lines_of(&engine, sql).await.unwrap()
     }
 
-    fn lake(&self) -> std::path::PathBuf {
+    fn root(&self) -> std::path::PathBuf {
         Path::new(self.folder.path()).join("lake")
     }
 
@@ -164,7 +171,7 @@ async fn a_doubled_key_is_refused_before_anything_is_published() {
     let error = given.transform(&["config"]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
     assert!(error.to_string().contains("doubled keys"), "{error}");
-    assert!(!given.lake().join("domain").exists());
+    assert!(!given.root().join("domain").exists());
 }
 
 #[tokio::test]
@@ -238,4 +245,79 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
         .with("[[table]]\nname = \"domain.users\"\nlocation = \"nowhere/*.csv\"\nformat = \"csv\"");
     let text = nowhere.mistake().await;
     assert!(text.contains("nowhere/*.csv"), "{text}");
+}
+
+/// A bucket on loopback that holds one object, for readers that sign nothing: listing, reading, reading a range.
+async fn bucket(key: &'static str, body: &'static str) -> String {
+    use axum::extract::Request;
+    use axum::http::{StatusCode, header};
+    use axum::response::{IntoResponse, Response};
+
+    let answer = move |request: Request| async move {
+        let query = request.uri().query().unwrap_or_default();
+        if query.contains("list-type=2") {
+            let listed = format!(
+                "<ListBucketResult><Name>ops</Name><IsTruncated>false</IsTruncated><KeyCount>1</KeyCount>\
+                 <Contents><Key>{key}</Key><LastModified>2026-05-01T00:00:00.000Z</LastModified>\
+                 <ETag>&quot;1&quot;</ETag><Size>{}</Size></Contents></ListBucketResult>",
+                body.len()
+            );
+            return ([(header::CONTENT_TYPE, "application/xml")], listed).into_response();
+        }
+        if request.uri().path() != format!("/ops/{key}") {
+            return StatusCode::NOT_FOUND.into_response();
+        }
+        let range = request.headers().get(header::RANGE).and_then(|range| {
+            let (from, to) = range
+                .to_str()
+                .ok()?
+                .strip_prefix("bytes=")?
+                .split_once('-')?;
+            let last = body.len() - 1;
+            Some((
+                from.parse::<usize>().ok()?,
+                to.parse().unwrap_or(last).min(last),
+            ))
+        });
+        let (status, from, to) = match range {
+            Some((from, to)) => (StatusCode::PARTIAL_CONTENT, from, to),
+            None => (StatusCode::OK, 0, body.len() - 1),
+        };
+        Response::builder()
+            .status(status)
+            .header(header::LAST_MODIFIED, "Fri, 01 May 2026 00:00:00 GMT")
+            .header(header::ETAG, "\"1\"")
+            .header(
+                header::CONTENT_RANGE,
+                format!("bytes {from}-{to}/{}", body.len()),
+            )
+            .body(body[from..=to].into())
+            .unwrap()
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outside_table_may_lie_in_a_bucket() {
+    let endpoint = bucket("people/users.csv", "id,name\nu1,Ada\nu2,Bob\n").await;
+    let keys = format!(
+        "endpoint = {endpoint:?}\nregion = \"eu-central-1\"\nallow_http = true\nskip_signature = true"
+    );
+    for location in ["s3://ops/people/users.csv", "s3://ops/people/*.csv"] {
+        let given = Outside::new().lake(&keys).with(&format!(
+            "[[table]]\nname = \"domain.users\"\nlocation = {location:?}\nformat = \"csv\""
+        ));
+        given.transform(&["config"]).await.unwrap();
+        let rows = given.query("SELECT id, name FROM domain.users").await;
+        assert_eq!(rows, ["u1 | Ada", "u2 | Bob"], "{location}");
+    }
+    let missing = Outside::new().lake(&keys).with(
+        "[[table]]\nname = \"domain.users\"\nlocation = \"s3://ops/nothing.csv\"\nformat = \"csv\"",
+    );
+    let text = missing.mistake().await;
+    assert!(text.contains("location=s3://ops/nothing.csv"), "{text}");
 }

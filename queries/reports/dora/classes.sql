@@ -48,9 +48,9 @@ fitting AS (
 SELECT
     f.project_name AS project,
     f.metric,
-    CASE f.unit WHEN 'seconds' THEN round(f.value / 3600, 2)
-                WHEN 'ratio' THEN round(100 * f.value, 2)
-                ELSE round(7 * f.value, 2) END AS value,
+    CASE f.unit WHEN 'seconds' THEN round(f.value / 36) / 100
+                WHEN 'ratio' THEN round(10000 * f.value) / 100
+                ELSE round(700 * f.value) / 100 END AS value,
     CASE f.unit WHEN 'seconds' THEN 'hours' WHEN 'ratio' THEN '%' ELSE 'per week' END AS unit,
     f.n,
     t.bands AS band,

@@ -5,18 +5,19 @@
 --
 -- Rules:
 -- * Deployments are successes in production; per week counts the days so far of a month that is not over. Lead time and
---   recovery are medians; a rate is over the deployments that reached production. note says why a figure is empty; an empty recovery with a failure rate of 0 needs no word.
+--   recovery are medians; a rate is over the deployments that reached production. note says why a figure is empty; an
+--   empty recovery with a failure rate of 0 needs no word.
 -- * DevLake's overview shows the window's four figures as class texts; see dora/classes for those.
 -- param: project varchar[] = null   only these projects
 SELECT
     project_name AS project,
     label AS period,
     max(CASE WHEN metric = 'deployment_frequency' THEN n END) AS deployments,
-    round(7 * max(CASE WHEN metric = 'deployment_frequency' THEN coalesce(mean, value) END), 1) AS "per week",
-    round(max(CASE WHEN metric = 'change_lead_time' THEN value END) / 3600, 1) AS "lead time h",
-    round(100 * max(CASE WHEN metric = 'change_failure_rate' THEN value END), 1) AS "failure rate %",
-    round(max(CASE WHEN metric = 'failed_deployment_recovery_time' THEN value END) / 3600, 1) AS "recovery h",
-    round(100 * max(CASE WHEN metric = 'deployment_rework_rate' THEN value END), 1) AS "rework %",
+    round(70 * max(CASE WHEN metric = 'deployment_frequency' THEN coalesce(mean, value) END)) / 10 AS "per week",
+    round(max(CASE WHEN metric = 'change_lead_time' THEN value END) / 360) / 10 AS "lead time h",
+    round(1000 * max(CASE WHEN metric = 'change_failure_rate' THEN value END)) / 10 AS "failure rate %",
+    round(max(CASE WHEN metric = 'failed_deployment_recovery_time' THEN value END) / 360) / 10 AS "recovery h",
+    round(1000 * max(CASE WHEN metric = 'deployment_rework_rate' THEN value END)) / 10 AS "rework %",
     coalesce(
         max(CASE WHEN metric = 'deployment_frequency' THEN reason END),
         max(CASE WHEN metric = 'change_failure_rate' THEN reason END),
