@@ -7,6 +7,7 @@ mod failures;
 mod graph;
 mod identity;
 mod lake;
+mod native;
 mod outside;
 mod portable;
 mod quirks;

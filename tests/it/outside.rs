@@ -6,7 +6,7 @@ use std::path::Path;
 use bitlake::config::Config;
 use bitlake::error::{Error, ErrorKind};
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, open_published, transform};
+use bitlake::transform::{Options, TransformReport, open_published, transform};
 use tempfile::TempDir;
 
 use super::support::lines_of;
@@ -58,7 +58,16 @@ impl Outside {
         self
     }
 
-    pub async fn transform(&self, layers: &[&str]) -> Result<(), Error> {
+    pub async fn transform(&self, layers: &[&str]) -> Result<TransformReport, Error> {
+        self.transform_with(layers, None).await
+    }
+
+    /// `queries`: a folder of the user's own.
+    pub async fn transform_with(
+        &self,
+        layers: &[&str],
+        queries: Option<&Path>,
+    ) -> Result<TransformReport, Error> {
         let path = self.folder.path().join("bitlake.toml");
         let config = Config::parse(&self.config, &path, &BTreeMap::new(), &[])?;
         let lake = Lake::create(&config.lake.url)?;
@@ -66,11 +75,11 @@ impl Outside {
         let only = layers.iter().map(|layer| (*layer).to_owned()).collect();
         let options = Options {
             only: Some(only).filter(|_| !layers.is_empty()),
+            queries: queries.map(Path::to_owned),
             ..Options::default()
         };
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        transform(&config, &lake, &lock, "test", now, &options).await?;
-        Ok(())
+        transform(&config, &lake, &lock, "test", now, &options).await
     }
 
     pub async fn query(&self, sql: &str) -> Vec<String> {
