@@ -158,39 +158,55 @@ merged AS (
         connection_id,
         account_key,
         (array_agg(account_type ORDER BY
-            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+            full_name NULLS FIRST
         ) FILTER (WHERE account_type IS NOT NULL))[1] AS account_type,
         (array_agg(uuid ORDER BY
-            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+            full_name NULLS FIRST
         ) FILTER (WHERE uuid IS NOT NULL))[1] AS uuid,
         (array_agg(display_name ORDER BY
-            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+            full_name NULLS FIRST
         ) FILTER (WHERE display_name IS NOT NULL))[1] AS display_name,
         (array_agg(user_name ORDER BY
-            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
+            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+            full_name NULLS FIRST
         ) FILTER (WHERE user_name IS NOT NULL))[1] AS user_name,
         (array_agg(avatar_url ORDER BY
-            is_member DESC, seen_at DESC NULLS LAST, display_name, user_name, avatar_url, uuid, account_type, rank, place, full_name
-        ) FILTER (WHERE avatar_url IS NOT NULL))[1] AS avatar_url,
-        min({'rank': rank, 'place': place, 'full_name': full_name}) AS origin
+            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+            full_name NULLS FIRST
+        ) FILTER (WHERE avatar_url IS NOT NULL))[1] AS avatar_url
     FROM wordings
     GROUP BY connection_id, account_key
+),
+
+origins AS (
+    SELECT connection_id, account_key, place, full_name
+    FROM wordings
+    QUALIFY row_number() OVER (PARTITION BY connection_id, account_key ORDER BY rank, place, full_name) = 1
 )
 
 SELECT
-    concat('bitbucket:BitbucketAccount:', cast(connection_id AS varchar), ':', account_key) AS id,
+    concat('bitbucket:BitbucketAccount:', cast(m.connection_id AS varchar), ':', m.account_key) AS id,
     '' AS email,
-    coalesce(display_name, '') AS full_name,
-    coalesce(user_name, '') AS user_name,
-    coalesce(avatar_url, '') AS avatar_url,
+    coalesce(m.display_name, '') AS full_name,
+    coalesce(m.user_name, '') AS user_name,
+    coalesce(m.avatar_url, '') AS avatar_url,
     '' AS organization,
     cast(NULL AS timestamp) AS created_date,
     0 AS status,
-    concat('{"ConnectionId":', cast(connection_id AS varchar), ',"FullName":"', origin['full_name'], '"}') AS _raw_data_params,
-    concat('_raw_bitbucket_api_', origin['place']) AS _raw_data_table,
-    coalesce(account_type, '') AS account_type,
-    coalesce(uuid, '') AS uuid,
-    coalesce(account_type, '') = 'app_user'
-        OR regexp_like(coalesce(user_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)')
-        OR regexp_like(coalesce(display_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)') AS is_bot
-FROM merged
+    concat('{"ConnectionId":', cast(m.connection_id AS varchar), ',"FullName":"', o.full_name, '"}') AS _raw_data_params,
+    concat('_raw_bitbucket_api_', o.place) AS _raw_data_table,
+    coalesce(m.account_type, '') AS account_type,
+    coalesce(m.uuid, '') AS uuid,
+    coalesce(m.account_type, '') = 'app_user'
+        OR regexp_like(coalesce(m.user_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)')
+        OR regexp_like(coalesce(m.display_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)') AS is_bot
+FROM merged AS m
+JOIN origins AS o ON o.connection_id = m.connection_id AND o.account_key = m.account_key

@@ -20,34 +20,41 @@ WITH changed_fields AS (
         c.created_on,
         coalesce(nullif(c."user"['account_id'], ''), nullif(c."user"['uuid'], '')) AS author_key,
         coalesce(c."user"['display_name'], '') AS author_name,
-        unnest([
-            {'field': 'state',
-                'old': coalesce(c.changes['state']['old'], ''), 'new': coalesce(c.changes['state']['new'], '')},
-            {'field': 'kind',
-                'old': coalesce(c.changes['kind']['old'], ''), 'new': coalesce(c.changes['kind']['new'], '')},
-            {'field': 'priority',
-                'old': coalesce(c.changes['priority']['old'], ''), 'new': coalesce(c.changes['priority']['new'], '')},
-            {'field': 'assignee',
-                'old': coalesce(c.changes['assignee']['old'], ''), 'new': coalesce(c.changes['assignee']['new'], '')},
-            {'field': 'assignee_account_id',
-                'old': coalesce(c.changes['assignee_account_id']['old'], ''),
-                'new': coalesce(c.changes['assignee_account_id']['new'], '')},
-            {'field': 'responsible',
-                'old': coalesce(c.changes['responsible']['old'], ''), 'new': coalesce(c.changes['responsible']['new'], '')},
-            {'field': 'component',
-                'old': coalesce(c.changes['component']['old'], ''), 'new': coalesce(c.changes['component']['new'], '')},
-            {'field': 'milestone',
-                'old': coalesce(c.changes['milestone']['old'], ''), 'new': coalesce(c.changes['milestone']['new'], '')},
-            {'field': 'version',
-                'old': coalesce(c.changes['version']['old'], ''), 'new': coalesce(c.changes['version']['new'], '')},
-            {'field': 'title',
-                'old': coalesce(c.changes['title']['old'], ''), 'new': coalesce(c.changes['title']['new'], '')},
-            {'field': 'content',
-                'old': coalesce(c.changes['content']['old'], ''), 'new': coalesce(c.changes['content']['new'], '')},
-            {'field': 'attachment',
-                'old': coalesce(c.changes['attachment']['old'], ''), 'new': coalesce(c.changes['attachment']['new'], '')}
-        ]) AS change
+        k.field,
+        CASE k.field
+            WHEN 'state' THEN c.changes['state']['old']
+            WHEN 'kind' THEN c.changes['kind']['old']
+            WHEN 'priority' THEN c.changes['priority']['old']
+            WHEN 'assignee' THEN c.changes['assignee']['old']
+            WHEN 'assignee_account_id' THEN c.changes['assignee_account_id']['old']
+            WHEN 'responsible' THEN c.changes['responsible']['old']
+            WHEN 'component' THEN c.changes['component']['old']
+            WHEN 'milestone' THEN c.changes['milestone']['old']
+            WHEN 'version' THEN c.changes['version']['old']
+            WHEN 'title' THEN c.changes['title']['old']
+            WHEN 'content' THEN c.changes['content']['old']
+            WHEN 'attachment' THEN c.changes['attachment']['old']
+        END AS old_value,
+        CASE k.field
+            WHEN 'state' THEN c.changes['state']['new']
+            WHEN 'kind' THEN c.changes['kind']['new']
+            WHEN 'priority' THEN c.changes['priority']['new']
+            WHEN 'assignee' THEN c.changes['assignee']['new']
+            WHEN 'assignee_account_id' THEN c.changes['assignee_account_id']['new']
+            WHEN 'responsible' THEN c.changes['responsible']['new']
+            WHEN 'component' THEN c.changes['component']['new']
+            WHEN 'milestone' THEN c.changes['milestone']['new']
+            WHEN 'version' THEN c.changes['version']['new']
+            WHEN 'title' THEN c.changes['title']['new']
+            WHEN 'content' THEN c.changes['content']['new']
+            WHEN 'attachment' THEN c.changes['attachment']['new']
+        END AS new_value
     FROM bitbucket.issue_changes AS c
+    CROSS JOIN (VALUES
+        ('state'), ('kind'), ('priority'), ('assignee'), ('assignee_account_id'),
+        ('responsible'), ('component'), ('milestone'), ('version'), ('title'),
+        ('content'), ('attachment')
+    ) AS k(field)
 ),
 
 changes AS (
@@ -60,14 +67,14 @@ changes AS (
         f.created_on,
         f.author_key,
         f.author_name,
-        f.change['field'] AS field,
-        f.change['old'] AS old_value,
-        f.change['new'] AS new_value,
+        f.field,
+        coalesce(f.old_value, '') AS old_value,
+        coalesce(f.new_value, '') AS new_value,
         concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':') AS account_prefix
     FROM changed_fields AS f
     JOIN config.repositories AS s
         ON s.connection_id = f._connection_id AND s.repository_uuid = f._repository_uuid
-    WHERE s.issues AND (f.change['old'] <> '' OR f.change['new'] <> '')
+    WHERE s.issues AND (f.old_value <> '' OR f.new_value <> '')
 )
 
 SELECT

@@ -30,7 +30,7 @@ found AS (
     SELECT repo_id, commit_sha, unnest(regexp_extract_all(message, pattern, key_group)) AS part FROM messages
 ),
 spelled AS (
-    SELECT repo_id, commit_sha, regexp_replace(replace(part, '#', ''), '^\s+|\s+$', '', 'g') AS key FROM found
+    SELECT repo_id, commit_sha, regexp_replace(regexp_replace(replace(part, '#', ''), '^\s+', ''), '\s+$', '') AS key FROM found
 ),
 keys AS (
     SELECT

@@ -18,7 +18,7 @@ SELECT
     'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(_pull_request_id AS varchar)
         AS pull_request_id,
     regexp_replace(split_part(author_raw, '<', 1), '\s+$', '') AS commit_author_name,
-    regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+|[>\s]+$', '', 'g') AS commit_author_email,
+    regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS commit_author_email,
     date AS commit_authored_date,
     '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
     '_raw_bitbucket_api_pull_request_commits' AS _raw_data_table,

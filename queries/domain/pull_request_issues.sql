@@ -56,7 +56,7 @@ spelled AS (
     SELECT
         id, base_repo_id, place, whole,
         whole AND place = min(place) OVER (PARTITION BY id, whole) AS by_devlake,
-        regexp_replace(replace(part, '#', ''), '^\s+|\s+$', '', 'g') AS key
+        regexp_replace(regexp_replace(replace(part, '#', ''), '^\s+', ''), '\s+$', '') AS key
     FROM found
 ),
 keys AS (

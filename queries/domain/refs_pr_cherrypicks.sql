@@ -9,8 +9,12 @@
 SELECT
     coalesce(r.name, '') AS repo_name,
     coalesce(p.pull_request_key, 0) AS parent_pr_key,
-    string_agg(c.base_ref, ',' ORDER BY c.base_ref, c.pull_request_key, c.id) AS cherrypick_base_branches,
-    string_agg(cast(c.pull_request_key AS varchar), ',' ORDER BY c.base_ref, c.pull_request_key, c.id) AS cherrypick_pr_keys,
+    string_agg(
+        c.base_ref, ',' ORDER BY c.base_ref NULLS FIRST, c.pull_request_key NULLS FIRST, c.id NULLS FIRST
+    ) AS cherrypick_base_branches,
+    string_agg(
+        cast(c.pull_request_key AS varchar), ',' ORDER BY c.base_ref NULLS FIRST, c.pull_request_key NULLS FIRST, c.id NULLS FIRST
+    ) AS cherrypick_pr_keys,
     CASE WHEN p.url <> '' THEN p.url
          ELSE coalesce(
              r.url || CASE WHEN starts_with(r.id, 'bitbucket:') THEN '/pull-requests/' ELSE '/pull/' END

@@ -25,7 +25,7 @@ WITH rows_of_projects AS (
 natives AS (
     SELECT
         project_name, pipeline_id, min(cicd_deployment_id) AS cicd_deployment_id,
-        (array_agg(original_environment ORDER BY cicd_deployment_id, original_environment))[1] AS original_environment
+        (array_agg(original_environment ORDER BY cicd_deployment_id NULLS FIRST, original_environment NULLS FIRST))[1] AS original_environment
     FROM rows_of_projects
     WHERE NOT is_pattern AND pipeline_id <> ''
     GROUP BY project_name, pipeline_id

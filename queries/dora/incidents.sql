@@ -109,7 +109,8 @@ answers AS (
     FROM events
     WINDOW w AS (
         PARTITION BY project_name, key_kind, key
-        ORDER BY happened, turn, started_date NULLS FIRST, cicd_deployment_id DESC NULLS LAST, incident_id, question
+        ORDER BY happened NULLS FIRST, turn NULLS FIRST, started_date NULLS FIRST, cicd_deployment_id DESC NULLS LAST,
+                 incident_id NULLS FIRST, question NULLS FIRST
         ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
     )
 ),

@@ -210,9 +210,9 @@ ways AS (
         max(deployment_commit_id) FILTER (WHERE reverted_sha = '') AS deployment_commit_id,
         max(finished_date) FILTER (WHERE reverted_sha = '') AS finished_date,
         max(source) FILTER (WHERE reverted_sha = '') AS source,
-        (array_agg(reverted_sha ORDER BY finished_date DESC NULLS LAST, reverted_sha)
+        (array_agg(reverted_sha ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST)
             FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent))[1] AS reverted_sha,
-        (array_agg(deployment_commit_id ORDER BY finished_date DESC NULLS LAST, reverted_sha)
+        (array_agg(deployment_commit_id ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST)
             FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent))[1] AS reverted_deployment_commit_id
     FROM attributions
     GROUP BY project_name, id

@@ -83,7 +83,7 @@ calendar AS (
 weekly AS (
     SELECT project_name, sorted[cast(floor((size + 1) / 2.0) AS bigint)] AS per_week
     FROM (
-        SELECT project_name, array_agg(n ORDER BY n) AS sorted, count(*) AS size
+        SELECT project_name, array_agg(n ORDER BY n NULLS FIRST) AS sorted, count(*) AS size
         FROM (SELECT project_name, week_start, sum(busy) AS n FROM calendar GROUP BY project_name, week_start) AS w
         GROUP BY project_name
     ) AS weeks
@@ -96,14 +96,14 @@ months AS (
 monthly AS (
     SELECT project_name, sorted[cast(floor((size + 1) / 2.0) AS bigint)] AS per_month
     FROM (
-        SELECT project_name, array_agg(n ORDER BY n) AS sorted, count(*) AS size FROM months GROUP BY project_name
+        SELECT project_name, array_agg(n ORDER BY n NULLS FIRST) AS sorted, count(*) AS size FROM months GROUP BY project_name
     ) AS m
 ),
 six_months AS (
     SELECT
         project_name,
         sum(n) OVER (
-            PARTITION BY project_name ORDER BY calendar_month ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY project_name ORDER BY calendar_month NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS n,
         row_number() OVER (PARTITION BY project_name, six_years ORDER BY calendar_month DESC) AS back
     FROM months

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::engine::Dialect;
 use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_AND_EXIT_CODES: &str = "\
@@ -140,7 +141,7 @@ pub struct Tables {
 pub struct Query {
     /// A bundled query, as group/name
     pub name: Option<String>,
-    /// A parameter of the bundled query; may be given several times
+    /// A parameter of the bundled query; a list takes commas, or the option several times
     #[arg(
         long = "param",
         value_name = "KEY=VALUE",
@@ -154,6 +155,12 @@ pub struct Query {
     /// Show the bundled queries with the question that each answers
     #[arg(long)]
     pub list: bool,
+    /// Show the query's SQL with the parameters' values in it, instead of running it
+    #[arg(long, requires = "name", conflicts_with_all = ["sql", "list", "out"])]
+    pub print: bool,
+    /// With --print: as this database writes it
+    #[arg(long, value_enum, requires = "print")]
+    pub dialect: Option<Dialect>,
     /// How the rows are written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,

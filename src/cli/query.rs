@@ -1,14 +1,17 @@
 //! `bitlake query`: a bundled question, or your own SQL, over what the lake has published.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{AsArray, RecordBatch};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
 
 use super::args::{Format, Query};
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::config::suggest;
-use crate::engine::{Engine, Param, declared, parse_values};
+use crate::engine::{Engine, Param, declared, parse_values, unknown_value, with_values, write_as};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
 use crate::transform::{open_published, reports};
@@ -20,16 +23,58 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
         print(&list(args.queries.as_deref())?)?;
         return Ok(Outcome::Complete);
     }
-    let config = context.config_for_reading()?;
     let (sql, params) = match (&args.sql, &args.name) {
         (Some(sql), _) => (sql.clone(), Vec::new()),
         (None, Some(name)) => bundled(name, args.queries.as_deref(), &args.params)?,
         (None, None) => return Err(Error::new(ErrorKind::Usage, "no query")),
     };
+    if args.print {
+        let text = match args.dialect {
+            Some(dialect) => write_as(&sql, &params, dialect)?,
+            None => with_values(&sql, &params)?,
+        };
+        print(&text)?;
+        return Ok(Outcome::Complete);
+    }
+    let config = context.config_for_reading()?;
     let engine = open_published(&Lake::open(&config.lake.url)?, config.lake.memory_limit).await?;
+    for (name, _) in &args.params {
+        if let Some(param) = params.iter().find(|param| param.name == *name) {
+            is_known(&engine, param).await?;
+        }
+    }
     let batches = execute(&engine, &sql, &params).await?;
     rows::write(&batches, args.format, args.out.as_deref())?;
     Ok(Outcome::Complete)
+}
+
+/// Parameters whose values are names that the lake knows: a misspelt one would give an answer without rows.
+const NAMES: [(&str, &str); 3] = [
+    (
+        "project",
+        "SELECT name FROM domain.projects UNION SELECT project_name FROM domain.project_mapping",
+    ),
+    ("repo", "SELECT DISTINCT name FROM domain.repos"),
+    ("team", "SELECT DISTINCT name FROM domain.teams"),
+];
+
+async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
+    let Some((_, sql)) = NAMES.iter().find(|(name, _)| *name == param.name) else {
+        return Ok(());
+    };
+    let mut known = Vec::new();
+    for batch in execute(engine, sql, &[]).await? {
+        let names = cast(batch.column(0), &DataType::Utf8);
+        let names = names.or_error(ErrorKind::Internal, "names that are no text")?;
+        let names = names.as_string::<i32>();
+        known.extend(names.iter().flatten().map(str::to_owned));
+    }
+    known.sort();
+    let known: Vec<_> = known.iter().map(String::as_str).collect();
+    match param.words().into_iter().find(|word| !known.contains(word)) {
+        Some(word) => Err(unknown_value(&param.name, word, &known, "the lake has")),
+        None => Ok(()),
+    }
 }
 
 /// The rows of one SELECT; a result without rows still has one batch, for its columns.
@@ -87,7 +132,7 @@ pub(super) fn bundled(
 
 /// Bundled queries, with those of `own/reports` added or in their place.
 fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
-    let mut queries: std::collections::BTreeMap<String, String> = reports()
+    let mut queries: BTreeMap<String, String> = reports()
         .into_iter()
         .map(|(name, sql)| (name, sql.to_owned()))
         .collect();
@@ -120,18 +165,22 @@ fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
     Ok(queries.into_iter().collect())
 }
 
-/// Each query's name and the question in the first line of its header.
+/// Under each group's name its queries, with the question in the first line of their header.
 fn list(own: Option<&Path>) -> Result<String> {
-    let lines: Vec<_> = all(own)?
+    let mut groups: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
+    for (name, sql) in all(own)? {
+        let question = sql
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim_start_matches(['-', ' ']);
+        let group = name.split('/').next().unwrap_or_default().to_owned();
+        let line = vec![format!("  {name}"), question.to_owned()];
+        groups.entry(group).or_default().push(line);
+    }
+    let groups: Vec<_> = groups
         .into_iter()
-        .map(|(name, sql)| {
-            let question = sql
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_start_matches(['-', ' ']);
-            vec![name, question.to_owned()]
-        })
+        .map(|(group, lines)| format!("{group}\n{}", rows::aligned(&lines)))
         .collect();
-    Ok(rows::aligned(&lines))
+    Ok(groups.join("\n"))
 }

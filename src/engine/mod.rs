@@ -3,11 +3,13 @@
 //! Two things are settled here so that they are settled everywhere: results do not depend on the machine (a fixed
 //! number of partitions, plain strings instead of views), and memory has a bound with the disk behind it.
 
+mod dialect;
 mod functions;
 mod params;
 mod references;
 
-pub use params::{Param, declared, parse_values};
+pub use dialect::{Dialect, with_values, write_as};
+pub use params::{Param, declared, parse_values, unknown_value};
 pub use references::{TableName, references};
 
 use std::sync::Arc;

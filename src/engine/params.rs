@@ -1,70 +1,155 @@
 //! Parameters of bundled queries: declared in the file's header, checked before planning, passed as typed values.
 //!
 //! ```text
-//! -- param: projects varchar[] = null    only these projects
+//! -- param: project varchar[] = null    only these projects
+//! -- param: interval varchar = month    one of: day, week, month, quarter, year
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
+use crate::config::suggest;
 use crate::error::{Error, ErrorKind, OrError, Result};
+
+const PREFIX: &str = "-- param:";
+const CLOSED_SET: &str = "one of:";
 
 /// A parameter with the value it will have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
     pub name: String,
     pub type_name: String,
+    /// The value as it was written: the default's text or the given one.
+    pub text: String,
     pub value: ScalarValue,
+    /// What it may be; anything when empty.
+    pub allowed: Vec<String>,
+}
+
+impl Param {
+    pub fn is_list(&self) -> bool {
+        self.type_name.ends_with("[]")
+    }
+
+    /// The words of the value: of a list each, of null none.
+    pub fn words(&self) -> Vec<&str> {
+        match self.text.as_str() {
+            "null" => Vec::new(),
+            text if self.is_list() => text.split(',').map(str::trim).collect(),
+            text => vec![text],
+        }
+    }
+
+    fn set(&mut self, text: &str) -> Result<()> {
+        self.value = parse(&self.type_name, text)?;
+        text.clone_into(&mut self.text);
+        let unknown = self
+            .words()
+            .into_iter()
+            .find(|word| !self.allowed.is_empty() && !self.allowed.iter().any(|it| it == word));
+        match unknown {
+            Some(word) => {
+                let allowed: Vec<_> = self.allowed.iter().map(String::as_str).collect();
+                Err(unknown_value(&self.name, word, &allowed, "it may be"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error for a value that is none of `known`: with the nearest one, and with all as far as a line holds them.
+pub fn unknown_value(param: &str, value: &str, known: &[&str], label: &str) -> Error {
+    const SHOWN: usize = 20;
+    let near = suggest::closest(value, known.iter().copied());
+    let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
+    let more = match known.len().saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let listed = known[..known.len().min(SHOWN)].join(", ");
+    Error::new(ErrorKind::Usage, format!("`{value}` is not a known value"))
+        .with("param", param)
+        .hint(match known {
+            [] => "there is none on this lake".to_owned(),
+            _ => format!("{near}{label} {listed}{more}"),
+        })
 }
 
 /// The parameters that a query's header declares, with their defaults.
 pub fn declared(sql: &str) -> Result<Vec<Param>> {
     sql.lines()
-        .filter_map(|line| line.trim().strip_prefix("-- param:"))
+        .filter_map(|line| line.trim().strip_prefix(PREFIX))
         .map(|text| {
             let malformed = || {
                 Error::new(
-                    ErrorKind::Internal,
+                    ErrorKind::Configuration,
                     "malformed parameter in a query's header",
                 )
                 .with("line", text.trim())
+                .hint("write `-- param: NAME TYPE = DEFAULT   what it is`")
             };
-            let (declaration, default) = text.split_once('=').ok_or_else(malformed)?;
+            let (declaration, behind) = text.split_once('=').ok_or_else(malformed)?;
             let mut words = declaration.split_whitespace();
             let (Some(name), Some(type_name), None) = (words.next(), words.next(), words.next())
             else {
                 return Err(malformed());
             };
-            let default = default.split_whitespace().next().ok_or_else(malformed)?;
-            Ok(Param {
+            let default = behind.split_whitespace().next().ok_or_else(malformed)?;
+            let allowed = behind.split_once(CLOSED_SET).map_or("", |(_, set)| set);
+            let allowed = allowed
+                .split(';')
+                .next()
+                .unwrap_or_default()
+                .split(',')
+                .map(|word| word.trim().to_owned());
+            let mut param = Param {
                 name: name.to_owned(),
                 type_name: type_name.to_owned(),
-                value: parse(type_name, default.trim_matches('\''))?,
-            })
+                text: String::new(),
+                value: ScalarValue::Null,
+                allowed: allowed.filter(|word| !word.is_empty()).collect(),
+            };
+            param.set(default.trim_matches('\''))?;
+            Ok(param)
         })
         .collect()
 }
 
-/// `params` with the values given as `name=text`.
+/// `params` with the values given as `name=text`. A list may be given in parts.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: an unknown name, or a value that is not of the declared type.
+/// [`ErrorKind::Usage`]: an unknown name, a value that is not of the declared type or not one of those allowed, a
+/// second value for what is no list.
 pub fn parse_values(mut params: Vec<Param>, given: &[(String, String)]) -> Result<Vec<Param>> {
+    let known: Vec<_> = params.iter().map(|param| param.name.clone()).collect();
+    let mut seen = BTreeSet::new();
     for (name, text) in given {
-        let known: Vec<_> = params.iter().map(|param| param.name.clone()).collect();
         let Some(param) = params.iter_mut().find(|param| param.name == *name) else {
+            let known: Vec<_> = known.iter().map(String::as_str).collect();
             return Err(
                 Error::new(ErrorKind::Usage, "the query has no such parameter")
                     .with("param", name)
                     .hint(match known.as_slice() {
                         [] => "it takes none".to_owned(),
-                        names => format!("it takes {}", names.join(", ")),
+                        names => suggest::hint(name, names, "it takes"),
                     }),
             );
         };
-        param.value = parse(&param.type_name, text).map_err(|error| error.with("param", name))?;
+        let text = match (seen.insert(name), param.is_list()) {
+            (true, _) => text.clone(),
+            (false, true) => format!("{},{text}", param.text),
+            (false, false) => {
+                return Err(Error::new(ErrorKind::Usage, "the parameter is given twice")
+                    .with("param", name)
+                    .hint("it takes one value"));
+            }
+        };
+        param
+            .set(&text)
+            .map_err(|error| error.with("param", name))?;
     }
     Ok(params)
 }
@@ -145,9 +230,43 @@ mod tests {
             error.starts_with("`ten` is not a bigint (param=n)"),
             "{error}"
         );
-        let error = parse_values(params(), &given("m", "1"))
+        let error = parse_values(params(), &given("limit", "1"))
             .unwrap_err()
             .to_string();
-        assert!(error.ends_with("it takes projects, n"), "{error}");
+        assert!(error.ends_with("it takes: projects, n"), "{error}");
+        let error = parse_values(params(), &given("project", "a"))
+            .unwrap_err()
+            .to_string();
+        assert!(error.ends_with("did you mean `projects`?"), "{error}");
+    }
+
+    #[test]
+    fn a_closed_set_is_checked() {
+        let header = "-- A question?\n-- param: interval varchar = month   one of: day, week, month\nSELECT 1";
+        let given = |text: &str| vec![("interval".to_owned(), text.to_owned())];
+        assert!(parse_values(declared(header).unwrap(), &given("day")).is_ok());
+        let error = parse_values(declared(header).unwrap(), &given("weeks")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`weeks` is not a known value (param=interval): did you mean `week`? it may be day, week, month"
+        );
+    }
+
+    #[test]
+    fn a_list_may_be_given_in_parts_and_nothing_else_twice() {
+        let twice = |name: &str| {
+            vec![
+                (name.to_owned(), "1".to_owned()),
+                (name.to_owned(), "2".to_owned()),
+            ]
+        };
+        let params = parse_values(declared(HEADER).unwrap(), &twice("projects")).unwrap();
+        assert_eq!(params[0].words(), ["1", "2"]);
+        let error = parse_values(declared(HEADER).unwrap(), &twice("n")).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("the parameter is given twice (param=n)")
+        );
     }
 }

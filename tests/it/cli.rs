@@ -103,6 +103,83 @@ fn an_unknown_query_gets_a_suggestion() {
     ");
 }
 
+/// A folder with one query, `mine/merged`.
+fn own_query() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let group = folder.path().join("reports/mine");
+    std::fs::create_dir_all(&group).unwrap();
+    let sql = "-- How many pull requests were merged?
+-- Note: drafts count too.
+-- param: project varchar[] = null   only these projects
+-- param: interval varchar = month   one of: day, week, month
+SELECT date_trunc($interval, p.merged_date) AS period, count(*) AS n
+FROM domain.pull_requests AS p
+WHERE $project IS NULL OR EXISTS (
+    SELECT 1 FROM domain.project_mapping AS m
+    WHERE m.\"table\" = 'repos' AND m.row_id = p.base_repo_id AND list_contains($project, m.project_name)
+)
+GROUP BY date_trunc($interval, p.merged_date)
+ORDER BY period
+";
+    std::fs::write(group.join("merged.sql"), sql).unwrap();
+    folder
+}
+
+fn own(args: &[&str]) -> String {
+    let folder = own_query();
+    let queries = folder.path().to_str().unwrap();
+    over_the_demo(&[&["query", "mine/merged", "--queries", queries], args].concat())
+}
+
+#[test]
+fn an_unknown_parameter_gets_a_suggestion() {
+    insta::assert_snapshot!(own(&["--param", "projects=checkout"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: the query has no such parameter (param=projects): did you mean `project`?
+    ");
+}
+
+#[test]
+fn a_value_outside_a_closed_set_names_the_set() {
+    insta::assert_snapshot!(own(&["--param", "interval=decade"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `decade` is not a known value (param=interval): it may be day, week, month
+    ");
+}
+
+#[test]
+fn a_project_that_the_lake_does_not_know_is_named_with_those_that_it_knows() {
+    insta::assert_snapshot!(own(&["--param", "project=platform,chekout"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: `chekout` is not a known value (param=project): did you mean `checkout`? the lake has checkout, platform
+    ");
+    let both = ["--param", "project=platform", "--param", "project=checkout"];
+    assert!(own(&both).starts_with("exit 0"));
+}
+
+#[test]
+fn a_query_is_printed_with_its_values_and_comments() {
+    insta::assert_snapshot!(own(&["--param", "project=checkout", "--print"]));
+}
+
+#[test]
+fn a_query_is_printed_in_another_dialect_without_what_it_does_not_need() {
+    let args = [
+        "--param",
+        "interval=week",
+        "--print",
+        "--dialect",
+        "bigquery",
+    ];
+    insta::assert_snapshot!(own(&args));
+}
+
 #[test]
 fn a_lake_that_is_not_there_is_named() {
     insta::assert_snapshot!(transcript(&["--lake", "nowhere", "status"]), @r"

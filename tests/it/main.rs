@@ -3,6 +3,7 @@
 mod cli;
 mod collect;
 mod demo;
+mod engines;
 mod failures;
 mod graph;
 mod identity;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// What one engine refuses or answers otherwise, and what to write.
-const FORBIDDEN: [(&str, &str); 15] = [
+const FORBIDDEN: [(&str, &str); 19] = [
     (
         r"\b(get_field|struct_extract|named_struct|struct_pack)\s*\(",
         "source['key']",
@@ -50,6 +50,21 @@ const FORBIDDEN: [(&str, &str); 15] = [
     (
         r"(?i)\bAS\s+(at|end|order|group|table)\b",
         "a name that is no keyword",
+    ),
+    // Trino has no such literal, BigQuery no such flag, and no two warehouses the same series of times.
+    (r"\{'\w+'\s*:", "columns, or a CASE over VALUES"),
+    (
+        r"regexp_replace\(.*'g'\)",
+        "a call for each end: '^…', then '…$'",
+    ),
+    (
+        r"generate_series\(.*INTERVAL",
+        "a recursive CTE, or config.buckets",
+    ),
+    // DataFusion reads what follows as the right side.
+    (
+        r"\bDISTINCT FROM\s+[\w.']+\s+(AND|OR)\b",
+        "parentheses around it",
     ),
 ];
 

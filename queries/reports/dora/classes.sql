@@ -39,7 +39,7 @@ compared AS (
 fitting AS (
     SELECT
         project_name, metric,
-        string_agg(band, ', ' ORDER BY place) AS bands,
+        string_agg(band, ', ' ORDER BY place NULLS FIRST) AS bands,
         min(CASE WHEN fit = 'point' THEN 'nearest' ELSE 'inside' END) AS fit
     FROM compared
     WHERE fit = 'inside' OR fit = 'point' AND distance = nearest
@@ -61,7 +61,7 @@ SELECT
     CASE WHEN $report = 2021 THEN f.devlake_class_2021 WHEN $report = 2023 THEN f.devlake_class_2023 END AS devlake
 FROM figures AS f
 JOIN (
-    SELECT metric, string_agg(band || ': ' || text, '; ' ORDER BY place) AS published FROM bands GROUP BY metric
+    SELECT metric, string_agg(band || ': ' || text, '; ' ORDER BY place NULLS FIRST) AS published FROM bands GROUP BY metric
 ) AS p ON p.metric = f.metric
 LEFT JOIN fitting AS t ON t.project_name = f.project_name AND t.metric = f.metric
 ORDER BY f.project_name, f.metric

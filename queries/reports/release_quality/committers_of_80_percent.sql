@@ -67,7 +67,7 @@ running AS (
         author_id,
         commits AS n,
         sum(commits) OVER (
-            ORDER BY commits DESC NULLS LAST, author_id
+            ORDER BY commits DESC NULLS LAST, author_id NULLS FIRST
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS so_far,
         sum(commits) OVER () AS total

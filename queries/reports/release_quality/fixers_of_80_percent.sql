@@ -76,7 +76,7 @@ running AS (
         author_id,
         bugs AS n,
         sum(bugs) OVER (
-            ORDER BY bugs DESC NULLS LAST, author_id
+            ORDER BY bugs DESC NULLS LAST, author_id NULLS FIRST
             ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS so_far,
         sum(bugs) OVER () AS total

@@ -12,7 +12,7 @@
 -- Note: issues that were refused (invalid, duplicate, wontfix) are left out; DevLake leaves out status REJECTED, which
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
-WITH bugs AS (
+WITH RECURSIVE bugs AS (
     SELECT i.id, i.status, i.created_date, i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
@@ -45,9 +45,19 @@ bounds AS (
     FROM events AS e
 ),
 
+days AS (
+    SELECT b.lo AS d, b.hi AS last_d
+    FROM bounds AS b
+    WHERE b.lo <= b.hi
+    UNION ALL
+    SELECT s.d + INTERVAL '1 day' AS d, s.last_d
+    FROM days AS s
+    WHERE s.d + INTERVAL '1 day' <= s.last_d
+),
+
 periods AS (
     SELECT DISTINCT date_trunc($interval, s.d) AS period
-    FROM (SELECT unnest(generate_series(b.lo, b.hi, INTERVAL '1 day')) AS d FROM bounds AS b) AS s
+    FROM days AS s
     WHERE $to IS NULL OR s.d < $to
 ),
 

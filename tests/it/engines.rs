@@ -1,0 +1,366 @@
+//! The bundled SQL means the same on an engine that shares no code with ours, and can be written in other dialects.
+//!
+//! ```text
+//! demo's lake ─┬─▶ DataFusion: reports and checks, run here ─▶ Parquet ─┐
+//!              ├─▶ DataFusion: steps, whose tables are on the lake ─────┼─▶ tests/engines/run.py compares
+//!              └─▶ DuckDB: the same texts over the same files ──────────┘
+//! ```
+//!
+//! Python and its packages come from a virtual environment below `target/`; without them the tests say that they were
+//! skipped, except on CI.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Arc, LazyLock};
+
+use bitlake::engine::{
+    Dialect, Engine, Param, TableName, declared, parse_values, with_values, write_as,
+};
+use bitlake::lake::Lake;
+use bitlake::schema::Contracts;
+use bitlake::transform::{Steps, open_published};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::parquet::arrow::ArrowWriter;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::demo::{demo_lake, text};
+
+/// Values other than the defaults, for the parameters that reports declare.
+const VARIATION: [(&str, &str); 6] = [
+    ("project", "checkout,platform"),
+    ("repo", "acme/checkout-web,acme/platform"),
+    ("interval", "week"),
+    ("from", "2026-04-01T00:00:00Z"),
+    ("to", "2026-10-01T00:00:00Z"),
+    ("report", "2021"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_query_gives_the_same_rows_on_duckdb() {
+    let Some(python) = PYTHON.as_deref() else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let plan = Plan::new(folder.path()).await;
+    run(python, "rows", &plan.rows().await, folder.path());
+}
+
+#[test]
+fn every_query_can_be_written_in_the_warehouses_dialects() {
+    let Some(python) = PYTHON.as_deref() else {
+        return;
+    };
+    let folder = TempDir::new().unwrap();
+    let cases: Vec<_> = files("")
+        .iter()
+        .map(|(name, sql)| json!({"name": name, "sql": sql}))
+        .collect();
+    let plan = json!({"cases": cases});
+    run(python, "dialects", &plan, folder.path());
+}
+
+/// What DuckDB has to do, and DataFusion's answers.
+struct Plan<'a> {
+    folder: &'a Path,
+    engine: Engine,
+    /// Table → files.
+    tables: BTreeMap<String, Vec<PathBuf>>,
+}
+
+impl<'a> Plan<'a> {
+    async fn new(folder: &'a Path) -> Self {
+        let lake = Lake::open(demo_lake().to_str().unwrap()).unwrap();
+        let manifest = lake.manifest().await.unwrap();
+        let files = |table: &String| {
+            let paths = manifest.files(table).map(|(path, _)| path);
+            paths.map(|path| demo_lake().join(path)).collect()
+        };
+        Self {
+            folder,
+            engine: open_published(&lake, None).await.unwrap(),
+            tables: manifest
+                .tables
+                .keys()
+                .map(|table| (table.clone(), files(table)))
+                .collect(),
+        }
+    }
+
+    async fn rows(&self) -> Value {
+        let mut cases = Vec::new();
+        for layer in ["domain", "dora", "metrics"] {
+            cases.extend(self.steps(layer).await);
+        }
+        for folder in ["checks", "reports"] {
+            for (name, sql) in files(folder) {
+                cases.extend(self.report(&name, &sql).await);
+            }
+        }
+        let mut tables: Vec<_> = self
+            .tables
+            .iter()
+            .map(|(name, files)| json!({"name": name, "files": files}))
+            .collect();
+        // The state before the first run.
+        tables.push(self.empty("published.history", "metrics.history").await);
+        for contract in Contracts::bundled().unwrap().iter() {
+            let name = contract.name();
+            if !self.tables.contains_key(&name) {
+                tables.push(self.empty(&name, &name).await);
+            }
+        }
+        json!({
+            "prelude": include_str!("../../queries/duckdb.sql"),
+            "tables": tables,
+            "views": self.private(),
+            "cases": cases,
+        })
+    }
+
+    /// A table without rows, with the columns of another.
+    async fn empty(&self, name: &str, like: &str) -> Value {
+        let path = self.folder.join(format!("{name}.parquet"));
+        let sql = format!("SELECT * FROM {like} WHERE false");
+        let frame = self.engine.plan(&sql, &[]).await.unwrap();
+        write(&path, frame.schema().inner(), &[]);
+        json!({"name": name, "files": [path]})
+    }
+
+    /// The tables that steps read and the lake does not hold, in an order in which they can be made.
+    fn private(&self) -> Vec<Value> {
+        let steps = Steps::find(None).unwrap().in_order(&self.engine).unwrap();
+        let texts = files("base");
+        let private = steps.into_iter().filter(|step| step.name.layer == "base");
+        private
+            .map(|step| {
+                let path = format!("queries/base/{}.sql", step.name.table);
+                json!({"name": step.name.to_string(), "sql": texts[&path]})
+            })
+            .collect()
+    }
+
+    /// A layer's steps: DataFusion's rows are those that the demo published.
+    async fn steps(&self, layer: &str) -> Vec<Value> {
+        let mut cases = Vec::new();
+        for (name, sql) in files(layer) {
+            let stem = Path::new(&name).file_stem().unwrap();
+            let table = TableName::new(layer, stem.to_str().unwrap()).to_string();
+            let expected = self.tables.get(&table);
+            let expected = expected.unwrap_or_else(|| panic!("{table} is not published"));
+            cases.push(json!({
+                "name": name, "sql": sql, "is_step": true, "expected": expected, "params": self.run().await,
+            }));
+        }
+        cases
+    }
+
+    /// What a run tells its steps.
+    async fn run(&self) -> Vec<Value> {
+        let sql = "SELECT max(run_id) AS run_id, cast(max(recorded_at) AS varchar) AS recorded_at FROM metrics.history";
+        let batches = self.engine.plan(sql, &[]).await.unwrap().collect().await;
+        let batch = &batches.unwrap()[0];
+        let options = FormatOptions::default().with_null("null");
+        let mut params = Vec::new();
+        for (n, kind) in ["varchar", "timestamp"].iter().enumerate() {
+            let column = batch.column(n);
+            let cells = ArrayFormatter::try_new(column, &options);
+            let value = cells.unwrap().value(0).to_string();
+            let name = batch.schema().field(n).name().clone();
+            params.push(json!({"name": name, "type": kind, "text": value}));
+        }
+        params
+    }
+
+    /// A query that people run: with its defaults, and with other values for what it declares.
+    async fn report(&self, name: &str, sql: &str) -> Vec<Value> {
+        let declared = declared(sql).unwrap();
+        let mut cases = vec![self.case(name, sql, &declared, &[]).await];
+        let given: Vec<_> = VARIATION
+            .iter()
+            .filter(|(name, value)| {
+                let takes = |param: &Param| {
+                    param.allowed.is_empty() || param.allowed.iter().any(|it| it == value)
+                };
+                declared
+                    .iter()
+                    .any(|param| param.name == *name && takes(param))
+            })
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        if !given.is_empty() {
+            cases.push(self.case(name, sql, &declared, &given).await);
+        }
+        cases
+    }
+
+    async fn case(
+        &self,
+        name: &str,
+        sql: &str,
+        declared: &[Param],
+        given: &[(String, String)],
+    ) -> Value {
+        let shown = given.iter().map(|(name, value)| format!(" {name}={value}"));
+        let title = format!("{name}{}", shown.collect::<String>());
+        let params = parse_values(declared.to_vec(), given).unwrap();
+        let path = self
+            .folder
+            .join(title.replace(['/', ' ', ':', ','], "_") + ".parquet");
+        let failure = self.answer(sql, &params, &path).await.err();
+        let values: Vec<_> = params
+            .iter()
+            .map(|param| {
+                let text = &param.text;
+                json!({"name": param.name, "type": param.type_name, "text": text})
+            })
+            .collect();
+        let mut printed =
+            vec![json!({"dialect": "duckdb", "sql": with_values(sql, &params).unwrap()})];
+        for dialect in Dialect::WAREHOUSES {
+            printed.push(match write_as(sql, &params, dialect) {
+                Ok(text) => json!({"dialect": dialect.name(), "sql": text}),
+                Err(error) => json!({"dialect": dialect.name(), "failure": error.to_string()}),
+            });
+        }
+        json!({
+            "name": title, "sql": sql, "is_step": false, "expected": [path], "params": values, "printed": printed,
+            "failure": failure,
+        })
+    }
+
+    /// DataFusion's rows, as a file.
+    async fn answer(&self, sql: &str, params: &[Param], path: &Path) -> Result<(), String> {
+        let frame = self.engine.plan(sql, params).await;
+        let frame = frame.map_err(|error| error.to_string())?;
+        let schema = Arc::clone(frame.schema().inner());
+        let batches = frame.collect().await.map_err(|error| error.to_string())?;
+        write(path, &schema, &batches);
+        Ok(())
+    }
+}
+
+fn write(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) {
+    let file = File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, Arc::clone(schema), None).unwrap();
+    for batch in batches {
+        writer.write(batch).unwrap();
+    }
+    writer.close().unwrap();
+}
+
+/// The SQL below `queries/<folder>`, by its path.
+fn files(folder: &str) -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = BTreeMap::new();
+    let mut folders = vec![root.join("queries").join(folder)];
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "sql") && !path.ends_with("duckdb.sql")
+            {
+                let name = path.strip_prefix(root).unwrap().display().to_string();
+                found.insert(name, std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn run(python: &Path, command: &str, plan: &Value, folder: &Path) {
+    let file = folder.join("plan.json");
+    std::fs::write(&file, plan.to_string()).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/run.py");
+    let output = Command::new(python)
+        .args([script.as_os_str(), command.as_ref(), file.as_os_str()])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+}
+
+/// The interpreter with the packages of `tests/engines/requirements.txt`; `None` where it cannot be had.
+static PYTHON: LazyLock<Option<PathBuf>> = LazyLock::new(|| match environment() {
+    Ok(python) => Some(python),
+    Err(why) => {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "CI needs Python 3 and its packages: {why}"
+        );
+        eprintln!("skipped: no second engine, as {why}");
+        None
+    }
+});
+
+/// Makes the virtual environment once for each version of the requirements.
+fn environment() -> Result<PathBuf, String> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements).unwrap();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engines");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Two test runs at the same time wait for each other here.
+    let lock = File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let environment = folder.join("venv");
+    let python = environment.join(match cfg!(windows) {
+        true => "Scripts/python.exe",
+        false => "bin/python",
+    });
+    let done = environment.join("installed.txt");
+    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    let make = |program: &Path, arguments: &[&str], what: &str| {
+        let output = Command::new(program)
+            .args(arguments)
+            .output()
+            .map_err(|error| format!("{what}: {error}"))?;
+        succeeded(&output).map_err(|error| format!("{what}: {error}"))
+    };
+    let python3 = Path::new(if cfg!(windows) { "python" } else { "python3" });
+    let at = environment.to_str().unwrap();
+    make(
+        python3,
+        &["-m", "venv", "--clear", at],
+        "python3 has no venv",
+    )?;
+    let requirements = requirements.to_str().unwrap();
+    let install = [
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--retries=2",
+        "--timeout=10",
+        "-r",
+        requirements,
+    ];
+    make(&python, &install, "pip cannot install the packages")?;
+    std::fs::write(done, wanted).unwrap();
+    Ok(python)
+}
+
+fn succeeded(output: &Output) -> Result<(), String> {
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(text(&output.stderr)
+            .trim()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .to_owned()),
+    }
+}
