@@ -96,7 +96,8 @@ deployment_figures AS (
             count(d.recovery_seconds) AS recovered,
             percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_median,
             percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_p75,
-            array_agg(d.recovery_seconds ORDER BY d.recovery_seconds NULLS LAST) AS recoveries_sorted,
+            array_agg(d.recovery_seconds ORDER BY d.recovery_seconds NULLS FIRST)
+                FILTER (WHERE d.recovery_seconds IS NOT NULL) AS recoveries_sorted,
             cast(sum(d.recovery_seconds) AS double) / nullif(count(d.recovery_seconds), 0) AS recovery_mean
         FROM scoped_deployments AS d
         JOIN config.buckets AS b
@@ -129,7 +130,7 @@ change_figures AS (
             count(*) AS changes,
             percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_median,
             percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_p75,
-            array_agg(c.lead_time_seconds ORDER BY c.lead_time_seconds NULLS LAST) AS leads_sorted,
+            array_agg(c.lead_time_seconds ORDER BY c.lead_time_seconds NULLS FIRST) AS leads_sorted,
             cast(sum(c.lead_time_seconds) AS double) / count(*) AS lead_mean
         FROM scoped_changes AS c
         JOIN config.buckets AS b
@@ -165,7 +166,7 @@ daily_figures AS (
             count(c.n) AS busy_days,
             percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_median,
             percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_p75,
-            array_agg(coalesce(c.n, 0) ORDER BY coalesce(c.n, 0)) AS counts_sorted,
+            array_agg(coalesce(c.n, 0) ORDER BY coalesce(c.n, 0) NULLS FIRST) AS counts_sorted,
             cast(coalesce(sum(c.n), 0) AS double) / count(*) AS daily_mean
         FROM scopes AS s
         JOIN days_of_periods AS p ON p.project_name = s.project_name

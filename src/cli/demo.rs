@@ -45,6 +45,7 @@ pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
         "\nTry next:\n  \
          bitlake --lake {lake} tables\n  \
          bitlake --lake {lake} query --list\n  \
+         bitlake --lake {lake} query dora/classes\n  \
          bitlake --lake {lake} query --sql \"SELECT status, count(*) FROM domain.pull_requests GROUP BY status\"\n  \
          bitlake init\n"
     ))?;
