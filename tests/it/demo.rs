@@ -206,3 +206,47 @@ fn the_demo_fixtures_are_what_their_program_makes() {
         }
     }
 }
+
+#[test]
+fn the_trail_in_the_readme_leads_from_the_demos_figure_to_its_record() {
+    let readme = include_str!("../../README.md");
+    let lake = demo_lake().to_str().unwrap();
+    let line = readme
+        .lines()
+        .find_map(|line| line.strip_prefix("bitlake query dora/trail "))
+        .unwrap();
+    let mut args = vec!["--lake", lake, "query", "dora/trail", "--format", "json"];
+    args.extend(line.split_whitespace());
+    let output = bitlake(&args);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let rows: Vec<Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(rows.len(), 15);
+    let failed = rows
+        .iter()
+        .find(|row| {
+            row["bitbucket key"]
+                .as_str()
+                .unwrap()
+                .starts_with("{4aa3acc7-")
+        })
+        .unwrap();
+    assert_eq!(failed["value"], 0.2);
+    assert_eq!(failed["evidence"], "incident");
+    for step in [
+        "checkout, change_failure_rate, 2026-07: 0.2 of n = 15",
+        "in Production, failed: incident",
+        "acme/checkout-web, _key {4aa3acc7-…}",
+    ] {
+        assert!(readme.contains(step), "{step}");
+    }
+    let key = failed["bitbucket key"].as_str().unwrap();
+    assert_eq!(
+        number(&format!(
+            "SELECT count(*) AS n FROM bitbucket.deployments WHERE uuid = '{key}'"
+        )),
+        1
+    );
+}

@@ -247,6 +247,56 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
     assert!(text.contains("nowhere/*.csv"), "{text}");
 }
 
+/// The README's three ways to bring incidents, as they stand there, over files as they describe them.
+#[tokio::test]
+async fn the_incidents_of_the_readme_arrive_in_their_projects() {
+    let readme = include_str!("../../README.md");
+    let (_, section) = readme.split_once("### Incidents from elsewhere").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let examples = section
+        .split("```toml\n")
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap());
+    let mut given = Outside::new().csv(
+        "domain.project_mapping",
+        "project_name,table,row_id
+         checkout,cicd_scopes,bitbucket:BitbucketRepo:1:acme/checkout-api",
+    );
+    for example in examples {
+        given = given.with(example);
+    }
+    let files = [
+        (
+            "jira.csv",
+            "key,summary,created,resolved,component\nPAY-7,Checkout down,2026-05-04 09:12,2026-05-04 10:40,web\n",
+        ),
+        (
+            "pagerduty.ndjson",
+            "{\"id\": \"Q1\", \"incident_number\": 7, \"title\": \"5xx\", \"status\": \"resolved\", \
+             \"created_at\": \"2026-05-05T09:00:00Z\", \"resolved_at\": \"2026-05-05T09:30:00Z\", \"urgency\": \"high\", \
+             \"html_url\": \"https://acme.pagerduty.com/incidents/Q1\", \"service\": {\"summary\": \"checkout-api\"}}\n",
+        ),
+        (
+            "incidents.csv",
+            "id,title,project_name,created_date,resolution_date\nops-1,Disk full,checkout,2026-05-06 08:00:00,\n",
+        ),
+    ];
+    for (name, text) in files {
+        std::fs::write(given.folder.path().join(name), text).unwrap();
+    }
+    given.transform(&["domain", "dora"]).await.unwrap();
+    assert_eq!(
+        given
+            .query("SELECT i.id, i.status, d.project_name, d.recovery_seconds FROM domain.incidents AS i JOIN dora.incidents AS d ON d.incident_id = i.id ORDER BY i.id")
+            .await,
+        [
+            "jira:PAY-7 | DONE | checkout | 5280",
+            "ops-1 |  | checkout | NULL",
+            "pagerduty:Q1 | DONE | checkout | 1800",
+        ]
+    );
+}
+
 /// A bucket on loopback that holds one object, for readers that sign nothing: listing, reading, reading a range.
 async fn bucket(key: &'static str, body: &'static str) -> String {
     use axum::extract::Request;
