@@ -16,8 +16,6 @@ DIALECTS = ["snowflake", "bigquery", "redshift", "databricks", "trino"]
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 # Sums and interpolated percentiles of doubles differ in their last digits.
 RELATIVE, ABSOLUTE = 1e-9, 1e-9
-# Of these DataFusion 55.2 keeps six digits of the weight between two neighbours.
-PERCENTILES, PERCENTILE_RELATIVE = {"p75", "p90"}, 1e-5
 SHOWN = 3
 # What the text says of percentiles that the dialect has no exact words for: it is parsed, and not run.
 APPROXIMATE = "-- Note: percentiles"
@@ -57,13 +55,13 @@ def is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def same(left, right, relative=RELATIVE):
+def same(left, right):
     if is_number(left) and is_number(right):
         if isinstance(left, int) and isinstance(right, int):
             return left == right
         if math.isnan(left) or math.isnan(right):
             return math.isnan(left) and math.isnan(right)
-        return math.isclose(left, right, rel_tol=relative, abs_tol=ABSOLUTE)
+        return math.isclose(left, right, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     if isinstance(left, list) and isinstance(right, list):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, dict) and isinstance(right, dict):
@@ -108,11 +106,7 @@ def differences(case, names, actual, expected_names, expected):
         actual, expected = sorted(actual, key=key), sorted(expected, key=key)
     found = []
     for n, (ours, theirs) in enumerate(zip(actual, expected)):
-        wrong = [
-            name
-            for name, left, right in zip(names, ours, theirs)
-            if not same(left, right, PERCENTILE_RELATIVE if name in PERCENTILES else RELATIVE)
-        ]
+        wrong = [name for name, left, right in zip(names, ours, theirs) if not same(left, right)]
         if wrong:
             found.append(f"row {n}: {', '.join(wrong)}\n      DuckDB     {shown(ours)}\n      DataFusion {shown(theirs)}")
     more = [f"… and {len(found) - SHOWN} rows more"] if len(found) > SHOWN else []
