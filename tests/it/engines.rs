@@ -331,11 +331,7 @@ fn environment() -> Result<PathBuf, String> {
     };
     let python3 = Path::new(if cfg!(windows) { "python" } else { "python3" });
     let at = environment.to_str().unwrap();
-    make(
-        python3,
-        &["-m", "venv", "--clear", at],
-        "python3 has no venv",
-    )?;
+    make(python3, &["-m", "venv", "--clear", at], "`python3 -m venv`")?;
     let requirements = requirements.to_str().unwrap();
     let install = [
         "-m",
@@ -348,7 +344,7 @@ fn environment() -> Result<PathBuf, String> {
         "-r",
         requirements,
     ];
-    make(&python, &install, "pip cannot install the packages")?;
+    make(&python, &install, "pip")?;
     std::fs::write(done, wanted).unwrap();
     Ok(python)
 }
