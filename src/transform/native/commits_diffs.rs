@@ -25,10 +25,7 @@ fn pairs_sql() -> String {
             SELECT d.repo_id, d.commit_sha AS new_sha, coalesce(p.commit_sha, '') AS old_sha, 'deployments' AS pair_source
             FROM deployed AS d
             LEFT JOIN domain.cicd_deployment_commits AS p
-              ON p.id = d.prev_success_deployment_commit_id
-             AND p.id <> ''
-             AND p.cicd_scope_id = d.cicd_scope_id
-             AND p.environment = d.environment
+              ON p.id = d.prev_success_deployment_commit_id AND p.id <> ''
             UNION
             SELECT repo_id, new_commit_sha, old_commit_sha, 'tags'
             FROM domain.ref_commits
