@@ -16,7 +16,8 @@ use crate::error::Result;
 use crate::graph::{Graph, Ranges};
 use crate::transform::write::Failure;
 
-/// A deployment with several predecessors of one id (several commits deployed at once) is compared with each.
+/// A deployment with several predecessors of one id (several commits deployed at once) is compared with each. Given rows
+/// count where a project has their scope, as in DevLake, or anywhere while no project has any.
 fn pairs_sql() -> String {
     let ctes = deployed::CTES;
     format!(
@@ -26,6 +27,9 @@ fn pairs_sql() -> String {
             FROM deployed AS d
             LEFT JOIN domain.cicd_deployment_commits AS p
               ON p.id = d.prev_success_deployment_commit_id AND p.id <> ''
+            WHERE d.deployment_source <> ''
+               OR d.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m.\"table\" = 'cicd_scopes')
+               OR (SELECT count(*) FROM domain.project_mapping AS m WHERE m.\"table\" = 'cicd_scopes') = 0
             UNION
             SELECT repo_id, new_commit_sha, old_commit_sha, 'tags'
             FROM domain.ref_commits

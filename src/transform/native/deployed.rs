@@ -45,6 +45,7 @@ pub(super) const CTES: &str = r#"
             d.original_environment,
             d.started_date,
             d.finished_date,
+            d.deployment_source,
             d.prev_success_deployment_commit_id
         FROM domain.cicd_deployment_commits AS d
         LEFT JOIN collected AS c ON c.repo_id = d.repo_id
