@@ -9,14 +9,15 @@
 -- * An address counts as the same whatever its letter case, and with or without .git or a slash behind it.
 -- * Of deployments from another source, those have a chain whose scope a project has, as in DevLake; all, while no
 --   project has any scope.
--- * Rows from another source that know their chain keep it.
+-- * Rows from another source keep their chain where any row of their scope has one.
 WITH mapped_scopes AS (
     SELECT DISTINCT row_id AS id FROM domain.project_mapping WHERE "table" = 'cicd_scopes'
 ),
 given AS (
-    SELECT count(*) AS links
+    SELECT cicd_scope_id, count(*) AS links
     FROM base.cicd_deployment_commits
     WHERE deployment_source = '' AND prev_success_deployment_commit_id <> ''
+    GROUP BY cicd_scope_id
 ),
 previous_success AS (
     SELECT
@@ -39,5 +40,5 @@ SELECT
     CASE WHEN d.deployment_source = '' AND g.links > 0 THEN d.prev_success_deployment_commit_id
          ELSE coalesce(p.previous_id, '') END AS prev_success_deployment_commit_id
 FROM base.cicd_deployment_commits AS d
-CROSS JOIN given AS g
+LEFT JOIN given AS g ON g.cicd_scope_id = d.cicd_scope_id
 LEFT JOIN previous_success AS p ON p.id = d.id AND p.commit_sha = d.commit_sha

@@ -5,17 +5,17 @@
 --
 -- Rules:
 -- * Branches and numbers stand in the same order: by branch, then number.
--- * The address is the carried one's own; made from the repository's where it has none.
+-- * The address is the carried one's own for Bitbucket's; made from the repository's for others and where it has none.
 SELECT
     coalesce(r.name, '') AS repo_name,
     coalesce(p.pull_request_key, 0) AS parent_pr_key,
     string_agg(
-        c.base_ref, ',' ORDER BY c.base_ref NULLS FIRST, c.pull_request_key NULLS FIRST, c.id NULLS FIRST
+        c.base_ref, ',' ORDER BY lower(c.base_ref) NULLS FIRST, c.base_ref NULLS FIRST, c.pull_request_key NULLS FIRST, c.id NULLS FIRST
     ) AS cherrypick_base_branches,
     string_agg(
-        cast(c.pull_request_key AS varchar), ',' ORDER BY c.base_ref NULLS FIRST, c.pull_request_key NULLS FIRST, c.id NULLS FIRST
+        cast(c.pull_request_key AS varchar), ',' ORDER BY lower(c.base_ref) NULLS FIRST, c.base_ref NULLS FIRST, c.pull_request_key NULLS FIRST, c.id NULLS FIRST
     ) AS cherrypick_pr_keys,
-    CASE WHEN p.url <> '' THEN p.url
+    CASE WHEN p.url <> '' AND starts_with(p.base_repo_id, 'bitbucket:') THEN p.url
          ELSE coalesce(
              r.url || CASE WHEN starts_with(r.id, 'bitbucket:') THEN '/pull-requests/' ELSE '/pull/' END
                  || cast(p.pull_request_key AS varchar),
@@ -28,4 +28,4 @@ FROM domain.pull_requests AS c
 LEFT JOIN domain.pull_requests AS p ON p.id = c.parent_pr_id
 LEFT JOIN domain.repos AS r ON r.id = p.base_repo_id
 WHERE c.parent_pr_id <> ''
-GROUP BY c.parent_pr_id, r.id, r.name, r.url, p.pull_request_key, p.url
+GROUP BY c.parent_pr_id, r.id, r.name, r.url, p.pull_request_key, p.url, p.base_repo_id

@@ -19,11 +19,11 @@ Environment:
 
 Exit codes:
   0  complete
-  1  finished, but something was skipped, is stale or could not be reached; the report names it
+  1  finished, but something failed, is stale or could not be reached; the report names it
   2  usage or configuration
   3  credentials
-  4  quota or deadline reached, or interrupted; state is saved, run again
-  5  the lake could not be written, or another run was first
+  4  quota used up, or interrupted; state is saved, run again
+  5  the lake could not be written, another run holds it, or data broke a contract
 
 Results go to stdout; progress, logs and warnings go to stderr.";
 
@@ -49,7 +49,7 @@ pub struct Global {
         hide_env = true
     )]
     pub config: Option<PathBuf>,
-    /// The lake, in the place of the configuration's: a folder or s3://bucket/prefix
+    /// The lake, in the place of the configuration's: a folder
     #[arg(long, global = true, value_name = "URL")]
     pub lake: Option<String>,
     /// How logs, errors and the run's summary are written

@@ -68,7 +68,7 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         Some((scheme, _)) => {
             return Err(lake
                 .error("url", &format!("has the unknown scheme `{scheme}`"))
-                .hint("use a folder or s3://bucket/prefix"));
+                .hint("use a folder"));
         }
     }
     let mut options = BTreeMap::new();

@@ -4,7 +4,7 @@
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: over the whole window; the panels of the single figures take from, to and repo. DevLake finds the class by comparing texts, so a
 -- figure without data fills no cell; here such a row has a note. Classes are DevLake's thresholds for this report, by bitlake's figures;
--- DevLake's own figure and class stand beside (deployment days, minutes, share). The last figure is failed deployment recovery time (2023)
+-- DevLake's own figure and class stand beside. The last figure is failed deployment recovery time (2023)
 -- or time to restore service (2021).
 WITH periods AS (
     SELECT f.project_name, f.scope_id, f.period, f.period_start, f.n, f.numerator AS days
@@ -128,11 +128,15 @@ SELECT
         ELSE 'h'
     END AS unit,
     c.n AS "rests on",
-    c.class,
+    c.class AS class,
     CASE c.class
         WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low
     END AS benchmark,
-    round(10000 * c.devlake) / 10000 AS devlake,
+    CASE
+        WHEN c.metric = 'deployment_frequency' THEN c.devlake
+        WHEN c.metric = 'change_failure_rate' THEN round(1000 * c.devlake) / 10
+        ELSE round(c.devlake / 6) / 10
+    END AS devlake,
     c.devlake_class AS "devlake class",
     coalesce(c.reason, '') AS note
 FROM classified AS c

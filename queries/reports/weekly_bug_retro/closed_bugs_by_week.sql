@@ -45,7 +45,7 @@ bounds AS (
     FROM events AS e
 ),
 
-days AS (
+days(d, last_d) AS (
     SELECT b.lo AS d, b.hi AS last_d
     FROM bounds AS b
     WHERE b.lo <= b.hi

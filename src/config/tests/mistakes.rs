@@ -106,7 +106,7 @@ fn the_lake() {
     assert_eq!(
         message(parse("[lake]\nurl = \"ftp://host/x\"\n")),
         "`url` in [lake] has the unknown scheme `ftp` (file=bitlake.toml, line=2): \
-         use a folder or s3://bucket/prefix"
+         use a folder"
     );
     assert_eq!(
         message(parse(

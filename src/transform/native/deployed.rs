@@ -1,6 +1,6 @@
 //! Deployments with the repository in whose history their commit is looked for.
 //!
-//! That is the deployment's own, where its commits are known. Rows that somebody gives may have no repository, or one
+//! That is the deployment's own, where its commit is known there. Rows that somebody gives may have no repository, or one
 //! under another name: for them it is the repository that has the commit; one that a project has together with the
 //! deployment's scope rather than any other, and the smallest id if there are several still.
 
@@ -10,13 +10,16 @@ pub(super) const CTES: &str = r#"
         SELECT DISTINCT repo_id FROM domain.repo_commits
     ),
     strays AS (
-        SELECT DISTINCT d.cicd_scope_id, d.commit_sha
+        SELECT DISTINCT d.cicd_scope_id, d.repo_id AS repo_id_given, d.commit_sha
         FROM domain.cicd_deployment_commits AS d
         WHERE d.commit_sha <> ''
-          AND NOT EXISTS (SELECT 1 FROM collected AS c WHERE c.repo_id = d.repo_id)
+          AND NOT EXISTS (
+              SELECT 1 FROM domain.repo_commits AS k WHERE k.repo_id = d.repo_id AND k.commit_sha = d.commit_sha
+          )
+          AND (d.deployment_source = '' OR NOT EXISTS (SELECT 1 FROM collected AS c WHERE c.repo_id = d.repo_id))
     ),
     candidates AS (
-        SELECT s.cicd_scope_id, s.commit_sha, c.repo_id
+        SELECT s.cicd_scope_id, s.repo_id_given, s.commit_sha, c.repo_id
         FROM strays AS s
         JOIN domain.repo_commits AS c ON c.commit_sha = s.commit_sha
     ),
@@ -28,17 +31,17 @@ pub(super) const CTES: &str = r#"
           ON r."table" = 'repos' AND r.row_id = c.repo_id AND r.project_name = s.project_name
     ),
     homes AS (
-        SELECT c.cicd_scope_id, c.commit_sha, coalesce(min(r.repo_id), min(c.repo_id)) AS repo_id
+        SELECT c.cicd_scope_id, c.repo_id_given, c.commit_sha, coalesce(min(r.repo_id), min(c.repo_id)) AS repo_id
         FROM candidates AS c
         LEFT JOIN related AS r ON r.cicd_scope_id = c.cicd_scope_id AND r.repo_id = c.repo_id
-        GROUP BY c.cicd_scope_id, c.commit_sha
+        GROUP BY c.cicd_scope_id, c.repo_id_given, c.commit_sha
     ),
     deployed AS (
         SELECT
             d.id,
             d.cicd_deployment_id,
             d.cicd_scope_id,
-            CASE WHEN c.repo_id IS NULL THEN coalesce(h.repo_id, d.repo_id) ELSE d.repo_id END AS repo_id,
+            coalesce(h.repo_id, d.repo_id) AS repo_id,
             d.commit_sha,
             d.result,
             d.environment,
@@ -48,7 +51,7 @@ pub(super) const CTES: &str = r#"
             d.deployment_source,
             d.prev_success_deployment_commit_id
         FROM domain.cicd_deployment_commits AS d
-        LEFT JOIN collected AS c ON c.repo_id = d.repo_id
-        LEFT JOIN homes AS h ON h.cicd_scope_id = d.cicd_scope_id AND h.commit_sha = d.commit_sha
+        LEFT JOIN homes AS h
+          ON h.cicd_scope_id = d.cicd_scope_id AND h.repo_id_given = d.repo_id AND h.commit_sha = d.commit_sha
         WHERE d.commit_sha <> ''
     )"#;
