@@ -497,6 +497,12 @@ impl VisitorMut for Spelling {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
+        if self.dialect == Dialect::BigQuery {
+            // It takes no column list there; the first SELECT names the columns.
+            for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+                cte.alias.columns.clear();
+            }
+        }
         let kind = query.order_by.as_mut().map(|by| &mut by.kind);
         if let Some(OrderByKind::Expressions(by)) = kind {
             self.order(by);
