@@ -214,13 +214,6 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_quoted_for_their_meaning_are_capitals_in_snowflake() {
-        assert_eq!(spelt("m.\"table\"", Dialect::Snowflake), "m.\"TABLE\"");
-        let text = written("SELECT a AS \"b c\" FROM t.t", &[], Dialect::Snowflake);
-        assert!(text.contains("a AS \"b c\""), "{text}");
-    }
-
-    #[test]
     fn a_list_of_columns_is_kept_where_recursion_needs_it_and_left_out_in_bigquery() {
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 AS i UNION ALL SELECT i + 1 AS i FROM n WHERE i < 3) SELECT i FROM n";
         assert!(written(sql, &[], Dialect::Redshift).contains("n (i) AS"));

@@ -541,8 +541,6 @@ impl VisitorMut for Spelling {
 }
 
 /// Quoted names and texts, which sqlparser prints as the standard has them, as `dialect` has them.
-///
-/// Snowflake reads unquoted names as capitals: a column that is quoted only because its name is a keyword is written so.
 pub(super) fn quoted(text: &str, dialect: Dialect) -> String {
     use Dialect::{BigQuery, Databricks, Redshift, Snowflake};
     let mut written = String::with_capacity(text.len());
@@ -550,11 +548,6 @@ pub(super) fn quoted(text: &str, dialect: Dialect) -> String {
     let mut inside = None;
     while let Some(c) = characters.next() {
         match (inside, c) {
-            (None, '"') if dialect == Snowflake && plain_name(&characters).is_some() => {
-                let name = plain_name(&characters).unwrap_or_default();
-                characters.nth(name.len());
-                written.push_str(&format!("\"{}\"", name.to_uppercase()));
-            }
             (None, '\'' | '"') => {
                 inside = Some(c);
                 written.push(opening(c, dialect));
@@ -579,13 +572,6 @@ pub(super) fn quoted(text: &str, dialect: Dialect) -> String {
         }
     }
     written
-}
-
-/// The quoted name that begins here, if it could stand without quotes but for its meaning.
-fn plain_name(characters: &std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
-    let name: String = characters.clone().take_while(|c| *c != '"').collect();
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    name.chars().all(plain).then_some(name)
 }
 
 fn opening(quote: char, dialect: Dialect) -> char {
