@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::array::RecordBatch;
 
 use super::args::{Format, Query};
 use super::output::print;
@@ -62,13 +60,7 @@ async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
     let Some((_, sql)) = NAMES.iter().find(|(name, _)| *name == param.name) else {
         return Ok(());
     };
-    let mut known = Vec::new();
-    for batch in execute(engine, sql, &[]).await? {
-        let names = cast(batch.column(0), &DataType::Utf8);
-        let names = names.or_error(ErrorKind::Internal, "names that are no text")?;
-        let names = names.as_string::<i32>();
-        known.extend(names.iter().flatten().map(str::to_owned));
-    }
+    let mut known = engine.texts(sql).await?;
     known.sort();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
     match param.words().into_iter().find(|word| !known.contains(word)) {

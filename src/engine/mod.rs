@@ -14,6 +14,7 @@ pub use references::{TableName, references};
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::TableReference;
@@ -215,6 +216,16 @@ impl Engine {
             .map(|param| (param.name.as_str(), param.value.clone()))
             .collect();
         plan.with_param_values(values).map_err(failed)
+    }
+
+    /// The one text column of a query, nulls left out.
+    pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
+        let batches = self.plan(sql, &[]).await?.collect().await;
+        let batches = batches.or_error(ErrorKind::Lake, "cannot read a column")?;
+        let cells = batches
+            .iter()
+            .flat_map(|batch| batch.column(0).as_string::<i32>());
+        Ok(cells.flatten().map(str::to_owned).collect())
     }
 
     /// The same tables with a plan that needs less memory at once: for a step that ran out of it.

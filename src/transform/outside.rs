@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc, Weekday};
 use chrono_tz::Tz;
-use datafusion::arrow::array::{AsArray, RecordBatch, RecordBatchOptions, new_null_array};
+use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::file_format::FileFormat;
@@ -249,10 +249,8 @@ pub(super) async fn outline(engine: &Engine, parts: &[(Arc<Contract>, String)]) 
     for (contract, part) in domain {
         if contract.table == "project_mapping" {
             let sql = format!("SELECT DISTINCT project_name FROM {GIVEN}.{part}");
-            for row in texts(engine, &sql).await? {
-                outline
-                    .clocks
-                    .extend(row.map(|name| (name, (Tz::UTC, Weekday::Mon))));
+            for name in engine.texts(&sql).await? {
+                outline.clocks.insert(name, (Tz::UTC, Weekday::Mon));
             }
         }
         for column in HAPPENED
@@ -263,7 +261,7 @@ pub(super) async fn outline(engine: &Engine, parts: &[(Arc<Contract>, String)]) 
                 "SELECT cast(min({column}) AS varchar) FROM {GIVEN}.{part} \
                  UNION ALL SELECT cast(max({column}) AS varchar) FROM {GIVEN}.{part}"
             );
-            for time in texts(engine, &sql).await?.into_iter().flatten() {
+            for time in engine.texts(&sql).await? {
                 let time = time.parse().or_error(ErrorKind::Internal, "not a time")?;
                 let (first, last) = outline.times.unwrap_or((time, time));
                 outline.times = Some((first.min(time), last.max(time)));
@@ -271,15 +269,4 @@ pub(super) async fn outline(engine: &Engine, parts: &[(Arc<Contract>, String)]) 
         }
     }
     Ok(outline)
-}
-
-/// The one text column of a query.
-async fn texts(engine: &Engine, sql: &str) -> Result<Vec<Option<String>>> {
-    let frame = engine.plan(sql, &[]).await?;
-    let batches = frame.collect().await;
-    let batches = batches.or_error(ErrorKind::Lake, "cannot read a given table")?;
-    let cells = batches
-        .iter()
-        .flat_map(|batch| batch.column(0).as_string::<i32>());
-    Ok(cells.map(|cell| cell.map(str::to_owned)).collect())
 }
