@@ -48,9 +48,16 @@ pub fn state_file(connection_id: i64, uuid: &str) -> String {
     format!("{STATE}/{connection_id}/{}.json", bare(uuid))
 }
 
-pub fn segment_file(connection_id: i64, uuid: &str, entity: &str, run_id: &str) -> String {
+/// `first`: the sequence number of its first record.
+pub fn segment_file(
+    connection_id: i64,
+    uuid: &str,
+    entity: &str,
+    run_id: &str,
+    first: u64,
+) -> String {
     format!(
-        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}.parquet",
+        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}-{first}.parquet",
         bare(uuid)
     )
 }

@@ -25,7 +25,7 @@ pub use parquet::{ParquetFile, WrittenFile};
 pub use publish::{NextFile, NextTable, Published, publish};
 pub use s3::bucket;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
-pub use state::{EntityState, EntityStatus, SegmentRef, State};
+pub use state::{EntityState, EntityStatus, Queued, Replaces, SegmentRef, State, Walk};
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};

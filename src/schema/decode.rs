@@ -94,6 +94,11 @@ impl Decoder {
         &self.misfits
     }
 
+    /// The same, and counts anew.
+    pub fn take_misfits(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.misfits)
+    }
+
     /// One batch for `records`, in their order.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
-use bitlake::collect::{CollectReport, EntityReport, Options, collect};
+use bitlake::collect::{CollectReport, EntityReport, Options, Shard, Stop, collect};
 use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
@@ -30,6 +30,9 @@ pub struct Bench {
     pub more: String,
     pub connection: String,
     runs: usize,
+    pub stop: Stop,
+    pub full: bool,
+    pub shard: Option<Shard>,
     /// When the next run takes place.
     pub now: DateTime<Utc>,
     /// The workspace, where it is a copy.
@@ -130,6 +133,9 @@ impl Bench {
             more: "[sync]\nsince = \"2026-01-01\"".to_owned(),
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
             runs: 0,
+            stop: Stop::new(None),
+            full: false,
+            shard: None,
             now: at("2026-11-23T10:00:00Z"),
             _source: None,
         }
@@ -163,6 +169,9 @@ impl Bench {
             run_id: &run_id,
             now,
             limits,
+            stop: &self.stop,
+            full: self.full,
+            shard: self.shard,
             listener: &|_| {},
         };
         collect(&config, &env, &self.lake, &options).await
