@@ -5,6 +5,8 @@ use crate::schema::Contract;
 /// Everything below this folder is bitlake's own; loaders may glob all the rest.
 pub const PRIVATE: &str = "_bitlake";
 pub const LOCK: &str = "_bitlake/lock";
+/// Held on local disk while an object is compared and put.
+pub const OBJECTS_LOCK: &str = "_bitlake/objects.lock";
 pub const MANIFEST: &str = "_bitlake/manifest.json";
 pub const STATE: &str = "_bitlake/state";
 pub const RUNS: &str = "_bitlake/runs";

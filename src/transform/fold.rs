@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
     EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, SEQUENCE, SegmentRef, State,
-    layout, segment_schema,
+    is_lost_race, layout, segment_schema,
 };
 use crate::schema::Contract;
 
@@ -174,16 +174,32 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// After publishing: the segments are part of the source layer now, and the states say so.
-pub(super) async fn settle(lake: &Lake, states: &[State]) -> Result<()> {
-    for state in states {
-        let mut settled = state.clone();
-        settled.published_as = Some(state.full_name.clone());
-        for entity in settled.entities.values_mut() {
-            entity.segments.clear();
-        }
-        if settled != *state {
-            lake.put_state(&settled).await?;
+/// After publishing: the segments are part of the source layer now, and the states say so. A segment goes when no state
+/// names it any more; what was collected meanwhile stays.
+pub(super) async fn settle(lake: &Lake, folded: &[State]) -> Result<()> {
+    for state in folded {
+        while let Some((mut settled, version)) =
+            lake.state(state.connection_id, &state.uuid).await?
+        {
+            let before = settled.clone();
+            settled.published_as = Some(state.full_name.clone());
+            for (entity, folded) in &state.entities {
+                if let Some(entity) = settled.entities.get_mut(entity) {
+                    entity
+                        .segments
+                        .retain(|segment| !folded.segments.contains(segment));
+                }
+            }
+            if settled == before {
+                break;
+            }
+            match lake.put_state(&settled, Some(&version)).await {
+                Err(error) if is_lost_race(&error) => {}
+                put => {
+                    put?;
+                    break;
+                }
+            }
         }
         for segment in state.entities.values().flat_map(|entity| &entity.segments) {
             lake.remove(&segment.path).await?;
