@@ -24,6 +24,23 @@ pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
     }
 }
 
+/// `layer/table` of a file.
+pub fn table_folder(path: &str) -> &str {
+    let end = path
+        .match_indices('/')
+        .nth(1)
+        .map_or(path.len(), |(at, _)| at);
+    &path[..end]
+}
+
+/// The keys that a file's folders are named by: two files of one table that differ in them were cut otherwise.
+pub fn keys(path: &str) -> Vec<&str> {
+    let folders = path.split('/');
+    folders
+        .filter_map(|folder| Some(folder.split_once('=')?.0))
+        .collect()
+}
+
 /// The one file of an entity of a repository (`acme/web`) or of a workspace (`acme`).
 pub fn source_file(entity: &str, connection_id: i64, full_name: &str) -> String {
     let folder = format!("bitbucket/{entity}/connection={connection_id}");
@@ -96,6 +113,14 @@ mod tests {
             source_file("workspace_members", 1, "acme"),
             "bitbucket/workspace_members/connection=1/workspace=acme/part-0.parquet"
         );
+    }
+
+    #[test]
+    fn a_path_tells_its_table_and_how_it_was_cut() {
+        let web = source_file("commits", 1, "acme/web");
+        assert_eq!(table_folder(&web), "bitbucket/commits");
+        assert_eq!(keys(&web), ["connection", "workspace", "repo"]);
+        assert!(keys(&empty_source_file("commits")).is_empty());
     }
 
     #[test]
