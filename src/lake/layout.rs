@@ -12,7 +12,8 @@ pub const RUNS: &str = "_bitlake/runs";
 /// The folder that stands for a null partition, as Hive names it.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The one file of a partition. `partition` is the value of the contract's partition key; ignored without one.
+/// The one file of a partition. `partition` is the value of the contract's partition key, `None` for null;
+/// ignored without a partition.
 pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
     let Contract { layer, table, .. } = contract;
     match &contract.partition {
