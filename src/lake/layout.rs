@@ -14,7 +14,8 @@ pub const RUNS: &str = "_bitlake/runs";
 /// The folder that stands for a null partition, as Hive names it.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The one file of a partition. `partition` is the value of the contract's partition key; ignored without one.
+/// The one file of a partition. `partition` is the value of the contract's partition key, `None` for null;
+/// ignored without a partition.
 pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
     let Contract { layer, table, .. } = contract;
     match &contract.partition {
@@ -24,6 +25,23 @@ pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
             format!("{layer}/{table}/{}={value}/part-0.parquet", by.key)
         }
     }
+}
+
+/// `layer/table` of a file.
+pub fn table_folder(path: &str) -> &str {
+    let end = path
+        .match_indices('/')
+        .nth(1)
+        .map_or(path.len(), |(at, _)| at);
+    &path[..end]
+}
+
+/// The keys that a file's folders are named by: two files of one table that differ in them were cut otherwise.
+pub fn keys(path: &str) -> Vec<&str> {
+    let folders = path.split('/');
+    folders
+        .filter_map(|folder| Some(folder.split_once('=')?.0))
+        .collect()
 }
 
 /// The one file of an entity of a repository (`acme/web`) or of a workspace (`acme`).
@@ -98,6 +116,14 @@ mod tests {
             source_file("workspace_members", 1, "acme"),
             "bitbucket/workspace_members/connection=1/workspace=acme/part-0.parquet"
         );
+    }
+
+    #[test]
+    fn a_path_tells_its_table_and_how_it_was_cut() {
+        let web = source_file("commits", 1, "acme/web");
+        assert_eq!(table_folder(&web), "bitbucket/commits");
+        assert_eq!(keys(&web), ["connection", "workspace", "repo"]);
+        assert!(keys(&empty_source_file("commits")).is_empty());
     }
 
     #[test]

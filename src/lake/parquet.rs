@@ -48,7 +48,7 @@ pub struct WrittenFile {
     pub bytes: u64,
     /// Hexadecimal, over the file's bytes.
     pub sha256: String,
-    /// Smallest and largest value of the key columns and the partition's time, as text.
+    /// Smallest and largest value of the key columns and the partition's column, as text.
     pub bounds: BTreeMap<String, (String, String)>,
 }
 
@@ -125,11 +125,16 @@ impl ParquetFile {
 }
 
 fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).or_error(ErrorKind::Internal, "zstd level")?;
+    let compression = match contract.compression {
+        Some(configured) => configured,
+        None => Compression::ZSTD(
+            ZstdLevel::try_new(ZSTD_LEVEL).or_error(ErrorKind::Internal, "zstd level")?,
+        ),
+    };
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_sorting_columns(sorting(schema, contract))
         .set_column_dictionary_enabled(ColumnPath::from(NO_DICTIONARY), false);

@@ -4,6 +4,8 @@
 //! staged files ─▶ intent in the manifest ─▶ put what differs ─▶ remove what is gone ─▶ manifest ─▶ (caller) state
 //! ```
 //!
+//! Where a table is cut otherwise than before, its old files go before its new ones come.
+//!
 //! A run killed between any two steps leaves files that read correctly, and a manifest with its intent. The next run sees
 //! that intent, trusts no digest of that manifest, puts every file that it made and removes what nobody names: it ends
 //! in the bytes of an undisturbed run.
@@ -128,20 +130,51 @@ pub async fn publish(
         },
     )
     .await?;
+    if disturbed {
+        removals = leftovers(lake, &after).await?;
+    }
+    let (mut moved, gone) = moved(removals, &after);
     for (path, written) in puts {
+        for old in moved
+            .remove(layout::table_folder(&path))
+            .unwrap_or_default()
+        {
+            lake.remove(&old).await?;
+            done.files_removed += 1;
+        }
         lake.put_file(&written.path, &path).await?;
         done.files_written += 1;
         done.bytes_written += written.bytes;
     }
-    if disturbed {
-        removals = leftovers(lake, &after).await?;
-    }
-    for path in removals {
+    for path in moved.into_values().flatten().chain(gone) {
         lake.remove(&path).await?;
         done.files_removed += 1;
     }
     lake.put_json(layout::MANIFEST, &after).await?;
     Ok(done)
+}
+
+/// Tells files whose table is cut otherwise now, by its folder, from those that are only gone. A reader who globs while
+/// a table moves would see rows twice if the new files came first; so he misses some for the time it takes to put them.
+fn moved(removals: Vec<String>, after: &Manifest) -> (BTreeMap<String, Vec<String>>, Vec<String>) {
+    let cuts: BTreeMap<&str, Vec<&str>> = after
+        .tables
+        .values()
+        .filter_map(|table| table.files.keys().next())
+        .map(|path| (layout::table_folder(path), layout::keys(path)))
+        .collect();
+    let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut gone = Vec::new();
+    for path in removals {
+        let table = layout::table_folder(&path);
+        match cuts.get(table) {
+            Some(keys) if *keys != layout::keys(&path) => {
+                moved.entry(table.to_owned()).or_default().push(path);
+            }
+            _ => gone.push(path),
+        }
+    }
+    (moved, gone)
 }
 
 /// Files of the layers that the manifest does not name.

@@ -12,6 +12,7 @@
 
 mod buckets;
 mod fold;
+mod layout;
 mod native;
 mod outside;
 mod report;
@@ -19,6 +20,7 @@ mod settings;
 mod steps;
 mod write;
 
+pub use layout::contracts;
 pub use native::Native;
 pub use report::{TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
@@ -34,9 +36,7 @@ use tempfile::TempDir;
 use crate::config::{Assigned, Config, Found};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{
-    Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, layout, publish,
-};
+use crate::lake::{Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish};
 use crate::schema::{Contract, Contracts};
 
 /// The part that a step made itself, beside those that `[[table]]` adds.
@@ -71,7 +71,9 @@ pub async fn transform(
     let assigned = config.assign(&found(&states))?;
     let mut steps = Steps::find(options.queries.as_deref())?;
     steps.set_run(run_id, now)?;
-    let mut run = Run::new(config, lake, steps).await?;
+    let contracts = contracts(config)?;
+    steps.lay_out(&contracts);
+    let mut run = Run::new(config, lake, contracts, steps).await?;
 
     run.settings(&states, &assigned)?;
     run.source(&states).await?;
@@ -124,7 +126,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn new(config: &'a Config, lake: &'a Lake, steps: Steps) -> Result<Self> {
+    async fn new(
+        config: &'a Config,
+        lake: &'a Lake,
+        contracts: Contracts,
+        steps: Steps,
+    ) -> Result<Self> {
         let staging = tempfile::Builder::new()
             .prefix("bitlake-staging-")
             .tempdir()
@@ -134,7 +141,7 @@ impl<'a> Run<'a> {
             config,
             lake,
             engine: engine_over(lake, config.lake.memory_limit)?,
-            contracts: Contracts::bundled()?.clone(),
+            contracts,
             steps,
             manifest: lake.manifest().await?,
             staging,
@@ -355,7 +362,7 @@ impl<'a> Run<'a> {
             ..NextTable::default()
         };
         for (partition, written) in files {
-            let path = layout::table_file(contract, partition.as_deref());
+            let path = crate::lake::layout::table_file(contract, partition.as_deref());
             next.files.insert(path, NextFile::Staged(written));
         }
         self.tables.insert(contract.name(), next);

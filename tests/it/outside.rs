@@ -90,7 +90,7 @@ impl Outside {
         lines_of(&engine, sql).await.unwrap()
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    pub fn root(&self) -> std::path::PathBuf {
         Path::new(self.folder.path()).join("lake")
     }
 
