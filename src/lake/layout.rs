@@ -1,5 +1,7 @@
 //! Every path of the lake, in one place.
 
+use sha2::{Digest, Sha256};
+
 use crate::schema::Contract;
 
 /// Everything below this folder is bitlake's own; loaders may glob all the rest.
@@ -9,6 +11,12 @@ pub const LOCK: &str = "_bitlake/lock";
 pub const OBJECTS_LOCK: &str = "_bitlake/objects.lock";
 pub const MANIFEST: &str = "_bitlake/manifest.json";
 pub const STATE: &str = "_bitlake/state";
+/// A copy of each publish's manifest.
+pub const MANIFESTS: &str = "_bitlake/manifests";
+/// Where a file grows on local disk before it is moved to its place.
+pub const INCOMING: &str = "_bitlake/incoming";
+/// What `check` puts and removes.
+pub const PROBE: &str = "_bitlake/probe.json";
 pub const RUNS: &str = "_bitlake/runs";
 
 /// The folder that stands for a null partition, as Hive names it.
@@ -79,12 +87,34 @@ pub fn run_file(run_id: &str) -> String {
     format!("{RUNS}/{run_id}.json")
 }
 
+/// What to do about a damaged object.
+pub(super) fn way_out(path: &str) -> String {
+    if path == MANIFEST {
+        format!("put the newest file of {MANIFESTS}/ in its place, then run again")
+    } else if path.starts_with(STATE) {
+        "restore it, or remove it: its repository is then collected anew".to_owned()
+    } else {
+        "restore or remove it".to_owned()
+    }
+}
+
+/// The kept manifest of a publish.
+pub fn manifest_file(run_id: &str) -> String {
+    format!("{MANIFESTS}/{run_id}.json")
+}
+
 /// A uuid without Bitbucket's braces, which shells and globs would expand.
 fn bare(uuid: &str) -> String {
     encode(uuid.trim_matches(['{', '}']))
 }
 
-/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder.
+/// The longest encoded value: with its key before it, it has to fit into a file system's 255 bytes.
+const LONGEST: usize = 200;
+/// Bytes of a value's digest that tell it from others with the same beginning.
+const TELLING: usize = 8;
+
+/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder. One that gets too
+/// long ends in its digest; the value itself is a column of the file.
 fn encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
@@ -94,6 +124,23 @@ fn encode(value: &str) -> String {
         } else {
             encoded.push_str(&format!("%{byte:02X}"));
         }
+    }
+    if encoded.len() > LONGEST {
+        let mut end = LONGEST - 1 - 2 * TELLING;
+        // Not within a percent-encoded byte.
+        end = encoded[..end]
+            .rfind('%')
+            .filter(|at| at + 3 > end)
+            .unwrap_or(end);
+        encoded.truncate(end);
+        encoded.push('~');
+        let digest = Sha256::digest(value);
+        encoded.extend(
+            digest
+                .iter()
+                .take(TELLING)
+                .map(|byte| format!("{byte:02x}")),
+        );
     }
     match encoded.as_str() {
         "." => "%2E".to_owned(),
@@ -135,6 +182,20 @@ mod tests {
                 "{encoded}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_name_is_shortened_and_stays_itself() {
+        let long = "ä".repeat(127);
+        let (one, other) = (encode(&format!("{long}a")), encode(&format!("{long}b")));
+        assert!(one != other && one.len() <= LONGEST, "{one}");
+        let cut = one.split_once('~').unwrap().0;
+        assert!(
+            cut.len() % 3 == 0 && cut.ends_with("%C3") || cut.ends_with("%A4"),
+            "{cut}"
+        );
+        let longest = "a".repeat(LONGEST);
+        assert_eq!(encode(&longest), longest);
     }
 
     #[test]

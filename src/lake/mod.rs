@@ -4,34 +4,43 @@
 //! its partition alone. What only bitlake reads (state, segments, manifest, reports) lies under `_bitlake/`.
 //!
 //! ```text
-//! layout.rs    every path, in one place
-//! place.rs     a folder or a bucket
-//! lock.rs      who may write on local disk
-//! objects.rs   JSON objects that move from version to version
-//! parquet.rs   batches → one deterministic Parquet file, its sha256 and bounds
-//! segments.rs  collected pages, private until published
-//! state.rs     what is known of each repository: how far each entity is collected
-//! manifest.rs  what is published
-//! publish.rs   staged files → the lake: intent, puts, removals, manifest
+//! layout.rs     every path, in one place
+//! place.rs      a folder or a bucket                   s3.rs        how a bucket is reached
+//! lock.rs       who may write on local disk            faults.rs    what a store's answers mean
+//! objects.rs    JSON objects that move from version to version
+//! files.rs      data files, put over the version expected
+//! parquet.rs    batches → one deterministic Parquet file, its sha256 and bounds
+//! segments.rs   collected pages, private until published
+//! state.rs      what is known of each repository: how far each entity is collected
+//! manifest.rs   what is published, and was
+//! lease.rs      who may put data files
+//! publish.rs    staged files → the lake: intent, puts, removals, manifest
+//! rollback.rs   a former publish, put back
 //! ```
 
+mod faults;
+mod files;
 pub mod layout;
+mod lease;
 mod lock;
 mod manifest;
 mod objects;
 mod parquet;
 mod place;
 mod publish;
+mod rollback;
 mod s3;
 mod segments;
 mod state;
 
+pub use lease::LEASE;
 pub use lock::LakeLock;
 pub use manifest::{FileEntry, Manifest, TableEntry};
 pub use objects::{Version, is_lost_race};
 pub use parquet::{ParquetFile, WrittenFile};
 pub use place::{Place, file_url};
 pub use publish::{NextFile, NextTable, Published, publish};
+pub use rollback::rollback;
 pub use s3::bucket;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{EntityState, EntityStatus, SegmentRef, State};
@@ -39,12 +48,13 @@ pub use state::{EntityState, EntityStatus, SegmentRef, State};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::{ObjectStore, ObjectStoreExt};
 use reqwest::Url;
-use tokio::io::AsyncWriteExt;
 
+use self::faults::cannot;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The version of manifest and state objects that this program reads and writes.
@@ -55,6 +65,8 @@ pub const FORMAT_VERSION: u32 = 1;
 pub struct Lake {
     store: Arc<dyn ObjectStore>,
     place: Place,
+    /// How long a publish may be silent before another run takes over.
+    lease: Duration,
 }
 
 impl Lake {
@@ -75,10 +87,9 @@ impl Lake {
                 let lake = Self::over(place, store);
                 let private = lake.place.object(layout::PRIVATE)?;
                 let first = lake.store.list(Some(&private)).try_next().await;
-                match first.or_error(ErrorKind::Lake, "cannot open the lake") {
-                    Ok(Some(_)) => Ok(lake),
-                    Ok(None) => Err(missing()),
-                    Err(error) => Err(error.with("lake", url)),
+                match first.map_err(|error| cannot("cannot open the lake", url, error))? {
+                    Some(_) => Ok(lake),
+                    None => Err(missing()),
                 }
             }
             (_, None) => Err(missing()),
@@ -115,7 +126,17 @@ impl Lake {
 
     /// A lake over a store of the caller's; that of a folder begins at the folder, another at the bucket.
     pub fn over(place: Place, store: Arc<dyn ObjectStore>) -> Self {
-        Self { store, place }
+        Self {
+            store,
+            place,
+            lease: LEASE,
+        }
+    }
+
+    /// With another life of the right to publish; see [`LEASE`].
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
     }
 
     /// The folder of a lake on local disk.
@@ -144,38 +165,22 @@ impl Lake {
         }
     }
 
-    /// Puts a local file in one atomic step, in bounded memory.
-    pub async fn put_file(&self, local: &Path, path: &str) -> Result<()> {
-        let object = self.place.object(path)?;
-        let copy = async {
-            let mut source = tokio::fs::File::open(local).await?;
-            let mut target =
-                object_store::buffered::BufWriter::new(Arc::clone(&self.store), object);
-            if let Err(error) = tokio::io::copy(&mut source, &mut target).await {
-                target.abort().await.ok();
-                return Err(error);
-            }
-            target.shutdown().await
-        };
-        copy.await
-            .or_error(ErrorKind::Lake, "cannot write to the lake")
-            .map_err(|error| {
-                error
-                    .with("file", path)
-                    .hint("check permissions and free space, then run again")
-            })
-    }
-
     /// Removes a file; that it is gone already is no error.
     pub async fn remove(&self, path: &str) -> Result<()> {
         match self.store.delete(&self.place.object(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(
-                Error::new(ErrorKind::Lake, "cannot remove a file from the lake")
-                    .with("file", path)
-                    .source(error),
-            ),
+            Err(error) => Err(cannot("cannot remove a file from the lake", path, error)),
         }
+    }
+
+    /// Writes and removes a small object: whether a run will be able to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] with what the store says.
+    pub async fn probe(&self) -> Result<()> {
+        self.put_json(layout::PROBE, &env!("CARGO_PKG_VERSION"))
+            .await?;
+        self.remove(layout::PROBE).await
     }
 
     /// The paths below a folder, sorted.
@@ -186,7 +191,7 @@ impl Lake {
             .try_filter_map(|object| async move { Ok(self.place.path(&object.location)) })
             .try_collect()
             .await
-            .or_error(ErrorKind::Lake, "cannot list the lake")?;
+            .map_err(|error| cannot("cannot list the lake", folder, error))?;
         paths.sort();
         Ok(paths)
     }

@@ -63,11 +63,13 @@ pub(super) async fn fold(
         |path: &String| published.is_some_and(|table| table.files.contains_key(path));
     for (n, state) in states.iter().enumerate() {
         let path = layout::source_file(entity, state.connection_id, &state.full_name);
-        let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
-        let base =
-            Some(layout::source_file(entity, state.connection_id, was_named)).filter(is_published);
+        let base = base(lake, manifest, &is_published, entity, state, &path).await?;
         let segments = state.entities.get(entity).map_or(&[][..], pending);
-        if segments.is_empty() && base.as_ref().is_none_or(|base| *base == path) {
+        if segments.is_empty()
+            && base
+                .as_ref()
+                .is_none_or(|base| *base == path && is_published(base))
+        {
             if base.is_some() {
                 next.files.insert(path, NextFile::Kept);
             }
@@ -87,6 +89,28 @@ pub(super) async fn fold(
             .insert(layout::empty_source_file(entity), NextFile::Staged(written));
     }
     Ok(next)
+}
+
+/// The file that the new one is made from. A run that died while it moved a repository to its new name may have said so
+/// in the manifest and not yet in the state, or moved the file and said so nowhere.
+async fn base(
+    lake: &Lake,
+    manifest: &Manifest,
+    is_published: &impl Fn(&String) -> bool,
+    entity: &str,
+    state: &State,
+    path: &String,
+) -> Result<Option<String>> {
+    let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
+    let old = layout::source_file(entity, state.connection_id, was_named);
+    if !is_published(&old) {
+        return Ok(Some(path.clone()).filter(is_published));
+    }
+    let moved = manifest.intent.is_some()
+        && old != *path
+        && lake.current(&old).await?.is_none()
+        && lake.current(path).await?.is_some();
+    Ok(Some(if moved { path.clone() } else { old }))
 }
 
 /// The segments that count: what came before a complete one is superseded.

@@ -83,8 +83,13 @@ pub async fn transform(
     run.steps(options.only.as_ref()).await?;
     let warnings = run.checks().await?;
 
-    let Run { tables, report, .. } = run;
-    let published = publish(lake, lock, run_id, now, tables).await?;
+    let Run {
+        tables,
+        report,
+        manifest,
+        ..
+    } = run;
+    let published = publish(lake, lock, run_id, now, &manifest, tables).await?;
     fold::settle(lake, &states).await?;
     Ok(TransformReport {
         published,

@@ -91,9 +91,16 @@ impl Bench {
         }
         let tables = BTreeMap::from([("domain.things".to_owned(), next)]);
         let lock = self.lake.lock().unwrap();
-        publish(&self.lake, &lock, "run", Utc::now(), tables)
-            .await
-            .unwrap()
+        publish(
+            &self.lake,
+            &lock,
+            "run",
+            Utc::now(),
+            &self.lake.manifest().await.unwrap(),
+            tables,
+        )
+        .await
+        .unwrap()
     }
 
     fn has(&self, path: &str) -> bool {
