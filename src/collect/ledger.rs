@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::lake::{EntityState, Lake, Queued, SegmentRef, State};
+use crate::lake::{EntityState, Lake, Queued, SegmentRef, State, Version, is_lost_race};
 
 /// Things to ask for that a page's records led to, by the table that asks.
 pub(super) type FollowUps = BTreeMap<&'static str, Vec<Queued>>;
@@ -12,17 +12,13 @@ pub(super) type FollowUps = BTreeMap<&'static str, Vec<Queued>>;
 pub(super) struct Ledger<'a> {
     lake: &'a Lake,
     pub(super) state: State,
-    /// As it was put last.
-    saved: Option<State>,
+    /// As it is on the lake, and in which version; nothing for a new one.
+    saved: Option<(State, Version)>,
 }
 
 impl<'a> Ledger<'a> {
-    pub(super) fn new(lake: &'a Lake, state: State) -> Self {
-        Self {
-            lake,
-            state,
-            saved: None,
-        }
+    pub(super) fn new(lake: &'a Lake, state: State, saved: Option<(State, Version)>) -> Self {
+        Self { lake, state, saved }
     }
 
     pub(super) fn entity(&mut self, table: &str) -> &mut EntityState {
@@ -66,11 +62,50 @@ impl<'a> Ledger<'a> {
     }
 
     /// Puts the state, if it is not there already.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when another run collects the same repository.
     pub(super) async fn put(&mut self) -> Result<()> {
-        if self.saved.as_ref() != Some(&self.state) {
-            self.lake.put_state(&self.state).await?;
-            self.saved = Some(self.state.clone());
+        loop {
+            let (saved, version) = self.saved.as_ref().map(|(s, v)| (s, v)).unzip();
+            if saved == Some(&self.state) {
+                return Ok(());
+            }
+            match self.lake.put_state(&self.state, version).await {
+                Ok(version) => {
+                    self.saved = Some((self.state.clone(), version));
+                    return Ok(());
+                }
+                Err(error) if is_lost_race(&error) && self.take_over().await? => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(())
+    }
+
+    /// After a lost race: a transform that published segments meanwhile is no rival, and its word is taken over.
+    async fn take_over(&mut self) -> Result<bool> {
+        let (id, uuid) = (self.state.connection_id, &self.state.uuid);
+        let (Some((saved, _)), Some((theirs, version))) =
+            (&self.saved, self.lake.state(id, uuid).await?)
+        else {
+            return Ok(false);
+        };
+        if theirs.collected_by != saved.collected_by {
+            return Ok(false);
+        }
+        for (table, before) in &saved.entities {
+            let left = theirs
+                .entities
+                .get(table)
+                .map_or(&[][..], |entity| &entity.segments);
+            let published =
+                |segment: &SegmentRef| before.segments.contains(segment) && !left.contains(segment);
+            if let Some(entity) = self.state.entities.get_mut(table) {
+                entity.segments.retain(|segment| !published(segment));
+            }
+        }
+        self.state.published_as.clone_from(&theirs.published_as);
+        self.saved = Some((theirs, version));
+        Ok(true)
     }
 }

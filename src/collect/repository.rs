@@ -25,7 +25,7 @@ use super::{
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityStatus, FORMAT_VERSION, State};
+use crate::lake::{EntityStatus, FORMAT_VERSION, State, Version};
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -82,12 +82,19 @@ impl<'a> Repo<'a> {
     ) -> Result<Self> {
         let found = &discovered.found;
         let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
-        let mut state = state.await?;
+        let (mut state, saved) = state.await?;
         state.bitbucket_project.clone_from(&found.bitbucket_project);
-        Ok(Self::new(context, client, &discovered.workspace, state))
+        let workspace = &discovered.workspace;
+        Ok(Self::new(context, client, workspace, state, saved))
     }
 
-    fn new(context: &'a Context<'a>, client: &'a Client, workspace: &str, state: State) -> Self {
+    fn new(
+        context: &'a Context<'a>,
+        client: &'a Client,
+        workspace: &str,
+        state: State,
+        saved: Option<(State, Version)>,
+    ) -> Self {
         Self {
             site: Site {
                 context,
@@ -104,7 +111,7 @@ impl<'a> Repo<'a> {
                 uuid: state.uuid.clone(),
                 entities: BTreeMap::new(),
             },
-            ledger: Ledger::new(context.lake, state),
+            ledger: Ledger::new(context.lake, state, saved),
             round: Round::first(context.options.now),
             heads: None,
             pipelines: HashMap::new(),
@@ -201,8 +208,8 @@ impl<'a> Repo<'a> {
         discovered: &Discovered,
     ) -> Result<RepositoryReport> {
         let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
-        let state = open_state(context, id, &discovered.workspace_uuid, slug).await?;
-        let mut repo = Self::new(context, client, slug, state);
+        let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
+        let mut repo = Self::new(context, client, slug, state, saved);
         repo.run("workspace_members", workspace_members::collect)
             .await?;
         repo.ledger.put().await?;
@@ -348,23 +355,25 @@ impl<'a> Repo<'a> {
     }
 }
 
-/// The state, new or as left by the last run. `since` moves only when its setting does.
+/// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.
 async fn open_state(
     context: &Context<'_>,
     connection_id: i64,
     uuid: &str,
     full_name: &str,
-) -> Result<State> {
+) -> Result<(State, Option<(State, Version)>)> {
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);
-    let state = context.lake.state(connection_id, uuid).await?;
-    let mut state = state.unwrap_or_else(|| State {
+    let saved = context.lake.state(connection_id, uuid).await?;
+    let known = saved.as_ref().map(|(state, _)| state.clone());
+    let mut state = known.unwrap_or_else(|| State {
         format_version: FORMAT_VERSION,
         connection_id,
         uuid: uuid.to_owned(),
         full_name: full_name.to_owned(),
         published_as: None,
+        collected_by: None,
         bitbucket_project: None,
         since: since.resolve(now),
         since_setting: setting.clone(),
@@ -379,7 +388,8 @@ async fn open_state(
     state.full_name = full_name.to_owned();
     state.missing_since = None;
     state.deleted = false;
-    Ok(state)
+    state.collected_by = Some(context.options.run_id.to_owned());
+    Ok((state, saved))
 }
 
 /// The setting as text: equal exactly when the configuration says the same.

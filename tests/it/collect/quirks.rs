@@ -132,6 +132,7 @@ async fn rate_limited_text_429() {
 #[tokio::test]
 async fn duplicate_row_between_pages() {
     let mut bench = Bench::quirk("duplicate_row_between_pages").await;
+    bench.now = at("2026-09-28T10:00:00Z");
     bench.complete().await;
     let rows = bench.rows("pull_requests").await;
     let of_one: Vec<_> = rows.iter().filter(|(key, _)| key == "51").collect();
