@@ -40,6 +40,8 @@ const PARTITIONS: usize = 2;
 /// The part of the process's memory that DataFusion accounts for; windows and buffers come on top.
 const POOL_SHARE: f64 = 0.6;
 const DEFAULT_MEMORY: u64 = 2 << 30;
+/// Rows in a batch that holds payloads.
+const WIDE_ROWS: usize = 1024;
 const CATALOG: &str = "datafusion";
 
 /// A session over tables of the lake.
@@ -64,6 +66,7 @@ impl Engine {
             .or_error(ErrorKind::Internal, "cannot start the query engine")?;
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.register_udf(functions::regexp_extract_all());
+        context.register_udf(functions::content_key());
         let engine = Self { context };
         for layer in LAYERS {
             engine.add_layer(layer)?;
@@ -232,6 +235,16 @@ impl Engine {
     pub fn frugal(&self) -> Self {
         let mut config = self.context.copied_config().with_target_partitions(1);
         config.options_mut().optimizer.prefer_hash_join = false;
+        self.with(config)
+    }
+
+    /// The same tables, each file read from its first row to its last, a few rows at once: they may be wide.
+    pub fn in_order(&self) -> Self {
+        let config = self.context.copied_config().with_target_partitions(1);
+        self.with(config.with_batch_size(WIDE_ROWS))
+    }
+
+    fn with(&self, config: SessionConfig) -> Self {
         let state = SessionStateBuilder::new_from_existing(self.context.state())
             .with_config(config)
             .build();

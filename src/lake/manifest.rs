@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, Lake, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Contracts;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -78,7 +79,7 @@ impl Lake {
     /// What is published; an empty manifest for a new lake.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] for one that a newer version wrote.
+    /// [`ErrorKind::Lake`] for one that a newer version wrote, as a whole or one of its tables.
     pub async fn manifest(&self) -> Result<Manifest> {
         let manifest: Manifest = self.get_json(layout::MANIFEST).await?.unwrap_or_default();
         if manifest.format_version > FORMAT_VERSION {
@@ -88,6 +89,18 @@ impl Lake {
             )
             .with("format_version", manifest.format_version)
             .hint("upgrade bitlake"));
+        }
+        for contract in Contracts::bundled()?.all() {
+            let table = manifest.table(&contract.name());
+            if let Some(newer) = table.filter(|table| table.schema_version > contract.version) {
+                return Err(Error::new(
+                    ErrorKind::Lake,
+                    "the table was written by a newer version of bitlake",
+                )
+                .with("table", contract.name())
+                .with("schema_version", newer.schema_version)
+                .hint("upgrade bitlake"));
+            }
         }
         Ok(manifest)
     }

@@ -17,7 +17,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::manifest::{Intent, Manifest, TableEntry};
 use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::LAYERS;
+use crate::schema::{HISTORY, LAYERS};
 
 /// After this time an intent whose run said nothing more is taken for dead.
 const INTENT_LIFE: TimeDelta = TimeDelta::hours(6);
@@ -185,7 +185,7 @@ async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
         .flat_map(|table| table.files.keys())
         .collect();
     let mut unnamed = Vec::new();
-    for layer in LAYERS {
+    for layer in LAYERS.into_iter().chain([HISTORY]) {
         let found = lake.list(layer).await?;
         unnamed.extend(found.into_iter().filter(|path| !named.contains(path)));
     }

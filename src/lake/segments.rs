@@ -30,6 +30,7 @@ pub struct SegmentWriter {
     local: TempPath,
     path: String,
     schema: SchemaRef,
+    schema_version: u32,
 }
 
 impl SegmentWriter {
@@ -53,6 +54,7 @@ impl SegmentWriter {
             local,
             path: layout::segment_file(connection_id, uuid, &contract.table, run_id),
             schema,
+            schema_version: contract.version,
         })
     }
 
@@ -83,6 +85,7 @@ impl SegmentWriter {
             path: self.path,
             rows: written.rows,
             replaces,
+            schema_version: self.schema_version,
         })
     }
 }
