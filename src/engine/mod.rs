@@ -245,6 +245,8 @@ impl Engine {
     }
 
     fn with(&self, config: SessionConfig) -> Self {
+        // Otherwise a new catalog without tables takes the place of the shared one, for both.
+        let config = config.with_create_default_catalog_and_schema(false);
         let state = SessionStateBuilder::new_from_existing(self.context.state())
             .with_config(config)
             .build();
@@ -270,4 +272,22 @@ fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
 /// Whether the query failed for want of memory.
 pub fn is_starved(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The plan for a step that ran out of memory once replaced the tables by none, for itself and for every later step.
+    #[tokio::test]
+    async fn other_plans_see_the_same_tables() {
+        let engine = Engine::new(None).unwrap();
+        let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
+        let registered = engine.register_parquet("domain", "things", Arc::new(schema), &[]);
+        registered.unwrap();
+        for other in [engine.frugal(), engine.in_order()] {
+            assert_eq!(other.columns("domain", "things").await, ["id"]);
+        }
+        assert_eq!(engine.columns("domain", "things").await, ["id"]);
+    }
 }
