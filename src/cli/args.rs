@@ -87,6 +87,8 @@ pub enum Command {
     Collect(Collect),
     /// Transform only: from the source layer to the others, without network
     Transform(Transform),
+    /// Decode every collected record again under today's schemas, then transform
+    Rebuild(Transforming),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
     Status,
     /// Show the data dictionary: tables, columns, types, units

@@ -11,6 +11,7 @@ mod init;
 mod job;
 pub mod output;
 mod query;
+mod rebuild;
 mod repos;
 mod rows;
 mod run;
@@ -152,6 +153,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Run(args) => run::run(context, args).await,
         Command::Collect(args) => run::collect(context, args).await,
         Command::Transform(args) => run::transform(context, args).await,
+        Command::Rebuild(args) => rebuild::run(context, args).await,
         Command::Status => status::run(context).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,

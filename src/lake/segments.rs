@@ -32,6 +32,7 @@ pub struct SegmentWriter {
     schema: SchemaRef,
     /// The sequence number of its first record.
     first: u64,
+    schema_version: u32,
 }
 
 impl SegmentWriter {
@@ -57,6 +58,7 @@ impl SegmentWriter {
             path: layout::segment_file(connection_id, uuid, &contract.table, run_id, first),
             schema,
             first,
+            schema_version: contract.version,
         })
     }
 
@@ -88,6 +90,7 @@ impl SegmentWriter {
             rows: written.rows,
             first: self.first,
             replaces,
+            schema_version: self.schema_version,
         })
     }
 }

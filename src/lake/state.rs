@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, Lake, Version, layout};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Contracts;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -172,6 +173,13 @@ pub struct SegmentRef {
     pub first: u64,
     #[serde(default)]
     pub replaces: Replaces,
+    /// The version of its table's contract.
+    #[serde(default = "first_version")]
+    pub schema_version: u32,
+}
+
+fn first_version() -> u32 {
+    1
 }
 
 /// Which older records a segment takes the place of, beside those with its own keys.
@@ -241,7 +249,13 @@ impl State {
     }
 
     fn checked(self) -> Result<Self> {
-        if self.format_version > FORMAT_VERSION {
+        let contracts = Contracts::bundled()?;
+        let newer = self.entities.iter().any(|(entity, known)| {
+            let version = contracts.get("bitbucket", entity).map(|it| it.version);
+            let segments = known.segments.iter();
+            segments.map(|it| Some(it.schema_version)).max() > Some(version)
+        });
+        if self.format_version > FORMAT_VERSION || newer {
             return Err(Error::new(
                 ErrorKind::Lake,
                 "the state was written by a newer version of bitlake",

@@ -15,6 +15,9 @@ use crate::lake::Published;
 pub struct TransformReport {
     /// Rows by table, of the tables that were made.
     pub rows: BTreeMap<String, u64>,
+    /// Values that did not fit their column when records were decoded again, by table and path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
     pub published: Published,
     pub warnings: Vec<Warning>,
 }

@@ -29,6 +29,8 @@ pub struct Bench {
     /// Further TOML, behind the sections every configuration has.
     pub more: String,
     pub connection: String,
+    /// Further keys of `[lake]`.
+    pub keys: String,
     runs: usize,
     pub stop: Stop,
     pub full: bool,
@@ -136,6 +138,7 @@ impl Bench {
             include: "acme/*".to_owned(),
             more: "[sync]\nsince = \"2026-01-01\"".to_owned(),
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
+            keys: String::new(),
             runs: 0,
             stop: Stop::new(None),
             full: false,
@@ -167,8 +170,8 @@ impl Bench {
             refused_first_wait: Duration::from_millis(10),
             ..Limits::default()
         };
-        let run_id = format!("run-{}", self.runs);
         let now = self.now;
+        let run_id = format!("{}-{:06x}", now.format("%Y%m%dT%H%M%SZ"), self.runs);
         let options = Options {
             run_id: &run_id,
             now,
@@ -183,9 +186,10 @@ impl Bench {
 
     fn config(&self) -> Result<(Config, BTreeMap<String, String>)> {
         let text = format!(
-            "[lake]\nurl = \"{}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n{}\n\
+            "[lake]\nurl = \"{}\"\n{}\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n{}\n\
              [[repositories]]\nconnection = \"acme\"\ninclude = [\"{}\"]\n{}\n",
             self.folder.path().join("lake").display(),
+            self.keys,
             self.sandbox.endpoint(),
             self.connection,
             self.include,
@@ -198,11 +202,18 @@ impl Bench {
 
     /// Publishes what was collected so far: the source layer, and the tables made from it of these layers.
     pub async fn transform(&self, layers: &[&str]) -> Result<TransformReport> {
+        self.transform_with(layers, Default::default()).await
+    }
+
+    pub async fn transform_with(
+        &self,
+        layers: &[&str],
+        options: bitlake::transform::Options,
+    ) -> Result<TransformReport> {
         let (config, _) = self.config()?;
         let options = bitlake::transform::Options {
             only: Some(layers.iter().map(|layer| (*layer).to_owned()).collect()),
-            queries: None,
-            ..Default::default()
+            ..options
         };
         let lock = self.lake.lock()?;
         transform(&config, &self.lake, &lock, "transform", self.now, &options).await
