@@ -232,14 +232,16 @@ fn what_grows_at_the_end_passes_with_a_higher_version() {
     assert!(nested[0].contains("raise its version"), "{nested:?}");
 }
 
+type Change = dyn Fn(&mut Vec<Value>);
+
 #[test]
 fn what_breaks_a_loader_is_named() {
-    let columns = |new: &mut Value, change: &dyn Fn(&mut Vec<Value>)| {
+    let columns = |new: &mut Value, change: &Change| {
         let table = &mut new["tables"]["domain.t"];
         table["version"] = json!(2);
         change(table["columns"].as_array_mut().unwrap());
     };
-    let cases: [(&dyn Fn(&mut Vec<Value>), &str); 5] = [
+    let cases: [(&Change, &str); 5] = [
         (&|it| drop(it.remove(0)), "domain.t has no `id` in place 0"),
         (&|it| it.swap(0, 1), "domain.t has no `id` in place 0"),
         (
