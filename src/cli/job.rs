@@ -214,6 +214,14 @@ impl<'a> Job<'a> {
                     warning.kind
                 );
             }
+            for large in &report.large_files {
+                tracing::warn!(
+                    file = large.file,
+                    megabytes = large.bytes / 1_000_000,
+                    "a large file: `partition = \"{}\"` for its table in [lake.tables] makes smaller ones",
+                    large.finer
+                );
+            }
         }
     }
 

@@ -25,7 +25,7 @@ mod write;
 
 pub use layout::contracts;
 pub use native::Native;
-pub use report::{TransformReport, Warning};
+pub use report::{LargeFile, TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -87,6 +87,7 @@ pub async fn transform(
     run.register_published()?;
     run.steps(options.only.as_ref()).await?;
     let warnings = run.checks().await?;
+    let large_files = report::large_files(&run.contracts, &run.tables);
 
     let Run {
         tables,
@@ -99,6 +100,7 @@ pub async fn transform(
     Ok(TransformReport {
         published,
         warnings,
+        large_files,
         ..report
     })
 }

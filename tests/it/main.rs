@@ -2,6 +2,7 @@
 
 mod cli;
 mod collect;
+mod contracts;
 mod demo;
 mod engines;
 mod failures;
