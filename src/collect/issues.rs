@@ -43,8 +43,12 @@ pub(super) async fn collect(
     walk::newest_first(repo, &LIST, report, follow).await
 }
 
-fn follow(record: &Value, _: Aim, _: DateTime<Utc>, more: &mut FollowUps) {
+fn follow(record: &Value, _: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
     let Some(id) = id(record) else { return };
+    // A server that does not filter shows others as well.
+    if updated_on(record).is_some_and(|time| time < target) {
+        return;
+    }
     for table in ["issue_comments", "issue_changes"] {
         more.entry(table).or_default().push(Queued::parent(&id));
     }

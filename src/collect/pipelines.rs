@@ -4,6 +4,8 @@
 //! What that list cannot show is asked for one by one: pipelines that had not ended, and those whose deployment was done
 //! again. One that waits for a button for ever is given up after a month.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,7 +15,7 @@ use super::ledger::{FollowUps, Ledger};
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::{self, List, Outcome, Pace, Stop, unfiltered};
+use super::walk::{self, Aim, List, Outcome, Pace, Stop, unfiltered};
 use crate::bitbucket::{Lookup, endpoints};
 use crate::error::Result;
 use crate::lake::{Queued, Replaces};
@@ -40,15 +42,29 @@ const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(30);
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
     let mut seen = Vec::new();
     let now = repo.site.context.options.now;
-    let outcome = walk::newest_first(repo, &LIST, report, |record, _, _, more| {
+    let waiting: HashMap<String, Option<String>> = repo
+        .ledger
+        .entity(ENTITY.table)
+        .queue
+        .iter()
+        .map(|queued| (queued.id.clone(), queued.seen.clone()))
+        .collect();
+    let outcome = walk::newest_first(repo, &LIST, report, |record, aim, target, more| {
         let Some(uuid) = uuid(record) else { return };
-        let ended = has_ended(record);
-        if !ended && is_young(created_on(record), now) {
-            more.entry(ENTITY.table)
-                .or_default()
-                .push(unfinished(record, &uuid));
+        let (queued, ended) = (unfinished(record, &uuid), has_ended(record));
+        let is_new = aim != Aim::Refresh || queued.created_on.is_none_or(|time| time >= target);
+        // The last page holds older ones as well: those that are waited for are looked at, the others were.
+        let went_on = match waiting.get(&uuid) {
+            Some(before) => *before != queued.seen,
+            None if is_new => true,
+            None => return,
+        };
+        if went_on || is_new {
+            more.entry(STEPS).or_default().push(Queued::parent(&uuid));
         }
-        more.entry(STEPS).or_default().push(Queued::parent(&uuid));
+        if !ended && is_young(queued.created_on, now) {
+            more.entry(ENTITY.table).or_default().push(queued);
+        }
         seen.push((uuid, ended));
     })
     .await;

@@ -150,6 +150,11 @@ impl<'a> Sink<'a> {
         }
     }
 
+    /// Ends the segment, and keeps it even without rows.
+    pub(super) async fn finish_empty(self, replaces: Replaces) -> Result<SegmentRef> {
+        self.writer.finish(replaces).await
+    }
+
     fn no_parent(&self) -> Option<Parent> {
         self.entity.parent.is_none().then_some(Parent::None)
     }

@@ -147,7 +147,13 @@ pub(super) async fn whole(
         true => Replaces::Everything,
         false => Replaces::Nothing,
     };
-    let segment = sink.finish(replaces).await?;
+    let segment = match replaces {
+        // Asked to look again at everything, an empty list is taken at its word.
+        Replaces::Everything if site.context.options.full => {
+            Some(sink.finish_empty(replaces).await?)
+        }
+        replaces => sink.finish(replaces).await?,
+    };
     ledger.add(entity.table, segment);
     let state = ledger.entity(entity.table);
     state.complete_from = None;

@@ -221,12 +221,18 @@ impl EntityState {
         self.complete_through.is_some()
     }
 
-    /// Queues what is not queued yet.
+    /// Queues what is not queued yet, and remembers how what is queued was seen last.
     pub fn enqueue(&mut self, more: impl IntoIterator<Item = Queued>) {
-        let mut known: BTreeSet<String> = self.queue.iter().map(|one| one.id.clone()).collect();
+        let places = self.queue.iter().enumerate();
+        let mut known: BTreeMap<String, usize> =
+            places.map(|(n, one)| (one.id.clone(), n)).collect();
         for one in more {
-            if known.insert(one.id.clone()) {
-                self.queue.push(one);
+            match known.get(&one.id).and_then(|n| self.queue.get_mut(*n)) {
+                Some(queued) => *queued = one,
+                None => {
+                    known.insert(one.id.clone(), self.queue.len());
+                    self.queue.push(one);
+                }
             }
         }
     }
@@ -235,7 +241,11 @@ impl EntityState {
     pub fn requests_left(&self) -> u64 {
         let walks = [&self.refresh, &self.deep].into_iter().flatten();
         let pages: u64 = walks.map(|walk| walk.pages_left.unwrap_or(1)).sum();
-        pages + self.queue.len() as u64
+        let known = pages + self.queue.len() as u64;
+        match self.status {
+            EntityStatus::Loading => known.max(1),
+            _ => known,
+        }
     }
 }
 

@@ -81,7 +81,8 @@ pub(super) async fn fold(
         let sql = register(lake, engine, contract, state, segments, base.as_deref())?;
         let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
         let files = files.map_err(|error| error.with("repository", &state.full_name))?;
-        for (_, written) in files {
+        // Without rows there is no file, as if there never had been any.
+        for (_, written) in files.into_iter().filter(|(_, written)| written.rows > 0) {
             next.files.insert(path.clone(), NextFile::Staged(written));
         }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
-use bitlake::collect::{CollectReport, EntityReport, Options, Shard, Stop, collect};
+use bitlake::collect::{CollectReport, EntityReport, Event, Options, Reason, Shard, Stop, collect};
 use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
@@ -33,10 +34,14 @@ pub struct Bench {
     pub keys: String,
     runs: usize,
     pub stop: Stop,
+    /// Ends the next run after so many pages.
+    pub stops_after: Option<usize>,
     pub full: bool,
     pub shard: Option<Shard>,
     /// When the next run takes place.
     pub now: DateTime<Utc>,
+    /// Bitbucket's clock, where it is another one.
+    pub date: Option<DateTime<Utc>>,
     /// The workspace, where it is a copy.
     _source: Option<TempDir>,
 }
@@ -141,9 +146,11 @@ impl Bench {
             keys: String::new(),
             runs: 0,
             stop: Stop::new(None),
+            stops_after: None,
             full: false,
             shard: None,
             now: at("2026-11-23T10:00:00Z"),
+            date: None,
             _source: None,
         }
     }
@@ -164,6 +171,7 @@ impl Bench {
 
     pub async fn run(&mut self) -> Result<CollectReport> {
         self.runs += 1;
+        self.sandbox.set_date(self.date.unwrap_or(self.now));
         let (config, env) = self.config()?;
         let limits = Limits {
             first_wait: Duration::from_millis(1),
@@ -171,6 +179,7 @@ impl Bench {
             ..Limits::default()
         };
         let now = self.now;
+        let pages = AtomicUsize::new(0);
         let run_id = format!("{}-{:06x}", now.format("%Y%m%dT%H%M%SZ"), self.runs);
         let options = Options {
             run_id: &run_id,
@@ -179,7 +188,13 @@ impl Bench {
             stop: &self.stop,
             full: self.full,
             shard: self.shard,
-            listener: &|_| {},
+            listener: &|event| {
+                if matches!(event, Event::Page { .. })
+                    && Some(pages.fetch_add(1, Ordering::Relaxed)) == self.stops_after
+                {
+                    self.stop.ask(Reason::Deadline);
+                }
+            },
         };
         collect(&config, &env, &self.lake, &options).await
     }

@@ -76,7 +76,8 @@ async fn a_second_run_keeps_since_and_moving_it_back_asks_for_the_gap_only() {
 async fn complete_through_is_the_servers_clock() {
     let date = at("2026-11-20T08:00:00Z");
     let folder = fixture("quirks/fractionless_times");
-    let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder).date(date)).await;
+    let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
+    bench.date = Some(date);
     bench.complete().await;
     for (table, entity) in bench.state().await.entities {
         if entity.status == EntityStatus::Complete {
