@@ -1,17 +1,30 @@
 //! What every command that writes the lake does around its work: take the lake, name the run, leave a report.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::output::{print, print_line};
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event};
+use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{Lake, LakeLock, layout};
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
+
+/// How long collectors may take to save what they have; orchestrators kill after thirty seconds.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What the command line says of a collection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Collecting {
+    pub(super) deadline: Option<Duration>,
+    pub(super) full: bool,
+    pub(super) shard: Option<Shard>,
+}
 
 /// A run under way: the lake is ours.
 pub(super) struct Job<'a> {
@@ -51,7 +64,7 @@ impl<'a> Job<'a> {
     pub(super) fn start(context: &'a Context, config: &'a Config, command: &str) -> Result<Self> {
         // Before the first request: a mistake in the layout must not cost a night's quota.
         transform::contracts(config)?;
-        let lake = Lake::create(&config.lake.url)?;
+        let lake = Lake::create(&config.lake.url, &config.lake.options)?;
         let lock = lake.lock()?;
         let now = Utc::now();
         let head = RunHead {
@@ -76,7 +89,21 @@ impl<'a> Job<'a> {
         })
     }
 
-    pub(super) async fn collect(&mut self) -> Result<()> {
+    /// Collects, and publishes what is complete.
+    pub(super) async fn run(
+        &mut self,
+        collecting: &Collecting,
+        options: &transform::Options,
+    ) -> Result<()> {
+        match self.collect(collecting).await? {
+            // Whoever interrupts wants an end, and not another quarter of an hour.
+            Some(Reason::Interrupted) => Ok(()),
+            _ => self.transform(options).await,
+        }
+    }
+
+    /// Collects; the reason, when it ended before its work did.
+    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
         let progress = &self.context.progress;
         let shown = std::sync::Mutex::new(std::collections::BTreeMap::new());
         let listener = |event: Event<'_>| {
@@ -104,19 +131,23 @@ impl<'a> Job<'a> {
                 }
             }
         };
+        let stop = Stop::new(options.deadline);
         let options = collect::Options {
             run_id: &self.report.head.run_id,
             now: self.report.head.started_at,
             limits: Limits::default(),
+            stop: &stop,
+            full: options.full,
+            shard: options.shard,
             listener: &listener,
         };
         let work = collect::collect(self.config, &self.context.env, &self.lake, &options);
         let report = tokio::select! {
             report = work => report?,
-            signal = interrupted() => return Err(signal?),
+            error = overdue(&stop) => return Err(error?),
         };
         self.report.collect = Some(report);
-        Ok(())
+        Ok(stop.reason())
     }
 
     pub(super) async fn transform(&mut self, options: &transform::Options) -> Result<()> {
@@ -139,16 +170,16 @@ impl<'a> Job<'a> {
 
     /// Writes the report, says what the reader should know, and passes the result on.
     pub(super) async fn finish(mut self, result: Result<()>) -> Result<Outcome> {
-        let incomplete = self
-            .report
-            .collect
-            .as_ref()
-            .is_some_and(CollectReport::is_incomplete);
+        let outcome = match &self.report.collect {
+            Some(report) if report.stopped.is_some() => Outcome::Unfinished,
+            Some(report) if report.is_incomplete() => Outcome::Incomplete,
+            _ => Outcome::Complete,
+        };
         let head = &mut self.report.head;
         head.finished_at = Utc::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
-            Ok(()) => u8::from(incomplete),
+            Ok(()) => outcome.exit_code(),
         };
         head.error = result.as_ref().err().map(ToString::to_string);
         let path = layout::run_file(&head.run_id);
@@ -163,11 +194,7 @@ impl<'a> Job<'a> {
             print(&self.summary())?;
         }
         result.and(written)?;
-        Ok(if incomplete {
-            Outcome::Incomplete
-        } else {
-            Outcome::Complete
-        })
+        Ok(outcome)
     }
 
     fn warn(&self) {
@@ -211,6 +238,12 @@ impl<'a> Job<'a> {
                 "collected   {records} records of {} repositories and workspaces in {requests} requests\n",
                 report.repositories.len(),
             ));
+            if let Some(reason) = &report.stopped {
+                let left = report.requests_left;
+                text.push_str(&format!(
+                    "stopped     {reason}: about {left} requests are left; run again to go on\n"
+                ));
+            }
         }
         if let Some(report) = &self.report.transform {
             let published = &report.published;
@@ -222,7 +255,7 @@ impl<'a> Job<'a> {
                 published.files_removed,
             ));
         }
-        text.push_str(&format!("lake        {}\n", self.lake.root().display()));
+        text.push_str(&format!("lake        {}\n", self.lake.url()));
         text
     }
 }
@@ -238,6 +271,23 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
         .replace(['-', ':'], "");
     let [a, b, c] = random;
     Ok(format!("{time}-{a:02x}{b:02x}{c:02x}"))
+}
+
+/// Passes a signal on to the collectors. Resolves when they were asked to stop, for whatever reason, and do not come
+/// to an end: what they saved so far is safe.
+async fn overdue(stop: &Stop) -> Result<Error> {
+    let reason = tokio::select! {
+        signal = interrupted() => {
+            let error = signal?;
+            stop.ask(Reason::Interrupted);
+            error
+        }
+        () = stop.wait() => {
+            Error::new(ErrorKind::Quota, "the deadline has passed").hint("run again to go on")
+        }
+    };
+    tokio::time::sleep(GRACE).await;
+    Ok(reason)
 }
 
 /// Resolves to the error of an interrupted run when somebody asks to stop.

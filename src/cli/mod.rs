@@ -25,7 +25,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Command, Demo, Format, Global, Query, Repos, Sandbox, Tables, Transform, Transforming,
+    Cli, Collect, Collecting, Command, Demo, Format, Global, Query, Repos, Run, Sandbox, Tables,
+    Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -41,6 +42,18 @@ pub enum Outcome {
     Complete,
     /// Something was skipped or is stale; the command has said what.
     Incomplete,
+    /// The deadline or the quota came first; state is saved, and the next run goes on.
+    Unfinished,
+}
+
+impl Outcome {
+    fn exit_code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Incomplete => 1,
+            Self::Unfinished => 4,
+        }
+    }
 }
 
 /// What every command needs.
@@ -115,8 +128,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = runtime().and_then(|runtime| runtime.block_on(run(&context, command)));
     context.progress.finish();
     match result {
-        Ok(Outcome::Complete) => ExitCode::SUCCESS,
-        Ok(Outcome::Incomplete) => ExitCode::from(1),
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => {
             // Not `eprintln!`, which panics when nobody listens; the exit code still tells.
             let _ = writeln!(std::io::stderr(), "{}", shown(&error, format));
@@ -139,7 +151,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Check => check::run(context).await,
         Command::Repos(args) => repos::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
-        Command::Collect => run::collect(context).await,
+        Command::Collect(args) => run::collect(context, args).await,
         Command::Transform(args) => run::transform(context, args).await,
         Command::Rebuild(args) => rebuild::run(context, args).await,
         Command::Status => status::run(context).await,

@@ -1,25 +1,23 @@
 //! `bitlake run`, `collect` and `transform`: the main job and its two halves.
 
-use super::args::{Transform, Transforming};
-use super::job::Job;
+use super::args::{Collect, Collecting, Run, Transform};
+use super::job::{self, Job};
 use super::output::print;
 use super::{Context, Outcome, query};
+use crate::collect::Shard;
 use crate::error::Result;
 use crate::telemetry::LogFormat;
 use crate::transform::Options;
 
-pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome> {
+pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "run")?;
     let lake = job.lake.clone();
     let options = Options {
-        queries: args.queries,
+        queries: args.transforming.queries,
         ..Options::default()
     };
-    let result = match job.collect().await {
-        Ok(()) => job.transform(&options).await,
-        Err(error) => Err(error),
-    };
+    let result = job.run(&collecting(&args.collecting, None), &options).await;
     let outcome = job.finish(result).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
@@ -28,11 +26,19 @@ pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome
     Ok(outcome)
 }
 
-pub(super) async fn collect(context: &Context) -> Result<Outcome> {
+pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "collect")?;
-    let result = job.collect().await;
-    job.finish(result).await
+    let result = job.collect(&collecting(&args.collecting, args.shard)).await;
+    job.finish(result.map(drop)).await
+}
+
+fn collecting(args: &Collecting, shard: Option<Shard>) -> job::Collecting {
+    job::Collecting {
+        deadline: args.deadline,
+        full: args.full,
+        shard,
+    }
 }
 
 pub(super) async fn transform(context: &Context, args: Transform) -> Result<Outcome> {

@@ -1,14 +1,23 @@
 //! Every path of the lake, in one place.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use sha2::{Digest, Sha256};
 
 use crate::schema::Contract;
 
 /// Everything below this folder is bitlake's own; loaders may glob all the rest.
 pub const PRIVATE: &str = "_bitlake";
 pub const LOCK: &str = "_bitlake/lock";
+/// Held on local disk while an object is compared and put.
+pub const OBJECTS_LOCK: &str = "_bitlake/objects.lock";
 pub const MANIFEST: &str = "_bitlake/manifest.json";
 pub const STATE: &str = "_bitlake/state";
+/// A copy of each publish's manifest.
+pub const MANIFESTS: &str = "_bitlake/manifests";
+/// Where a file grows on local disk before it is moved to its place.
+pub const INCOMING: &str = "_bitlake/incoming";
+/// What `check` puts and removes.
+pub const PROBE: &str = "_bitlake/probe.json";
 pub const RUNS: &str = "_bitlake/runs";
 
 /// The folder that stands for a null partition, as Hive names it.
@@ -68,9 +77,16 @@ pub fn state_file(connection_id: i64, uuid: &str) -> String {
     format!("{STATE}/{connection_id}/{}.json", bare(uuid))
 }
 
-pub fn segment_file(connection_id: i64, uuid: &str, entity: &str, run_id: &str) -> String {
+/// `first`: the sequence number of its first record.
+pub fn segment_file(
+    connection_id: i64,
+    uuid: &str,
+    entity: &str,
+    run_id: &str,
+    first: u64,
+) -> String {
     format!(
-        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}.parquet",
+        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}-{first}.parquet",
         bare(uuid)
     )
 }
@@ -87,12 +103,34 @@ pub fn run_file(run_id: &str) -> String {
     format!("{RUNS}/{run_id}.json")
 }
 
+/// What to do about a damaged object.
+pub(super) fn way_out(path: &str) -> String {
+    if path == MANIFEST {
+        format!("put the newest file of {MANIFESTS}/ in its place, then run again")
+    } else if path.starts_with(STATE) {
+        "restore it, or remove it: its repository is then collected anew".to_owned()
+    } else {
+        "restore or remove it".to_owned()
+    }
+}
+
+/// The kept manifest of a publish.
+pub fn manifest_file(run_id: &str) -> String {
+    format!("{MANIFESTS}/{run_id}.json")
+}
+
 /// A uuid without Bitbucket's braces, which shells and globs would expand.
 fn bare(uuid: &str) -> String {
     encode(uuid.trim_matches(['{', '}']))
 }
 
-/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder.
+/// The longest encoded value: with its key before it, it has to fit into a file system's 255 bytes.
+const LONGEST: usize = 200;
+/// Bytes of a value's digest that tell it from others with the same beginning.
+const TELLING: usize = 8;
+
+/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder. One that gets too
+/// long ends in its digest; the value itself is a column of the file.
 fn encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
@@ -102,6 +140,23 @@ fn encode(value: &str) -> String {
         } else {
             encoded.push_str(&format!("%{byte:02X}"));
         }
+    }
+    if encoded.len() > LONGEST {
+        let mut end = LONGEST - 1 - 2 * TELLING;
+        // Not within a percent-encoded byte.
+        end = encoded[..end]
+            .rfind('%')
+            .filter(|at| at + 3 > end)
+            .unwrap_or(end);
+        encoded.truncate(end);
+        encoded.push('~');
+        let digest = Sha256::digest(value);
+        encoded.extend(
+            digest
+                .iter()
+                .take(TELLING)
+                .map(|byte| format!("{byte:02x}")),
+        );
     }
     match encoded.as_str() {
         "." => "%2E".to_owned(),
@@ -146,8 +201,22 @@ mod tests {
     }
 
     #[test]
+    fn a_long_name_is_shortened_and_stays_itself() {
+        let long = "ä".repeat(127);
+        let (one, other) = (encode(&format!("{long}a")), encode(&format!("{long}b")));
+        assert!(one != other && one.len() <= LONGEST, "{one}");
+        let cut = one.split_once('~').unwrap().0;
+        assert!(
+            cut.len() % 3 == 0 && cut.ends_with("%C3") || cut.ends_with("%A4"),
+            "{cut}"
+        );
+        let longest = "a".repeat(LONGEST);
+        assert_eq!(encode(&longest), longest);
+    }
+
+    #[test]
     fn a_segment_tells_when_its_run_began() {
-        let path = segment_file(1, "{web}", "commits", "20261124T193558Z-0a1b2c");
+        let path = segment_file(1, "{web}", "commits", "20261124T193558Z-0a1b2c", 700);
         let time = collected_at(&path).unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-24T19:35:58+00:00");
         assert_eq!(collected_at("run-1.parquet"), None);

@@ -14,7 +14,7 @@ use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::metadata::{ParquetMetaData, SortingColumn};
+use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, SortingColumn};
 use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
 use datafusion::parquet::file::statistics::Statistics;
 use datafusion::parquet::schema::types::ColumnPath;
@@ -132,6 +132,24 @@ impl ParquetFile {
     }
 }
 
+impl WrittenFile {
+    /// Describes a file that is there. `bounded`: the columns whose bounds count.
+    pub(super) fn describe(path: &Path, bounded: &[String]) -> Result<Self> {
+        let read = || -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&File::open(path)?)?;
+            let (bytes, sha256) = digest(path)?;
+            Ok(Self {
+                path: path.to_owned(),
+                rows: u64::try_from(metadata.file_metadata().num_rows())?,
+                bytes,
+                sha256,
+                bounds: bounds(&metadata, bounded),
+            })
+        };
+        read().or_error(ErrorKind::Lake, "cannot read a Parquet file")
+    }
+}
+
 fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> {
     let compression = match contract.compression {
         Some(configured) => configured,
@@ -197,12 +215,11 @@ fn digest(path: &Path) -> std::io::Result<(u64, String)> {
         bytes += read as u64;
         hash.update(&buffer[..read]);
     }
-    let text = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok((bytes, text))
+    Ok((bytes, hex(&hash.finalize())))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bounds(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<String, (String, String)> {

@@ -82,6 +82,11 @@ impl Decoder {
         self.typed.misfits()
     }
 
+    /// The same, and counts anew.
+    pub fn take_misfits(&mut self) -> BTreeMap<String, u64> {
+        self.typed.take_misfits()
+    }
+
     /// One batch for `records`, in their order.
     ///
     /// # Errors

@@ -32,6 +32,10 @@ impl Typed {
         }
     }
 
+    pub(super) fn take_misfits(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.misfits)
+    }
+
     pub(super) fn misfits(&self) -> &BTreeMap<String, u64> {
         &self.misfits
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! newer = the segments' records, the last seen of each key       older = the file published before
-//! file  = newer ∪ (older NOT EXISTS in newer)                    nothing older, when a segment replaces
+//! file  = newer ∪ (older NOT EXISTS in newer)                    nothing older, when a segment replaces everything;
+//!                                                                nothing of a parent whose list came again whole
 //! ```
 //!
 //! The hash table of that join holds only what changed. A file whose repository has no new segment is left alone.
@@ -14,12 +15,14 @@ use super::write;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
-    EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, SEQUENCE, SegmentRef, State,
-    layout, segment_schema,
+    EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, Replaces, SEQUENCE, SegmentRef,
+    State, is_lost_race, layout, segment_schema,
 };
 use crate::schema::Contract;
 
 const SCHEMA: &str = "fold";
+/// The columns that name the parent of a record.
+const PARENTS: [&str; 2] = ["_pull_request_id", "_issue_id"];
 
 /// One state per name: when a repository was deleted and made anew, its name belongs to the new one.
 pub(super) fn current(states: Vec<State>) -> Vec<State> {
@@ -63,11 +66,13 @@ pub(super) async fn fold(
         |path: &String| published.is_some_and(|table| table.files.contains_key(path));
     for (n, state) in states.iter().enumerate() {
         let path = layout::source_file(entity, state.connection_id, &state.full_name);
-        let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
-        let base =
-            Some(layout::source_file(entity, state.connection_id, was_named)).filter(is_published);
+        let base = base(lake, manifest, &is_published, entity, state, &path).await?;
         let segments = state.entities.get(entity).map_or(&[][..], pending);
-        if segments.is_empty() && base.as_ref().is_none_or(|base| *base == path) {
+        if segments.is_empty()
+            && base
+                .as_ref()
+                .is_none_or(|base| *base == path && is_published(base))
+        {
             if base.is_some() {
                 next.files.insert(path, NextFile::Kept);
             }
@@ -89,13 +94,32 @@ pub(super) async fn fold(
     Ok(next)
 }
 
+/// The file that the new one is made from. A run that died while it moved a repository to its new name may have said so
+/// in the manifest and not yet in the state, or moved the file and said so nowhere.
+async fn base(
+    lake: &Lake,
+    manifest: &Manifest,
+    is_published: &impl Fn(&String) -> bool,
+    entity: &str,
+    state: &State,
+    path: &String,
+) -> Result<Option<String>> {
+    let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
+    let old = layout::source_file(entity, state.connection_id, was_named);
+    if !is_published(&old) {
+        return Ok(Some(path.clone()).filter(is_published));
+    }
+    let moved = manifest.intent.is_some()
+        && old != *path
+        && lake.current(&old).await?.is_none()
+        && lake.current(path).await?.is_some();
+    Ok(Some(if moved { path.clone() } else { old }))
+}
+
 /// The segments that count: what came before a complete one is superseded.
 fn pending(state: &EntityState) -> &[SegmentRef] {
-    let from = state
-        .segments
-        .iter()
-        .rposition(|segment| segment.replaces)
-        .unwrap_or(0);
+    let complete = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
+    let from = state.segments.iter().rposition(complete).unwrap_or(0);
     state.segments.get(from..).unwrap_or(&[])
 }
 
@@ -108,52 +132,83 @@ fn register(
     segments: &[SegmentRef],
     base: Option<&str>,
 ) -> Result<String> {
-    let older = base.filter(|_| !segments.iter().any(|segment| segment.replaces));
-    let mut arrived = Vec::new();
-    for (n, segment) in segments.iter().enumerate() {
-        let table = format!("segment_{n}");
-        let files = [lake.file_url(&segment.path)?];
-        engine.register_parquet(SCHEMA, &table, segment_schema(contract), &files)?;
-        arrived.push(format!("SELECT *, {n} AS _segment FROM {SCHEMA}.{table}"));
-    }
-    if arrived.is_empty() {
-        // A rename alone: the rows move to the ids of the new name.
-        let older = older.ok_or_else(|| Error::new(ErrorKind::Internal, "nothing to fold"))?;
+    if let Some(older) = base {
         let files = [lake.file_url(older)?];
         engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
-        return Ok(format!(
-            "SELECT {} FROM {SCHEMA}.older",
-            columns(contract, state)
-        ));
     }
+    let columns = columns(contract, state);
+    if segments.is_empty() {
+        // A rename alone: the rows move to the ids of the new name.
+        return match base {
+            Some(_) => Ok(format!("SELECT {columns} FROM {SCHEMA}.older")),
+            None => Err(Error::new(ErrorKind::Internal, "nothing to fold")),
+        };
+    }
+    let replaces_all = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
+    let older = base.filter(|_| !segments.iter().any(replaces_all));
+    let files = segments.iter().map(|segment| lake.file_url(&segment.path));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    engine.register_parquet(SCHEMA, "arrived", segment_schema(contract), &files)?;
+    let replaced = replaced(segments);
+    let parent = PARENTS.iter().find(|name| contract.column(name).is_some());
+    let parent = parent.filter(|_| !replaced.is_empty());
+
     let key: Vec<_> = contract
         .primary_key
         .iter()
         .map(|name| format!("\"{name}\""))
         .collect();
-    let mut sql = format!(
-        "WITH arrived AS ({}), newer AS (SELECT * FROM arrived QUALIFY row_number() OVER \
-         (PARTITION BY {} ORDER BY _segment DESC, {SEQUENCE} DESC) = 1) SELECT {} FROM newer",
-        arrived.join(" UNION ALL "),
+    let mut sql = "WITH ".to_owned();
+    if !replaced.is_empty() {
+        let rows = replaced
+            .iter()
+            .map(|(id, first)| format!("({id}, {first})"));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        sql.push_str(&format!("replaced (parent, first) AS (VALUES {rows}), "));
+    }
+    sql.push_str(&format!(
+        "newer AS (SELECT * FROM {SCHEMA}.arrived AS arrived"
+    ));
+    if let Some(parent) = parent {
+        sql.push_str(&format!(
+            " WHERE NOT EXISTS (SELECT 1 FROM replaced WHERE replaced.parent = arrived.\"{parent}\" \
+             AND arrived.{SEQUENCE} < replaced.first)"
+        ));
+    }
+    sql.push_str(&format!(
+        " QUALIFY row_number() OVER (PARTITION BY {} ORDER BY {SEQUENCE} DESC) = 1) \
+         SELECT {columns} FROM newer",
         key.join(", "),
-        columns(contract, state),
-    );
-    if let Some(older) = older {
-        let files = [lake.file_url(older)?];
-        engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
+    ));
+    if older.is_some() {
         let same: Vec<_> = key
             .iter()
             .filter(|name| *name != "\"_workspace\"")
             .map(|name| format!("newer.{name} = older.{name}"))
             .collect();
         sql.push_str(&format!(
-            " UNION ALL SELECT {} FROM {SCHEMA}.older AS older \
+            " UNION ALL SELECT {columns} FROM {SCHEMA}.older AS older \
              WHERE NOT EXISTS (SELECT 1 FROM newer WHERE {})",
-            columns(contract, state),
             same.join(" AND "),
         ));
+        if let Some(parent) = parent {
+            sql.push_str(&format!(
+                " AND NOT EXISTS (SELECT 1 FROM replaced WHERE replaced.parent = older.\"{parent}\")"
+            ));
+        }
     }
     Ok(sql)
+}
+
+/// Parents whose lists came whole, and the record from which on they did so last.
+fn replaced(segments: &[SegmentRef]) -> BTreeMap<i64, u64> {
+    let mut last = BTreeMap::new();
+    for segment in segments {
+        if let Replaces::Parents(parents) = &segment.replaces {
+            last.extend(parents.iter().map(|parent| (*parent, segment.first)));
+        }
+    }
+    last
 }
 
 /// The contract's columns, under the name that the repository has now.
@@ -174,16 +229,32 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// After publishing: the segments are part of the source layer now, and the states say so.
-pub(super) async fn settle(lake: &Lake, states: &[State]) -> Result<()> {
-    for state in states {
-        let mut settled = state.clone();
-        settled.published_as = Some(state.full_name.clone());
-        for entity in settled.entities.values_mut() {
-            entity.segments.clear();
-        }
-        if settled != *state {
-            lake.put_state(&settled).await?;
+/// After publishing: the segments are part of the source layer now, and the states say so. A segment goes when no state
+/// names it any more; what was collected meanwhile stays.
+pub(super) async fn settle(lake: &Lake, folded: &[State]) -> Result<()> {
+    for state in folded {
+        while let Some((mut settled, version)) =
+            lake.state(state.connection_id, &state.uuid).await?
+        {
+            let before = settled.clone();
+            settled.published_as = Some(state.full_name.clone());
+            for (entity, folded) in &state.entities {
+                if let Some(entity) = settled.entities.get_mut(entity) {
+                    entity
+                        .segments
+                        .retain(|segment| !folded.segments.contains(segment));
+                }
+            }
+            if settled == before {
+                break;
+            }
+            match lake.put_state(&settled, Some(&version)).await {
+                Err(error) if is_lost_race(&error) => {}
+                put => {
+                    put?;
+                    break;
+                }
+            }
         }
         for segment in state.entities.values().flat_map(|entity| &entity.segments) {
             lake.remove(&segment.path).await?;

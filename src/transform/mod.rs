@@ -71,7 +71,8 @@ pub async fn transform(
     now: DateTime<Utc>,
     options: &Options,
 ) -> Result<TransformReport> {
-    let states = fold::current(lake.states().await?);
+    let states = lake.states().await?.into_iter().map(|(state, _)| state);
+    let states = fold::current(states.collect());
     let assigned = config.assign(&found(&states))?;
     let mut steps = Steps::find(options.queries.as_deref())?;
     steps.set_run(run_id, now)?;
@@ -88,8 +89,13 @@ pub async fn transform(
     let warnings = run.checks().await?;
     let large_files = report::large_files(&run.contracts, &run.tables);
 
-    let Run { tables, report, .. } = run;
-    let published = publish(lake, lock, run_id, now, tables).await?;
+    let Run {
+        tables,
+        report,
+        manifest,
+        ..
+    } = run;
+    let published = publish(lake, lock, run_id, now, &manifest, tables).await?;
     fold::settle(lake, &states).await?;
     Ok(TransformReport {
         published,
@@ -146,7 +152,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             config,
             lake,
-            engine: Engine::new(config.lake.memory_limit)?,
+            engine: engine_over(lake, config.lake.memory_limit)?,
             contracts,
             steps,
             manifest: lake.manifest().await?,
@@ -415,10 +421,19 @@ fn urls(files: &[(Option<String>, WrittenFile)]) -> Result<Vec<reqwest::Url>> {
 
 /// The engine over what a lake has published, for `bitlake query`.
 pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
-    let engine = Engine::new(memory_limit)?;
+    let engine = engine_over(lake, memory_limit)?;
     let manifest = lake.manifest().await?;
     for contract in Contracts::bundled()?.all() {
         engine.register(contract, &published_files(lake, &manifest, contract)?)?;
+    }
+    Ok(engine)
+}
+
+/// An engine that can read the lake's files.
+fn engine_over(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
+    let engine = Engine::new(memory_limit)?;
+    if let Some((url, store)) = lake.engine_store() {
+        engine.add_store(url, store);
     }
     Ok(engine)
 }

@@ -104,7 +104,11 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::create(folder.path().join("lake").to_str().unwrap()).unwrap();
+        let lake = Lake::create(
+            folder.path().join("lake").to_str().unwrap(),
+            &BTreeMap::new(),
+        )
+        .unwrap();
         Self { folder, lake }
     }
 
@@ -134,7 +138,15 @@ impl Bench {
         }
         let tables = BTreeMap::from([(TABLE.to_owned(), next)]);
         let lock = self.lake.lock().unwrap();
-        let result = publish(&self.lake, &lock, "run", Utc::now(), tables).await;
+        let result = publish(
+            &self.lake,
+            &lock,
+            "run",
+            Utc::now(),
+            &self.lake.manifest().await.unwrap(),
+            tables,
+        )
+        .await;
         assert_eq!(result.is_err(), dies_at.is_some());
     }
 

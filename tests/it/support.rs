@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
-use bitlake::collect::{CollectReport, EntityReport, Options, collect};
+use bitlake::collect::{CollectReport, EntityReport, Options, Shard, Stop, collect};
 use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
@@ -32,6 +32,9 @@ pub struct Bench {
     /// Further keys of `[lake]`.
     pub keys: String,
     runs: usize,
+    pub stop: Stop,
+    pub full: bool,
+    pub shard: Option<Shard>,
     /// When the next run takes place.
     pub now: DateTime<Utc>,
     /// The workspace, where it is a copy.
@@ -123,7 +126,11 @@ pub fn fixture(path: &str) -> PathBuf {
 impl Bench {
     pub async fn new(builder: Builder) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::create(folder.path().join("lake").to_str().unwrap()).unwrap();
+        let lake = Lake::create(
+            folder.path().join("lake").to_str().unwrap(),
+            &BTreeMap::new(),
+        )
+        .unwrap();
         Self {
             sandbox: builder.start(0).await.unwrap(),
             folder,
@@ -133,6 +140,9 @@ impl Bench {
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
             keys: String::new(),
             runs: 0,
+            stop: Stop::new(None),
+            full: false,
+            shard: None,
             now: at("2026-11-23T10:00:00Z"),
             _source: None,
         }
@@ -166,6 +176,9 @@ impl Bench {
             run_id: &run_id,
             now,
             limits,
+            stop: &self.stop,
+            full: self.full,
+            shard: self.shard,
             listener: &|_| {},
         };
         collect(&config, &env, &self.lake, &options).await
@@ -223,6 +236,7 @@ impl Bench {
         let states = self.lake.states().await.unwrap();
         states
             .into_iter()
+            .map(|(state, _)| state)
             .find(|state| state.full_name == "acme/web")
             .unwrap()
     }
@@ -236,7 +250,8 @@ impl Bench {
             .get(table)
             .map_or(&[][..], |entity| &entity.segments)
         {
-            let file = std::fs::File::open(self.lake.root().join(&segment.path)).unwrap();
+            let file =
+                std::fs::File::open(self.lake.folder().unwrap().join(&segment.path)).unwrap();
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)
                 .unwrap()
                 .build()
