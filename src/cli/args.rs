@@ -167,7 +167,7 @@ pub struct Transform {
 
 #[derive(Debug, Args)]
 pub struct Tables {
-    /// One table with its columns, as layer.table, or a layer
+    /// One table with its columns, as layer.table, or a layer; `history` is one, where it is kept
     pub name: Option<String>,
 }
 

@@ -40,8 +40,8 @@ const PARTITIONS: usize = 2;
 /// The part of the process's memory that DataFusion accounts for; windows and buffers come on top.
 const POOL_SHARE: f64 = 0.6;
 const DEFAULT_MEMORY: u64 = 2 << 30;
-/// Rows in a batch that holds payloads.
-const WIDE_ROWS: usize = 1024;
+/// Rows in a batch of wide rows: a sort must be able to hold a few batches.
+const WIDE_ROWS: usize = 256;
 const CATALOG: &str = "datafusion";
 
 /// A session over tables of the lake.
@@ -233,18 +233,23 @@ impl Engine {
 
     /// The same tables with a plan that needs less memory at once: for a step that ran out of it.
     pub fn frugal(&self) -> Self {
-        let mut config = self.context.copied_config().with_target_partitions(1);
-        config.options_mut().optimizer.prefer_hash_join = false;
-        self.with(config)
+        self.with(|config| {
+            config.options_mut().optimizer.prefer_hash_join = false;
+        })
     }
 
-    /// The same tables, each file read from its first row to its last, a few rows at once: they may be wide.
-    pub fn in_order(&self) -> Self {
-        let config = self.context.copied_config().with_target_partitions(1);
-        self.with(config.with_batch_size(WIDE_ROWS))
+    /// The same tables for rows that hold payloads: a file is read from its first row to its last, a few rows at once.
+    pub fn for_payloads(&self) -> Self {
+        self.with(|_| {})
     }
 
-    fn with(&self, config: SessionConfig) -> Self {
+    fn with(&self, change: impl FnOnce(&mut SessionConfig)) -> Self {
+        let mut config = self
+            .context
+            .copied_config()
+            .with_target_partitions(1)
+            .with_batch_size(WIDE_ROWS);
+        change(&mut config);
         // Otherwise a new catalog without tables takes the place of the shared one, for both.
         let config = config.with_create_default_catalog_and_schema(false);
         let state = SessionStateBuilder::new_from_existing(self.context.state())
@@ -285,7 +290,7 @@ mod tests {
         let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
         let registered = engine.register_parquet("domain", "things", Arc::new(schema), &[]);
         registered.unwrap();
-        for other in [engine.frugal(), engine.in_order()] {
+        for other in [engine.frugal(), engine.for_payloads()] {
             assert_eq!(other.columns("domain", "things").await, ["id"]);
         }
         assert_eq!(engine.columns("domain", "things").await, ["id"]);

@@ -18,7 +18,8 @@ use crate::schema::{Contract, Redecoder};
 
 const SCHEMA: &str = "renew";
 
-/// Decodes those files of a table again that `stale` tells of; returns how many values did not fit, by path.
+/// Decodes those files of a table again that `stale` tells of; returns how many values did not fit, by path. The engine
+/// is one that reads in order.
 pub(super) async fn renew(
     lake: &Lake,
     engine: &Engine,
@@ -27,7 +28,6 @@ pub(super) async fn renew(
     stale: impl Fn(&str) -> bool,
     folder: &Path,
 ) -> Result<BTreeMap<String, u64>> {
-    let engine = engine.in_order();
     let mut decoder = Redecoder::new(Arc::clone(contract));
     let files = table.files.iter_mut();
     for (n, (path, file)) in files.filter(|(path, _)| stale(path)).enumerate() {
@@ -36,7 +36,7 @@ pub(super) async fn renew(
             NextFile::Kept => lake.file_url(path)?,
         };
         let to = folder.join(format!("renewed-{n}.parquet"));
-        let renewed = decode(&engine, &mut decoder, contract, from, &to).await;
+        let renewed = decode(engine, &mut decoder, contract, from, &to).await;
         let renewed = renewed.map_err(|error| error.with("file", path))?;
         *file = NextFile::Staged(renewed);
     }

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::history::Past;
 use super::{Run, fold, renew};
-use crate::engine::TableName;
+use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::{NextFile, NextTable, State, file_url, layout};
 use crate::schema::{Contract, HISTORY};
@@ -20,12 +20,13 @@ impl Run<'_> {
         now: DateTime<Utc>,
         rebuild: bool,
     ) -> Result<()> {
+        let engine = self.engine.for_payloads();
         let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
         for contract in contracts {
             let folder = self.folder("bitbucket", &contract.table);
             let folded = fold::fold(
                 self.lake,
-                &self.engine,
+                &engine,
                 &contract,
                 states,
                 &self.manifest,
@@ -34,21 +35,22 @@ impl Run<'_> {
             .await?;
             let old = old_segments(&contract, states);
             let stale = |path: &str| rebuild || old.contains(path);
-            self.renewed(&contract, folded, stale).await?;
+            self.renewed(&engine, &contract, folded, stale).await?;
             if !self.config.lake.keep_history {
                 continue;
             }
             let versions = self.contracts.require(HISTORY, &contract.table)?.clone();
             let past = Past {
                 lake: self.lake,
-                engine: &self.engine,
+                engine: &engine,
                 states,
                 manifest: &self.manifest,
                 now,
             };
             let folder = self.folder(HISTORY, &contract.table);
             let extended = past.extend(&contract, &versions, &folder).await?;
-            self.renewed(&versions, extended, |_| rebuild).await?;
+            self.renewed(&engine, &versions, extended, |_| rebuild)
+                .await?;
         }
         Ok(())
     }
@@ -56,6 +58,7 @@ impl Run<'_> {
     /// Makes a table what later steps read and what is published, all its files of one schema.
     async fn renewed(
         &mut self,
+        engine: &Engine,
         contract: &Arc<Contract>,
         mut table: NextTable,
         stale: impl Fn(&str) -> bool,
@@ -65,7 +68,7 @@ impl Run<'_> {
         let folder = self.folder(&contract.layer, &contract.table);
         let misfits = renew::renew(
             self.lake,
-            &self.engine,
+            engine,
             contract,
             &mut table,
             |path| outdated || stale(path),

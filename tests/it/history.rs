@@ -95,9 +95,12 @@ async fn versions_between_two_transforms_are_kept_too() {
 async fn a_run_that_is_killed_between_publish_and_state_doubles_no_version() {
     let (mut bench, web) = bench().await;
     night(&mut bench, "2026-10-30T02:00:00Z").await;
-    retitle(&bench, &web, "two", "2026-10-31T12:00:00+00:00");
-    bench.now = at("2026-11-01T02:00:00Z");
-    bench.complete().await;
+    for (title, day) in [("two", 1), ("three", 2)] {
+        let updated_on = format!("2026-11-0{day}T01:00:00+00:00");
+        retitle(&bench, &web, title, &updated_on);
+        bench.now = at(&format!("2026-11-0{day}T02:00:00Z"));
+        bench.complete().await;
+    }
     // As a kill before the state is put leaves it: published, and the segments wait still.
     let private = bench.folder.path().join("lake/_bitlake");
     let saved = tempfile::tempdir().unwrap();
@@ -106,7 +109,7 @@ async fn a_run_that_is_killed_between_publish_and_state_doubles_no_version() {
     }
     bench.transform(&SOURCE).await.unwrap();
     let versions = bench.query(VERSIONS).await;
-    assert_eq!(versions.len(), 2);
+    assert_eq!(versions.len(), 3);
     for folder in ["state", "segments"] {
         copy(&saved.path().join(folder), &private.join(folder));
     }

@@ -99,7 +99,7 @@ async fn a_published_file_of_an_older_schema_reads_as_null_and_is_decoded_again(
     let report = bench.transform(&SOURCE).await.unwrap();
     assert_eq!(report.published.files_written, 1);
     assert_eq!(bench.query(ANN).await, rows);
-    assert_eq!(read(&bench, FILE), today);
+    assert!(read(&bench, FILE) == today, "the same bytes again");
     let manifest = bench.lake.manifest().await.unwrap();
     let table = manifest.table("bitbucket.pull_requests").unwrap();
     assert_eq!(table.schema_version, 1, "and never again");
@@ -154,13 +154,16 @@ async fn a_rebuild_mends_a_column_that_was_decoded_otherwise() {
         file["sha256"] = json!("of other bytes");
     });
     bench.transform(&SOURCE).await.unwrap();
-    assert_ne!(read(&bench, FILE), today, "a transform does not look at it");
+    assert!(
+        read(&bench, FILE) != today,
+        "a transform does not look at it"
+    );
     let rebuild = Options {
         rebuild: true,
         ..Options::default()
     };
     bench.transform_with(&SOURCE, rebuild).await.unwrap();
-    assert_eq!(read(&bench, FILE), today);
+    assert!(read(&bench, FILE) == today, "the same bytes again");
 }
 
 #[tokio::test]
