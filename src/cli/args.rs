@@ -6,6 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Dialect;
+use crate::schema::LAYERS;
+use crate::schema::ddl::Target;
 use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_AND_EXIT_CODES: &str = "\
@@ -88,6 +90,8 @@ pub enum Command {
     Tables(Tables),
     /// Run a bundled query, or your own, over the lake
     Query(Query),
+    /// Print the statements that create a warehouse's tables and load the lake into them
+    Ddl(Ddl),
     /// Serve the demo workspace as Bitbucket Cloud would, to try things out
     Sandbox(Sandbox),
 }
@@ -180,6 +184,33 @@ pub enum Format {
     /// One JSON object per line
     Json,
     Parquet,
+}
+
+#[derive(Debug, Args)]
+pub struct Ddl {
+    /// Where the statements are to run
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub dialect: Target,
+    /// Only what the lake changed since this run, for tables that hold it as that run left it
+    #[arg(long, value_name = "RUN", conflicts_with = "create")]
+    pub changed_since: Option<String>,
+    /// Only the create statements, of all tables; needs no lake
+    #[arg(long)]
+    pub create: bool,
+    /// Only these layers
+    #[arg(
+        long,
+        value_name = "LAYER",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(LAYERS)
+    )]
+    pub only: Vec<String>,
+    /// Stands before each layer's name: bitlake_ makes bitlake_domain of domain
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub schema_prefix: String,
+    /// Where the warehouse finds the lake [default: where it is]
+    #[arg(long, value_name = "URL")]
+    pub location: Option<String>,
 }
 
 #[derive(Debug, Args)]

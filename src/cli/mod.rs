@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod ddl;
 mod demo;
 mod init;
 mod job;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Command, Demo, Format, Global, Query, Repos, Sandbox, Tables, Transform, Transforming,
+    Cli, Command, Ddl, Demo, Format, Global, Query, Repos, Sandbox, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -137,6 +138,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Status => status::run(context).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,
+        Command::Ddl(args) => ddl::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
     }
 }
