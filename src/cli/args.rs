@@ -54,6 +54,9 @@ pub struct Global {
     /// The lake, in the place of the configuration's: a folder
     #[arg(long, global = true, value_name = "URL")]
     pub lake: Option<String>,
+    /// How much memory the process may use, in the place of the configuration's: "4 GiB"
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub memory_limit: Option<String>,
     /// How logs, errors and the run's summary are written
     #[arg(long, global = true, value_enum, default_value_t)]
     pub log_format: LogFormat,

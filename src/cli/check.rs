@@ -36,15 +36,17 @@ const LISTS: [(EntityGroup, &[&Endpoint]); 5] = [
 /// The first thing that would stop every repository: credentials, configuration, the lake.
 pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let config = context.config()?;
-    let lake = Lake::create(&config.lake.url)?;
+    let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let lock = lake.lock()?;
-    print(&format!(
-        "ok      lake {} can be written\n",
-        lake.root().display()
-    ))?;
+    print(&format!("ok      lake {} can be written\n", lake.url()))?;
 
     let clients = clients(&config, &context.env, &Limits::default())?;
-    let states = lake.states().await?;
+    let states: Vec<_> = lake
+        .states()
+        .await?
+        .into_iter()
+        .map(|(state, _)| state)
+        .collect();
     drop(lock);
     let discovery = discover(&config, &clients, &states).await?;
     let found: Vec<_> = discovery

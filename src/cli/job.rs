@@ -49,7 +49,9 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`ErrorKind::Lake`] when another run holds the lake or it cannot be written.
     pub(super) fn start(context: &'a Context, config: &'a Config, command: &str) -> Result<Self> {
-        let lake = Lake::create(&config.lake.url)?;
+        // Before the first request: a mistake in the layout must not cost a night's quota.
+        transform::contracts(config)?;
+        let lake = Lake::create(&config.lake.url, &config.lake.options)?;
         let lock = lake.lock()?;
         let now = Utc::now();
         let head = RunHead {
@@ -212,7 +214,7 @@ impl<'a> Job<'a> {
                 published.files_removed,
             ));
         }
-        text.push_str(&format!("lake        {}\n", self.lake.root().display()));
+        text.push_str(&format!("lake        {}\n", self.lake.url()));
         text
     }
 }

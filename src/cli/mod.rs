@@ -90,8 +90,14 @@ impl Context {
     }
 
     fn overrides(&self) -> Vec<(&'static str, String)> {
-        let lake = self.global.lake.iter();
-        lake.map(|url| ("lake.url", url.clone())).collect()
+        let Global {
+            lake, memory_limit, ..
+        } = &self.global;
+        let given = [("lake.url", lake), ("lake.memory_limit", memory_limit)];
+        given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)))
+            .collect()
     }
 }
 

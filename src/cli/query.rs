@@ -35,7 +35,8 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
         return Ok(Outcome::Complete);
     }
     let config = context.config_for_reading()?;
-    let engine = open_published(&Lake::open(&config.lake.url)?, config.lake.memory_limit).await?;
+    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+    let engine = open_published(&lake, config.lake.memory_limit).await?;
     for (name, _) in &args.params {
         if let Some(param) = params.iter().find(|param| param.name == *name) {
             is_known(&engine, param).await?;

@@ -14,7 +14,7 @@ const RUNS_SHOWN: usize = 5;
 /// As [`Lake::open`]; the outcome is incomplete when something is stale or failed.
 pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let config = context.config_for_reading()?;
-    let lake = Lake::open(&config.lake.url)?;
+    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     print(&runs(&lake).await?)?;
 
     let mut lines = vec![
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         .to_vec(),
     ];
     let mut outcome = Outcome::Complete;
-    for state in lake.states().await? {
+    for (state, _) in lake.states().await? {
         for (entity, known) in &state.entities {
             if matches!(known.status, EntityStatus::Failed | EntityStatus::Stale) {
                 outcome = Outcome::Incomplete;

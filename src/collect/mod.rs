@@ -98,7 +98,12 @@ pub async fn collect(
     options: &Options<'_>,
 ) -> Result<CollectReport> {
     let clients = clients(config, env, &options.limits)?;
-    let states = lake.states().await?;
+    let states: Vec<_> = lake
+        .states()
+        .await?
+        .into_iter()
+        .map(|(state, _)| state)
+        .collect();
     let discovery = discover(config, &clients, &states).await?;
     let assigned = assign(config, &discovery)?;
     (options.listener)(Event::Discovered {

@@ -75,7 +75,11 @@ pub(super) async fn mark_gone(
         missing,
     } in gone
     {
-        let mut state = state.clone();
+        let stored = context.lake.state(state.connection_id, &state.uuid).await?;
+        let (mut state, version) = match stored {
+            Some((state, version)) => (state, Some(version)),
+            None => (state.clone(), None),
+        };
         if *missing {
             let since = *state.missing_since.get_or_insert(now);
             let shrunk = known > 1 && gone.len() * SHRUNK > known;
@@ -101,7 +105,7 @@ pub(super) async fn mark_gone(
             };
             report.entities.insert(table.clone(), entity);
         }
-        context.lake.put_state(&state).await?;
+        context.lake.put_state(&state, version.as_ref()).await?;
         reports.push(report);
     }
     Ok(reports)

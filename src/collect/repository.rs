@@ -22,7 +22,7 @@ use super::{
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, Lake, State};
+use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, Lake, State, Version};
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -62,10 +62,11 @@ pub(super) async fn collect(
     discovered: &Discovered,
 ) -> Result<RepositoryReport> {
     let found = &discovered.found;
-    let mut state = open_state(context, found.connection_id, &found.uuid, &found.full_name).await?;
+    let (mut state, version) =
+        open_state(context, found.connection_id, &found.uuid, &found.full_name).await?;
     state.bitbucket_project.clone_from(&found.bitbucket_project);
     let site = site(context, client, discovered, &state);
-    let mut run = Run::new(&site, state);
+    let mut run = Run::new(&site, state, version);
     let wants = |group: EntityGroup| rules.entities.contains(&group);
 
     run.entity("repositories", async |report| {
@@ -150,11 +151,11 @@ pub(super) async fn collect_workspace(
     discovered: &Discovered,
 ) -> Result<RepositoryReport> {
     let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
-    let state = open_state(context, id, &discovered.workspace_uuid, slug).await?;
+    let (state, version) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
     let mut site = site(context, client, discovered, &state);
     site.full_name.clone_from(slug);
     site.uuid.clone_from(&discovered.workspace_uuid);
-    let mut run = Run::new(&site, state);
+    let mut run = Run::new(&site, state, version);
     run.entity("workspace_members", async |report| {
         workspace_members::collect(&site, report).await
     })
@@ -190,11 +191,11 @@ async fn open_state(
     connection_id: i64,
     uuid: &str,
     full_name: &str,
-) -> Result<State> {
+) -> Result<(State, Option<Version>)> {
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);
-    let state = context.lake.state(connection_id, uuid).await?;
+    let (state, version) = context.lake.state(connection_id, uuid).await?.unzip();
     let mut state = state.unwrap_or_else(|| State {
         format_version: FORMAT_VERSION,
         connection_id,
@@ -215,7 +216,7 @@ async fn open_state(
     state.full_name = full_name.to_owned();
     state.missing_since = None;
     state.deleted = false;
-    Ok(state)
+    Ok((state, version))
 }
 
 /// The setting as text: equal exactly when the configuration says the same.
@@ -239,18 +240,21 @@ struct Run<'a> {
     now: DateTime<Utc>,
     skip_failed: bool,
     state: State,
+    /// The stored one that the next put replaces.
+    version: Option<Version>,
     report: RepositoryReport,
     /// Why nothing more is asked: the host does not answer.
     unreachable: Option<String>,
 }
 
 impl<'a> Run<'a> {
-    fn new(site: &Site<'a>, state: State) -> Self {
+    fn new(site: &Site<'a>, state: State, version: Option<Version>) -> Self {
         Self {
             lake: site.context.lake,
             now: site.context.options.now,
             skip_failed: site.context.config.sync.skip_failed,
             state,
+            version,
             report: RepositoryReport {
                 connection: site.client.connection().to_owned(),
                 repository: site.full_name.clone(),
@@ -360,7 +364,8 @@ impl<'a> Run<'a> {
         report.status = Some(state.status);
         report.reason.clone_from(&state.reason);
         self.report.entities.insert(table.to_owned(), report);
-        self.lake.put_state(&self.state).await?;
+        let put = self.lake.put_state(&self.state, self.version.as_ref());
+        self.version = Some(put.await?);
         match failure {
             Some(error) if !self.skip_failed || ends_the_run(error.kind()) => Err(error),
             Some(error) => {

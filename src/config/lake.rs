@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::document::Value;
+use super::layout::{self, Layout};
 use super::load::Relative;
 use super::section::Section;
 use crate::error::Result;
@@ -16,6 +17,9 @@ pub struct LakeConfig {
     pub options: BTreeMap<String, String>,
     /// Bytes.
     pub memory_limit: Option<u64>,
+    pub layout: Layout,
+    /// Every version of every record is kept, in the layer `history`.
+    pub keep_history: bool,
 }
 
 /// What object_store understands of S3 and what may stand in a file.
@@ -48,8 +52,9 @@ const CREDENTIALS: [&str; 5] = [
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
-    let known: Vec<&str> = ["url", "memory_limit"]
+    let known: Vec<&str> = ["url", "memory_limit", "keep_history"]
         .into_iter()
+        .chain(layout::KEYS)
         .chain(OPTIONS)
         .chain(CREDENTIALS)
         .collect();
@@ -86,6 +91,8 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         url: relative.location(url, lake.place_of("url")),
         options,
         memory_limit: memory_limit(&lake)?,
+        layout: layout::read(&lake)?,
+        keep_history: lake.boolean("keep_history")?.unwrap_or_default(),
     })
 }
 

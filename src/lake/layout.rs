@@ -1,18 +1,29 @@
 //! Every path of the lake, in one place.
 
+use sha2::{Digest, Sha256};
+
 use crate::schema::Contract;
 
 /// Everything below this folder is bitlake's own; loaders may glob all the rest.
 pub const PRIVATE: &str = "_bitlake";
 pub const LOCK: &str = "_bitlake/lock";
+/// Held on local disk while an object is compared and put.
+pub const OBJECTS_LOCK: &str = "_bitlake/objects.lock";
 pub const MANIFEST: &str = "_bitlake/manifest.json";
 pub const STATE: &str = "_bitlake/state";
+/// A copy of each publish's manifest.
+pub const MANIFESTS: &str = "_bitlake/manifests";
+/// Where a file grows on local disk before it is moved to its place.
+pub const INCOMING: &str = "_bitlake/incoming";
+/// What `check` puts and removes.
+pub const PROBE: &str = "_bitlake/probe.json";
 pub const RUNS: &str = "_bitlake/runs";
 
 /// The folder that stands for a null partition, as Hive names it.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The one file of a partition. `partition` is the value of the contract's partition key; ignored without one.
+/// The one file of a partition. `partition` is the value of the contract's partition key, `None` for null;
+/// ignored without a partition.
 pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
     let Contract { layer, table, .. } = contract;
     match &contract.partition {
@@ -22,6 +33,23 @@ pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
             format!("{layer}/{table}/{}={value}/part-0.parquet", by.key)
         }
     }
+}
+
+/// `layer/table` of a file.
+pub fn table_folder(path: &str) -> &str {
+    let end = path
+        .match_indices('/')
+        .nth(1)
+        .map_or(path.len(), |(at, _)| at);
+    &path[..end]
+}
+
+/// The keys that a file's folders are named by: two files of one table that differ in them were cut otherwise.
+pub fn keys(path: &str) -> Vec<&str> {
+    let folders = path.split('/');
+    folders
+        .filter_map(|folder| Some(folder.split_once('=')?.0))
+        .collect()
 }
 
 /// The one file of an entity of a repository (`acme/web`) or of a workspace (`acme`).
@@ -59,12 +87,34 @@ pub fn run_file(run_id: &str) -> String {
     format!("{RUNS}/{run_id}.json")
 }
 
+/// What to do about a damaged object.
+pub(super) fn way_out(path: &str) -> String {
+    if path == MANIFEST {
+        format!("put the newest file of {MANIFESTS}/ in its place, then run again")
+    } else if path.starts_with(STATE) {
+        "restore it, or remove it: its repository is then collected anew".to_owned()
+    } else {
+        "restore or remove it".to_owned()
+    }
+}
+
+/// The kept manifest of a publish.
+pub fn manifest_file(run_id: &str) -> String {
+    format!("{MANIFESTS}/{run_id}.json")
+}
+
 /// A uuid without Bitbucket's braces, which shells and globs would expand.
 fn bare(uuid: &str) -> String {
     encode(uuid.trim_matches(['{', '}']))
 }
 
-/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder.
+/// The longest encoded value: with its key before it, it has to fit into a file system's 255 bytes.
+const LONGEST: usize = 200;
+/// Bytes of a value's digest that tell it from others with the same beginning.
+const TELLING: usize = 8;
+
+/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder. One that gets too
+/// long ends in its digest; the value itself is a column of the file.
 fn encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
@@ -74,6 +124,23 @@ fn encode(value: &str) -> String {
         } else {
             encoded.push_str(&format!("%{byte:02X}"));
         }
+    }
+    if encoded.len() > LONGEST {
+        let mut end = LONGEST - 1 - 2 * TELLING;
+        // Not within a percent-encoded byte.
+        end = encoded[..end]
+            .rfind('%')
+            .filter(|at| at + 3 > end)
+            .unwrap_or(end);
+        encoded.truncate(end);
+        encoded.push('~');
+        let digest = Sha256::digest(value);
+        encoded.extend(
+            digest
+                .iter()
+                .take(TELLING)
+                .map(|byte| format!("{byte:02x}")),
+        );
     }
     match encoded.as_str() {
         "." => "%2E".to_owned(),
@@ -99,6 +166,14 @@ mod tests {
     }
 
     #[test]
+    fn a_path_tells_its_table_and_how_it_was_cut() {
+        let web = source_file("commits", 1, "acme/web");
+        assert_eq!(table_folder(&web), "bitbucket/commits");
+        assert_eq!(keys(&web), ["connection", "workspace", "repo"]);
+        assert!(keys(&empty_source_file("commits")).is_empty());
+    }
+
+    #[test]
     fn hostile_names_stay_in_their_folder() {
         for name in ["..", ".", "a/../b", "ü=%", "a b"] {
             let encoded = encode(name);
@@ -107,6 +182,20 @@ mod tests {
                 "{encoded}"
             );
         }
+    }
+
+    #[test]
+    fn a_long_name_is_shortened_and_stays_itself() {
+        let long = "ä".repeat(127);
+        let (one, other) = (encode(&format!("{long}a")), encode(&format!("{long}b")));
+        assert!(one != other && one.len() <= LONGEST, "{one}");
+        let cut = one.split_once('~').unwrap().0;
+        assert!(
+            cut.len() % 3 == 0 && cut.ends_with("%C3") || cut.ends_with("%A4"),
+            "{cut}"
+        );
+        let longest = "a".repeat(LONGEST);
+        assert_eq!(encode(&longest), longest);
     }
 
     #[test]

@@ -1,11 +1,18 @@
 //! The manifest: what is published, and who is publishing.
+//!
+//! A reader of it can tell whether what he reads is what it describes: without `intent` every file is, and while there
+//! is one a file is if its ETag is the entry's (or the SHA-256 of its bytes); [`Lake::holds`] asks that. One who reads
+//! many files compares the manifest's `epoch` before and after: every publish has its own.
+//!
+//! A copy of each publish's manifest is kept, so that a later run can tell what changed since, and `rollback` what was.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, Lake, WrittenFile, layout};
+use super::{FORMAT_VERSION, Lake, Version, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +23,9 @@ pub struct Manifest {
     /// The run that published last.
     pub run_id: Option<String>,
     pub published_at: Option<DateTime<Utc>>,
+    /// Grows with every intent.
+    #[serde(default)]
+    pub epoch: u64,
     /// Set while a run puts files: with it, files may already be newer than this page says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
@@ -47,6 +57,17 @@ pub struct FileEntry {
     /// Smallest and largest value of the key columns and the partition's time.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bounds: BTreeMap<String, (String, String)>,
+    /// What the store calls this content, where it says so; the local disk does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
+    /// The object's version, where the bucket keeps versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The same of the file that this one replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_etag: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former_version: Option<String>,
 }
 
 impl From<&WrittenFile> for FileEntry {
@@ -56,11 +77,27 @@ impl From<&WrittenFile> for FileEntry {
             bytes: written.bytes,
             sha256: written.sha256.clone(),
             bounds: written.bounds.clone(),
+            etag: None,
+            version: None,
+            former_etag: None,
+            former_version: None,
         }
     }
 }
 
 impl Manifest {
+    fn checked(self) -> Result<Self> {
+        if self.format_version > FORMAT_VERSION {
+            return Err(Error::new(
+                ErrorKind::Lake,
+                "the lake was written by a newer version of bitlake",
+            )
+            .with("format_version", self.format_version)
+            .hint("upgrade bitlake"));
+        }
+        Ok(self)
+    }
+
     pub fn table(&self, name: &str) -> Option<&TableEntry> {
         self.tables.get(name)
     }
@@ -74,21 +111,79 @@ impl Manifest {
     }
 }
 
+impl FileEntry {
+    /// The version that it was put as, where the store says so.
+    pub(super) fn version(&self) -> Option<Version> {
+        let e_tag = Some(self.etag.clone()?);
+        let version = self.version.clone();
+        Some(Version(UpdateVersion { e_tag, version }))
+    }
+
+    /// Notes the version that the file was put as, and the one that it replaced.
+    pub(super) fn put_as(&mut self, version: Version, former: Option<Version>) {
+        (self.etag, self.version) = (version.0.e_tag, version.0.version);
+        let former = former.map(|Version(former)| (former.e_tag, former.version));
+        (self.former_etag, self.former_version) = former.unwrap_or_default();
+    }
+}
+
+/// So many kept manifests stay.
+const KEPT: usize = 100;
+
 impl Lake {
     /// What is published; an empty manifest for a new lake.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] for one that a newer version wrote.
+    /// [`ErrorKind::Lake`] for one that is damaged or that a newer version wrote.
     pub async fn manifest(&self) -> Result<Manifest> {
-        let manifest: Manifest = self.get_json(layout::MANIFEST).await?.unwrap_or_default();
-        if manifest.format_version > FORMAT_VERSION {
-            return Err(Error::new(
-                ErrorKind::Lake,
-                "the lake was written by a newer version of bitlake",
-            )
-            .with("format_version", manifest.format_version)
-            .hint("upgrade bitlake"));
+        Ok(self.versioned_manifest().await?.0)
+    }
+
+    pub(super) async fn versioned_manifest(&self) -> Result<(Manifest, Option<Version>)> {
+        let found = self.get_versioned::<Manifest>(layout::MANIFEST).await?;
+        let (manifest, version) = found.unzip();
+        Ok((manifest.unwrap_or_default().checked()?, version))
+    }
+
+    /// What was published when a run had ended: by that run, or by the last one before it that published anything.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] for a run that there never was; [`ErrorKind::Lake`] for one that is too long ago.
+    pub async fn former_manifest(&self, run_id: &str) -> Result<Manifest> {
+        let wanted = layout::manifest_file(run_id);
+        if let Some(manifest) = self.get_json::<Manifest>(&wanted).await? {
+            return manifest.checked();
         }
-        Ok(manifest)
+        let report = layout::run_file(run_id);
+        if self.current(&report).await?.is_none() {
+            return Err(Error::new(ErrorKind::Usage, "there is no such run")
+                .with("run", run_id)
+                .hint("`bitlake status` lists the last ones"));
+        }
+        // Run ids sort by time.
+        let kept = self.list(layout::MANIFESTS).await?;
+        let before = kept.into_iter().rfind(|path| *path < wanted);
+        let manifest = match before {
+            Some(path) => self.get_json::<Manifest>(&path).await?,
+            None => None,
+        };
+        let too_old = || {
+            Error::new(
+                ErrorKind::Lake,
+                "what was published then is not kept any more",
+            )
+            .with("run", run_id)
+            .hint(format!("the last {KEPT} publishes are: name a later run"))
+        };
+        manifest.ok_or_else(too_old)?.checked()
+    }
+
+    /// Removes the oldest kept manifests.
+    pub(super) async fn forget_manifests(&self) -> Result<()> {
+        let kept = self.list(layout::MANIFESTS).await?;
+        for path in kept.iter().rev().skip(KEPT) {
+            self.remove(path).await?;
+        }
+        Ok(())
     }
 }

@@ -4,41 +4,57 @@
 //! its partition alone. What only bitlake reads (state, segments, manifest, reports) lies under `_bitlake/`.
 //!
 //! ```text
-//! layout.rs    every path, in one place
-//! parquet.rs   batches → one deterministic Parquet file, its sha256 and bounds
-//! segments.rs  collected pages, private until published
-//! state.rs     what is known of each repository: how far each entity is collected
-//! manifest.rs  what is published
-//! publish.rs   staged files → the lake: intent, puts, removals, manifest
+//! layout.rs     every path, in one place
+//! place.rs      a folder or a bucket                   s3.rs        how a bucket is reached
+//! lock.rs       who may write on local disk            faults.rs    what a store's answers mean
+//! objects.rs    JSON objects that move from version to version
+//! files.rs      data files, put over the version expected
+//! parquet.rs    batches → one deterministic Parquet file, its sha256 and bounds
+//! segments.rs   collected pages, private until published
+//! state.rs      what is known of each repository: how far each entity is collected
+//! manifest.rs   what is published, and was
+//! lease.rs      who may put data files
+//! publish.rs    staged files → the lake: intent, puts, removals, manifest
+//! rollback.rs   a former publish, put back
 //! ```
 
+mod faults;
+mod files;
 pub mod layout;
+mod lease;
+mod lock;
 mod manifest;
+mod objects;
 mod parquet;
+mod place;
 mod publish;
+mod rollback;
 mod s3;
 mod segments;
 mod state;
 
+pub use lease::LEASE;
+pub use lock::LakeLock;
 pub use manifest::{FileEntry, Manifest, TableEntry};
+pub use objects::{Version, is_lost_race};
 pub use parquet::{ParquetFile, WrittenFile};
+pub use place::{Place, file_url};
 pub use publish::{NextFile, NextTable, Published, publish};
+pub use rollback::rollback;
 pub use s3::bucket;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{EntityState, EntityStatus, SegmentRef, State};
 
-use std::fs::{File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use object_store::local::LocalFileSystem;
-use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use futures::TryStreamExt;
+use object_store::{ObjectStore, ObjectStoreExt};
 use reqwest::Url;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::io::AsyncWriteExt;
 
+use self::faults::cannot;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The version of manifest and state objects that this program reads and writes.
@@ -48,212 +64,135 @@ pub const FORMAT_VERSION: u32 = 1;
 #[derive(Debug, Clone)]
 pub struct Lake {
     store: Arc<dyn ObjectStore>,
-    root: PathBuf,
-}
-
-/// Held while a run writes; the operating system lets go of it when the process ends, however it ends.
-#[derive(Debug)]
-pub struct LakeLock {
-    _file: File,
+    place: Place,
+    /// How long a publish may be silent before another run takes over.
+    lease: Duration,
 }
 
 impl Lake {
-    /// Opens a lake that exists, for reading.
+    /// Opens a lake that exists, for reading. `url`: a folder or `s3://bucket/prefix`; `options`: those of `[lake]`.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when nothing was ever written there.
-    pub fn open(url: &str) -> Result<Self> {
-        let root = local_root(url)?;
-        if !root.join(layout::PRIVATE).is_dir() {
-            return Err(
-                Error::new(ErrorKind::Configuration, "there is no lake here yet")
-                    .with("lake", url)
-                    .hint("run `bitlake run` first, or correct `lake.url`"),
-            );
+    pub async fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Self> {
+        let missing = || {
+            Error::new(ErrorKind::Configuration, "there is no lake here yet")
+                .with("lake", url)
+                .hint("run `bitlake run` first, or correct `lake.url`")
+        };
+        match Place::find(url, options)? {
+            (Place::Folder(folder), _) if !folder.join(layout::PRIVATE).is_dir() => Err(missing()),
+            (Place::Folder(folder), _) => Self::in_folder(&folder),
+            (place, Some(store)) => {
+                let lake = Self::over(place, store);
+                let private = lake.place.object(layout::PRIVATE)?;
+                let first = lake.store.list(Some(&private)).try_next().await;
+                match first.map_err(|error| cannot("cannot open the lake", url, error))? {
+                    Some(_) => Ok(lake),
+                    None => Err(missing()),
+                }
+            }
+            (_, None) => Err(missing()),
         }
-        Self::at(root)
     }
 
-    /// Opens or creates a lake, for writing.
+    /// Opens or creates a lake, for writing. A bucket is first asked for when it is first used.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] when the folder cannot be created or written.
-    pub fn create(url: &str) -> Result<Self> {
-        let root = local_root(url)?;
-        let private = root.join(layout::PRIVATE);
-        std::fs::create_dir_all(&private)
-            .or_error(ErrorKind::Lake, "cannot write to the lake")
-            .map_err(|error| {
-                error
-                    .with("lake", url)
-                    .hint("check the folder and its permissions")
-            })?;
-        Self::at(root)
-    }
-
-    fn at(root: PathBuf) -> Result<Self> {
-        let root = root
-            .canonicalize()
-            .or_error(ErrorKind::Lake, "cannot open the lake")
-            .map_err(|error| error.with("lake", root.display()))?;
-        let store = LocalFileSystem::new_with_prefix(&root)
-            .or_error(ErrorKind::Lake, "cannot open the lake")?
-            .with_automatic_cleanup(true);
-        Ok(Self {
-            store: Arc::new(store),
-            root,
-        })
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
-    }
-
-    /// Takes the lake for writing.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Lake`] when another process holds it: nothing was touched.
-    pub fn lock(&self) -> Result<LakeLock> {
-        let path = self.root.join(layout::LOCK);
-        let failed = |source: std::io::Error| {
-            Error::new(ErrorKind::Lake, "cannot lock the lake")
-                .with("file", path.display())
-                .source(source)
-                .hint("check the folder's permissions")
-        };
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(LakeLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::new(
-                ErrorKind::Lake,
-                "another run is writing this lake",
-            )
-            .with("lake", self.root.display())
-            .hint("wait for it to end; nothing was changed")),
-            Err(TryLockError::Error(source)) => Err(failed(source)),
+    pub fn create(url: &str, options: &BTreeMap<String, String>) -> Result<Self> {
+        match Place::find(url, options)? {
+            (place, Some(store)) => Ok(Self::over(place, store)),
+            (Place::Folder(folder), None) => {
+                std::fs::create_dir_all(folder.join(layout::PRIVATE))
+                    .or_error(ErrorKind::Lake, "cannot write to the lake")
+                    .map_err(|error| {
+                        error
+                            .with("lake", url)
+                            .hint("check the folder and its permissions")
+                    })?;
+                Self::in_folder(&folder)
+            }
+            (Place::Bucket { .. }, None) => {
+                Err(Error::new(ErrorKind::Internal, "a bucket without a store"))
+            }
         }
     }
 
-    /// Where the query engine finds a file of the lake.
+    fn in_folder(folder: &Path) -> Result<Self> {
+        let (place, store) = place::local_store(folder)?;
+        Ok(Self::over(place, store))
+    }
+
+    /// A lake over a store of the caller's; that of a folder begins at the folder, another at the bucket.
+    pub fn over(place: Place, store: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            store,
+            place,
+            lease: LEASE,
+        }
+    }
+
+    /// With another life of the right to publish; see [`LEASE`].
+    #[must_use]
+    pub fn with_lease(self, lease: Duration) -> Self {
+        Self { lease, ..self }
+    }
+
+    /// The folder of a lake on local disk.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Folder(folder) => Some(folder),
+            Place::Bucket { .. } => None,
+        }
+    }
+
+    /// The lake as people name it.
+    pub fn url(&self) -> String {
+        self.place.to_string()
+    }
+
+    /// Where the query engine finds a file of the lake, once it has [`Lake::engine_store`].
     pub fn file_url(&self, path: &str) -> Result<Url> {
-        file_url(&self.root.join(path))
+        self.place.file_url(path)
     }
 
-    /// The JSON object at `path`, if there is one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Lake`] when it cannot be read or is damaged.
-    pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
-        let failed = |error: Error| error.with("file", path);
-        let bytes = match self.store.get(&ObjectPath::from(path)).await {
-            Ok(object) => object.bytes().await,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => Err(error),
-        };
-        let bytes = bytes
-            .or_error(ErrorKind::Lake, "cannot read from the lake")
-            .map_err(failed)?;
-        serde_json::from_slice(&bytes)
-            .map(Some)
-            .or_error(
-                ErrorKind::Lake,
-                "the file is damaged or was written by a newer version",
-            )
-            .map_err(failed)
-    }
-
-    /// Puts `value` as JSON in one atomic step.
-    pub async fn put_json<T: Serialize>(&self, path: &str, value: &T) -> Result<()> {
-        let mut text =
-            serde_json::to_vec_pretty(value).or_error(ErrorKind::Internal, "cannot write JSON")?;
-        text.push(b'\n');
-        self.store
-            .put(&ObjectPath::from(path), PutPayload::from(text))
-            .await
-            .or_error(ErrorKind::Lake, "cannot write to the lake")
-            .map_err(|error| error.with("file", path))?;
-        Ok(())
-    }
-
-    /// Puts a local file in one atomic step, in bounded memory.
-    pub async fn put_file(&self, local: &Path, path: &str) -> Result<()> {
-        let copy = async {
-            let mut source = tokio::fs::File::open(local).await?;
-            let mut target = object_store::buffered::BufWriter::new(
-                Arc::clone(&self.store),
-                ObjectPath::from(path),
-            );
-            if let Err(error) = tokio::io::copy(&mut source, &mut target).await {
-                target.abort().await.ok();
-                return Err(error);
-            }
-            target.shutdown().await
-        };
-        copy.await
-            .or_error(ErrorKind::Lake, "cannot write to the lake")
-            .map_err(|error| {
-                error
-                    .with("file", path)
-                    .hint("check permissions and free space, then run again")
-            })
+    /// The store that [`Lake::file_url`] names files of, under its address; none for local files.
+    pub fn engine_store(&self) -> Option<(&Url, Arc<dyn ObjectStore>)> {
+        match &self.place {
+            Place::Folder(_) => None,
+            Place::Bucket { url, .. } => Some((url, Arc::clone(&self.store))),
+        }
     }
 
     /// Removes a file; that it is gone already is no error.
     pub async fn remove(&self, path: &str) -> Result<()> {
-        match self.store.delete(&ObjectPath::from(path)).await {
+        match self.store.delete(&self.place.object(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(
-                Error::new(ErrorKind::Lake, "cannot remove a file from the lake")
-                    .with("file", path)
-                    .source(error),
-            ),
+            Err(error) => Err(cannot("cannot remove a file from the lake", path, error)),
         }
+    }
+
+    /// Writes and removes a small object: whether a run will be able to.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] with what the store says.
+    pub async fn probe(&self) -> Result<()> {
+        self.put_json(layout::PROBE, &env!("CARGO_PKG_VERSION"))
+            .await?;
+        self.remove(layout::PROBE).await
     }
 
     /// The paths below a folder, sorted.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
-        use futures::TryStreamExt;
         let mut paths: Vec<String> = self
             .store
-            .list(Some(&ObjectPath::from(folder)))
-            .map_ok(|object| object.location.to_string())
+            .list(Some(&self.place.object(folder)?))
+            .try_filter_map(|object| async move { Ok(self.place.path(&object.location)) })
             .try_collect()
             .await
-            .or_error(ErrorKind::Lake, "cannot list the lake")?;
+            .map_err(|error| cannot("cannot list the lake", folder, error))?;
         paths.sort();
         Ok(paths)
-    }
-}
-
-/// A local file as the engine names it.
-pub fn file_url(path: &Path) -> Result<Url> {
-    Url::from_file_path(path).map_err(|()| {
-        Error::new(ErrorKind::Lake, "not an absolute path").with("file", path.display())
-    })
-}
-
-fn local_root(url: &str) -> Result<PathBuf> {
-    match url.split_once("://") {
-        None if url.is_empty() => {
-            Err(Error::new(ErrorKind::Configuration, "`lake.url` is empty").hint("name a folder"))
-        }
-        None => Ok(PathBuf::from(url)),
-        Some(("file", _)) => Url::parse(url)
-            .ok()
-            .and_then(|parsed| parsed.to_file_path().ok())
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Configuration, "not a file URL").with("lake", url)
-            }),
-        Some(_) => Err(Error::new(
-            ErrorKind::Configuration,
-            "this version writes to local folders only",
-        )
-        .with("lake", url)
-        .hint("name a folder in `lake.url`")),
     }
 }

@@ -14,7 +14,7 @@ use datafusion::arrow::compute::BatchCoalescer;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
-use datafusion::parquet::file::metadata::{ParquetMetaData, SortingColumn};
+use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, SortingColumn};
 use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
 use datafusion::parquet::file::statistics::Statistics;
 use datafusion::parquet::schema::types::ColumnPath;
@@ -48,7 +48,7 @@ pub struct WrittenFile {
     pub bytes: u64,
     /// Hexadecimal, over the file's bytes.
     pub sha256: String,
-    /// Smallest and largest value of the key columns and the partition's time, as text.
+    /// Smallest and largest value of the key columns and the partition's column, as text.
     pub bounds: BTreeMap<String, (String, String)>,
 }
 
@@ -124,12 +124,35 @@ impl ParquetFile {
     }
 }
 
+impl WrittenFile {
+    /// Describes a file that is there. `bounded`: the columns whose bounds count.
+    pub(super) fn describe(path: &Path, bounded: &[String]) -> Result<Self> {
+        let read = || -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+            let metadata = ParquetMetaDataReader::new().parse_and_finish(&File::open(path)?)?;
+            let (bytes, sha256) = digest(path)?;
+            Ok(Self {
+                path: path.to_owned(),
+                rows: u64::try_from(metadata.file_metadata().num_rows())?,
+                bytes,
+                sha256,
+                bounds: bounds(&metadata, bounded),
+            })
+        };
+        read().or_error(ErrorKind::Lake, "cannot read a Parquet file")
+    }
+}
+
 fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).or_error(ErrorKind::Internal, "zstd level")?;
+    let compression = match contract.compression {
+        Some(configured) => configured,
+        None => Compression::ZSTD(
+            ZstdLevel::try_new(ZSTD_LEVEL).or_error(ErrorKind::Internal, "zstd level")?,
+        ),
+    };
     let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_sorting_columns(sorting(schema, contract))
         .set_column_dictionary_enabled(ColumnPath::from(NO_DICTIONARY), false);
@@ -183,12 +206,11 @@ fn digest(path: &Path) -> std::io::Result<(u64, String)> {
         bytes += read as u64;
         hash.update(&buffer[..read]);
     }
-    let text = hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Ok((bytes, text))
+    Ok((bytes, hex(&hash.finalize())))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bounds(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<String, (String, String)> {

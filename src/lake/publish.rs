@@ -4,27 +4,31 @@
 //! staged files ─▶ intent in the manifest ─▶ put what differs ─▶ remove what is gone ─▶ manifest ─▶ (caller) state
 //! ```
 //!
+//! Where a table is cut otherwise than before, its old files go before its new ones come.
+//!
+//! Each put names the version that it replaces, as the manifest recorded it. One that is refused means that something
+//! else than bitlake wrote there: the run stops.
+//!
 //! A run killed between any two steps leaves files that read correctly, and a manifest with its intent. The next run sees
-//! that intent, trusts no digest of that manifest, puts every file that it made and removes what nobody names: it ends
-//! in the bytes of an undisturbed run.
+//! that intent, believes no entry of that manifest before it has looked at the file, puts every file of its own that is
+//! not there, and removes what nobody names: it ends in the bytes of an undisturbed run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
-use super::manifest::{Intent, Manifest, TableEntry};
+use super::lease::Lease;
+use super::manifest::{Manifest, TableEntry};
+use super::objects::{is_lost_race, lost_race};
 use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, WrittenFile, layout};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::LAYERS;
-
-/// After this time an intent whose run said nothing more is taken for dead.
-const INTENT_LIFE: TimeDelta = TimeDelta::hours(6);
 
 /// What a table will consist of.
 #[derive(Debug, Default)]
 pub struct NextTable {
     pub schema_version: u32,
-    /// By path below the lake.
+    /// By path below the lake; none: the table goes.
     pub files: BTreeMap<String, NextFile>,
 }
 
@@ -46,54 +50,111 @@ pub struct Published {
     pub files_removed: u64,
 }
 
-/// Makes `tables` (by `layer.table`) the lake's; tables not named stay as they are.
+/// Makes `tables` (by `layer.table`) the lake's; tables not named stay as they are. `base`: the manifest that they were
+/// made from.
 ///
 /// # Errors
-/// [`ErrorKind::Lake`] when a file cannot be put; what was put so far is whole, and the next run goes on.
+/// [`ErrorKind::Lake`] when another run publishes or has published since `base`, or when a file cannot be put; what was
+/// put so far is whole, and the next run goes on.
 pub async fn publish(
     lake: &Lake,
     _lock: &LakeLock,
     run_id: &str,
     now: DateTime<Utc>,
+    base: &Manifest,
     tables: BTreeMap<String, NextTable>,
 ) -> Result<Published> {
-    let before = lake.manifest().await?;
-    let disturbed = before.intent.is_some();
-    let mut done = Published {
-        tables: tables.len() as u64,
-        ..Published::default()
-    };
-    let mut after = Manifest {
-        format_version: FORMAT_VERSION,
-        writer: env!("CARGO_PKG_VERSION").to_owned(),
-        run_id: Some(run_id.to_owned()),
-        published_at: Some(now),
-        intent: None,
-        tables: before.tables.clone(),
-    };
-    let mut puts = Vec::new();
-    let mut removals = Vec::new();
-    for (name, next) in tables {
-        let old = before.tables.get(&name).cloned().unwrap_or_default();
+    let (before, version) = lake.versioned_manifest().await?;
+    lake.refuse_other(&before, Utc::now())?;
+    if before != *base {
+        return Err(lost_race(layout::MANIFEST));
+    }
+    let mut plan = Plan::new(&before, tables)?;
+    plan.after.run_id = Some(run_id.to_owned());
+    plan.after.published_at = Some(now);
+    if plan.is_nothing(&before) {
+        return Ok(plan.done);
+    }
+    let mut lease = Lease::take(lake, run_id, before, version.as_ref()).await?;
+    plan.after.epoch = lease.epoch();
+    match plan.carry_out(lake, &mut lease, run_id).await {
+        Ok(()) => lease.end(&plan.after).await?,
+        Err(error) => {
+            lease.give_up().await;
+            return Err(error);
+        }
+    }
+    if let Err(error) = lake.forget_manifests().await {
+        tracing::warn!("cannot remove old manifests: {error}");
+    }
+    Ok(plan.done)
+}
+
+/// What has to be done, and what will be true then.
+struct Plan {
+    after: Manifest,
+    puts: Vec<Put>,
+    /// Files of the manifest before that are in no table any more.
+    removals: Vec<String>,
+    /// The run that died while it was publishing; with it, files may be other than their entries say.
+    died: Option<String>,
+    done: Published,
+}
+
+struct Put {
+    table: String,
+    path: String,
+    written: WrittenFile,
+    was: Option<FileEntry>,
+}
+
+impl Plan {
+    fn new(before: &Manifest, tables: BTreeMap<String, NextTable>) -> Result<Self> {
+        let mut plan = Self {
+            after: Manifest {
+                format_version: FORMAT_VERSION,
+                writer: env!("CARGO_PKG_VERSION").to_owned(),
+                intent: None,
+                ..before.clone()
+            },
+            puts: Vec::new(),
+            removals: Vec::new(),
+            died: before.intent.as_ref().map(|intent| intent.run_id.clone()),
+            done: Published {
+                tables: tables.len() as u64,
+                ..Published::default()
+            },
+        };
+        for (name, next) in tables {
+            let old = before.tables.get(&name).cloned().unwrap_or_default();
+            plan.table(name, next, old)?;
+        }
+        Ok(plan)
+    }
+
+    fn table(&mut self, name: String, next: NextTable, old: TableEntry) -> Result<()> {
         let mut entry = TableEntry {
             schema_version: next.schema_version,
             ..TableEntry::default()
         };
         for (path, file) in next.files {
-            let was = old.files.get(&path);
+            let was = old.files.get(&path).cloned();
             let is = match (file, was) {
-                (NextFile::Kept, Some(was)) => was.clone(),
+                (NextFile::Kept, Some(was)) => was,
                 (NextFile::Kept, None) => {
-                    return Err(Error::new(
-                        ErrorKind::Internal,
-                        "kept a file that was never published",
-                    )
-                    .with("file", path));
+                    let what = "kept a file that was never published";
+                    return Err(Error::new(ErrorKind::Internal, what).with("file", path));
                 }
                 (NextFile::Staged(written), was) => {
-                    let is = FileEntry::from(&written);
-                    if disturbed || was.is_none_or(|was| was.sha256 != is.sha256) {
-                        puts.push((path.clone(), written));
+                    let same = was.as_ref().filter(|was| was.sha256 == written.sha256);
+                    let is = same.cloned().unwrap_or_else(|| FileEntry::from(&written));
+                    if self.died.is_some() || same.is_none() {
+                        self.puts.push(Put {
+                            table: name.clone(),
+                            path: path.clone(),
+                            written,
+                            was,
+                        });
                     }
                     is
                 }
@@ -101,60 +162,186 @@ pub async fn publish(
             entry.rows += is.rows;
             entry.files.insert(path, is);
         }
-        removals.extend(
-            old.files
-                .into_keys()
-                .filter(|path| !entry.files.contains_key(path)),
-        );
-        done.files_unchanged += entry.files.len() as u64;
-        after.tables.insert(name, entry);
-    }
-    done.files_unchanged -= puts.len() as u64;
-    if !disturbed && puts.is_empty() && removals.is_empty() && after.tables == before.tables {
-        return Ok(done);
+        let gone = old.files.into_keys();
+        self.removals
+            .extend(gone.filter(|path| !entry.files.contains_key(path)));
+        self.done.files_unchanged += entry.files.len() as u64;
+        match entry.files.is_empty() {
+            true => self.after.tables.remove(&name),
+            false => self.after.tables.insert(name, entry),
+        };
+        Ok(())
     }
 
-    let epoch = before.intent.as_ref().map_or(1, |intent| intent.epoch + 1);
-    let intent = Intent {
-        run_id: run_id.to_owned(),
-        epoch,
-        expires_at: now + INTENT_LIFE,
-    };
-    lake.put_json(
-        layout::MANIFEST,
-        &Manifest {
-            intent: Some(intent),
-            ..before
-        },
-    )
-    .await?;
-    for (path, written) in puts {
-        lake.put_file(&written.path, &path).await?;
-        done.files_written += 1;
-        done.bytes_written += written.bytes;
+    fn is_nothing(&self, before: &Manifest) -> bool {
+        self.died.is_none()
+            && self.puts.is_empty()
+            && self.removals.is_empty()
+            && self.after.tables == before.tables
     }
-    if disturbed {
-        removals = leftovers(lake, &after).await?;
+
+    async fn carry_out(&mut self, lake: &Lake, lease: &mut Lease<'_>, run_id: &str) -> Result<()> {
+        if let Some(died) = self.died.clone() {
+            // It may have kept a manifest that was never the lake's.
+            let kept = layout::manifest_file(&died);
+            lease.during(lake.remove(&kept)).await?;
+            self.removals = lease.during(leftovers(lake, &self.after)).await?;
+            lease.during(self.look_at_kept(lake)).await?;
+        }
+        let removals = std::mem::take(&mut self.removals);
+        let (mut moved, gone) = moved(removals, &self.after);
+        for put in std::mem::take(&mut self.puts) {
+            let cut_otherwise = moved.remove(layout::table_folder(&put.path));
+            self.remove(lake, lease, cut_otherwise.unwrap_or_default())
+                .await?;
+            lease.during(self.put(lake, put)).await?;
+        }
+        let gone = moved.into_values().flatten().chain(gone);
+        self.remove(lake, lease, gone).await?;
+        let kept = layout::manifest_file(run_id);
+        lease.during(lake.put_json(&kept, &self.after)).await
     }
-    for path in removals {
-        lake.remove(&path).await?;
-        done.files_removed += 1;
+
+    async fn put(&mut self, lake: &Lake, put: Put) -> Result<()> {
+        let Put {
+            table,
+            path,
+            written,
+            was,
+        } = put;
+        if self.died.is_some()
+            && let Some(was) = was.as_ref().filter(|was| was.sha256 == written.sha256)
+            && lake.holds(&path, was).await?
+        {
+            return Ok(());
+        }
+        let expected = match was.map(|was| was.version()) {
+            None if self.died.is_none() => None,
+            Some(Some(recorded)) if self.died.is_none() => Some(recorded),
+            // What is there now is another run's, or the manifest is older than the recording of ETags.
+            _ => lake.current(&path).await?,
+        };
+        let version = lake.put_data(&written, &path, expected.as_ref()).await;
+        let version = version.map_err(|error| match is_lost_race(&error) {
+            true => Error::new(
+                ErrorKind::Lake,
+                "something else than bitlake has changed a file of the lake",
+            )
+            .with("file", &path)
+            .hint("run again: the next run puts every file anew; find out what writes there"),
+            false => error,
+        })?;
+        if let Some(entry) = self.entry(&table, &path) {
+            // The local disk's names for a content come again.
+            if lake.folder().is_none() {
+                entry.put_as(version, expected);
+            }
+        }
+        self.done.files_written += 1;
+        self.done.files_unchanged -= 1;
+        self.done.bytes_written += written.bytes;
+        Ok(())
     }
-    lake.put_json(layout::MANIFEST, &after).await?;
-    Ok(done)
+
+    fn entry(&mut self, table: &str, path: &str) -> Option<&mut FileEntry> {
+        self.after.tables.get_mut(table)?.files.get_mut(path)
+    }
+
+    async fn remove(
+        &mut self,
+        lake: &Lake,
+        lease: &mut Lease<'_>,
+        paths: impl IntoIterator<Item = String>,
+    ) -> Result<()> {
+        for path in paths {
+            lease.during(lake.remove(&path)).await?;
+            self.done.files_removed += 1;
+        }
+        Ok(())
+    }
+
+    /// Files that this run keeps as they are may be another run's, who died before it could say so: then the manifest
+    /// has to learn what they hold.
+    async fn look_at_kept(&mut self, lake: &Lake) -> Result<()> {
+        let put: BTreeSet<_> = self.puts.iter().map(|put| put.path.clone()).collect();
+        for table in self.after.tables.values_mut() {
+            for (path, entry) in &mut table.files {
+                if !put.contains(path) && !lake.holds(path, entry).await? {
+                    *entry = describe(lake, path, entry).await?;
+                }
+            }
+            table.rows = table.files.values().map(|file| file.rows).sum();
+        }
+        Ok(())
+    }
 }
 
-/// Files of the layers that the manifest does not name.
-async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
-    let named: BTreeSet<&String> = manifest
+async fn describe(lake: &Lake, path: &str, entry: &FileEntry) -> Result<FileEntry> {
+    let copy = tempfile::NamedTempFile::new();
+    let copy = copy.or_error(ErrorKind::Lake, "cannot create a temporary file")?;
+    let version = lake.current(path).await?;
+    if version.is_none() || lake.fetch(path, None, copy.path()).await?.is_none() {
+        return Err(Error::new(ErrorKind::Lake, "a file of the lake is missing")
+            .with("file", path)
+            .hint("put it back, or publish its table anew with `bitlake transform`"));
+    }
+    let bounded: Vec<_> = entry.bounds.keys().cloned().collect();
+    let found = WrittenFile::describe(copy.path(), &bounded);
+    let mut found = FileEntry::from(&found.map_err(|error| error.with("file", path))?);
+    if let Some(version) = version.filter(|_| lake.folder().is_none()) {
+        found.put_as(version, entry.version());
+    }
+    Ok(found)
+}
+
+/// Tells files whose table is cut otherwise now, by its folder, from those that are only gone. A reader who globs while
+/// a table moves would see rows twice if the new files came first; so he misses some for the time it takes to put them.
+fn moved(removals: Vec<String>, after: &Manifest) -> (BTreeMap<String, Vec<String>>, Vec<String>) {
+    let cuts: BTreeMap<&str, Vec<&str>> = after
         .tables
         .values()
-        .flat_map(|table| table.files.keys())
+        .filter_map(|table| table.files.keys().next())
+        .map(|path| (layout::table_folder(path), layout::keys(path)))
         .collect();
+    let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut gone = Vec::new();
+    for path in removals {
+        let table = layout::table_folder(&path);
+        match cuts.get(table) {
+            Some(keys) if *keys != layout::keys(&path) => {
+                moved.entry(table.to_owned()).or_default().push(path);
+            }
+            _ => gone.push(path),
+        }
+    }
+    (moved, gone)
+}
+
+/// Files of the layers that the manifest does not name, and what grew beside them.
+async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
+    let files = manifest
+        .tables
+        .values()
+        .flat_map(|table| table.files.keys());
+    let named: BTreeSet<&str> = files.map(String::as_str).collect();
+    let layers = named.iter().filter_map(|path| path.split('/').next());
+    let layers: BTreeSet<&str> = layers.chain(LAYERS).collect();
     let mut unnamed = Vec::new();
-    for layer in LAYERS {
+    for layer in layers {
         let found = lake.list(layer).await?;
-        unnamed.extend(found.into_iter().filter(|path| !named.contains(path)));
+        unnamed.extend(
+            found
+                .into_iter()
+                .filter(|path| !named.contains(path.as_str())),
+        );
+    }
+    if let Some(folder) = lake.folder() {
+        match std::fs::remove_dir_all(folder.join(layout::INCOMING)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                tracing::warn!("cannot remove {}: {error}", layout::INCOMING);
+            }
+            _ => {}
+        }
     }
     Ok(unnamed)
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, Lake, layout};
+use super::{FORMAT_VERSION, Lake, Version, layout};
 use crate::error::{Error, ErrorKind, Result};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,27 +115,34 @@ impl State {
 }
 
 impl Lake {
-    pub async fn state(&self, connection_id: i64, uuid: &str) -> Result<Option<State>> {
+    /// What is known of one repository or workspace, with the version that the next put replaces.
+    pub async fn state(&self, connection_id: i64, uuid: &str) -> Result<Option<(State, Version)>> {
         let path = layout::state_file(connection_id, uuid);
-        let state: Option<State> = self.get_json(&path).await?;
-        state.map(State::checked).transpose()
+        let Some((state, version)) = self.get_versioned::<State>(&path).await? else {
+            return Ok(None);
+        };
+        Ok(Some((state.checked()?, version)))
     }
 
     /// Every repository and workspace that was ever collected, in a stable order.
-    pub async fn states(&self) -> Result<Vec<State>> {
+    pub async fn states(&self) -> Result<Vec<(State, Version)>> {
         let mut states = Vec::new();
         for path in self.list(layout::STATE).await? {
-            if let Some(state) = self.get_json::<State>(&path).await? {
-                states.push(state.checked()?);
+            if let Some((state, version)) = self.get_versioned::<State>(&path).await? {
+                states.push((state.checked()?, version));
             }
         }
-        states.sort_by(|a, b| {
+        states.sort_by(|(a, _), (b, _)| {
             (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
         });
         Ok(states)
     }
 
-    pub async fn put_state(&self, state: &State) -> Result<()> {
-        self.put_json(&state.path(), state).await
+    /// Moves a state to its next version; `expected`: the one it was read as, `None` for a new one.
+    ///
+    /// # Errors
+    /// As [`Lake::put_versioned`].
+    pub async fn put_state(&self, state: &State, expected: Option<&Version>) -> Result<Version> {
+        self.put_versioned(&state.path(), state, expected).await
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::parquet::basic::Compression;
 use serde::Deserialize;
 
 use super::types::{TypeText, Types, type_name};
@@ -21,6 +22,8 @@ pub struct Contract {
     pub partition: Option<Partition>,
     /// Column → expected distinct values per file: a constant, because a figure of the run would move the bytes.
     pub bloom: BTreeMap<String, u64>,
+    /// `None`: that of every file which nobody configured.
+    pub compression: Option<Compression>,
     pub columns: Vec<Column>,
     schema: SchemaRef,
 }
@@ -43,21 +46,35 @@ impl Column {
     }
 }
 
-/// How a table is cut into files: by the month (UTC) of an immutable time of the record.
+/// How a table is cut into files: by the day, month or year (UTC) of an immutable time of the record, or by its repository.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
     /// The name in the path: `created_month=2026-11`.
     pub key: String,
     pub by: PartitionBy,
-    /// The timestamp column that decides.
+    /// The column that decides: a timestamp, or a repository's id.
     pub column: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionBy {
+    Day,
     Month,
+    Year,
+    Repository,
+}
+
+impl PartitionBy {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Year => "year",
+            Self::Repository => "repository",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -143,6 +160,7 @@ impl Contract {
             primary_key,
             partition: None,
             bloom: BTreeMap::new(),
+            compression: None,
             schema: arrow_schema(&columns),
             columns,
         };

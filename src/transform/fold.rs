@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
     EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, SEQUENCE, SegmentRef, State,
-    layout, segment_schema,
+    is_lost_race, layout, segment_schema,
 };
 use crate::schema::Contract;
 
@@ -63,11 +63,13 @@ pub(super) async fn fold(
         |path: &String| published.is_some_and(|table| table.files.contains_key(path));
     for (n, state) in states.iter().enumerate() {
         let path = layout::source_file(entity, state.connection_id, &state.full_name);
-        let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
-        let base =
-            Some(layout::source_file(entity, state.connection_id, was_named)).filter(is_published);
+        let base = base(lake, manifest, &is_published, entity, state, &path).await?;
         let segments = state.entities.get(entity).map_or(&[][..], pending);
-        if segments.is_empty() && base.as_ref().is_none_or(|base| *base == path) {
+        if segments.is_empty()
+            && base
+                .as_ref()
+                .is_none_or(|base| *base == path && is_published(base))
+        {
             if base.is_some() {
                 next.files.insert(path, NextFile::Kept);
             }
@@ -87,6 +89,28 @@ pub(super) async fn fold(
             .insert(layout::empty_source_file(entity), NextFile::Staged(written));
     }
     Ok(next)
+}
+
+/// The file that the new one is made from. A run that died while it moved a repository to its new name may have said so
+/// in the manifest and not yet in the state, or moved the file and said so nowhere.
+async fn base(
+    lake: &Lake,
+    manifest: &Manifest,
+    is_published: &impl Fn(&String) -> bool,
+    entity: &str,
+    state: &State,
+    path: &String,
+) -> Result<Option<String>> {
+    let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
+    let old = layout::source_file(entity, state.connection_id, was_named);
+    if !is_published(&old) {
+        return Ok(Some(path.clone()).filter(is_published));
+    }
+    let moved = manifest.intent.is_some()
+        && old != *path
+        && lake.current(&old).await?.is_none()
+        && lake.current(path).await?.is_some();
+    Ok(Some(if moved { path.clone() } else { old }))
 }
 
 /// The segments that count: what came before a complete one is superseded.
@@ -174,16 +198,32 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// After publishing: the segments are part of the source layer now, and the states say so.
-pub(super) async fn settle(lake: &Lake, states: &[State]) -> Result<()> {
-    for state in states {
-        let mut settled = state.clone();
-        settled.published_as = Some(state.full_name.clone());
-        for entity in settled.entities.values_mut() {
-            entity.segments.clear();
-        }
-        if settled != *state {
-            lake.put_state(&settled).await?;
+/// After publishing: the segments are part of the source layer now, and the states say so. A segment goes when no state
+/// names it any more; what was collected meanwhile stays.
+pub(super) async fn settle(lake: &Lake, folded: &[State]) -> Result<()> {
+    for state in folded {
+        while let Some((mut settled, version)) =
+            lake.state(state.connection_id, &state.uuid).await?
+        {
+            let before = settled.clone();
+            settled.published_as = Some(state.full_name.clone());
+            for (entity, folded) in &state.entities {
+                if let Some(entity) = settled.entities.get_mut(entity) {
+                    entity
+                        .segments
+                        .retain(|segment| !folded.segments.contains(segment));
+                }
+            }
+            if settled == before {
+                break;
+            }
+            match lake.put_state(&settled, Some(&version)).await {
+                Err(error) if is_lost_race(&error) => {}
+                put => {
+                    put?;
+                    break;
+                }
+            }
         }
         for segment in state.entities.values().flat_map(|entity| &entity.segments) {
             lake.remove(&segment.path).await?;

@@ -12,6 +12,7 @@
 
 mod buckets;
 mod fold;
+mod layout;
 mod native;
 mod outside;
 mod report;
@@ -19,6 +20,7 @@ mod settings;
 mod steps;
 mod write;
 
+pub use layout::contracts;
 pub use native::Native;
 pub use report::{TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
@@ -34,9 +36,7 @@ use tempfile::TempDir;
 use crate::config::{Assigned, Config, Found};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{
-    Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, layout, publish,
-};
+use crate::lake::{Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish};
 use crate::schema::{Contract, Contracts};
 
 /// The part that a step made itself, beside those that `[[table]]` adds.
@@ -66,11 +66,14 @@ pub async fn transform(
     now: DateTime<Utc>,
     options: &Options,
 ) -> Result<TransformReport> {
-    let states = fold::current(lake.states().await?);
+    let states = lake.states().await?.into_iter().map(|(state, _)| state);
+    let states = fold::current(states.collect());
     let assigned = config.assign(&found(&states))?;
     let mut steps = Steps::find(options.queries.as_deref())?;
     steps.set_run(run_id, now)?;
-    let mut run = Run::new(config, lake, steps).await?;
+    let contracts = contracts(config)?;
+    steps.lay_out(&contracts);
+    let mut run = Run::new(config, lake, contracts, steps).await?;
 
     run.settings(&states, &assigned)?;
     run.source(&states).await?;
@@ -80,8 +83,13 @@ pub async fn transform(
     run.steps(options.only.as_ref()).await?;
     let warnings = run.checks().await?;
 
-    let Run { tables, report, .. } = run;
-    let published = publish(lake, lock, run_id, now, tables).await?;
+    let Run {
+        tables,
+        report,
+        manifest,
+        ..
+    } = run;
+    let published = publish(lake, lock, run_id, now, &manifest, tables).await?;
     fold::settle(lake, &states).await?;
     Ok(TransformReport {
         published,
@@ -123,7 +131,12 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn new(config: &'a Config, lake: &'a Lake, steps: Steps) -> Result<Self> {
+    async fn new(
+        config: &'a Config,
+        lake: &'a Lake,
+        contracts: Contracts,
+        steps: Steps,
+    ) -> Result<Self> {
         let staging = tempfile::Builder::new()
             .prefix("bitlake-staging-")
             .tempdir()
@@ -132,8 +145,8 @@ impl<'a> Run<'a> {
         Ok(Self {
             config,
             lake,
-            engine: Engine::new(config.lake.memory_limit)?,
-            contracts: Contracts::bundled()?.clone(),
+            engine: engine_over(lake, config.lake.memory_limit)?,
+            contracts,
             steps,
             manifest: lake.manifest().await?,
             staging,
@@ -354,7 +367,7 @@ impl<'a> Run<'a> {
             ..NextTable::default()
         };
         for (partition, written) in files {
-            let path = layout::table_file(contract, partition.as_deref());
+            let path = crate::lake::layout::table_file(contract, partition.as_deref());
             next.files.insert(path, NextFile::Staged(written));
         }
         self.tables.insert(contract.name(), next);
@@ -430,10 +443,19 @@ fn urls(files: &[(Option<String>, WrittenFile)]) -> Result<Vec<reqwest::Url>> {
 
 /// The engine over what a lake has published, for `bitlake query`.
 pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
-    let engine = Engine::new(memory_limit)?;
+    let engine = engine_over(lake, memory_limit)?;
     let manifest = lake.manifest().await?;
     for contract in Contracts::bundled()?.iter() {
         engine.register(contract, &published_files(lake, &manifest, contract)?)?;
+    }
+    Ok(engine)
+}
+
+/// An engine that can read the lake's files.
+fn engine_over(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
+    let engine = Engine::new(memory_limit)?;
+    if let Some((url, store)) = lake.engine_store() {
+        engine.add_store(url, store);
     }
     Ok(engine)
 }

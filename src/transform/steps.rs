@@ -159,6 +159,16 @@ impl Steps {
         Ok(())
     }
 
+    /// Cuts and compresses what the steps make as these contracts say.
+    pub(super) fn lay_out(&mut self, contracts: &Contracts) {
+        for step in self.0.values_mut() {
+            let TableName { layer, table } = &step.name;
+            if let Some(contract) = contracts.get(layer, table) {
+                step.contract = Some(Arc::clone(contract));
+            }
+        }
+    }
+
     /// Gives the run's own values to the steps that ask for them: `run_id` and `recorded_at`.
     pub(super) fn set_run(&mut self, run_id: &str, started_at: DateTime<Utc>) -> Result<()> {
         let started_at = started_at.to_rfc3339_opts(SecondsFormat::Micros, true);

@@ -2,25 +2,25 @@
 
 use std::path::Path;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::{cast, partition};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column as ColumnName;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::functions::expr_fn::date_trunc;
+use datafusion::functions::expr_fn::{date_trunc, nullif};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
 use crate::engine::{Engine, Param, is_starved};
-use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
-use crate::schema::{Contract, conform};
+use crate::schema::{Contract, PartitionBy, conform};
 
-/// The month that a row's partition is named for; dropped before the row is written.
-const MONTH: &str = "__month";
+/// What a row's partition is named for; dropped before the row is written.
+const CUT: &str = "__cut";
 
-/// Files by partition value (`2026-11`), `None` for rows without that time and for tables that are not partitioned.
+/// Files by partition value (`2026-11`), `None` for rows without one and for tables that are not partitioned.
 pub(super) type Files = Vec<(Option<String>, WrittenFile)>;
 
 /// Runs `sql` and writes its rows, conformed to the contract and in its order, below `folder`.
@@ -118,33 +118,32 @@ async fn attempt(
 
 /// Partition by partition, and by key within; without a key by every column, so that the bytes never move.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
-    let column = |name: &String| Expr::Column(ColumnName::from_name(name));
+    let column = |name: &str| Expr::Column(ColumnName::from_name(name));
+    let ascending = |name: &str| SortExpr::new(column(name), true, true);
+    let mut order = Vec::new();
     let frame = match &contract.partition {
         None => frame,
         Some(by) => {
-            let time = Expr::Cast(datafusion::logical_expr::Cast::new(
-                Box::new(column(&by.column)),
-                contract
-                    .column(&by.column)
-                    .map_or(DataType::Null, |c| c.data_type.clone()),
-            ));
-            frame.with_column(MONTH, date_trunc(lit("month"), time))?
+            order.push(ascending(CUT));
+            let to = |data_type| {
+                Expr::Cast(datafusion::logical_expr::Cast::new(
+                    Box::new(column(&by.column)),
+                    data_type,
+                ))
+            };
+            let time = contract.column(&by.column).map(|c| c.data_type.clone());
+            let cut = match by.by {
+                // A repository that is not known is '' in DevLake's tables.
+                PartitionBy::Repository => nullif(to(DataType::Utf8), lit("")),
+                unit => date_trunc(lit(unit.as_str()), to(time.unwrap_or(DataType::Null))),
+            };
+            frame.with_column(CUT, cut)?
         }
     };
-    let ascending = |expression: Expr| SortExpr::new(expression, true, true);
-    let mut order: Vec<SortExpr> = Vec::new();
-    if contract.partition.is_some() {
-        order.push(ascending(column(&MONTH.to_owned())));
-    }
     if contract.primary_key.is_empty() {
-        order.extend(contract.columns.iter().map(|c| ascending(column(&c.name))));
+        order.extend(contract.columns.iter().map(|c| ascending(&c.name)));
     } else {
-        order.extend(
-            contract
-                .primary_key
-                .iter()
-                .map(|name| ascending(column(name))),
-        );
+        order.extend(contract.primary_key.iter().map(|name| ascending(name)));
     }
     frame.sort(order)
 }
@@ -159,23 +158,23 @@ struct Partitions<'a> {
 
 impl Partitions<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        if self.contract.partition.is_none() {
+        let Some(by) = &self.contract.partition else {
             return self.write_into(None, &conform(self.contract, batch)?);
-        }
+        };
         let failed = |error| Error::new(ErrorKind::Internal, "cannot cut partitions").source(error);
         let mut batch = batch.clone();
-        let month = batch.schema_ref().index_of(MONTH).map_err(failed)?;
-        let month = batch.remove_column(month);
-        let ranges = partition(std::slice::from_ref(&month))
+        let cut = batch.schema_ref().index_of(CUT).map_err(failed)?;
+        let cut = batch.remove_column(cut);
+        let ranges = partition(std::slice::from_ref(&cut))
             .map_err(failed)?
             .ranges();
-        let names = month_names(&month)?;
+        let names = cast(&cut, &DataType::Utf8).map_err(failed)?;
+        let names = names.as_string::<i32>();
         let batch = conform(self.contract, &batch)?;
         for range in ranges {
-            let name = names.as_string::<i32>();
             let name = names
                 .is_valid(range.start)
-                .then(|| name.value(range.start)[..7].to_owned());
+                .then(|| partition_name(by.by, names.value(range.start)));
             self.write_into(name, &batch.slice(range.start, range.len()))?;
         }
         Ok(())
@@ -188,8 +187,9 @@ impl Partitions<'_> {
             .is_none_or(|(open, _)| *open != partition)
         {
             self.close()?;
-            let name = partition.as_deref().unwrap_or("part-0");
-            let path = self.folder.join(name).with_extension("parquet");
+            let path = self
+                .folder
+                .join(format!("part-{}.parquet", self.done.len()));
             let file = ParquetFile::create(&path, self.contract.arrow_schema(), self.contract)?;
             self.open = Some((partition, file));
         }
@@ -216,9 +216,15 @@ impl Partitions<'_> {
     }
 }
 
-/// `2026-11-01T00:00:00Z` and so on.
-fn month_names(months: &ArrayRef) -> Result<ArrayRef> {
-    cast(months, &DataType::Utf8).or_error(ErrorKind::Internal, "cannot name partitions")
+/// `2026-11` of `2026-11-01T00:00:00Z`, and so on.
+fn partition_name(by: PartitionBy, value: &str) -> String {
+    let length = match by {
+        PartitionBy::Year => "2026".len(),
+        PartitionBy::Month => "2026-11".len(),
+        PartitionBy::Day => "2026-11-24".len(),
+        PartitionBy::Repository => value.len(),
+    };
+    value[..length].to_owned()
 }
 
 /// A few keys that stand more than once in a registered table, as text.
@@ -247,4 +253,85 @@ pub(super) async fn doubled_keys(engine: &Engine, contract: &Contract) -> Result
             .with("table", contract.name())
             .source(error)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::lake::layout::table_file;
+    use crate::schema::Contracts;
+
+    /// Path → rows of a table of four rows, cut as `partition` says.
+    async fn cut(partition: &str) -> Vec<(String, u64)> {
+        let text = format!(
+            r#"{{"description": "d", "version": 1, "primary_key": ["id"], "partition": {partition}, "columns": [
+                {{"name": "id", "type": "bigint", "nullable": false}},
+                {{"name": "at", "type": "timestamp"}},
+                {{"name": "repo_id", "type": "string"}}]}}"#
+        );
+        let contracts = Contracts::parse("{}", [("domain", "t", text.as_str())]).unwrap();
+        let contract = Arc::clone(contracts.require("domain", "t").unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let rows = "SELECT column1 AS id, cast(column2 AS timestamp) AS at, column3 AS repo_id FROM (VALUES
+            (1, '2026-05-31T23:59:59Z', 'one:acme/web'), (2, '2026-06-01T00:00:00Z', 'one:acme/../..'),
+            (3, NULL, NULL), (4, '2025-06-01T10:00:00Z', ''))";
+        let engine = Engine::new(None).unwrap();
+        let files = query(&engine, rows, &[], &contract, folder.path()).await;
+        let files = files.unwrap();
+        let file = |(partition, written): &(Option<String>, WrittenFile)| {
+            let path = table_file(&contract, partition.as_deref());
+            (
+                path.replace("domain/t/", "").replace("/part-0.parquet", ""),
+                written.rows,
+            )
+        };
+        files.iter().map(file).collect()
+    }
+
+    fn folders(cut: &[(&str, u64)]) -> Vec<(String, u64)> {
+        let owned = |(path, rows): &(&str, u64)| ((*path).to_owned(), *rows);
+        cut.iter().map(owned).collect()
+    }
+
+    #[tokio::test]
+    async fn rows_are_cut_by_day_month_and_year_and_those_without_a_time_stand_apart() {
+        let by = async |unit: &str| {
+            cut(&format!(
+                r#"{{"key": "k", "by": "{unit}", "column": "at"}}"#
+            ))
+            .await
+        };
+        let null = ("k=__HIVE_DEFAULT_PARTITION__", 1);
+        assert_eq!(
+            by("day").await,
+            folders(&[
+                null,
+                ("k=2025-06-01", 1),
+                ("k=2026-05-31", 1),
+                ("k=2026-06-01", 1)
+            ])
+        );
+        assert_eq!(
+            by("month").await,
+            folders(&[null, ("k=2025-06", 1), ("k=2026-05", 1), ("k=2026-06", 1)])
+        );
+        assert_eq!(
+            by("year").await,
+            folders(&[null, ("k=2025", 1), ("k=2026", 2)])
+        );
+    }
+
+    #[tokio::test]
+    async fn a_repository_stays_in_its_folder_and_an_unknown_one_stands_apart() {
+        assert_eq!(
+            cut(r#"{"key": "repository", "by": "repository", "column": "repo_id"}"#).await,
+            folders(&[
+                ("repository=__HIVE_DEFAULT_PARTITION__", 2),
+                ("repository=one%3Aacme%2F..%2F..", 1),
+                ("repository=one%3Aacme%2Fweb", 1),
+            ])
+        );
+    }
 }

@@ -74,7 +74,9 @@ struct Plan<'a> {
 
 impl<'a> Plan<'a> {
     async fn new(folder: &'a Path) -> Self {
-        let lake = Lake::open(demo_lake().to_str().unwrap()).unwrap();
+        let lake = Lake::open(demo_lake().to_str().unwrap(), &BTreeMap::new())
+            .await
+            .unwrap();
         let manifest = lake.manifest().await.unwrap();
         let files = |table: &String| {
             let paths = manifest.files(table).map(|(path, _)| path);

@@ -79,14 +79,17 @@ async fn other_credentials_change_no_state_and_no_id() {
 /// Files of the lake that people load.
 fn paths(bench: &Bench) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    walk(bench.lake.root(), &mut found);
+    walk(bench.lake.folder().unwrap(), &mut found);
     found.retain(|path| path.ends_with(".parquet") && !path.contains("_bitlake"));
     found
 }
 
 fn keys_of_states(bench: &Bench) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    walk(&bench.lake.root().join("_bitlake/state"), &mut found);
+    walk(
+        &bench.lake.folder().unwrap().join("_bitlake/state"),
+        &mut found,
+    );
     found
 }
 

@@ -68,7 +68,11 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::create(folder.path().join("lake").to_str().unwrap()).unwrap();
+        let lake = Lake::create(
+            folder.path().join("lake").to_str().unwrap(),
+            &BTreeMap::new(),
+        )
+        .unwrap();
         Self { folder, lake }
     }
 
@@ -87,13 +91,20 @@ impl Bench {
         }
         let tables = BTreeMap::from([("domain.things".to_owned(), next)]);
         let lock = self.lake.lock().unwrap();
-        publish(&self.lake, &lock, "run", Utc::now(), tables)
-            .await
-            .unwrap()
+        publish(
+            &self.lake,
+            &lock,
+            "run",
+            Utc::now(),
+            &self.lake.manifest().await.unwrap(),
+            tables,
+        )
+        .await
+        .unwrap()
     }
 
     fn has(&self, path: &str) -> bool {
-        self.lake.root().join(path).is_file()
+        self.lake.folder().unwrap().join(path).is_file()
     }
 }
 
@@ -127,9 +138,9 @@ async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
 async fn a_run_that_was_killed_while_publishing_is_made_good_by_the_next() {
     let bench = Bench::new();
     bench.publish(&[(MAY, 10)]).await;
-    let undisturbed = std::fs::read(bench.lake.root().join(MAY)).unwrap();
+    let undisturbed = std::fs::read(bench.lake.folder().unwrap().join(MAY)).unwrap();
     // As a kill leaves it: an intent, one file already newer than the manifest says, one that it does not know.
-    let manifest = bench.lake.root().join("_bitlake/manifest.json");
+    let manifest = bench.lake.folder().unwrap().join("_bitlake/manifest.json");
     let mut text: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
     text["intent"] =
@@ -141,7 +152,7 @@ async fn a_run_that_was_killed_while_publishing_is_made_good_by_the_next() {
 
     bench.publish(&[(MAY, 10)]).await;
     assert_eq!(
-        std::fs::read(bench.lake.root().join(MAY)).unwrap(),
+        std::fs::read(bench.lake.folder().unwrap().join(MAY)).unwrap(),
         undisturbed
     );
     assert!(!bench.has(JUNE), "what nobody names is gone");
@@ -167,7 +178,7 @@ fn only_one_run_at_a_time_writes_a_lake() {
 #[tokio::test]
 async fn a_manifest_of_a_newer_version_is_refused() {
     let bench = Bench::new();
-    let path = bench.lake.root().join("_bitlake/manifest.json");
+    let path = bench.lake.folder().unwrap().join("_bitlake/manifest.json");
     std::fs::write(path, r#"{"format_version": 99, "writer": "9", "run_id": null, "published_at": null, "tables": {}}"#).unwrap();
     let error = bench.lake.manifest().await.unwrap_err();
     assert!(error.to_string().ends_with("upgrade bitlake"), "{error}");
@@ -176,9 +187,13 @@ async fn a_manifest_of_a_newer_version_is_refused() {
 #[tokio::test]
 async fn a_damaged_state_is_an_error_that_names_the_file() {
     let bench = Bench::new();
-    std::fs::create_dir_all(bench.lake.root().join("_bitlake/state/1")).unwrap();
+    std::fs::create_dir_all(bench.lake.folder().unwrap().join("_bitlake/state/1")).unwrap();
     std::fs::write(
-        bench.lake.root().join("_bitlake/state/1/web.json"),
+        bench
+            .lake
+            .folder()
+            .unwrap()
+            .join("_bitlake/state/1/web.json"),
         "{\"format",
     )
     .unwrap();

@@ -8,6 +8,7 @@ mod failures;
 mod graph;
 mod identity;
 mod lake;
+mod layout;
 mod native;
 mod outside;
 mod portable;

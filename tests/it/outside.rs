@@ -70,7 +70,7 @@ impl Outside {
     ) -> Result<TransformReport, Error> {
         let path = self.folder.path().join("bitlake.toml");
         let config = Config::parse(&self.config, &path, &BTreeMap::new(), &[])?;
-        let lake = Lake::create(&config.lake.url)?;
+        let lake = Lake::create(&config.lake.url, &config.lake.options)?;
         let lock = lake.lock()?;
         let only = layers.iter().map(|layer| (*layer).to_owned()).collect();
         let options = Options {
@@ -83,12 +83,14 @@ impl Outside {
     }
 
     pub async fn query(&self, sql: &str) -> Vec<String> {
-        let lake = Lake::open(&self.root().display().to_string()).unwrap();
+        let lake = Lake::open(&self.root().display().to_string(), &BTreeMap::new())
+            .await
+            .unwrap();
         let engine = open_published(&lake, None).await.unwrap();
         lines_of(&engine, sql).await.unwrap()
     }
 
-    fn root(&self) -> std::path::PathBuf {
+    pub fn root(&self) -> std::path::PathBuf {
         Path::new(self.folder.path()).join("lake")
     }
 

@@ -121,7 +121,11 @@ pub fn fixture(path: &str) -> PathBuf {
 impl Bench {
     pub async fn new(builder: Builder) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let lake = Lake::create(folder.path().join("lake").to_str().unwrap()).unwrap();
+        let lake = Lake::create(
+            folder.path().join("lake").to_str().unwrap(),
+            &BTreeMap::new(),
+        )
+        .unwrap();
         Self {
             sandbox: builder.start(0).await.unwrap(),
             folder,
@@ -212,6 +216,7 @@ impl Bench {
         let states = self.lake.states().await.unwrap();
         states
             .into_iter()
+            .map(|(state, _)| state)
             .find(|state| state.full_name == "acme/web")
             .unwrap()
     }
@@ -225,7 +230,8 @@ impl Bench {
             .get(table)
             .map_or(&[][..], |entity| &entity.segments)
         {
-            let file = std::fs::File::open(self.lake.root().join(&segment.path)).unwrap();
+            let file =
+                std::fs::File::open(self.lake.folder().unwrap().join(&segment.path)).unwrap();
             let reader = ParquetRecordBatchReaderBuilder::try_new(file)
                 .unwrap()
                 .build()

@@ -132,6 +132,43 @@ fn the_lake() {
 }
 
 #[test]
+fn the_layout_of_the_lake() {
+    let lake = |text: &str| message(parse(&format!("[lake]\nurl = \"x\"\n{text}\n")));
+    assert_eq!(
+        lake("partition = \"daily\""),
+        "`partition` in [lake] cannot be `daily` (file=bitlake.toml, line=3): \
+         use one of: month, day, year, repository, none"
+    );
+    assert_eq!(
+        lake("compression = \"snapy\""),
+        "`compression` in [lake] cannot be `snapy` (file=bitlake.toml, line=3): did you mean `snappy`?"
+    );
+    assert_eq!(
+        lake("compression = \"snappy\"\ncompression_level = 3"),
+        "`compression_level` in [lake] is for zstd only (file=bitlake.toml, line=4)"
+    );
+    assert_eq!(
+        lake("compression_level = 23"),
+        "`compression_level` in [lake] must be from 1 to 22, not 23 (file=bitlake.toml, line=3)"
+    );
+    assert_eq!(
+        lake("[lake.tables]\ndomain.commits = { partition = \"day\" }"),
+        "`domain` in [lake.tables] is no table (file=bitlake.toml, line=4): \
+         write layer.table in quotes, as in `\"domain.commits\" = { partition = \"year\" }`"
+    );
+    assert_eq!(
+        lake("[lake.tables]\n\"domain.commits\" = { by = \"day\" }"),
+        "unknown key `by` in [lake.tables.\"domain.commits\"] (file=bitlake.toml, line=4): \
+         known keys: partition, column"
+    );
+    assert_eq!(
+        lake("[lake.tables]\n\"domain.commits\" = { column = \"x\" }"),
+        "`partition` is missing in [lake.tables.\"domain.commits\"] (file=bitlake.toml, line=4): \
+         use one of: month, day, year, repository, none"
+    );
+}
+
+#[test]
 fn connections_that_clash() {
     let second = |id: u8, name: &str| {
         base_and(&format!(

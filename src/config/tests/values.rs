@@ -238,3 +238,31 @@ fn a_missing_file_is_an_error_for_load_and_not_for_reading_a_lake() {
     let config = Config::load_if_present(path, &none, &overrides).unwrap();
     assert_eq!(config.lake.url, "out");
 }
+
+#[test]
+fn the_layout_is_read_as_it_is_written() {
+    use datafusion::parquet::basic::Compression;
+    let layout = |text: &str| {
+        let text = format!("[lake]\nurl = \"x\"\n{text}\n");
+        parse(&text).unwrap().lake.layout
+    };
+    let plain = layout("");
+    assert_eq!((plain.compression, plain.partition), (None, None));
+    assert_eq!(layout("compression = \"zstd\"").compression, None);
+    assert_eq!(
+        layout("compression = \"none\"").compression,
+        Some(Compression::UNCOMPRESSED)
+    );
+    let Some(Compression::ZSTD(level)) = layout("compression_level = 9").compression else {
+        panic!("a level is zstd's");
+    };
+    assert_eq!(level.compression_level(), 9);
+    let tables = layout(
+        "partition = \"day\"\n[lake.tables]\n\"domain.commits\" = { partition = \"year\", column = \"authored_date\" }",
+    );
+    assert_eq!(tables.partition, Some(Cut::Day));
+    let commits = &tables.tables[0];
+    assert_eq!(commits.name, "domain.commits");
+    assert_eq!(commits.partition, Cut::Year);
+    assert_eq!(commits.column.as_deref(), Some("authored_date"));
+}

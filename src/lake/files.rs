@@ -1,0 +1,312 @@
+//! Data files on their way into the lake: whole or not at all, in bounded memory, and only over the version expected.
+//!
+//! ```text
+//! folder         grows under _bitlake/incoming, then is moved to its place: a folder that is read meanwhile holds
+//!                no half file under any name. The file lock of the run stands for the condition.
+//! up to 32 MiB   one conditional put (If-Match, If-None-Match)
+//! above          a multipart upload, 8 MiB a part. object_store completes it unconditionally, so the current version
+//!                is compared right before: the moment between is guarded by the lease alone.
+//! ```
+//!
+//! A put whose reply was lost may have been done. So a put that failed or was refused is judged by what is there now: the
+//! file that was to be put, by its digest, or another.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{
+    Error as StoreError, GetOptions, MultipartUpload, ObjectMeta, ObjectStoreExt, PutMode,
+    PutPayload, PutResult,
+};
+use sha2::{Digest, Sha256};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::faults::{cannot, is_final, is_refused};
+use super::objects::lost_race;
+use super::parquet::hex;
+use super::{FileEntry, Lake, Place, Version, WrittenFile, layout};
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// A file up to this size is put by one request, which holds it in memory.
+const SINGLE: u64 = 32 << 20;
+/// Bytes of a part; S3 takes no more than 10,000.
+const PART: usize = 8 << 20;
+/// How often a put that failed in passing is done anew, beside what the store's client does by itself.
+pub(super) const TRIES: u32 = 3;
+const WAIT: Duration = Duration::from_millis(300);
+
+const CANNOT_WRITE: &str = "cannot write to the lake";
+const CANNOT_READ: &str = "cannot read from the lake";
+
+impl Lake {
+    /// Puts a local file in one atomic step, in bounded memory, whatever was there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when it cannot be put: then nothing was.
+    pub async fn put_file(&self, local: &Path, path: &str) -> Result<()> {
+        let object = self.place.object(path)?;
+        self.put_once(local, path, &object, &PutMode::Overwrite)
+            .await
+            .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
+        Ok(())
+    }
+
+    /// Puts a written file in the place of the version `expected`; `None`: there must be no such file. On local disk
+    /// only the run's lock guards the place.
+    ///
+    /// # Errors
+    /// As [`Lake::put_versioned`].
+    pub async fn put_data(
+        &self,
+        file: &WrittenFile,
+        path: &str,
+        expected: Option<&Version>,
+    ) -> Result<Version> {
+        let object = self.place.object(path)?;
+        let mode = self.mode(expected);
+        for tried in 1.. {
+            let error = match self.put_once(&file.path, path, &object, &mode).await {
+                Ok(put) => return Ok(Version::of(put)),
+                Err(error) => error,
+            };
+            let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
+            if self.folder().is_some() || is_final(&error) {
+                return failed(error);
+            }
+            let Ok(current) = self.digest(path).await else {
+                return failed(error);
+            };
+            if let Some((sha256, meta)) = current
+                && sha256 == file.sha256
+            {
+                return Ok(Version::found(meta));
+            }
+            if is_refused(&error) {
+                return Err(lost_race(path));
+            }
+            if tried == TRIES {
+                return failed(error);
+            }
+            tokio::time::sleep(WAIT * tried).await;
+        }
+        Err(Error::new(ErrorKind::Internal, "a put without end"))
+    }
+
+    /// How a put says what it expects.
+    pub(super) fn mode(&self, expected: Option<&Version>) -> PutMode {
+        match (&self.place, expected) {
+            (Place::Folder(_), _) => PutMode::Overwrite,
+            (Place::Bucket { .. }, None) => PutMode::Create,
+            (Place::Bucket { .. }, Some(version)) => PutMode::Update(version.0.clone()),
+        }
+    }
+
+    async fn put_once(
+        &self,
+        local: &Path,
+        path: &str,
+        object: &ObjectPath,
+        mode: &PutMode,
+    ) -> Result<PutResult, StoreError> {
+        let mut file = tokio::fs::File::open(local).await.map_err(unreadable)?;
+        let bytes = file.metadata().await.map_err(unreadable)?.len();
+        if self.folder().is_some() && !path.starts_with(layout::PRIVATE) {
+            let incoming = ObjectPath::parse(format!("{}/file", layout::INCOMING))?;
+            self.upload(&mut file, &incoming, &PutMode::Overwrite)
+                .await?;
+            self.store.rename(&incoming, object).await?;
+            return Ok(PutResult {
+                e_tag: None,
+                version: None,
+            });
+        }
+        if bytes > SINGLE || self.folder().is_some() {
+            return self.upload(&mut file, object, mode).await;
+        }
+        let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+        file.read_to_end(&mut whole).await.map_err(unreadable)?;
+        self.store
+            .put_opts(object, PutPayload::from(whole), mode.clone().into())
+            .await
+    }
+
+    /// A multipart upload; one that fails leaves nothing.
+    async fn upload(
+        &self,
+        file: &mut tokio::fs::File,
+        object: &ObjectPath,
+        mode: &PutMode,
+    ) -> Result<PutResult, StoreError> {
+        let mut upload = self.store.put_multipart(object).await?;
+        let put = async {
+            send(file, upload.as_mut()).await?;
+            self.check(object, mode).await?;
+            upload.complete().await
+        };
+        let put = put.await;
+        if put.is_err() {
+            upload.abort().await.ok();
+        }
+        put
+    }
+
+    /// Compares what is there with what a put expects.
+    async fn check(&self, object: &ObjectPath, mode: &PutMode) -> Result<(), StoreError> {
+        let expected = match mode {
+            PutMode::Overwrite => return Ok(()),
+            PutMode::Create => None,
+            PutMode::Update(version) => version.e_tag.as_ref(),
+        };
+        let current = match self.store.head(object).await {
+            Err(StoreError::NotFound { .. }) => None,
+            head => head?.e_tag,
+        };
+        if current.as_ref() == expected {
+            return Ok(());
+        }
+        Err(StoreError::Precondition {
+            path: object.to_string(),
+            source: "the object is another than expected".into(),
+        })
+    }
+
+    /// The version of the file that is there now, if there is one.
+    pub async fn current(&self, path: &str) -> Result<Option<Version>> {
+        Ok(self.head(path).await?.map(Version::found))
+    }
+
+    async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+        match self.store.head(&self.place.object(path)?).await {
+            Ok(meta) => Ok(Some(meta)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(error) => Err(cannot(CANNOT_READ, path, error)),
+        }
+    }
+
+    /// Whether the file at `path` is the one that the manifest's entry describes: by its ETag if it is the recorded one,
+    /// else by the digest of its bytes.
+    pub async fn holds(&self, path: &str, entry: &FileEntry) -> Result<bool> {
+        let Some(meta) = self.head(path).await? else {
+            return Ok(false);
+        };
+        if meta.size != entry.bytes {
+            return Ok(false);
+        }
+        if entry.etag.is_some() && entry.etag == meta.e_tag {
+            return Ok(true);
+        }
+        let found = self.digest(path).await?;
+        Ok(found.is_some_and(|(sha256, _)| sha256 == entry.sha256))
+    }
+
+    /// The digest of the file that is there now, if there is one.
+    async fn digest(&self, path: &str) -> Result<Option<(String, ObjectMeta)>> {
+        self.read(path, None, async |_| Ok(())).await
+    }
+
+    /// Copies a file, or a former version of it, to local disk, and returns its digest.
+    pub(super) async fn fetch(
+        &self,
+        path: &str,
+        version: Option<&str>,
+        local: &Path,
+    ) -> Result<Option<String>> {
+        let failed = "cannot write a temporary file";
+        let copy = tokio::fs::File::create(local).await;
+        let mut copy = copy.or_error(ErrorKind::Lake, failed)?;
+        let found = self.read(path, version, async |bytes| {
+            copy.write_all(&bytes)
+                .await
+                .or_error(ErrorKind::Lake, failed)
+        });
+        let found = found.await?;
+        copy.flush().await.or_error(ErrorKind::Lake, failed)?;
+        Ok(found.map(|(sha256, _)| sha256))
+    }
+
+    async fn read(
+        &self,
+        path: &str,
+        version: Option<&str>,
+        mut each: impl AsyncFnMut(Bytes) -> Result<()>,
+    ) -> Result<Option<(String, ObjectMeta)>> {
+        let failed = |error| cannot(CANNOT_READ, path, error);
+        let options = GetOptions::new().with_version(version);
+        let found = match self
+            .store
+            .get_opts(&self.place.object(path)?, options)
+            .await
+        {
+            Err(StoreError::NotFound { .. }) => return Ok(None),
+            found => found.map_err(failed)?,
+        };
+        let meta = found.meta.clone();
+        let mut hash = Sha256::new();
+        let mut stream = found.into_stream();
+        while let Some(bytes) = stream.try_next().await.map_err(failed)? {
+            hash.update(&bytes);
+            each(bytes).await?;
+        }
+        Ok(Some((hex(&hash.finalize()), meta)))
+    }
+
+    /// Whether a former version of a file is still there and is the one that `entry` describes.
+    pub(super) async fn has_version(&self, path: &str, entry: &FileEntry) -> Result<bool> {
+        if entry.version.is_none() {
+            return Ok(false);
+        }
+        let options = GetOptions::new()
+            .with_version(entry.version.clone())
+            .with_head(true);
+        match self
+            .store
+            .get_opts(&self.place.object(path)?, options)
+            .await
+        {
+            Ok(found) => Ok(found.meta.e_tag == entry.etag && found.meta.size == entry.bytes),
+            Err(error) if is_final(&error) => Err(cannot(CANNOT_READ, path, error)),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            // S3 says 400 to an id that it never gave, and 405 where the file was removed.
+            Err(error) if error.to_string().contains("status code: 40") => Ok(false),
+            Err(error) => Err(cannot(CANNOT_READ, path, error)),
+        }
+    }
+}
+
+/// Sends a file in parts, two at a time.
+async fn send(
+    file: &mut tokio::fs::File,
+    upload: &mut dyn MultipartUpload,
+) -> Result<(), StoreError> {
+    let mut before = None;
+    loop {
+        let mut part = Vec::with_capacity(PART);
+        let mut limited = (&mut *file).take(PART as u64);
+        limited.read_to_end(&mut part).await.map_err(unreadable)?;
+        if part.is_empty() {
+            break;
+        }
+        let sending = upload.put_part(PutPayload::from(part));
+        if let Some(before) = before.replace(tokio::spawn(sending)) {
+            arrived(before).await?;
+        }
+    }
+    match before {
+        Some(last) => arrived(last).await,
+        None => Ok(()),
+    }
+}
+
+async fn arrived(part: tokio::task::JoinHandle<Result<(), StoreError>>) -> Result<(), StoreError> {
+    part.await?
+}
+
+fn unreadable(source: std::io::Error) -> StoreError {
+    StoreError::Generic {
+        store: "local file",
+        source: source.into(),
+    }
+}

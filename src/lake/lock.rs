@@ -1,0 +1,61 @@
+//! Who may write a lake on local disk: the operating system's file lock, which ends with the process that holds it.
+//!
+//! On S3 no lock is taken here: the intent in the manifest decides there, see [`super::publish`].
+
+use std::fs::{File, TryLockError};
+
+use super::{Lake, layout};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Held while a run writes; the operating system lets go of it when the process ends, however it ends.
+#[derive(Debug)]
+pub struct LakeLock {
+    _file: Option<File>,
+}
+
+impl Lake {
+    /// Takes the lake for writing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when another process holds it: nothing was touched.
+    pub fn lock(&self) -> Result<LakeLock> {
+        self.take(File::try_lock)
+    }
+
+    /// Takes the lake for collecting beside others who do no more than that.
+    ///
+    /// # Errors
+    /// As [`Lake::lock`].
+    pub fn lock_shared(&self) -> Result<LakeLock> {
+        self.take(File::try_lock_shared)
+    }
+
+    fn take(&self, lock: fn(&File) -> Result<(), TryLockError>) -> Result<LakeLock> {
+        let Some(folder) = self.folder() else {
+            return Ok(LakeLock { _file: None });
+        };
+        let path = folder.join(layout::LOCK);
+        let failed = |source: std::io::Error| {
+            Error::new(ErrorKind::Lake, "cannot lock the lake")
+                .with("file", path.display())
+                .source(source)
+                .hint("check the folder's permissions")
+        };
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(failed)?;
+        match lock(&file) {
+            Ok(()) => Ok(LakeLock { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(Error::new(
+                ErrorKind::Lake,
+                "another run is writing this lake",
+            )
+            .with("lake", self.url())
+            .hint("wait for it to end; nothing was changed")),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
+    }
+}

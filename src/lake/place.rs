@@ -1,0 +1,131 @@
+//! Where a lake lies, and how people and the query engine call its files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use reqwest::Url;
+
+use super::bucket;
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// The ground that a lake lies on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A folder of the local disk, which knows no conditional puts: file locks stand for them.
+    Folder(PathBuf),
+    /// A store that puts conditionally: `url` is the store's own (`s3://bucket`), `prefix` the lake's within it.
+    Bucket { url: Url, prefix: ObjectPath },
+}
+
+impl Place {
+    /// Reads an address: a folder, `file://…` or `s3://bucket/prefix`; nothing is created or asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] for another address, or options that the store does not take.
+    pub(super) fn find(
+        address: &str,
+        options: &BTreeMap<String, String>,
+    ) -> Result<(Self, Option<Arc<dyn ObjectStore>>)> {
+        if let Some((url, store)) = bucket(address, options)? {
+            let prefix = Url::parse(address)
+                .map_err(|error| error.to_string())
+                .and_then(|url| {
+                    ObjectPath::from_url_path(url.path()).map_err(|error| error.to_string())
+                })
+                .or_error(ErrorKind::Configuration, "not the address of a bucket")
+                .map_err(|error| error.with("lake", address))?;
+            return Ok((Self::Bucket { url, prefix }, Some(store)));
+        }
+        folder(address).map(|folder| (Self::Folder(folder), None))
+    }
+
+    /// The name of a file of the lake within its store.
+    pub(super) fn object(&self, path: &str) -> Result<ObjectPath> {
+        let path = ObjectPath::parse(path)
+            .or_error(ErrorKind::Internal, "not a path of the lake")
+            .map_err(|error| error.with("file", path))?;
+        Ok(match self {
+            Self::Folder(_) => path,
+            Self::Bucket { prefix, .. } => prefix.parts().chain(path.parts()).collect(),
+        })
+    }
+
+    /// The path below the lake of an object of its store.
+    pub(super) fn path(&self, object: &ObjectPath) -> Option<String> {
+        match self {
+            Self::Folder(_) => Some(object.to_string()),
+            Self::Bucket { prefix, .. } => {
+                let parts = object.prefix_match(prefix)?;
+                Some(ObjectPath::from_iter(parts).to_string())
+            }
+        }
+    }
+
+    /// Where the query engine finds a file of the lake.
+    pub(super) fn file_url(&self, path: &str) -> Result<Url> {
+        match self {
+            Self::Folder(folder) => file_url(&folder.join(path)),
+            Self::Bucket { url, .. } => {
+                let object = self.object(path)?;
+                let mut url = url.clone();
+                url.path_segments_mut()
+                    .map_err(|()| Error::new(ErrorKind::Internal, "not the address of a bucket"))?
+                    .clear()
+                    .extend(object.parts().map(|part| part.as_ref().to_owned()));
+                Ok(url)
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Folder(folder) => folder.display().fmt(f),
+            Self::Bucket { url, prefix } => {
+                write!(f, "{}/{prefix}", url.as_str().trim_end_matches('/'))
+            }
+        }
+    }
+}
+
+/// The store of a folder that is there.
+pub(super) fn local_store(folder: &Path) -> Result<(Place, Arc<dyn ObjectStore>)> {
+    let failed = "cannot open the lake";
+    let folder = folder
+        .canonicalize()
+        .or_error(ErrorKind::Lake, failed)
+        .map_err(|error| error.with("lake", folder.display()))?;
+    let store = LocalFileSystem::new_with_prefix(&folder)
+        .or_error(ErrorKind::Lake, failed)?
+        .with_automatic_cleanup(true);
+    Ok((Place::Folder(folder), Arc::new(store)))
+}
+
+/// A local file as the engine names it.
+pub fn file_url(path: &Path) -> Result<Url> {
+    Url::from_file_path(path).map_err(|()| {
+        Error::new(ErrorKind::Lake, "not an absolute path").with("file", path.display())
+    })
+}
+
+fn folder(address: &str) -> Result<PathBuf> {
+    let wrong =
+        |what: &str| Error::new(ErrorKind::Configuration, what.to_owned()).with("lake", address);
+    match address.split_once("://") {
+        None if address.is_empty() => {
+            Err(Error::new(ErrorKind::Configuration, "`lake.url` is empty")
+                .hint("name a folder or s3://bucket/prefix"))
+        }
+        None => Ok(PathBuf::from(address)),
+        Some(("file", _)) => Url::parse(address)
+            .ok()
+            .and_then(|url| url.to_file_path().ok())
+            .ok_or_else(|| wrong("not a file URL")),
+        Some(_) => Err(wrong("no lake can lie there").hint("name a folder or s3://bucket/prefix")),
+    }
+}
