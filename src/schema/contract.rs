@@ -141,7 +141,9 @@ impl Contract {
         for column in named.chain(contract.bloom.keys()) {
             contract.require_column(column)?;
         }
-        contract.only_grew().map_err(|error| error.with("table", name))?;
+        contract
+            .only_grew()
+            .map_err(|error| error.with("table", name))?;
         Ok(contract)
     }
 
