@@ -25,7 +25,8 @@ pub(super) fn statements(
         )
         .hint("--location s3://bucket/lake"));
     };
-    let layers: BTreeSet<_> = tables.iter().map(|it| &it.contract.layer).collect();
+    let created = tables.iter().filter(|it| it.loaded.is_none());
+    let layers: BTreeSet<_> = created.map(|it| &it.contract.layer).collect();
     let mut statements: Vec<_> = layers
         .iter()
         .map(|layer| format!("CREATE SCHEMA IF NOT EXISTS {}", words.schema(layer)))

@@ -143,15 +143,16 @@ impl Script<'_> {
         }
         let mut text: String = self.comments().map(|line| format!("-- {line}\n")).collect();
         let tables: Vec<_> = self.tables.iter().filter(|it| !it.is_unchanged()).collect();
-        if tables.is_empty() && self.gone.is_empty() {
-            text.push_str("-- Nothing changed.\n");
-            return Ok(text);
-        }
+        let changed = !tables.is_empty() || !self.gone.is_empty();
         let statements = match self.target {
+            _ if !changed => Vec::new(),
             Target::Athena => athena::statements(self, &words, &tables)?,
             Target::Databricks => databricks::statements(self, &words, &tables)?,
             _ => load::statements(self, &words, &tables)?,
         };
+        if statements.is_empty() {
+            text.push_str("-- Nothing changed.\n");
+        }
         for statement in statements {
             text.push_str(&format!("\n{statement};\n"));
         }
