@@ -278,6 +278,17 @@ mod tests {
     }
 
     #[test]
+    fn ddl_names_its_dialect() {
+        assert!(parse("bitlake ddl").is_err());
+        assert!(parse("bitlake ddl --dialect duckdb --create --changed-since x").is_err());
+        let cli = parse("bitlake ddl --dialect bigquery --only dora,metrics").unwrap();
+        let Command::Ddl(ddl) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!((ddl.dialect, ddl.only.len()), (Target::BigQuery, 2));
+    }
+
+    #[test]
     fn only_takes_layers_separated_by_commas() {
         let cli = parse("bitlake transform --only domain,dora").unwrap();
         let Command::Transform(transform) = cli.command else {

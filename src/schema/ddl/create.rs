@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use datafusion::arrow::datatypes::DataType;
+
 use super::words::Words;
 use super::{FILE_COLUMN, FILE_DESCRIPTION, Script, Table, Target};
 use crate::error::Result;
@@ -19,18 +21,22 @@ pub(super) fn statements(
         .iter()
         .map(|layer| format!("CREATE SCHEMA IF NOT EXISTS {}", words.schema(layer)))
         .collect();
+    let mut groups = Vec::new();
     for table in created {
         let mut own = vec![create_table(words, table.contract)?];
         own.extend(comments(words, table.contract));
+        groups.push(own);
+    }
+    for table in tables {
+        for column in table.added_columns() {
+            groups.push(add_column(words, table.contract, column)?);
+        }
+    }
+    for own in groups {
         match script.target {
             // In one piece: each costs a round trip.
             Target::Postgres => statements.push(own.join(";\n")),
             _ => statements.extend(own),
-        }
-    }
-    for table in tables {
-        for column in table.added_columns() {
-            statements.push(add_column(words, table.contract, column)?);
         }
     }
     Ok(statements)
@@ -39,7 +45,7 @@ pub(super) fn statements(
 fn create_table(words: &Words<'_>, contract: &Contract) -> Result<String> {
     let file = format!(
         "{FILE_COLUMN} {} NOT NULL{}",
-        words.type_of(&datafusion::arrow::datatypes::DataType::Utf8)?,
+        words.type_of(&DataType::Utf8)?,
         comment(words, FILE_DESCRIPTION)
     );
     let columns = contract.columns.iter().map(|column| {
@@ -95,12 +101,13 @@ fn comment(words: &Words<'_>, description: &str) -> String {
     }
 }
 
+fn comments_apart(target: Target) -> bool {
+    matches!(target, Target::Redshift | Target::DuckDb | Target::Postgres)
+}
+
 /// The descriptions as statements of their own, in the other targets.
 fn comments(words: &Words<'_>, contract: &Contract) -> Vec<String> {
-    if !matches!(
-        words.target,
-        Target::Redshift | Target::DuckDb | Target::Postgres
-    ) {
+    if !comments_apart(words.target) {
         return Vec::new();
     }
     let table = words.table(&contract.layer, &contract.table);
@@ -123,7 +130,7 @@ fn comments(words: &Words<'_>, contract: &Contract) -> Vec<String> {
     std::iter::once(own).chain(columns).collect()
 }
 
-fn add_column(words: &Words<'_>, contract: &Contract, column: &Column) -> Result<String> {
+fn add_column(words: &Words<'_>, contract: &Contract, column: &Column) -> Result<Vec<String>> {
     let table = words.table(&contract.layer, &contract.table);
     let name = words.name(&column.name);
     let data_type = words.type_of(&column.data_type)?;
@@ -135,13 +142,12 @@ fn add_column(words: &Words<'_>, contract: &Contract, column: &Column) -> Result
         Target::Databricks => format!("ADD COLUMNS ({definition})"),
         _ => format!("ADD COLUMN IF NOT EXISTS {definition}"),
     };
-    let text = words.text(&description);
-    Ok(match words.target {
-        Target::Redshift | Target::DuckDb | Target::Postgres => {
-            format!("ALTER TABLE {table} {add};\nCOMMENT ON COLUMN {table}.{name} IS {text}")
-        }
-        _ => format!("ALTER TABLE {table} {add}"),
-    })
+    let mut statements = vec![format!("ALTER TABLE {table} {add}")];
+    if comments_apart(words.target) {
+        let text = words.text(&description);
+        statements.push(format!("COMMENT ON COLUMN {table}.{name} IS {text}"));
+    }
+    Ok(statements)
 }
 
 /// What the data dictionary says of a column.

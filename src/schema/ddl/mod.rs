@@ -174,9 +174,9 @@ impl Script<'_> {
                 "Needs a default IAM role that may read the bucket: psql -v ON_ERROR_STOP=1 -f FILE",
                 "A text of more than 65,535 bytes fails its COPY; the long ones are in the source layer (bitbucket).",
             ],
-            (Target::Databricks, _) => {
-                &["Each statement replaces partitions of one table in one step."]
-            }
+            (Target::Databricks, _) => &[
+                "Each statement replaces partitions of one table in one step. Keys need Unity Catalog.",
+            ],
             (Target::Athena, _) => &[
                 "External tables over the lake: nothing is copied. Athena takes one statement at a time.",
             ],
