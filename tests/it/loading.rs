@@ -281,13 +281,18 @@ fn create_statements_need_no_lake() {
 }
 
 /// A copy of the demo's lake that the test may publish to.
-struct Bench {
-    folder: TempDir,
-    lake: Lake,
+pub struct Bench {
+    pub folder: TempDir,
+    pub lake: Lake,
 }
 
 impl Bench {
     async fn new() -> Self {
+        // A name that needs care in every statement.
+        Self::named("it's [a] lake").await
+    }
+
+    pub async fn named(name: &str) -> Self {
         let folder = TempDir::new().unwrap();
         #[cfg(unix)]
         {
@@ -296,8 +301,7 @@ impl Bench {
             let all = std::fs::Permissions::from_mode(0o777);
             std::fs::set_permissions(folder.path(), all).unwrap();
         }
-        // A name that needs care in every statement.
-        let root = folder.path().join("it's [a] lake");
+        let root = folder.path().join(name);
         copy(demo_lake(), &root);
         let lake = Lake::open(root.to_str().unwrap(), &BTreeMap::new())
             .await
@@ -373,7 +377,7 @@ impl Bench {
     }
 
     /// Publishes a second time: every fate that a partition and a table can have.
-    async fn change(&self) {
+    pub async fn change(&self) {
         let manifest = self.lake.manifest().await.unwrap();
         let contracts = Contracts::bundled().unwrap();
         let staging = TempDir::new().unwrap();
@@ -419,7 +423,7 @@ impl Bench {
         change("bitbucket.pull_requests", &|files| {
             let moved = first(files);
             files.remove(&moved);
-            let new = "bitbucket/pull_requests/connection=1/workspace=a%2F..%2F%27b/repo=%5B%2A%5D%20%25/part-0.parquet";
+            let new = "bitbucket/pull_requests/connection=1/workspace_slug=a%2F..%2F%27b/repo=%5B%2A%5D%20%25/part-0.parquet";
             files.insert(new.to_owned(), Some(self.read(&moved)));
         });
         // A partition is empty, and a table without partitions has less.

@@ -15,6 +15,7 @@ mod outside;
 mod portable;
 mod python;
 mod quirks;
+mod readers;
 mod sql;
 mod steps_alone;
 mod support;
