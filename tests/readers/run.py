@@ -56,10 +56,13 @@ class Pyarrow:
         self.lake = lake
 
     def see(self, folder, columns, keys):
+        import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.dataset as ds
 
-        table = ds.dataset(f"{self.lake}/{folder}", format="parquet", partitioning="hive").to_table()
+        # Inferred, a key that has the null partition alone is an error.
+        partitioning = ds.partitioning(pa.schema([(key, pa.string()) for key in keys]), flavor="hive")
+        table = ds.dataset(f"{self.lake}/{folder}", format="parquet", partitioning=partitioning).to_table()
         types = {field.name: self.word(field.type) for field in table.schema}
         row = []
         for name, kind in columns:
