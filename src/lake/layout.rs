@@ -63,7 +63,10 @@ pub fn source_file(entity: &str, connection_id: i64, full_name: &str) -> String 
                 encode(slug)
             )
         }
-        None => format!("{folder}/workspace_slug={}/part-0.parquet", encode(full_name)),
+        None => format!(
+            "{folder}/workspace_slug={}/part-0.parquet",
+            encode(full_name)
+        ),
     }
 }
 
@@ -169,7 +172,7 @@ mod tests {
     fn a_path_tells_its_table_and_how_it_was_cut() {
         let web = source_file("commits", 1, "acme/web");
         assert_eq!(table_folder(&web), "bitbucket/commits");
-        assert_eq!(keys(&web), ["connection", "workspace", "repo"]);
+        assert_eq!(keys(&web), ["connection", "workspace_slug", "repo"]);
         assert!(keys(&empty_source_file("commits")).is_empty());
     }
 
