@@ -14,7 +14,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{
@@ -40,6 +39,7 @@ const WAIT: Duration = Duration::from_millis(300);
 
 const CANNOT_WRITE: &str = "cannot write to the lake";
 const CANNOT_READ: &str = "cannot read from the lake";
+const CANNOT_COPY: &str = "cannot write a temporary file";
 
 impl Lake {
     /// Puts a local file in one atomic step, in bounded memory, whatever was there.
@@ -204,7 +204,7 @@ impl Lake {
 
     /// The digest of the file that is there now, if there is one.
     async fn digest(&self, path: &str) -> Result<Option<(String, ObjectMeta)>> {
-        self.read(path, None, async |_| Ok(())).await
+        self.read(path, None, None).await
     }
 
     /// Copies a file, or a former version of it, to local disk, and returns its digest.
@@ -214,16 +214,11 @@ impl Lake {
         version: Option<&str>,
         local: &Path,
     ) -> Result<Option<String>> {
-        let failed = "cannot write a temporary file";
-        let copy = tokio::fs::File::create(local).await;
-        let mut copy = copy.or_error(ErrorKind::Lake, failed)?;
-        let found = self.read(path, version, async |bytes| {
-            copy.write_all(&bytes)
-                .await
-                .or_error(ErrorKind::Lake, failed)
-        });
-        let found = found.await?;
-        copy.flush().await.or_error(ErrorKind::Lake, failed)?;
+        let mut copy = tokio::fs::File::create(local)
+            .await
+            .or_error(ErrorKind::Lake, CANNOT_COPY)?;
+        let found = self.read(path, version, Some(&mut copy)).await?;
+        copy.flush().await.or_error(ErrorKind::Lake, CANNOT_COPY)?;
         Ok(found.map(|(sha256, _)| sha256))
     }
 
@@ -231,7 +226,7 @@ impl Lake {
         &self,
         path: &str,
         version: Option<&str>,
-        mut each: impl AsyncFnMut(Bytes) -> Result<()>,
+        mut copy: Option<&mut tokio::fs::File>,
     ) -> Result<Option<(String, ObjectMeta)>> {
         let failed = |error| cannot(CANNOT_READ, path, error);
         let options = GetOptions::new().with_version(version);
@@ -248,7 +243,10 @@ impl Lake {
         let mut stream = found.into_stream();
         while let Some(bytes) = stream.try_next().await.map_err(failed)? {
             hash.update(&bytes);
-            each(bytes).await?;
+            if let Some(copy) = &mut copy {
+                let written = copy.write_all(&bytes).await;
+                written.or_error(ErrorKind::Lake, CANNOT_COPY)?;
+            }
         }
         Ok(Some((hex(&hash.finalize()), meta)))
     }

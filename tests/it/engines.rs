@@ -293,24 +293,31 @@ fn run(python: &Path, command: &str, plan: &Value, folder: &Path) {
     );
 }
 
-/// The interpreter with the packages of `tests/engines/requirements.txt`; `None` where it cannot be had.
-static PYTHON: LazyLock<Option<PathBuf>> = LazyLock::new(|| match environment() {
-    Ok(python) => Some(python),
-    Err(why) => {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "CI needs Python 3 and its packages: {why}"
-        );
-        eprintln!("skipped: no second engine, as {why}");
-        None
+static PYTHON: LazyLock<Option<PathBuf>> = LazyLock::new(|| python("engines"));
+
+/// The interpreter with the packages of `tests/<name>/requirements.txt`; `None` where it cannot be had.
+pub fn python(name: &str) -> Option<PathBuf> {
+    match environment(name) {
+        Ok(python) => Some(python),
+        Err(why) => {
+            assert!(
+                std::env::var_os("CI").is_none(),
+                "CI needs Python 3 and its packages: {why}"
+            );
+            eprintln!("skipped: nothing of tests/{name} runs here, as {why}");
+            None
+        }
     }
-});
+}
 
 /// Makes the virtual environment once for each version of the requirements.
-fn environment() -> Result<PathBuf, String> {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/requirements.txt");
+fn environment(name: &str) -> Result<PathBuf, String> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
+        .join("requirements.txt");
     let wanted = std::fs::read_to_string(&requirements).unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engines");
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
     // Two test runs at the same time wait for each other here.
     let lock = File::create(folder.join("lock")).unwrap();
