@@ -70,9 +70,6 @@ async fn every_death(ground: fn() -> Ground) {
                 for (path, entry) in files {
                     assert!(lake.holds(path, entry).await.unwrap(), "{when}: {path}");
                 }
-                if let Some(folder) = lake.folder() {
-                    assert!(!folder.join("_bitlake/incoming").exists() || k == 1 || true);
-                }
             }
             assert!(
                 deaths >= 8,
@@ -191,7 +188,7 @@ async fn a_publish_comes_through_lost_replies_and_passing_faults() {
             let lake = ground.lake();
             staged.publish(&lake, "r1", BEFORE).await.unwrap();
             let passing = Faulty::new(Arc::clone(&ground.store), move |op| {
-                match op.n == k && ["put"].contains(&op.name) {
+                match op.n == k && op.name == "put" {
                     true if lost => Act::LoseReply,
                     true => Act::Fail(std::io::ErrorKind::TimedOut),
                     false => Act::Go,

@@ -2,6 +2,7 @@
 //! process (s3s) and moto's S3.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bitlake::error::ErrorKind;
@@ -11,8 +12,10 @@ use bitlake::lake::{
 use chrono::{TimeDelta, Utc};
 use object_store::ObjectStoreExt;
 
+use super::demo::text;
 use super::faulty::{Act, Faulty};
 use super::stores::{self, Ground, Staged};
+use super::support::Bench;
 
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
@@ -271,24 +274,14 @@ async fn a_publish_is_what_its_manifest_says(ground: &Ground) {
     assert!(early.to_string().contains("not kept any more"), "{early}");
 }
 
-/// A run that dies at its third put of a file.
+/// A run that dies when it comes to July.
 async fn die(ground: &Ground, staged: &Staged, run: &str, files: &[(&str, usize)]) {
-    let dying = Faulty::new(Arc::clone(&ground.store), |op| {
-        match op.path.contains("07") {
-            true if ["put", "rename"].contains(&op.name) => {
-                Act::Fail(std::io::ErrorKind::NotConnected)
-            }
-            _ => Act::Go,
+    let dead = AtomicBool::new(false);
+    let dying = Faulty::new(Arc::clone(&ground.store), move |op| {
+        if op.path.ends_with(JULY) {
+            dead.store(true, Ordering::SeqCst);
         }
-    });
-    let dead = std::sync::atomic::AtomicBool::new(false);
-    let dying = Faulty::new(Arc::new(dying), move |op| {
-        // After that it says nothing more.
-        let before = dead.load(std::sync::atomic::Ordering::SeqCst);
-        if op.path.contains("07") && ["put", "rename"].contains(&op.name) {
-            dead.store(true, std::sync::atomic::Ordering::SeqCst);
-        }
-        match before {
+        match dead.load(Ordering::SeqCst) {
             true => Act::Fail(std::io::ErrorKind::NotConnected),
             false => Act::Go,
         }
@@ -643,4 +636,111 @@ async fn a_lake_is_found_by_its_address() {
     let no_bucket = Lake::create("s3://no-such-bucket/x", &options).unwrap();
     let error = no_bucket.probe().await.unwrap_err();
     assert_eq!(error.kind().exit_code(), 5, "{error}");
+}
+
+/// The whole way over a bucket: segments, state, fold, steps and query.
+#[tokio::test]
+async fn a_lake_in_a_bucket_holds_what_one_in_a_folder_does() {
+    let Some(ground) = stores::moto("whole-way").await else {
+        return;
+    };
+    let mut lakes = Vec::new();
+    for lake in [None, Some(ground.lake())] {
+        let mut bench = Bench::quirk("superseded_pull_request").await;
+        bench.lake = lake.unwrap_or(bench.lake);
+        bench.complete().await;
+        let state = bench.state().await;
+        assert!(!state.entities["pull_requests"].segments.is_empty());
+        bench.transform(&["config"]).await.unwrap();
+        let state = bench.state().await;
+        assert!(state.entities["pull_requests"].segments.is_empty());
+        assert!(
+            bench
+                .lake
+                .list("_bitlake/segments")
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let rows = bench
+            .query("SELECT count(*) FROM bitbucket.pull_requests")
+            .await;
+        let manifest = bench.lake.manifest().await.unwrap();
+        let files = manifest.tables.into_values().flat_map(|table| table.files);
+        let files = files.map(|(path, entry)| (path, entry.sha256));
+        // The address of the sandbox is a setting, and another for each.
+        let files = files.filter(|(path, _)| !path.starts_with("config/"));
+        lakes.push((rows, files.collect::<Vec<_>>()));
+
+        // Nothing new: nothing is put.
+        bench.complete().await;
+        let again = bench.transform(&["config"]).await.unwrap().published;
+        assert_eq!((again.files_written, again.files_removed), (0, 0));
+    }
+    assert!(lakes[0].1.len() > 10);
+    assert_eq!(lakes[0], lakes[1]);
+}
+
+/// Through the program: the configuration's keys, the environment's credentials, the exit codes.
+#[tokio::test]
+async fn rollback_puts_back_or_says_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bitlake.toml");
+    let rollback = |toml: String, run: &str| {
+        std::fs::write(&config, format!("[lake]\n{toml}")).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bitlake"))
+            .args(["--config", config.to_str().unwrap(), "rollback", run])
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), text(&said))
+    };
+    let staged = Staged::new();
+    let ground = stores::folder();
+    staged
+        .publish(&ground.lake(), "r1", &[(MAY, 1)])
+        .await
+        .unwrap();
+    staged
+        .publish(&ground.lake(), "r2", &[(MAY, 2)])
+        .await
+        .unwrap();
+    let toml = format!("url = {:?}\n", ground.lake().url());
+    let (code, said) = rollback(toml.clone(), "r9");
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("there is no such run (run=r9)"), "{said}");
+    let (code, said) = rollback(toml, "r1");
+    assert_eq!(code, 5, "{said}");
+    assert!(
+        said.contains("a folder keeps no former versions; nothing was changed"),
+        "{said}"
+    );
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(2));
+
+    let Some(ground) = stores::moto("through-the-program").await else {
+        return;
+    };
+    staged
+        .publish(&ground.lake(), "r1", &[(MAY, 1)])
+        .await
+        .unwrap();
+    staged
+        .publish(&ground.lake(), "r2", &[(MAY, 2), (JUNE, 3)])
+        .await
+        .unwrap();
+    let endpoint = ground.http.as_deref().unwrap().rsplit_once('/').unwrap().0;
+    let toml = format!(
+        "url = \"{}\"\nendpoint = \"{endpoint}\"\nallow_http = true\nlease = \"30 seconds\"\n",
+        ground.lake().url()
+    );
+    let (code, said) = rollback(toml, "r1");
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("1 files written, 0 unchanged, 1 removed"),
+        "{said}"
+    );
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(1));
+    assert_eq!(ground.files().await.len(), 1);
 }
