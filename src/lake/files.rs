@@ -114,23 +114,42 @@ impl Lake {
         let mut file = tokio::fs::File::open(local).await.map_err(unreadable)?;
         let bytes = file.metadata().await.map_err(unreadable)?.len();
         if self.folder().is_some() && !path.starts_with(layout::PRIVATE) {
-            let incoming = ObjectPath::parse(format!("{}/file", layout::INCOMING))?;
-            self.upload(&mut file, &incoming, &PutMode::Overwrite)
+            let incoming = format!("{}/file", layout::INCOMING);
+            let growing = ObjectPath::parse(&incoming)?;
+            self.upload(&mut file, &growing, &PutMode::Overwrite)
                 .await?;
-            self.store.rename(&incoming, object).await?;
+            self.flush(&incoming).await?;
+            self.store.rename(&growing, object).await?;
             return Ok(PutResult {
                 e_tag: None,
                 version: None,
             });
         }
         if bytes > SINGLE || self.folder().is_some() {
-            return self.upload(&mut file, object, mode).await;
+            let put = self.upload(&mut file, object, mode).await?;
+            self.flush(path).await?;
+            return Ok(put);
         }
         let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
         file.read_to_end(&mut whole).await.map_err(unreadable)?;
         self.store
             .put_opts(object, PutPayload::from(whole), mode.clone().into())
             .await
+    }
+
+    /// Brings a file of a local lake to the disk, so that what is put later does not outlive it when the power fails.
+    pub(super) async fn flush(&self, path: &str) -> Result<(), StoreError> {
+        let Some(folder) = self.folder() else {
+            return Ok(());
+        };
+        let file = tokio::fs::OpenOptions::new()
+            .write(true)
+            .open(folder.join(path))
+            .await;
+        file.map_err(unreadable)?
+            .sync_all()
+            .await
+            .map_err(unreadable)
     }
 
     /// A multipart upload; one that fails leaves nothing.

@@ -186,7 +186,12 @@ impl Lake {
         mode: PutMode,
     ) -> Result<Result<PutResult, StoreError>> {
         let object = self.place.object(path)?;
-        Ok(self.store.put_opts(&object, payload, mode.into()).await)
+        let put = async {
+            let put = self.store.put_opts(&object, payload, mode.into()).await?;
+            self.flush(path).await?;
+            Ok(put)
+        };
+        Ok(put.await)
     }
 }
 
