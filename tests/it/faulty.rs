@@ -2,7 +2,7 @@
 
 use std::fmt::{Debug, Display, Formatter};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures::future::BoxFuture;
@@ -60,6 +60,23 @@ impl Faulty {
             std::cmp::Ordering::Less => Act::Go,
             std::cmp::Ordering::Equal if done => Act::LoseReply,
             _ => Act::Fail(std::io::ErrorKind::ConnectionAborted),
+        })
+    }
+
+    /// A store whose process dies when it comes to such an operation.
+    pub fn dies_when(
+        inner: Arc<dyn ObjectStore>,
+        at: impl Fn(&Op<'_>) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        let dead = AtomicBool::new(false);
+        Self::new(inner, move |op| {
+            match dead.load(Ordering::SeqCst) || at(&op) {
+                true => {
+                    dead.store(true, Ordering::SeqCst);
+                    Act::Fail(std::io::ErrorKind::ConnectionAborted)
+                }
+                false => Act::Go,
+            }
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bitlake::lake::Lake;
 use proptest::prelude::*;
 
-use super::stores::{Staged, rows, write};
+use super::stores::{JUNE, MAY, Staged, rows, write};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
@@ -54,9 +54,6 @@ impl Bench {
         self.lake.folder().unwrap().join(path).is_file()
     }
 }
-
-const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
-const JUNE: &str = "domain/things/created_month=2026-06/part-0.parquet";
 
 #[tokio::test]
 async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
@@ -119,7 +116,14 @@ fn only_one_run_at_a_time_writes_a_lake() {
         "{error}"
     );
     drop(held);
-    bench.lake.lock().unwrap();
+    let collectors = [
+        bench.lake.lock_shared().unwrap(),
+        bench.lake.lock_shared().unwrap(),
+    ];
+    assert!(bench.lake.lock().is_err());
+    drop(collectors);
+    let _held = bench.lake.lock().unwrap();
+    assert!(bench.lake.lock_shared().is_err());
 }
 
 #[tokio::test]

@@ -3,15 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bitlake::error::ErrorKind;
 
 use super::faulty::{Act, Faulty};
-use super::stores::{self, Ground, Staged};
+use super::stores::{self, Ground, JULY, JUNE, MAY, Staged};
 
-const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
-const JUNE: &str = "domain/things/created_month=2026-06/part-0.parquet";
-const JULY: &str = "domain/things/created_month=2026-07/part-0.parquet";
 const AUGUST: &str = "domain/things/created_month=2026-08/part-0.parquet";
 const DAY: &str = "domain/things/created_day=2026-05-01/part-0.parquet";
 
@@ -143,11 +141,8 @@ async fn a_kept_file_is_described_as_it_is() {
         let (lake, staged) = (ground.lake(), Staged::new());
         staged.publish(&lake, "r1", BEFORE).await.unwrap();
         // It changes a file, and dies before the manifest.
-        let dying = Faulty::new(Arc::clone(&ground.store), |op| {
-            match op.path.contains("_bitlake/manifests/") {
-                true => Act::Fail(std::io::ErrorKind::NotConnected),
-                false => Act::Go,
-            }
+        let dying = Faulty::dies_when(Arc::clone(&ground.store), |op| {
+            op.path.contains("_bitlake/manifests/")
         });
         let error = staged.publish(&ground.over(dying), "r2", AFTER).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Lake);
@@ -253,4 +248,70 @@ async fn a_damaged_manifest_is_an_error_that_says_what_to_do() {
     std::fs::copy(path.with_file_name("manifests").join("r1.json"), &path).unwrap();
     staged.publish(&lake, "r2", AFTER).await.unwrap();
     assert_eq!(ground.files().await, bytes(&staged, AFTER));
+}
+
+/// Some readers take whatever lies in a table's folder.
+#[tokio::test]
+async fn nothing_grows_in_a_folder_that_is_read() {
+    let ground = stores::folder();
+    let (lake, staged) = (ground.lake(), Staged::new());
+    staged.publish(&lake, "r1", BEFORE).await.unwrap();
+    let table = lake.folder().unwrap().join("domain/things");
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&seen);
+    let watched = Faulty::new(Arc::clone(&ground.store), move |_| {
+        for month in std::fs::read_dir(&table).unwrap() {
+            for file in std::fs::read_dir(month.unwrap().path()).unwrap() {
+                assert_eq!(file.unwrap().file_name(), "part-0.parquet");
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        Act::Go
+    });
+    staged
+        .publish(&ground.over(watched), "r2", AFTER)
+        .await
+        .unwrap();
+    assert!(seen.load(Ordering::SeqCst) > 20);
+}
+
+/// What was kept for a publish that never came about is no publish.
+#[tokio::test]
+async fn a_dead_runs_manifest_is_forgotten() {
+    let ground = stores::memory();
+    let (lake, staged) = (ground.lake(), Staged::new());
+    staged.publish(&lake, "r1", BEFORE).await.unwrap();
+    let kept = AtomicBool::new(false);
+    let dying = Faulty::dies_when(Arc::clone(&ground.store), move |op| {
+        let before = kept.load(Ordering::SeqCst);
+        kept.fetch_or(op.path.contains("_bitlake/manifests/"), Ordering::SeqCst);
+        before
+    });
+    staged
+        .publish(&ground.over(dying), "r2", AFTER)
+        .await
+        .unwrap_err();
+    assert!(
+        lake.former_manifest("r2").await.is_ok(),
+        "it was kept already"
+    );
+    ground.expire().await;
+    staged.publish(&lake, "r3", LATER).await.unwrap();
+    assert!(lake.former_manifest("r2").await.is_err());
+}
+
+#[tokio::test]
+async fn the_last_hundred_publishes_are_kept() {
+    let (lake, staged) = (stores::memory().lake(), Staged::new());
+    for n in 0..120 {
+        let path = format!("_bitlake/manifests/r{n:03}.json");
+        lake.put_json(&path, &n).await.unwrap();
+    }
+    staged.publish(&lake, "r500", BEFORE).await.unwrap();
+    let kept = lake.list("_bitlake/manifests").await.unwrap();
+    assert_eq!(kept.len(), 100);
+    assert!(
+        kept[0].ends_with("r021.json") && kept[99].ends_with("r500.json"),
+        "{kept:?}"
+    );
 }

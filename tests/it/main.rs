@@ -10,6 +10,8 @@ mod graph;
 mod identity;
 mod lake;
 mod lake_crashes;
+mod lake_publish;
+mod lake_runs;
 mod lake_stores;
 mod layout;
 mod native;

@@ -20,6 +20,11 @@ use tempfile::TempDir;
 
 use super::engines::python;
 
+/// Partitions of `domain.things`.
+pub const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
+pub const JUNE: &str = "domain/things/created_month=2026-06/part-0.parquet";
+pub const JULY: &str = "domain/things/created_month=2026-07/part-0.parquet";
+
 pub fn contract() -> Arc<Contract> {
     let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "bloom": {"id": 1000}, "columns": [
         {"name": "id", "type": "string", "nullable": false, "description": "i"},
@@ -287,3 +292,25 @@ static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
     std::mem::forget(server);
     Some(format!("http://127.0.0.1:{}", port.trim()))
 });
+
+/// Makes a test of each function for each store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod memory { $(#[tokio::test] async fn $name() {
+            super::$name(&crate::stores::memory()).await;
+        })* }
+        mod folder { $(#[tokio::test] async fn $name() {
+            super::$name(&crate::stores::folder()).await;
+        })* }
+        mod s3s { $(#[tokio::test] async fn $name() {
+            super::$name(&crate::stores::s3s()).await;
+        })* }
+        mod moto { $(#[tokio::test] async fn $name() {
+            let bucket = stringify!($name).replace('_', "-");
+            if let Some(ground) = crate::stores::moto(&bucket).await {
+                super::$name(&ground).await;
+            }
+        })* }
+    };
+}
+pub(crate) use on_every_store;
