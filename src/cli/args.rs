@@ -51,7 +51,7 @@ pub struct Global {
         hide_env = true
     )]
     pub config: Option<PathBuf>,
-    /// The lake, in the place of the configuration's: a folder
+    /// The lake, in the place of the configuration's: a folder or s3://bucket/prefix
     #[arg(long, global = true, value_name = "URL")]
     pub lake: Option<String>,
     /// How much memory the process may use, in the place of the configuration's: "4 GiB"
@@ -87,6 +87,8 @@ pub enum Command {
     Collect,
     /// Transform only: from the source layer to the others, without network
     Transform(Transform),
+    /// Put back what was published after a run, from the versions that the bucket keeps
+    Rollback(Rollback),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
     Status,
     /// Show the data dictionary: tables, columns, types, units
@@ -135,6 +137,17 @@ pub struct Transform {
     pub only: Vec<String>,
     #[command(flatten)]
     pub transforming: Transforming,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+The lake must be in a bucket that keeps versions. Every version that is needed is looked for and compared before anything
+is touched. The source layer (bitbucket/) and the state of the collection stay, so the next run publishes the newer
+figures again: until their cause is mended, stop the schedule.")]
+pub struct Rollback {
+    /// The run, as `status` shows it; one that published nothing stands for the last one before it that did
+    #[arg(value_name = "RUN")]
+    pub run: String,
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{Lake, LakeLock, layout};
+use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
 
@@ -51,7 +51,8 @@ impl<'a> Job<'a> {
     pub(super) fn start(context: &'a Context, config: &'a Config, command: &str) -> Result<Self> {
         // Before the first request: a mistake in the layout must not cost a night's quota.
         transform::contracts(config)?;
-        let lake = Lake::create(&config.lake.url, &config.lake.options)?;
+        let lake = Lake::create(&config.lake.url, &config.lake.options)?
+            .with_lease(config.lake.lease.unwrap_or(LEASE));
         let lock = lake.lock()?;
         let now = Utc::now();
         let head = RunHead {
@@ -134,6 +135,22 @@ impl<'a> Job<'a> {
             signal = interrupted() => return Err(signal?),
         };
         self.report.transform = Some(report);
+        Ok(())
+    }
+
+    /// Publishes what was published after the run `target`.
+    pub(super) async fn rollback(&mut self, target: &str) -> Result<()> {
+        let head = &self.report.head;
+        let now = head.started_at;
+        let work = rollback(&self.lake, &self.lock, &head.run_id, now, target);
+        let published = tokio::select! {
+            published = work => published?,
+            signal = interrupted() => return Err(signal?),
+        };
+        self.report.transform = Some(TransformReport {
+            published,
+            ..TransformReport::default()
+        });
         Ok(())
     }
 

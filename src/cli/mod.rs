@@ -13,6 +13,7 @@ mod job;
 pub mod output;
 mod query;
 mod repos;
+mod rollback;
 mod rows;
 mod run;
 mod sandbox;
@@ -25,7 +26,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Command, Ddl, Demo, Format, Global, Query, Repos, Sandbox, Tables, Transform, Transforming,
+    Cli, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Sandbox, Tables, Transform,
+    Transforming,
 };
 
 use crate::config::Config;
@@ -141,6 +143,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Run(args) => run::run(context, args).await,
         Command::Collect => run::collect(context).await,
         Command::Transform(args) => run::transform(context, args).await,
+        Command::Rollback(args) => rollback::run(context, &args).await,
         Command::Status => status::run(context).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,

@@ -1,5 +1,7 @@
 //! `bitlake run`, `collect` and `transform`: the main job and its two halves.
 
+use chrono::Utc;
+
 use super::args::{Transform, Transforming};
 use super::job::Job;
 use super::output::print;
@@ -16,10 +18,13 @@ pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome
         queries: args.queries,
         ..Options::default()
     };
-    let result = match job.collect().await {
-        Ok(()) => job.transform(&options).await,
-        Err(error) => Err(error),
+    let result = async {
+        // Before the first request: a publish that is refused must not cost a night's quota.
+        lake.ensure_free(Utc::now()).await?;
+        job.collect().await?;
+        job.transform(&options).await
     };
+    let result = result.await;
     let outcome = job.finish(result).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;

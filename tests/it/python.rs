@@ -20,21 +20,11 @@ pub struct Python {
 impl Python {
     /// `None` where it cannot be had.
     pub fn with(name: &str) -> Option<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("tests")
-            .join(name);
-        match environment(name, &folder.join("requirements.txt")) {
-            Ok(interpreter) => Some(Self {
-                script: folder.join("run.py"),
-                interpreter,
-            }),
-            Err(why) => {
-                skip(&format!(
-                    "Python 3 with the packages of tests/{name}: {why}"
-                ));
-                None
-            }
-        }
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        Some(Self {
+            script: folder.join(name).join("run.py"),
+            interpreter: interpreter(name)?,
+        })
     }
 
     /// Runs a command of the script on a plan, and fails with what it prints.
@@ -54,6 +44,19 @@ impl Python {
     }
 }
 
+/// The interpreter with the packages of `tests/<name>/requirements.txt`; `None` where it cannot be had.
+pub fn interpreter(name: &str) -> Option<PathBuf> {
+    match environment(name) {
+        Ok(interpreter) => Some(interpreter),
+        Err(why) => {
+            skip(&format!(
+                "Python 3 with the packages of tests/{name}: {why}"
+            ));
+            None
+        }
+    }
+}
+
 /// Says what a test lacks; on CI nothing may be lacking.
 pub fn skip(what: &str) {
     assert!(std::env::var_os("CI").is_none(), "CI needs {what}");
@@ -61,8 +64,12 @@ pub fn skip(what: &str) {
 }
 
 /// Makes the virtual environment once for each version of the requirements.
-fn environment(name: &str, requirements: &Path) -> Result<PathBuf, String> {
-    let wanted = std::fs::read_to_string(requirements).unwrap();
+fn environment(name: &str) -> Result<PathBuf, String> {
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
+        .join("requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements).unwrap();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
     // Two test runs at the same time wait for each other here.
