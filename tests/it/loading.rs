@@ -280,6 +280,9 @@ fn create_statements_need_no_lake() {
     assert!(!script.contains("COPY") && !script.contains("BEGIN"));
 }
 
+/// A table's files: as they are, or with other rows.
+type Files = BTreeMap<String, Option<RecordBatch>>;
+
 /// A copy of the demo's lake that the test may publish to.
 pub struct Bench {
     pub folder: TempDir,
@@ -382,7 +385,7 @@ impl Bench {
         let contracts = Contracts::bundled().unwrap();
         let staging = TempDir::new().unwrap();
         let mut next: BTreeMap<String, NextTable> = BTreeMap::new();
-        let mut change = |name: &str, edit: &dyn Fn(&mut BTreeMap<String, Option<RecordBatch>>)| {
+        let mut change = |name: &str, edit: &dyn Fn(&mut Files)| {
             let (layer, table) = name.split_once('.').unwrap();
             let contract = contracts.require(layer, table).unwrap();
             let mut files = manifest
@@ -406,8 +409,7 @@ impl Bench {
             };
             next.insert(name.to_owned(), entry);
         };
-        let first =
-            |files: &BTreeMap<String, Option<RecordBatch>>| files.keys().next().unwrap().clone();
+        let first = |files: &Files| files.keys().next().unwrap().clone();
         let less = |rows: &RecordBatch| rows.slice(0, rows.num_rows() / 2);
         // Rows go from one partition, all rows of another move to a new one.
         change("domain.pull_requests", &|files| {
