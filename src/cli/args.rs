@@ -8,6 +8,8 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::collect::Shard;
 use crate::engine::Dialect;
+use crate::schema::LAYERS;
+use crate::schema::ddl::Target;
 use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_AND_EXIT_CODES: &str = "\
@@ -51,7 +53,7 @@ pub struct Global {
         hide_env = true
     )]
     pub config: Option<PathBuf>,
-    /// The lake, in the place of the configuration's: a folder
+    /// The lake, in the place of the configuration's: a folder or s3://bucket/prefix
     #[arg(long, global = true, value_name = "URL")]
     pub lake: Option<String>,
     /// How much memory the process may use, in the place of the configuration's: "4 GiB"
@@ -89,12 +91,16 @@ pub enum Command {
     Transform(Transform),
     /// Decode every collected record again under today's schemas, then transform
     Rebuild(Transforming),
+    /// Put back what was published after a run, from the versions that the bucket keeps
+    Rollback(Rollback),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
     Status,
     /// Show the data dictionary: tables, columns, types, units
     Tables(Tables),
     /// Run a bundled query, or your own, over the lake
     Query(Query),
+    /// Print the statements that create a warehouse's tables and load the lake into them
+    Ddl(Ddl),
     /// Serve the demo workspace as Bitbucket Cloud would, to try things out
     Sandbox(Sandbox),
 }
@@ -166,6 +172,17 @@ pub struct Transform {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "\
+The lake must be in a bucket that keeps versions. Every version that is needed is looked for and compared before anything
+is touched. The source layer (bitbucket/) and the state of the collection stay, so the next run publishes the newer
+figures again: until their cause is mended, stop the schedule.")]
+pub struct Rollback {
+    /// The run, as `status` shows it; one that published nothing stands for the last one before it that did
+    #[arg(value_name = "RUN")]
+    pub run: String,
+}
+
+#[derive(Debug, Args)]
 pub struct Tables {
     /// One table with its columns, as layer.table, or a layer; `history` is one, where it is kept
     pub name: Option<String>,
@@ -215,6 +232,33 @@ pub enum Format {
     /// One JSON object per line
     Json,
     Parquet,
+}
+
+#[derive(Debug, Args)]
+pub struct Ddl {
+    /// Where the statements are to run
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub dialect: Target,
+    /// Only what the lake changed since this run, for tables that hold it as that run left it
+    #[arg(long, value_name = "RUN", conflicts_with = "create")]
+    pub changed_since: Option<String>,
+    /// Only the create statements, of all tables; needs no lake
+    #[arg(long)]
+    pub create: bool,
+    /// Only these layers
+    #[arg(
+        long,
+        value_name = "LAYER",
+        value_delimiter = ',',
+        value_parser = PossibleValuesParser::new(LAYERS)
+    )]
+    pub only: Vec<String>,
+    /// Stands before each layer's name: bitlake_ makes bitlake_domain of domain
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub schema_prefix: String,
+    /// Where the warehouse finds the lake [default: where it is]
+    #[arg(long, value_name = "URL")]
+    pub location: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -326,6 +370,17 @@ mod tests {
         for text in ["0/3", "4/3", "1", "1/", "a/b", "1/0"] {
             assert!(shard(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn ddl_names_its_dialect() {
+        assert!(parse("bitlake ddl").is_err());
+        assert!(parse("bitlake ddl --dialect duckdb --create --changed-since x").is_err());
+        let cli = parse("bitlake ddl --dialect bigquery --only dora,metrics").unwrap();
+        let Command::Ddl(ddl) = cli.command else {
+            panic!("{cli:?}")
+        };
+        assert_eq!((ddl.dialect, ddl.only.len()), (Target::BigQuery, 2));
     }
 
     #[test]

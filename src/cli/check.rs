@@ -38,6 +38,7 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let lock = lake.lock()?;
+    lake.probe().await?;
     print(&format!("ok      lake {} can be written\n", lake.url()))?;
 
     let clients = clients(&config, &context.env, &Limits::default())?;

@@ -11,7 +11,7 @@ use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{Lake, LakeLock, layout};
+use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
 
@@ -62,10 +62,29 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`ErrorKind::Lake`] when another run holds the lake or it cannot be written.
     pub(super) fn start(context: &'a Context, config: &'a Config, command: &str) -> Result<Self> {
+        Self::start_with(context, config, command, Lake::lock)
+    }
+
+    /// The same beside others: for a collection of a part of the repositories.
+    pub(super) fn start_beside(
+        context: &'a Context,
+        config: &'a Config,
+        command: &str,
+    ) -> Result<Self> {
+        Self::start_with(context, config, command, Lake::lock_shared)
+    }
+
+    fn start_with(
+        context: &'a Context,
+        config: &'a Config,
+        command: &str,
+        lock: fn(&Lake) -> Result<LakeLock>,
+    ) -> Result<Self> {
         // Before the first request: a mistake in the layout must not cost a night's quota.
         transform::contracts(config)?;
-        let lake = Lake::create(&config.lake.url, &config.lake.options)?;
-        let lock = lake.lock()?;
+        let lake = Lake::create(&config.lake.url, &config.lake.options)?
+            .with_lease(config.lake.lease.unwrap_or(LEASE));
+        let lock = lock(&lake)?;
         let now = Utc::now();
         let head = RunHead {
             run_id: run_id(now)?,
@@ -165,6 +184,22 @@ impl<'a> Job<'a> {
             signal = interrupted() => return Err(signal?),
         };
         self.report.transform = Some(report);
+        Ok(())
+    }
+
+    /// Publishes what was published after the run `target`.
+    pub(super) async fn rollback(&mut self, target: &str) -> Result<()> {
+        let head = &self.report.head;
+        let now = head.started_at;
+        let work = rollback(&self.lake, &self.lock, &head.run_id, now, target);
+        let published = tokio::select! {
+            published = work => published?,
+            signal = interrupted() => return Err(signal?),
+        };
+        self.report.transform = Some(TransformReport {
+            published,
+            ..TransformReport::default()
+        });
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod ddl;
 mod demo;
 mod init;
 mod job;
@@ -13,6 +14,7 @@ pub mod output;
 mod query;
 mod rebuild;
 mod repos;
+mod rollback;
 mod rows;
 mod run;
 mod sandbox;
@@ -25,8 +27,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Collect, Collecting, Command, Demo, Format, Global, Query, Repos, Run, Sandbox, Tables,
-    Transform, Transforming,
+    Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Run,
+    Sandbox, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -154,9 +156,11 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Collect(args) => run::collect(context, args).await,
         Command::Transform(args) => run::transform(context, args).await,
         Command::Rebuild(args) => rebuild::run(context, args).await,
+        Command::Rollback(args) => rollback::run(context, &args).await,
         Command::Status => status::run(context).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,
+        Command::Ddl(args) => ddl::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
     }
 }

@@ -1,5 +1,7 @@
 //! `bitlake run`, `collect` and `transform`: the main job and its two halves.
 
+use chrono::Utc;
+
 use super::args::{Collect, Collecting, Run, Transform};
 use super::job::{self, Job};
 use super::output::print;
@@ -17,7 +19,12 @@ pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
         queries: args.transforming.queries,
         ..Options::default()
     };
-    let result = job.run(&collecting(&args.collecting, None), &options).await;
+    let result = async {
+        // Before the first request: a publish that is refused must not cost a night's quota.
+        lake.ensure_free(Utc::now()).await?;
+        job.run(&collecting(&args.collecting, None), &options).await
+    };
+    let result = result.await;
     let outcome = job.finish(result).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
@@ -28,7 +35,10 @@ pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
 
 pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome> {
     let config = context.config()?;
-    let mut job = Job::start(context, &config, "collect")?;
+    let mut job = match args.shard {
+        None => Job::start(context, &config, "collect")?,
+        Some(_) => Job::start_beside(context, &config, "collect")?,
+    };
     let result = job.collect(&collecting(&args.collecting, args.shard)).await;
     job.finish(result.map(drop)).await
 }

@@ -1,6 +1,7 @@
 //! `[lake]`: where the Parquet goes.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::document::Value;
 use super::layout::{self, Layout};
@@ -15,6 +16,8 @@ pub struct LakeConfig {
     pub url: String,
     /// Settings of the object store under object_store's own names (`endpoint`, `region`, …); never credentials.
     pub options: BTreeMap<String, String>,
+    /// How long a publish to a bucket may be silent before another run takes over.
+    pub lease: Option<Duration>,
     /// Bytes.
     pub memory_limit: Option<u64>,
     pub layout: Layout,
@@ -52,7 +55,7 @@ const CREDENTIALS: [&str; 5] = [
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
-    let known: Vec<&str> = ["url", "memory_limit", "keep_history"]
+    let known: Vec<&str> = ["url", "lease", "memory_limit", "keep_history"]
         .into_iter()
         .chain(layout::KEYS)
         .chain(OPTIONS)
@@ -73,7 +76,7 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         Some((scheme, _)) => {
             return Err(lake
                 .error("url", &format!("has the unknown scheme `{scheme}`"))
-                .hint("use a folder"));
+                .hint("name a folder or s3://bucket/prefix"));
         }
     }
     let mut options = BTreeMap::new();
@@ -90,10 +93,32 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
     Ok(LakeConfig {
         url: relative.location(url, lake.place_of("url")),
         options,
+        lease: lease(&lake)?,
         memory_limit: memory_limit(&lake)?,
         layout: layout::read(&lake)?,
         keep_history: lake.boolean("keep_history")?.unwrap_or_default(),
     })
+}
+
+fn lease(lake: &Section<'_>) -> Result<Option<Duration>> {
+    let key = "lease";
+    let Some(text) = lake.string(key)? else {
+        return Ok(None);
+    };
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].trim() {
+        "second" | "seconds" => Some(1),
+        "minute" | "minutes" => Some(60),
+        _ => None,
+    };
+    let seconds = unit.and_then(|unit| digits.trim().parse::<u32>().ok()?.checked_mul(unit));
+    match seconds {
+        Some(0) => Err(lake.error(key, "must be at least 1 second")),
+        Some(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
+        None => Err(lake
+            .error(key, &format!("cannot be `{text}`"))
+            .hint("write it as \"10 minutes\" or \"90 seconds\"")),
+    }
 }
 
 fn memory_limit(lake: &Section<'_>) -> Result<Option<u64>> {

@@ -14,7 +14,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
 use object_store::{
@@ -40,6 +39,7 @@ const WAIT: Duration = Duration::from_millis(300);
 
 const CANNOT_WRITE: &str = "cannot write to the lake";
 const CANNOT_READ: &str = "cannot read from the lake";
+const CANNOT_COPY: &str = "cannot write a temporary file";
 
 impl Lake {
     /// Puts a local file in one atomic step, in bounded memory, whatever was there.
@@ -114,23 +114,42 @@ impl Lake {
         let mut file = tokio::fs::File::open(local).await.map_err(unreadable)?;
         let bytes = file.metadata().await.map_err(unreadable)?.len();
         if self.folder().is_some() && !path.starts_with(layout::PRIVATE) {
-            let incoming = ObjectPath::parse(format!("{}/file", layout::INCOMING))?;
-            self.upload(&mut file, &incoming, &PutMode::Overwrite)
+            let incoming = format!("{}/file", layout::INCOMING);
+            let growing = ObjectPath::parse(&incoming)?;
+            self.upload(&mut file, &growing, &PutMode::Overwrite)
                 .await?;
-            self.store.rename(&incoming, object).await?;
+            self.flush(&incoming).await?;
+            self.store.rename(&growing, object).await?;
             return Ok(PutResult {
                 e_tag: None,
                 version: None,
             });
         }
         if bytes > SINGLE || self.folder().is_some() {
-            return self.upload(&mut file, object, mode).await;
+            let put = self.upload(&mut file, object, mode).await?;
+            self.flush(path).await?;
+            return Ok(put);
         }
         let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
         file.read_to_end(&mut whole).await.map_err(unreadable)?;
         self.store
             .put_opts(object, PutPayload::from(whole), mode.clone().into())
             .await
+    }
+
+    /// Brings a file of a local lake to the disk, so that what is put later does not outlive it when the power fails.
+    pub(super) async fn flush(&self, path: &str) -> Result<(), StoreError> {
+        let Some(folder) = self.folder() else {
+            return Ok(());
+        };
+        let file = tokio::fs::OpenOptions::new()
+            .write(true)
+            .open(folder.join(path))
+            .await;
+        file.map_err(unreadable)?
+            .sync_all()
+            .await
+            .map_err(unreadable)
     }
 
     /// A multipart upload; one that fails leaves nothing.
@@ -204,7 +223,7 @@ impl Lake {
 
     /// The digest of the file that is there now, if there is one.
     async fn digest(&self, path: &str) -> Result<Option<(String, ObjectMeta)>> {
-        self.read(path, None, async |_| Ok(())).await
+        self.read(path, None, None).await
     }
 
     /// Copies a file, or a former version of it, to local disk, and returns its digest.
@@ -214,16 +233,11 @@ impl Lake {
         version: Option<&str>,
         local: &Path,
     ) -> Result<Option<String>> {
-        let failed = "cannot write a temporary file";
-        let copy = tokio::fs::File::create(local).await;
-        let mut copy = copy.or_error(ErrorKind::Lake, failed)?;
-        let found = self.read(path, version, async |bytes| {
-            copy.write_all(&bytes)
-                .await
-                .or_error(ErrorKind::Lake, failed)
-        });
-        let found = found.await?;
-        copy.flush().await.or_error(ErrorKind::Lake, failed)?;
+        let mut copy = tokio::fs::File::create(local)
+            .await
+            .or_error(ErrorKind::Lake, CANNOT_COPY)?;
+        let found = self.read(path, version, Some(&mut copy)).await?;
+        copy.flush().await.or_error(ErrorKind::Lake, CANNOT_COPY)?;
         Ok(found.map(|(sha256, _)| sha256))
     }
 
@@ -231,7 +245,7 @@ impl Lake {
         &self,
         path: &str,
         version: Option<&str>,
-        mut each: impl AsyncFnMut(Bytes) -> Result<()>,
+        mut copy: Option<&mut tokio::fs::File>,
     ) -> Result<Option<(String, ObjectMeta)>> {
         let failed = |error| cannot(CANNOT_READ, path, error);
         let options = GetOptions::new().with_version(version);
@@ -248,7 +262,10 @@ impl Lake {
         let mut stream = found.into_stream();
         while let Some(bytes) = stream.try_next().await.map_err(failed)? {
             hash.update(&bytes);
-            each(bytes).await?;
+            if let Some(copy) = &mut copy {
+                let written = copy.write_all(&bytes).await;
+                written.or_error(ErrorKind::Lake, CANNOT_COPY)?;
+            }
         }
         Ok(Some((hex(&hash.finalize()), meta)))
     }

@@ -59,12 +59,15 @@ pub fn source_file(entity: &str, connection_id: i64, full_name: &str) -> String 
     match full_name.split_once('/') {
         Some((workspace, slug)) => {
             format!(
-                "{folder}/workspace={}/repo={}/part-0.parquet",
+                "{folder}/workspace_slug={}/repo={}/part-0.parquet",
                 encode(workspace),
                 encode(slug)
             )
         }
-        None => format!("{folder}/workspace={}/part-0.parquet", encode(full_name)),
+        None => format!(
+            "{folder}/workspace_slug={}/part-0.parquet",
+            encode(full_name)
+        ),
     }
 }
 
@@ -173,11 +176,11 @@ mod tests {
     fn a_repository_has_a_stable_folder() {
         assert_eq!(
             source_file("commits", 1, "acme/web"),
-            "bitbucket/commits/connection=1/workspace=acme/repo=web/part-0.parquet"
+            "bitbucket/commits/connection=1/workspace_slug=acme/repo=web/part-0.parquet"
         );
         assert_eq!(
             source_file("workspace_members", 1, "acme"),
-            "bitbucket/workspace_members/connection=1/workspace=acme/part-0.parquet"
+            "bitbucket/workspace_members/connection=1/workspace_slug=acme/part-0.parquet"
         );
     }
 
@@ -185,7 +188,7 @@ mod tests {
     fn a_path_tells_its_table_and_how_it_was_cut() {
         let web = source_file("commits", 1, "acme/web");
         assert_eq!(table_folder(&web), "bitbucket/commits");
-        assert_eq!(keys(&web), ["connection", "workspace", "repo"]);
+        assert_eq!(keys(&web), ["connection", "workspace_slug", "repo"]);
         assert!(keys(&empty_source_file("commits")).is_empty());
     }
 

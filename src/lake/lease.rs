@@ -19,7 +19,8 @@ use super::objects::is_lost_race;
 use super::{FORMAT_VERSION, Lake, Version, layout};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long an intent lasts without a word of its run.
+/// How long an intent lasts without a word of its run, unless told otherwise: long enough for a slow store, short enough
+/// that the successor of a killed run need not wait for a night.
 pub const LEASE: Duration = Duration::from_secs(600);
 
 pub(super) struct Lease<'a> {

@@ -111,14 +111,13 @@ impl Lake {
 
     /// Puts `value` as JSON in one atomic step, whatever was there.
     pub async fn put_json<T: Serialize>(&self, path: &str, value: &T) -> Result<()> {
-        let payload = PutPayload::from(text(value)?);
-        self.put(path, payload, PutMode::Overwrite)
-            .await?
-            .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
+        let text = text(value)?.into();
+        self.put_by_data(path, text, PutMode::Overwrite).await?;
         Ok(())
     }
 
-    /// Puts `value` as JSON in the place of the version `expected`; `None`: there must be no object yet.
+    /// Puts `value` as JSON in the place of the version `expected`; `None`: there must be no object yet. Of two writers of
+    /// the same text both may win.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`]; [`is_lost_race`] tells when the object is another than expected: nothing was put.
@@ -131,7 +130,10 @@ impl Lake {
         let text = text(value)?;
         match &self.place {
             Place::Folder(folder) => self.put_in_turn(folder, path, text, expected).await,
-            Place::Bucket { .. } => self.put_if(path, text.into(), expected).await,
+            Place::Bucket { .. } => {
+                self.put_by_data(path, text.into(), self.mode(expected))
+                    .await
+            }
         }
     }
 
@@ -154,15 +156,14 @@ impl Lake {
         Ok(version)
     }
 
-    async fn put_if(&self, path: &str, text: Bytes, expected: Option<&Version>) -> Result<Version> {
-        let mode = self.mode(expected);
+    async fn put_by_data(&self, path: &str, text: Bytes, mode: PutMode) -> Result<Version> {
         for tried in 1.. {
             let error = match self.put(path, text.clone().into(), mode.clone()).await? {
                 Ok(put) => return Ok(Version::of(put)),
                 Err(error) => error,
             };
             let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
-            if is_final(&error) {
+            if self.folder().is_some() || is_final(&error) {
                 return failed(error);
             }
             let Ok(current) = self.get_bytes(path).await else {
@@ -185,7 +186,12 @@ impl Lake {
         mode: PutMode,
     ) -> Result<Result<PutResult, StoreError>> {
         let object = self.place.object(path)?;
-        Ok(self.store.put_opts(&object, payload, mode.into()).await)
+        let put = async {
+            let put = self.store.put_opts(&object, payload, mode.into()).await?;
+            self.flush(path).await?;
+            Ok(put)
+        };
+        Ok(put.await)
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Column {
     pub name: String,
     pub data_type: DataType,
     pub nullable: bool,
+    /// The contract's version in which it appeared.
+    pub since: u32,
     pub unit: Option<String>,
     pub description: String,
 }
@@ -99,6 +101,8 @@ struct ColumnText {
     r#type: TypeText,
     #[serde(default = "yes")]
     nullable: bool,
+    #[serde(default = "first")]
+    since: u32,
     unit: Option<String>,
     #[serde(default)]
     description: String,
@@ -106,6 +110,10 @@ struct ColumnText {
 
 fn yes() -> bool {
     true
+}
+
+fn first() -> u32 {
+    1
 }
 
 impl Contract {
@@ -122,6 +130,7 @@ impl Contract {
                     data_type: types.resolve(&column.r#type)?,
                     name: column.name,
                     nullable: column.nullable,
+                    since: column.since,
                     unit: column.unit,
                     description: column.description,
                 })
@@ -137,6 +146,9 @@ impl Contract {
         for column in named.chain(contract.bloom.keys()) {
             contract.require_column(column)?;
         }
+        contract
+            .only_grew()
+            .map_err(|error| error.with("table", name))?;
         Ok(contract)
     }
 
@@ -171,6 +183,24 @@ impl Contract {
         Ok(contract)
     }
 
+    /// Loaders add columns behind those they have, and leave them null in rows that were loaded before.
+    fn only_grew(&self) -> Result<()> {
+        let wrong = |column: &Column, what: &str| {
+            Err(Error::new(ErrorKind::Configuration, what).with("column", &column.name))
+        };
+        let mut version = 1;
+        for column in &self.columns {
+            if column.since < version || column.since > self.version {
+                return wrong(column, "a column is not in the order of versions");
+            }
+            if column.since > 1 && !column.nullable {
+                return wrong(column, "a column that was added later must be nullable");
+            }
+            version = column.since;
+        }
+        Ok(())
+    }
+
     /// The same promise for a table of that name in another layer.
     pub fn in_layer(&self, layer: &str) -> Self {
         Self {
@@ -182,6 +212,7 @@ impl Contract {
     /// The contract of every version of this source table's rows.
     pub(super) fn history(&self) -> Result<Self> {
         let named = |name: &str, data_type: DataType, description: &str| Column {
+            since: 1,
             name: name.to_owned(),
             data_type,
             nullable: false,

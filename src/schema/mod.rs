@@ -7,11 +7,12 @@
 //! ```text
 //! schemas/domain/repos.json ──▶ Contract ──▶ arrow Schema ──▶ decode.rs  (JSON records → batches)
 //! schemas/types.json ────────▶     │                     └──▶ conform.rs (query results → batches)
-//!                                  └──▶ primary key, partition, bloom, descriptions
+//!                                  └──▶ primary key, partition, bloom, descriptions ──▶ ddl/ (what a warehouse runs)
 //! ```
 
 mod conform;
 mod contract;
+pub mod ddl;
 mod decode;
 mod typed;
 mod types;
@@ -140,5 +141,24 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn a_later_column_comes_last_and_is_nullable() {
+        let parsed = |columns: &str| {
+            let text = format!(
+                r#"{{"description": "d", "version": 2, "primary_key": [], "columns": [{columns}]}}"#
+            );
+            let error = Contracts::parse("{}", [("domain", "t", text.as_str())]).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        let old = r#"{"name": "a", "type": "string"}"#;
+        let new = r#"{"name": "b", "type": "string", "since": 2}"#;
+        let strict = r#"{"name": "b", "type": "string", "since": 2, "nullable": false}"#;
+        let future = r#"{"name": "b", "type": "string", "since": 3}"#;
+        assert_eq!(parsed(&format!("{old}, {new}")), "");
+        assert!(parsed(&format!("{new}, {old}")).contains("order of versions"));
+        assert!(parsed(&format!("{old}, {future}")).contains("order of versions"));
+        assert!(parsed(&format!("{old}, {strict}")).contains("must be nullable"));
     }
 }

@@ -72,6 +72,7 @@ impl Step {
             name: field.name().clone(),
             data_type: field.data_type().clone(),
             nullable: true,
+            since: 1,
             unit: None,
             description: String::new(),
         });

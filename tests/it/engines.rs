@@ -5,14 +5,10 @@
 //!              ├─▶ DataFusion: steps, whose tables are on the lake ─────┼─▶ tests/engines/run.py compares
 //!              └─▶ DuckDB: the same texts over the same files ──────────┘
 //! ```
-//!
-//! Python and its packages come from a virtual environment below `target/`; without them the tests say that they were
-//! skipped, except on CI.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::{Arc, LazyLock};
 
 use bitlake::engine::{
@@ -28,7 +24,10 @@ use datafusion::parquet::arrow::ArrowWriter;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::demo::{demo_lake, text};
+use super::demo::demo_lake;
+use super::python::Python;
+
+static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("engines"));
 
 /// Values other than the defaults, for the parameters that reports declare.
 const VARIATION: [(&str, &str); 6] = [
@@ -42,17 +41,17 @@ const VARIATION: [(&str, &str); 6] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_query_gives_the_same_rows_on_duckdb() {
-    let Some(python) = PYTHON.as_deref() else {
+    let Some(python) = PYTHON.as_ref() else {
         return;
     };
     let folder = TempDir::new().unwrap();
     let plan = Plan::new(folder.path()).await;
-    run(python, "rows", &plan.rows().await, folder.path());
+    python.run("rows", &plan.rows().await, folder.path());
 }
 
 #[test]
 fn every_query_can_be_written_in_the_warehouses_dialects() {
-    let Some(python) = PYTHON.as_deref() else {
+    let Some(python) = PYTHON.as_ref() else {
         return;
     };
     let folder = TempDir::new().unwrap();
@@ -61,7 +60,7 @@ fn every_query_can_be_written_in_the_warehouses_dialects() {
         .map(|(name, sql)| json!({"name": name, "sql": sql}))
         .collect();
     let plan = json!({"cases": cases});
-    run(python, "dialects", &plan, folder.path());
+    python.run("dialects", &plan, folder.path());
 }
 
 /// What DuckDB has to do, and DataFusion's answers.
@@ -275,90 +274,4 @@ fn files(folder: &str) -> BTreeMap<String, String> {
         }
     }
     found
-}
-
-fn run(python: &Path, command: &str, plan: &Value, folder: &Path) {
-    let file = folder.join("plan.json");
-    std::fs::write(&file, plan.to_string()).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/run.py");
-    let output = Command::new(python)
-        .args([script.as_os_str(), command.as_ref(), file.as_os_str()])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        text(&output.stdout),
-        text(&output.stderr)
-    );
-}
-
-/// The interpreter with the packages of `tests/engines/requirements.txt`; `None` where it cannot be had.
-static PYTHON: LazyLock<Option<PathBuf>> = LazyLock::new(|| match environment() {
-    Ok(python) => Some(python),
-    Err(why) => {
-        assert!(
-            std::env::var_os("CI").is_none(),
-            "CI needs Python 3 and its packages: {why}"
-        );
-        eprintln!("skipped: no second engine, as {why}");
-        None
-    }
-});
-
-/// Makes the virtual environment once for each version of the requirements.
-fn environment() -> Result<PathBuf, String> {
-    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/engines/requirements.txt");
-    let wanted = std::fs::read_to_string(&requirements).unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("engines");
-    std::fs::create_dir_all(&folder).unwrap();
-    // Two test runs at the same time wait for each other here.
-    let lock = File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let environment = folder.join("venv");
-    let python = environment.join(match cfg!(windows) {
-        true => "Scripts/python.exe",
-        false => "bin/python",
-    });
-    let done = environment.join("installed.txt");
-    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    let make = |program: &Path, arguments: &[&str], what: &str| {
-        let output = Command::new(program)
-            .args(arguments)
-            .output()
-            .map_err(|error| format!("{what}: {error}"))?;
-        succeeded(&output).map_err(|error| format!("{what}: {error}"))
-    };
-    let python3 = Path::new(if cfg!(windows) { "python" } else { "python3" });
-    let at = environment.to_str().unwrap();
-    make(python3, &["-m", "venv", "--clear", at], "`python3 -m venv`")?;
-    let requirements = requirements.to_str().unwrap();
-    let install = [
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--retries=2",
-        "--timeout=10",
-        "-r",
-        requirements,
-    ];
-    make(&python, &install, "pip")?;
-    std::fs::write(done, wanted).unwrap();
-    Ok(python)
-}
-
-fn succeeded(output: &Output) -> Result<(), String> {
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(text(&output.stderr)
-            .trim()
-            .lines()
-            .last()
-            .unwrap_or_default()
-            .to_owned()),
-    }
 }

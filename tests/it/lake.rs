@@ -1,42 +1,11 @@
 //! The lake's promises: the same rows are the same bytes, and a publish changes what changed and nothing else.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
-use bitlake::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
-use bitlake::schema::{Contract, Contracts};
-use chrono::Utc;
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use bitlake::lake::Lake;
 use proptest::prelude::*;
 
-fn contract() -> Arc<Contract> {
-    let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "bloom": {"id": 1000}, "columns": [
-        {"name": "id", "type": "string", "nullable": false, "description": "i"},
-        {"name": "text", "type": "string", "description": "t"}]}"#;
-    let contracts = Contracts::parse("{}", [("domain", "things", text)]).unwrap();
-    Arc::clone(contracts.require("domain", "things").unwrap())
-}
-
-fn rows(n: usize) -> RecordBatch {
-    let ids: ArrayRef = Arc::new(StringArray::from_iter_values(
-        (0..n).map(|row| format!("{row:08}")),
-    ));
-    let texts: ArrayRef =
-        Arc::new(StringArray::from_iter((0..n).map(|row| {
-            (row % 7 > 0).then(|| format!("text {}", row % 1000))
-        })));
-    RecordBatch::try_new(contract().arrow_schema(), vec![ids, texts]).unwrap()
-}
-
-fn write(path: &Path, batches: &[RecordBatch]) -> WrittenFile {
-    let contract = contract();
-    let mut file = ParquetFile::create(path, contract.arrow_schema(), &contract).unwrap();
-    for batch in batches {
-        file.write(batch).unwrap();
-    }
-    file.finish().unwrap()
-}
+use super::stores::{JUNE, MAY, Staged, rows, write};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
@@ -77,39 +46,14 @@ impl Bench {
     }
 
     async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::Published {
-        let mut next = NextTable {
-            schema_version: 1,
-            ..NextTable::default()
-        };
-        for (path, n) in files {
-            let staged = write(
-                &self.folder.path().join(format!("{n}.parquet")),
-                &[rows(*n)],
-            );
-            next.files
-                .insert((*path).to_owned(), NextFile::Staged(staged));
-        }
-        let tables = BTreeMap::from([("domain.things".to_owned(), next)]);
-        let lock = self.lake.lock().unwrap();
-        publish(
-            &self.lake,
-            &lock,
-            "run",
-            Utc::now(),
-            &self.lake.manifest().await.unwrap(),
-            tables,
-        )
-        .await
-        .unwrap()
+        let published = Staged::new().publish(&self.lake, "run", files).await;
+        published.unwrap()
     }
 
     fn has(&self, path: &str) -> bool {
         self.lake.folder().unwrap().join(path).is_file()
     }
 }
-
-const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
-const JUNE: &str = "domain/things/created_month=2026-06/part-0.parquet";
 
 #[tokio::test]
 async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
@@ -172,7 +116,14 @@ fn only_one_run_at_a_time_writes_a_lake() {
         "{error}"
     );
     drop(held);
-    bench.lake.lock().unwrap();
+    let collectors = [
+        bench.lake.lock_shared().unwrap(),
+        bench.lake.lock_shared().unwrap(),
+    ];
+    assert!(bench.lake.lock().is_err());
+    drop(collectors);
+    let _held = bench.lake.lock().unwrap();
+    assert!(bench.lake.lock_shared().is_err());
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bitlake::lake::{EntityState, EntityStatus, Lake, SegmentWriter, State};
+use bitlake::lake::{EntityState, EntityStatus, Lake, Replaces, SegmentWriter, State};
 use bitlake::schema::{Contracts, Decoder, Envelope, Parent, Record};
 use chrono::{DateTime, Utc};
 
@@ -28,7 +28,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             uuid: uuid.clone(),
         };
         let mut decoder = Decoder::new(Arc::clone(contract), envelope);
-        let mut segment = SegmentWriter::create(lake, contract, 1, &uuid, "bench").unwrap();
+        let mut segment = SegmentWriter::create(lake, contract, 1, &uuid, "bench", 0).unwrap();
         let count = pull_requests / repositories;
         for from in (1..=count).step_by(100) {
             let records =
@@ -36,14 +36,12 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             let batch = decoder.decode(&records.collect::<Vec<_>>()).unwrap();
             segment.write(&batch).unwrap();
         }
-        let segment = segment.finish(true).await.unwrap();
+        let segment = segment.finish(Replaces::Everything).await.unwrap();
         let known = EntityState {
             status: EntityStatus::Complete,
-            reason: None,
-            complete_from: None,
             complete_through: Some(now()),
-            stale_since: None,
             segments: vec![segment],
+            ..EntityState::default()
         };
         let state = State {
             format_version: 1,
@@ -51,6 +49,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             uuid,
             full_name,
             published_as: None,
+            collected_by: None,
             bitbucket_project: None,
             since: now(),
             since_setting: "6 months".to_owned(),
@@ -58,7 +57,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             deleted: false,
             entities: BTreeMap::from([("pull_requests".to_owned(), known)]),
         };
-        lake.put_state(&state).await.unwrap();
+        lake.put_state(&state, None).await.unwrap();
     }
 }
 

@@ -106,7 +106,7 @@ fn the_lake() {
     assert_eq!(
         message(parse("[lake]\nurl = \"ftp://host/x\"\n")),
         "`url` in [lake] has the unknown scheme `ftp` (file=bitlake.toml, line=2): \
-         use a folder"
+         name a folder or s3://bucket/prefix"
     );
     assert_eq!(
         message(parse(
@@ -129,6 +129,28 @@ fn the_lake() {
         "`memory_limit` in [lake] cannot be `lots` (file=bitlake.toml, line=3): \
          write it as \"4 GiB\" or \"1536 MiB\""
     );
+}
+
+#[test]
+fn the_lease_of_a_publish() {
+    let lease = |text: &str| {
+        message(parse(&format!(
+            "[lake]\nurl = \"s3://b\"\nlease = \"{text}\"\n"
+        )))
+    };
+    assert_eq!(
+        lease("0 seconds"),
+        "`lease` in [lake] must be at least 1 second (file=bitlake.toml, line=3)"
+    );
+    for text in ["10", "1 hour", "minutes", "99999999 minutes"] {
+        assert_eq!(
+            lease(text),
+            format!(
+                "`lease` in [lake] cannot be `{text}` (file=bitlake.toml, line=3): \
+                 write it as \"10 minutes\" or \"90 seconds\""
+            )
+        );
+    }
 }
 
 #[test]

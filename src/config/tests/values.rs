@@ -1,6 +1,7 @@
 //! What a correct file means.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::super::*;
 use super::{BASE, message, parse, parse_with};
@@ -40,6 +41,7 @@ url = "s3://analytics/bitlake"
 region = "eu-central-1"
 allow_http = true
 memory_limit = "2 GiB"
+lease = "90 seconds"
 
 [[connection]]
 id = 7
@@ -96,6 +98,7 @@ users = "users.csv"
     assert_eq!(config.lake.options["region"], "eu-central-1");
     assert_eq!(config.lake.options["allow_http"], "true");
     assert_eq!(config.lake.memory_limit, Some(2 << 30));
+    assert_eq!(config.lake.lease, Some(Duration::from_secs(90)));
     let connection = &config.connections[0];
     assert_eq!(connection.id, 7);
     assert_eq!(

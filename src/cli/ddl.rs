@@ -1,0 +1,134 @@
+//! `bitlake ddl`: what a warehouse runs to hold the lake's tables, whole or only what changed since a run.
+
+use std::collections::BTreeSet;
+
+use super::args::Ddl;
+use super::output::print;
+use super::{Context, Outcome};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{Lake, Manifest};
+use crate::schema::ddl::{Loaded, Script, Table, Target};
+use crate::schema::{Contract, Contracts};
+
+pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
+    let location = args.location.as_deref().map(|it| it.trim_end_matches('/'));
+    let mut script = Script {
+        target: args.dialect,
+        title: vec!["bitlake: tables by their contracts".to_owned()],
+        schema_prefix: &args.schema_prefix,
+        location,
+        tables: Vec::new(),
+        gone: Vec::new(),
+    };
+    if args.create || args.dialect == Target::Dbt {
+        // Athena's tables name their place; elsewhere a place would ask for the load, too.
+        script.location = location.filter(|_| args.dialect == Target::Athena);
+        let contracts = Contracts::bundled()?.iter().map(AsRef::as_ref);
+        script.tables = contracts
+            .filter(|contract| is_chosen(&args, &contract.layer))
+            .map(whole)
+            .collect();
+        print(&script.write()?)?;
+        return Ok(Outcome::Complete);
+    }
+
+    let config = context.config_for_reading()?;
+    let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+    let now = undisturbed(lake.manifest().await?)?;
+    let former = match &args.changed_since {
+        Some(run) => Some(lake.former_manifest(run).await?),
+        None => None,
+    };
+    let here = lake.url().trim_end_matches('/').to_owned();
+    script.location = location.or(Some(&here));
+    script.title = title(&here, &now, args.changed_since.as_deref());
+    let of_run = |table: &Table<'_>| now.table(&table.contract.name()).is_some();
+    let contracts = Contracts::bundled()?.iter();
+    script.tables = contracts
+        .filter(|contract| is_chosen(&args, &contract.layer))
+        .map(|contract| table(contract, &now, former.as_ref()))
+        .filter(of_run)
+        .collect();
+    script.gone = former
+        .iter()
+        .flat_map(|former| gone(former, &now))
+        .collect();
+    script.gone.retain(|(layer, _)| is_chosen(&args, layer));
+    print(&script.write()?)?;
+    Ok(Outcome::Complete)
+}
+
+fn is_chosen(args: &Ddl, layer: &str) -> bool {
+    args.only.is_empty() || args.only.iter().any(|only| only == layer)
+}
+
+/// The manifest, when the lake is what it says.
+fn undisturbed(manifest: Manifest) -> Result<Manifest> {
+    match &manifest.intent {
+        None => Ok(manifest),
+        Some(intent) => Err(Error::new(
+            ErrorKind::Lake,
+            "a run is publishing, or was stopped while it did, so files may differ from the manifest",
+        )
+        .with("run", &intent.run_id)
+        .hint("print the statements when the next run has ended")),
+    }
+}
+
+fn title(lake: &str, now: &Manifest, since: Option<&str>) -> Vec<String> {
+    let run = now.run_id.as_deref().unwrap_or("none");
+    let mut title = vec![format!(
+        "bitlake: {} as of run {run}",
+        lake.replace('\n', " ")
+    )];
+    title.extend(since.map(|since| format!("Only what changed since run {since}.")));
+    title
+}
+
+/// A table of which the lake's files are not asked for.
+fn whole(contract: &Contract) -> Table<'_> {
+    Table {
+        contract,
+        files: BTreeSet::new(),
+        loaded: None,
+    }
+}
+
+fn table<'a>(contract: &'a Contract, now: &'a Manifest, former: Option<&'a Manifest>) -> Table<'a> {
+    let name = contract.name();
+    let loaded = former.and_then(|former| former.table(&name)).map(|entry| {
+        let files = former
+            .into_iter()
+            .flat_map(|former| with_rows(former, &name));
+        let files: BTreeSet<_> = files.collect();
+        let changed = |path: &&str| {
+            let file = now.table(&name).and_then(|entry| entry.files.get(*path));
+            file.is_some_and(|file| file.sha256 != entry.files[*path].sha256)
+        };
+        Loaded {
+            version: entry.schema_version,
+            changed: files.iter().copied().filter(changed).collect(),
+            files,
+        }
+    });
+    Table {
+        contract,
+        files: with_rows(now, &name).collect(),
+        loaded,
+    }
+}
+
+/// A table's files that have rows: an empty one is only there for those who look for the table's columns.
+fn with_rows<'a>(manifest: &'a Manifest, table: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    let files = manifest.files(table).filter(|(_, file)| file.rows > 0);
+    files.map(|(path, _)| path.as_str())
+}
+
+/// Tables that were published and are no longer.
+fn gone<'a>(former: &'a Manifest, now: &'a Manifest) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let names = former
+        .tables
+        .keys()
+        .filter(|name| now.table(name).is_none());
+    names.filter_map(|name| name.split_once('.'))
+}

@@ -1,0 +1,277 @@
+//! What a publish promises, on every store: one run at a time, over the files it knows, and back again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitlake::error::ErrorKind;
+use bitlake::lake::{is_lost_race, layout, rollback};
+use chrono::{TimeDelta, Utc};
+
+use super::faulty::{Act, Faulty};
+use super::stores::{self, Ground, JULY, JUNE, MAY, Staged, on_every_store};
+
+on_every_store!(
+    a_publish_is_what_its_manifest_says,
+    a_dead_runs_intent_is_taken_over,
+    a_live_runs_intent_is_respected,
+    a_run_that_lost_its_lease_puts_nothing_more,
+    a_publish_keeps_its_lease_as_long_as_it_takes,
+    a_publish_from_an_older_manifest_is_refused,
+    a_foreign_change_stops_one_run_and_is_healed_by_the_next,
+    a_former_publish_is_put_back,
+);
+
+async fn a_publish_is_what_its_manifest_says(ground: &Ground) {
+    let (lake, staged) = (ground.lake(), Staged::new());
+    staged
+        .publish(&lake, "r1", &[(MAY, 1), (JUNE, 2)])
+        .await
+        .unwrap();
+    let done = staged
+        .publish(&lake, "r2", &[(MAY, 1), (JULY, 3)])
+        .await
+        .unwrap();
+    assert_eq!(
+        (done.files_written, done.files_unchanged, done.files_removed),
+        (1, 1, 1)
+    );
+    let idle = staged
+        .publish(&lake, "r3", &[(MAY, 1), (JULY, 3)])
+        .await
+        .unwrap();
+    assert_eq!((idle.files_written, idle.files_unchanged), (0, 2));
+
+    let manifest = lake.manifest().await.unwrap();
+    assert_eq!(manifest.run_id.as_deref(), Some("r2"));
+    assert_eq!(manifest.table("domain.things").unwrap().rows, 4);
+    let files: Vec<_> = manifest.files("domain.things").collect();
+    assert_eq!(files.len(), 2);
+    for (path, entry) in &files {
+        assert!(lake.holds(path, entry).await.unwrap(), "{path}");
+        assert_eq!(entry.etag.is_some(), ground.is_conditional);
+        assert_eq!(entry.version.is_some(), ground.is_versioned);
+    }
+    let (_, other) = files[1];
+    assert!(!lake.holds(MAY, other).await.unwrap());
+    assert_eq!(lake.former_manifest("r2").await.unwrap(), manifest);
+    let former = lake.former_manifest("r1").await.unwrap();
+    assert!(former.files("domain.things").any(|(path, _)| path == JUNE));
+
+    // A run that published nothing stands for the last one before it that did.
+    let missing = lake.former_manifest("r3").await.unwrap_err();
+    assert!(
+        missing
+            .to_string()
+            .starts_with("there is no such run (run=r3)"),
+        "{missing}"
+    );
+    for run in ["r0", "r3"] {
+        lake.put_json(&layout::run_file(run), &()).await.unwrap();
+    }
+    assert_eq!(lake.former_manifest("r3").await.unwrap(), manifest);
+    let early = lake.former_manifest("r0").await.unwrap_err();
+    assert!(early.to_string().contains("not kept any more"), "{early}");
+}
+
+/// A run that dies when it comes to July.
+async fn die(ground: &Ground, staged: &Staged, run: &str, files: &[(&str, usize)]) {
+    let dying = Faulty::dies_when(Arc::clone(&ground.store), |op| op.path.ends_with(JULY));
+    let error = staged.publish(&ground.over(dying), run, files).await;
+    assert_eq!(error.unwrap_err().kind(), ErrorKind::Lake);
+    let manifest = ground.lake().manifest().await.unwrap();
+    assert_eq!(manifest.intent.unwrap().run_id, run);
+}
+
+async fn a_dead_runs_intent_is_taken_over(ground: &Ground) {
+    let (lake, staged) = (ground.lake(), Staged::new());
+    staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
+    die(ground, &staged, "r2", &[(MAY, 2), (JUNE, 2), (JULY, 2)]).await;
+    ground.expire().await;
+    lake.ensure_free(Utc::now()).await.unwrap();
+    staged.publish(&lake, "r3", &[(MAY, 1)]).await.unwrap();
+    let files = ground.files().await;
+    assert_eq!(files.keys().collect::<Vec<_>>(), [MAY]);
+    assert_eq!(files[MAY], staged.bytes(1));
+    let manifest = lake.manifest().await.unwrap();
+    assert!(manifest.intent.is_none());
+    for (path, entry) in manifest.files("domain.things") {
+        assert!(lake.holds(path, entry).await.unwrap());
+    }
+}
+
+async fn a_live_runs_intent_is_respected(ground: &Ground) {
+    let (lake, staged) = (ground.lake(), Staged::new());
+    die(ground, &staged, "r1", &[(MAY, 1), (JULY, 2)]).await;
+    if !ground.is_conditional {
+        // Whoever has the file lock knows that the other is dead.
+        staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap();
+        return;
+    }
+    let before = ground.files().await;
+    let asked = lake.ensure_free(Utc::now()).await.unwrap_err();
+    let refused = staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap_err();
+    for error in [asked, refused] {
+        assert_eq!(error.kind().exit_code(), 5);
+        let said = "another run is publishing to this lake (lake=";
+        assert!(error.to_string().starts_with(said), "{error}");
+        assert_eq!(error.context("run"), Some("r1"));
+    }
+    assert_eq!(ground.files().await, before);
+    lake.ensure_free(Utc::now() + TimeDelta::minutes(11))
+        .await
+        .unwrap();
+}
+
+/// A process that stands still for longer than its lease, while another takes over.
+async fn a_run_that_lost_its_lease_puts_nothing_more(ground: &Ground) {
+    if !ground.is_conditional {
+        return;
+    }
+    let staged = Arc::new(Staged::new());
+    let lease = Duration::from_millis(600);
+    staged
+        .publish(&ground.lake(), "r1", &[(MAY, 1)])
+        .await
+        .unwrap();
+    let (lake, other) = (ground.elsewhere(), Arc::clone(&staged));
+    let sleeping = Faulty::new(Arc::clone(&ground.store), move |op| {
+        if op.name != "put" || !op.path.ends_with(JUNE) {
+            return Act::Go;
+        }
+        let (lake, staged) = (lake.clone(), Arc::clone(&other));
+        let standing = std::thread::spawn(move || {
+            std::thread::sleep(lease + Duration::from_millis(100));
+            let files = [(MAY, 5), (JUNE, 6)];
+            let other = staged.publish(&lake, "r3", &files);
+            stores::on_its_own(other).unwrap();
+        });
+        standing.join().unwrap();
+        Act::Go
+    });
+    let sleeper = ground.over(sleeping).with_lease(lease);
+    let files = [(MAY, 2), (JUNE, 3), (JULY, 4)];
+    let error = staged.publish(&sleeper, "r2", &files).await.unwrap_err();
+    assert_eq!(error.kind().exit_code(), 5, "{error}");
+    let files = ground.files().await;
+    assert_eq!(files.keys().collect::<Vec<_>>(), [MAY, JUNE]);
+    assert_eq!(files[MAY], staged.bytes(5));
+    assert_eq!(files[JUNE], staged.bytes(6));
+    let manifest = ground.lake().manifest().await.unwrap();
+    assert_eq!(manifest.run_id.as_deref(), Some("r3"));
+    assert!(manifest.intent.is_none());
+}
+
+async fn a_publish_keeps_its_lease_as_long_as_it_takes(ground: &Ground) {
+    let staged = Staged::new();
+    let slow = Faulty::new(Arc::clone(&ground.store), |op| match op.path {
+        path if path.ends_with(JUNE) && ["put", "rename"].contains(&op.name) => {
+            Act::First(Box::pin(tokio::time::sleep(Duration::from_millis(1500))))
+        }
+        _ => Act::Go,
+    });
+    let slow = ground.over(slow).with_lease(Duration::from_millis(500));
+    let lake = ground.lake();
+    let watch = async {
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        lake.ensure_free(Utc::now()).await
+    };
+    let (published, free) =
+        tokio::join!(staged.publish(&slow, "r1", &[(MAY, 1), (JUNE, 2)]), watch);
+    assert_eq!(published.unwrap().files_written, 2);
+    assert_eq!(free.is_err(), ground.is_conditional);
+}
+
+async fn a_publish_from_an_older_manifest_is_refused(ground: &Ground) {
+    let (lake, staged) = (ground.lake(), Staged::new());
+    let base = lake.manifest().await.unwrap();
+    staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
+    let lock = lake.lock().unwrap();
+    let tables = staged.tables(&[(MAY, 2)]);
+    let error = bitlake::lake::publish(&lake, &lock, "r2", Utc::now(), &base, tables).await;
+    assert!(is_lost_race(&error.unwrap_err()));
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(1));
+}
+
+async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Ground) {
+    if !ground.is_conditional {
+        return;
+    }
+    let (lake, staged) = (ground.lake(), Staged::new());
+    staged
+        .publish(&lake, "r1", &[(MAY, 1), (JUNE, 1)])
+        .await
+        .unwrap();
+    lake.put_file(&staged.file(9).path, MAY).await.unwrap();
+    lake.put_file(&staged.file(9).path, JULY).await.unwrap();
+    for next in [[(MAY, 2), (JUNE, 1)], [(JUNE, 1), (JULY, 2)]] {
+        let error = staged.publish(&lake, "r2", &next).await.unwrap_err();
+        let said = "something else than bitlake has changed a file of the lake";
+        assert!(error.to_string().starts_with(said), "{error}");
+        assert_eq!(error.kind().exit_code(), 5);
+        staged.publish(&lake, "r3", &next).await.unwrap();
+        for (path, n) in next {
+            assert_eq!(ground.bytes(path).await, staged.bytes(n), "{path}");
+        }
+        assert_eq!(ground.files().await.len(), 2);
+        lake.put_file(&staged.file(9).path, JULY).await.unwrap();
+    }
+}
+
+async fn a_former_publish_is_put_back(ground: &Ground) {
+    let (lake, staged) = (ground.lake(), Staged::new());
+    let former = [(MAY, 1), (JUNE, 2)];
+    staged.publish(&lake, "r1", &former).await.unwrap();
+    staged
+        .publish(&lake, "r2", &[(MAY, 3), (JULY, 4)])
+        .await
+        .unwrap();
+    let before = ground.files().await;
+    let lock = lake.lock().unwrap();
+
+    // Nothing differs: nothing is needed of the store.
+    let same = rollback(&lake, &lock, "r3", Utc::now(), "r2")
+        .await
+        .unwrap();
+    assert_eq!((same.files_written, same.files_removed), (0, 0));
+
+    let put_back = rollback(&lake, &lock, "r3", Utc::now(), "r1").await;
+    if !ground.is_versioned {
+        let error = put_back.unwrap_err();
+        assert_eq!(error.kind().exit_code(), 5);
+        assert!(
+            error.to_string().ends_with("nothing was changed"),
+            "{error}"
+        );
+        assert_eq!(error.context("files"), Some("2"));
+        assert_eq!(ground.files().await, before);
+        assert!(lake.manifest().await.unwrap().intent.is_none());
+        return;
+    }
+    let done = put_back.unwrap();
+    assert_eq!((done.files_written, done.files_removed), (2, 1));
+    let files = ground.files().await;
+    assert_eq!(files.len(), 2);
+    for (path, n) in former {
+        assert_eq!(files[path], staged.bytes(n), "{path}");
+    }
+    // And forth again.
+    rollback(&lake, &lock, "r4", Utc::now(), "r2")
+        .await
+        .unwrap();
+    assert_eq!(ground.files().await, before);
+    // A kept manifest that is not to be believed is found out before anything is touched.
+    let kept = layout::manifest_file("r1");
+    let mut manifest: serde_json::Value = lake.get_json(&kept).await.unwrap().unwrap();
+    manifest["tables"]["domain.things"]["files"][MAY]["sha256"] = "another".into();
+    lake.put_json(&kept, &manifest).await.unwrap();
+    let error = rollback(&lake, &lock, "r5", Utc::now(), "r1")
+        .await
+        .unwrap_err();
+    let said = "a former file is not what its manifest says";
+    assert!(error.to_string().starts_with(said), "{error}");
+    assert_eq!(ground.files().await, before);
+    let unknown = rollback(&lake, &lock, "r5", Utc::now(), "r9")
+        .await
+        .unwrap_err();
+    assert_eq!(unknown.kind(), ErrorKind::Usage);
+}

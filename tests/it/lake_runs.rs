@@ -1,0 +1,212 @@
+//! Whole runs over the lake: in a bucket as in a folder, beside others, and after one that died.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bitlake::lake::{Replaces, SegmentRef, State, layout};
+
+use super::demo::text;
+use super::faulty::{Act, Faulty};
+use super::stores::{self, Ground, JUNE, MAY, Staged};
+use super::support::Bench;
+
+/// The whole way over a bucket: segments, state, fold, steps and query.
+#[tokio::test]
+async fn a_lake_in_a_bucket_holds_what_one_in_a_folder_does() {
+    let Some(ground) = stores::moto("whole-way").await else {
+        return;
+    };
+    let mut lakes = Vec::new();
+    for lake in [None, Some(ground.lake())] {
+        let mut bench = Bench::quirk("superseded_pull_request").await;
+        bench.lake = lake.unwrap_or(bench.lake);
+        bench.complete().await;
+        let state = bench.state().await;
+        assert!(!state.entities["pull_requests"].segments.is_empty());
+        bench.transform(&["config"]).await.unwrap();
+        let state = bench.state().await;
+        assert!(state.entities["pull_requests"].segments.is_empty());
+        assert!(
+            bench
+                .lake
+                .list("_bitlake/segments")
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        let rows = bench
+            .query("SELECT count(*) FROM bitbucket.pull_requests")
+            .await;
+        let manifest = bench.lake.manifest().await.unwrap();
+        let files = manifest.tables.into_values().flat_map(|table| table.files);
+        let files = files.map(|(path, entry)| (path, entry.sha256));
+        // The address of the sandbox is a setting, and another for each.
+        let files = files.filter(|(path, _)| !path.starts_with("config/"));
+        lakes.push((rows, files.collect::<Vec<_>>()));
+
+        // Nothing new: nothing is put.
+        bench.complete().await;
+        let again = bench.transform(&["config"]).await.unwrap().published;
+        assert_eq!((again.files_written, again.files_removed), (0, 0));
+    }
+    assert!(lakes[0].1.len() > 10);
+    assert_eq!(lakes[0], lakes[1]);
+}
+
+/// Through the program: the configuration's keys, the environment's credentials, the exit codes.
+#[tokio::test]
+async fn rollback_puts_back_or_says_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bitlake.toml");
+    let rollback = |toml: String, run: &str| {
+        std::fs::write(&config, format!("[lake]\n{toml}")).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_bitlake"))
+            .args(["--config", config.to_str().unwrap(), "rollback", run])
+            .env("AWS_ACCESS_KEY_ID", "key")
+            .env("AWS_SECRET_ACCESS_KEY", "secret")
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), text(&said))
+    };
+    let staged = Staged::new();
+    let ground = stores::folder();
+    staged
+        .publish(&ground.lake(), "r1", &[(MAY, 1)])
+        .await
+        .unwrap();
+    staged
+        .publish(&ground.lake(), "r2", &[(MAY, 2)])
+        .await
+        .unwrap();
+    let toml = format!("url = {:?}\n", ground.lake().url());
+    let (code, said) = rollback(toml.clone(), "r9");
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("there is no such run (run=r9)"), "{said}");
+    let (code, said) = rollback(toml, "r1");
+    assert_eq!(code, 5, "{said}");
+    assert!(
+        said.contains("a folder keeps no former versions; nothing was changed"),
+        "{said}"
+    );
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(2));
+
+    let Some(ground) = stores::moto("through-the-program").await else {
+        return;
+    };
+    staged
+        .publish(&ground.lake(), "r1", &[(MAY, 1)])
+        .await
+        .unwrap();
+    staged
+        .publish(&ground.lake(), "r2", &[(MAY, 2), (JUNE, 3)])
+        .await
+        .unwrap();
+    let endpoint = ground.http.as_deref().unwrap().rsplit_once('/').unwrap().0;
+    let toml = format!(
+        "url = \"{}\"\nendpoint = \"{endpoint}\"\nallow_http = true\nlease = \"30 seconds\"\n",
+        ground.lake().url()
+    );
+    let (code, said) = rollback(toml, "r1");
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("1 files written, 0 unchanged, 1 removed"),
+        "{said}"
+    );
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(1));
+    assert_eq!(ground.files().await.len(), 1);
+}
+
+const COUNT: &str = "SELECT count(*), min(_repository) FROM bitbucket.pull_requests";
+
+/// What a collector on another machine collected while a publish went on is not lost.
+#[tokio::test]
+async fn settling_takes_what_was_folded_and_nothing_else() {
+    let ground = stores::memory();
+    let mut bench = Bench::quirk("superseded_pull_request").await;
+    bench.lake = ground.lake();
+    bench.complete().await;
+    let state = bench.state().await;
+    let path = layout::state_file(1, &state.uuid);
+    let (lake, raced) = (ground.lake(), AtomicBool::new(false));
+    let racing = Faulty::new(Arc::clone(&ground.store), move |op| {
+        let is_state = op.name == "put" && op.path.ends_with(&path);
+        if !is_state || raced.swap(true, Ordering::SeqCst) {
+            return Act::Go;
+        }
+        let (lake, uuid) = (lake.clone(), state.uuid.clone());
+        Act::First(Box::pin(async move {
+            let (mut state, version) = lake.state(1, &uuid).await.unwrap().unwrap();
+            let collected = SegmentRef {
+                path: "_bitlake/segments/later.parquet".to_owned(),
+                rows: 1,
+                first: 0,
+                replaces: Replaces::Nothing,
+                schema_version: 1,
+            };
+            let commits = state.entities.get_mut("commits").unwrap();
+            commits.segments.push(collected);
+            lake.put_state(&state, Some(&version)).await.unwrap();
+        }))
+    });
+    bench.lake = ground.over(racing);
+    bench.transform(&["config"]).await.unwrap();
+    let state = bench.state().await;
+    assert_eq!(state.published_as.as_deref(), Some("acme/web"));
+    let waiting: Vec<_> = state
+        .entities
+        .values()
+        .flat_map(|entity| &entity.segments)
+        .map(|segment| segment.path.as_str())
+        .collect();
+    assert_eq!(waiting, ["_bitlake/segments/later.parquet"]);
+}
+
+/// A repository that got another name, and the run that moved it died: after the manifest, before the state; or after
+/// the old file went, before the manifest.
+#[tokio::test]
+async fn a_move_to_another_name_survives_a_death() {
+    for before_manifest in [false, true] {
+        let ground = stores::folder();
+        let mut bench = Bench::quirk("superseded_pull_request").await;
+        bench.lake = ground.lake();
+        bench.complete().await;
+        bench.transform(&["config"]).await.unwrap();
+        let published = bench.query(COUNT).await;
+        assert_eq!(published, ["1 | acme/web"]);
+
+        let (mut state, version) = stored(&ground).await;
+        state.full_name = "acme/shop".to_owned();
+        bench.lake.put_state(&state, Some(&version)).await.unwrap();
+        let dying = Faulty::dies_when(Arc::clone(&ground.store), move |op| {
+            let last = match before_manifest {
+                true => "_bitlake/manifests/",
+                false => "_bitlake/state/",
+            };
+            op.name == "put" && op.path.starts_with(last)
+        });
+        bench.lake = ground.over(dying);
+        bench.transform(&["config"]).await.unwrap_err();
+        bench.lake = ground.lake();
+        let manifest = bench.lake.manifest().await.unwrap();
+        assert_eq!(manifest.intent.is_some(), before_manifest);
+        let (state, _) = stored(&ground).await;
+        assert_eq!(state.published_as.as_deref(), Some("acme/web"));
+
+        bench.transform(&["config"]).await.unwrap();
+        assert_eq!(
+            bench.query(COUNT).await,
+            ["1 | acme/shop"],
+            "{before_manifest}"
+        );
+        let (state, _) = stored(&ground).await;
+        assert_eq!(state.published_as.as_deref(), Some("acme/shop"));
+    }
+}
+
+/// The state of the one repository.
+async fn stored(ground: &Ground) -> (State, bitlake::lake::Version) {
+    let states = ground.lake().states().await.unwrap();
+    let repository = |(state, _): &(State, _)| !state.is_workspace();
+    states.into_iter().find(repository).unwrap()
+}

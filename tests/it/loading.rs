@@ -1,0 +1,498 @@
+//! What `bitlake ddl` prints loads the lake: executed on DuckDB and on Postgres, read by sqlglot for the others.
+//!
+//! ```text
+//! demo's lake, copied ─▶ ddl ─────────────────▶ database ─▶ equals the lake, cell by cell
+//!   │ publish: partitions changed, moved, emptied, new; tables new and gone
+//!   ▼
+//! the lake after it ───▶ ddl --changed-since ─▶ the same database ─▶ equals the lake again
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use bitlake::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
+use bitlake::schema::ddl::{Loaded, Script, Table, Target};
+use bitlake::schema::{Contract, Contracts};
+use chrono::Utc;
+use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::compute::concat_batches;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::demo::{bitlake, demo_lake, text};
+use super::python::Python;
+use super::support::copy;
+
+static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("loading"));
+
+#[tokio::test]
+async fn duckdb_holds_the_lake_and_then_what_it_became() {
+    loads_and_follows("duckdb").await;
+}
+
+#[tokio::test]
+async fn postgres_holds_the_lake_and_then_what_it_became() {
+    loads_and_follows("postgres").await;
+}
+
+async fn loads_and_follows(dialect: &str) {
+    let Some(python) = PYTHON.as_ref() else {
+        return;
+    };
+    let bench = Bench::new().await;
+    let load = async |since: Option<&str>, gone: &[&str]| {
+        let mut arguments = vec!["ddl", "--dialect", dialect, "--schema-prefix", "Lake's "];
+        arguments.extend(since.iter().flat_map(|run| ["--changed-since", run]));
+        let script = bench.ddl(&arguments);
+        let plan = bench.plan(&script, "Lake's ", gone).await;
+        python.run(dialect, &plan, bench.folder.path());
+        script
+    };
+    let first = bench.hide("domain.boards").await;
+    load(None, &[]).await;
+    // Once more, on tables that are full.
+    load(None, &[]).await;
+
+    bench.change().await;
+    let changes = load(Some(&first), &["domain.board_repos"]).await;
+    assert!(
+        !changes.contains("pull_request_reviewers") && changes.contains("pull_request_comments"),
+        "only what changed is loaded"
+    );
+    let second = bench.run_id().await;
+    let nothing = bench.ddl(&["ddl", "--dialect", dialect, "--changed-since", &second]);
+    assert!(nothing.ends_with("-- Nothing changed.\n"), "{nothing}");
+}
+
+/// Statements for tables that were made when the contract had one column less.
+#[tokio::test]
+async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
+    let Some(python) = PYTHON.as_ref() else {
+        return;
+    };
+    let old = contract(1, "");
+    let new = contract(
+        2,
+        r#", {"name": "size", "type": "bigint", "since": 2, "unit": "bytes", "description": "How big."}"#,
+    );
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
+    let sizes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+    for (target, dialect) in [(Target::DuckDb, "duckdb"), (Target::Postgres, "postgres")] {
+        let bench = Bench::new().await;
+        let root = bench.lake.folder().unwrap();
+        let location = root.to_str().unwrap();
+        let script = |table| Script {
+            target,
+            title: Vec::new(),
+            schema_prefix: "",
+            location: Some(location),
+            tables: vec![table],
+            gone: Vec::new(),
+        };
+        let load = |script: Script<'_>, contract: &Contract| {
+            let files: Vec<_> = script.tables[0].files.iter().copied().collect();
+            let tables = json!({"domain.things": described(contract, &files)});
+            let plan = bench.plan_of(&script.write().unwrap(), tables);
+            python.run(dialect, &plan, bench.folder.path());
+        };
+        let (kept, changed) = ("domain/things/m=1/part-0.parquet", THINGS);
+        for file in [kept, changed] {
+            // The names differ, so that the key holds.
+            let prefix = StringArray::from(vec![format!("{file}a"), format!("{file}b")]);
+            write(&root.join(file), &old, &batch(&old, vec![Arc::new(prefix)]));
+        }
+        let files = BTreeSet::from([kept, changed]);
+        let table = Table {
+            contract: &old,
+            files: files.clone(),
+            loaded: None,
+        };
+        load(script(table), &old);
+        let rows = batch(&new, vec![Arc::clone(&names), Arc::clone(&sizes)]);
+        write(&root.join(changed), &new, &rows);
+        let loaded = Loaded {
+            version: 1,
+            files: files.clone(),
+            changed: BTreeSet::from([changed]),
+        };
+        let table = Table {
+            contract: &new,
+            files,
+            loaded: Some(loaded),
+        };
+        load(script(table), &new);
+    }
+}
+
+#[tokio::test]
+async fn every_statement_is_read_by_sqlglot_in_its_dialect() {
+    let Some(python) = PYTHON.as_ref() else {
+        return;
+    };
+    let bench = Bench::new().await;
+    let first = bench.run_id().await;
+    let mut scripts = Vec::new();
+    for step in ["whole", "changes"] {
+        for (dialect, location) in LOCATIONS {
+            let mut arguments = vec!["ddl", "--dialect", dialect, "--location", location];
+            if step == "changes" {
+                arguments.extend(["--changed-since", &first]);
+            }
+            let script = bench.ddl(&arguments);
+            let at_least = if step == "whole" { 150 } else { 5 };
+            scripts.push(
+                json!({"dialect": dialect, "name": step, "script": script, "at_least": at_least}),
+            );
+        }
+        if step == "whole" {
+            bench.change().await;
+        }
+    }
+    python.run("parse", &json!({"scripts": scripts}), bench.folder.path());
+}
+
+#[test]
+fn dbt_gets_every_table_with_its_key_and_tests() {
+    let Some(python) = PYTHON.as_ref() else {
+        return;
+    };
+    let output = bitlake(&["ddl", "--dialect", "dbt"]);
+    let contracts = Contracts::bundled().unwrap().iter();
+    let tables: serde_json::Map<_, _> = contracts
+        .map(|contract| (contract.name(), described(contract, &[])))
+        .collect();
+    let folder = TempDir::new().unwrap();
+    let plan = json!({"script": text(&output.stdout), "tables": tables});
+    python.run("dbt", &plan, folder.path());
+}
+
+/// Where each warehouse would find the lake.
+const LOCATIONS: [(&str, &str); 7] = [
+    ("snowflake", "s3://acme/lake"),
+    ("bigquery", "gs://acme/lake"),
+    ("redshift", "s3://acme/lake"),
+    ("databricks", "s3://acme/lake"),
+    ("athena", "s3://acme/lake"),
+    ("duckdb", "/data/lake"),
+    ("postgres", "/data/lake"),
+];
+
+const THINGS: &str = "domain/things/m=2/part-0.parquet";
+
+/// What a reader of the statements sees, for one small table with a partition of each fate.
+#[test]
+fn statements_for_one_table() {
+    let contract = contract(
+        2,
+        r#", {"name": "table", "type": {"list": "labels"}, "description": "Says 'x\\y'."},
+            {"name": "size", "type": "bigint", "since": 2, "unit": "bytes", "description": "How big."}"#,
+    );
+    let gone = "domain/things/m=__HIVE_DEFAULT_PARTITION__/part-0.parquet";
+    let new = "domain/things/m=it%27s/part-0.parquet";
+    let kept = "domain/things/m=1/part-0.parquet";
+    for (dialect, location) in LOCATIONS.into_iter().chain([("dbt", "/data/lake")]) {
+        let write = |table: Table<'_>, gone: Vec<(&str, &str)>| {
+            let script = Script {
+                target: clap::ValueEnum::from_str(dialect, false).unwrap(),
+                title: vec!["A title.".to_owned()],
+                schema_prefix: "lake_",
+                location: Some(location),
+                tables: vec![table],
+                gone,
+            };
+            script.write().unwrap()
+        };
+        let whole = write(
+            Table {
+                contract: &contract,
+                files: BTreeSet::from([kept, THINGS]),
+                loaded: None,
+            },
+            Vec::new(),
+        );
+        let loaded = Loaded {
+            version: 1,
+            files: BTreeSet::from([kept, THINGS, gone]),
+            changed: BTreeSet::from([THINGS]),
+        };
+        let changes = write(
+            Table {
+                contract: &contract,
+                files: BTreeSet::from([kept, THINGS, new]),
+                loaded: Some(loaded),
+            },
+            vec![("domain", "gone")],
+        );
+        let both = match dialect {
+            "dbt" => whole,
+            _ => format!("{whole}\n---- changes\n\n{changes}"),
+        };
+        insta::assert_snapshot!(format!("statements_for_{dialect}"), both);
+    }
+}
+
+#[test]
+fn a_place_that_the_warehouse_cannot_read_is_refused_before_anything_is_printed() {
+    let lake = demo_lake().to_str().unwrap();
+    let output = bitlake(&["--lake", lake, "ddl", "--dialect", "bigquery"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    let error = text(&output.stderr);
+    assert!(error.contains("--location gs://"), "{error}");
+}
+
+#[tokio::test]
+async fn a_lake_in_the_middle_of_a_publish_is_refused() {
+    let bench = Bench::new().await;
+    bench
+        .edit_manifest(|manifest| {
+            manifest["intent"] =
+                json!({"run_id": "killed", "epoch": 9, "expires_at": "2026-01-01T00:00:00Z"});
+        })
+        .await;
+    let lake = bench.lake.url();
+    let output = bitlake(&["--lake", &lake, "ddl", "--dialect", "duckdb"]);
+    assert_eq!(output.status.code(), Some(5));
+    assert!(text(&output.stderr).contains("run=killed"));
+}
+
+#[test]
+fn create_statements_need_no_lake() {
+    let folder = TempDir::new().unwrap();
+    let missing = folder.path().join("nothing");
+    let output = bitlake(&[
+        "--lake",
+        missing.to_str().unwrap(),
+        "ddl",
+        "--dialect",
+        "snowflake",
+        "--create",
+        "--only",
+        "dora,metrics",
+    ]);
+    let script = text(&output.stdout);
+    let tables = Contracts::bundled().unwrap().iter();
+    let chosen = tables.filter(|it| ["dora", "metrics"].contains(&it.layer.as_str()));
+    assert_eq!(script.matches("CREATE TABLE").count(), chosen.count());
+    assert!(!script.contains("COPY") && !script.contains("BEGIN"));
+}
+
+/// A table's files: as they are, or with other rows.
+type Files = BTreeMap<String, Option<RecordBatch>>;
+
+/// A copy of the demo's lake that the test may publish to.
+pub struct Bench {
+    pub folder: TempDir,
+    pub lake: Lake,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        // A name that needs care in every statement.
+        Self::named("it's [a] lake").await
+    }
+
+    pub async fn named(name: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        #[cfg(unix)]
+        {
+            // Postgres runs as another user when the test is root's.
+            use std::os::unix::fs::PermissionsExt;
+            let all = std::fs::Permissions::from_mode(0o777);
+            std::fs::set_permissions(folder.path(), all).unwrap();
+        }
+        let root = folder.path().join(name);
+        copy(demo_lake(), &root);
+        let lake = Lake::open(root.to_str().unwrap(), &BTreeMap::new())
+            .await
+            .unwrap();
+        Self { folder, lake }
+    }
+
+    fn ddl(&self, arguments: &[&str]) -> String {
+        let url = self.lake.url();
+        let mut all = vec!["--lake", &url];
+        all.extend(arguments);
+        let output = bitlake(&all);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        text(&output.stdout)
+    }
+
+    async fn run_id(&self) -> String {
+        self.lake.manifest().await.unwrap().run_id.unwrap()
+    }
+
+    /// What the database must hold after `script`: all that is published, and nothing of the tables that are `gone`.
+    async fn plan(&self, script: &str, prefix: &str, gone: &[&str]) -> Value {
+        let manifest = self.lake.manifest().await.unwrap();
+        let mut tables = serde_json::Map::new();
+        for contract in Contracts::bundled().unwrap().iter() {
+            let files: Vec<_> = manifest.files(&contract.name()).collect();
+            let with_rows = files.iter().filter(|(_, file)| file.rows > 0);
+            let with_rows: Vec<_> = with_rows.map(|(path, _)| path.as_str()).collect();
+            let name = format!("\"{prefix}{}\".{}", contract.layer, contract.table);
+            if !files.is_empty() || gone.contains(&contract.name().as_str()) {
+                tables.insert(name, described(contract, &with_rows));
+            }
+        }
+        self.plan_of(script, Value::Object(tables))
+    }
+
+    fn plan_of(&self, script: &str, tables: Value) -> Value {
+        json!({
+            "folder": self.folder.path(),
+            "server": self.folder.path().join("pg"),
+            "lake": self.lake.url(),
+            "script": script,
+            "tables": tables,
+        })
+    }
+
+    async fn edit_manifest(&self, edit: impl Fn(&mut Value)) {
+        let root = self.lake.folder().unwrap();
+        let kept = format!("_bitlake/manifests/{}.json", self.run_id().await);
+        for path in ["_bitlake/manifest.json", &kept] {
+            let path = root.join(path);
+            let mut manifest = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            edit(&mut manifest);
+            std::fs::write(&path, manifest.to_string()).unwrap();
+        }
+    }
+
+    /// Makes the last publish one that did not know the table; returns its run.
+    async fn hide(&self, table: &str) -> String {
+        self.edit_manifest(|manifest| {
+            manifest["tables"].as_object_mut().unwrap().remove(table);
+        })
+        .await;
+        self.run_id().await
+    }
+
+    fn read(&self, path: &str) -> RecordBatch {
+        let file = File::open(self.lake.folder().unwrap().join(path)).unwrap();
+        let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+        let schema = Arc::clone(reader.schema());
+        let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+        concat_batches(&schema, &batches).unwrap()
+    }
+
+    /// Publishes a second time: every fate that a partition and a table can have.
+    pub async fn change(&self) {
+        let manifest = self.lake.manifest().await.unwrap();
+        let contracts = Contracts::bundled().unwrap();
+        let staging = TempDir::new().unwrap();
+        let mut next: BTreeMap<String, NextTable> = BTreeMap::new();
+        let mut change = |name: &str, edit: &dyn Fn(&mut Files)| {
+            let (layer, table) = name.split_once('.').unwrap();
+            let contract = contracts.require(layer, table).unwrap();
+            let mut files = manifest
+                .files(name)
+                .map(|(path, _)| (path.clone(), None))
+                .collect();
+            edit(&mut files);
+            let staged = |(path, rows): (String, Option<RecordBatch>)| {
+                let file = match rows {
+                    None => NextFile::Kept,
+                    Some(rows) => {
+                        let local = staging.path().join(path.replace('/', "_"));
+                        NextFile::Staged(write(&local, contract, &rows))
+                    }
+                };
+                (path, file)
+            };
+            let entry = NextTable {
+                schema_version: contract.version,
+                files: files.into_iter().map(staged).collect(),
+            };
+            next.insert(name.to_owned(), entry);
+        };
+        let first = |files: &Files| files.keys().next().unwrap().clone();
+        let less = |rows: &RecordBatch| rows.slice(0, rows.num_rows() / 2);
+        // Rows go from one partition, all rows of another move to a new one.
+        change("domain.pull_requests", &|files| {
+            let moved = first(files);
+            files.remove(&moved);
+            let new =
+                "domain/pull_requests/created_month=__HIVE_DEFAULT_PARTITION__/part-0.parquet";
+            files.insert(new.to_owned(), Some(self.read(&moved)));
+            let changed = first(files);
+            files.insert(changed.clone(), Some(less(&self.read(&changed))));
+        });
+        // A hostile name, and nested columns.
+        change("bitbucket.pull_requests", &|files| {
+            let moved = first(files);
+            files.remove(&moved);
+            let new = "bitbucket/pull_requests/connection=1/workspace_slug=a%2F..%2F%27b/repo=%5B%2A%5D%20%25/part-0.parquet";
+            files.insert(new.to_owned(), Some(self.read(&moved)));
+        });
+        // A partition is empty, and a table without partitions has less.
+        for name in ["domain.pull_request_comments", "domain.refs"] {
+            let rows = |rows: &RecordBatch| match name {
+                "domain.refs" => less(rows),
+                _ => rows.slice(0, 0),
+            };
+            change(name, &|files| {
+                let changed = first(files);
+                files.insert(changed.clone(), Some(rows(&self.read(&changed))));
+            });
+        }
+        // A whole table is empty.
+        change("domain.issues", &|files| {
+            let any = first(files);
+            files.clear();
+            let empty = "domain/issues/created_month=__HIVE_DEFAULT_PARTITION__/part-0.parquet";
+            files.insert(empty.to_owned(), Some(self.read(&any).slice(0, 0)));
+        });
+        // A table that was not there.
+        change("domain.boards", &|files| {
+            let path = "domain/boards/part-0.parquet";
+            files.insert(path.to_owned(), Some(self.read(path)));
+        });
+        let lock = self.lake.lock().unwrap();
+        let run = "29991231T000000Z-000000";
+        publish(&self.lake, &lock, run, Utc::now(), &manifest, next)
+            .await
+            .unwrap();
+        drop(lock);
+        // A table that is no more.
+        self.hide("domain.board_repos").await;
+    }
+}
+
+/// A table as the scripts that compare know it.
+fn described(contract: &Contract, files: &[&str]) -> Value {
+    let columns = contract.columns.iter();
+    let nested = columns.clone().enumerate();
+    let nested = nested.filter(|(_, column)| column.data_type.is_nested());
+    let not_null = columns.clone().filter(|column| !column.nullable);
+    json!({
+        "files": files,
+        "columns": columns.map(|column| &column.name).collect::<Vec<_>>(),
+        "nested": nested.map(|(n, _)| n).collect::<Vec<_>>(),
+        "not_null": not_null.map(|column| &column.name).collect::<Vec<_>>(),
+        "key": contract.primary_key,
+    })
+}
+
+fn contract(version: u32, more: &str) -> Arc<Contract> {
+    let text = format!(
+        r#"{{"description": "One row per thing; it's small.", "version": {version}, "primary_key": ["name"], "columns": [
+            {{"name": "name", "type": "string", "nullable": false, "description": "Name."}}{more}]}}"#
+    );
+    let types = r#"{"labels": {"struct": [{"name": "from", "type": "timestamp"}, {"name": "url", "type": "string"}]}}"#;
+    let contracts = Contracts::parse(types, [("domain", "things", text.as_str())]).unwrap();
+    Arc::clone(contracts.require("domain", "things").unwrap())
+}
+
+fn batch(contract: &Contract, columns: Vec<ArrayRef>) -> RecordBatch {
+    RecordBatch::try_new(contract.arrow_schema(), columns).unwrap()
+}
+
+fn write(path: &Path, contract: &Contract, rows: &RecordBatch) -> WrittenFile {
+    let mut file = ParquetFile::create(path, contract.arrow_schema(), contract).unwrap();
+    file.write(rows).unwrap();
+    file.finish().unwrap()
+}

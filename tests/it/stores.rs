@@ -1,0 +1,316 @@
+//! The stores that a lake may lie on, as tests get them: each test has a lake of its own.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, LazyLock};
+
+use bitlake::error::Result;
+use bitlake::lake::{
+    Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
+};
+use bitlake::schema::{Contract, Contracts, LAYERS};
+use chrono::Utc;
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tempfile::TempDir;
+
+use super::python::interpreter;
+
+/// Partitions of `domain.things`.
+pub const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
+pub const JUNE: &str = "domain/things/created_month=2026-06/part-0.parquet";
+pub const JULY: &str = "domain/things/created_month=2026-07/part-0.parquet";
+
+pub fn contract() -> Arc<Contract> {
+    let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "bloom": {"id": 1000}, "columns": [
+        {"name": "id", "type": "string", "nullable": false, "description": "i"},
+        {"name": "text", "type": "string", "description": "t"}]}"#;
+    let contracts = Contracts::parse("{}", [("domain", "things", text)]).unwrap();
+    Arc::clone(contracts.require("domain", "things").unwrap())
+}
+
+pub fn rows(n: usize) -> RecordBatch {
+    let ids: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..n).map(|row| format!("{row:08}")),
+    ));
+    let texts: ArrayRef =
+        Arc::new(StringArray::from_iter((0..n).map(|row| {
+            (row % 7 > 0).then(|| format!("text {}", row % 1000))
+        })));
+    RecordBatch::try_new(contract().arrow_schema(), vec![ids, texts]).unwrap()
+}
+
+pub fn write(path: &Path, batches: &[RecordBatch]) -> WrittenFile {
+    let contract = contract();
+    let mut file = ParquetFile::create(path, contract.arrow_schema(), &contract).unwrap();
+    for batch in batches {
+        file.write(batch).unwrap();
+    }
+    file.finish().unwrap()
+}
+
+/// Files of `n` rows each, written once.
+pub struct Staged {
+    folder: TempDir,
+}
+
+impl Staged {
+    pub fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    pub fn file(&self, n: usize) -> WrittenFile {
+        write(&self.folder.path().join(format!("{n}.parquet")), &[rows(n)])
+    }
+
+    pub fn bytes(&self, n: usize) -> Vec<u8> {
+        std::fs::read(self.file(n).path).unwrap()
+    }
+
+    /// Publishes the table `domain.things` of these files.
+    pub async fn publish(
+        &self,
+        lake: &Lake,
+        run: &str,
+        files: &[(&str, usize)],
+    ) -> Result<Published> {
+        let lock = lake.lock()?;
+        let base = lake.manifest().await?;
+        publish(lake, &lock, run, Utc::now(), &base, self.tables(files)).await
+    }
+
+    /// The table `domain.things` of these files.
+    pub fn tables(&self, files: &[(&str, usize)]) -> BTreeMap<String, NextTable> {
+        let files = files
+            .iter()
+            .map(|(path, n)| ((*path).to_owned(), NextFile::Staged(self.file(*n))));
+        let next = NextTable {
+            schema_version: 1,
+            files: files.collect(),
+        };
+        BTreeMap::from([("domain.things".to_owned(), next)])
+    }
+}
+
+/// A lake, and what makes other lakes over the same ground.
+pub struct Ground {
+    pub place: Place,
+    pub store: Arc<dyn ObjectStore>,
+    /// Puts are refused by the version of what is there.
+    pub is_conditional: bool,
+    /// Conditions hold against writers at the same time.
+    pub is_atomic: bool,
+    pub is_versioned: bool,
+    /// The address of an S3 server's bucket.
+    pub http: Option<String>,
+    _folder: Option<TempDir>,
+}
+
+impl Ground {
+    pub fn lake(&self) -> Lake {
+        Lake::over(self.place.clone(), Arc::clone(&self.store))
+    }
+
+    /// The lake as another process opens it: with connections of its own.
+    pub fn elsewhere(&self) -> Lake {
+        let Some((endpoint, bucket)) = self.http.as_deref().and_then(|at| at.rsplit_once('/'))
+        else {
+            return self.lake();
+        };
+        in_bucket(endpoint, bucket, None).lake()
+    }
+
+    /// The layers' files, whole.
+    pub async fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        for layer in LAYERS {
+            for path in self.lake().list(layer).await.unwrap() {
+                let bytes = self.bytes(&path).await;
+                files.insert(path, bytes);
+            }
+        }
+        files
+    }
+
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let path = match &self.place {
+            Place::Folder(_) => path.to_owned(),
+            Place::Bucket { prefix, .. } => format!("{prefix}/{path}"),
+        };
+        let object = object_store::path::Path::parse(path).unwrap();
+        let found = self.store.get(&object).await.unwrap();
+        found.bytes().await.unwrap().to_vec()
+    }
+
+    /// Lets the time pass after which a dead run's intent is worth nothing.
+    pub async fn expire(&self) {
+        let lake = self.lake();
+        let mut manifest = lake.manifest().await.unwrap();
+        if let Some(intent) = &mut manifest.intent {
+            intent.expires_at = "2026-01-01T00:00:00Z".parse().unwrap();
+            lake.put_json(layout::MANIFEST, &manifest).await.unwrap();
+        }
+    }
+
+    pub fn over(&self, store: impl ObjectStore) -> Lake {
+        Lake::over(self.place.clone(), Arc::new(store))
+    }
+}
+
+pub fn memory() -> Ground {
+    Ground {
+        place: Place::Bucket {
+            url: "memory://lake".parse().unwrap(),
+            prefix: "some/prefix".into(),
+        },
+        store: Arc::new(InMemory::new()),
+        is_conditional: true,
+        is_atomic: true,
+        is_versioned: false,
+        http: None,
+        _folder: None,
+    }
+}
+
+pub fn folder() -> Ground {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("lake");
+    Lake::create(root.to_str().unwrap(), &BTreeMap::new()).unwrap();
+    let store = LocalFileSystem::new_with_prefix(&root)
+        .unwrap()
+        .with_automatic_cleanup(true);
+    Ground {
+        place: Place::Folder(root.canonicalize().unwrap()),
+        store: Arc::new(store),
+        is_conditional: false,
+        is_atomic: true,
+        is_versioned: false,
+        http: None,
+        _folder: Some(folder),
+    }
+}
+
+/// Options of `[lake]` for an S3 server of the tests.
+pub fn options(endpoint: &str) -> BTreeMap<String, String> {
+    let options = [
+        ("endpoint", endpoint),
+        ("allow_http", "true"),
+        ("region", "us-east-1"),
+        ("access_key_id", "key"),
+        ("secret_access_key", "secret"),
+    ];
+    let owned = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    BTreeMap::from(owned)
+}
+
+/// Runs `work` on a runtime of its own, and this thread stands still meanwhile.
+pub fn on_its_own<T>(work: impl Future<Output = T>) -> T {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().unwrap().block_on(work)
+}
+
+fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
+    let address = format!("s3://{bucket}");
+    let (url, store) = bitlake::lake::bucket(&address, &options(endpoint))
+        .unwrap()
+        .unwrap();
+    Ground {
+        place: Place::Bucket {
+            url,
+            prefix: "some/prefix".into(),
+        },
+        store,
+        is_conditional: true,
+        is_atomic: folder.is_none(),
+        is_versioned: folder.is_none(),
+        http: Some(format!("{endpoint}/{bucket}")),
+        _folder: folder,
+    }
+}
+
+/// An S3 in this process; it compares and puts in two steps.
+pub fn s3s() -> Ground {
+    use axum::Router;
+    use axum::error_handling::HandleError;
+    use axum::http::StatusCode;
+
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("lake")).unwrap();
+    let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
+    let mut service = s3s::service::S3ServiceBuilder::new(files);
+    service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
+    let service = service.build();
+    let service = HandleError::new(service, |_| async { StatusCode::INTERNAL_SERVER_ERROR });
+    let app = Router::new().fallback_service(service);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    // In a thread of its own, so that it serves while a test stands still.
+    std::thread::spawn(move || {
+        on_its_own(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+    });
+    in_bucket(&endpoint, "lake", Some(folder))
+}
+
+/// A versioned bucket of moto's, whose conditional puts are atomic; `None` where moto cannot be had.
+pub async fn moto(bucket: &str) -> Option<Ground> {
+    let endpoint = MOTO.as_deref()?;
+    let client = reqwest::Client::new();
+    let at = format!("{endpoint}/{bucket}");
+    let put = client.put(&at).send().await.unwrap();
+    assert!(put.status().is_success(), "{put:?}");
+    let versioned = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    let put = client.put(format!("{at}?versioning")).body(versioned);
+    assert!(put.send().await.unwrap().status().is_success());
+    Some(in_bucket(endpoint, bucket, None))
+}
+
+/// One server for all tests; it ends with this process, whose end closes its standard input.
+static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
+    let python = interpreter("stores")?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/serve.py");
+    let mut server = Command::new(python)
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut port = String::new();
+    let stdout = server.stdout.take().unwrap();
+    BufReader::new(stdout).read_line(&mut port).unwrap();
+    // Dropping the child closes neither it nor its standard input's other end before this process ends.
+    std::mem::forget(server);
+    Some(format!("http://127.0.0.1:{}", port.trim()))
+});
+
+/// Makes a test of each function for each store.
+macro_rules! on_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod memory { $(#[tokio::test] async fn $name() {
+            super::$name(&crate::stores::memory()).await;
+        })* }
+        mod folder { $(#[tokio::test] async fn $name() {
+            super::$name(&crate::stores::folder()).await;
+        })* }
+        mod s3s { $(#[tokio::test] async fn $name() {
+            super::$name(&crate::stores::s3s()).await;
+        })* }
+        mod moto { $(#[tokio::test] async fn $name() {
+            let bucket = stringify!($name).replace('_', "-");
+            if let Some(ground) = crate::stores::moto(&bucket).await {
+                super::$name(&ground).await;
+            }
+        })* }
+    };
+}
+pub(crate) use on_every_store;

