@@ -26,7 +26,7 @@ Exit codes:
   1  finished, but something failed, is stale or could not be reached; the report names it
   2  usage or configuration
   3  credentials
-  4  quota used up, or interrupted; state is saved, run again
+  4  deadline or quota reached, or interrupted; state is saved, run again
   5  the lake could not be written, another run holds it, or data broke a contract
 
 Results go to stdout; progress, logs and warnings go to stderr.";

@@ -1,11 +1,13 @@
 //! What every command that writes the lake does around its work: take the lake, name the run, leave a report.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::output::{print, print_line};
+use super::status::left_over;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
@@ -46,7 +48,20 @@ pub(super) struct RunReport {
     transform: Option<TransformReport>,
 }
 
-/// What `status` shows of a run.
+/// What `status` reads of a run's report.
+#[derive(Debug, Deserialize)]
+pub(super) struct FormerRun {
+    #[serde(flatten)]
+    pub(super) head: RunHead,
+    pub(super) collect: Option<Spent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Spent {
+    pub(super) requests: BTreeMap<String, u64>,
+}
+
+/// Of a run: which, when, and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunHead {
     pub run_id: String,
@@ -274,10 +289,8 @@ impl<'a> Job<'a> {
                 report.repositories.len(),
             ));
             if let Some(reason) = &report.stopped {
-                let left = report.requests_left;
-                text.push_str(&format!(
-                    "stopped     {reason}: about {left} requests are left; run again to go on\n"
-                ));
+                let left = left_over(report.requests_left, requests);
+                text.push_str(&format!("stopped     {reason}; {left}\n"));
             }
         }
         if let Some(report) = &self.report.transform {

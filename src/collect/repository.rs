@@ -230,11 +230,7 @@ impl<'a> Repo<'a> {
     }
 
     pub(super) fn requests_left(&self) -> u64 {
-        let entities = self.ledger.state.entities.iter();
-        // Pull requests wait there only until the feed has told of them.
-        let fed = |table: &str| table == "pull_request_activity";
-        let entities = entities.filter(|(table, entity)| !fed(table) || entity.by_parent);
-        entities.map(|(_, entity)| entity.requests_left()).sum()
+        self.ledger.state.requests_left()
     }
 
     pub(super) fn into_report(self) -> RepositoryReport {

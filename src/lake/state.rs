@@ -237,8 +237,7 @@ impl EntityState {
         }
     }
 
-    /// Requests that unfinished walks and queues still need, as far as can be told.
-    pub fn requests_left(&self) -> u64 {
+    fn requests_left(&self) -> u64 {
         let walks = [&self.refresh, &self.deep].into_iter().flatten();
         let pages: u64 = walks.map(|walk| walk.pages_left.unwrap_or(1)).sum();
         let known = pages + self.queue.len() as u64;
@@ -252,6 +251,15 @@ impl EntityState {
 impl State {
     pub fn is_workspace(&self) -> bool {
         !self.full_name.contains('/')
+    }
+
+    /// Requests that its unfinished walks and queues still need, as far as can be told.
+    pub fn requests_left(&self) -> u64 {
+        let entities = self.entities.iter();
+        // Pull requests wait there only until the feed has told of them.
+        let fed = |table: &str| table == "pull_request_activity";
+        let entities = entities.filter(|(table, entity)| !fed(table) || entity.by_parent);
+        entities.map(|(_, entity)| entity.requests_left()).sum()
     }
 
     pub fn path(&self) -> String {

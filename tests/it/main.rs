@@ -11,6 +11,7 @@ mod graph;
 mod history;
 mod identity;
 mod incremental;
+mod killed;
 mod lake;
 mod lake_crashes;
 mod lake_publish;
