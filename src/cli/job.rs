@@ -232,6 +232,12 @@ impl<'a> Job<'a> {
             Ok(()) => outcome.exit_code(),
         };
         head.error = result.as_ref().err().map(ToString::to_string);
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Interrupted
+            && let Err(error) = self.lake.release(&head.run_id).await
+        {
+            tracing::debug!("cannot end the intent: {error}");
+        }
         let path = layout::run_file(&head.run_id);
         let written = self.lake.put_json(&path, &self.report).await;
         self.warn();

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, Lake, Version, layout};
@@ -285,6 +286,9 @@ impl State {
     }
 }
 
+/// So many states are asked for at once: in a bucket each answer takes its time.
+const AT_ONCE: usize = 16;
+
 impl Lake {
     /// What is known of one repository or workspace, with the version that the next put replaces.
     pub async fn state(&self, connection_id: i64, uuid: &str) -> Result<Option<(State, Version)>> {
@@ -297,12 +301,17 @@ impl Lake {
 
     /// Every repository and workspace that was ever collected, in a stable order.
     pub async fn states(&self) -> Result<Vec<(State, Version)>> {
-        let mut states = Vec::new();
-        for path in self.list(layout::STATE).await? {
-            if let Some((state, version)) = self.get_versioned::<State>(&path).await? {
-                states.push((state.checked()?, version));
+        let paths = self.list(layout::STATE).await?;
+        let found = futures::stream::iter(paths).map(|path| async move {
+            match self.get_versioned::<State>(&path).await? {
+                Some((state, version)) => Ok(Some((state.checked()?, version))),
+                None => Ok(None),
             }
-        }
+        });
+        let found = found
+            .buffered(AT_ONCE)
+            .try_filter_map(async |found| Ok(found));
+        let mut states: Vec<(State, Version)> = found.try_collect().await?;
         states.sort_by(|(a, _), (b, _)| {
             (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
         });
