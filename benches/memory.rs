@@ -43,7 +43,7 @@ fn main() -> ExitCode {
     let begun = Instant::now();
     let lake = Lake::create(
         folder.path().join("lake").to_str().unwrap(),
-        &Default::default(),
+        &BTreeMap::new(),
     )
     .unwrap();
     let pull_requests = payload * MIB / DESCRIPTION;
@@ -95,7 +95,7 @@ async fn child_run(folder: &Path, limit: u64, rebuild: bool) {
         Config::parse(&text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap();
     // Past the check of the configuration, so that a small lake can show the same.
     config.lake.memory_limit = Some(limit * MIB as u64);
-    let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
+    let lake = Lake::create(&config.lake.url, &BTreeMap::new()).unwrap();
     let lock = lake.lock().unwrap();
     let options = Options {
         rebuild,

@@ -35,6 +35,7 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::progress::Progress;
 use crate::telemetry::{self, LogFormat};
+use crate::transform;
 
 const DEFAULT_CONFIG: &str = "bitlake.toml";
 
@@ -93,7 +94,10 @@ impl Context {
 
     /// The configuration, which must be there.
     pub fn config(&self) -> Result<Config> {
-        Config::load(&self.config_path(), &self.env, &self.overrides())
+        let config = Config::load(&self.config_path(), &self.env, &self.overrides())?;
+        // Before the first request: a mistake in the layout must not cost a night's quota.
+        transform::contracts(&config)?;
+        Ok(config)
     }
 
     /// The configuration for commands that only read a lake: without a file, `--lake` is enough.

@@ -9,7 +9,7 @@
 //! A version is compared with what `history` itself holds and not with the source layer: a run that was killed while it
 //! published may have put the one file and not the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -154,19 +154,16 @@ impl Past<'_> {
             .iter()
             .map(|it| format!("chain.\"{}\"", it.name));
         // Only this repository's: files are ordered by key, so the rest of each is passed over.
-        let own: BTreeSet<_> = source
-            .primary_key
-            .iter()
-            .filter(|it| it.ends_with("_uuid"))
-            .map(|it| format!("\"{it}\" = '{}'", state.uuid.replace('\'', "''")))
-            .collect();
-        let own = own.into_iter().collect::<Vec<_>>().join(" AND ");
+        let uuid = match state.is_workspace() {
+            true => "_workspace_uuid",
+            false => "_repository_uuid",
+        };
         Ok(format!(
             "WITH arrived AS ({arrived}),
             last AS (SELECT *, content_key(_payload) AS {CONTENT} FROM arrived QUALIFY row_number() OVER \
                 (PARTITION BY {key}, {SEEN_AT} ORDER BY _segment DESC, {SEQUENCE} DESC) = 1),
             chain AS (SELECT *, lag({CONTENT}) OVER (PARTITION BY {key} ORDER BY {SEEN_AT}) AS _before FROM last),
-            known AS (SELECT {key}, {SEEN_AT}, {CONTENT} FROM {name} WHERE _connection_id = {connection} AND {own}),
+            known AS (SELECT {key}, {SEEN_AT}, {CONTENT} FROM {name} WHERE _connection_id = {connection} AND {uuid} = '{own}'),
             newest AS (SELECT * FROM known QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {SEEN_AT} DESC) = 1)
             SELECT {columns} FROM chain LEFT JOIN newest ON {chain_newest}
             WHERE (chain.{CONTENT} IS DISTINCT FROM coalesce(chain._before, newest.{CONTENT}))
@@ -175,6 +172,7 @@ impl Past<'_> {
             key = key.join(", "),
             name = name(contract),
             connection = state.connection_id,
+            own = state.uuid.replace('\'', "''"),
             columns = columns.collect::<Vec<_>>().join(", "),
             chain_newest = same("chain", "newest"),
             known_chain = same("known", "chain"),

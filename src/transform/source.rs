@@ -49,7 +49,8 @@ impl Run<'_> {
             };
             let folder = self.folder(HISTORY, &contract.table);
             let extended = past.extend(&contract, &versions, &folder).await?;
-            self.renewed(&engine, &versions, extended, |_| rebuild)
+            let stale = rebuild || !old.is_empty();
+            self.renewed(&engine, &versions, extended, |_| stale)
                 .await?;
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! `keep_history`: every version of every record, once each.
 
-use std::path::Path;
-
+use bitlake::sandbox::Sandbox;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use super::support::*;
 
@@ -11,8 +11,8 @@ const VERSIONS: &str =
     "SELECT id, title, _seen_at FROM history.pull_requests ORDER BY id, _seen_at";
 
 /// Changes the record of a pull request at Bitbucket.
-fn retitle(bench: &Bench, web: &Path, title: &str, updated_on: &str) {
-    let path = web.join("pull_requests.jsonl");
+fn retitle(bench: &Bench, source: &TempDir, title: &str, updated_on: &str) {
+    let path = source.path().join("acme/web/pull_requests.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
     let lines = text.lines().map(|line| {
         let mut record: Value = serde_json::from_str(line).unwrap();
@@ -31,22 +31,26 @@ async fn night(bench: &mut Bench, time: &str) -> u64 {
     report.published.files_written
 }
 
-async fn bench() -> (Bench, std::path::PathBuf) {
-    let (mut bench, web) = Bench::copy_of("approval_activity").await;
+/// A server whose clock stands still before all changes, so that each run asks for them again; its workspace.
+async fn bench() -> (Bench, TempDir) {
+    let source = tempfile::tempdir().unwrap();
+    copy(&fixture("quirks/approval_activity"), source.path());
+    let server = Sandbox::builder().workspace_dir(source.path());
+    let mut bench = Bench::new(server.date(at("2026-09-10T00:00:00Z"))).await;
     bench.keys = "keep_history = true".to_owned();
-    retitle(&bench, &web, "one", "2026-09-05T10:00:00+00:00");
-    (bench, web)
+    retitle(&bench, &source, "one", "2026-09-11T10:00:00+00:00");
+    (bench, source)
 }
 
 #[tokio::test]
 async fn every_version_is_kept_once_and_what_did_not_change_is_not_written() {
-    let (mut bench, web) = bench().await;
+    let (mut bench, source) = bench().await;
     night(&mut bench, "2026-10-30T02:00:00Z").await;
     assert_eq!(night(&mut bench, "2026-10-31T02:00:00Z").await, 0);
 
-    retitle(&bench, &web, "two", "2026-10-31T12:00:00+00:00");
+    retitle(&bench, &source, "two", "2026-10-31T12:00:00+00:00");
     night(&mut bench, "2026-11-01T02:00:00Z").await;
-    retitle(&bench, &web, "one", "2026-11-01T12:00:00+00:00");
+    retitle(&bench, &source, "one", "2026-11-01T12:00:00+00:00");
     night(&mut bench, "2026-11-02T02:00:00Z").await;
     assert_eq!(
         bench.query(VERSIONS).await,
@@ -72,11 +76,11 @@ async fn every_version_is_kept_once_and_what_did_not_change_is_not_written() {
 
 #[tokio::test]
 async fn versions_between_two_transforms_are_kept_too() {
-    let (mut bench, web) = bench().await;
+    let (mut bench, source) = bench().await;
     night(&mut bench, "2026-10-30T02:00:00Z").await;
     for (title, changed, collected) in [("two", 10, 10), ("two", 10, 11), ("three", 12, 12)] {
         let updated_on = format!("2026-10-31T{changed}:00:00+00:00");
-        retitle(&bench, &web, title, &updated_on);
+        retitle(&bench, &source, title, &updated_on);
         bench.now = at(&format!("2026-10-31T{collected}:30:00Z"));
         bench.complete().await;
     }
@@ -93,11 +97,11 @@ async fn versions_between_two_transforms_are_kept_too() {
 
 #[tokio::test]
 async fn a_run_that_is_killed_between_publish_and_state_doubles_no_version() {
-    let (mut bench, web) = bench().await;
+    let (mut bench, source) = bench().await;
     night(&mut bench, "2026-10-30T02:00:00Z").await;
     for (title, day) in [("two", 1), ("three", 2)] {
         let updated_on = format!("2026-11-0{day}T01:00:00+00:00");
-        retitle(&bench, &web, title, &updated_on);
+        retitle(&bench, &source, title, &updated_on);
         bench.now = at(&format!("2026-11-0{day}T02:00:00Z"));
         bench.complete().await;
     }
@@ -120,14 +124,14 @@ async fn a_run_that_is_killed_between_publish_and_state_doubles_no_version() {
 
 #[tokio::test]
 async fn it_begins_with_what_is_there_when_it_is_asked_for() {
-    let (mut bench, web) = bench().await;
+    let (mut bench, source) = bench().await;
     bench.keys.clear();
     night(&mut bench, "2026-10-30T02:00:00Z").await;
     assert!(!bench.folder.path().join("lake/history").exists());
     bench.keys = "keep_history = true".to_owned();
     bench.now = at("2026-10-31T02:00:00Z");
     bench.transform(&SOURCE).await.unwrap();
-    retitle(&bench, &web, "two", "2026-10-31T12:00:00+00:00");
+    retitle(&bench, &source, "two", "2026-10-31T12:00:00+00:00");
     night(&mut bench, "2026-11-01T02:00:00Z").await;
     assert_eq!(
         bench.query(VERSIONS).await,

@@ -19,7 +19,7 @@ async fn segments_that_are_larger_than_the_memory_are_folded_and_rebuilt() {
         Config::parse(&text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap();
     // 32 MiB of rows, of which 18 MiB may be held while they are sorted.
     config.lake.memory_limit = Some(30 << 20);
-    let lake = Lake::create(&url, &Default::default()).unwrap();
+    let lake = Lake::create(&url, &BTreeMap::new()).unwrap();
     wide::generate(&lake, 1, 8_000, 2_000).await;
     let lock = lake.lock().unwrap();
     for rebuild in [false, true] {

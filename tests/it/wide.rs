@@ -1,11 +1,11 @@
 //! A lake whose source layer is wide: pull requests with long descriptions that do not compress well.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bitlake::lake::{EntityState, EntityStatus, Lake, Replaces, SegmentWriter, State};
+use bitlake::lake::{Lake, Replaces, SegmentWriter, State};
 use bitlake::schema::{Contracts, Decoder, Envelope, Parent, Record};
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 pub fn now() -> DateTime<Utc> {
     "2026-11-24T10:00:00Z".parse().unwrap()
@@ -37,33 +37,20 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             segment.write(&batch).unwrap();
         }
         let segment = segment.finish(Replaces::Everything).await.unwrap();
-        let known = EntityState {
-            status: EntityStatus::Complete,
-            complete_through: Some(now()),
-            segments: vec![segment],
-            ..EntityState::default()
-        };
-        let state = State {
-            format_version: 1,
-            connection_id: 1,
-            uuid,
-            full_name,
-            published_as: None,
-            collected_by: None,
-            bitbucket_project: None,
-            since: now(),
-            since_setting: "6 months".to_owned(),
-            missing_since: None,
-            deleted: false,
-            entities: BTreeMap::from([("pull_requests".to_owned(), known)]),
-        };
+        let state = json!({
+            "format_version": 1, "connection_id": 1, "uuid": uuid, "full_name": full_name, "bitbucket_project": null,
+            "since": now(), "since_setting": "6 months",
+            "entities": {"pull_requests": {
+                "status": "complete", "complete_from": null, "complete_through": now(), "segments": [segment]}},
+        });
+        let state: State = serde_json::from_value(state).unwrap();
         lake.put_state(&state, None).await.unwrap();
     }
 }
 
 fn record(id: usize, description: String) -> Record {
     let month = 1 + id % 12;
-    let payload = serde_json::json!({
+    let payload = json!({
         "type": "pullrequest", "id": id, "title": format!("Change {id}"), "description": description,
         "state": "OPEN", "created_on": format!("2026-{month:02}-01T10:00:00+00:00"),
         "updated_on": format!("2026-{month:02}-02T10:00:00+00:00"),
