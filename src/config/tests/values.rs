@@ -117,7 +117,7 @@ users = "users.csv"
     let SecretSource::Env { variable, place } = &tokens[0] else {
         panic!("{tokens:?}")
     };
-    assert_eq!((variable.as_str(), place.line), ("ONE", 14));
+    assert_eq!((variable.as_str(), place.line), ("ONE", 15));
     assert!(matches!(&tokens[1], SecretSource::File { path, .. } if path == Path::new("/run/two")));
     let project = &config.projects[0];
     assert_eq!(project.timezone, chrono_tz::Europe::Berlin);

@@ -2,6 +2,7 @@
 
 mod discovery;
 mod endings;
+mod nights;
 mod quirks;
 mod whole;
 

@@ -1,0 +1,272 @@
+//! Night after night: what is asked for again, what comes first, and who may collect beside whom.
+
+use std::path::Path;
+
+use bitlake::collect::{Shard, Stop};
+use bitlake::lake::{State, is_lost_race};
+use bitlake::sandbox::Sandbox;
+use chrono::TimeDelta;
+
+use super::super::faulty::{Act, Faulty};
+use super::super::stores;
+use super::super::world::World;
+use super::*;
+
+fn lively() -> World {
+    let mut world = World::new();
+    for n in 0..54 {
+        world.happen((n % 18) as u8, n / 5);
+    }
+    world.now += TimeDelta::days(1);
+    world
+}
+
+async fn over(folder: &Path, world: &World) -> Bench {
+    let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
+    bench.more = "[sync]\nsince = \"2026-01-01\"".to_owned();
+    bench.now = world.now;
+    bench
+}
+
+/// Opens this many pull requests, one every three days.
+fn months_of_pull_requests(n: usize) -> World {
+    let mut world = World::new();
+    for _ in 0..n {
+        world.happen(0, 0);
+        world.now += TimeDelta::days(3);
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_night_without_news_writes_nothing_and_asks_only_what_it_must() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = lively();
+    world.write(folder.path());
+    let mut bench = over(folder.path(), &world).await;
+    bench.complete().await;
+    bench.transform(&["config"]).await.unwrap();
+
+    world.now += TimeDelta::hours(12);
+    bench.now = world.now;
+    bench.sandbox.reset_requests();
+    bench.complete().await;
+    let published = bench.transform(&["config"]).await.unwrap().published;
+    assert_eq!((published.files_written, published.files_removed), (0, 0));
+    let waiting = bench.state().await.entities["pipelines"].queue.len();
+    let asked: Vec<_> = bench.sandbox.requests().into_iter().collect();
+    for (route, n) in &asked {
+        let expected = match route.as_str() {
+            route if route.ends_with("/pipelines/{pipeline_uuid}") => waiting as u64,
+            _ => 1,
+        };
+        assert_eq!(*n, expected, "{asked:?}");
+    }
+    // The lists that may have news, and the pipelines that had not ended; no child of anything.
+    assert!(
+        !asked
+            .iter()
+            .any(|(route, _)| route.contains("comments") || route.contains("steps"))
+    );
+    assert_eq!(bench.asked(&["/commits?"]), 0, "no head is new");
+    assert!(waiting > 0 && asked.len() <= 12, "{asked:?}");
+}
+
+#[tokio::test]
+async fn an_approval_is_seen_though_it_moves_no_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.happen(0, 0);
+    world.now += TimeDelta::days(1);
+    world.write(folder.path());
+    let mut bench = over(folder.path(), &world).await;
+    bench.complete().await;
+    bench.transform(&["config"]).await.unwrap();
+    world.happen(3, 0);
+    world.now += TimeDelta::days(1);
+    world.write(folder.path());
+    bench.sandbox.reload().unwrap();
+    bench.now = world.now;
+    bench.complete().await;
+    bench.transform(&["config"]).await.unwrap();
+    let approved = "SELECT participants[1]['approved'] FROM bitbucket.pull_requests";
+    assert_eq!(bench.query(approved).await, ["true"]);
+    assert_eq!(
+        bench.asked(&["/commits", "/pullrequests/"]),
+        1,
+        "its commits are known"
+    );
+}
+
+#[tokio::test]
+async fn a_head_that_was_pushed_away_and_is_gone_is_left_out_of_the_range() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    for kind in [0, 0, 8] {
+        world.happen(kind, 0);
+    }
+    world.write(folder.path());
+    let mut bench = over(folder.path(), &world).await;
+    bench.complete().await;
+    world.happen(9, 0);
+    world.write(folder.path());
+    // Not even by its hash is it found any more.
+    std::fs::write(folder.path().join("acme/web/unlisted_commits.jsonl"), "").unwrap();
+    bench.sandbox.reload().unwrap();
+    bench.sandbox.reset_requests();
+    bench.complete().await;
+    assert_eq!(
+        bench.asked(&["/commits?", "include="]),
+        2,
+        "refused once, then without it"
+    );
+    bench.transform(&["config"]).await.unwrap();
+    let known = bench.query("SELECT hash FROM bitbucket.commits").await;
+    assert!(world.reachable().iter().all(|hash| known.contains(hash)));
+}
+
+#[tokio::test]
+async fn every_repository_has_its_recent_months_before_any_has_its_oldest() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = months_of_pull_requests(110);
+    world.write(folder.path());
+    let (web, shop) = (
+        folder.path().join("acme/web"),
+        folder.path().join("acme/shop"),
+    );
+    copy(&web, &shop);
+    let record = std::fs::read_to_string(web.join("repository.json")).unwrap();
+    let record = record
+        .replace("{web}", "{shop}")
+        .replace("acme/web", "acme/shop");
+    let record = record.replace("\"slug\":\"web\"", "\"slug\":\"shop\"");
+    std::fs::write(shop.join("repository.json"), record).unwrap();
+    let mut bench = over(folder.path(), &world).await;
+    bench.complete().await;
+    let log = bench.sandbox.request_log();
+    let first = |repository: &str, page: &str| {
+        let list = format!("/{repository}/pullrequests?");
+        log.iter()
+            .position(|line| line.contains(&list) && line.contains(page))
+            .unwrap()
+    };
+    for (one, other) in [("web", "shop"), ("shop", "web")] {
+        assert!(
+            first(one, "pagelen=50") < first(other, "page=2"),
+            "{log:#?}"
+        );
+    }
+    assert!(log.iter().any(|line| line.contains("page=3")), "{log:#?}");
+    // No page of a list that is only older is asked for twice.
+    let pages = log
+        .iter()
+        .filter(|line| line.contains("/web/pullrequests?"));
+    assert_eq!(pages.count(), 3);
+}
+
+#[tokio::test]
+async fn a_first_load_that_is_cut_short_says_from_when_on_it_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = months_of_pull_requests(110);
+    world.write(folder.path());
+    let mut bench = over(folder.path(), &world).await;
+    bench.more =
+        "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nentities = [\"review\"]".to_owned();
+    bench.stops_after = Some(60);
+    let report = bench.run().await.unwrap();
+    assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+    let state = bench.state().await;
+    let pull_requests = &state.entities["pull_requests"];
+    assert_eq!(pull_requests.status, EntityStatus::Loading);
+    let from = pull_requests.complete_from.unwrap();
+    assert!(from > state.since && from < world.now);
+    assert!(report.requests_left > 0 && !report.is_incomplete());
+
+    bench.stop = Stop::new(None);
+    bench.stops_after = None;
+    bench.complete().await;
+    let state = bench.state().await;
+    assert_eq!(
+        state.entities["pull_requests"].complete_from,
+        Some(state.since)
+    );
+    assert_eq!(state.requests_left(), 0);
+}
+
+#[tokio::test]
+async fn shards_share_a_lake_and_no_repository() {
+    let mut bench = Bench::new(Sandbox::builder().demo()).await;
+    bench.more = "[sync]\nsince = \"2020-01-01\"".to_owned();
+    let mut seen = std::collections::BTreeSet::new();
+    for number in 1..=3 {
+        bench.shard = Some(Shard { number, of: 3 });
+        for repository in bench.complete().await.repositories {
+            assert!(
+                seen.insert(repository.uuid.clone()),
+                "{} twice",
+                repository.repository
+            );
+        }
+    }
+    let states = bench.lake.states().await.unwrap();
+    assert_eq!(states.len(), seen.len());
+    bench.shard = None;
+    let all = bench.complete().await.repositories.len();
+    assert_eq!(all, seen.len());
+}
+
+#[tokio::test]
+async fn of_two_collections_of_one_repository_the_later_stops() {
+    let ground = stores::memory();
+    let mut bench = Bench::quirk("approval_activity").await;
+    let (lake, happened) = (ground.lake(), std::sync::atomic::AtomicBool::new(false));
+    let store = Faulty::new(ground.store.clone(), move |op| {
+        let puts =
+            op.name == "put" && op.path.contains("/state/1/") && !op.path.contains("workspace");
+        if !puts || happened.swap(true, std::sync::atomic::Ordering::SeqCst) {
+            return Act::Go;
+        }
+        // Another run has just begun with the same repository.
+        let (lake, path) = (lake.clone(), op.path.to_owned());
+        Act::First(Box::pin(async move {
+            let uuid = path
+                .rsplit('/')
+                .next()
+                .unwrap()
+                .trim_end_matches(".json")
+                .to_owned();
+            let rival = serde_json::json!({"format_version": 1, "connection_id": 1, "uuid": uuid,
+                "full_name": "acme/web", "collected_by": "rival", "bitbucket_project": null,
+                "since": "2026-01-01T00:00:00Z", "since_setting": "x", "entities": {}});
+            let rival: State = serde_json::from_value(rival).unwrap();
+            lake.put_state(&rival, None).await.unwrap();
+        }))
+    });
+    bench.lake = ground.over(store);
+    let error = bench.run().await.unwrap_err();
+    assert!(
+        is_lost_race(&error) && error.kind().exit_code() == 5,
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_emptied_list_is_believed_when_everything_is_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.happen(12, 1);
+    world.write(folder.path());
+    let mut bench = over(folder.path(), &world).await;
+    bench.complete().await;
+    bench.transform(&["config"]).await.unwrap();
+    let tags = "SELECT count(*) FROM bitbucket.tags";
+    assert_eq!(bench.query(tags).await, ["1"]);
+    std::fs::write(folder.path().join("acme/web/tags.jsonl"), "").unwrap();
+    bench.sandbox.reload().unwrap();
+    for (full, left) in [(false, "1"), (true, "0")] {
+        bench.full = full;
+        bench.complete().await;
+        bench.transform(&["config"]).await.unwrap();
+        assert_eq!(bench.query(tags).await, [left], "full: {full}");
+    }
+}
