@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use super::support::*;
 
-const FILE: &str = "bitbucket/pull_requests/connection=1/workspace=acme/repo=web/part-0.parquet";
+const FILE: &str =
+    "bitbucket/pull_requests/connection=1/workspace_slug=acme/repo=web/part-0.parquet";
 /// No table but those of the source layer.
 const SOURCE: [&str; 1] = ["config"];
 const ANN: &str = "SELECT title, author['nickname'] FROM bitbucket.pull_requests ORDER BY id";
