@@ -210,12 +210,16 @@ def dbt(plan):
         unique = [column["name"] for column in columns if "unique" in column.get("data_tests", [])]
         tests = source.get("data_tests", [])
         combined = [test["dbt_utils.unique_combination_of_columns"]["arguments"]["combination_of_columns"] for test in tests]
+        combined = [[re.sub(r"^{{ adapter.quote\('(.*)'\) }}$", r"\1", name) for name in names] for names in combined]
         if (combined or [unique]) != [table["key"]]:
             found.append(f"key: {unique} {combined}")
         strict = {column["name"] for column in columns if "not_null" in column.get("data_tests", [])}
         if strict != set(table["not_null"]):
             found.append(f"not null: {strict}")
         yield name, found
+    reserved = [column for column in sources["domain"]["incidents"]["columns"] if column.get("quote")]
+    if [column["name"] for column in reserved] != ["table"]:
+        yield "quotes", [str(reserved)]
     fresh = sources["metrics"]["history"]["config"]
     if fresh["loaded_at_field"] != "recorded_at" or fresh["freshness"]["warn_after"]["period"] != "hour":
         yield "freshness", [str(fresh)]

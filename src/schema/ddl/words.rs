@@ -231,21 +231,27 @@ pub(super) struct Words<'a> {
 }
 
 impl Words<'_> {
-    /// A column, schema or table, in quotes where it needs them.
-    pub(super) fn name(&self, name: &str) -> String {
+    /// Whether a name only means itself in quotes.
+    pub(super) fn needs_quotes(&self, name: &str) -> bool {
         let mut characters = name.chars();
         let plain = characters
             .next()
             .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
             && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let reserved = match self.target {
-            Target::Snowflake => RESERVED_SNOWFLAKE.contains(&name),
+            // dbt's file serves every warehouse, and only Snowflake minds quotes more than needed.
+            Target::Snowflake | Target::Dbt => RESERVED_SNOWFLAKE.contains(&name),
             // Hive takes no bare name that begins with an underscore.
             Target::Athena => true,
             _ => RESERVED.contains(&name),
         };
+        reserved || !plain
+    }
+
+    /// A column, schema or table, in quotes where it needs them.
+    pub(super) fn name(&self, name: &str) -> String {
         match self.target {
-            _ if plain && !reserved => name.to_owned(),
+            _ if !self.needs_quotes(name) => name.to_owned(),
             Target::BigQuery => format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`")),
             Target::Databricks | Target::Athena => format!("`{}`", name.replace('`', "``")),
             _ => format!("\"{}\"", name.replace('"', "\"\"")),
