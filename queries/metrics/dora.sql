@@ -203,7 +203,13 @@ collected_repositories AS (
 -- what a repository's figures need, and how far that was collected
 needed AS (
     SELECT
-        r.project_name, r.repo_id, c.entity, c.status, c.complete_from, c.complete_through,
+        r.project_name, r.repo_id, c.entity, c.complete_from, c.complete_through,
+        -- A list that is still loading is whole from complete_from on; one that a run did not reach ends earlier.
+        CASE
+            WHEN c.status IN ('complete', 'loading') AND c.complete_through IS NOT NULL THEN 'behind'
+            WHEN c.status = 'loading' AND c.complete_from IS NOT NULL THEN 'complete'
+            ELSE c.status
+        END AS status,
         r.cicd AND (
             c.entity = 'deployments' AND r.deployments_from IN ('bitbucket', 'both')
             OR c.entity IN ('pipelines', 'pipeline_steps') AND r.deployments_from IN ('steps', 'both')

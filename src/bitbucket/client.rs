@@ -101,6 +101,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) requests: &'a AtomicU64,
     /// A 500 has a remedy (dropping the sort), so it is not repeated for long.
     pub(crate) remedy: bool,
+    /// What does not fit into the address; with any of it, the request is a POST.
+    pub(crate) form: &'a [(&'static str, String)],
 }
 
 /// What came back in the end.
@@ -371,10 +373,11 @@ impl Client {
 
     async fn send(&self, identity: &Identity, ask: &Ask<'_>) -> Result<Reply, Failure> {
         let shared = &*self.0;
-        let request = shared
-            .http
-            .get(ask.url.clone())
-            .header(ACCEPT, "application/json");
+        let request = match ask.form {
+            [] => shared.http.get(ask.url.clone()),
+            form => shared.http.post(ask.url.clone()).form(form),
+        };
+        let request = request.header(ACCEPT, "application/json");
         let request = identity
             .authorize(&shared.http, request)
             .await

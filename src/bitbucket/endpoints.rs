@@ -6,7 +6,7 @@
 //! | pipelines, steps, deployments and environments return a `next` that lost its parameters, or none | [`Paging::Counted`] |
 //! | commits and activity hand out opaque tokens and refuse `page=1` | [`Paging::Next`] never sends `page` |
 //! | `fields` without the paging keys removes `next`: one page, no error | additive lists, or `next,page,pagelen,size` in them |
-//! | `q` is accepted and ignored | [`Endpoint::filter`] is `None` |
+//! | `q` is accepted and ignored | the collector sends none, and cuts by itself |
 //! | `sort` with several states answers 500 on big repositories, an unknown sort 400 | [`Endpoint::sort`] can be dropped |
 //! | the lists of the pipelines service want a trailing slash | the path ends in `/` |
 //! | "not there" is 404, 403 or 410 | [`Endpoint::absent`] |
@@ -35,8 +35,6 @@ pub struct Endpoint {
     pub sort: Option<&'static str>,
     /// Asked for, and dropped when the server refuses it.
     pub fields: Option<&'static str>,
-    /// The time field that `q` filters by, where the server honours `q`.
-    pub filter: Option<&'static str>,
     /// What a refused first page means; a status that is not listed is an error.
     pub absent: &'static [(u16, &'static str)],
     /// The scope a token needs.
@@ -60,7 +58,6 @@ const PLAIN: Endpoint = Endpoint {
     params: &[],
     sort: None,
     fields: None,
-    filter: None,
     absent: &[(403, HIDDEN), (404, "not there"), (410, REMOVED)],
     scope: REPOSITORY_SCOPE,
 };
@@ -110,7 +107,7 @@ pub static TAGS: Endpoint = Endpoint {
     ..PLAIN
 };
 
-/// Newest first by topology; no filter, no sort, no size.
+/// Newest first by topology; no filter, no sort, no size, but a range of commits.
 pub static COMMITS: Endpoint = Endpoint {
     name: "commits",
     path: "repositories/{workspace}/{repository}/commits",
@@ -119,8 +116,10 @@ pub static COMMITS: Endpoint = Endpoint {
     ..PLAIN
 };
 
-/// Without `fields` the list has neither participants nor reviewers, and the closing time is hidden. Sorted by a
-/// time that never changes; big repositories answer 500 to a sort over several states, hence droppable.
+/// Without `fields` the list has neither participants nor reviewers, and the closing time is hidden. Newest first: a
+/// pull request that changes while the list is read jumps to its front and shifts the others towards later pages, so
+/// rows repeat and none is lost; what jumped is the next walk's. Big repositories answer 500 to a sort over several
+/// states, hence droppable.
 pub static PULL_REQUESTS: Endpoint = Endpoint {
     name: "pull_requests",
     path: "repositories/{workspace}/{repository}/pullrequests",
@@ -131,12 +130,11 @@ pub static PULL_REQUESTS: Endpoint = Endpoint {
         ("state", "DECLINED"),
         ("state", "SUPERSEDED"),
     ],
-    sort: Some("created_on"),
+    sort: Some("-updated_on"),
     fields: Some(
         "+values.participants,+values.reviewers,+values.closed_on,+values.merge_commit.date,+values.draft,\
          -values.summary,-values.rendered",
     ),
-    filter: Some("updated_on"),
     scope: PULL_REQUEST_SCOPE,
     ..PLAIN
 };
@@ -144,7 +142,6 @@ pub static PULL_REQUESTS: Endpoint = Endpoint {
 pub static PULL_REQUEST_COMMENTS: Endpoint = Endpoint {
     name: "pull_request_comments",
     path: "repositories/{workspace}/{repository}/pullrequests/{parent}/comments",
-    filter: Some("updated_on"),
     scope: PULL_REQUEST_SCOPE,
     ..PLAIN
 };
@@ -188,8 +185,7 @@ const NO_TRACKER: &[(u16, &str)] = &[
 pub static ISSUES: Endpoint = Endpoint {
     name: "issues",
     path: "repositories/{workspace}/{repository}/issues",
-    sort: Some("created_on"),
-    filter: Some("updated_on"),
+    sort: Some("-updated_on"),
     absent: NO_TRACKER,
     scope: ISSUE_SCOPE,
     ..PLAIN
@@ -221,6 +217,15 @@ pub static PIPELINES: Endpoint = Endpoint {
     path: "repositories/{workspace}/{repository}/pipelines/",
     paging: Paging::Counted,
     sort: Some("-created_on"),
+    absent: NO_PIPELINES,
+    scope: PIPELINE_SCOPE,
+    ..PLAIN
+};
+
+/// One pipeline, to see whether it has gone on.
+pub static PIPELINE: Endpoint = Endpoint {
+    name: "pipelines",
+    path: "repositories/{workspace}/{repository}/pipelines/{parent}",
     absent: NO_PIPELINES,
     scope: PIPELINE_SCOPE,
     ..PLAIN

@@ -5,7 +5,7 @@
 //! [`Pages`] walks.
 //!
 //! ```text
-//! client.walk(&endpoints::PULL_REQUESTS, target).since(…)
+//! client.walk(&endpoints::PULL_REQUESTS, target).matching(…)
 //!   └─ pages.next() ─▶ Step::Page | Step::End | Step::Absent (first page: 403, 404, 410)
 //! ```
 

@@ -17,6 +17,9 @@ use super::reply::Refusal;
 use super::{safe_url, same_origin};
 use crate::error::{Error, ErrorKind, Result};
 
+/// Commits that an address names at most; it has 40 characters for each.
+const LONGEST_RANGE: usize = 100;
+
 /// Records as received, in the server's order.
 #[derive(Debug)]
 pub struct Page {
@@ -32,6 +35,18 @@ pub struct Page {
 pub struct Absence {
     pub status: u16,
     pub reason: String,
+    /// Commits asked from or up to that the repository does not have (any more).
+    pub unknown_commits: Vec<String>,
+}
+
+impl Absence {
+    pub fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self {
+            status,
+            reason: reason.into(),
+            unknown_commits: Vec::new(),
+        }
+    }
 }
 
 /// The outcome of one step of a walk.
@@ -70,9 +85,13 @@ pub struct Pages {
     sort: Option<&'static str>,
     fields: Option<&'static str>,
     pagelen: u16,
+    /// `include` and `exclude` of commits.
+    range: Vec<(&'static str, String)>,
     /// `None` once the list has ended.
     next: Option<Url>,
     started: bool,
+    resumed: bool,
+    size: Option<u64>,
     number: u64,
     read: u64,
     seen: HashSet<String>,
@@ -91,8 +110,11 @@ impl Client {
             sort: endpoint.sort,
             fields: endpoint.fields,
             pagelen: endpoint.pagelen,
+            range: Vec::new(),
             next: None,
             started: false,
+            resumed: false,
+            size: None,
             number: 1,
             read: 0,
             seen: HashSet::new(),
@@ -111,6 +133,7 @@ impl Client {
             url,
             requests: &requests,
             remedy: false,
+            form: &[],
         };
         match self
             .fetch(&ask, |body| serde_json::from_slice(body))
@@ -132,7 +155,7 @@ impl Client {
         }
         if status == 401 && self.is_anonymous() {
             let reason = "not readable without credentials (401)".to_owned();
-            return Some(Absence { status, reason });
+            return Some(Absence::new(status, reason));
         }
         let (_, meaning) = endpoint
             .absent
@@ -146,22 +169,82 @@ impl Client {
                 required.join(" and ")
             ),
         };
-        Some(Absence { status, reason })
+        Some(Absence {
+            unknown_commits: refusal.unknown_commits.clone(),
+            ..Absence::new(status, reason)
+        })
     }
 }
 
 impl Pages {
-    /// Restricts the walk to records changed at or after `since`, where the server can do that. It is a saving, not
-    /// a promise: the caller cuts as well.
+    /// Restricts the walk to what `filter` (`q`) finds, where the server can do that. It is a saving, not a promise:
+    /// the caller cuts as well.
     #[must_use]
-    pub fn since(mut self, since: Option<DateTime<Utc>>) -> Self {
-        if let (Some(field), Some(since)) = (self.endpoint.filter, since) {
-            self.filter = Some(format!(
-                "{field}>=\"{}\"",
-                since.format("%Y-%m-%dT%H:%M:%S%.6f+00:00")
-            ));
-        }
+    pub fn matching(mut self, filter: Option<String>) -> Self {
+        self.filter = filter;
         self
+    }
+
+    /// Commits reachable from `include` and not from `exclude`. More than fit into an address are sent as a form.
+    #[must_use]
+    pub fn between(mut self, include: Vec<String>, exclude: Vec<String>) -> Self {
+        let pairs = |name: &'static str, commits: Vec<String>| {
+            commits.into_iter().map(move |commit| (name, commit))
+        };
+        self.range = pairs("include", include)
+            .chain(pairs("exclude", exclude))
+            .collect();
+        self
+    }
+
+    /// Goes on at the page that an earlier walk's [`Pages::cursor`] named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Api`] for a cursor that is no page of this API.
+    pub fn resume(mut self, cursor: &str) -> Result<Self> {
+        let url = Url::parse(cursor).ok();
+        let url = url.filter(|url| same_origin(url, self.client.endpoint()));
+        let Some(url) = url else {
+            return Err(Error::new(
+                ErrorKind::Api,
+                "the walk cannot go on where it stopped",
+            ));
+        };
+        self.started = true;
+        self.resumed = true;
+        match self.endpoint.paging {
+            Paging::Next => self.next = Some(url),
+            Paging::Counted => {
+                let page = url.query_pairs().find(|(key, _)| key == "page");
+                self.number = page.and_then(|(_, page)| page.parse().ok()).unwrap_or(1);
+                self.next = Some(self.build()?);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The page to be asked for next; `None` at the end of the list.
+    pub fn cursor(&self) -> Option<String> {
+        self.next.as_ref().map(Url::to_string)
+    }
+
+    /// Whether the server was asked to filter and did not refuse.
+    pub fn is_filtered(&self) -> bool {
+        self.filter.is_some()
+    }
+
+    /// Whether no page has arrived yet.
+    pub fn is_at_start(&self) -> bool {
+        self.read == 0
+    }
+
+    /// Pages that are still to come, where the server says how long the list is.
+    pub fn left(&self) -> Option<u64> {
+        let size = self.size?;
+        Some(
+            size.div_ceil(self.pagelen.into())
+                .saturating_sub(self.number - 1),
+        )
     }
 
     /// Requests sent by this walk, retries included.
@@ -177,6 +260,7 @@ impl Pages {
     /// The next page, the end, or why there is nothing.
     pub async fn next(&mut self) -> Result<Step> {
         let first = !self.started;
+        let sends_form = first && self.sends_form();
         if first {
             self.started = true;
             self.next = Some(self.build()?);
@@ -195,6 +279,7 @@ impl Pages {
                 url: url.clone(),
                 requests: &self.requests,
                 remedy: first && self.sort.is_some(),
+                form: if sends_form { &self.range } else { &[] },
             };
             match self
                 .client
@@ -219,6 +304,7 @@ impl Pages {
             }
         };
         self.number += 1;
+        self.size = envelope.size;
         self.read += envelope.values.len() as u64;
         self.next = match self.endpoint.paging {
             Paging::Next => self.follow(&url, &envelope)?,
@@ -251,8 +337,15 @@ impl Pages {
                 query.append_pair(name, value);
             }
         }
+        if !self.sends_form() {
+            query.extend_pairs(&self.range);
+        }
         drop(query);
         Ok(url)
+    }
+
+    fn sends_form(&self) -> bool {
+        self.range.len() > LONGEST_RANGE
     }
 
     /// After a refused first page: gives up what the server may have stumbled over. `false` when nothing is left.
@@ -283,10 +376,12 @@ impl Pages {
             // `next` is lost silently when a `fields` list forgets it.
             let full = Some(envelope.values.len() as u64) == envelope.pagelen;
             return match envelope.size {
-                Some(size) if full && self.read < size && self.number == 2 => Err(self
-                    .broken(url, "the list ends early")
-                    .with("read", self.read)
-                    .with("size", size)),
+                Some(size) if full && self.read < size && self.number == 2 && !self.resumed => {
+                    Err(self
+                        .broken(url, "the list ends early")
+                        .with("read", self.read)
+                        .with("size", size))
+                }
                 _ => Ok(None),
             };
         };
@@ -335,6 +430,7 @@ impl Pages {
             url: url.clone(),
             requests: &self.requests,
             remedy: false,
+            form: &[],
         };
         self.client.place(Error::new(ErrorKind::Api, what), &ask)
     }

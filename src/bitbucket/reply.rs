@@ -18,6 +18,8 @@ pub(crate) struct Refusal {
     pub(crate) required_scopes: Vec<String>,
     pub(crate) granted_scopes: Vec<String>,
     pub(crate) announcement: Option<String>,
+    /// Of a range of commits: those that the repository does not have.
+    pub(crate) unknown_commits: Vec<String>,
     /// Not an API's answer: a proxy's, a login page's.
     pub(crate) html: bool,
 }
@@ -30,6 +32,7 @@ impl Refusal {
             required_scopes: scopes(headers, "x-accepted-oauth-scopes"),
             granted_scopes: scopes(headers, "x-oauth-scopes"),
             announcement: None,
+            unknown_commits: Vec::new(),
             html: is_html(headers, body),
         };
         let text = String::from_utf8_lossy(body);
@@ -81,6 +84,9 @@ impl Refusal {
         parts.extend(text(error.get("id")).map(|id| format!("id {id}")));
         self.announcement = text(error.pointer("/data/announcement_url"))
             .or_else(|| text(json.pointer("/data/announcement_url")));
+        if let Some(Value::Array(commits)) = error.pointer("/data/shas") {
+            self.unknown_commits = commits.iter().filter_map(|sha| text(Some(sha))).collect();
+        }
         parts.join(": ")
     }
 

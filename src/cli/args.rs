@@ -1,10 +1,12 @@
 //! What can be said on the command line; what it means is in the file of each command.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::collect::Shard;
 use crate::engine::Dialect;
 use crate::schema::LAYERS;
 use crate::schema::ddl::Target;
@@ -24,7 +26,7 @@ Exit codes:
   1  finished, but something failed, is stale or could not be reached; the report names it
   2  usage or configuration
   3  credentials
-  4  quota used up, or interrupted; state is saved, run again
+  4  deadline or quota reached, or interrupted; state is saved, run again
   5  the lake could not be written, another run holds it, or data broke a contract
 
 Results go to stdout; progress, logs and warnings go to stderr.";
@@ -82,11 +84,13 @@ pub enum Command {
     /// List the repositories that the credentials can see
     Repos(Repos),
     /// Collect, transform and publish: the main job
-    Run(Transforming),
+    Run(Run),
     /// Collect only: from Bitbucket to the source layer
-    Collect,
+    Collect(Collect),
     /// Transform only: from the source layer to the others, without network
     Transform(Transform),
+    /// Decode every collected record again under today's schemas, then transform
+    Rebuild(Transforming),
     /// Put back what was published after a run, from the versions that the bucket keeps
     Rollback(Rollback),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
@@ -115,6 +119,34 @@ pub struct Repos {
     pub search: Option<String>,
     /// One workspace [default: those of the configuration]
     pub workspace: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    pub collecting: Collecting,
+    #[command(flatten)]
+    pub transforming: Transforming,
+}
+
+#[derive(Debug, Args)]
+pub struct Collect {
+    #[command(flatten)]
+    pub collecting: Collecting,
+    /// Only one part of the repositories, on one of several machines that share the lake: 2/3 for the second of three
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub shard: Option<Shard>,
+}
+
+/// What `run` and `collect` share.
+#[derive(Debug, Args)]
+pub struct Collecting {
+    /// Collect no longer than this, as 90m or 2h: publish what is complete, save the rest, exit with 4
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub deadline: Option<Duration>,
+    /// Read again what was read long ago, to find what vanished
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// What `run` and `transform` share.
@@ -152,7 +184,7 @@ pub struct Rollback {
 
 #[derive(Debug, Args)]
 pub struct Tables {
-    /// One table with its columns, as layer.table, or a layer
+    /// One table with its columns, as layer.table, or a layer; `history` is one, where it is kept
     pub name: Option<String>,
 }
 
@@ -236,6 +268,35 @@ pub struct Sandbox {
     pub port: u16,
 }
 
+/// `45s`, `90m`, `2h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (digits, unit) = text.split_at(text.len() - usize::from(text.ends_with(['s', 'm', 'h'])));
+    let seconds = match unit {
+        "s" => Some(1),
+        "m" => Some(60),
+        "h" => Some(3600),
+        _ => None,
+    };
+    let number = digits.parse::<u64>().ok().filter(|number| *number > 0);
+    match number
+        .zip(seconds)
+        .and_then(|(n, unit)| n.checked_mul(unit))
+    {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => Err("write seconds, minutes or hours, as in 45s, 90m, 2h".to_owned()),
+    }
+}
+
+/// `2/3`.
+fn shard(text: &str) -> Result<Shard, String> {
+    let parts = text.split_once('/');
+    let parts = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+    match parts {
+        Some((number, of)) if number >= 1 && number <= of => Ok(Shard { number, of }),
+        _ => Err("write I/N with I from 1 to N, as in 2/3".to_owned()),
+    }
+}
+
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
@@ -288,6 +349,27 @@ mod tests {
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
         assert_eq!(query.params, [pair("a", "b=c"), pair("d", "")]);
         assert!(parse("bitlake query x --param novalue").is_err());
+    }
+
+    #[test]
+    fn durations_and_shards_are_read_or_refused() {
+        assert_eq!(duration("90m"), Ok(Duration::from_secs(5400)));
+        for text in [
+            "",
+            "m",
+            "0h",
+            "90",
+            "1d",
+            "-1h",
+            "99999999999999999999h",
+            "1µ",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert_eq!(shard("2/3"), Ok(Shard { number: 2, of: 3 }));
+        for text in ["0/3", "4/3", "1", "1/", "a/b", "1/0"] {
+            assert!(shard(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `bitlake demo`: the whole way once, without account or network.
 
 use super::args::Demo;
-use super::job::Job;
+use super::job::{Collecting, Job};
 use super::output::print;
 use super::{Context, Outcome, query};
 use crate::config::Config;
@@ -31,10 +31,7 @@ pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
     };
     let mut job = Job::start(context, &config, "demo")?;
     let lake = job.lake.clone();
-    let result = match job.collect().await {
-        Ok(()) => job.transform(&options).await,
-        Err(error) => Err(error),
-    };
+    let result = job.run(&Collecting::default(), &options).await;
     let outcome = job.finish(result).await?;
     sandbox.stop().await;
 

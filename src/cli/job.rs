@@ -1,17 +1,32 @@
 //! What every command that writes the lake does around its work: take the lake, name the run, leave a report.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::output::{print, print_line};
+use super::status::left_over;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event};
+use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
+
+/// How long collectors may take to save what they have; orchestrators kill after thirty seconds.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What the command line says of a collection.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Collecting {
+    pub(super) deadline: Option<Duration>,
+    pub(super) full: bool,
+    pub(super) shard: Option<Shard>,
+}
 
 /// A run under way: the lake is ours.
 pub(super) struct Job<'a> {
@@ -33,7 +48,20 @@ pub(super) struct RunReport {
     transform: Option<TransformReport>,
 }
 
-/// What `status` shows of a run.
+/// What `status` reads of a run's report.
+#[derive(Debug, Deserialize)]
+pub(super) struct FormerRun {
+    #[serde(flatten)]
+    pub(super) head: RunHead,
+    pub(super) collect: Option<Spent>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Spent {
+    pub(super) requests: BTreeMap<String, u64>,
+}
+
+/// Of a run: which, when, and how it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunHead {
     pub run_id: String,
@@ -49,11 +77,27 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`ErrorKind::Lake`] when another run holds the lake or it cannot be written.
     pub(super) fn start(context: &'a Context, config: &'a Config, command: &str) -> Result<Self> {
-        // Before the first request: a mistake in the layout must not cost a night's quota.
-        transform::contracts(config)?;
+        Self::start_with(context, config, command, Lake::lock)
+    }
+
+    /// The same beside others: for a collection of a part of the repositories.
+    pub(super) fn start_beside(
+        context: &'a Context,
+        config: &'a Config,
+        command: &str,
+    ) -> Result<Self> {
+        Self::start_with(context, config, command, Lake::lock_shared)
+    }
+
+    fn start_with(
+        context: &'a Context,
+        config: &'a Config,
+        command: &str,
+        lock: fn(&Lake) -> Result<LakeLock>,
+    ) -> Result<Self> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
             .with_lease(config.lake.lease.unwrap_or(LEASE));
-        let lock = lake.lock()?;
+        let lock = lock(&lake)?;
         let now = Utc::now();
         let head = RunHead {
             run_id: run_id(now)?,
@@ -77,7 +121,21 @@ impl<'a> Job<'a> {
         })
     }
 
-    pub(super) async fn collect(&mut self) -> Result<()> {
+    /// Collects, and publishes what is complete.
+    pub(super) async fn run(
+        &mut self,
+        collecting: &Collecting,
+        options: &transform::Options,
+    ) -> Result<()> {
+        match self.collect(collecting).await? {
+            // Whoever interrupts wants an end, and not another quarter of an hour.
+            Some(Reason::Interrupted) => Ok(()),
+            _ => self.transform(options).await,
+        }
+    }
+
+    /// Collects; the reason, when it ended before its work did.
+    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
         let progress = &self.context.progress;
         let shown = std::sync::Mutex::new(std::collections::BTreeMap::new());
         let listener = |event: Event<'_>| {
@@ -105,19 +163,23 @@ impl<'a> Job<'a> {
                 }
             }
         };
+        let stop = Stop::new(options.deadline);
         let options = collect::Options {
             run_id: &self.report.head.run_id,
             now: self.report.head.started_at,
             limits: Limits::default(),
+            stop: &stop,
+            full: options.full,
+            shard: options.shard,
             listener: &listener,
         };
         let work = collect::collect(self.config, &self.context.env, &self.lake, &options);
         let report = tokio::select! {
             report = work => report?,
-            signal = interrupted() => return Err(signal?),
+            error = overdue(&stop) => return Err(error?),
         };
         self.report.collect = Some(report);
-        Ok(())
+        Ok(stop.reason())
     }
 
     pub(super) async fn transform(&mut self, options: &transform::Options) -> Result<()> {
@@ -156,18 +218,24 @@ impl<'a> Job<'a> {
 
     /// Writes the report, says what the reader should know, and passes the result on.
     pub(super) async fn finish(mut self, result: Result<()>) -> Result<Outcome> {
-        let incomplete = self
-            .report
-            .collect
-            .as_ref()
-            .is_some_and(CollectReport::is_incomplete);
+        let outcome = match &self.report.collect {
+            Some(report) if report.stopped.is_some() => Outcome::Unfinished,
+            Some(report) if report.is_incomplete() => Outcome::Incomplete,
+            _ => Outcome::Complete,
+        };
         let head = &mut self.report.head;
         head.finished_at = Utc::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
-            Ok(()) => u8::from(incomplete),
+            Ok(()) => outcome.exit_code(),
         };
         head.error = result.as_ref().err().map(ToString::to_string);
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Interrupted
+            && let Err(error) = self.lake.release(&head.run_id).await
+        {
+            tracing::debug!("cannot end the intent: {error}");
+        }
         let path = layout::run_file(&head.run_id);
         let written = self.lake.put_json(&path, &self.report).await;
         self.warn();
@@ -180,11 +248,7 @@ impl<'a> Job<'a> {
             print(&self.summary())?;
         }
         result.and(written)?;
-        Ok(if incomplete {
-            Outcome::Incomplete
-        } else {
-            Outcome::Complete
-        })
+        Ok(outcome)
     }
 
     fn warn(&self) {
@@ -204,6 +268,14 @@ impl<'a> Job<'a> {
                     warning.kind
                 );
             }
+            for large in &report.large_files {
+                tracing::warn!(
+                    file = large.file,
+                    megabytes = large.bytes / 1_000_000,
+                    "a large file: `partition = \"{}\"` for its table in [lake.tables] makes smaller ones",
+                    large.finer
+                );
+            }
         }
     }
 
@@ -220,6 +292,10 @@ impl<'a> Job<'a> {
                 "collected   {records} records of {} repositories and workspaces in {requests} requests\n",
                 report.repositories.len(),
             ));
+            if let Some(reason) = &report.stopped {
+                let left = left_over(report.requests_left, requests);
+                text.push_str(&format!("stopped     {reason}; {left}\n"));
+            }
         }
         if let Some(report) = &self.report.transform {
             let published = &report.published;
@@ -247,6 +323,23 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
         .replace(['-', ':'], "");
     let [a, b, c] = random;
     Ok(format!("{time}-{a:02x}{b:02x}{c:02x}"))
+}
+
+/// Passes a signal on to the collectors. Resolves when they were asked to stop, for whatever reason, and do not come
+/// to an end: what they saved so far is safe.
+async fn overdue(stop: &Stop) -> Result<Error> {
+    let reason = tokio::select! {
+        signal = interrupted() => {
+            let error = signal?;
+            stop.ask(Reason::Interrupted);
+            error
+        }
+        () = stop.wait() => {
+            Error::new(ErrorKind::Quota, "the deadline has passed").hint("run again to go on")
+        }
+    };
+    tokio::time::sleep(GRACE).await;
+    Ok(reason)
 }
 
 /// Resolves to the error of an interrupted run when somebody asks to stop.

@@ -12,6 +12,7 @@ mod init;
 mod job;
 pub mod output;
 mod query;
+mod rebuild;
 mod repos;
 mod rollback;
 mod rows;
@@ -26,14 +27,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Sandbox, Tables, Transform,
-    Transforming,
+    Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Run,
+    Sandbox, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::progress::Progress;
 use crate::telemetry::{self, LogFormat};
+use crate::transform;
 
 const DEFAULT_CONFIG: &str = "bitlake.toml";
 
@@ -43,6 +45,18 @@ pub enum Outcome {
     Complete,
     /// Something was skipped or is stale; the command has said what.
     Incomplete,
+    /// The deadline or the quota came first; state is saved, and the next run goes on.
+    Unfinished,
+}
+
+impl Outcome {
+    fn exit_code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Incomplete => 1,
+            Self::Unfinished => 4,
+        }
+    }
 }
 
 /// What every command needs.
@@ -80,7 +94,10 @@ impl Context {
 
     /// The configuration, which must be there.
     pub fn config(&self) -> Result<Config> {
-        Config::load(&self.config_path(), &self.env, &self.overrides())
+        let config = Config::load(&self.config_path(), &self.env, &self.overrides())?;
+        // Before the first request: a mistake in the layout must not cost a night's quota.
+        transform::contracts(&config)?;
+        Ok(config)
     }
 
     /// The configuration for commands that only read a lake: without a file, `--lake` is enough.
@@ -117,8 +134,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let result = runtime().and_then(|runtime| runtime.block_on(run(&context, command)));
     context.progress.finish();
     match result {
-        Ok(Outcome::Complete) => ExitCode::SUCCESS,
-        Ok(Outcome::Incomplete) => ExitCode::from(1),
+        Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => {
             // Not `eprintln!`, which panics when nobody listens; the exit code still tells.
             let _ = writeln!(std::io::stderr(), "{}", shown(&error, format));
@@ -141,8 +157,9 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Check => check::run(context).await,
         Command::Repos(args) => repos::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
-        Command::Collect => run::collect(context).await,
+        Command::Collect(args) => run::collect(context, args).await,
         Command::Transform(args) => run::transform(context, args).await,
+        Command::Rebuild(args) => rebuild::run(context, args).await,
         Command::Rollback(args) => rollback::run(context, &args).await,
         Command::Status => status::run(context).await,
         Command::Tables(args) => tables::run(context, &args),

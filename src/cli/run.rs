@@ -2,27 +2,27 @@
 
 use chrono::Utc;
 
-use super::args::{Transform, Transforming};
-use super::job::Job;
+use super::args::{Collect, Collecting, Run, Transform};
+use super::job::{self, Job};
 use super::output::print;
 use super::{Context, Outcome, query};
+use crate::collect::Shard;
 use crate::error::Result;
 use crate::telemetry::LogFormat;
 use crate::transform::Options;
 
-pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome> {
+pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "run")?;
     let lake = job.lake.clone();
     let options = Options {
-        queries: args.queries,
+        queries: args.transforming.queries,
         ..Options::default()
     };
     let result = async {
         // Before the first request: a publish that is refused must not cost a night's quota.
         lake.ensure_free(Utc::now()).await?;
-        job.collect().await?;
-        job.transform(&options).await
+        job.run(&collecting(&args.collecting, None), &options).await
     };
     let result = result.await;
     let outcome = job.finish(result).await?;
@@ -33,11 +33,22 @@ pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome
     Ok(outcome)
 }
 
-pub(super) async fn collect(context: &Context) -> Result<Outcome> {
+pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome> {
     let config = context.config()?;
-    let mut job = Job::start(context, &config, "collect")?;
-    let result = job.collect().await;
-    job.finish(result).await
+    let mut job = match args.shard {
+        None => Job::start(context, &config, "collect")?,
+        Some(_) => Job::start_beside(context, &config, "collect")?,
+    };
+    let result = job.collect(&collecting(&args.collecting, args.shard)).await;
+    job.finish(result.map(drop)).await
+}
+
+fn collecting(args: &Collecting, shard: Option<Shard>) -> job::Collecting {
+    job::Collecting {
+        deadline: args.deadline,
+        full: args.full,
+        shard,
+    }
 }
 
 pub(super) async fn transform(context: &Context, args: Transform) -> Result<Outcome> {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::job::RunHead;
+use super::job::FormerRun;
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::error::Result;
@@ -15,7 +15,8 @@ const RUNS_SHOWN: usize = 5;
 pub(super) async fn run(context: &Context) -> Result<Outcome> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
-    print(&runs(&lake).await?)?;
+    let (runs, spent) = runs(&lake).await?;
+    print(&runs)?;
 
     let mut lines = vec![
         [
@@ -30,7 +31,8 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         .to_vec(),
     ];
     let mut outcome = Outcome::Complete;
-    for (state, _) in lake.states().await? {
+    let states = lake.states().await?;
+    for (state, _) in &states {
         for (entity, known) in &state.entities {
             if matches!(known.status, EntityStatus::Failed | EntityStatus::Stale) {
                 outcome = Outcome::Incomplete;
@@ -46,29 +48,51 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         }
     }
     print(&rows::aligned(&lines))?;
+    let left: u64 = states.iter().map(|(state, _)| state.requests_left()).sum();
+    if left > 0 {
+        print(&format!("\n{}\n", left_over(left, spent)))?;
+    }
     Ok(outcome)
 }
 
-async fn runs(lake: &Lake) -> Result<String> {
+/// What the first load still needs; `spent`: the requests of the last run that collected.
+pub(super) fn left_over(left: u64, spent: u64) -> String {
+    let runs = match spent {
+        0 => "run again to go on".to_owned(),
+        spent if left <= spent => "one more run like the last one".to_owned(),
+        spent => format!("{} more runs like the last one", left.div_ceil(spent)),
+    };
+    format!("about {left} requests are left to load: {runs}")
+}
+
+/// The last runs, and what the last one of them that collected spent.
+async fn runs(lake: &Lake) -> Result<(String, u64)> {
     let mut lines = vec![
         ["run", "command", "started", "seconds", "exit", "error"]
             .map(String::from)
             .to_vec(),
     ];
+    let mut spent = None;
     let paths = lake.list(layout::RUNS).await?;
     for path in paths.iter().rev().take(RUNS_SHOWN) {
-        if let Some(run) = lake.get_json::<RunHead>(path).await? {
+        if let Some(run) = lake.get_json::<FormerRun>(path).await? {
+            if let Some(collected) = &run.collect {
+                spent.get_or_insert(collected.requests.values().sum());
+            }
             lines.push(vec![
-                run.run_id,
-                run.command,
-                time(run.started_at),
-                (run.finished_at - run.started_at).num_seconds().to_string(),
-                run.exit_code.to_string(),
-                run.error.unwrap_or_default(),
+                run.head.run_id,
+                run.head.command,
+                time(run.head.started_at),
+                (run.head.finished_at - run.head.started_at)
+                    .num_seconds()
+                    .to_string(),
+                run.head.exit_code.to_string(),
+                run.head.error.unwrap_or_default(),
             ]);
         }
     }
-    Ok(format!("{}\n", rows::aligned(&lines)))
+    let text = format!("{}\n", rows::aligned(&lines));
+    Ok((text, spent.unwrap_or_default()))
 }
 
 fn from(known: &EntityState) -> String {
@@ -81,4 +105,16 @@ fn from(known: &EntityState) -> String {
 
 fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_said_in_runs() {
+        assert!(left_over(2400, 1000).ends_with(": 3 more runs like the last one"));
+        assert!(left_over(1000, 1000).ends_with(": one more run like the last one"));
+        assert!(left_over(5, 0).ends_with(": run again to go on"));
+    }
 }

@@ -5,13 +5,13 @@ use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::config::suggest;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{Contract, Contracts, LAYERS};
+use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
 
 pub(super) fn run(_: &Context, args: &Tables) -> Result<Outcome> {
     let contracts = Contracts::bundled()?;
     match &args.name {
         None => print(&list(contracts.iter().map(AsRef::as_ref)))?,
-        Some(layer) if LAYERS.contains(&layer.as_str()) => {
+        Some(layer) if layer == HISTORY || LAYERS.contains(&layer.as_str()) => {
             print(&list(contracts.layer(layer).map(AsRef::as_ref)))?;
         }
         Some(name) => print(&describe(find(contracts, name)?))?,
@@ -25,7 +25,7 @@ fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
         .get(layer, table)
         .map(AsRef::as_ref)
         .ok_or_else(|| {
-            let names: Vec<_> = contracts.iter().map(|contract| contract.name()).collect();
+            let names: Vec<_> = contracts.all().map(|contract| contract.name()).collect();
             let close = suggest::closest(name, names.iter().map(String::as_str));
             let hint = match close {
                 Some(close) => format!("did you mean `{close}`?"),
@@ -54,8 +54,10 @@ fn describe(contract: &Contract) -> String {
     text.push_str(&format!("key        {}\n", contract.primary_key.join(", ")));
     if let Some(partition) = &contract.partition {
         text.push_str(&format!(
-            "partition  {} = month of {} (UTC)\n",
-            partition.key, partition.column
+            "partition  {} = {} of {} (UTC)\n",
+            partition.key,
+            partition.by.as_str(),
+            partition.column
         ));
     }
     text.push('\n');

@@ -1,9 +1,11 @@
 //! Branches: all of them in every run, because a branch has no time and a deleted one just stops being listed.
 
+use std::collections::BTreeSet;
+
 use super::entity::{Entity, text};
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
+use super::repository::Repo;
+use super::walk::{self, Outcome};
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -12,14 +14,14 @@ static ENTITY: Entity = Entity {
     ..Entity::new("branches", |record| text(record, "/name"))
 };
 
-pub(super) async fn collect(site: &Site<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::list(
-        site,
-        &ENTITY,
-        &endpoints::BRANCHES,
-        Stop::Never,
-        report,
-        |_| {},
-    )
+/// `heads` gets the commit that each names.
+pub(super) async fn collect(
+    repo: &mut Repo<'_>,
+    heads: &mut BTreeSet<String>,
+    report: &mut EntityReport,
+) -> Result<Outcome> {
+    walk::whole(repo, &ENTITY, &endpoints::BRANCHES, report, |record| {
+        heads.extend(text(record, "/target/hash"));
+    })
     .await
 }

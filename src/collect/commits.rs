@@ -1,23 +1,174 @@
-//! Commits of all branches and tags, from the beginning: the list has no filter, and leaving it at the first old commit
-//! would lose old commits that were pushed late. A commit that is no longer listed stays, since deployments name it.
+//! Commits: everything that branches and tags hold and that is not here yet.
+//!
+//! The list has no times to filter by, and leaving it at the first known commit would lose old commits that were merged
+//! late. It has ranges instead: from the heads that are new, down to those whose history is all here. A head that was
+//! force-pushed away may be gone, and then the server names it and the range does without. A commit that no head holds
+//! any more stays, since deployments name it. `since` does not bound the graph.
+//!
+//! ```text
+//! heads now {a, b, c}   known {a, x}   ─▶ include b, c   exclude a, x      known then: {a, b, c}
+//! ```
 
-use super::entity::{Entity, text};
+use std::collections::BTreeSet;
+
+use super::entity::{Entity, text, time};
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
-use crate::bitbucket::endpoints;
+use super::repository::Repo;
+use super::sink::Sink;
+use super::walk::{Outcome, Pace, next_page};
+use crate::bitbucket::{Absence, Step, endpoints};
 use crate::error::Result;
+use crate::lake::{Replaces, Walk};
+use crate::schema::Parent;
 
-static ENTITY: Entity = Entity::new("commits", |record| text(record, "/hash"));
+static ENTITY: Entity = Entity {
+    ordered_by: Some(|record| time(record, "/date")),
+    ..Entity::new("commits", |record| text(record, "/hash"))
+};
 
-pub(super) async fn collect(site: &Site<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::list(
-        site,
-        &ENTITY,
-        &endpoints::COMMITS,
-        Stop::Never,
-        report,
-        |_| {},
-    )
-    .await
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    // What was begun is ended first: its range is another one.
+    if repo.ledger.entity(ENTITY.table).deep.is_some() {
+        let outcome = walk(repo, report).await?;
+        if !matches!(outcome, Outcome::Collected) {
+            return Ok(outcome);
+        }
+    }
+    if !repo.round.refreshes {
+        return Ok(Outcome::Collected);
+    }
+    let now = repo.site.context.options.now;
+    let refs = repo.ledger.entity("branches").complete_through;
+    let state = repo.ledger.entity(ENTITY.table);
+    let new: BTreeSet<String> = match &repo.heads {
+        Some(heads) => heads.difference(&state.heads).cloned().collect(),
+        None => BTreeSet::new(),
+    };
+    if new.is_empty() && state.ever_returned() {
+        if repo.heads.is_some() {
+            state.complete_through = refs.or(Some(now));
+        }
+        return Ok(Outcome::Collected);
+    }
+    state.deep = Some(Walk {
+        heads: new,
+        ..Walk::default()
+    });
+    walk(repo, report).await
+}
+
+async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    loop {
+        match attempt(repo, report).await? {
+            Outcome::Absent(absence) if forget(repo, &absence) => {}
+            outcome => return Ok(outcome),
+        }
+    }
+}
+
+/// Takes unknown commits out of the range; whether there were any.
+fn forget(repo: &mut Repo<'_>, absence: &Absence) -> bool {
+    let state = repo.ledger.entity(ENTITY.table);
+    let mut any = false;
+    for hash in &absence.unknown_commits {
+        any |= state.heads.remove(hash);
+        if let Some(walk) = &mut state.deep {
+            any |= walk.heads.remove(hash);
+            walk.next = None;
+        }
+    }
+    any
+}
+
+async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    let floor = repo.round.floor;
+    let now = repo.site.context.options.now;
+    let Repo { site, ledger, .. } = repo;
+    let state = ledger.entity(ENTITY.table);
+    let mut at = state.deep.clone().unwrap_or_default();
+    let first_load = !state.ever_returned() || state.complete_from.is_some();
+    // In the last round the rest is read, however old: `since` does not bound the graph.
+    let pauses = first_load && floor > site.since;
+    let is_low = |at: &Walk| pauses && at.border.is_some_and(|border| border <= floor);
+    if is_low(&at) {
+        return Ok(Outcome::Paused);
+    }
+    let from_the_top = || {
+        let include = at.heads.iter().cloned().collect();
+        let exclude = match at.heads.is_empty() {
+            true => Vec::new(),
+            false => state.heads.iter().cloned().collect(),
+        };
+        let pages = site.client.walk(&endpoints::COMMITS, site.target());
+        pages.between(include, exclude)
+    };
+    let resumed = at.next.as_deref().map(|next| from_the_top().resume(next));
+    let mut pages = match resumed {
+        Some(Ok(pages)) => pages,
+        _ => from_the_top(),
+    };
+    let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+    let mut pace = Pace::default();
+    loop {
+        let step = next_page(site, &mut pages).await;
+        let lost = !matches!(step, Ok(Some(Step::Page(_) | Step::End) | None));
+        if lost && at.next.is_some() && pages.is_at_start() {
+            report.requests += pages.requests();
+            at.next = None;
+            ledger.entity(ENTITY.table).deep = Some(at);
+            return Box::pin(attempt(repo, report)).await;
+        }
+        let ended = match step {
+            Err(error) => {
+                report.requests += pages.requests();
+                return Err(error);
+            }
+            Ok(Some(Step::Absent(absence))) => {
+                report.requests += pages.requests();
+                return Ok(Outcome::Absent(absence));
+            }
+            Ok(None) => Some(Outcome::Stopped),
+            Ok(Some(Step::End)) => Some(Outcome::Collected),
+            Ok(Some(Step::Page(page))) => {
+                at.started = at.started.or(page.date);
+                let times = sink.take(&page.values, Some(&Parent::None), report, |_| {})?;
+                at.border = times.newest().or(at.border);
+                pace.pages += 1;
+                (is_low(&at)).then_some(Outcome::Paused)
+            }
+        };
+        if ended.is_none() && !pace.is_due() {
+            continue;
+        }
+        at.next = pages.cursor();
+        at.pages_left = pages.left();
+        let segment = sink.finish(Replaces::Nothing).await?;
+        ledger.add(ENTITY.table, segment);
+        let state = ledger.entity(ENTITY.table);
+        let started = at.started.unwrap_or(now);
+        match ended {
+            Some(Outcome::Collected) => {
+                state.deep = None;
+                state.complete_from = None;
+                state.complete_through = Some(started);
+                state.heads.extend(std::mem::take(&mut at.heads));
+                if let Some(heads) = &repo.heads {
+                    state.heads.retain(|head| heads.contains(head));
+                }
+            }
+            Some(Outcome::Paused) => {
+                state.complete_from = at.border;
+                state.complete_through.get_or_insert(started);
+                state.deep = Some(at.clone());
+            }
+            _ => state.deep = Some(at.clone()),
+        }
+        ledger.put().await?;
+        if let Some(ended) = ended {
+            report.requests += pages.requests();
+            return Ok(ended);
+        }
+        pace = Pace::default();
+        sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+    }
 }

@@ -1,22 +1,29 @@
-//! Deployments: all are walked, because their filter is ignored and their order says nothing about when they changed; a
-//! re-deploy overwrites its record. `since` cuts by the latest time a record has; one that never ran has none and
-//! stays.
+//! Deployments, by when they ended: the list is newest first by that, with those that have not ended before all others,
+//! so a re-deploy, which overwrites its record, comes to the front. If the server does not sort, all are walked.
+//! `since` cuts by the latest time a record has; one that never ran has none and stays.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::entity::{Entity, text, time, uuid};
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
+use super::repository::Repo;
+use super::walk::{self, Aim, List, Outcome, Stop, unfiltered};
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
-static ENTITY: Entity = Entity {
-    time: Some(latest),
-    ..Entity::new("deployments", |record| {
-        uuid(record).or_else(|| text(record, "/key"))
-    })
+static LIST: List = List {
+    entity: &Entity {
+        time: Some(latest),
+        ordered_by: Some(completed_on),
+        ..Entity::new("deployments", |record| {
+            uuid(record).or_else(|| text(record, "/key"))
+        })
+    },
+    endpoint: &endpoints::DEPLOYMENTS,
+    stop: Stop::OlderStrictly,
+    filter: unfiltered,
+    reconciles: false,
 };
 
 const TIMES: [&str; 4] = [
@@ -26,16 +33,21 @@ const TIMES: [&str; 4] = [
     "/release/created_on",
 ];
 
-pub(super) async fn collect(site: &Site<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::list(
-        site,
-        &ENTITY,
-        &endpoints::DEPLOYMENTS,
-        Stop::Never,
-        report,
-        |_| {},
-    )
-    .await
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    let mut deployed = Vec::new();
+    let outcome = walk::newest_first(repo, &LIST, report, |record, aim, target, _| {
+        let is_new = completed_on(record).is_some_and(|time| time >= target);
+        if aim == Aim::Refresh && is_new {
+            deployed.extend(text(record, "/release/pipeline/uuid"));
+        }
+    })
+    .await;
+    repo.deployed.extend(deployed);
+    outcome
+}
+
+fn completed_on(record: &Value) -> Option<DateTime<Utc>> {
+    time(record, "/state/completed_on")
 }
 
 fn latest(record: &Value) -> Option<DateTime<Utc>> {

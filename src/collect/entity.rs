@@ -17,6 +17,8 @@ pub(super) struct Entity {
     pub(super) keyed_by_parent: bool,
     /// The time that `since` cuts by; a record without it is kept.
     pub(super) time: Option<Time>,
+    /// The time that its list is ordered by, where that is another one.
+    pub(super) ordered_by: Option<Time>,
     /// Whether what a complete walk did not see is gone.
     pub(super) absence_deletes: bool,
     /// Where a list mixes parents: whose child a record is.
@@ -32,6 +34,7 @@ impl Entity {
             key,
             keyed_by_parent: false,
             time: None,
+            ordered_by: None,
             absence_deletes: false,
             parent: None,
             draft: |_| false,

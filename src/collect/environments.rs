@@ -2,21 +2,13 @@
 
 use super::entity::{Entity, uuid};
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
+use super::repository::Repo;
+use super::walk::{self, Outcome};
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
 static ENTITY: Entity = Entity::new("environments", uuid);
 
-pub(super) async fn collect(site: &Site<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::list(
-        site,
-        &ENTITY,
-        &endpoints::ENVIRONMENTS,
-        Stop::Never,
-        report,
-        |_| {},
-    )
-    .await
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await
 }

@@ -1,49 +1,55 @@
 //! Issues changed since `since`, where the repository still has a tracker: Bitbucket removed it in August 2026, and a
 //! repository that says it has none is not asked.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::entity::{Entity, id, updated_on};
+use super::ledger::FollowUps;
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
+use super::repository::Repo;
+use super::walk::{self, Aim, List, Outcome, Stop, quoted};
 use crate::bitbucket::{Absence, endpoints};
 use crate::error::Result;
-use crate::schema::Parent;
+use crate::lake::Queued;
 
-static ENTITY: Entity = Entity {
-    time: Some(updated_on),
-    ..Entity::new("issues", id)
+static LIST: List = List {
+    entity: &Entity {
+        time: Some(updated_on),
+        ..Entity::new("issues", id)
+    },
+    endpoint: &endpoints::ISSUES,
+    stop: Stop::OlderStrictly,
+    filter,
+    reconciles: true,
 };
 
-/// `found` gets the issues that are kept, each once.
+fn filter(_: Aim, target: DateTime<Utc>, border: Option<DateTime<Utc>>) -> Option<String> {
+    let changed = format!("updated_on >= {}", quoted(target));
+    Some(match border {
+        Some(border) => format!("{changed} AND updated_on <= {}", quoted(border)),
+        None => changed,
+    })
+}
+
 pub(super) async fn collect(
-    site: &Site<'_>,
+    repo: &mut Repo<'_>,
     has_tracker: bool,
-    found: &mut Vec<Parent>,
     report: &mut EntityReport,
 ) -> Result<Outcome> {
     if !has_tracker {
-        let reason = "issue tracker disabled".to_owned();
-        return Ok(Outcome::Absent(Absence {
-            status: 404,
-            reason,
-        }));
+        return Ok(Outcome::Absent(Absence::new(404, "issue tracker disabled")));
     }
-    let mut ids = Vec::new();
-    let outcome = walk::list(
-        site,
-        &ENTITY,
-        &endpoints::ISSUES,
-        Stop::Never,
-        report,
-        |record| {
-            ids.extend(record.get("id").and_then(Value::as_i64));
-        },
-    )
-    .await;
-    ids.sort_unstable();
-    ids.dedup();
-    found.extend(ids.into_iter().map(Parent::Id));
-    outcome
+    walk::newest_first(repo, &LIST, report, follow).await
+}
+
+fn follow(record: &Value, _: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
+    let Some(id) = id(record) else { return };
+    // A server that does not filter shows others as well.
+    if updated_on(record).is_some_and(|time| time < target) {
+        return;
+    }
+    for table in ["issue_comments", "issue_changes"] {
+        more.entry(table).or_default().push(Queued::parent(&id));
+    }
 }

@@ -1,16 +1,17 @@
 //! Collects: which pages to ask for, and what of them to keep.
 //!
 //! ```text
-//! discover ─▶ assign rules ─▶ per repository, four side by side:
-//!                                repositories ─▶ branches, tags, commits
+//! discover ─▶ assign rules ─▶ round after round, per repository, four side by side:
+//!                                repositories ─▶ branches, tags ─▶ commits
 //!                                             ─▶ pull_requests ─▶ comments, commits; activity
 //!                                             ─▶ issues ─▶ comments, changes
-//!                                             ─▶ pipelines ─▶ steps; deployments, environments
+//!                                             ─▶ pipelines, deployments ─▶ steps; environments
 //!                             per workspace: workspace_members
 //! ```
 //!
-//! Every list becomes one segment, page by page, and then one line in the repository's state. There is a file per
-//! table, and each says what its key is and which time `since` cuts it by; `walk.rs` has the walk they share.
+//! Pages become segments, and each checkpoint is one line of the repository's state: the segments so far, and where every
+//! walk goes on. There is a file per table, and each says what its key is and which time `since` cuts it by; `walk.rs`
+//! has the walks they share, `rounds.rs` says how far they go at a time, `stop.rs` when all of them end early.
 
 mod branches;
 mod commits;
@@ -21,6 +22,7 @@ mod environments;
 mod issue_changes;
 mod issue_comments;
 mod issues;
+mod ledger;
 mod pipeline_steps;
 mod pipelines;
 mod pull_request_activity;
@@ -31,7 +33,9 @@ mod redact;
 mod report;
 mod repositories;
 mod repository;
+mod rounds;
 mod sink;
+mod stop;
 mod tags;
 mod walk;
 mod workspace_members;
@@ -39,6 +43,7 @@ mod workspace_members;
 pub use discovery::{Discovery, Gone, discover};
 pub use report::{CollectReport, EntityReport, RepositoryReport};
 pub use repositories::Discovered;
+pub use stop::{Reason, Stop};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,6 +54,8 @@ use crate::bitbucket::{Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
+use repository::Repo;
+use rounds::Round;
 
 const SIDE_BY_SIDE: usize = 4;
 
@@ -58,6 +65,12 @@ pub struct Options<'a> {
     pub run_id: &'a str,
     pub now: DateTime<Utc>,
     pub limits: Limits,
+    /// Ends it before its work does.
+    pub stop: &'a Stop,
+    /// Whether what was read long ago is read again, to find what vanished.
+    pub full: bool,
+    /// Which repositories are this machine's; all without.
+    pub shard: Option<Shard>,
     pub listener: &'a (dyn Fn(Event<'_>) + Send + Sync),
 }
 
@@ -85,7 +98,8 @@ pub(crate) struct Context<'a> {
     options: &'a Options<'a>,
 }
 
-/// Collects what the configuration selects into segments and state. The caller holds the lake's lock.
+/// Collects what the configuration selects into segments and state. The caller holds the lake's lock. Ends early, with
+/// what it has, when [`Options::stop`] says so; a quota that is used up says so itself.
 ///
 /// # Errors
 /// Configuration mistakes that only Bitbucket can show, refused credentials, an exhausted quota, a lake that cannot
@@ -115,47 +129,102 @@ pub async fn collect(
         lake,
         options,
     };
+    let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
+    let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();
     let known = states.iter().filter(|state| !state.is_workspace()).count();
     let mut report = CollectReport::default();
     report
         .repositories
-        .extend(repositories::mark_gone(&context, &discovery.gone, known).await?);
+        .extend(repositories::mark_gone(&context, &gone, known).await?);
 
     let members = members_wanted(config, &discovery, &assigned)?;
     for workspace in workspaces(&discovery, &members) {
+        if !is_ours(options.shard, &workspace.workspace_uuid) {
+            continue;
+        }
         let client = client(&clients, workspace)?;
-        report
-            .repositories
-            .push(repository::collect_workspace(&context, client, workspace).await?);
+        let members = Repo::workspace(&context, client, workspace).await?;
+        report.repositories.push(members);
         (options.listener)(Event::Finished {
             repository: &workspace.workspace,
         });
     }
     let mut work = Vec::new();
     for discovered in &discovery.found {
+        if !is_ours(options.shard, &discovered.found.uuid) {
+            continue;
+        }
         let Some(assigned) = find(&assigned, &discovered.found) else {
             continue;
         };
-        work.push((
-            client(&clients, discovered)?,
-            rules(config, assigned)?,
-            discovered,
-        ));
+        let client = client(&clients, discovered)?;
+        let repo = Repo::open(&context, client, discovered).await?;
+        work.push((repo, rules(config, assigned)?, discovered));
     }
-    let context = &context;
-    let mut collected: Vec<RepositoryReport> = stream::iter(work)
-        .map(|(client, rules, discovered)| async move {
-            let report = repository::collect(context, client, rules, discovered).await?;
-            let repository = &discovered.found.full_name;
-            (options.listener)(Event::Finished { repository });
-            Ok::<_, Error>(report)
+    // Last night's are up to date after a request or two each; the first loads take all the time there is.
+    work.sort_by_key(|(repo, ..)| repo.is_new());
+    let mut round = Round::first(options.now);
+    loop {
+        work = one_round(&context, work, round).await?;
+        let unfinished = work.iter().any(|(repo, ..)| repo.is_unfinished());
+        let oldest = work.iter().map(|(repo, ..)| repo.site.since).min();
+        let is_last = oldest.is_none_or(|oldest| round.floor <= oldest);
+        if !unfinished || is_last || options.stop.reason().is_some() {
+            break;
+        }
+        round = round.next();
+    }
+    for (repo, ..) in work {
+        report.requests_left += repo.requests_left();
+        report.repositories.push(repo.into_report());
+    }
+    report.stopped = options.stop.reason().map(|reason| reason.to_string());
+    report.finish(clients.values());
+    Ok(report)
+}
+
+type Work<'a> = (Repo<'a>, &'a Rules, &'a Discovered);
+
+/// Takes every repository as far down as the round goes; after the first round, those that are not there yet.
+async fn one_round<'a>(
+    context: &'a Context<'a>,
+    work: Vec<Work<'a>>,
+    round: Round,
+) -> Result<Vec<Work<'a>>> {
+    let mut after: Vec<(usize, Work<'a>)> = stream::iter(work.into_iter().enumerate())
+        .map(|(n, (mut repo, rules, discovered))| async move {
+            if round.refreshes || repo.is_unfinished() {
+                repo.collect(rules, discovered, round).await?;
+                let repository = &discovered.found.full_name;
+                (context.options.listener)(Event::Finished { repository });
+            }
+            Ok::<_, Error>((n, (repo, rules, discovered)))
         })
         .buffer_unordered(SIDE_BY_SIDE)
         .try_collect()
         .await?;
-    report.repositories.append(&mut collected);
-    report.finish(clients.values());
-    Ok(report)
+    after.sort_by_key(|(n, _)| *n);
+    Ok(after.into_iter().map(|(_, work)| work).collect())
+}
+
+/// One of several machines that collect for one lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shard {
+    /// From 1.
+    pub number: u32,
+    pub of: u32,
+}
+
+/// The shard of a repository or workspace depends on its uuid alone, so that machines need not talk.
+fn is_ours(shard: Option<Shard>, uuid: &str) -> bool {
+    let Some(Shard { number, of }) = shard else {
+        return true;
+    };
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in uuid.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash % u64::from(of.max(1)) == u64::from(number.saturating_sub(1))
 }
 
 /// The clients of all connections that a selection uses, by name; reads their secrets.

@@ -1,7 +1,7 @@
 //! Activity of pull requests: state changes, pushes, approvals, change requests, comments.
 //!
 //! One feed for the whole repository, newest first and without filters, costs a tenth of asking each pull request; it
-//! is left at the first page that lies before `since`. Where the feed is missing, each pull request is asked.
+//! is left at the first page that was read before. Where the feed is missing, each pull request that changed is asked.
 //!
 //! An entry has no id. Its key is what tells two entries apart: pull request, kind, time, actor, comment.
 
@@ -9,13 +9,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::entity::{Entity, is_pending, text, time};
-use super::pull_requests::PullRequest;
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
+use super::repository::Repo;
+use super::walk::{self, List, Outcome, Stop, unfiltered};
 use crate::bitbucket::endpoints;
 use crate::error::Result;
-use crate::schema::Parent;
 
 static ENTITY: Entity = Entity {
     keyed_by_parent: true,
@@ -25,26 +23,35 @@ static ENTITY: Entity = Entity {
     ..Entity::new("pull_request_activity", key)
 };
 
+static LIST: List = List {
+    entity: &ENTITY,
+    endpoint: &endpoints::REPOSITORY_ACTIVITY,
+    stop: Stop::Older,
+    filter: unfiltered,
+    reconciles: false,
+};
+
 const KINDS: [&str; 4] = ["update", "approval", "changes_requested", "comment"];
 
-pub(super) async fn collect(
-    site: &Site<'_>,
-    pull_requests: &[PullRequest],
-    through: Option<DateTime<Utc>>,
-    report: &mut EntityReport,
-) -> Result<Outcome> {
-    let feed = &endpoints::REPOSITORY_ACTIVITY;
-    match walk::list(site, &ENTITY, feed, Stop::Older, report, |_| {}).await? {
-        Outcome::Absent(absence) if absence.status == 404 && !pull_requests.is_empty() => {
-            let requests = std::mem::take(&mut report.requests);
-            let parents: Vec<Parent> = pull_requests.iter().map(PullRequest::parent).collect();
-            let each = &endpoints::PULL_REQUEST_ACTIVITY;
-            let outcome = walk::children(site, &ENTITY, each, &parents, through, report).await;
-            report.requests += requests;
-            outcome
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    let state = repo.ledger.entity(ENTITY.table);
+    if !state.by_parent {
+        let some = !state.queue.is_empty();
+        match walk::newest_first(repo, &LIST, report, |_, _, _, _| {}).await? {
+            Outcome::Absent(absence) if absence.status == 404 && some => {
+                repo.ledger.entity(ENTITY.table).by_parent = true;
+            }
+            outcome => {
+                // The feed has what the queue would ask for.
+                if !matches!(outcome, Outcome::Absent(_)) {
+                    repo.ledger.entity(ENTITY.table).queue.clear();
+                }
+                return Ok(outcome);
+            }
         }
-        outcome => Ok(outcome),
     }
+    let each = &endpoints::PULL_REQUEST_ACTIVITY;
+    walk::children(repo, &ENTITY, "pull_requests", each, report).await
 }
 
 /// The kind of an entry, and what it holds; some entries hold nothing.

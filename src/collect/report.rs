@@ -13,6 +13,11 @@ pub struct CollectReport {
     pub repositories: Vec<RepositoryReport>,
     /// Requests sent, retries and discovery included, by entity.
     pub requests: BTreeMap<String, u64>,
+    /// Requests that unfinished walks still need, as far as can be told; 0 when everything is loaded.
+    pub requests_left: u64,
+    /// Why the collection ended before its work did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -46,6 +51,14 @@ pub struct EntityReport {
     pub orphans: u64,
     /// Parents whose list answered 404, as the commits of a deleted fork do.
     pub missing_parents: u64,
+}
+
+impl EntityReport {
+    pub(super) fn add_misfits(&mut self, more: BTreeMap<String, u64>) {
+        for (path, n) in more {
+            *self.misfits.entry(path).or_default() += n;
+        }
+    }
 }
 
 impl CollectReport {

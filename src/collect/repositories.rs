@@ -11,12 +11,13 @@ use super::Context;
 use super::discovery::{Gone, Source};
 use super::entity::{Entity, text, uuid};
 use super::report::{EntityReport, RepositoryReport};
-use super::repository::Site;
+use super::repository::Repo;
 use super::sink::Sink;
 use super::walk::Outcome;
 use crate::config::Found;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::EntityStatus;
+use crate::lake::{EntityStatus, Replaces};
+use crate::schema::Parent;
 
 static ENTITY: Entity = Entity::new("repositories", uuid);
 
@@ -36,23 +37,19 @@ pub struct Discovered {
 
 /// The segment of a repository's own record.
 pub(super) async fn store(
-    site: &Site<'_>,
+    repo: &mut Repo<'_>,
     discovered: &Discovered,
     report: &mut EntityReport,
 ) -> Result<Outcome> {
-    let mut sink = Sink::open(site, &ENTITY)?;
-    sink.take(
-        std::slice::from_ref(&discovered.record),
-        None,
-        report,
-        |_| {},
-    )?;
-    let segment = sink.finish(false).await?;
-    Ok(Outcome::Collected {
-        segment,
-        through: discovered.date,
-        from: None,
-    })
+    let Repo { site, ledger, .. } = repo;
+    let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+    let record = std::slice::from_ref(&discovered.record);
+    sink.take(record, Some(&Parent::None), report, |_| {})?;
+    let segment = sink.finish(Replaces::Nothing).await?;
+    ledger.add(ENTITY.table, segment);
+    let state = ledger.entity(ENTITY.table);
+    state.complete_through = discovered.date.or(Some(site.context.options.now));
+    Ok(Outcome::Collected)
 }
 
 /// After this long a repository that is missing still counts as deleted.

@@ -3,16 +3,19 @@
 //! ```text
 //! ending           never returned data      returned data before
 //! all pages        complete                 complete
+//! part of them     loading: goes on in the next round, or the next run
 //! 403/404/410      absent, with reason      stale since now: its rows stay
 //! an error         failed: its rows stay, the other lists go on
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
+use super::ledger::Ledger;
 use super::report::{EntityReport, RepositoryReport};
 use super::repositories::Discovered;
+use super::rounds::Round;
 use super::walk::Outcome;
 use super::{
     Context, branches, commits, deployments, environments, issue_changes, issue_comments, issues,
@@ -22,7 +25,7 @@ use super::{
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, Lake, State, Version};
+use crate::lake::{EntityStatus, FORMAT_VERSION, State, Version};
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -36,8 +39,6 @@ pub(super) struct Site<'a> {
     pub(super) uuid: String,
     /// Records older than this are not wanted, where an entity is bounded at all.
     pub(super) since: DateTime<Utc>,
-    /// The tables that some walk came through for.
-    returned: Vec<String>,
 }
 
 impl Site<'_> {
@@ -48,302 +49,275 @@ impl Site<'_> {
     pub(super) fn target(&self) -> Target {
         Target::full_name(&self.full_name)
     }
-
-    pub(super) fn ever_returned(&self, table: &str) -> bool {
-        self.returned.iter().any(|returned| returned == table)
-    }
 }
 
-/// Collects the lists that the rules ask for.
-pub(super) async fn collect(
-    context: &Context<'_>,
-    client: &Client,
-    rules: &Rules,
-    discovered: &Discovered,
-) -> Result<RepositoryReport> {
-    let found = &discovered.found;
-    let (mut state, version) =
-        open_state(context, found.connection_id, &found.uuid, &found.full_name).await?;
-    state.bitbucket_project.clone_from(&found.bitbucket_project);
-    let site = site(context, client, discovered, &state);
-    let mut run = Run::new(&site, state, version);
-    let wants = |group: EntityGroup| rules.entities.contains(&group);
-
-    run.entity("repositories", async |report| {
-        repositories::store(&site, discovered, report).await
-    })
-    .await?;
-    if wants(EntityGroup::Code) {
-        run.entity("branches", async |report| {
-            branches::collect(&site, report).await
-        })
-        .await?;
-        run.entity("tags", async |report| tags::collect(&site, report).await)
-            .await?;
-        run.entity("commits", async |report| {
-            commits::collect(&site, report).await
-        })
-        .await?;
-    }
-    if wants(EntityGroup::Review) {
-        let mut found = Vec::new();
-        let list = run
-            .entity("pull_requests", async |report| {
-                pull_requests::collect(&site, &mut found, report).await
-            })
-            .await?;
-        run.child(&list, "pull_request_comments", async |through, report| {
-            pull_request_comments::collect(&site, &found, through, report).await
-        })
-        .await?;
-        run.child(&list, "pull_request_commits", async |through, report| {
-            pull_request_commits::collect(&site, &found, through, report).await
-        })
-        .await?;
-        run.child(&list, "pull_request_activity", async |through, report| {
-            pull_request_activity::collect(&site, &found, through, report).await
-        })
-        .await?;
-    }
-    if wants(EntityGroup::Issues) {
-        let mut found = Vec::new();
-        let list = run
-            .entity("issues", async |report| {
-                issues::collect(&site, discovered.has_issues, &mut found, report).await
-            })
-            .await?;
-        run.child(&list, "issue_comments", async |through, report| {
-            issue_comments::collect(&site, &found, through, report).await
-        })
-        .await?;
-        run.child(&list, "issue_changes", async |through, report| {
-            issue_changes::collect(&site, &found, through, report).await
-        })
-        .await?;
-    }
-    if wants(EntityGroup::Cicd) {
-        let mut found = Vec::new();
-        let list = run
-            .entity("pipelines", async |report| {
-                pipelines::collect(&site, &mut found, report).await
-            })
-            .await?;
-        run.child(&list, "pipeline_steps", async |through, report| {
-            pipeline_steps::collect(&site, &found, through, report).await
-        })
-        .await?;
-        run.entity("deployments", async |report| {
-            deployments::collect(&site, report).await
-        })
-        .await?;
-        run.entity("environments", async |report| {
-            environments::collect(&site, report).await
-        })
-        .await?;
-    }
-    Ok(run.report)
-}
-
-/// Collects a workspace's members. `discovered` is any repository of it.
-pub(super) async fn collect_workspace(
-    context: &Context<'_>,
-    client: &Client,
-    discovered: &Discovered,
-) -> Result<RepositoryReport> {
-    let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
-    let (state, version) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
-    let mut site = site(context, client, discovered, &state);
-    site.full_name.clone_from(slug);
-    site.uuid.clone_from(&discovered.workspace_uuid);
-    let mut run = Run::new(&site, state, version);
-    run.entity("workspace_members", async |report| {
-        workspace_members::collect(&site, report).await
-    })
-    .await?;
-    Ok(run.report)
-}
-
-fn site<'a>(
-    context: &'a Context<'a>,
-    client: &'a Client,
-    discovered: &Discovered,
-    state: &State,
-) -> Site<'a> {
-    let returned = state
-        .entities
-        .iter()
-        .filter(|(_, entity)| entity.ever_returned());
-    Site {
-        context,
-        client,
-        connection_id: discovered.found.connection_id,
-        workspace: discovered.workspace.clone(),
-        full_name: discovered.found.full_name.clone(),
-        uuid: discovered.found.uuid.clone(),
-        since: state.since,
-        returned: returned.map(|(table, _)| table.clone()).collect(),
-    }
-}
-
-/// The state, new or as left by the last run. `since` moves only when its setting does.
-async fn open_state(
-    context: &Context<'_>,
-    connection_id: i64,
-    uuid: &str,
-    full_name: &str,
-) -> Result<(State, Option<Version>)> {
-    let since = context.config.sync.since;
-    let now = context.options.now;
-    let setting = setting(since);
-    let (state, version) = context.lake.state(connection_id, uuid).await?.unzip();
-    let mut state = state.unwrap_or_else(|| State {
-        format_version: FORMAT_VERSION,
-        connection_id,
-        uuid: uuid.to_owned(),
-        full_name: full_name.to_owned(),
-        published_as: None,
-        bitbucket_project: None,
-        since: since.resolve(now),
-        since_setting: setting.clone(),
-        missing_since: None,
-        deleted: false,
-        entities: BTreeMap::new(),
-    });
-    if state.since_setting != setting {
-        state.since = since.resolve(now);
-        state.since_setting = setting;
-    }
-    state.full_name = full_name.to_owned();
-    state.missing_since = None;
-    state.deleted = false;
-    Ok((state, version))
-}
-
-/// The setting as text: equal exactly when the configuration says the same.
-fn setting(since: Since) -> String {
-    match since {
-        Since::Date(date) => date.to_string(),
-        Since::Days(days) => format!("{days} days"),
-        Since::Months(months) => format!("{months} months"),
-    }
-}
-
-/// How a list ended, for the lists of its records.
-pub(super) enum Ended {
-    Collected(Option<DateTime<Utc>>),
-    Absent(Absence),
-    Failed(String),
-}
-
-struct Run<'a> {
-    lake: &'a Lake,
-    now: DateTime<Utc>,
-    skip_failed: bool,
-    state: State,
-    /// The stored one that the next put replaces.
-    version: Option<Version>,
+/// A repository or workspace under collection.
+pub(super) struct Repo<'a> {
+    pub(super) site: Site<'a>,
+    pub(super) ledger: Ledger<'a>,
+    pub(super) round: Round,
+    /// Where its branches and tags are, once both lists are read.
+    pub(super) heads: Option<BTreeSet<String>>,
+    /// Pipelines that this run saw, and whether they have ended.
+    pub(super) pipelines: HashMap<String, bool>,
+    /// Pipelines of deployments that ended lately: re-deploys change old ones.
+    pub(super) deployed: BTreeSet<String>,
     report: RepositoryReport,
     /// Why nothing more is asked: the host does not answer.
     unreachable: Option<String>,
 }
 
-impl<'a> Run<'a> {
-    fn new(site: &Site<'a>, state: State, version: Option<Version>) -> Self {
+/// How a list ended, for the lists of its records.
+enum Ended {
+    Read,
+    Absent(Absence),
+    Failed(String),
+}
+
+impl<'a> Repo<'a> {
+    pub(super) async fn open(
+        context: &'a Context<'a>,
+        client: &'a Client,
+        discovered: &Discovered,
+    ) -> Result<Self> {
+        let found = &discovered.found;
+        let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
+        let (mut state, saved) = state.await?;
+        state.bitbucket_project.clone_from(&found.bitbucket_project);
+        let workspace = &discovered.workspace;
+        Ok(Self::new(context, client, workspace, state, saved))
+    }
+
+    fn new(
+        context: &'a Context<'a>,
+        client: &'a Client,
+        workspace: &str,
+        state: State,
+        saved: Option<(State, Version)>,
+    ) -> Self {
         Self {
-            lake: site.context.lake,
-            now: site.context.options.now,
-            skip_failed: site.context.config.sync.skip_failed,
-            state,
-            version,
+            site: Site {
+                context,
+                client,
+                connection_id: state.connection_id,
+                workspace: workspace.to_owned(),
+                full_name: state.full_name.clone(),
+                uuid: state.uuid.clone(),
+                since: state.since,
+            },
             report: RepositoryReport {
-                connection: site.client.connection().to_owned(),
-                repository: site.full_name.clone(),
-                uuid: site.uuid.clone(),
+                connection: client.connection().to_owned(),
+                repository: state.full_name.clone(),
+                uuid: state.uuid.clone(),
                 entities: BTreeMap::new(),
             },
+            ledger: Ledger::new(context.lake, state, saved),
+            round: Round::first(context.options.now),
+            heads: None,
+            pipelines: HashMap::new(),
+            deployed: BTreeSet::new(),
             unreachable: None,
         }
     }
 
-    /// Runs one collector and settles its ending.
-    async fn entity(
+    /// Collects the lists that the rules ask for, as far as the round goes.
+    pub(super) async fn collect(
         &mut self,
-        table: &str,
-        collect: impl AsyncFnOnce(&mut EntityReport) -> Result<Outcome>,
+        rules: &Rules,
+        discovered: &Discovered,
+        round: Round,
+    ) -> Result<()> {
+        self.round = round;
+        let wants = |group: EntityGroup| rules.entities.contains(&group);
+        if round.refreshes {
+            self.run("repositories", async |repo, report| {
+                repositories::store(repo, discovered, report).await
+            })
+            .await?;
+        }
+        if wants(EntityGroup::Code) {
+            self.code().await?;
+        }
+        if wants(EntityGroup::Review) {
+            let list = self.run("pull_requests", pull_requests::collect).await?;
+            self.child(
+                &list,
+                "pull_request_comments",
+                pull_request_comments::collect,
+            )
+            .await?;
+            self.child(&list, "pull_request_commits", pull_request_commits::collect)
+                .await?;
+            self.child(
+                &list,
+                "pull_request_activity",
+                pull_request_activity::collect,
+            )
+            .await?;
+        }
+        if wants(EntityGroup::Issues) {
+            let list = self
+                .run("issues", async |repo, report| {
+                    issues::collect(repo, discovered.has_issues, report).await
+                })
+                .await?;
+            self.child(&list, "issue_comments", issue_comments::collect)
+                .await?;
+            self.child(&list, "issue_changes", issue_changes::collect)
+                .await?;
+        }
+        if wants(EntityGroup::Cicd) {
+            let list = self.run("pipelines", pipelines::collect).await?;
+            self.run("deployments", deployments::collect).await?;
+            if matches!(list, Ended::Read) && round.refreshes {
+                self.run("pipelines", pipelines::look_again).await?;
+            }
+            self.child(&list, "pipeline_steps", pipeline_steps::collect)
+                .await?;
+            if round.refreshes {
+                self.run("environments", environments::collect).await?;
+            }
+        }
+        self.ledger.put().await
+    }
+
+    async fn code(&mut self) -> Result<()> {
+        if self.round.refreshes {
+            let mut heads = BTreeSet::new();
+            let branches = self
+                .run("branches", async |repo, report| {
+                    branches::collect(repo, &mut heads, report).await
+                })
+                .await?;
+            let tags = self
+                .run("tags", async |repo, report| {
+                    tags::collect(repo, &mut heads, report).await
+                })
+                .await?;
+            let known = matches!((&branches, &tags), (Ended::Read, Ended::Read));
+            self.heads = Some(heads).filter(|heads| known && !heads.is_empty());
+        }
+        self.run("commits", commits::collect).await?;
+        Ok(())
+    }
+
+    /// Collects a workspace's members. `discovered` is any repository of it.
+    pub(super) async fn workspace(
+        context: &'a Context<'a>,
+        client: &'a Client,
+        discovered: &Discovered,
+    ) -> Result<RepositoryReport> {
+        let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
+        let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
+        let mut repo = Self::new(context, client, slug, state, saved);
+        repo.run("workspace_members", workspace_members::collect)
+            .await?;
+        repo.ledger.put().await?;
+        Ok(repo.report)
+    }
+
+    /// Whether nothing of it was ever collected.
+    pub(super) fn is_new(&self) -> bool {
+        let mut entities = self.ledger.state.entities.values();
+        !entities.any(|entity| entity.ever_returned() && entity.deep.is_none())
+    }
+
+    /// Whether a walk was paused or something is still queued.
+    pub(super) fn is_unfinished(&self) -> bool {
+        let entities = self.ledger.state.entities.values();
+        let mut open = entities.filter(|entity| entity.status != EntityStatus::Failed);
+        open.any(|entity| entity.deep.is_some())
+    }
+
+    pub(super) fn requests_left(&self) -> u64 {
+        self.ledger.state.requests_left()
+    }
+
+    pub(super) fn into_report(self) -> RepositoryReport {
+        self.report
+    }
+
+    /// Runs one collector and settles its ending.
+    async fn run(
+        &mut self,
+        table: &'static str,
+        collect: impl AsyncFnOnce(&mut Self, &mut EntityReport) -> Result<Outcome>,
     ) -> Result<Ended> {
-        let mut report = EntityReport::default();
+        if let Some(ended) = self.ended_before(table) {
+            return Ok(ended);
+        }
+        let mut report = self.report.entities.remove(table).unwrap_or_default();
         let outcome = match &self.unreachable {
             Some(reason) => Err(Error::new(ErrorKind::Unreachable, reason.clone())),
-            None => collect(&mut report).await,
+            None if self.site.context.options.stop.reason().is_some() => Ok(Outcome::Stopped),
+            None => collect(self, &mut report).await,
         };
         self.settle(table, outcome, report).await
+    }
+
+    /// What is not there, or failed, in this run's first round is not asked again in its later ones.
+    fn ended_before(&self, table: &str) -> Option<Ended> {
+        let report = self.report.entities.get(table);
+        let report = report.filter(|_| !self.round.refreshes)?;
+        let reason = report.reason.clone().unwrap_or_default();
+        match report.status? {
+            EntityStatus::Absent | EntityStatus::Stale => {
+                Some(Ended::Absent(Absence::new(404, reason)))
+            }
+            EntityStatus::Failed => Some(Ended::Failed(reason)),
+            EntityStatus::Complete | EntityStatus::Loading => None,
+        }
     }
 
     /// The same for the lists of another list's records, which share its fate when it has none.
     async fn child(
         &mut self,
         parents: &Ended,
-        table: &str,
-        collect: impl AsyncFnOnce(Option<DateTime<Utc>>, &mut EntityReport) -> Result<Outcome>,
+        table: &'static str,
+        collect: impl AsyncFnOnce(&mut Self, &mut EntityReport) -> Result<Outcome>,
     ) -> Result<Ended> {
-        match parents {
-            Ended::Collected(through) => {
-                let through = *through;
-                self.entity(table, async |report| collect(through, report).await)
-                    .await
-            }
-            Ended::Absent(absence) => {
-                let outcome = Ok(Outcome::Absent(absence.clone()));
-                self.settle(table, outcome, EntityReport::default()).await
-            }
-            Ended::Failed(reason) => {
-                let error = Error::new(ErrorKind::Api, reason.clone());
-                self.settle(table, Err(error), EntityReport::default())
-                    .await
-            }
-        }
+        let outcome = match parents {
+            Ended::Read => return self.run(table, collect).await,
+            Ended::Absent(absence) => Ok(Outcome::Absent(absence.clone())),
+            Ended::Failed(reason) => Err(Error::new(ErrorKind::Api, reason.clone())),
+        };
+        let report = self.report.entities.remove(table).unwrap_or_default();
+        self.settle(table, outcome, report).await
     }
 
     /// Writes an ending into state and report.
     async fn settle(
         &mut self,
-        table: &str,
+        table: &'static str,
         outcome: Result<Outcome>,
         mut report: EntityReport,
     ) -> Result<Ended> {
-        let state = self
-            .state
-            .entities
-            .entry(table.to_owned())
-            .or_insert_with(|| EntityState {
-                status: EntityStatus::Failed,
-                reason: None,
-                complete_from: None,
-                complete_through: None,
-                stale_since: None,
-                segments: Vec::new(),
-            });
+        let now = self.site.context.options.now;
+        let since = self.site.since;
+        let state = self.ledger.entity(table);
         let mut failure = None;
         let ended = match outcome {
-            Ok(Outcome::Collected {
-                segment,
-                through,
-                from,
-            }) => {
-                let through = through.unwrap_or(self.now);
-                state.status = EntityStatus::Complete;
-                state.reason = None;
-                state.complete_from = from;
-                state.complete_through = Some(through);
+            Ok(Outcome::Collected | Outcome::Paused | Outcome::Stopped) => {
+                let loading = !state.ever_returned()
+                    || state.deep.as_ref().is_some_and(|walk| !walk.reconcile)
+                    || state.complete_from.is_some_and(|from| from > since);
+                (state.status, state.reason) = match (loading, state.complete_from) {
+                    (false, _) => (EntityStatus::Complete, None),
+                    (true, Some(from)) => {
+                        let from = from.to_rfc3339_opts(SecondsFormat::Secs, true);
+                        let reason = format!("still loading: complete from {from} on");
+                        (EntityStatus::Loading, Some(reason))
+                    }
+                    (true, None) => (EntityStatus::Loading, Some("still loading".to_owned())),
+                };
                 state.stale_since = None;
-                state.segments.extend(segment);
-                Ended::Collected(Some(through))
+                Ended::Read
             }
             Ok(Outcome::Absent(absence)) => {
                 state.reason = Some(absence.reason.clone());
                 if state.ever_returned() {
                     state.status = EntityStatus::Stale;
-                    state.stale_since.get_or_insert(self.now);
+                    state.stale_since.get_or_insert(now);
                 } else {
                     state.status = EntityStatus::Absent;
                 }
@@ -361,19 +335,68 @@ impl<'a> Run<'a> {
                 Ended::Failed(reason)
             }
         };
+        let state = self.ledger.entity(table);
         report.status = Some(state.status);
         report.reason.clone_from(&state.reason);
         self.report.entities.insert(table.to_owned(), report);
-        let put = self.lake.put_state(&self.state, self.version.as_ref());
-        self.version = Some(put.await?);
+        let skip_failed = self.site.context.config.sync.skip_failed;
         match failure {
-            Some(error) if !self.skip_failed || ends_the_run(error.kind()) => Err(error),
+            Some(error) if !skip_failed || ends_the_run(error.kind()) => {
+                self.ledger.put().await?;
+                Err(error)
+            }
             Some(error) => {
-                tracing::warn!(repository = %self.state.full_name, entity = table, "{error}");
+                tracing::warn!(repository = %self.site.full_name, entity = table, "{error}");
                 Ok(ended)
             }
             None => Ok(ended),
         }
+    }
+}
+
+/// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.
+async fn open_state(
+    context: &Context<'_>,
+    connection_id: i64,
+    uuid: &str,
+    full_name: &str,
+) -> Result<(State, Option<(State, Version)>)> {
+    let since = context.config.sync.since;
+    let now = context.options.now;
+    let setting = setting(since);
+    let saved = context.lake.state(connection_id, uuid).await?;
+    let known = saved.as_ref().map(|(state, _)| state.clone());
+    let mut state = known.unwrap_or_else(|| State {
+        format_version: FORMAT_VERSION,
+        connection_id,
+        uuid: uuid.to_owned(),
+        full_name: full_name.to_owned(),
+        published_as: None,
+        collected_by: None,
+        bitbucket_project: None,
+        since: since.resolve(now),
+        since_setting: setting.clone(),
+        missing_since: None,
+        deleted: false,
+        entities: BTreeMap::new(),
+    });
+    if state.since_setting != setting {
+        state.since = since.resolve(now);
+        state.since_setting = setting;
+    }
+    state.full_name = full_name.to_owned();
+    state.missing_since = None;
+    state.deleted = false;
+    state.collected_by = Some(context.options.run_id.to_owned());
+    Ok((state, saved))
+}
+
+/// The setting as text: equal exactly when the configuration says the same.
+fn setting(since: Since) -> String {
+    match since {
+        Since::Date(date) => date.to_string(),
+        Since::Days(days) => format!("{days} days"),
+        Since::Months(months) => format!("{months} months"),
     }
 }
 

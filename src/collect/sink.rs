@@ -14,7 +14,7 @@ use super::redact::redact;
 use super::report::EntityReport;
 use super::repository::Site;
 use crate::error::Result;
-use crate::lake::{SegmentRef, SegmentWriter};
+use crate::lake::{Replaces, SegmentRef, SegmentWriter};
 use crate::schema::{Contracts, Decoder, Envelope, Parent, Record, content_key};
 
 pub(super) struct Sink<'a> {
@@ -32,8 +32,19 @@ pub(super) struct Times {
     pub(super) undated: bool,
 }
 
+impl Times {
+    pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
+        self.times.iter().max().copied()
+    }
+
+    pub(super) fn oldest(&self) -> Option<DateTime<Utc>> {
+        self.times.iter().min().copied()
+    }
+}
+
 impl<'a> Sink<'a> {
-    pub(super) fn open(site: &'a Site<'a>, entity: &'static Entity) -> Result<Self> {
+    /// `first`: how many records the entity's segments hold already.
+    pub(super) fn open(site: &'a Site<'a>, entity: &'static Entity, first: u64) -> Result<Self> {
         let contract = Contracts::bundled()?.require("bitbucket", entity.table)?;
         let envelope = Envelope {
             connection_id: site.connection_id,
@@ -50,7 +61,14 @@ impl<'a> Sink<'a> {
             site,
             entity,
             decoder: Decoder::new(Arc::clone(contract), envelope),
-            writer: SegmentWriter::create(lake, contract, site.connection_id, &site.uuid, run_id)?,
+            writer: SegmentWriter::create(
+                lake,
+                contract,
+                site.connection_id,
+                &site.uuid,
+                run_id,
+                first,
+            )?,
         })
     }
 
@@ -67,16 +85,16 @@ impl<'a> Sink<'a> {
         for raw in values {
             // Every value of a page that parsed is JSON; one nested beyond reason is kept as it is.
             let mut value: Value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
-            if let Some(time) = self.entity.time {
-                let time = time(&value);
-                match time {
+            let time = self.entity.time.and_then(|time| time(&value));
+            if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
+                match order(&value) {
                     Some(time) => times.times.push(time),
                     None => times.undated = true,
                 }
-                if time.is_some_and(|time| time < self.site.since) {
-                    report.older += 1;
-                    continue;
-                }
+            }
+            if time.is_some_and(|time| time < self.site.since) {
+                report.older += 1;
+                continue;
             }
             if (self.entity.draft)(&value) {
                 report.drafts += 1;
@@ -114,7 +132,7 @@ impl<'a> Sink<'a> {
             self.writer.write(&self.decoder.decode(&records)?)?;
         }
         report.records += records.len() as u64;
-        report.misfits.clone_from(self.decoder.misfits());
+        report.add_misfits(self.decoder.take_misfits());
         (self.site.context.options.listener)(Event::Page {
             repository: &self.site.full_name,
             entity: self.entity.table,
@@ -125,11 +143,16 @@ impl<'a> Sink<'a> {
 
     /// Ends the segment. One without rows is not kept: an empty list is no proof that everything is gone, because
     /// Bitbucket has answered so by mistake.
-    pub(super) async fn finish(self, absence_deletes: bool) -> Result<Option<SegmentRef>> {
+    pub(super) async fn finish(self, replaces: Replaces) -> Result<Option<SegmentRef>> {
         match self.writer.rows() {
             0 => Ok(None),
-            _ => self.writer.finish(absence_deletes).await.map(Some),
+            _ => self.writer.finish(replaces).await.map(Some),
         }
+    }
+
+    /// Ends the segment, and keeps it even without rows.
+    pub(super) async fn finish_empty(self, replaces: Replaces) -> Result<SegmentRef> {
+        self.writer.finish(replaces).await
     }
 
     fn no_parent(&self) -> Option<Parent> {

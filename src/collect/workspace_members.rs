@@ -3,8 +3,8 @@
 
 use super::entity::{Entity, text};
 use super::report::EntityReport;
-use super::repository::Site;
-use super::walk::{self, Outcome, Stop};
+use super::repository::Repo;
+use super::walk::{self, Outcome};
 use crate::bitbucket::{Absence, endpoints};
 use crate::error::{ErrorKind, Result};
 
@@ -15,14 +15,13 @@ static ENTITY: Entity = Entity {
     })
 };
 
-pub(super) async fn collect(site: &Site<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    let endpoint = &endpoints::WORKSPACE_MEMBERS;
-    match walk::list(site, &ENTITY, endpoint, Stop::Never, report, |_| {}).await {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    match walk::whole(repo, &ENTITY, &endpoints::WORKSPACE_MEMBERS, report, |_| {}).await {
         // The same token has just listed repositories: it is of a kind that this list does not accept.
-        Err(error) if error.kind() == ErrorKind::Credentials => Ok(Outcome::Absent(Absence {
-            status: 401,
-            reason: "not readable with this kind of token (401)".to_owned(),
-        })),
+        Err(error) if error.kind() == ErrorKind::Credentials => {
+            let reason = "not readable with this kind of token (401)";
+            Ok(Outcome::Absent(Absence::new(401, reason)))
+        }
         outcome => outcome,
     }
 }

@@ -9,6 +9,8 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sync {
     pub since: Since,
+    /// How often what was read long ago is read again, to find what vanished; `None`: only when asked to.
+    pub full_every: Option<Since>,
     /// Whether a run goes on without a repository that fails.
     pub skip_failed: bool,
     /// Five fields: minute, hour, day of month, month, day of week.
@@ -36,6 +38,11 @@ impl Since {
             .max(DateTime::UNIX_EPOCH)
     }
 
+    /// Whether this span lies between the two.
+    pub fn has_passed(self, from: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        from <= self.resolve(now)
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(date) = text.parse() {
@@ -56,10 +63,12 @@ impl Since {
 pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
     let mut sync = Sync {
         since: Since::Months(6),
+        full_every: Some(Since::Months(3)),
         skip_failed: true,
         cron: None,
     };
-    let Some(section) = root.section("sync", &["since", "skip_failed", "cron"])? else {
+    let Some(section) = root.section("sync", &["since", "full_every", "skip_failed", "cron"])?
+    else {
         return Ok(sync);
     };
     let text = match section.get("since").map(|node| &node.value) {
@@ -72,6 +81,17 @@ pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
                 .error("since", &format!("cannot be `{text}`"))
                 .hint("write \"6 months\", \"90 days\", \"2 weeks\", \"1 year\" or a date as \"2026-01-31\"")
         })?;
+    }
+    if let Some(text) = section.string("full_every")? {
+        sync.full_every = match (text.as_str(), Since::parse(&text)) {
+            ("never", _) => None,
+            (_, Some(span @ (Since::Days(_) | Since::Months(_)))) => Some(span),
+            _ => {
+                return Err(section
+                    .error("full_every", &format!("cannot be `{text}`"))
+                    .hint("write \"3 months\", \"30 days\" or \"never\""));
+            }
+        };
     }
     if let Some(flag) = section.boolean("skip_failed")? {
         sync.skip_failed = flag;

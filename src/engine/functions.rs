@@ -1,11 +1,12 @@
-//! The one scalar function that DataFusion lacks and DuckDB has, under DuckDB's name, so that the same SQL runs on both.
+//! The one scalar function that DataFusion lacks and DuckDB has, under DuckDB's name, so that the same SQL runs on both;
+//! and one that only bitlake's own steps use.
 //!
 //! An issue key can stand several times in a text, and no other function that the engines share returns every match.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringBuilder};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringArray, StringBuilder};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
@@ -59,6 +60,24 @@ fn extract_all(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
         lists.append(true);
     }
     Ok(ColumnarValue::Array(Arc::new(lists.finish()) as ArrayRef))
+}
+
+/// `content_key(text)`: as [`content_key`](crate::schema::content_key).
+pub(super) fn content_key() -> ScalarUDF {
+    let work = |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let texts = arrays.iter().flat_map(|array| array.as_string::<i32>());
+        let keys = texts.map(|text| text.map(crate::schema::content_key));
+        let keys: StringArray = keys.collect();
+        Ok(ColumnarValue::Array(Arc::new(keys)))
+    };
+    create_udf(
+        "content_key",
+        vec![DataType::Utf8],
+        DataType::Utf8,
+        Volatility::Immutable,
+        Arc::new(work),
+    )
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ const PARTITIONS: usize = 2;
 /// The part of the process's memory that DataFusion accounts for; windows and buffers come on top.
 const POOL_SHARE: f64 = 0.6;
 const DEFAULT_MEMORY: u64 = 2 << 30;
+/// Rows in a batch of wide rows: a sort must be able to hold a few batches.
+const WIDE_ROWS: usize = 256;
 const CATALOG: &str = "datafusion";
 
 /// A session over tables of the lake.
@@ -64,6 +66,7 @@ impl Engine {
             .or_error(ErrorKind::Internal, "cannot start the query engine")?;
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.register_udf(functions::regexp_extract_all());
+        context.register_udf(functions::content_key());
         let engine = Self { context };
         for layer in LAYERS {
             engine.add_layer(layer)?;
@@ -230,8 +233,25 @@ impl Engine {
 
     /// The same tables with a plan that needs less memory at once: for a step that ran out of it.
     pub fn frugal(&self) -> Self {
-        let mut config = self.context.copied_config().with_target_partitions(1);
-        config.options_mut().optimizer.prefer_hash_join = false;
+        self.with(|config| {
+            config.options_mut().optimizer.prefer_hash_join = false;
+        })
+    }
+
+    /// The same tables for rows that hold payloads: a file is read from its first row to its last, a few rows at once.
+    pub fn for_payloads(&self) -> Self {
+        self.with(|_| {})
+    }
+
+    fn with(&self, change: impl FnOnce(&mut SessionConfig)) -> Self {
+        let mut config = self
+            .context
+            .copied_config()
+            .with_target_partitions(1)
+            .with_batch_size(WIDE_ROWS);
+        change(&mut config);
+        // Otherwise a new catalog without tables takes the place of the shared one, for both.
+        let config = config.with_create_default_catalog_and_schema(false);
         let state = SessionStateBuilder::new_from_existing(self.context.state())
             .with_config(config)
             .build();
@@ -257,4 +277,22 @@ fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
 /// Whether the query failed for want of memory.
 pub fn is_starved(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The plan for a step that ran out of memory once replaced the tables by none, for itself and for every later step.
+    #[tokio::test]
+    async fn other_plans_see_the_same_tables() {
+        let engine = Engine::new(None).unwrap();
+        let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
+        let registered = engine.register_parquet("domain", "things", Arc::new(schema), &[]);
+        registered.unwrap();
+        for other in [engine.frugal(), engine.for_payloads()] {
+            assert_eq!(other.columns("domain", "things").await, ["id"]);
+        }
+        assert_eq!(engine.columns("domain", "things").await, ["id"]);
+    }
 }

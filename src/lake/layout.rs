@@ -1,5 +1,6 @@
 //! Every path of the lake, in one place.
 
+use chrono::{DateTime, NaiveDateTime, Utc};
 use sha2::{Digest, Sha256};
 
 use crate::schema::Contract;
@@ -79,11 +80,26 @@ pub fn state_file(connection_id: i64, uuid: &str) -> String {
     format!("{STATE}/{connection_id}/{}.json", bare(uuid))
 }
 
-pub fn segment_file(connection_id: i64, uuid: &str, entity: &str, run_id: &str) -> String {
+/// `first`: the sequence number of its first record.
+pub fn segment_file(
+    connection_id: i64,
+    uuid: &str,
+    entity: &str,
+    run_id: &str,
+    first: u64,
+) -> String {
     format!(
-        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}.parquet",
+        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}-{first}.parquet",
         bare(uuid)
     )
+}
+
+/// When the run began that wrote a segment, which its name begins with; `None` for a name that no run gives.
+pub fn collected_at(segment: &str) -> Option<DateTime<Utc>> {
+    let name = segment.rsplit('/').next()?;
+    let time = name.get(.."20261124T193558Z".len())?;
+    let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(time.and_utc())
 }
 
 pub fn run_file(run_id: &str) -> String {
@@ -199,6 +215,14 @@ mod tests {
         );
         let longest = "a".repeat(LONGEST);
         assert_eq!(encode(&longest), longest);
+    }
+
+    #[test]
+    fn a_segment_tells_when_its_run_began() {
+        let path = segment_file(1, "{web}", "commits", "20261124T193558Z-0a1b2c", 700);
+        let time = collected_at(&path).unwrap();
+        assert_eq!(time.to_rfc3339(), "2026-11-24T19:35:58+00:00");
+        assert_eq!(collected_at("run-1.parquet"), None);
     }
 
     #[test]

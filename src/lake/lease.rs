@@ -23,6 +23,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// that the successor of a killed run need not wait for a night.
 pub const LEASE: Duration = Duration::from_secs(600);
 
+/// However short the life, work gets on between two renewals.
+const STEP: Duration = Duration::from_millis(10);
+
 pub(super) struct Lease<'a> {
     lake: &'a Lake,
     /// The manifest as it was before, with the intent.
@@ -38,6 +41,23 @@ impl Lake {
     /// [`ErrorKind::Lake`] while another run is publishing.
     pub async fn ensure_free(&self, now: DateTime<Utc>) -> Result<()> {
         self.refuse_other(&self.manifest().await?, now)
+    }
+
+    /// Lets others take over at once from a run of this process that was interrupted while it published.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the manifest cannot be read or put.
+    pub async fn release(&self, run_id: &str) -> Result<()> {
+        let (mut manifest, version) = self.versioned_manifest().await?;
+        match &mut manifest.intent {
+            Some(intent) if self.folder().is_none() && intent.run_id == run_id => {
+                intent.expires_at = Utc::now();
+            }
+            _ => return Ok(()),
+        }
+        self.put_versioned(layout::MANIFEST, &manifest, version.as_ref())
+            .await?;
+        Ok(())
     }
 
     pub(super) fn refuse_other(&self, manifest: &Manifest, now: DateTime<Utc>) -> Result<()> {
@@ -101,15 +121,13 @@ impl<'a> Lease<'a> {
         }
         let mut work = std::pin::pin!(work);
         loop {
-            let left = self.left();
-            if left.is_zero() {
+            if self.left().is_zero() {
                 self.renew().await?;
-                continue;
             }
             tokio::select! {
                 // A process that slept finds both ready.
                 biased;
-                () = tokio::time::sleep(left) => {}
+                () = tokio::time::sleep(self.left().max(STEP)) => {}
                 done = &mut work => return done,
             }
         }
@@ -132,7 +150,15 @@ impl<'a> Lease<'a> {
         let taken = Instant::now();
         self.expire_at(Utc::now() + self.lake.lease).await?;
         self.taken = taken;
-        Ok(())
+        match taken.elapsed() < self.lake.lease {
+            true => Ok(()),
+            false => Err(Error::new(
+                ErrorKind::Lake,
+                "the store is too slow for the lease of a publish",
+            )
+            .with("lake", self.lake.url())
+            .hint("raise `lake.lease`, then run again")),
+        }
     }
 
     async fn expire_at(&mut self, time: DateTime<Utc>) -> Result<()> {

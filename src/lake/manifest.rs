@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, Lake, Version, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Contracts;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -95,6 +96,18 @@ impl Manifest {
             .with("format_version", self.format_version)
             .hint("upgrade bitlake"));
         }
+        for contract in Contracts::bundled()?.all() {
+            let table = self.table(&contract.name());
+            if let Some(newer) = table.filter(|table| table.schema_version > contract.version) {
+                return Err(Error::new(
+                    ErrorKind::Lake,
+                    "the table was written by a newer version of bitlake",
+                )
+                .with("table", contract.name())
+                .with("schema_version", newer.schema_version)
+                .hint("upgrade bitlake"));
+            }
+        }
         Ok(self)
     }
 
@@ -134,7 +147,7 @@ impl Lake {
     /// What is published; an empty manifest for a new lake.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] for one that is damaged or that a newer version wrote.
+    /// [`ErrorKind::Lake`] for one that is damaged, or that a newer version wrote, as a whole or one of its tables.
     pub async fn manifest(&self) -> Result<Manifest> {
         Ok(self.versioned_manifest().await?.0)
     }

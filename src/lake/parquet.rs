@@ -25,11 +25,15 @@ use crate::schema::Contract;
 
 /// Rows per batch at the writer: page limits are checked per batch, so this size is part of the bytes.
 const BATCH_ROWS: usize = 8192;
+/// The same where rows hold payloads, so that memory has a bound.
+const WIDE_BATCH_ROWS: usize = 512;
 const ROW_GROUP_ROWS: usize = 131_072;
+/// A row group is in memory until it is full.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 const ZSTD_LEVEL: i32 = 3;
 const CREATED_BY: &str = "bitlake";
-/// Texts that hardly repeat: a dictionary would be built and thrown away.
-const NO_DICTIONARY: &str = "_payload";
+/// Texts that hardly repeat and may be long: a dictionary would be built and thrown away.
+const PAYLOAD: &str = "_payload";
 
 /// A Parquet file being written.
 pub struct ParquetFile {
@@ -68,10 +72,14 @@ impl ParquetFile {
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .or_error(ErrorKind::Internal, "cannot start a Parquet file")
             .map_err(failed)?;
+        let batch_rows = match contract.column(PAYLOAD) {
+            Some(_) => WIDE_BATCH_ROWS,
+            None => BATCH_ROWS,
+        };
         let time = contract.partition.iter().map(|partition| &partition.column);
         Ok(Self {
             writer,
-            coalescer: BatchCoalescer::new(schema, BATCH_ROWS),
+            coalescer: BatchCoalescer::new(schema, batch_rows),
             path: path.to_owned(),
             rows: 0,
             bounded: contract.primary_key.iter().chain(time).cloned().collect(),
@@ -154,8 +162,9 @@ fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> 
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
         .set_sorting_columns(sorting(schema, contract))
-        .set_column_dictionary_enabled(ColumnPath::from(NO_DICTIONARY), false);
+        .set_column_dictionary_enabled(ColumnPath::from(PAYLOAD), false);
     for (column, distinct) in &contract.bloom {
         let path = ColumnPath::from(column.as_str());
         properties = properties

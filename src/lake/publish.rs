@@ -22,7 +22,7 @@ use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
 use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::schema::LAYERS;
+use crate::schema::{HISTORY, LAYERS};
 
 /// What a table will consist of.
 #[derive(Debug, Default)]
@@ -325,7 +325,7 @@ async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
         .flat_map(|table| table.files.keys());
     let named: BTreeSet<&str> = files.map(String::as_str).collect();
     let layers = named.iter().filter_map(|path| path.split('/').next());
-    let layers: BTreeSet<&str> = layers.chain(LAYERS).collect();
+    let layers: BTreeSet<&str> = layers.chain(LAYERS).chain([HISTORY]).collect();
     let mut unnamed = Vec::new();
     for layer in layers {
         let found = lake.list(layer).await?;

@@ -27,6 +27,11 @@ pub fn bucket(
     };
     let bucket = path.split('/').next().unwrap_or_default();
     let failed = "cannot set up access to the bucket";
+    if bucket.is_empty() {
+        return Err(Error::new(ErrorKind::Configuration, failed)
+            .with("location", location)
+            .hint("write it as s3://bucket/prefix"));
+    }
     let url = reqwest::Url::parse(&format!("s3://{bucket}"))
         .or_error(ErrorKind::Configuration, failed)
         .map_err(|error| error.with("location", location))?;

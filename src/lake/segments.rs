@@ -9,7 +9,7 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tempfile::TempPath;
 
-use super::{Lake, ParquetFile, SegmentRef, layout};
+use super::{Lake, ParquetFile, Replaces, SegmentRef, layout};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::schema::Contract;
 
@@ -30,16 +30,20 @@ pub struct SegmentWriter {
     local: TempPath,
     path: String,
     schema: SchemaRef,
+    /// The sequence number of its first record.
+    first: u64,
+    schema_version: u32,
 }
 
 impl SegmentWriter {
-    /// `uuid`: the repository's, or the workspace's.
+    /// `uuid`: the repository's, or the workspace's. `first`: how many records the entity's segments hold before it.
     pub fn create(
         lake: &Lake,
         contract: &Contract,
         connection_id: i64,
         uuid: &str,
         run_id: &str,
+        first: u64,
     ) -> Result<Self> {
         let schema = segment_schema(contract);
         let local = tempfile::Builder::new()
@@ -51,14 +55,16 @@ impl SegmentWriter {
             lake: lake.clone(),
             file: ParquetFile::create(&local, Arc::clone(&schema), contract)?,
             local,
-            path: layout::segment_file(connection_id, uuid, &contract.table, run_id),
+            path: layout::segment_file(connection_id, uuid, &contract.table, run_id, first),
             schema,
+            first,
+            schema_version: contract.version,
         })
     }
 
     /// Appends a batch of the contract's schema.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let start = self.file.rows() as i64;
+        let start = (self.first + self.file.rows()) as i64;
         let sequence: ArrayRef = Arc::new(Int64Array::from_iter_values(
             start..start + batch.num_rows() as i64,
         ));
@@ -75,14 +81,16 @@ impl SegmentWriter {
         self.file.rows()
     }
 
-    /// Puts the segment into the lake. `replaces`: the walk saw every record there is, so older ones are gone.
-    pub async fn finish(self, replaces: bool) -> Result<SegmentRef> {
+    /// Puts the segment into the lake.
+    pub async fn finish(self, replaces: Replaces) -> Result<SegmentRef> {
         let written = self.file.finish()?;
         self.lake.put_file(&self.local, &self.path).await?;
         Ok(SegmentRef {
             path: self.path,
             rows: written.rows,
+            first: self.first,
             replaces,
+            schema_version: self.schema_version,
         })
     }
 }

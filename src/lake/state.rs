@@ -2,13 +2,15 @@
 //!
 //! Keyed by connection and uuid, so that neither a rename nor another credential changes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, Lake, Version, layout};
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::Contracts;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -21,6 +23,9 @@ pub struct State {
     /// The name under which its rows are published; another than `full_name` after a rename.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_as: Option<String>,
+    /// The run that collected last: another run's change of it means a rival, a transform's does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collected_by: Option<String>,
     /// The key of the Bitbucket project it belongs to.
     pub bitbucket_project: Option<String>,
     /// Resolved at the first run, so that the window does not slide from night to night.
@@ -36,10 +41,17 @@ pub struct State {
     pub entities: BTreeMap<String, EntityState>,
 }
 
+/// How far one entity is collected. Every list is read newest first, so what is there is a span of time that grows at
+/// both ends:
+///
+/// ```text
+///        since        complete_from            complete_through     now
+///          |  ◀── deep ── |  everything is here  |  ◀── refresh ──── |
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntityState {
     pub status: EntityStatus,
-    /// Why it is absent, stale or failed.
+    /// Why it is absent, stale, loading or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Records from this time on are all there; absent: from the beginning.
@@ -51,6 +63,79 @@ pub struct EntityState {
     /// Collected, not yet published; in the order of collection.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub segments: Vec<SegmentRef>,
+    /// Records in all segments so far: orders those of the next one behind them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence: u64,
+    /// A walk over what is new that was interrupted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh: Option<Walk>,
+    /// A walk to the oldest record wanted that is not at its end: the first load, a gap, or a reconcile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deep: Option<Walk>,
+    /// The page at which the oldest records were found: where to go on should older ones be wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bottom: Option<String>,
+    /// Its repository has no feed of it: each parent is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub by_parent: bool,
+    /// Bitbucket's clock when the last walk over everything began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconciled_on: Option<DateTime<Utc>>,
+    /// Parents whose lists are still to be read, newest first; of pipelines: those to look at again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<Queued>,
+    /// Commits: heads whose whole history is here.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub heads: BTreeSet<String>,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Where an interrupted walk goes on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Bitbucket's clock at the first page: what changes later is the next walk's.
+    pub started: Option<DateTime<Utc>>,
+    /// All records down to this time were read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub border: Option<DateTime<Utc>>,
+    /// The address of the page to ask for next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Pages still to come, as far as can be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages_left: Option<u64>,
+    /// Reads again what is here already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reconcile: bool,
+    /// Commits: the heads that are walked from.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub heads: BTreeSet<String>,
+}
+
+/// Something to ask for that no list of what is new would show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    /// A pull request's or issue's number, a pipeline's uuid.
+    pub id: String,
+    /// Of a pipeline to look at again: when it was created, after which it is given up one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_on: Option<DateTime<Utc>>,
+    /// Of a pipeline to look at again: what it was like, so that one that stands still costs one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<String>,
+}
+
+impl Queued {
+    pub fn parent(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            created_on: None,
+            seen: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,6 +143,8 @@ pub struct EntityState {
 pub enum EntityStatus {
     /// All there is, within its window.
     Complete,
+    /// Older records of its window are still to come.
+    Loading,
     /// The repository does not have it, and never had.
     Absent,
     /// It was there, and can no longer be read: its rows stay.
@@ -70,6 +157,7 @@ impl EntityStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
+            Self::Loading => "loading",
             Self::Absent => "absent",
             Self::Stale => "stale",
             Self::Failed => "failed",
@@ -81,14 +169,83 @@ impl EntityStatus {
 pub struct SegmentRef {
     pub path: String,
     pub rows: u64,
-    /// Older records that are not in here are gone.
-    pub replaces: bool,
+    /// The sequence number of its first record.
+    #[serde(default)]
+    pub first: u64,
+    #[serde(default)]
+    pub replaces: Replaces,
+    /// The version of its table's contract.
+    #[serde(default = "first_version")]
+    pub schema_version: u32,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+/// Which older records a segment takes the place of, beside those with its own keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Replaces {
+    #[default]
+    Nothing,
+    /// All: the walk saw every record there is.
+    Everything,
+    /// Those of these pull requests or issues, whose lists are in here whole.
+    Parents(Vec<i64>),
+}
+
+impl Default for EntityState {
+    fn default() -> Self {
+        Self {
+            status: EntityStatus::Failed,
+            reason: None,
+            complete_from: None,
+            complete_through: None,
+            stale_since: None,
+            segments: Vec::new(),
+            sequence: 0,
+            refresh: None,
+            deep: None,
+            bottom: None,
+            by_parent: false,
+            reconciled_on: None,
+            queue: Vec::new(),
+            heads: BTreeSet::new(),
+        }
+    }
 }
 
 impl EntityState {
     /// Whether any walk ever came through: only then can the entity be stale instead of absent.
     pub fn ever_returned(&self) -> bool {
         self.complete_through.is_some()
+    }
+
+    /// Queues what is not queued yet, and remembers how what is queued was seen last.
+    pub fn enqueue(&mut self, more: impl IntoIterator<Item = Queued>) {
+        let places = self.queue.iter().enumerate();
+        let mut known: BTreeMap<String, usize> =
+            places.map(|(n, one)| (one.id.clone(), n)).collect();
+        for one in more {
+            match known.get(&one.id).and_then(|n| self.queue.get_mut(*n)) {
+                Some(queued) => *queued = one,
+                None => {
+                    known.insert(one.id.clone(), self.queue.len());
+                    self.queue.push(one);
+                }
+            }
+        }
+    }
+
+    fn requests_left(&self) -> u64 {
+        let walks = [&self.refresh, &self.deep].into_iter().flatten();
+        let pages: u64 = walks.map(|walk| walk.pages_left.unwrap_or(1)).sum();
+        let known = pages + self.queue.len() as u64;
+        match self.status {
+            EntityStatus::Loading => known.max(1),
+            _ => known,
+        }
     }
 }
 
@@ -97,12 +254,27 @@ impl State {
         !self.full_name.contains('/')
     }
 
+    /// Requests that its unfinished walks and queues still need, as far as can be told.
+    pub fn requests_left(&self) -> u64 {
+        let entities = self.entities.iter();
+        // Pull requests wait there only until the feed has told of them.
+        let fed = |table: &str| table == "pull_request_activity";
+        let entities = entities.filter(|(table, entity)| !fed(table) || entity.by_parent);
+        entities.map(|(_, entity)| entity.requests_left()).sum()
+    }
+
     pub fn path(&self) -> String {
         layout::state_file(self.connection_id, &self.uuid)
     }
 
     fn checked(self) -> Result<Self> {
-        if self.format_version > FORMAT_VERSION {
+        let contracts = Contracts::bundled()?;
+        let newer = self.entities.iter().any(|(entity, known)| {
+            let version = contracts.get("bitbucket", entity).map(|it| it.version);
+            let segments = known.segments.iter();
+            segments.map(|it| Some(it.schema_version)).max() > Some(version)
+        });
+        if self.format_version > FORMAT_VERSION || newer {
             return Err(Error::new(
                 ErrorKind::Lake,
                 "the state was written by a newer version of bitlake",
@@ -113,6 +285,9 @@ impl State {
         Ok(self)
     }
 }
+
+/// So many states are asked for at once: in a bucket each answer takes its time.
+const AT_ONCE: usize = 16;
 
 impl Lake {
     /// What is known of one repository or workspace, with the version that the next put replaces.
@@ -126,12 +301,17 @@ impl Lake {
 
     /// Every repository and workspace that was ever collected, in a stable order.
     pub async fn states(&self) -> Result<Vec<(State, Version)>> {
-        let mut states = Vec::new();
-        for path in self.list(layout::STATE).await? {
-            if let Some((state, version)) = self.get_versioned::<State>(&path).await? {
-                states.push((state.checked()?, version));
+        let paths = self.list(layout::STATE).await?;
+        let found = futures::stream::iter(paths).map(|path| async move {
+            match self.get_versioned::<State>(&path).await? {
+                Some((state, version)) => Ok(Some((state.checked()?, version))),
+                None => Ok(None),
             }
-        }
+        });
+        let found = found
+            .buffered(AT_ONCE)
+            .try_filter_map(async |found| Ok(found));
+        let mut states: Vec<(State, Version)> = found.try_collect().await?;
         states.sort_by(|(a, _), (b, _)| {
             (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
         });

@@ -213,6 +213,11 @@ impl Sandbox {
         self.shared.auth.expire_tokens();
     }
 
+    /// Answers with this `Date` from now on.
+    pub fn set_date(&self, date: DateTime<Utc>) {
+        self.shared.set_date(date);
+    }
+
     /// Reads the folder again: what a run after a change in the workspace would see. Counts and faults stay.
     pub fn reload(&self) -> Result<()> {
         self.shared.replace(World::load(&self.source)?);

@@ -48,7 +48,7 @@ pub(super) struct Shared {
     /// Forms of `POST …/commits`, so that the `next` of their answers can be a plain link.
     pub forms: Mutex<HashMap<String, Parameters>>,
     rate_limit: Option<u64>,
-    date: Option<DateTime<Utc>>,
+    date: Mutex<Option<DateTime<Utc>>>,
 }
 
 impl Shared {
@@ -69,7 +69,7 @@ impl Shared {
             log: Mutex::default(),
             forms: Mutex::default(),
             rate_limit,
-            date,
+            date: Mutex::new(date),
         }
     }
 
@@ -96,6 +96,10 @@ impl Shared {
 
     pub fn clear_faults(&self) {
         *lock(&self.faults) = Faults::default();
+    }
+
+    pub fn set_date(&self, date: DateTime<Utc>) {
+        *lock(&self.date) = Some(date);
     }
 
     pub fn replace(&self, world: World) {
@@ -239,7 +243,7 @@ async fn respond(
         reply.set_header("x-ratelimit-resource", "api-repositories");
         reply.set_header("x-ratelimit-nearlimit", "false");
     }
-    let date = shared.date.unwrap_or_else(Utc::now);
+    let date = lock(&shared.date).unwrap_or_else(Utc::now);
     reply.set_header(
         "date",
         &date.format("%a, %d %b %Y %H:%M:%S GMT").to_string(),

@@ -3,12 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use datafusion::parquet::basic::Compression;
 use serde::Deserialize;
 
+use super::HISTORY;
 use super::types::{TypeText, Types, type_name};
 use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// What a table of the layer `history` has beside its source table's columns.
+pub const SEEN_AT: &str = "_seen_at";
+pub const CONTENT: &str = "_content";
 
 /// What a table promises. See the module's page.
 #[derive(Debug, Clone)]
@@ -202,6 +207,42 @@ impl Contract {
             layer: layer.to_owned(),
             ..self.clone()
         }
+    }
+
+    /// The contract of every version of this source table's rows.
+    pub(super) fn history(&self) -> Result<Self> {
+        let named = |name: &str, data_type: DataType, description: &str| Column {
+            since: 1,
+            name: name.to_owned(),
+            data_type,
+            nullable: false,
+            unit: None,
+            description: description.to_owned(),
+        };
+        // In front, so that a column which the source table gains is the last here as well.
+        let mut columns = vec![
+            named(
+                SEEN_AT,
+                DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+                "Start of the run that collected this version first.",
+            ),
+            named(CONTENT, DataType::Utf8, "sha256 of _payload."),
+        ];
+        columns.extend(self.columns.iter().cloned());
+        let key = [SEEN_AT.to_owned()];
+        let key = self.primary_key.iter().cloned().chain(key).collect();
+        let mut history = Self::new(HISTORY, &self.table, columns, key)?;
+        history.description = format!(
+            "Every version of each row of {}, with `keep_history = true`.",
+            self.name()
+        );
+        history.version = self.version;
+        history.partition = Some(Partition {
+            key: "seen_month".to_owned(),
+            by: PartitionBy::Month,
+            column: SEEN_AT.to_owned(),
+        });
+        Ok(history)
     }
 
     /// The columns alone, all of them nullable: for rows on their way to becoming the table's.

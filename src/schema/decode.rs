@@ -5,20 +5,18 @@
 //! keeps what was sent, so that a better schema can decode it again.
 //!
 //! ```text
-//! Record { key, parent, payload } ──▶ fit (value by value against the schema) ──▶ arrow-json ──▶ typed columns ─┐
-//! Envelope { connection, repository … } ──────────────────────────────────────────▶ envelope columns ───────────┴▶ batch
+//! Record { key, parent, payload } ──▶ typed.rs: fit to the schema, then arrow-json ──▶ typed columns ─┐
+//! Envelope { connection, repository … } ─────────────────────────────▶ envelope columns ───────────────┴▶ batch
 //! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
-use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
-use datafusion::arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
-use serde_json::Value;
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use sha2::{Digest, Sha256};
 
 use super::Contract;
+use super::typed::Typed;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// One record of a reply, with what the URL knows and the record may not.
@@ -67,31 +65,26 @@ fn hex(bytes: &[u8]) -> String {
 pub struct Decoder {
     contract: Arc<Contract>,
     envelope: Envelope,
-    /// The contract's columns that come from the JSON itself.
-    typed: SchemaRef,
-    misfits: BTreeMap<String, u64>,
+    typed: Typed,
 }
 
 impl Decoder {
     pub fn new(contract: Arc<Contract>, envelope: Envelope) -> Self {
-        let typed: Vec<_> = contract
-            .arrow_schema()
-            .fields()
-            .iter()
-            .filter(|field| !field.name().starts_with('_'))
-            .cloned()
-            .collect();
         Self {
+            typed: Typed::new(&contract),
             contract,
             envelope,
-            typed: Arc::new(Schema::new(typed)),
-            misfits: BTreeMap::new(),
         }
     }
 
     /// Values that did not fit their column so far, by path (`component`, `state.stage.name`).
     pub fn misfits(&self) -> &BTreeMap<String, u64> {
-        &self.misfits
+        self.typed.misfits()
+    }
+
+    /// The same, and counts anew.
+    pub fn take_misfits(&mut self) -> BTreeMap<String, u64> {
+        self.typed.take_misfits()
     }
 
     /// One batch for `records`, in their order.
@@ -99,7 +92,8 @@ impl Decoder {
     /// # Errors
     /// [`ErrorKind::Internal`] if Arrow refuses what was made to fit.
     pub fn decode(&mut self, records: &[Record]) -> Result<RecordBatch> {
-        let typed = self.decode_typed(records)?;
+        let payloads = records.iter().map(|record| record.payload.as_str());
+        let typed = self.typed.decode(payloads, records.len())?;
         let columns = self
             .contract
             .columns
@@ -109,51 +103,7 @@ impl Decoder {
                 None => self.envelope_column(&column.name, records),
             })
             .collect::<Result<Vec<_>>>()?;
-        RecordBatch::try_new(self.contract.arrow_schema(), columns)
-            .or_error(
-                ErrorKind::Internal,
-                "decoded records do not match their contract",
-            )
-            .map_err(|error| error.with("table", self.contract.name()))
-    }
-
-    fn decode_typed(&mut self, records: &[Record]) -> Result<RecordBatch> {
-        let failed = |error: datafusion::arrow::error::ArrowError| {
-            Error::new(ErrorKind::Internal, "cannot decode records").source(error)
-        };
-        let mut decoder = arrow_json::ReaderBuilder::new(Arc::clone(&self.typed))
-            .with_batch_size(records.len().max(1))
-            .build_decoder()
-            .map_err(failed)?;
-        for record in records {
-            let fitted = self.fitted(&record.payload);
-            let mut text = fitted.as_deref().unwrap_or(&record.payload).as_bytes();
-            while !text.is_empty() {
-                let read = decoder.decode(text).map_err(failed)?;
-                if read == 0 {
-                    return Err(Error::new(ErrorKind::Internal, "cannot decode records"));
-                }
-                text = &text[read..];
-            }
-            // A record's end is seen only by what follows it.
-            decoder.decode(b"\n").map_err(failed)?;
-        }
-        let batch = decoder.flush().map_err(failed)?;
-        Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&self.typed))))
-    }
-
-    /// The payload made to fit the schema, or `None` where it fits as it is.
-    fn fitted(&mut self, payload: &str) -> Option<String> {
-        let Ok(Value::Object(mut object)) = serde_json::from_str::<Value>(payload) else {
-            *self.misfits.entry("(record)".to_owned()).or_default() += 1;
-            return Some("{}".to_owned());
-        };
-        let mut fit = Fit {
-            misfits: &mut self.misfits,
-            changed: false,
-        };
-        fit.object(&mut object, self.typed.fields(), "");
-        fit.changed.then(|| Value::Object(object).to_string())
+        matching(&self.contract, columns)
     }
 
     fn envelope_column(&self, name: &str, records: &[Record]) -> Result<ArrayRef> {
@@ -197,69 +147,68 @@ impl Decoder {
     }
 }
 
-/// Nulls what does not fit, stricter than arrow-json, which would read the number 7 as a time in 1970.
-struct Fit<'a> {
-    misfits: &'a mut BTreeMap<String, u64>,
-    changed: bool,
+/// Decodes batches of the source layer again, from their payloads: for a schema that has grown since.
+#[derive(Debug)]
+pub struct Redecoder {
+    contract: Arc<Contract>,
+    typed: Typed,
 }
 
-impl Fit<'_> {
-    fn object(&mut self, object: &mut serde_json::Map<String, Value>, fields: &Fields, path: &str) {
-        for field in fields {
-            if let Some(value) = object.get_mut(field.name()) {
-                self.value(value, field.data_type(), &join(path, field.name()));
-            }
+impl Redecoder {
+    pub fn new(contract: Arc<Contract>) -> Self {
+        Self {
+            typed: Typed::new(&contract),
+            contract,
         }
     }
 
-    fn value(&mut self, value: &mut Value, data_type: &DataType, path: &str) {
-        let fits = match (data_type, &mut *value) {
-            (_, Value::Null) => true,
-            (DataType::Utf8, Value::String(text)) => {
-                // NUL is legal in JSON and fatal in most warehouses; DevLake strips it too.
-                if text.contains('\0') {
-                    text.retain(|character| character != '\0');
-                    self.changed = true;
-                }
-                true
-            }
-            // `9.0` is a whole number too.
-            (DataType::Int64, Value::Number(number)) => {
-                number.is_i64()
-                    || number
-                        .as_f64()
-                        .is_some_and(|float| float.abs() < 9e15 && float.fract() == 0.0)
-            }
-            (DataType::Float64, Value::Number(_)) | (DataType::Boolean, Value::Bool(_)) => true,
-            (DataType::Timestamp(..), Value::String(text)) => {
-                string_to_datetime(&chrono::Utc, text).is_ok()
-            }
-            (DataType::Struct(fields), Value::Object(object)) => {
-                self.object(object, fields, path);
-                true
-            }
-            (DataType::List(item), Value::Array(values)) => {
-                for value in values {
-                    self.value(value, item.data_type(), path);
-                }
-                true
-            }
-            _ => false,
+    /// As [`Decoder::misfits`].
+    pub fn misfits(&self) -> &BTreeMap<String, u64> {
+        self.typed.misfits()
+    }
+
+    /// `batch` with what its payloads say today; the envelope is kept. Of its columns only those that begin with `_`
+    /// are looked at.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when one of those is missing, or Arrow refuses what was made to fit.
+    pub fn decode(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let failed = |what: &str, column: &str| {
+            Error::new(ErrorKind::Internal, what.to_owned())
+                .with("table", self.contract.name())
+                .with("column", column)
         };
-        if !fits {
-            *value = Value::Null;
-            self.changed = true;
-            *self.misfits.entry(path.to_owned()).or_default() += 1;
-        }
+        let payloads = batch
+            .column_by_name("_payload")
+            .and_then(|column| column.as_string_opt::<i32>())
+            .ok_or_else(|| failed("no payload to decode", "_payload"))?;
+        let typed = self.typed.decode(
+            payloads.iter().map(Option::unwrap_or_default),
+            batch.num_rows(),
+        )?;
+        let columns = self
+            .contract
+            .columns
+            .iter()
+            .map(|column| {
+                typed
+                    .column_by_name(&column.name)
+                    .or_else(|| batch.column_by_name(&column.name))
+                    .cloned()
+                    .ok_or_else(|| failed("unknown envelope column", &column.name))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        matching(&self.contract, columns)
     }
 }
 
-fn join(path: &str, name: &str) -> String {
-    if path.is_empty() {
-        name.to_owned()
-    } else {
-        format!("{path}.{name}")
-    }
+fn matching(contract: &Contract, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+    RecordBatch::try_new(contract.arrow_schema(), columns)
+        .or_error(
+            ErrorKind::Internal,
+            "decoded records do not match their contract",
+        )
+        .map_err(|error| error.with("table", contract.name()))
 }
 
 #[cfg(test)]

@@ -14,11 +14,12 @@ mod conform;
 mod contract;
 pub mod ddl;
 mod decode;
+mod typed;
 mod types;
 
 pub use conform::conform;
-pub use contract::{Column, Contract, Partition, PartitionBy};
-pub use decode::{Decoder, Envelope, Parent, Record, content_key};
+pub use contract::{CONTENT, Column, Contract, Partition, PartitionBy, SEEN_AT};
+pub use decode::{Decoder, Envelope, Parent, Record, Redecoder, content_key};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -31,6 +32,9 @@ static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
 /// The layers, in the order of the data.
 pub const LAYERS: [&str; 5] = ["config", "bitbucket", "domain", "dora", "metrics"];
+
+/// The layer of every version of every record, which is there only where it was asked for: no part of [`LAYERS`].
+pub const HISTORY: &str = "history";
 
 /// All contracts, by layer and table.
 #[derive(Debug, Default, Clone)]
@@ -56,7 +60,12 @@ impl Contracts {
                 .get_file("types.json")
                 .and_then(|file| file.contents_utf8())
                 .unwrap_or("{}");
-            Contracts::parse(types, files)
+            let mut contracts = Contracts::parse(types, files)?;
+            let source: Vec<_> = contracts.layer("bitbucket").cloned().collect();
+            for contract in source {
+                contracts.insert(contract.history()?);
+            }
+            Ok(contracts)
         });
         BUNDLED.as_ref().map_err(|error| {
             Error::new(ErrorKind::Internal, "a bundled contract is malformed")
@@ -97,7 +106,12 @@ impl Contracts {
         })
     }
 
-    /// All contracts, layer by layer in the order of the data, then by name.
+    /// With those of [`HISTORY`].
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Contract>> {
+        self.tables.values()
+    }
+
+    /// All contracts of [`LAYERS`], layer by layer in the order of the data, then by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Contract>> {
         LAYERS.iter().flat_map(|layer| self.layer(layer))
     }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! newer = the segments' records, the last seen of each key       older = the file published before
-//! file  = newer ∪ (older NOT EXISTS in newer)                    nothing older, when a segment replaces
+//! file  = newer ∪ (older NOT EXISTS in newer)                    nothing older, when a segment replaces everything;
+//!                                                                nothing of a parent whose list came again whole
 //! ```
 //!
 //! The hash table of that join holds only what changed. A file whose repository has no new segment is left alone.
@@ -14,12 +15,14 @@ use super::write;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
-    EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, SEQUENCE, SegmentRef, State,
-    is_lost_race, layout, segment_schema,
+    EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, Replaces, SEQUENCE, SegmentRef,
+    State, is_lost_race, layout, segment_schema,
 };
 use crate::schema::Contract;
 
 const SCHEMA: &str = "fold";
+/// The columns that name the parent of a record.
+const PARENTS: [&str; 2] = ["_pull_request_id", "_issue_id"];
 
 /// One state per name: when a repository was deleted and made anew, its name belongs to the new one.
 pub(super) fn current(states: Vec<State>) -> Vec<State> {
@@ -78,7 +81,8 @@ pub(super) async fn fold(
         let sql = register(lake, engine, contract, state, segments, base.as_deref())?;
         let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
         let files = files.map_err(|error| error.with("repository", &state.full_name))?;
-        for (_, written) in files {
+        // Without rows there is no file, as if there never had been any.
+        for (_, written) in files.into_iter().filter(|(_, written)| written.rows > 0) {
             next.files.insert(path.clone(), NextFile::Staged(written));
         }
     }
@@ -115,11 +119,8 @@ async fn base(
 
 /// The segments that count: what came before a complete one is superseded.
 fn pending(state: &EntityState) -> &[SegmentRef] {
-    let from = state
-        .segments
-        .iter()
-        .rposition(|segment| segment.replaces)
-        .unwrap_or(0);
+    let complete = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
+    let from = state.segments.iter().rposition(complete).unwrap_or(0);
     state.segments.get(from..).unwrap_or(&[])
 }
 
@@ -132,52 +133,83 @@ fn register(
     segments: &[SegmentRef],
     base: Option<&str>,
 ) -> Result<String> {
-    let older = base.filter(|_| !segments.iter().any(|segment| segment.replaces));
-    let mut arrived = Vec::new();
-    for (n, segment) in segments.iter().enumerate() {
-        let table = format!("segment_{n}");
-        let files = [lake.file_url(&segment.path)?];
-        engine.register_parquet(SCHEMA, &table, segment_schema(contract), &files)?;
-        arrived.push(format!("SELECT *, {n} AS _segment FROM {SCHEMA}.{table}"));
-    }
-    if arrived.is_empty() {
-        // A rename alone: the rows move to the ids of the new name.
-        let older = older.ok_or_else(|| Error::new(ErrorKind::Internal, "nothing to fold"))?;
+    if let Some(older) = base {
         let files = [lake.file_url(older)?];
         engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
-        return Ok(format!(
-            "SELECT {} FROM {SCHEMA}.older",
-            columns(contract, state)
-        ));
     }
+    let columns = columns(contract, state);
+    if segments.is_empty() {
+        // A rename alone: the rows move to the ids of the new name.
+        return match base {
+            Some(_) => Ok(format!("SELECT {columns} FROM {SCHEMA}.older")),
+            None => Err(Error::new(ErrorKind::Internal, "nothing to fold")),
+        };
+    }
+    let replaces_all = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
+    let older = base.filter(|_| !segments.iter().any(replaces_all));
+    let files = segments.iter().map(|segment| lake.file_url(&segment.path));
+    let files = files.collect::<Result<Vec<_>>>()?;
+    engine.register_parquet(SCHEMA, "arrived", segment_schema(contract), &files)?;
+    let replaced = replaced(segments);
+    let parent = PARENTS.iter().find(|name| contract.column(name).is_some());
+    let parent = parent.filter(|_| !replaced.is_empty());
+
     let key: Vec<_> = contract
         .primary_key
         .iter()
         .map(|name| format!("\"{name}\""))
         .collect();
-    let mut sql = format!(
-        "WITH arrived AS ({}), newer AS (SELECT * FROM arrived QUALIFY row_number() OVER \
-         (PARTITION BY {} ORDER BY _segment DESC, {SEQUENCE} DESC) = 1) SELECT {} FROM newer",
-        arrived.join(" UNION ALL "),
+    let mut sql = "WITH ".to_owned();
+    if !replaced.is_empty() {
+        let rows = replaced
+            .iter()
+            .map(|(id, first)| format!("({id}, {first})"));
+        let rows = rows.collect::<Vec<_>>().join(", ");
+        sql.push_str(&format!("replaced (parent, first) AS (VALUES {rows}), "));
+    }
+    sql.push_str(&format!(
+        "newer AS (SELECT * FROM {SCHEMA}.arrived AS arrived"
+    ));
+    if let Some(parent) = parent {
+        sql.push_str(&format!(
+            " WHERE NOT EXISTS (SELECT 1 FROM replaced WHERE replaced.parent = arrived.\"{parent}\" \
+             AND arrived.{SEQUENCE} < replaced.first)"
+        ));
+    }
+    sql.push_str(&format!(
+        " QUALIFY row_number() OVER (PARTITION BY {} ORDER BY {SEQUENCE} DESC) = 1) \
+         SELECT {columns} FROM newer",
         key.join(", "),
-        columns(contract, state),
-    );
-    if let Some(older) = older {
-        let files = [lake.file_url(older)?];
-        engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
+    ));
+    if older.is_some() {
         let same: Vec<_> = key
             .iter()
             .filter(|name| *name != "\"_workspace\"")
             .map(|name| format!("newer.{name} = older.{name}"))
             .collect();
         sql.push_str(&format!(
-            " UNION ALL SELECT {} FROM {SCHEMA}.older AS older \
+            " UNION ALL SELECT {columns} FROM {SCHEMA}.older AS older \
              WHERE NOT EXISTS (SELECT 1 FROM newer WHERE {})",
-            columns(contract, state),
             same.join(" AND "),
         ));
+        if let Some(parent) = parent {
+            sql.push_str(&format!(
+                " AND NOT EXISTS (SELECT 1 FROM replaced WHERE replaced.parent = older.\"{parent}\")"
+            ));
+        }
     }
     Ok(sql)
+}
+
+/// Parents whose lists came whole, and the record from which on they did so last.
+fn replaced(segments: &[SegmentRef]) -> BTreeMap<i64, u64> {
+    let mut last = BTreeMap::new();
+    for segment in segments {
+        if let Replaces::Parents(parents) = &segment.replaces {
+            last.extend(parents.iter().map(|parent| (*parent, segment.first)));
+        }
+    }
+    last
 }
 
 /// The contract's columns, under the name that the repository has now.

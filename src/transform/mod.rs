@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bitlake.toml ─▶ settings.rs ─▶ config/…    ─┐
-//! segments ─────▶ fold.rs ─────▶ bitbucket/… ─┼─▶ steps.rs (in the order their references ask for) ─▶ domain, dora, metrics
+//! segments ─────▶ source.rs ───▶ bitbucket/… ─┼─▶ steps.rs (in the order their references ask for) ─▶ domain, dora, metrics
 //! [[table]] ────▶ outside.rs ─────────────────┘        │      SQL, or native: native/
 //!                                              checks ─┴─▶ publish, then state
 //! ```
@@ -12,17 +12,20 @@
 
 mod buckets;
 mod fold;
+mod history;
 mod layout;
 mod native;
 mod outside;
+mod renew;
 mod report;
 mod settings;
+mod source;
 mod steps;
 mod write;
 
 pub use layout::contracts;
 pub use native::Native;
-pub use report::{TransformReport, Warning};
+pub use report::{LargeFile, TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +54,8 @@ pub struct Options {
     pub as_of: Option<DateTime<Utc>>,
     /// A folder whose `<layer>/<table>.sql` add or replace steps.
     pub queries: Option<PathBuf>,
+    /// Every record of the source layer is decoded again.
+    pub rebuild: bool,
 }
 
 /// Transforms what the lake holds and publishes it.
@@ -76,12 +81,13 @@ pub async fn transform(
     let mut run = Run::new(config, lake, contracts, steps).await?;
 
     run.settings(&states, &assigned)?;
-    run.source(&states).await?;
+    run.source(&states, now, options.rebuild).await?;
     run.outside().await?;
     run.buckets(&states, &assigned, options.as_of).await?;
     run.register_published()?;
     run.steps(options.only.as_ref()).await?;
     let warnings = run.checks().await?;
+    let large_files = report::large_files(&run.contracts, &run.tables);
 
     let Run {
         tables,
@@ -94,6 +100,7 @@ pub async fn transform(
     Ok(TransformReport {
         published,
         warnings,
+        large_files,
         ..report
     })
 }
@@ -213,35 +220,6 @@ impl<'a> Run<'a> {
         self.setting("buckets", &rows)
     }
 
-    /// The source layer: the latest version of each record.
-    async fn source(&mut self, states: &[State]) -> Result<()> {
-        let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
-        for contract in contracts {
-            let folder = self.folder("bitbucket", &contract.table);
-            let folded = fold::fold(
-                self.lake,
-                &self.engine,
-                &contract,
-                states,
-                &self.manifest,
-                &folder,
-            )
-            .await?;
-            let mut urls = Vec::new();
-            for (path, file) in &folded.files {
-                urls.push(match file {
-                    NextFile::Staged(written) => crate::lake::file_url(&written.path)?,
-                    NextFile::Kept => self.lake.file_url(path)?,
-                });
-            }
-            self.engine.register(&contract, &urls)?;
-            self.registered
-                .insert(TableName::new("bitbucket", &contract.table));
-            self.tables.insert(contract.name(), folded);
-        }
-        Ok(())
-    }
-
     /// Tables that `[[table]]` puts in the place of a step's.
     async fn outside(&mut self) -> Result<()> {
         let mut replaced = BTreeMap::new();
@@ -292,7 +270,7 @@ impl<'a> Run<'a> {
 
     /// What is published already, for steps that do not run now.
     fn register_published(&mut self) -> Result<()> {
-        for contract in self.contracts.iter() {
+        for contract in self.contracts.all() {
             let name = TableName::new(&contract.layer, &contract.table);
             if self.registered.contains(&name) {
                 continue;
@@ -445,7 +423,7 @@ fn urls(files: &[(Option<String>, WrittenFile)]) -> Result<Vec<reqwest::Url>> {
 pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
     let engine = engine_over(lake, memory_limit)?;
     let manifest = lake.manifest().await?;
-    for contract in Contracts::bundled()?.iter() {
+    for contract in Contracts::bundled()?.all() {
         engine.register(contract, &published_files(lake, &manifest, contract)?)?;
     }
     Ok(engine)

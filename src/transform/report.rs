@@ -7,16 +7,61 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use serde::{Deserialize, Serialize};
 
+use super::layout;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::Published;
+use crate::lake::{NextFile, NextTable, Published};
+use crate::schema::Contracts;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformReport {
     /// Rows by table, of the tables that were made.
     pub rows: BTreeMap<String, u64>,
+    /// Values that did not fit their column when records were decoded again, by table and path.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
     pub published: Published,
     pub warnings: Vec<Warning>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub large_files: Vec<LargeFile>,
+}
+
+/// A file so large that loading or rewriting it takes its time, of a table that could be cut more finely.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LargeFile {
+    pub file: String,
+    pub bytes: u64,
+    /// What `partition` could be.
+    pub finer: String,
+}
+
+/// Bytes above which a file is reported.
+const LARGE: u64 = 512_000_000;
+
+/// The files of this run that are large and could be smaller.
+pub(super) fn large_files(
+    contracts: &Contracts,
+    tables: &BTreeMap<String, NextTable>,
+) -> Vec<LargeFile> {
+    let mut found = Vec::new();
+    for contract in contracts.iter() {
+        let Some(finer) = layout::finer(contract) else {
+            continue;
+        };
+        let files = tables.get(&contract.name()).map(|table| &table.files);
+        for (path, file) in files.into_iter().flatten() {
+            if let NextFile::Staged(written) = file
+                && written.bytes > LARGE
+            {
+                found.push(LargeFile {
+                    file: path.clone(),
+                    bytes: written.bytes,
+                    finer: finer.to_owned(),
+                });
+            }
+        }
+    }
+    found
 }
 
 /// Rows that are right as far as they go, and that somebody should know of.
@@ -56,4 +101,36 @@ pub(super) async fn read_warnings(engine: &Engine, sql: &str) -> Result<Vec<Warn
     }
     warnings.sort_by(|a, b| (&a.repository, &a.kind).cmp(&(&b.repository, &b.kind)));
     Ok(warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::WrittenFile;
+
+    /// What is advised for one file of so many bytes.
+    fn advice(table: &str, bytes: u64) -> Vec<String> {
+        let mut next = NextTable::default();
+        let written = WrittenFile {
+            path: "staged".into(),
+            rows: 1,
+            bytes,
+            sha256: String::new(),
+            bounds: BTreeMap::new(),
+        };
+        next.files
+            .insert("a file".to_owned(), NextFile::Staged(written));
+        let tables = BTreeMap::from([(table.to_owned(), next)]);
+        let found = large_files(Contracts::bundled().unwrap(), &tables);
+        found.into_iter().map(|it| it.finer).collect()
+    }
+
+    #[test]
+    fn a_large_file_is_reported_with_the_next_finer_cut_that_its_table_has() {
+        assert_eq!(advice("domain.commits", LARGE), [""; 0]);
+        assert_eq!(advice("domain.commits", LARGE + 1), ["day"]);
+        assert_eq!(advice("domain.repo_commits", LARGE + 1), ["repository"]);
+        assert_eq!(advice("domain.commit_parents", LARGE + 1), [""; 0]);
+        assert_eq!(advice("bitbucket.commits", LARGE + 1), [""; 0]);
+    }
 }

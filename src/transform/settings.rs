@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
@@ -167,6 +167,9 @@ fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Row
     rows.collect()
 }
 
+/// An entity that lags behind its repository's others by so much was not reached by the last run.
+const LAG: TimeDelta = TimeDelta::hours(12);
+
 /// How far each entity is known. `complete_through` is told only where it stands still: otherwise it moves with every run.
 fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
     let selected = |state: &State| {
@@ -176,8 +179,14 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
     };
     let mut rows = Rows::new();
     for state in states.iter().filter(|state| selected(state)) {
+        let entities = state.entities.values();
+        let newest = entities.filter_map(|entity| entity.complete_through).max();
         for (entity, known) in &state.entities {
-            let stands_still = matches!(known.status, EntityStatus::Stale | EntityStatus::Failed);
+            let lags = known
+                .complete_through
+                .is_some_and(|through| newest > Some(through + LAG));
+            let stands_still =
+                lags || matches!(known.status, EntityStatus::Stale | EntityStatus::Failed);
             rows.push(json!({
                 "connection_id": state.connection_id,
                 "repository_uuid": state.uuid,

@@ -54,6 +54,11 @@ impl Faulty {
         }
     }
 
+    /// Calls so far.
+    pub fn operations(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+
     /// A store whose process dies at its `k`-th operation, before or after that has had its effect.
     pub fn dies_at(inner: Arc<dyn ObjectStore>, k: usize, done: bool) -> Self {
         Self::new(inner, move |op| match op.n.cmp(&k) {

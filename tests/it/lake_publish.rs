@@ -117,9 +117,14 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
         assert_eq!(error.context("run"), Some("r1"));
     }
     assert_eq!(ground.files().await, before);
+    // Who was interrupted says so himself.
+    lake.release("r9").await.unwrap();
+    lake.ensure_free(Utc::now()).await.unwrap_err();
     lake.ensure_free(Utc::now() + TimeDelta::minutes(11))
         .await
         .unwrap();
+    lake.release("r1").await.unwrap();
+    staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap();
 }
 
 /// A process that stands still for longer than its lease, while another takes over.
@@ -274,4 +279,65 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
         .await
         .unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::Usage);
+}
+
+/// Errors of the server, also in the middle of a multipart upload, and replies that say so of what was done.
+#[tokio::test]
+async fn a_server_that_fails_now_and_then_is_asked_again() {
+    for nth in [3, 4, 5] {
+        let (ground, staged) = (stores::s3s_failing(nth), Staged::new());
+        let lake = ground.lake();
+        staged
+            .publish(&lake, "r1", &[(MAY, 1), (JUNE, 2)])
+            .await
+            .unwrap();
+        let large = staged.large();
+        let version = lake.current(MAY).await.unwrap();
+        lake.put_data(&large, MAY, version.as_ref()).await.unwrap();
+        assert!(ground.bytes(MAY).await == std::fs::read(&large.path).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_reached_is_an_error_that_says_so() {
+    // One takes connections and never answers, the other does not even take them.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = [silent.local_addr().unwrap(), gone.local_addr().unwrap()];
+    drop(gone);
+    for address in ports {
+        let mut options = stores::options(&format!("http://{address}"));
+        options.insert("timeout".to_owned(), "200ms".to_owned());
+        let lake = bitlake::lake::Lake::create("s3://away/x", &options).unwrap();
+        let error = lake.manifest().await.unwrap_err();
+        assert_eq!(error.kind().exit_code(), 5);
+        assert_eq!(error.context("file"), Some("_bitlake/manifest.json"));
+        let fix = "check `lake.url` and that the store can be reached, then run again";
+        assert!(error.to_string().ends_with(fix), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_from_before_etags_were_recorded_is_gone_on_with() {
+    let (ground, staged) = (stores::memory(), Staged::new());
+    let lake = ground.lake();
+    staged
+        .publish(&lake, "r1", &[(MAY, 1), (JUNE, 2)])
+        .await
+        .unwrap();
+    let mut old: serde_json::Value = lake.get_json(layout::MANIFEST).await.unwrap().unwrap();
+    old.as_object_mut().unwrap().remove("epoch").unwrap();
+    let files = &mut old["tables"]["domain.things"]["files"];
+    for path in [MAY, JUNE] {
+        files[path].as_object_mut().unwrap().remove("etag").unwrap();
+    }
+    lake.put_json(layout::MANIFEST, &old).await.unwrap();
+    staged
+        .publish(&lake, "r2", &[(MAY, 3), (JUNE, 2)])
+        .await
+        .unwrap();
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(3));
+    let manifest = lake.manifest().await.unwrap();
+    let files: Vec<_> = manifest.files("domain.things").collect();
+    assert!(files[0].1.etag.is_some() && files[0].1.former_etag.is_some());
 }

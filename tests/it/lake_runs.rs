@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bitlake::lake::{SegmentRef, State, layout};
+use bitlake::lake::{Replaces, SegmentRef, State, layout};
 
 use super::demo::text;
 use super::faulty::{Act, Faulty};
@@ -140,7 +140,9 @@ async fn settling_takes_what_was_folded_and_nothing_else() {
             let collected = SegmentRef {
                 path: "_bitlake/segments/later.parquet".to_owned(),
                 rows: 1,
-                replaces: false,
+                first: 0,
+                replaces: Replaces::Nothing,
+                schema_version: 1,
             };
             let commits = state.entities.get_mut("commits").unwrap();
             commits.segments.push(collected);

@@ -148,12 +148,10 @@ async fn a_file_is_put_over_the_version_expected(ground: &Ground) {
 }
 
 async fn a_large_file_goes_whole_or_leaves_nothing(ground: &Ground) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut file = Staged::new().file(1);
-    file.path = folder.path().join("large");
-    // No Parquet, but as many bytes as take five parts, and no two of them alike.
-    let large: Vec<u8> = (0..9_000_000_u32).flat_map(u32::to_le_bytes).collect();
-    std::fs::write(&file.path, &large).unwrap();
+    let staged = Staged::new();
+    let mut file = staged.large();
+    let large = std::fs::read(&file.path).unwrap();
+    // What is there is never taken for what was to be put.
     file.sha256 = "another".to_owned();
 
     let dying = Faulty::new(Arc::clone(&ground.store), |op| match (op.name, op.n) {
@@ -186,11 +184,7 @@ async fn a_state_moves_with_its_version(ground: &Ground) {
     let lake = ground.lake();
     let entity = EntityState {
         status: EntityStatus::Complete,
-        reason: None,
-        complete_from: None,
-        complete_through: None,
-        stale_since: None,
-        segments: Vec::new(),
+        ..EntityState::default()
     };
     let mut state = State {
         format_version: FORMAT_VERSION,
@@ -198,6 +192,7 @@ async fn a_state_moves_with_its_version(ground: &Ground) {
         uuid: "{ab-1}".to_owned(),
         full_name: "acme/web".to_owned(),
         published_as: None,
+        collected_by: None,
         bitbucket_project: None,
         since: "2026-01-01T00:00:00Z".parse().unwrap(),
         since_setting: "2026-01-01".to_owned(),
@@ -244,7 +239,7 @@ async fn hostile_names_stay_inside_and_read_back(ground: &Ground) {
     for name in names {
         let full_name = format!("{name}/{name}");
         paths.push(layout::source_file("commits", 1, &full_name));
-        paths.push(layout::segment_file(1, name, "commits", "run"));
+        paths.push(layout::segment_file(1, name, "commits", "run", 0));
     }
     let by_name = bitlake::schema::Contracts::bundled().unwrap();
     let pulls = by_name.require("domain", "pull_requests").unwrap();

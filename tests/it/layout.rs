@@ -12,6 +12,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use datafusion::parquet::basic::Compression;
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 
+use super::demo::bitlake;
 use super::outside::Outside;
 
 const INCIDENTS: &str = "id,title,created_date
@@ -81,6 +82,23 @@ async fn a_table_that_is_cut_otherwise_moves_in_one_publish() {
 
     let again = given.transform(&["config"]).await.unwrap();
     assert_eq!(again.published.files_written, 0, "and stays where it is");
+}
+
+#[test]
+fn a_mistake_in_the_layout_is_found_before_the_first_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bitlake.toml");
+    let text = "[lake]\nurl = \"lake\"\ntables = { \"domain.commit\" = { partition = \"day\" } }\n";
+    std::fs::write(&path, text).unwrap();
+    for command in ["check", "collect"] {
+        let output = bitlake(&["--config", path.to_str().unwrap(), command]);
+        assert_eq!(output.status.code(), Some(2));
+        let shown = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            shown.contains("there is no table `domain.commit`") && shown.contains("line=3"),
+            "{shown}"
+        );
+    }
 }
 
 fn contract() -> Arc<Contract> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
 use bitlake::error::Result;
@@ -16,6 +17,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::python::interpreter;
@@ -71,6 +73,21 @@ impl Staged {
 
     pub fn bytes(&self, n: usize) -> Vec<u8> {
         std::fs::read(self.file(n).path).unwrap()
+    }
+
+    /// No Parquet, but as many bytes as take five parts, and no two parts alike.
+    pub fn large(&self) -> WrittenFile {
+        let bytes: Vec<u8> = (0..9_000_000_u32).flat_map(u32::to_le_bytes).collect();
+        let path = self.folder.path().join("large");
+        std::fs::write(&path, &bytes).unwrap();
+        let digest = Sha256::digest(&bytes);
+        WrittenFile {
+            path,
+            rows: 0,
+            bytes: bytes.len() as u64,
+            sha256: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            bounds: BTreeMap::new(),
+        }
     }
 
     /// Publishes the table `domain.things` of these files.
@@ -236,9 +253,17 @@ fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
 
 /// An S3 in this process; it compares and puts in two steps.
 pub fn s3s() -> Ground {
+    s3s_failing(usize::MAX)
+}
+
+/// The same, but in the place of every `nth` reply comes an error: in turn the request is done before, or not.
+pub fn s3s_failing(nth: usize) -> Ground {
     use axum::Router;
     use axum::error_handling::HandleError;
+    use axum::extract::Request;
     use axum::http::StatusCode;
+    use axum::middleware::Next;
+    use axum::response::IntoResponse;
 
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("lake")).unwrap();
@@ -247,7 +272,24 @@ pub fn s3s() -> Ground {
     service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
     let service = service.build();
     let service = HandleError::new(service, |_| async { StatusCode::INTERNAL_SERVER_ERROR });
-    let app = Router::new().fallback_service(service);
+    let count = Arc::new(AtomicUsize::new(0));
+    let fail = move |request: Request, next: Next| {
+        let n = count.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            let fails = n.is_multiple_of(nth);
+            if fails && (n / nth).is_multiple_of(2) {
+                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            }
+            let reply = next.run(request).await;
+            match fails {
+                true => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+                false => reply,
+            }
+        }
+    };
+    let app = Router::new()
+        .fallback_service(service)
+        .layer(axum::middleware::from_fn(fail));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
-use bitlake::collect::{CollectReport, EntityReport, Options, collect};
+use bitlake::collect::{CollectReport, EntityReport, Event, Options, Reason, Shard, Stop, collect};
 use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
@@ -29,9 +30,18 @@ pub struct Bench {
     /// Further TOML, behind the sections every configuration has.
     pub more: String,
     pub connection: String,
+    /// Further keys of `[lake]`.
+    pub keys: String,
     runs: usize,
+    pub stop: Stop,
+    /// Ends the next run after so many pages.
+    pub stops_after: Option<usize>,
+    pub full: bool,
+    pub shard: Option<Shard>,
     /// When the next run takes place.
     pub now: DateTime<Utc>,
+    /// Bitbucket's clock, where it is another one.
+    pub date: Option<DateTime<Utc>>,
     /// The workspace, where it is a copy.
     _source: Option<TempDir>,
 }
@@ -133,8 +143,14 @@ impl Bench {
             include: "acme/*".to_owned(),
             more: "[sync]\nsince = \"2026-01-01\"".to_owned(),
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
+            keys: String::new(),
             runs: 0,
+            stop: Stop::new(None),
+            stops_after: None,
+            full: false,
+            shard: None,
             now: at("2026-11-23T10:00:00Z"),
+            date: None,
             _source: None,
         }
     }
@@ -155,28 +171,40 @@ impl Bench {
 
     pub async fn run(&mut self) -> Result<CollectReport> {
         self.runs += 1;
+        self.sandbox.set_date(self.date.unwrap_or(self.now));
         let (config, env) = self.config()?;
         let limits = Limits {
             first_wait: Duration::from_millis(1),
             refused_first_wait: Duration::from_millis(10),
             ..Limits::default()
         };
-        let run_id = format!("run-{}", self.runs);
         let now = self.now;
+        let pages = AtomicUsize::new(0);
+        let run_id = format!("{}-{:06x}", now.format("%Y%m%dT%H%M%SZ"), self.runs);
         let options = Options {
             run_id: &run_id,
             now,
             limits,
-            listener: &|_| {},
+            stop: &self.stop,
+            full: self.full,
+            shard: self.shard,
+            listener: &|event| {
+                if matches!(event, Event::Page { .. })
+                    && Some(pages.fetch_add(1, Ordering::Relaxed)) == self.stops_after
+                {
+                    self.stop.ask(Reason::Deadline);
+                }
+            },
         };
         collect(&config, &env, &self.lake, &options).await
     }
 
     fn config(&self) -> Result<(Config, BTreeMap<String, String>)> {
         let text = format!(
-            "[lake]\nurl = \"{}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n{}\n\
+            "[lake]\nurl = \"{}\"\n{}\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n{}\n\
              [[repositories]]\nconnection = \"acme\"\ninclude = [\"{}\"]\n{}\n",
             self.folder.path().join("lake").display(),
+            self.keys,
             self.sandbox.endpoint(),
             self.connection,
             self.include,
@@ -189,11 +217,18 @@ impl Bench {
 
     /// Publishes what was collected so far: the source layer, and the tables made from it of these layers.
     pub async fn transform(&self, layers: &[&str]) -> Result<TransformReport> {
+        self.transform_with(layers, Default::default()).await
+    }
+
+    pub async fn transform_with(
+        &self,
+        layers: &[&str],
+        options: bitlake::transform::Options,
+    ) -> Result<TransformReport> {
         let (config, _) = self.config()?;
         let options = bitlake::transform::Options {
             only: Some(layers.iter().map(|layer| (*layer).to_owned()).collect()),
-            queries: None,
-            ..Default::default()
+            ..options
         };
         let lock = self.lake.lock()?;
         transform(&config, &self.lake, &lock, "transform", self.now, &options).await

@@ -40,7 +40,7 @@ fn unknown_keys_get_a_suggestion() {
     assert_eq!(
         base_and("[sync]\nfoo = 1\n"),
         "unknown key `foo` in [sync] (file=bitlake.toml, line=11): \
-         known keys: since, skip_failed, cron"
+         known keys: since, full_every, skip_failed, cron"
     );
     assert_eq!(
         base_and("[[projects]]\nname = \"p\"\n"),

@@ -41,7 +41,7 @@ async fn an_include_that_finds_nothing_is_an_error_with_its_line() {
     for include in ["acme/nothing", "acme/nothing-*", "nobody/*"] {
         let error = mistaken(include).await;
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
-        assert_eq!(error.context("line"), Some("11"), "{error}");
+        assert_eq!(error.context("line"), Some("12"), "{error}");
     }
 }
 

@@ -1,0 +1,151 @@
+//! The columns of the source layer that come from the JSON itself: values made to fit, then read by arrow-json.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
+use datafusion::arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
+use serde_json::Value;
+
+use super::Contract;
+use crate::error::{Error, ErrorKind, Result};
+
+#[derive(Debug)]
+pub(super) struct Typed {
+    /// The contract's columns that do not begin with `_`.
+    schema: SchemaRef,
+    misfits: BTreeMap<String, u64>,
+}
+
+impl Typed {
+    pub(super) fn new(contract: &Contract) -> Self {
+        let schema = contract.arrow_schema();
+        let fields = schema.fields().iter();
+        let typed: Vec<_> = fields
+            .filter(|field| !field.name().starts_with('_'))
+            .cloned()
+            .collect();
+        Self {
+            schema: Arc::new(Schema::new(typed)),
+            misfits: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn take_misfits(&mut self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut self.misfits)
+    }
+
+    pub(super) fn misfits(&self) -> &BTreeMap<String, u64> {
+        &self.misfits
+    }
+
+    /// One row per payload; `rows` says how many there are.
+    pub(super) fn decode<'a>(
+        &mut self,
+        payloads: impl Iterator<Item = &'a str>,
+        rows: usize,
+    ) -> Result<RecordBatch> {
+        let failed = |error: datafusion::arrow::error::ArrowError| {
+            Error::new(ErrorKind::Internal, "cannot decode records").source(error)
+        };
+        let mut decoder = arrow_json::ReaderBuilder::new(Arc::clone(&self.schema))
+            .with_batch_size(rows.max(1))
+            .build_decoder()
+            .map_err(failed)?;
+        for payload in payloads {
+            let fitted = self.fitted(payload);
+            let mut text = fitted.as_deref().unwrap_or(payload).as_bytes();
+            while !text.is_empty() {
+                let read = decoder.decode(text).map_err(failed)?;
+                if read == 0 {
+                    return Err(Error::new(ErrorKind::Internal, "cannot decode records"));
+                }
+                text = &text[read..];
+            }
+            // A record's end is seen only by what follows it.
+            decoder.decode(b"\n").map_err(failed)?;
+        }
+        let batch = decoder.flush().map_err(failed)?;
+        Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&self.schema))))
+    }
+
+    /// The payload made to fit the schema, or `None` where it fits as it is.
+    fn fitted(&mut self, payload: &str) -> Option<String> {
+        let Ok(Value::Object(mut object)) = serde_json::from_str::<Value>(payload) else {
+            *self.misfits.entry("(record)".to_owned()).or_default() += 1;
+            return Some("{}".to_owned());
+        };
+        let mut fit = Fit {
+            misfits: &mut self.misfits,
+            changed: false,
+        };
+        fit.object(&mut object, self.schema.fields(), "");
+        fit.changed.then(|| Value::Object(object).to_string())
+    }
+}
+
+/// Nulls what does not fit, stricter than arrow-json, which would read the number 7 as a time in 1970.
+struct Fit<'a> {
+    misfits: &'a mut BTreeMap<String, u64>,
+    changed: bool,
+}
+
+impl Fit<'_> {
+    fn object(&mut self, object: &mut serde_json::Map<String, Value>, fields: &Fields, path: &str) {
+        for field in fields {
+            if let Some(value) = object.get_mut(field.name()) {
+                self.value(value, field.data_type(), &join(path, field.name()));
+            }
+        }
+    }
+
+    fn value(&mut self, value: &mut Value, data_type: &DataType, path: &str) {
+        let fits = match (data_type, &mut *value) {
+            (_, Value::Null) => true,
+            (DataType::Utf8, Value::String(text)) => {
+                // NUL is legal in JSON and fatal in most warehouses; DevLake strips it too.
+                if text.contains('\0') {
+                    text.retain(|character| character != '\0');
+                    self.changed = true;
+                }
+                true
+            }
+            // `9.0` is a whole number too.
+            (DataType::Int64, Value::Number(number)) => {
+                number.is_i64()
+                    || number
+                        .as_f64()
+                        .is_some_and(|float| float.abs() < 9e15 && float.fract() == 0.0)
+            }
+            (DataType::Float64, Value::Number(_)) | (DataType::Boolean, Value::Bool(_)) => true,
+            (DataType::Timestamp(..), Value::String(text)) => {
+                string_to_datetime(&chrono::Utc, text).is_ok()
+            }
+            (DataType::Struct(fields), Value::Object(object)) => {
+                self.object(object, fields, path);
+                true
+            }
+            (DataType::List(item), Value::Array(values)) => {
+                for value in values {
+                    self.value(value, item.data_type(), path);
+                }
+                true
+            }
+            _ => false,
+        };
+        if !fits {
+            *value = Value::Null;
+            self.changed = true;
+            *self.misfits.entry(path.to_owned()).or_default() += 1;
+        }
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}

@@ -1,0 +1,191 @@
+//! Every version of every record, for `keep_history = true`: the source layer has the latest only.
+//!
+//! ```text
+//! arrived = the segments' records, one per key and run        known = the versions published before
+//! new     = arrived whose content differs from the version before it, and that is not known
+//! file of a month = known ∪ new                               other months' files are left alone
+//! ```
+//!
+//! A version is compared with what `history` itself holds and not with the source layer: a run that was killed while it
+//! published may have put the one file and not the other.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use reqwest::Url;
+
+use super::write;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::lake::{
+    Lake, Manifest, NextFile, NextTable, SEQUENCE, SegmentRef, State, file_url, layout,
+    segment_schema,
+};
+use crate::schema::{CONTENT, Contract, SEEN_AT};
+
+const SCHEMA: &str = "versions";
+
+/// What a run knows when it extends the history.
+pub(super) struct Past<'a> {
+    pub(super) lake: &'a Lake,
+    pub(super) engine: &'a Engine,
+    pub(super) states: &'a [State],
+    pub(super) manifest: &'a Manifest,
+    /// The start of this run: when a version was seen that no segment brought.
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Past<'_> {
+    /// The table `contract` with what the segments of `source` bring. The folded source table is registered already: a
+    /// history that begins today begins with all of it.
+    pub(super) async fn extend(
+        &self,
+        source: &Contract,
+        contract: &Contract,
+        folder: &Path,
+    ) -> Result<NextTable> {
+        let mut next = NextTable {
+            schema_version: contract.version,
+            ..NextTable::default()
+        };
+        let Some(published) = self.manifest.table(&contract.name()) else {
+            let sql = format!(
+                "SELECT {} AS {SEEN_AT}, content_key(_payload) AS {CONTENT}, * FROM {}",
+                time(self.now),
+                name(source)
+            );
+            let files = write::query(self.engine, &sql, &[], contract, folder).await?;
+            for (month, written) in files {
+                let path = layout::table_file(contract, month.as_deref());
+                next.files.insert(path, NextFile::Staged(written));
+            }
+            return Ok(next);
+        };
+        for path in published.files.keys() {
+            next.files.insert(path.clone(), NextFile::Kept);
+        }
+        for (month, new) in self.new_versions(source, contract, folder).await? {
+            let path = layout::table_file(contract, month.as_deref());
+            let known = match published.files.contains_key(&path) {
+                true => vec![self.lake.file_url(&path)?],
+                false => Vec::new(),
+            };
+            let schema = contract.arrow_schema();
+            self.engine
+                .register_parquet(SCHEMA, "new", schema.clone(), &new)?;
+            self.engine
+                .register_parquet(SCHEMA, "known", schema, &known)?;
+            let sql =
+                format!("SELECT * FROM {SCHEMA}.known UNION ALL SELECT * FROM {SCHEMA}.\"new\"");
+            let folder = folder.join(month.as_deref().unwrap_or_default());
+            for (_, written) in write::query(self.engine, &sql, &[], contract, &folder).await? {
+                next.files.insert(path.clone(), NextFile::Staged(written));
+            }
+        }
+        Ok(next)
+    }
+
+    /// By month, the files of the versions that nobody has seen before.
+    async fn new_versions(
+        &self,
+        source: &Contract,
+        contract: &Contract,
+        folder: &Path,
+    ) -> Result<BTreeMap<Option<String>, Vec<Url>>> {
+        let known: Vec<_> = self
+            .manifest
+            .files(&contract.name())
+            .map(|(path, _)| self.lake.file_url(path))
+            .collect::<Result<_>>()?;
+        self.engine.register(contract, &known)?;
+        let mut new: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (n, state) in self.states.iter().enumerate() {
+            let Some(entity) = state.entities.get(&source.table) else {
+                continue;
+            };
+            if entity.segments.is_empty() {
+                continue;
+            }
+            let sql = self.arrived(source, contract, state, &entity.segments)?;
+            let folder = folder.join(format!("new-{n}"));
+            let files = write::query(self.engine, &sql, &[], contract, &folder).await;
+            let files = files.map_err(|error| error.with("repository", &state.full_name))?;
+            for (month, written) in files {
+                if written.rows > 0 {
+                    new.entry(month).or_default().push(file_url(&written.path)?);
+                }
+            }
+        }
+        Ok(new)
+    }
+
+    /// Registers the segments of one repository and returns the query for what is new in them.
+    fn arrived(
+        &self,
+        source: &Contract,
+        contract: &Contract,
+        state: &State,
+        segments: &[SegmentRef],
+    ) -> Result<String> {
+        let mut arrived = Vec::new();
+        for (n, segment) in segments.iter().enumerate() {
+            let table = format!("segment_{n}");
+            let files = [self.lake.file_url(&segment.path)?];
+            self.engine
+                .register_parquet(SCHEMA, &table, segment_schema(source), &files)?;
+            let seen_at = layout::collected_at(&segment.path).unwrap_or(self.now);
+            arrived.push(format!(
+                "SELECT *, {n} AS _segment, {} AS {SEEN_AT} FROM {SCHEMA}.{table}",
+                time(seen_at)
+            ));
+        }
+        let key: Vec<_> = source
+            .primary_key
+            .iter()
+            .map(|it| format!("\"{it}\""))
+            .collect();
+        let same = |left: &str, right: &str| {
+            let pairs = key.iter().map(|it| format!("{left}.{it} = {right}.{it}"));
+            pairs.collect::<Vec<_>>().join(" AND ")
+        };
+        let columns = contract
+            .columns
+            .iter()
+            .map(|it| format!("chain.\"{}\"", it.name));
+        // Only this repository's: files are ordered by key, so the rest of each is passed over.
+        let uuid = match state.is_workspace() {
+            true => "_workspace_uuid",
+            false => "_repository_uuid",
+        };
+        Ok(format!(
+            "WITH arrived AS ({arrived}),
+            last AS (SELECT *, content_key(_payload) AS {CONTENT} FROM arrived QUALIFY row_number() OVER \
+                (PARTITION BY {key}, {SEEN_AT} ORDER BY _segment DESC, {SEQUENCE} DESC) = 1),
+            chain AS (SELECT *, lag({CONTENT}) OVER (PARTITION BY {key} ORDER BY {SEEN_AT}) AS _before FROM last),
+            known AS (SELECT {key}, {SEEN_AT}, {CONTENT} FROM {name} WHERE _connection_id = {connection} AND {uuid} = '{own}'),
+            newest AS (SELECT * FROM known QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {SEEN_AT} DESC) = 1)
+            SELECT {columns} FROM chain LEFT JOIN newest ON {chain_newest}
+            WHERE (chain.{CONTENT} IS DISTINCT FROM coalesce(chain._before, newest.{CONTENT}))
+            AND NOT EXISTS (SELECT 1 FROM known WHERE {known_chain} AND known.{SEEN_AT} = chain.{SEEN_AT})",
+            arrived = arrived.join(" UNION ALL "),
+            key = key.join(", "),
+            name = name(contract),
+            connection = state.connection_id,
+            own = state.uuid.replace('\'', "''"),
+            columns = columns.collect::<Vec<_>>().join(", "),
+            chain_newest = same("chain", "newest"),
+            known_chain = same("known", "chain"),
+        ))
+    }
+}
+
+fn name(contract: &Contract) -> String {
+    format!("{}.\"{}\"", contract.layer, contract.table)
+}
+
+/// As SQL, in the precision that the lake has: DataFusion's own literals have nanoseconds.
+fn time(time: DateTime<Utc>) -> String {
+    let text = time.to_rfc3339_opts(SecondsFormat::Micros, true);
+    format!("arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')")
+}

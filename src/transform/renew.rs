@@ -1,0 +1,74 @@
+//! Files of the source layer, decoded again from the payloads that they keep: what makes a new column need no new
+//! collection.
+//!
+//! The rows stay in their order and the writer is the same, so a file whose schema did not change is the same bytes
+//! again. One file at a time, a few rows at once.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use reqwest::Url;
+
+use crate::engine::Engine;
+use crate::error::{ErrorKind, OrError, Result};
+use crate::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, file_url};
+use crate::schema::{Contract, Redecoder};
+
+const SCHEMA: &str = "renew";
+
+/// Decodes those files of a table again that `stale` tells of; returns how many values did not fit, by path. The engine
+/// is one that reads in order.
+pub(super) async fn renew(
+    lake: &Lake,
+    engine: &Engine,
+    contract: &Arc<Contract>,
+    table: &mut NextTable,
+    stale: impl Fn(&str) -> bool,
+    folder: &Path,
+) -> Result<BTreeMap<String, u64>> {
+    let mut decoder = Redecoder::new(Arc::clone(contract));
+    let files = table.files.iter_mut();
+    for (n, (path, file)) in files.filter(|(path, _)| stale(path)).enumerate() {
+        let from = match file {
+            NextFile::Staged(written) => file_url(&written.path)?,
+            NextFile::Kept => lake.file_url(path)?,
+        };
+        let to = folder.join(format!("renewed-{n}.parquet"));
+        let renewed = decode(engine, &mut decoder, contract, from, &to).await;
+        let renewed = renewed.map_err(|error| error.with("file", path))?;
+        *file = NextFile::Staged(renewed);
+    }
+    Ok(decoder.misfits().clone())
+}
+
+async fn decode(
+    engine: &Engine,
+    decoder: &mut Redecoder,
+    contract: &Contract,
+    from: Url,
+    to: &Path,
+) -> Result<WrittenFile> {
+    engine.register_parquet(SCHEMA, &contract.table, contract.arrow_schema(), &[from])?;
+    let envelope: Vec<_> = contract
+        .columns
+        .iter()
+        .filter(|column| column.name.starts_with('_'))
+        .map(|column| format!("\"{}\"", column.name))
+        .collect();
+    let sql = format!(
+        "SELECT {} FROM {SCHEMA}.\"{}\"",
+        envelope.join(", "),
+        contract.table
+    );
+    let failed = "cannot read payloads";
+    let frame = engine.plan(&sql, &[]).await?;
+    let rows = frame.execute_stream().await;
+    let mut rows = rows.or_error(ErrorKind::Lake, failed)?;
+    let mut file = ParquetFile::create(to, contract.arrow_schema(), contract)?;
+    while let Some(batch) = rows.next().await {
+        file.write(&decoder.decode(&batch.or_error(ErrorKind::Lake, failed)?)?)?;
+    }
+    file.finish()
+}

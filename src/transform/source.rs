@@ -1,0 +1,107 @@
+//! The source layer of a run: folded, decoded again where its schema has grown, and with its history if that is kept.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::history::Past;
+use super::{Run, fold, renew};
+use crate::engine::{Engine, TableName};
+use crate::error::Result;
+use crate::lake::{NextFile, NextTable, State, file_url, layout};
+use crate::schema::{Contract, HISTORY};
+
+impl Run<'_> {
+    /// `rebuild`: every file is decoded again.
+    pub(super) async fn source(
+        &mut self,
+        states: &[State],
+        now: DateTime<Utc>,
+        rebuild: bool,
+    ) -> Result<()> {
+        let engine = self.engine.for_payloads();
+        let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
+        for contract in contracts {
+            let folder = self.folder("bitbucket", &contract.table);
+            let folded = fold::fold(
+                self.lake,
+                &engine,
+                &contract,
+                states,
+                &self.manifest,
+                &folder,
+            )
+            .await?;
+            let old = old_segments(&contract, states);
+            let stale = |path: &str| rebuild || old.contains(path);
+            self.renewed(&engine, &contract, folded, stale).await?;
+            if !self.config.lake.keep_history {
+                continue;
+            }
+            let versions = self.contracts.require(HISTORY, &contract.table)?.clone();
+            let past = Past {
+                lake: self.lake,
+                engine: &engine,
+                states,
+                manifest: &self.manifest,
+                now,
+            };
+            let folder = self.folder(HISTORY, &contract.table);
+            let extended = past.extend(&contract, &versions, &folder).await?;
+            let stale = rebuild || !old.is_empty();
+            self.renewed(&engine, &versions, extended, |_| stale)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Makes a table what later steps read and what is published, all its files of one schema.
+    async fn renewed(
+        &mut self,
+        engine: &Engine,
+        contract: &Arc<Contract>,
+        mut table: NextTable,
+        stale: impl Fn(&str) -> bool,
+    ) -> Result<()> {
+        let published = self.manifest.table(&contract.name());
+        let outdated = published.is_some_and(|it| it.schema_version < contract.version);
+        let folder = self.folder(&contract.layer, &contract.table);
+        let misfits = renew::renew(
+            self.lake,
+            engine,
+            contract,
+            &mut table,
+            |path| outdated || stale(path),
+            &folder,
+        )
+        .await?;
+        if !misfits.is_empty() {
+            self.report.misfits.insert(contract.name(), misfits);
+        }
+        let urls = table.files.iter().map(|(path, file)| match file {
+            NextFile::Staged(written) => file_url(&written.path),
+            NextFile::Kept => self.lake.file_url(path),
+        });
+        self.engine
+            .register(contract, &urls.collect::<Result<Vec<_>>>()?)?;
+        self.registered
+            .insert(TableName::new(&contract.layer, &contract.table));
+        self.tables.insert(contract.name(), table);
+        Ok(())
+    }
+}
+
+/// The files into which a segment of an older schema was folded.
+fn old_segments(contract: &Contract, states: &[State]) -> BTreeSet<String> {
+    let entity = &contract.table;
+    let old = states.iter().filter(|state| {
+        let known = state.entities.get(entity);
+        known.is_some_and(|known| {
+            let mut segments = known.segments.iter();
+            segments.any(|segment| segment.schema_version < contract.version)
+        })
+    });
+    old.map(|state| layout::source_file(entity, state.connection_id, &state.full_name))
+        .collect()
+}

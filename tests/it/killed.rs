@@ -1,0 +1,221 @@
+//! Whoever is killed at any moment costs time and nothing else: the runs after it end in the bytes of an undisturbed one.
+//!
+//! Twice: a run whose store dies at its k-th operation, for k after k, before or after that has had its effect; and the
+//! program itself, killed by SIGKILL at random moments, over a folder and over a bucket.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use bitlake::lake::Lake;
+use bitlake::sandbox::Sandbox;
+
+use super::faulty::Faulty;
+use super::stores::{self, Ground};
+use super::support::*;
+use super::world::World;
+
+fn workspace(folder: &Path) -> World {
+    let mut world = World::new();
+    for n in 0..54 {
+        world.happen((n % 18) as u8, n / 5);
+    }
+    world.now += chrono::TimeDelta::days(1);
+    world.write(folder);
+    world
+}
+
+async fn bench(folder: &Path, world: &World, lake: Lake) -> Bench {
+    let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
+    bench.more = "[sync]\nsince = \"2026-01-01\"".to_owned();
+    bench.now = world.now;
+    bench.lake = lake;
+    bench
+}
+
+/// A collection and the publish of the source layer; false when the store died.
+async fn run(bench: &mut Bench) -> bool {
+    bench.run().await.is_ok() && bench.transform(&["config"]).await.is_ok()
+}
+
+/// Without the settings, in which the sandbox's address stands.
+async fn source(ground: &Ground) -> BTreeMap<String, Vec<u8>> {
+    let mut files = ground.files().await;
+    files.retain(|path, _| path.starts_with("bitbucket/"));
+    files
+}
+
+/// A glob over a table finds each key once.
+async fn no_key_is_doubled(bench: &Bench) {
+    for table in ["pull_requests", "commits", "pipelines"] {
+        let doubled = format!(
+            "SELECT count(*) FROM bitbucket.{table} GROUP BY _repository_uuid, _key HAVING count(*) > 1"
+        );
+        assert_eq!(bench.query(&doubled).await, [""; 0], "{table}");
+    }
+}
+
+async fn every_death(ground: fn() -> Ground, every: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let world = workspace(folder.path());
+    let undisturbed = ground();
+    let counter = Faulty::new(undisturbed.store.clone(), |_| super::faulty::Act::Go);
+    let mut whole = bench(folder.path(), &world, undisturbed.over(counter.clone())).await;
+    assert!(run(&mut whole).await);
+    let (expected, operations) = (source(&undisturbed).await, counter.operations());
+    assert!(expected.len() > 10 && operations > 60, "{operations}");
+
+    for k in (1..=operations).step_by(every) {
+        let ground = ground();
+        let dying = Faulty::dies_at(ground.store.clone(), k, k % 2 == 0);
+        let mut bench = bench(folder.path(), &world, ground.over(dying)).await;
+        run(&mut bench).await;
+        ground.expire().await;
+        bench.lake = ground.lake();
+        no_key_is_doubled(&bench).await;
+        assert!(run(&mut bench).await, "after a death at operation {k}");
+        let found = source(&ground).await;
+        let paths =
+            |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<BTreeSet<_>>();
+        assert_eq!(
+            paths(&found),
+            paths(&expected),
+            "after a death at operation {k}"
+        );
+        let differing: Vec<_> = found
+            .iter()
+            .filter(|(path, bytes)| expected[*path] != **bytes)
+            .map(|(path, _)| path)
+            .collect();
+        assert!(
+            differing.is_empty(),
+            "after a death at operation {k}: {differing:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_dies_at_an_operation_of_a_bucket_costs_nothing_but_time() {
+    every_death(stores::memory, stride()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_dies_at_an_operation_of_a_folder_costs_nothing_but_time() {
+    every_death(stores::folder, stride()).await;
+}
+
+/// Some of the operations on every change, another set each time the run changes; `DEATHS=all` takes each.
+fn stride() -> usize {
+    match std::env::var("DEATHS").as_deref() {
+        Ok("all") => 1,
+        _ => 13,
+    }
+}
+
+/// `KILLS`: how often the program is killed; a few times on every change, hundreds by hand.
+fn kills() -> u64 {
+    std::env::var("KILLS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(10)
+}
+
+fn bitlake(config: &Path, command: &str) -> Command {
+    let mut bitlake = Command::new(env!("CARGO_BIN_EXE_bitlake"));
+    bitlake
+        .args([
+            "--config",
+            config.to_str().unwrap(),
+            "--no-progress",
+            command,
+        ])
+        .env("AWS_ACCESS_KEY_ID", "key")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .env("TOKEN", "t")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    bitlake
+}
+
+fn configuration(path: &Path, sandbox: &Sandbox, lake: &str) {
+    let text = format!(
+        "[lake]\n{lake}\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\nauth = \"access-token\"\n\
+         token = {{ env = \"TOKEN\" }}\n[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n\
+         [sync]\nsince = \"2026-01-01\"\n",
+        sandbox.endpoint()
+    );
+    std::fs::write(path, text).unwrap();
+}
+
+/// Kills collections and a transform or two, then lets them end; the lake's files.
+async fn killed(
+    ground: &Ground,
+    sandbox: &Sandbox,
+    lake: &str,
+    kills: u64,
+) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bitlake.toml");
+    configuration(&config, sandbox, lake);
+    let mut longest = Duration::from_millis(1500);
+    for n in 0..kills {
+        // A transform plans for long and publishes for a moment; most deaths are for the collection.
+        let command = if n % 8 == 7 { "transform" } else { "collect" };
+        let begun = Instant::now();
+        let mut process = bitlake(&config, command).spawn().unwrap();
+        // Spread evenly, without a random number: the golden ratio's multiples.
+        let part = (n as f64 * 0.618_033_988_75).fract();
+        std::thread::sleep(longest.mul_f64(part));
+        let ended = process.try_wait().unwrap().is_some();
+        process.kill().ok();
+        process.wait().unwrap();
+        if ended && command == "collect" {
+            longest = begun.elapsed().min(longest).max(Duration::from_millis(200));
+        }
+        ground.expire().await;
+    }
+    for command in ["collect", "transform"] {
+        let mut ended = bitlake(&config, command);
+        assert_eq!(ended.status().unwrap().code(), Some(0), "{command}");
+    }
+    let mut files = ground.files().await;
+    files.retain(|path, _| !path.starts_with("metrics/history/"));
+    files
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_killed_at_random_ends_in_the_bytes_of_an_undisturbed_run() {
+    let workspace_folder = tempfile::tempdir().unwrap();
+    let world = workspace(workspace_folder.path());
+    let sandbox = Sandbox::builder().workspace_dir(workspace_folder.path());
+    let sandbox = sandbox.start(0).await.unwrap();
+    sandbox.set_date(world.now);
+
+    let undisturbed = stores::folder();
+    let lake = format!("url = {:?}", undisturbed.lake().url());
+    let expected = killed(&undisturbed, &sandbox, &lake, 0).await;
+    assert!(expected.len() > 60);
+    let disturbed = stores::folder();
+    let lake = format!("url = {:?}", disturbed.lake().url());
+    assert!(expected == killed(&disturbed, &sandbox, &lake, kills()).await);
+
+    let Some(bucket) = stores::moto("killed").await else {
+        return;
+    };
+    let endpoint = bucket.http.as_deref().unwrap().rsplit_once('/').unwrap().0;
+    let lake = format!(
+        "url = \"{}\"\nendpoint = \"{endpoint}\"\nallow_http = true\nlease = \"1 second\"",
+        bucket.lake().url()
+    );
+    let found = killed(&bucket, &sandbox, &lake, kills()).await;
+    let differing: Vec<_> = found
+        .iter()
+        .filter(|(path, bytes)| expected.get(*path) != Some(bytes))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(
+        differing.is_empty() && found.len() == expected.len(),
+        "{differing:?}"
+    );
+}

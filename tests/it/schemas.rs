@@ -1,0 +1,197 @@
+//! Schemas grow: what was written under an older contract is read under the new one, and gets the new columns from the
+//! payloads that were kept.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bitlake::transform::Options;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use datafusion::arrow::datatypes::{Field, Schema};
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use serde_json::{Value, json};
+
+use super::support::*;
+
+const FILE: &str = "bitbucket/pull_requests/connection=1/workspace=acme/repo=web/part-0.parquet";
+/// No table but those of the source layer.
+const SOURCE: [&str; 1] = ["config"];
+const ANN: &str = "SELECT title, author['nickname'] FROM bitbucket.pull_requests ORDER BY id";
+
+/// Takes `title` and `author.nickname` out of a Parquet file, as if no contract had ever named them.
+fn age(path: &Path) {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let batches: Vec<_> = reader
+        .build()
+        .unwrap()
+        .map(|batch| aged(&batch.unwrap()))
+        .collect();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batches[0].schema(), None).unwrap();
+    for batch in &batches {
+        writer.write(batch).unwrap();
+    }
+    writer.close().unwrap();
+}
+
+fn aged(batch: &RecordBatch) -> RecordBatch {
+    let mut columns: Vec<(Field, ArrayRef)> = Vec::new();
+    for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+        let field = field.as_ref().clone();
+        match field.name().as_str() {
+            "title" => {}
+            "author" => {
+                let author = column.as_struct();
+                let kept = author.fields().iter().zip(author.columns());
+                let kept: Vec<_> = kept
+                    .filter(|(field, _)| field.name() != "nickname")
+                    .map(|(field, column)| (Arc::clone(field), Arc::clone(column)))
+                    .collect();
+                let (fields, columns_of): (Vec<_>, Vec<_>) = kept.into_iter().unzip();
+                let fields = fields.into();
+                let author = StructArray::new(fields, columns_of, author.nulls().cloned());
+                let field = Field::new("author", author.data_type().clone(), true);
+                columns.push((field, Arc::new(author)));
+            }
+            _ => columns.push((field, Arc::clone(column))),
+        }
+    }
+    let (fields, arrays): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+/// Changes a JSON object of the lake.
+fn edit(bench: &Bench, path: &str, change: impl FnOnce(&mut Value)) {
+    let path = bench.folder.path().join("lake").join(path);
+    let mut value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    change(&mut value);
+    std::fs::write(path, value.to_string()).unwrap();
+}
+
+fn read(bench: &Bench, path: &str) -> Vec<u8> {
+    std::fs::read(bench.folder.path().join("lake").join(path)).unwrap()
+}
+
+#[tokio::test]
+async fn a_published_file_of_an_older_schema_reads_as_null_and_is_decoded_again() {
+    let mut bench = Bench::quirk("approval_activity").await;
+    bench.complete().await;
+    bench.transform(&SOURCE).await.unwrap();
+    let today = read(&bench, FILE);
+    let rows = bench.query(ANN).await;
+    assert!(rows[0].ends_with(" | ann"), "{rows:?}");
+
+    age(&bench.folder.path().join("lake").join(FILE));
+    edit(&bench, "_bitlake/manifest.json", |manifest| {
+        let table = &mut manifest["tables"]["bitbucket.pull_requests"];
+        table["schema_version"] = json!(0);
+        table["files"][FILE]["sha256"] = json!("of other bytes");
+    });
+    assert!(
+        bench
+            .query(ANN)
+            .await
+            .iter()
+            .all(|row| row == "NULL | NULL")
+    );
+
+    let report = bench.transform(&SOURCE).await.unwrap();
+    assert_eq!(report.published.files_written, 1);
+    assert_eq!(bench.query(ANN).await, rows);
+    assert!(read(&bench, FILE) == today, "the same bytes again");
+    let manifest = bench.lake.manifest().await.unwrap();
+    let table = manifest.table("bitbucket.pull_requests").unwrap();
+    assert_eq!(table.schema_version, 1, "and never again");
+}
+
+#[tokio::test]
+async fn a_segment_of_an_older_schema_is_decoded_again() {
+    let mut bench = Bench::quirk("approval_activity").await;
+    bench.complete().await;
+    let state = bench.state().await;
+    let segment = &state.entities["pull_requests"].segments[0];
+    age(&bench.folder.path().join("lake").join(&segment.path));
+    edit(&bench, &state.path(), |state| {
+        state["entities"]["pull_requests"]["segments"][0]["schema_version"] = json!(0);
+    });
+    bench.transform(&SOURCE).await.unwrap();
+    let rows = bench.query(ANN).await;
+    assert!(rows[0].ends_with(" | ann"), "{rows:?}");
+}
+
+#[tokio::test]
+async fn a_rebuild_counts_what_does_not_fit_and_changes_no_byte() {
+    let mut bench = Bench::quirk("value_of_wrong_type").await;
+    let collected = bench.complete().await;
+    let rebuild = || Options {
+        rebuild: true,
+        ..Options::default()
+    };
+    // What was collected and not yet published is published by it, too.
+    let report = bench.transform_with(&SOURCE, rebuild()).await.unwrap();
+    assert!(report.published.files_written > 0);
+    let misfits = &web(&collected, "pull_requests").misfits;
+    assert!(!misfits.is_empty());
+    assert_eq!(report.misfits["bitbucket.pull_requests"], *misfits);
+
+    let report = bench.transform_with(&SOURCE, rebuild()).await.unwrap();
+    assert_eq!(report.published.files_written, 0);
+    assert_eq!(report.misfits["bitbucket.pull_requests"], *misfits);
+    let report = bench.transform(&SOURCE).await.unwrap();
+    assert!(report.misfits.is_empty(), "only a rebuild reads them again");
+}
+
+#[tokio::test]
+async fn a_rebuild_mends_a_column_that_was_decoded_otherwise() {
+    let mut bench = Bench::quirk("approval_activity").await;
+    bench.complete().await;
+    bench.transform(&SOURCE).await.unwrap();
+    let today = read(&bench, FILE);
+    age(&bench.folder.path().join("lake").join(FILE));
+    edit(&bench, "_bitlake/manifest.json", |manifest| {
+        let file = &mut manifest["tables"]["bitbucket.pull_requests"]["files"][FILE];
+        file["sha256"] = json!("of other bytes");
+    });
+    bench.transform(&SOURCE).await.unwrap();
+    assert!(
+        read(&bench, FILE) != today,
+        "a transform does not look at it"
+    );
+    let rebuild = Options {
+        rebuild: true,
+        ..Options::default()
+    };
+    bench.transform_with(&SOURCE, rebuild).await.unwrap();
+    assert!(read(&bench, FILE) == today, "the same bytes again");
+}
+
+#[tokio::test]
+async fn a_table_or_segment_of_a_newer_schema_is_refused() {
+    let mut bench = Bench::quirk("approval_activity").await;
+    bench.complete().await;
+    let path = bench.state().await.path();
+    edit(&bench, &path, |state| {
+        state["entities"]["pull_requests"]["segments"][0]["schema_version"] = json!(99);
+    });
+    let error = bench.transform(&SOURCE).await.unwrap_err().to_string();
+    assert!(
+        error.starts_with("the state was written by a newer version of bitlake")
+            && error.ends_with("upgrade bitlake"),
+        "{error}"
+    );
+    edit(&bench, &path, |state| {
+        state["entities"]["pull_requests"]["segments"][0]["schema_version"] = json!(1);
+    });
+    bench.transform(&SOURCE).await.unwrap();
+    edit(&bench, "_bitlake/manifest.json", |manifest| {
+        manifest["tables"]["bitbucket.tags"]["schema_version"] = json!(99);
+    });
+    let error = bench.transform(&SOURCE).await.unwrap_err();
+    assert_eq!(error.kind().exit_code(), 5);
+    assert_eq!(
+        error.to_string(),
+        "the table was written by a newer version of bitlake (table=bitbucket.tags, schema_version=99): \
+         upgrade bitlake"
+    );
+}

@@ -1,0 +1,448 @@
+//! A workspace that lives: every step of [`World`] changes what Bitbucket would show, at a time of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+
+use super::support::at;
+
+/// One repository's records, as the sandbox reads them.
+pub struct World {
+    pub now: DateTime<Utc>,
+    serial: u64,
+    branches: BTreeMap<String, String>,
+    tags: BTreeMap<String, String>,
+    /// Newest first.
+    commits: Vec<Value>,
+    pull_requests: BTreeMap<u64, Value>,
+    /// Hashes, newest first.
+    pull_request_commits: BTreeMap<u64, Vec<String>>,
+    comments: BTreeMap<u64, Value>,
+    activity: Vec<Value>,
+    pipelines: BTreeMap<u64, Value>,
+    steps: BTreeMap<u64, Value>,
+    deployments: BTreeMap<u64, Value>,
+    issues: BTreeMap<u64, Value>,
+}
+
+fn stamp(time: DateTime<Utc>) -> String {
+    time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
+}
+
+fn user(n: u64) -> Value {
+    json!({"type": "user", "uuid": format!("{{user-{n}}}"), "display_name": format!("User {n}"),
+        "account_id": format!("a{n}"), "nickname": format!("u{n}")})
+}
+
+impl World {
+    pub fn new() -> Self {
+        let mut world = Self {
+            now: at("2026-03-01T08:00:00Z"),
+            serial: 0,
+            branches: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            commits: Vec::new(),
+            pull_requests: BTreeMap::new(),
+            pull_request_commits: BTreeMap::new(),
+            comments: BTreeMap::new(),
+            activity: Vec::new(),
+            pipelines: BTreeMap::new(),
+            steps: BTreeMap::new(),
+            deployments: BTreeMap::new(),
+            issues: BTreeMap::new(),
+        };
+        world.commit("main", None);
+        world
+    }
+
+    /// One of many things that happen; `pick` chooses which, and to what.
+    pub fn happen(&mut self, kind: u8, pick: usize) {
+        self.now += TimeDelta::minutes(7);
+        match kind % 18 {
+            0 | 1 => self.open_pull_request(),
+            2 => self.edit(pick),
+            3 => self.approve(pick),
+            4 | 5 => self.comment(pick),
+            6 => self.change_comment(pick),
+            7 => self.drop_comment(pick),
+            8 => self.push(pick, false),
+            9 => self.push(pick, true),
+            10 => self.close(pick, "MERGED"),
+            11 => self.close(pick, "DECLINED"),
+            12 => self.tag(pick),
+            13 | 14 => self.start_pipeline(pick),
+            15 => self.go_on(pick),
+            16 => self.deploy_again(pick),
+            _ => self.issue(pick),
+        }
+    }
+
+    fn next(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn commit(&mut self, branch: &str, parent: Option<&str>) -> String {
+        let n = self.next();
+        let hash = format!("{n:08x}").repeat(5);
+        let parent = parent
+            .map(str::to_owned)
+            .or_else(|| self.branches.get(branch).cloned());
+        let parents: Vec<_> = parent
+            .iter()
+            .map(|hash| json!({"type": "commit", "hash": hash}))
+            .collect();
+        let author = json!({"type": "author", "raw": "U <u@acme.example>", "user": user(n % 3)});
+        let commit = json!({"type": "commit", "hash": hash, "date": stamp(self.now),
+            "message": format!("change {n}"), "author": author, "parents": parents});
+        self.commits.insert(0, commit);
+        self.branches.insert(branch.to_owned(), hash.clone());
+        hash
+    }
+
+    /// A pull request that is still open.
+    fn open(&self, pick: usize) -> Option<u64> {
+        let open = |record: &&Value| record["state"] == "OPEN";
+        let open: Vec<_> = self.pull_requests.values().filter(open).collect();
+        open.get(pick % open.len().max(1))?["id"].as_u64()
+    }
+
+    fn any_pull_request(&self, pick: usize) -> Option<u64> {
+        self.pull_requests
+            .keys()
+            .nth(pick % self.pull_requests.len().max(1))
+            .copied()
+    }
+
+    fn touch(&mut self, id: u64) -> &mut Value {
+        let now = stamp(self.now);
+        let record = self.pull_requests.get_mut(&id).unwrap();
+        record["updated_on"] = json!(now);
+        record
+    }
+
+    fn record(&mut self, id: u64, kind: &str, entry: Value) {
+        let pull_request = json!({"type": "pullrequest", "id": id});
+        self.activity
+            .push(json!({"pull_request": pull_request, kind: entry}));
+    }
+
+    fn update(&mut self, id: u64, by: u64) {
+        let state = self.pull_requests[&id]["state"].clone();
+        let entry = json!({"state": state, "date": stamp(self.now), "author": user(by)});
+        self.record(id, "update", entry);
+    }
+
+    fn open_pull_request(&mut self) {
+        let id = self.next();
+        let branch = format!("feature/{id}");
+        let main = self.branches["main"].clone();
+        let hash = self.commit(&branch, Some(&main));
+        let now = stamp(self.now);
+        let side = |name: &str, hash: &str| {
+            json!({"branch": {"name": name}, "commit": {"hash": &hash[..12]},
+            "repository": {"uuid": "{web}", "full_name": "acme/web", "name": "web"}})
+        };
+        self.pull_requests.insert(id, json!({"type": "pullrequest", "id": id, "title": format!("Change {id}"),
+            "state": "OPEN", "author": user(id % 3), "created_on": now, "updated_on": now, "comment_count": 0,
+            "source": side(&branch, &hash), "destination": side("main", &main), "participants": [], "reviewers": []}));
+        self.pull_request_commits.insert(id, vec![hash]);
+        self.update(id, id % 3);
+    }
+
+    fn edit(&mut self, pick: usize) {
+        if let Some(id) = self.any_pull_request(pick) {
+            let n = self.next();
+            self.touch(id)["title"] = json!(format!("Change {id}, edition {n}"));
+        }
+    }
+
+    /// Does not move the time of the last change.
+    fn approve(&mut self, pick: usize) {
+        let Some(id) = self.open(pick) else { return };
+        let by = user(pick as u64 % 5);
+        let now = stamp(self.now);
+        let record = self.pull_requests.get_mut(&id).unwrap();
+        record["participants"] = json!([{"type": "participant", "user": by, "role": "REVIEWER", "approved": true,
+            "state": "approved", "participated_on": now}]);
+        self.record(id, "approval", json!({"date": now, "user": by}));
+    }
+
+    fn comment(&mut self, pick: usize) {
+        let Some(id) = self.any_pull_request(pick) else {
+            return;
+        };
+        let n = self.next();
+        let now = stamp(self.now);
+        let comment = json!({"type": "pullrequest_comment", "id": n, "created_on": now, "updated_on": now,
+            "content": {"raw": "hm"}, "user": user(n % 4), "deleted": false, "pullrequest": {"id": id}});
+        self.comments.insert(n, comment.clone());
+        self.count_comments(id);
+        self.record(
+            id,
+            "comment",
+            json!({"id": n, "created_on": now, "user": user(n % 4)}),
+        );
+    }
+
+    fn count_comments(&mut self, id: u64) {
+        let of = |comment: &&Value| comment["pullrequest"]["id"] == id;
+        let n = self.comments.values().filter(of).count();
+        self.touch(id)["comment_count"] = json!(n);
+    }
+
+    fn any_comment(&self, pick: usize) -> Option<(u64, u64)> {
+        let (n, comment) = self
+            .comments
+            .iter()
+            .nth(pick % self.comments.len().max(1))?;
+        Some((*n, comment["pullrequest"]["id"].as_u64()?))
+    }
+
+    /// Edited, or deleted so that a tombstone is left.
+    fn change_comment(&mut self, pick: usize) {
+        let Some((n, id)) = self.any_comment(pick) else {
+            return;
+        };
+        let now = stamp(self.now);
+        let comment = self.comments.get_mut(&n).unwrap();
+        comment["updated_on"] = json!(now);
+        comment["content"]["raw"] = json!(now);
+        comment["deleted"] = json!(pick % 2 == 0);
+        self.touch(id);
+    }
+
+    /// Gone without a trace, as long as the pull request keeps another one: an empty list proves nothing.
+    fn drop_comment(&mut self, pick: usize) {
+        let Some((n, id)) = self.any_comment(pick) else {
+            return;
+        };
+        let of = |comment: &&Value| comment["pullrequest"]["id"] == id;
+        if self.comments.values().filter(of).count() > 1 {
+            self.comments.remove(&n);
+            self.count_comments(id);
+        }
+    }
+
+    fn push(&mut self, pick: usize, force: bool) {
+        let Some(id) = self.open(pick) else { return };
+        let branch = format!("feature/{id}");
+        let main = self.branches["main"].clone();
+        let hash = match force {
+            true => self.commit(&branch, Some(&main)),
+            false => self.commit(&branch, None),
+        };
+        let commits = self.pull_request_commits.get_mut(&id).unwrap();
+        if force {
+            commits.clear();
+        }
+        commits.insert(0, hash.clone());
+        self.touch(id)["source"]["commit"]["hash"] = json!(&hash[..12]);
+        self.update(id, id % 3);
+    }
+
+    fn close(&mut self, pick: usize, state: &str) {
+        let Some(id) = self.open(pick) else { return };
+        let branch = format!("feature/{id}");
+        if state == "MERGED" {
+            let head = self.branches[&branch].clone();
+            let merge = self.commit("main", None);
+            let parents = self.commits[0]["parents"].as_array_mut().unwrap();
+            parents.push(json!({"type": "commit", "hash": head}));
+            let date = stamp(self.now);
+            self.touch(id)["merge_commit"] =
+                json!({"type": "commit", "hash": &merge[..12], "date": date});
+        }
+        let now = stamp(self.now);
+        let record = self.touch(id);
+        record["state"] = json!(state);
+        record["closed_on"] = json!(now);
+        record["closed_by"] = user(id % 4);
+        self.update(id, id % 4);
+        if state == "MERGED" {
+            self.branches.remove(&branch);
+        }
+    }
+
+    /// Made, moved, or deleted.
+    fn tag(&mut self, pick: usize) {
+        let name = format!("v1.{}", pick % 4);
+        match pick % 3 {
+            // Never the last one: an empty list proves nothing.
+            0 if self.tags.len() > 1 => drop(self.tags.remove(&name)),
+            _ => drop(self.tags.insert(name, self.branches["main"].clone())),
+        }
+    }
+
+    fn start_pipeline(&mut self, pick: usize) {
+        let n = self.next();
+        let now = stamp(self.now);
+        let hash = self.branches["main"].clone();
+        let stage = if pick % 4 == 0 { "PAUSED" } else { "RUNNING" };
+        self.pipelines.insert(n, json!({"type": "pipeline", "uuid": format!("{{p{n}}}"), "build_number": n,
+            "created_on": now, "state": {"name": "IN_PROGRESS", "stage": {"name": stage}}, "run_number": 1,
+            "target": {"type": "pipeline_ref_target", "ref_type": "branch", "ref_name": "main", "commit": {"hash": hash}}}));
+        self.steps.insert(n, json!({"type": "pipeline_step", "uuid": format!("{{s{n}}}"), "name": "deploy",
+            "pipeline": {"uuid": format!("{{p{n}}}")}, "state": {"name": "PENDING"}, "run_number": 1}));
+        self.deployments.insert(n, json!({"type": "deployment", "uuid": format!("{{d{n}}}"), "key": format!("steps-{{s{n}}}"),
+            "state": {"name": "UNDEPLOYED"}, "step": {"uuid": format!("{{s{n}}}")},
+            "environment": {"uuid": "{env}", "name": "live", "environment_type": {"name": "Production"}},
+            "release": {"pipeline": {"uuid": format!("{{p{n}}}")}, "commit": {"hash": hash}, "created_on": now}}));
+    }
+
+    /// A pipeline that has not ended ends, unless it waits for so long that it was given up.
+    fn go_on(&mut self, pick: usize) {
+        let young = stamp(self.now - TimeDelta::days(20));
+        let open = |record: &&Value| {
+            record["state"]["name"] == "IN_PROGRESS"
+                && record["created_on"].as_str().unwrap() > young.as_str()
+        };
+        let open: Vec<_> = self
+            .pipelines
+            .iter()
+            .filter(|(_, record)| open(record))
+            .map(|(n, _)| *n)
+            .collect();
+        if let Some(n) = open.get(pick % open.len().max(1)) {
+            self.finish(*n);
+        }
+    }
+
+    fn finish(&mut self, n: u64) {
+        let now = stamp(self.now);
+        let done = json!({"name": "COMPLETED", "result": {"name": "SUCCESSFUL"}});
+        let pipeline = self.pipelines.get_mut(&n).unwrap();
+        pipeline["state"] = done.clone();
+        pipeline["completed_on"] = json!(now);
+        let step = self.steps.get_mut(&n).unwrap();
+        step["state"] = done;
+        step["completed_on"] = json!(now);
+        let deployment = self.deployments.get_mut(&n).unwrap();
+        deployment["state"] = json!({"name": "COMPLETED", "started_on": now, "completed_on": now,
+            "status": {"name": "SUCCESSFUL"}});
+        deployment["last_update_time"] = json!(now);
+    }
+
+    /// An old release is deployed once more: its step and its deployment are overwritten.
+    fn deploy_again(&mut self, pick: usize) {
+        let done = |record: &&Value| record["state"]["name"] == "COMPLETED";
+        let done: Vec<_> = self
+            .pipelines
+            .iter()
+            .filter(|(_, record)| done(record))
+            .map(|(n, _)| *n)
+            .collect();
+        let Some(n) = done.get(pick % done.len().max(1)) else {
+            return;
+        };
+        let run = self.pipelines[n]["run_number"].as_u64().unwrap() + 1;
+        self.pipelines.get_mut(n).unwrap()["run_number"] = json!(run);
+        let step = self.steps.get_mut(n).unwrap();
+        step["run_number"] = json!(run);
+        step["trigger"] = json!({"type": "pipeline_step_trigger_redeploy"});
+        self.finish(*n);
+    }
+
+    fn issue(&mut self, pick: usize) {
+        let now = stamp(self.now);
+        if pick % 3 == 0 || self.issues.is_empty() {
+            let n = self.next();
+            self.issues.insert(
+                n,
+                json!({"type": "issue", "id": n, "title": "Broken", "state": "new", "kind": "bug",
+                "priority": "major", "created_on": now, "updated_on": now, "reporter": user(1)}),
+            );
+        } else {
+            let n = self.issues.len();
+            let issue = self.issues.values_mut().nth(pick % n).unwrap();
+            issue["state"] = json!(["open", "resolved", "closed"][pick % 3]);
+            issue["updated_on"] = json!(now);
+        }
+    }
+
+    /// Commits that are still reachable, as Bitbucket lists them.
+    pub fn reachable(&self) -> BTreeSet<String> {
+        let parents: BTreeMap<&str, Vec<&str>> = self
+            .commits
+            .iter()
+            .map(|commit| {
+                let of = commit["parents"].as_array().unwrap().iter();
+                (
+                    commit["hash"].as_str().unwrap(),
+                    of.map(|it| it["hash"].as_str().unwrap()).collect(),
+                )
+            })
+            .collect();
+        let mut open: Vec<&str> = self
+            .branches
+            .values()
+            .chain(self.tags.values())
+            .map(String::as_str)
+            .collect();
+        let mut seen = BTreeSet::new();
+        while let Some(hash) = open.pop() {
+            if seen.insert(hash.to_owned()) {
+                open.extend(parents[hash].iter().copied());
+            }
+        }
+        seen
+    }
+
+    /// Writes everything below `folder`, as the sandbox wants it.
+    pub fn write(&self, folder: &Path) {
+        let web = folder.join("acme/web");
+        std::fs::create_dir_all(&web).unwrap();
+        let repository = json!({"type": "repository", "uuid": "{web}", "full_name": "acme/web", "slug": "web",
+            "name": "web", "is_private": true, "has_issues": true, "mainbranch": {"name": "main", "type": "branch"},
+            "created_on": "2026-03-01T08:00:00+00:00", "updated_on": stamp(self.now),
+            "workspace": {"type": "workspace", "uuid": "{acme}", "slug": "acme", "name": "acme"}});
+        std::fs::write(web.join("repository.json"), repository.to_string()).unwrap();
+        let lines = |table: &str, records: Vec<String>| {
+            std::fs::write(web.join(format!("{table}.jsonl")), records.join("\n")).unwrap();
+        };
+        let all = |records: &BTreeMap<u64, Value>| records.values().map(Value::to_string).collect();
+        let refs = |kind: &str, refs: &BTreeMap<String, String>| {
+            refs.iter()
+                .map(|(name, hash)| {
+                    let target = self
+                        .commits
+                        .iter()
+                        .find(|commit| commit["hash"] == hash.as_str());
+                    json!({"type": kind, "name": name, "target": target}).to_string()
+                })
+                .collect()
+        };
+        lines("branches", refs("branch", &self.branches));
+        lines("tags", refs("tag", &self.tags));
+        // What a force-push left behind is found by its hash and listed nowhere.
+        let reachable = self.reachable();
+        let (listed, left): (Vec<_>, Vec<_>) = self
+            .commits
+            .iter()
+            .partition(|commit| reachable.contains(commit["hash"].as_str().unwrap()));
+        lines(
+            "commits",
+            listed.into_iter().map(Value::to_string).collect(),
+        );
+        lines(
+            "unlisted_commits",
+            left.into_iter().map(Value::to_string).collect(),
+        );
+        lines("pull_requests", all(&self.pull_requests));
+        lines("pull_request_comments", all(&self.comments));
+        lines(
+            "pull_request_activity",
+            self.activity.iter().map(Value::to_string).collect(),
+        );
+        lines("pipelines", all(&self.pipelines));
+        lines("pipeline_steps", all(&self.steps));
+        lines("deployments", all(&self.deployments));
+        lines("issues", all(&self.issues));
+        let commits = self.pull_request_commits.iter();
+        let commits =
+            commits.map(|(id, hashes)| json!({"pull_request": id, "hashes": hashes}).to_string());
+        lines("pull_request_commits", commits.collect());
+    }
+}
