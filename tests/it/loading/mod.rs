@@ -276,6 +276,10 @@ fn create_statements_need_no_lake() {
     let chosen = tables.filter(|it| ["dora", "metrics"].contains(&it.layer.as_str()));
     assert_eq!(script.matches("CREATE TABLE").count(), chosen.count());
     assert!(!script.contains("COPY") && !script.contains("BEGIN"));
+    // Postgres's own, for psql.
+    let output = bitlake(&["ddl", "--dialect", "postgres", "--create"]);
+    let script = text(&output.stdout);
+    assert!(script.contains("CREATE TABLE") && !script.contains("postgres_execute"));
 }
 
 fn contract(version: u32, more: &str) -> Arc<Contract> {
