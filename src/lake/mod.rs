@@ -80,19 +80,19 @@ impl Lake {
                 .with("lake", url)
                 .hint("run `bitlake run` first, or correct `lake.url`")
         };
-        match Place::find(url, options)? {
-            (Place::Folder(folder), _) if !folder.join(layout::PRIVATE).is_dir() => Err(missing()),
-            (Place::Folder(folder), _) => Self::in_folder(&folder),
-            (place, Some(store)) => {
-                let lake = Self::over(place, store);
-                let private = lake.place.object(layout::PRIVATE)?;
-                let first = lake.store.list(Some(&private)).try_next().await;
-                match first.map_err(|error| cannot("cannot open the lake", url, error))? {
-                    Some(_) => Ok(lake),
-                    None => Err(missing()),
-                }
-            }
-            (_, None) => Err(missing()),
+        let Some((place, store)) = place::in_bucket(url, options)? else {
+            let folder = place::folder(url)?;
+            return match folder.join(layout::PRIVATE).is_dir() {
+                true => Self::in_folder(&folder),
+                false => Err(missing()),
+            };
+        };
+        let lake = Self::over(place, store);
+        let private = lake.place.object(layout::PRIVATE)?;
+        let first = lake.store.list(Some(&private)).try_next().await;
+        match first.map_err(|error| cannot("cannot open the lake", url, error))? {
+            Some(_) => Ok(lake),
+            None => Err(missing()),
         }
     }
 
@@ -101,22 +101,18 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Lake`] when the folder cannot be created or written.
     pub fn create(url: &str, options: &BTreeMap<String, String>) -> Result<Self> {
-        match Place::find(url, options)? {
-            (place, Some(store)) => Ok(Self::over(place, store)),
-            (Place::Folder(folder), None) => {
-                std::fs::create_dir_all(folder.join(layout::PRIVATE))
-                    .or_error(ErrorKind::Lake, "cannot write to the lake")
-                    .map_err(|error| {
-                        error
-                            .with("lake", url)
-                            .hint("check the folder and its permissions")
-                    })?;
-                Self::in_folder(&folder)
-            }
-            (Place::Bucket { .. }, None) => {
-                Err(Error::new(ErrorKind::Internal, "a bucket without a store"))
-            }
+        if let Some((place, store)) = place::in_bucket(url, options)? {
+            return Ok(Self::over(place, store));
         }
+        let folder = place::folder(url)?;
+        std::fs::create_dir_all(folder.join(layout::PRIVATE))
+            .or_error(ErrorKind::Lake, "cannot write to the lake")
+            .map_err(|error| {
+                error
+                    .with("lake", url)
+                    .hint("check the folder and its permissions")
+            })?;
+        Self::in_folder(&folder)
     }
 
     fn in_folder(folder: &Path) -> Result<Self> {

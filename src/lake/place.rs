@@ -22,27 +22,6 @@ pub enum Place {
 }
 
 impl Place {
-    /// Reads an address: a folder, `file://…` or `s3://bucket/prefix`; nothing is created or asked for.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`] for another address, or options that the store does not take.
-    pub(super) fn find(
-        address: &str,
-        options: &BTreeMap<String, String>,
-    ) -> Result<(Self, Option<Arc<dyn ObjectStore>>)> {
-        if let Some((url, store)) = bucket(address, options)? {
-            let prefix = Url::parse(address)
-                .map_err(|error| error.to_string())
-                .and_then(|url| {
-                    ObjectPath::from_url_path(url.path()).map_err(|error| error.to_string())
-                })
-                .or_error(ErrorKind::Configuration, "not the address of a bucket")
-                .map_err(|error| error.with("lake", address))?;
-            return Ok((Self::Bucket { url, prefix }, Some(store)));
-        }
-        folder(address).map(|folder| (Self::Folder(folder), None))
-    }
-
     /// The name of a file of the lake within its store.
     pub(super) fn object(&self, path: &str) -> Result<ObjectPath> {
         let path = ObjectPath::parse(path)
@@ -93,6 +72,28 @@ impl std::fmt::Display for Place {
     }
 }
 
+/// The bucket of `s3://bucket/prefix`, or `None` for another address; nothing is asked for yet.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] for an address or options that make no sense.
+pub(super) fn in_bucket(
+    address: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<(Place, Arc<dyn ObjectStore>)>> {
+    let Some((url, store)) = bucket(address, options)? else {
+        return Ok(None);
+    };
+    let failed = |error: String| {
+        Error::new(ErrorKind::Configuration, "not the address of a bucket")
+            .with("lake", address)
+            .source(error)
+    };
+    let parsed = Url::parse(address).map_err(|error| failed(error.to_string()))?;
+    let prefix = ObjectPath::from_url_path(parsed.path());
+    let prefix = prefix.map_err(|error| failed(error.to_string()))?;
+    Ok(Some((Place::Bucket { url, prefix }, store)))
+}
+
 /// The store of a folder that is there.
 pub(super) fn local_store(folder: &Path) -> Result<(Place, Arc<dyn ObjectStore>)> {
     let failed = "cannot open the lake";
@@ -113,7 +114,8 @@ pub fn file_url(path: &Path) -> Result<Url> {
     })
 }
 
-fn folder(address: &str) -> Result<PathBuf> {
+/// The folder that an address names.
+pub(super) fn folder(address: &str) -> Result<PathBuf> {
     let wrong =
         |what: &str| Error::new(ErrorKind::Configuration, what.to_owned()).with("lake", address);
     match address.split_once("://") {

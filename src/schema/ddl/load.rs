@@ -19,12 +19,9 @@ pub(super) fn statements(
 ) -> Result<Vec<String>> {
     let definitions = create::statements(script, words, tables)?;
     let Some(location) = script.location else {
-        return Ok(match script.target {
-            Target::Postgres => in_postgres(definitions),
-            _ => definitions,
-        });
+        return Ok(definitions);
     };
-    let mut statements = session(script.target);
+    let mut external = Vec::new();
     let mut rows = Vec::new();
     let mut after = Vec::new();
     for table in tables {
@@ -39,8 +36,7 @@ pub(super) fn statements(
             continue;
         }
         if script.target == Target::BigQuery {
-            // No definition of a lasting table may stand in a transaction.
-            statements.push(loader.external_table(&files)?);
+            external.push(loader.external_table(&files)?);
             after.push(format!("DROP EXTERNAL TABLE {}", loader.helper()));
         }
         rows.extend(loader.load(&files)?);
@@ -48,50 +44,45 @@ pub(super) fn statements(
     for (layer, table) in &script.gone {
         rows.push(delete_all(words, layer, table));
     }
-    let begin = match script.target {
-        Target::Snowflake | Target::Redshift => "BEGIN",
-        _ => "BEGIN TRANSACTION",
-    };
-    let commit = match script.target {
-        Target::BigQuery => "COMMIT TRANSACTION",
-        _ => "COMMIT",
-    };
-    match script.target {
-        // Here definitions end a transaction or are not allowed in one; each can be repeated.
-        Target::Snowflake | Target::BigQuery => {
-            let stage = stage(words, location, script.target);
-            let external = std::mem::take(&mut statements);
-            statements.extend(stage.into_iter().chain(definitions).chain(external));
-            statements.push(begin.to_owned());
+    // On the first two, definitions end a transaction or are not allowed in one; each can be repeated.
+    let (mut statements, begin, inside, commit) = match script.target {
+        Target::Snowflake => {
+            let mut before = stage(words, location);
+            before.extend(definitions);
+            (before, "BEGIN", Vec::new(), "COMMIT")
+        }
+        Target::BigQuery => {
+            let before = [definitions, external].concat();
+            (
+                before,
+                "BEGIN TRANSACTION",
+                Vec::new(),
+                "COMMIT TRANSACTION",
+            )
         }
         Target::Postgres => {
-            statements.push(begin.to_owned());
-            statements.extend(in_postgres(definitions));
+            let inside = in_postgres(definitions);
+            (attach(), "BEGIN TRANSACTION", inside, "COMMIT")
         }
-        _ => {
-            statements.push(begin.to_owned());
-            statements.extend(definitions);
-        }
-    }
+        _ => (Vec::new(), "BEGIN TRANSACTION", definitions, "COMMIT"),
+    };
+    statements.push(begin.to_owned());
+    statements.extend(inside);
     statements.extend(rows);
     statements.push(commit.to_owned());
     statements.extend(after);
     Ok(statements)
 }
 
-/// What the session needs before anything else.
-fn session(target: Target) -> Vec<String> {
-    let lines: &[&str] = match target {
-        Target::Postgres => &[
-            "INSTALL postgres",
-            "LOAD postgres",
-            // Postgres has no character 0, and Bitbucket's texts may.
-            "SET pg_null_byte_replacement = ''",
-            "ATTACH '' AS pg (TYPE postgres)",
-        ],
-        _ => &[],
-    };
-    lines.iter().map(|line| (*line).to_owned()).collect()
+/// Makes Postgres a database of DuckDB's session.
+fn attach() -> Vec<String> {
+    vec![
+        "INSTALL postgres".to_owned(),
+        "LOAD postgres".to_owned(),
+        // Postgres has no character 0, and Bitbucket's texts may.
+        "SET pg_null_byte_replacement = ''".to_owned(),
+        format!("ATTACH '' AS {POSTGRES} (TYPE postgres)"),
+    ]
 }
 
 /// Statements that Postgres itself runs, in its own dialect.
@@ -101,10 +92,7 @@ fn in_postgres(statements: Vec<String>) -> Vec<String> {
     statements.into_iter().map(call).collect()
 }
 
-fn stage(words: &Words<'_>, location: &str, target: Target) -> Vec<String> {
-    if target != Target::Snowflake {
-        return Vec::new();
-    }
+fn stage(words: &Words<'_>, location: &str) -> Vec<String> {
     let format = words.table(STAGE_LAYER, "lake_parquet");
     vec![
         // Times of the files are in UTC and stay so.

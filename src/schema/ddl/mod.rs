@@ -139,7 +139,7 @@ impl Script<'_> {
             prefix: self.schema_prefix,
         };
         if self.target == Target::Dbt {
-            return Ok(dbt::write(self));
+            return Ok(dbt::write(self, &words));
         }
         let mut text: String = self.comments().map(|line| format!("-- {line}\n")).collect();
         let tables: Vec<_> = self.tables.iter().filter(|it| !it.is_unchanged()).collect();
