@@ -23,6 +23,7 @@ fn a_workspace_works_without_any_rules() {
     assert_eq!(rules.tags.order, "reverse semver");
     assert_eq!(rules.place.to_string(), "bitlake.toml");
     assert_eq!(config.sync.since, Since::Months(6));
+    assert_eq!(config.sync.full_every, Some(Since::Months(3)));
     assert!(config.sync.skip_failed);
 }
 
@@ -80,6 +81,7 @@ components = { api = "^api/" }
 
 [sync]
 since = 2026-01-31
+full_every = "30 days"
 skip_failed = false
 cron = "0 2 * * MON-FRI"
 
@@ -107,7 +109,7 @@ users = "users.csv"
         "a slash is added"
     );
     assert_eq!(connection.requests_per_hour, Some(900));
-    assert_eq!(connection.place.line, 8);
+    assert_eq!(connection.place.line, 9);
     let Auth::ApiToken { email, tokens } = &connection.auth else {
         panic!("{:?}", connection.auth)
     };
@@ -145,6 +147,7 @@ users = "users.csv"
         config.sync.since,
         Since::Date("2026-01-31".parse().unwrap())
     );
+    assert_eq!(config.sync.full_every, Some(Since::Days(30)));
     assert!(!config.sync.skip_failed);
     let table = &config.tables[0];
     assert!(table.add);
