@@ -17,7 +17,7 @@ use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::{self, Aim, List, Outcome, Pace, Stop, unfiltered};
 use crate::bitbucket::{Lookup, endpoints};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::lake::{Queued, Replaces};
 use crate::schema::{Parent, content_key};
 
@@ -91,16 +91,25 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
 
     let mut pace = Pace::default();
     let mut found = Found::default();
-    let mut stopped = false;
+    let (mut stopped, mut failure) = (false, None);
     for queued in again {
         let asked = tokio::select! {
             biased;
-            () = site.context.options.stop.wait() => None,
-            asked = ask(site, &queued, report) => walk::or_stop(site, asked)?,
+            () = site.context.options.stop.wait() => Ok(None),
+            asked = ask(site, &queued, report) => walk::or_stop(site, asked),
         };
-        let Some(record) = asked else {
-            stopped = true;
-            break;
+        let record = match asked {
+            Ok(Some(record)) => record,
+            Ok(None) => {
+                stopped = true;
+                break;
+            }
+            // One that cannot be read stays queued and holds nobody up.
+            Err(error) if error.kind() == ErrorKind::Api => {
+                failure.get_or_insert(error);
+                continue;
+            }
+            Err(error) => return Err(error),
         };
         found.take(queued, record, site);
         pace.pages += 1;
@@ -110,9 +119,10 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
         }
     }
     found.save(site, ledger, report).await?;
-    match stopped {
-        true => Ok(Outcome::Stopped),
-        false => Ok(Outcome::Collected),
+    match failure {
+        Some(error) => Err(error),
+        None if stopped => Ok(Outcome::Stopped),
+        None => Ok(Outcome::Collected),
     }
 }
 

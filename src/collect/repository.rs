@@ -297,6 +297,8 @@ impl<'a> Repo<'a> {
         let state = self.ledger.entity(table);
         let mut failure = None;
         let ended = match outcome {
+            // Nobody looked: what was known of it is still what is known.
+            Ok(Outcome::Stopped) if state.reason.is_some() => Ended::Read,
             Ok(Outcome::Collected | Outcome::Paused | Outcome::Stopped) => {
                 let loading = !state.ever_returned()
                     || state.deep.as_ref().is_some_and(|walk| !walk.reconcile)

@@ -60,13 +60,16 @@ pub(super) enum Aim {
     Reconcile,
 }
 
+/// `q` for a walk down to the target, from the border on where there is one.
+pub(super) type Filter = fn(Aim, DateTime<Utc>, Option<DateTime<Utc>>) -> Option<String>;
+
 /// A list that is read newest first.
 pub(super) struct List {
     pub(super) entity: &'static Entity,
     pub(super) endpoint: &'static Endpoint,
     pub(super) stop: Stop,
-    /// What to ask the server for (`q`); the walk cuts by itself as well.
-    pub(super) filter: fn(Aim, DateTime<Utc>, Option<DateTime<Utc>>) -> Option<String>,
+    /// What to ask the server for; the walk cuts by itself as well.
+    pub(super) filter: Filter,
     /// Whether a reconcile reads it again.
     pub(super) reconciles: bool,
 }
@@ -173,7 +176,15 @@ pub(super) async fn newest_first(
     let table = list.entity.table;
     let (since, now) = (repo.site.since, repo.site.context.options.now);
     let through = repo.ledger.entity(table).complete_through;
-    if let Some(through) = through.filter(|_| repo.round.refreshes) {
+    let mut refreshes = repo.round.refreshes;
+    while let Some(through) = repo
+        .ledger
+        .entity(table)
+        .complete_through
+        .filter(|_| refreshes)
+    {
+        // What was begun another night ends at that night's news: those of this one are another walk's.
+        refreshes = repo.ledger.entity(table).refresh.is_some();
         let target = (through - OVERLAP).max(since);
         let outcome = walk(repo, list, Aim::Refresh, target, report, &mut follow).await?;
         if !matches!(outcome, Outcome::Collected) {

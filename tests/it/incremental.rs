@@ -1,5 +1,7 @@
 //! Many small steps end where one full load does, whatever happens between them and however often a run is cut short.
 
+use std::collections::BTreeMap;
+
 use bitlake::collect::Stop;
 use bitlake::sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -38,9 +40,9 @@ fn night() -> impl Strategy<Value = Night> {
 }
 
 /// The source layer's files and what is in them.
-fn source(bench: &Bench) -> Vec<(String, Vec<u8>)> {
+fn source(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
     let root = bench.folder.path().join("lake");
-    let mut files = Vec::new();
+    let mut files = BTreeMap::new();
     let mut open = vec![root.join("bitbucket")];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -49,12 +51,11 @@ fn source(bench: &Bench) -> Vec<(String, Vec<u8>)> {
                 true => open.push(path),
                 false => {
                     let name = path.strip_prefix(&root).unwrap().display().to_string();
-                    files.push((name, std::fs::read(&path).unwrap()));
+                    files.insert(name, std::fs::read(&path).unwrap());
                 }
             }
         }
     }
-    files.sort();
     files
 }
 
@@ -108,39 +109,23 @@ async fn live(nights: Vec<Night>) {
         listed.collect::<Vec<_>>(),
         whole.query(commits).await.iter().collect::<Vec<_>>()
     );
-    let differ = |(one, other): (&(String, Vec<u8>), &(String, Vec<u8>))| one != other;
     let (of_steps, of_whole) = (source(&steps), source(&whole));
-    let names = |files: &[(String, Vec<u8>)]| {
-        files
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect::<Vec<_>>()
+    let only = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>| {
+        let paths = one.keys().filter(|path| !other.contains_key(*path));
+        paths.cloned().collect::<Vec<_>>()
     };
-    if names(&of_steps) != names(&of_whole) {
-        let (one, other) = (names(&of_steps), names(&of_whole));
-        panic!(
-            "{:?}",
-            one.iter()
-                .chain(&other)
-                .filter(|name| !one.contains(name) || !other.contains(name))
-                .collect::<Vec<_>>()
-        );
-    }
-    let differing: Vec<_> = of_steps
-        .iter()
-        .zip(&of_whole)
-        .filter(|pair| differ(*pair))
-        .collect();
-    for (one, _) in differing {
-        if one.0.contains("/commits/") {
+    assert_eq!(only(&of_steps, &of_whole), [""; 0], "of steps alone");
+    assert_eq!(only(&of_whole, &of_steps), [""; 0], "steps lack");
+    for (path, bytes) in &of_steps {
+        if path.contains("/commits/") || of_whole[path] == *bytes {
             continue;
         }
-        let table = one.0.split('/').nth(1).unwrap().to_owned();
+        let table = path.split('/').nth(1).unwrap();
         let all = format!("SELECT _key, _payload FROM bitbucket.{table} ORDER BY _key");
         let (one, other) = (steps.query(&all).await, whole.query(&all).await);
-        let only: Vec<_> = one.iter().filter(|line| !other.contains(line)).collect();
-        let missing: Vec<_> = other.iter().filter(|line| !one.contains(line)).collect();
-        panic!("{table}: steps alone have {only:#?}, and lack {missing:#?}");
+        let more: Vec<_> = one.iter().filter(|line| !other.contains(line)).collect();
+        let less: Vec<_> = other.iter().filter(|line| !one.contains(line)).collect();
+        panic!("{table}: steps alone have {more:#?}, and lack {less:#?}");
     }
 }
 
@@ -200,4 +185,55 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     whole.transform(&[]).await.unwrap();
     cut.transform(&[]).await.unwrap();
     assert_eq!(source(&cut), source(&whole));
+}
+
+#[tokio::test]
+async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    world.happen(0, 0);
+    world.write(folder.path());
+    let mut bench = bench(folder.path()).await;
+    bench.now = world.now;
+    bench.complete().await;
+    // A refresh of three pages, cut short at its second.
+    for _ in 0..110 {
+        world.happen(0, 0);
+    }
+    world.now += TimeDelta::hours(1);
+    world.write(folder.path());
+    bench.sandbox.reload().unwrap();
+    bench.now = world.now;
+    bench.stops_after = Some(5);
+    assert!(bench.run().await.unwrap().stopped.is_some());
+    let refresh = bench.state().await.entities["pull_requests"]
+        .refresh
+        .clone();
+    assert!(
+        refresh.is_some_and(|walk| walk.next.is_some()),
+        "cut short elsewhere"
+    );
+    // Meanwhile one that was read already changes.
+    world.happen(2, 110);
+    world.now += TimeDelta::hours(1);
+    world.write(folder.path());
+    bench.sandbox.reload().unwrap();
+    bench.now = world.now;
+    bench.stop = Stop::new(None);
+    bench.stops_after = None;
+    bench.complete().await;
+    bench.transform(&[]).await.unwrap();
+    let edited = "SELECT count(*), count(CASE WHEN title LIKE '%edition%' THEN 1 END) FROM bitbucket.pull_requests";
+    assert_eq!(bench.query(edited).await, ["111 | 1"]);
+}
+
+#[tokio::test]
+async fn a_list_that_failed_is_not_whole_because_nobody_looked() {
+    let mut bench = Bench::quirk("html_instead_of_json").await;
+    bench.run().await.unwrap();
+    let failed = bench.state().await.entities["pull_requests"].clone();
+    bench.stop = Stop::new(Some(std::time::Duration::ZERO));
+    bench.run().await.unwrap();
+    let after = bench.state().await.entities["pull_requests"].clone();
+    assert_eq!((after.status, after.reason), (failed.status, failed.reason));
 }

@@ -210,7 +210,7 @@ impl World {
         let comment = self.comments.get_mut(&n).unwrap();
         comment["updated_on"] = json!(now);
         comment["content"]["raw"] = json!(now);
-        comment["deleted"] = json!(pick % 2 == 0);
+        comment["deleted"] = json!(pick.is_multiple_of(2));
         self.touch(id);
     }
 
@@ -280,7 +280,11 @@ impl World {
         let n = self.next();
         let now = stamp(self.now);
         let hash = self.branches["main"].clone();
-        let stage = if pick % 4 == 0 { "PAUSED" } else { "RUNNING" };
+        let stage = if pick.is_multiple_of(4) {
+            "PAUSED"
+        } else {
+            "RUNNING"
+        };
         self.pipelines.insert(n, json!({"type": "pipeline", "uuid": format!("{{p{n}}}"), "build_number": n,
             "created_on": now, "state": {"name": "IN_PROGRESS", "stage": {"name": stage}}, "run_number": 1,
             "target": {"type": "pipeline_ref_target", "ref_type": "branch", "ref_name": "main", "commit": {"hash": hash}}}));
@@ -347,7 +351,7 @@ impl World {
 
     fn issue(&mut self, pick: usize) {
         let now = stamp(self.now);
-        if pick % 3 == 0 || self.issues.is_empty() {
+        if pick.is_multiple_of(3) || self.issues.is_empty() {
             let n = self.next();
             self.issues.insert(
                 n,
