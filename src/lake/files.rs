@@ -208,17 +208,21 @@ impl Lake {
     /// Whether the file at `path` is the one that the manifest's entry describes: by its ETag if it is the recorded one,
     /// else by the digest of its bytes.
     pub async fn holds(&self, path: &str, entry: &FileEntry) -> Result<bool> {
-        let Some(meta) = self.head(path).await? else {
-            return Ok(false);
+        Ok(self.held_as(path, entry).await?.is_some())
+    }
+
+    /// The same, with the version that it is held as: a file that was put again has another.
+    pub(super) async fn held_as(&self, path: &str, entry: &FileEntry) -> Result<Option<Version>> {
+        let head = self.head(path).await?;
+        let Some(meta) = head.filter(|meta| meta.size == entry.bytes) else {
+            return Ok(None);
         };
-        if meta.size != entry.bytes {
-            return Ok(false);
-        }
         if entry.etag.is_some() && entry.etag == meta.e_tag {
-            return Ok(true);
+            return Ok(Some(Version::found(meta)));
         }
         let found = self.digest(path).await?;
-        Ok(found.is_some_and(|(sha256, _)| sha256 == entry.sha256))
+        let same = found.filter(|(sha256, _)| *sha256 == entry.sha256);
+        Ok(same.map(|(_, meta)| Version::found(meta)))
     }
 
     /// The digest of the file that is there now, if there is one.

@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use super::lease::Lease;
 use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
-use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, WrittenFile, layout};
+use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, Version, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{HISTORY, LAYERS};
 
@@ -211,8 +211,11 @@ impl Plan {
         } = put;
         if self.died.is_some()
             && let Some(was) = was.as_ref().filter(|was| was.sha256 == written.sha256)
-            && lake.holds(&path, was).await?
+            && let Some(version) = lake.held_as(&path, was).await?
         {
+            if let Some(entry) = self.entry(&table, &path) {
+                note(lake, entry, version);
+            }
             return Ok(());
         }
         let expected = match was.map(|was| was.version()) {
@@ -231,11 +234,10 @@ impl Plan {
             .hint("run again: the next run puts every file anew; find out what writes there"),
             false => error,
         })?;
-        if let Some(entry) = self.entry(&table, &path) {
-            // The local disk's names for a content come again.
-            if lake.folder().is_none() {
-                entry.put_as(version, expected);
-            }
+        if let Some(entry) = self.entry(&table, &path)
+            && lake.folder().is_none()
+        {
+            entry.put_as(version, expected);
         }
         self.done.files_written += 1;
         self.done.files_unchanged -= 1;
@@ -266,13 +268,26 @@ impl Plan {
         let put: BTreeSet<_> = self.puts.iter().map(|put| put.path.clone()).collect();
         for table in self.after.tables.values_mut() {
             for (path, entry) in &mut table.files {
-                if !put.contains(path) && !lake.holds(path, entry).await? {
-                    *entry = describe(lake, path, entry).await?;
+                if put.contains(path) {
+                    continue;
+                }
+                match lake.held_as(path, entry).await? {
+                    Some(version) => note(lake, entry, version),
+                    None => *entry = describe(lake, path, entry).await?,
                 }
             }
             table.rows = table.files.values().map(|file| file.rows).sum();
         }
         Ok(())
+    }
+}
+
+/// The version of a file that is as its entry says, and may have been put again. The local disk has no names of versions
+/// that do not come again.
+fn note(lake: &Lake, entry: &mut FileEntry, version: Version) {
+    let known = entry.version();
+    if lake.folder().is_none() && known.as_ref() != Some(&version) {
+        entry.put_as(version, known);
     }
 }
 

@@ -20,6 +20,8 @@ const BEFORE: Files = &[(MAY, 10), (JUNE, 20), (JULY, 30)];
 const AFTER: Files = &[(MAY, 11), (JUNE, 20), (AUGUST, 40)];
 /// A later run, for which the dead one's changes are undone and others made.
 const LATER: Files = &[(MAY, 10), (JUNE, 21), (JULY, 30)];
+/// Every partition is another then.
+const LAST: Files = &[(MAY, 50), (JUNE, 51), (JULY, 52), (AUGUST, 53)];
 /// A table that is cut otherwise.
 const MOVED: Files = &[(DAY, 60)];
 
@@ -68,6 +70,9 @@ async fn every_death(ground: fn() -> Ground) {
                 for (path, entry) in files {
                     assert!(lake.holds(path, entry).await.unwrap(), "{when}: {path}");
                 }
+                // And all is known that a change needs.
+                let last = staged.publish(&lake, "r5", LAST).await;
+                last.unwrap_or_else(|error| panic!("{when}: {error}"));
             }
             assert!(
                 deaths >= 8,
