@@ -194,9 +194,12 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
     world.happen(0, 0);
     world.write(folder.path());
     let mut bench = bench(folder.path()).await;
+    bench
+        .more
+        .push_str("\n[rules.default]\nentities = [\"review\"]");
     bench.now = world.now;
     bench.complete().await;
-    // A refresh of three pages, cut short at its second.
+    // A refresh of three pages, cut short after its first.
     for _ in 0..110 {
         world.happen(0, 0);
     }
@@ -204,7 +207,7 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
     world.write(folder.path());
     bench.sandbox.reload().unwrap();
     bench.now = world.now;
-    bench.stops_after = Some(5);
+    bench.stops_after = Some(1);
     assert!(bench.run().await.unwrap().stopped.is_some());
     let refresh = bench.state().await.entities["pull_requests"]
         .refresh
