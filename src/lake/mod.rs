@@ -15,11 +15,13 @@
 //! manifest.rs   what is published, and was
 //! lease.rs      who may put data files
 //! publish.rs    staged files → the lake: intent, puts, removals, manifest
+//! gone.rs       what a publish takes away, and when
 //! rollback.rs   a former publish, put back
 //! ```
 
 mod faults;
 mod files;
+mod gone;
 pub mod layout;
 mod lease;
 mod lock;
