@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::entity::{Entity, text, time, uuid};
+use super::newest_first::{Aim, List, newest_first, unfiltered};
+use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Aim, List, Outcome, Stop, unfiltered};
+use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -35,7 +37,7 @@ const TIMES: [&str; 4] = [
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
     let mut deployed = Vec::new();
-    let outcome = walk::newest_first(repo, &LIST, report, |record, aim, target, _| {
+    let outcome = newest_first(repo, &LIST, report, |record, aim, target, _| {
         let is_new = completed_on(record).is_some_and(|time| time >= target);
         if aim == Aim::Refresh && is_new {
             deployed.extend(text(record, "/release/pipeline/uuid"));

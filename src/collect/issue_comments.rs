@@ -1,14 +1,15 @@
 //! Comments of issues, one list each; a comment that only changes the state has no text.
 
+use super::children;
 use super::entity::{Entity, id};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Outcome};
+use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
 static ENTITY: Entity = Entity::new("issue_comments", id);
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::children(repo, &ENTITY, "issues", &endpoints::ISSUE_COMMENTS, report).await
+    children::children(repo, &ENTITY, "issues", &endpoints::ISSUE_COMMENTS, report).await
 }

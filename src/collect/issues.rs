@@ -6,9 +6,11 @@ use serde_json::Value;
 
 use super::entity::{Entity, id, updated_on};
 use super::ledger::FollowUps;
+use super::newest_first::{Aim, List, newest_first, quoted};
+use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Aim, List, Outcome, Stop, quoted};
+use super::walk::Outcome;
 use crate::bitbucket::{Absence, endpoints};
 use crate::error::Result;
 use crate::lake::Queued;
@@ -40,7 +42,7 @@ pub(super) async fn collect(
     if !has_tracker {
         return Ok(Outcome::Absent(Absence::new(404, "issue tracker disabled")));
     }
-    walk::newest_first(repo, &LIST, report, follow).await
+    newest_first(repo, &LIST, report, follow).await
 }
 
 fn follow(record: &Value, _: Aim, target: DateTime<Utc>, more: &mut FollowUps) {

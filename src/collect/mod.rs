@@ -10,10 +10,11 @@
 //! ```
 //!
 //! Pages become segments, and each checkpoint is one line of the repository's state: the segments so far, and where every
-//! walk goes on. There is a file per table, and each says what its key is and which time `since` cuts it by; `walk.rs`
-//! has the walks they share, `rounds.rs` says how far they go at a time, `stop.rs` when all of them end early.
+//! walk goes on. There is a file per table, and each says what its key is and which time `since` cuts it by; `walk.rs`,
+//! `newest_first.rs` and `children.rs` have the walks they share, `rounds.rs` says how far they go at a time, `stop.rs` when all of them end early.
 
 mod branches;
+mod children;
 mod commits;
 mod deployments;
 mod discovery;
@@ -23,6 +24,8 @@ mod issue_changes;
 mod issue_comments;
 mod issues;
 mod ledger;
+mod newest_first;
+mod order;
 mod pipeline_steps;
 mod pipelines;
 mod pull_request_activity;

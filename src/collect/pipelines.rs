@@ -12,10 +12,12 @@ use serde_json::value::RawValue;
 
 use super::entity::{Entity, text, time, uuid};
 use super::ledger::{FollowUps, Ledger};
+use super::newest_first::{Aim, List, newest_first, unfiltered};
+use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::{self, Aim, List, Outcome, Pace, Stop, unfiltered};
+use super::walk::{Outcome, Pace, or_stop};
 use crate::bitbucket::{Lookup, endpoints};
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Queued, Replaces};
@@ -49,7 +51,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
         .iter()
         .map(|queued| (queued.id.clone(), queued.seen.clone()))
         .collect();
-    let outcome = walk::newest_first(repo, &LIST, report, |record, aim, target, more| {
+    let outcome = newest_first(repo, &LIST, report, |record, aim, target, more| {
         let Some(uuid) = uuid(record) else { return };
         let (queued, ended) = (unfinished(record, &uuid), has_ended(record));
         let is_new = aim != Aim::Refresh || queued.created_on.is_none_or(|time| time >= target);
@@ -96,7 +98,7 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
         let asked = tokio::select! {
             biased;
             () = site.context.options.stop.wait() => Ok(None),
-            asked = ask(site, &queued, report) => walk::or_stop(site, asked),
+            asked = ask(site, &queued, report) => or_stop(site, asked),
         };
         let record = match asked {
             Ok(Some(record)) => record,

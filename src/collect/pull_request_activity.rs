@@ -8,10 +8,13 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::children;
 use super::entity::{Entity, is_pending, text, time};
+use super::newest_first::{List, newest_first, unfiltered};
+use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, List, Outcome, Stop, unfiltered};
+use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -37,7 +40,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
     let state = repo.ledger.entity(ENTITY.table);
     if !state.by_parent {
         let some = !state.queue.is_empty();
-        match walk::newest_first(repo, &LIST, report, |_, _, _, _| {}).await? {
+        match newest_first(repo, &LIST, report, |_, _, _, _| {}).await? {
             Outcome::Absent(absence) if absence.status == 404 && some => {
                 repo.ledger.entity(ENTITY.table).by_parent = true;
             }
@@ -51,7 +54,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
         }
     }
     let each = &endpoints::PULL_REQUEST_ACTIVITY;
-    walk::children(repo, &ENTITY, "pull_requests", each, report).await
+    children::children(repo, &ENTITY, "pull_requests", each, report).await
 }
 
 /// The kind of an entry, and what it holds; some entries hold nothing.

@@ -2,10 +2,11 @@
 //! not at all, so a list takes the place of what was known of its pull request;
 //! unpublished review drafts of the token's owner come too, and are dropped.
 
+use super::children;
 use super::entity::{Entity, id, is_pending};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Outcome};
+use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -16,7 +17,7 @@ static ENTITY: Entity = Entity {
 };
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::children(
+    children::children(
         repo,
         &ENTITY,
         "pull_requests",

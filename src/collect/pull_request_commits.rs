@@ -1,10 +1,11 @@
 //! Commits of pull requests, one list each: the only place where the commits of a squashed branch are found. A pull
 //! request whose source repository is gone answers 404.
 
+use super::children;
 use super::entity::{Entity, text};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Outcome};
+use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -16,7 +17,7 @@ static ENTITY: Entity = Entity {
 };
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::children(
+    children::children(
         repo,
         &ENTITY,
         "pull_requests",

@@ -7,9 +7,11 @@ use serde_json::Value;
 
 use super::entity::{Entity, id, text, updated_on};
 use super::ledger::FollowUps;
+use super::newest_first::{Aim, List, newest_first, quoted};
+use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Aim, List, Outcome, Stop, quoted};
+use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 use crate::lake::Queued;
@@ -35,7 +37,7 @@ fn filter(aim: Aim, target: DateTime<Utc>, border: Option<DateTime<Utc>>) -> Opt
 }
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::newest_first(repo, &LIST, report, follow).await
+    newest_first(repo, &LIST, report, follow).await
 }
 
 /// Which lists of the pull request are to be read.

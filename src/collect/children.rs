@@ -1,0 +1,178 @@
+//! The walk over one list per parent: comments of pull requests, steps of pipelines.
+//!
+//! Parents wait in a queue of the state, put there by the checkpoint that saved them, and leave it by the checkpoint that
+//! saves their list: whatever ends a run, the next one knows whom to ask.
+
+use std::collections::HashSet;
+use std::pin::pin;
+
+use futures::{StreamExt, stream};
+use serde_json::value::RawValue;
+
+use super::entity::Entity;
+use super::ledger::Ledger;
+use super::report::EntityReport;
+use super::repository::{Repo, Site};
+use super::sink::Sink;
+use super::walk::{Outcome, Pace, or_stop};
+use crate::bitbucket::{Absence, Endpoint, Step};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{Queued, Replaces};
+use crate::schema::Parent;
+
+/// Lists of parents that are read at the same time; they are written in the parents' order all the same.
+const CHILDREN_SIDE_BY_SIDE: usize = 4;
+/// After so many parents whose lists fail, the next run is left to try the others.
+const FAILING_PARENTS: usize = 10;
+
+/// Reads the lists of the queued records of the table `parents`. A parent that answers 404 is counted and passed over; one whose list fails
+/// stays queued and holds nobody up.
+pub(super) async fn children(
+    repo: &mut Repo<'_>,
+    entity: &'static Entity,
+    parents: &'static str,
+    endpoint: &'static Endpoint,
+    report: &mut EntityReport,
+) -> Result<Outcome> {
+    let Repo { site, ledger, .. } = repo;
+    let queue: Vec<Parent> = ledger
+        .entity(entity.table)
+        .queue
+        .iter()
+        .map(parent)
+        .collect();
+    let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+    let (first, rest) = queue.split_at(queue.len().min(1));
+    // The first goes alone: when the repository has no such lists at all, one request finds out.
+    let first = stream::iter(first).then(|parent| child(site, endpoint, parent));
+    let rest = stream::iter(rest)
+        .map(|parent| child(site, endpoint, parent))
+        .buffered(CHILDREN_SIDE_BY_SIDE);
+    let mut lists = pin!(first.chain(rest));
+    let (mut done, mut whole, mut failed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut missing = None;
+    let mut answered = false;
+    let mut pace = Pace::default();
+    let outcome = loop {
+        let next = tokio::select! {
+            biased;
+            () = site.context.options.stop.wait() => break Ok(Outcome::Stopped),
+            next = lists.next() => next,
+        };
+        let Some(list) = next else {
+            break Ok(Outcome::Collected);
+        };
+        report.requests += list.requests;
+        let values = match or_stop(site, list.values) {
+            Ok(Some(values)) => values,
+            Ok(None) => break Ok(Outcome::Stopped),
+            Err(error) if error.kind() == ErrorKind::Api && failed.len() < FAILING_PARENTS => {
+                failed.push(error);
+                continue;
+            }
+            Err(error) => break Err(error),
+        };
+        match values {
+            Ok(values) => {
+                answered = true;
+                sink.take(&values, Some(list.parent), report, |_| {})?;
+                if let Parent::Id(id) = list.parent
+                    && !values.is_empty()
+                {
+                    whole.push(*id);
+                }
+                done.push(list.parent.clone());
+            }
+            Err(absence) if absence.status == 404 => {
+                report.missing_parents += 1;
+                missing = Some(absence);
+                done.push(list.parent.clone());
+            }
+            Err(absence) if !answered => break Ok(Outcome::Absent(absence)),
+            Err(absence) => {
+                break Err(Error::new(ErrorKind::Api, absence.reason)
+                    .with("repository", &site.full_name)
+                    .with("entity", entity.table));
+            }
+        }
+        pace.pages += list.requests;
+        if pace.is_due() {
+            checkpoint(ledger, entity, sink, &mut done, &mut whole).await?;
+            pace = Pace::default();
+            sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+        }
+    };
+    checkpoint(ledger, entity, sink, &mut done, &mut whole).await?;
+    let none_there = !answered && !ledger.ever_returned(entity.table);
+    match (outcome?, failed.into_iter().next(), missing) {
+        (Outcome::Collected, Some(error), _) => Err(error),
+        (Outcome::Collected, None, Some(absence)) if none_there => Ok(Outcome::Absent(absence)),
+        (Outcome::Collected, None, _) => {
+            ledger.inherit(entity.table, parents);
+            Ok(Outcome::Collected)
+        }
+        (outcome, ..) => Ok(outcome),
+    }
+}
+
+async fn checkpoint(
+    ledger: &mut Ledger<'_>,
+    entity: &'static Entity,
+    sink: Sink<'_>,
+    done: &mut Vec<Parent>,
+    whole: &mut Vec<i64>,
+) -> Result<()> {
+    if done.is_empty() {
+        return Ok(());
+    }
+    let replaces = match entity.absence_deletes {
+        true => Replaces::Parents(std::mem::take(whole)),
+        false => Replaces::Nothing,
+    };
+    let segment = sink.finish(replaces).await?;
+    ledger.add(entity.table, segment);
+    let queue = &mut ledger.entity(entity.table).queue;
+    let done: HashSet<String> = done.drain(..).map(|one| id(&one)).collect();
+    queue.retain(|queued| !done.contains(&queued.id));
+    ledger.put().await
+}
+
+/// Pull requests and issues have numbers, pipelines uuids.
+fn parent(queued: &Queued) -> Parent {
+    match queued.id.parse() {
+        Ok(id) => Parent::Id(id),
+        Err(_) => Parent::Uuid(queued.id.clone()),
+    }
+}
+
+fn id(parent: &Parent) -> String {
+    match parent {
+        Parent::None => String::new(),
+        Parent::Id(id) => id.to_string(),
+        Parent::Uuid(uuid) => uuid.clone(),
+    }
+}
+
+struct Child<'p> {
+    parent: &'p Parent,
+    requests: u64,
+    values: Result<std::result::Result<Vec<Box<RawValue>>, Absence>>,
+}
+
+async fn child<'p>(site: &Site<'_>, endpoint: &'static Endpoint, parent: &'p Parent) -> Child<'p> {
+    let mut pages = site.client.walk(endpoint, site.target().parent(id(parent)));
+    let mut all = Vec::new();
+    let values = loop {
+        match pages.next().await {
+            Ok(Step::Page(page)) => all.extend(page.values),
+            Ok(Step::End) => break Ok(Ok(all)),
+            Ok(Step::Absent(absence)) => break Ok(Err(absence)),
+            Err(error) => break Err(error),
+        }
+    };
+    Child {
+        parent,
+        requests: pages.requests(),
+        values,
+    }
+}

@@ -1,0 +1,318 @@
+//! The walk over a list that is read newest first.
+//!
+//! ```text
+//!        since        complete_from            complete_through     now
+//!          |  ◀── deep ── |  everything is here  |  ◀── refresh ──── |
+//!                  ▲ this round's floor: a deep walk pauses here
+//! ```
+//!
+//! A walk that ends early for whatever reason goes on at its last checkpoint. What is read twice is one record by its key.
+
+use std::ops::{Deref, DerefMut};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::Value;
+
+use super::entity::Entity;
+use super::ledger::{FollowUps, Ledger};
+use super::order::{Order, Stop};
+use super::report::EntityReport;
+use super::repository::{Repo, Site};
+use super::sink::Sink;
+use super::walk::{Outcome, Pace, next_page};
+use crate::bitbucket::{Endpoint, Pages, Step};
+use crate::error::{Error, Result};
+use crate::lake::{Replaces, Walk};
+use crate::schema::Parent;
+
+/// Bitbucket's servers are not of one mind about the time, and a record may show up in a list a moment late.
+pub(super) const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+
+/// What a walk over a list is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// What changed since the last complete walk.
+    Refresh,
+    /// What was never read.
+    Load,
+    /// What was read long ago.
+    Reconcile,
+}
+
+/// `q` for a walk down to the target, from the border on where there is one.
+pub(super) type Filter = fn(Aim, DateTime<Utc>, Option<DateTime<Utc>>) -> Option<String>;
+
+/// A list that is read newest first.
+pub(super) struct List {
+    pub(super) entity: &'static Entity,
+    pub(super) endpoint: &'static Endpoint,
+    pub(super) stop: Stop,
+    /// What to ask the server for; the walk cuts by itself as well.
+    pub(super) filter: Filter,
+    /// Whether a reconcile reads it again.
+    pub(super) reconciles: bool,
+}
+
+/// A time as Bitbucket's query language writes it.
+pub(super) fn quoted(time: DateTime<Utc>) -> String {
+    format!("\"{}\"", time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00"))
+}
+
+/// No list to filter, or one that ignores filters.
+pub(super) fn unfiltered(_: Aim, _: DateTime<Utc>, _: Option<DateTime<Utc>>) -> Option<String> {
+    None
+}
+
+/// Reads what is new of a list, and, as far as this round goes, what is older than everything read so far.
+/// `follow` says what a kept record leads to.
+pub(super) async fn newest_first(
+    repo: &mut Repo<'_>,
+    list: &List,
+    report: &mut EntityReport,
+    mut follow: impl FnMut(&Value, Aim, DateTime<Utc>, &mut FollowUps),
+) -> Result<Outcome> {
+    let table = list.entity.table;
+    let (since, now) = (repo.site.since, repo.site.context.options.now);
+    let through = repo.ledger.entity(table).complete_through;
+    let mut refreshes = repo.round.refreshes;
+    while let Some(through) = repo
+        .ledger
+        .entity(table)
+        .complete_through
+        .filter(|_| refreshes)
+    {
+        // What was begun another night ends at that night's news: those of this one are another walk's.
+        refreshes = repo.ledger.entity(table).refresh.is_some();
+        let target = (through - OVERLAP).max(since);
+        let outcome = walk(repo, list, Aim::Refresh, target, report, &mut follow).await?;
+        if !matches!(outcome, Outcome::Collected) {
+            return Ok(outcome);
+        }
+    }
+    let full = repo.site.context.options.full;
+    let every = repo.site.context.config.sync.full_every;
+    let refreshes = repo.round.refreshes;
+    let state = repo.ledger.entity(table);
+    let due = || match (state.reconciled_on, every) {
+        _ if full => true,
+        (Some(last), Some(every)) => every.has_passed(last, now),
+        (None, _) | (_, None) => false,
+    };
+    let aim = match &state.deep {
+        Some(walk) if walk.reconcile => Aim::Reconcile,
+        Some(_) => Aim::Load,
+        None if through.is_none() => Aim::Load,
+        None if state.complete_from.is_some_and(|from| from > since) => Aim::Load,
+        None if list.reconciles && refreshes && due() => Aim::Reconcile,
+        None => return Ok(Outcome::Collected),
+    };
+    walk(repo, list, aim, since, report, &mut follow).await
+}
+
+async fn walk(
+    repo: &mut Repo<'_>,
+    list: &List,
+    aim: Aim,
+    target: DateTime<Utc>,
+    report: &mut EntityReport,
+    follow: &mut impl FnMut(&Value, Aim, DateTime<Utc>, &mut FollowUps),
+) -> Result<Outcome> {
+    let floor = repo.round.floor.max(target);
+    let Repo { site, ledger, .. } = repo;
+    let entity = list.entity;
+    let mut at = Cursor::of(ledger, list, aim);
+    if aim != Aim::Refresh && floor > target && at.border.is_some_and(|border| border <= floor) {
+        at.keep(ledger, list, aim);
+        return Ok(Outcome::Paused);
+    }
+    let mut pages = at.pages(site, list, aim, target);
+    let mut more = FollowUps::new();
+    let mut pace = Pace::default();
+    let mut order = Order::default();
+    let mut asked;
+    let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+    loop {
+        asked = pages.cursor();
+        let resumed = at.next.is_some();
+        let step = next_page(site, &mut pages).await;
+        let lost = matches!(&step, Ok(Some(Step::Absent(_)))) || is_refusal(&step);
+        if lost && resumed && pages.is_at_start() {
+            // The page's address has expired: the walk begins again, as far down as it knows.
+            report.requests += pages.requests();
+            at.next = None;
+            pages = at.pages(site, list, aim, target);
+            continue;
+        }
+        let ended = match step {
+            Err(error) => {
+                report.requests += pages.requests();
+                return Err(error);
+            }
+            Ok(Some(Step::Absent(absence))) => {
+                report.requests += pages.requests();
+                return Ok(Outcome::Absent(absence));
+            }
+            Ok(None) => Some(Outcome::Stopped),
+            Ok(Some(Step::End)) => Some(Outcome::Collected),
+            Ok(Some(Step::Page(page))) => {
+                at.started = at.started.or(page.date);
+                let parent = entity.parent.is_none().then_some(Parent::None);
+                let times = sink.take(&page.values, parent.as_ref(), report, |record| {
+                    follow(record, aim, target, &mut more);
+                })?;
+                pace.pages += 1;
+                order.see(&times);
+                if let Some(oldest) = order
+                    .is_falling(list.stop)
+                    .then(|| times.oldest())
+                    .flatten()
+                {
+                    at.border = Some(at.border.map_or(oldest, |border| border.min(oldest)));
+                }
+                // Where the server filters, its list ends by itself, and may hold older records on purpose.
+                let stop = match pages.is_filtered() {
+                    true => Stop::Never,
+                    false => list.stop,
+                };
+                if pages.cursor().is_none() || order.is_past(&times, target, stop) {
+                    Some(Outcome::Collected)
+                } else if aim != Aim::Refresh
+                    && floor > target
+                    && at.border.is_some_and(|border| border <= floor)
+                {
+                    Some(Outcome::Paused)
+                } else {
+                    None
+                }
+            }
+        };
+        if ended.is_none() && !pace.is_due() {
+            continue;
+        }
+        at.next = pages.cursor();
+        at.pages_left = pages.left();
+        let segment = sink.finish(Replaces::Nothing).await?;
+        ledger.add(entity.table, segment);
+        ledger.follow(&mut more);
+        let now = site.context.options.now;
+        match &ended {
+            Some(Outcome::Collected) => at.close(ledger, list, aim, target, asked, now),
+            Some(Outcome::Paused) => at.pause(ledger, list, aim, floor, now),
+            _ => at.keep(ledger, list, aim),
+        }
+        ledger.put().await?;
+        if let Some(ended) = ended {
+            report.requests += pages.requests();
+            return Ok(ended);
+        }
+        pace = Pace::default();
+        sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+    }
+}
+
+/// What a server says to a page's address that it does not know any more.
+fn is_refusal(step: &Result<Option<Step>>) -> bool {
+    let refused = |error: &Error| matches!(error.context("status"), Some("400" | "404" | "410"));
+    step.as_ref().err().is_some_and(refused)
+}
+
+/// A [`Walk`] under way.
+struct Cursor(Walk);
+
+impl Deref for Cursor {
+    type Target = Walk;
+    fn deref(&self) -> &Walk {
+        &self.0
+    }
+}
+
+impl DerefMut for Cursor {
+    fn deref_mut(&mut self) -> &mut Walk {
+        &mut self.0
+    }
+}
+
+impl Cursor {
+    fn of(ledger: &mut Ledger<'_>, list: &List, aim: Aim) -> Self {
+        let state = ledger.entity(list.entity.table);
+        let open = match aim {
+            Aim::Refresh => state.refresh.clone(),
+            Aim::Load | Aim::Reconcile => state.deep.clone(),
+        };
+        // A gap below what is complete: it begins where that ends.
+        let gap = aim == Aim::Load && state.complete_through.is_some();
+        Self(open.unwrap_or_else(|| Walk {
+            started: state.complete_through.filter(|_| gap),
+            border: state.complete_from.filter(|_| gap),
+            next: state.bottom.clone().filter(|_| gap),
+            reconcile: aim == Aim::Reconcile,
+            ..Walk::default()
+        }))
+    }
+
+    /// The pages still to be read: from a page on, or from a time on where the server can filter. A list that is
+    /// newest first only shifts towards later pages, so an old page number repeats records and loses none.
+    fn pages(&self, site: &Site<'_>, list: &List, aim: Aim, target: DateTime<Utc>) -> Pages {
+        let begin = || {
+            let filter = (list.filter)(aim, target, self.border);
+            let pages = site.client.walk(list.endpoint, site.target());
+            pages.matching(filter)
+        };
+        match self.next.as_ref().map(|next| begin().resume(next)) {
+            Some(Ok(pages)) => pages,
+            _ => begin(),
+        }
+    }
+
+    fn keep(&self, ledger: &mut Ledger<'_>, list: &List, aim: Aim) {
+        let state = ledger.entity(list.entity.table);
+        match aim {
+            Aim::Refresh => state.refresh = Some(self.0.clone()),
+            Aim::Load | Aim::Reconcile => state.deep = Some(self.0.clone()),
+        }
+    }
+
+    fn pause(
+        &self,
+        ledger: &mut Ledger<'_>,
+        list: &List,
+        aim: Aim,
+        floor: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) {
+        self.keep(ledger, list, aim);
+        if aim == Aim::Load {
+            let state = ledger.entity(list.entity.table);
+            let from = state.complete_from.map_or(floor, |from| from.min(floor));
+            state.complete_from = Some(from);
+            state
+                .complete_through
+                .get_or_insert(self.started.unwrap_or(now));
+        }
+    }
+
+    fn close(
+        &self,
+        ledger: &mut Ledger<'_>,
+        list: &List,
+        aim: Aim,
+        target: DateTime<Utc>,
+        bottom: Option<String>,
+        now: DateTime<Utc>,
+    ) {
+        let started = self.started.unwrap_or(now);
+        let state = ledger.entity(list.entity.table);
+        if aim == Aim::Refresh {
+            state.refresh = None;
+            state.complete_through = Some(started);
+            return;
+        }
+        state.deep = None;
+        state.bottom = bottom;
+        state.complete_from = Some(target);
+        if aim == Aim::Reconcile || state.reconciled_on.is_none() {
+            state.reconciled_on = Some(started);
+        }
+        state.complete_through.get_or_insert(started);
+    }
+}

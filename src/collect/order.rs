@@ -1,0 +1,122 @@
+//! In which order a list's records come, and so whether it may be left before its end.
+
+use chrono::{DateTime, Utc};
+
+use super::sink::Times;
+
+/// When a list is left before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It is read to the end.
+    Never,
+    /// At a page that is older than the target as a whole, if every record so far came in falling order.
+    OlderStrictly,
+    /// The same for a feed that is newest first but may be out of order by a little.
+    Older,
+}
+
+/// The order in which a walk's times arrive.
+#[derive(Debug, Default)]
+pub(super) struct Order {
+    first: Option<DateTime<Utc>>,
+    last: Option<DateTime<Utc>>,
+    rose: bool,
+    fell: bool,
+}
+
+impl Order {
+    pub(super) fn see(&mut self, page: &Times) {
+        for time in &page.times {
+            self.first = self.first.or(Some(*time));
+            if let Some(last) = self.last {
+                self.rose |= *time > last;
+                self.fell |= *time < last;
+            }
+            self.last = Some(*time);
+        }
+    }
+
+    /// Whether what comes next is older than what came.
+    pub(super) fn is_falling(&self, stop: Stop) -> bool {
+        match stop {
+            Stop::Never => false,
+            Stop::OlderStrictly => !self.rose,
+            Stop::Older => self.last < self.first,
+        }
+    }
+
+    pub(super) fn is_past(&self, page: &Times, since: DateTime<Utc>, stop: Stop) -> bool {
+        let (Some(first), Some(last)) = (page.times.first(), page.times.last()) else {
+            return false;
+        };
+        let older = !page.undated && page.times.iter().all(|time| *time < since);
+        older
+            && match stop {
+                Stop::Never => false,
+                Stop::OlderStrictly => self.fell && !self.rose,
+                Stop::Older => last < first && self.first.is_some_and(|start| start >= *first),
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn days(days: &[i64]) -> Times {
+        let times = days
+            .iter()
+            .map(|day| DateTime::from_timestamp(day * 86_400, 0).unwrap());
+        Times {
+            times: times.collect(),
+            undated: false,
+        }
+    }
+
+    fn stops(stop: Stop, pages: &[&[i64]]) -> Vec<bool> {
+        let since = DateTime::from_timestamp(10 * 86_400, 0).unwrap();
+        let mut order = Order::default();
+        let pages = pages.iter().map(|page| days(page));
+        pages
+            .map(|page| {
+                order.see(&page);
+                order.is_past(&page, since, stop)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_falling_list_stops_at_the_first_page_that_is_older_as_a_whole() {
+        let pages: &[&[i64]] = &[&[30, 20], &[15, 9], &[8, 7]];
+        assert_eq!(stops(Stop::OlderStrictly, pages), [false, false, true]);
+        assert_eq!(stops(Stop::Older, pages), [false, false, true]);
+        assert_eq!(stops(Stop::Never, pages), [false, false, false]);
+    }
+
+    #[test]
+    fn a_list_in_rising_order_never_stops_at_its_old_start() {
+        let pages: &[&[i64]] = &[&[1, 2], &[3, 4], &[11, 12]];
+        assert_eq!(stops(Stop::OlderStrictly, pages), [false, false, false]);
+        assert_eq!(stops(Stop::Older, pages), [false, false, false]);
+    }
+
+    #[test]
+    fn disorder_keeps_a_strict_walk_going_and_not_a_feed() {
+        let pages: &[&[i64]] = &[&[30, 20, 21], &[9, 8]];
+        assert_eq!(stops(Stop::OlderStrictly, pages), [false, false]);
+        assert_eq!(stops(Stop::Older, pages), [false, true]);
+    }
+
+    #[test]
+    fn a_record_without_a_time_keeps_the_walk_going() {
+        let mut page = days(&[3, 2]);
+        page.undated = true;
+        let mut order = Order::default();
+        order.see(&page);
+        assert!(!order.is_past(
+            &page,
+            DateTime::from_timestamp(864_000, 0).unwrap(),
+            Stop::Older
+        ));
+    }
+}
