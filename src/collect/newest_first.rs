@@ -309,7 +309,7 @@ impl Cursor {
         }
         state.deep = None;
         state.bottom = bottom;
-        state.complete_from = Some(target);
+        state.complete_from = Some(state.complete_from.map_or(target, |from| from.min(target)));
         if aim == Aim::Reconcile || state.reconciled_on.is_none() {
             state.reconciled_on = Some(started);
         }

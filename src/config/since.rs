@@ -148,6 +148,14 @@ mod tests {
     }
 
     #[test]
+    fn a_span_has_passed_when_it_fits_between() {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (from, span) = (at("2026-08-01T00:00:00Z"), Since::Days(30));
+        assert!(!span.has_passed(from, at("2026-08-30T23:59:59Z")));
+        assert!(span.has_passed(from, at("2026-08-31T00:00:00Z")));
+    }
+
+    #[test]
     fn what_is_no_span_is_refused() {
         for text in ["", "months", "0 days", "-1 day", "6 moons", "31.01.2026"] {
             assert_eq!(Since::parse(text), None, "{text}");

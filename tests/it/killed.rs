@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bitlake::lake::Lake;
-use bitlake::sandbox::Sandbox;
+use bitlake::sandbox::{Fault, Sandbox};
 
 use super::faulty::Faulty;
 use super::stores::{self, Ground};
@@ -218,4 +218,76 @@ async fn the_program_killed_at_random_ends_in_the_bytes_of_an_undisturbed_run() 
         differing.is_empty() && found.len() == expected.len(),
         "{differing:?}"
     );
+}
+
+/// Slow enough that a collection is at its pull requests' commits when it is told to end.
+async fn slow(folder: &Path) -> Sandbox {
+    let world = workspace(folder);
+    let slow = Fault::on("/pullrequests/")
+        .and("/commits")
+        .delay(Duration::from_millis(700));
+    let sandbox = Sandbox::builder().workspace_dir(folder).faults([slow]);
+    let sandbox = sandbox.start(0).await.unwrap();
+    sandbox.set_date(world.now);
+    sandbox
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() {
+    let workspace_folder = tempfile::tempdir().unwrap();
+    let sandbox = slow(workspace_folder.path()).await;
+    let ground = stores::folder();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bitlake.toml");
+    configuration(
+        &config,
+        &sandbox,
+        &format!("url = {:?}", ground.lake().url()),
+    );
+
+    let mut collect = bitlake(&config, "collect").spawn().unwrap();
+    wait_for(&sandbox, "/commits?").await;
+    let id = collect.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status().unwrap();
+    assert!(sent.success());
+    let begun = Instant::now();
+    assert_eq!(collect.wait().unwrap().code(), Some(4));
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    let loading = |state: &bitlake::lake::State| !state.is_workspace() && state.requests_left() > 0;
+    let states = ground.lake().states().await.unwrap();
+    assert!(states.iter().any(|(state, _)| loading(state)), "{states:?}");
+
+    let mut run = bitlake(&config, "run");
+    assert_eq!(
+        run.args(["--deadline", "1s"]).status().unwrap().code(),
+        Some(4)
+    );
+    let manifest = ground.lake().manifest().await.unwrap();
+    let rows = manifest.table("domain.pull_requests").unwrap().rows;
+    assert!(rows > 0, "what is complete is published");
+
+    sandbox.clear_faults();
+    assert_eq!(
+        bitlake(&config, "collect").status().unwrap().code(),
+        Some(0)
+    );
+    let states = ground.lake().states().await.unwrap();
+    assert!(!states.iter().any(|(state, _)| loading(state)));
+}
+
+/// Until the sandbox was asked for a pull request's commits.
+async fn wait_for(sandbox: &Sandbox, what: &str) {
+    let asked = || {
+        sandbox
+            .request_log()
+            .iter()
+            .any(|line| line.contains("/pullrequests/") && line.contains(what))
+    };
+    for _ in 0..600 {
+        if asked() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("never asked for {what}");
 }

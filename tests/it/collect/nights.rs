@@ -270,3 +270,33 @@ async fn an_emptied_list_is_believed_when_everything_is_read_again() {
         assert_eq!(bench.query(tags).await, [left], "full: {full}");
     }
 }
+
+#[tokio::test]
+async fn what_vanished_without_a_trace_is_found_when_everything_is_read_again() {
+    for (full, days) in [(true, 1), (false, 31)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut world = World::new();
+        for kind in [0, 4, 4] {
+            world.happen(kind, 0);
+        }
+        world.now += TimeDelta::days(1);
+        world.write(folder.path());
+        let mut bench = over(folder.path(), &world).await;
+        bench.more.push_str("\nfull_every = \"30 days\"");
+        bench.complete().await;
+        bench.transform(&["config"]).await.unwrap();
+        let comments = folder.path().join("acme/web/pull_request_comments.jsonl");
+        let text = std::fs::read_to_string(&comments).unwrap();
+        std::fs::write(&comments, text.lines().next().unwrap()).unwrap();
+        bench.sandbox.reload().unwrap();
+        let count = "SELECT count(*) FROM bitbucket.pull_request_comments";
+        bench.now += TimeDelta::days(1);
+        for (again, left) in [(false, "2"), (true, "1")] {
+            bench.full = full && again;
+            bench.now += TimeDelta::days(if again { days } else { 1 });
+            bench.complete().await;
+            bench.transform(&["config"]).await.unwrap();
+            assert_eq!(bench.query(count).await, [left], "full: {full}");
+        }
+    }
+}
