@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bitlake::collect::{Shard, Stop};
+use bitlake::collect::{CollectReport, Shard, Stop};
 use bitlake::lake::{State, is_lost_race};
 use bitlake::sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -215,39 +215,61 @@ async fn shards_share_a_lake_and_no_repository() {
     assert_eq!(all, seen.len());
 }
 
-#[tokio::test]
-async fn of_two_collections_of_one_repository_the_later_stops() {
+/// Runs twice; before the second run's first put of the repository's state, somebody else changes it.
+async fn beside(change: fn(&mut State)) -> (Bench, bitlake::error::Result<CollectReport>) {
     let ground = stores::memory();
     let mut bench = Bench::quirk("approval_activity").await;
+    bench.lake = ground.lake();
+    bench.complete().await;
+    let path = bench.state().await.path();
     let (lake, happened) = (ground.lake(), std::sync::atomic::AtomicBool::new(false));
     let store = Faulty::new(ground.store.clone(), move |op| {
-        let puts =
-            op.name == "put" && op.path.contains("/state/1/") && !op.path.contains("workspace");
+        let puts = op.name == "put" && op.path.ends_with(&path);
         if !puts || happened.swap(true, std::sync::atomic::Ordering::SeqCst) {
             return Act::Go;
         }
-        // Another run has just begun with the same repository.
-        let (lake, path) = (lake.clone(), op.path.to_owned());
+        let lake = lake.clone();
         Act::First(Box::pin(async move {
-            let uuid = path
-                .rsplit('/')
-                .next()
-                .unwrap()
-                .trim_end_matches(".json")
-                .to_owned();
-            let rival = serde_json::json!({"format_version": 1, "connection_id": 1, "uuid": uuid,
-                "full_name": "acme/web", "collected_by": "rival", "bitbucket_project": null,
-                "since": "2026-01-01T00:00:00Z", "since_setting": "x", "entities": {}});
-            let rival: State = serde_json::from_value(rival).unwrap();
-            lake.put_state(&rival, None).await.unwrap();
+            for (mut state, version) in lake.states().await.unwrap() {
+                if !state.is_workspace() {
+                    change(&mut state);
+                    lake.put_state(&state, Some(&version)).await.unwrap();
+                }
+            }
         }))
     });
     bench.lake = ground.over(store);
-    let error = bench.run().await.unwrap_err();
+    let report = bench.run().await;
+    bench.lake = ground.lake();
+    (bench, report)
+}
+
+#[tokio::test]
+async fn of_two_collections_of_one_repository_one_stops() {
+    let (_, report) = beside(|state| state.collected_by = Some("rival".to_owned())).await;
+    let error = report.unwrap_err();
     assert!(
         is_lost_race(&error) && error.kind().exit_code() == 5,
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_publish_beside_a_collection_is_no_rival_and_its_segments_stay_gone() {
+    let (bench, report) = beside(|state| {
+        state.published_as = Some("acme/web".to_owned());
+        state
+            .entities
+            .values_mut()
+            .for_each(|entity| entity.segments.clear());
+    })
+    .await;
+    report.unwrap();
+    let state = bench.state().await;
+    assert_eq!(state.published_as.as_deref(), Some("acme/web"));
+    let first = |path: &str| path.contains("-000001-");
+    let mut left = state.entities.values().flat_map(|entity| &entity.segments);
+    assert!(left.clone().count() > 0 && !left.any(|segment| first(&segment.path)));
 }
 
 #[tokio::test]
