@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::entity::{Entity, text, time, uuid};
+use super::ledger::FollowUps;
 use super::newest_first::{Aim, List, newest_first, unfiltered};
 use super::order::Stop;
 use super::report::EntityReport;
@@ -13,6 +14,7 @@ use super::repository::Repo;
 use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::lake::Queued;
 
 static LIST: List = List {
     entity: &Entity {
@@ -36,16 +38,17 @@ const TIMES: [&str; 4] = [
 ];
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    let mut deployed = Vec::new();
-    let outcome = newest_first(repo, &LIST, report, |record, aim, target, _| {
-        let is_new = completed_on(record).is_some_and(|time| time >= target);
-        if aim == Aim::Refresh && is_new {
-            deployed.extend(text(record, "/release/pipeline/uuid"));
-        }
-    })
-    .await;
-    repo.deployed.extend(deployed);
-    outcome
+    newest_first(repo, &LIST, report, follow).await
+}
+
+/// A deployment that was done again changes a pipeline that ended long ago: it is to be looked at.
+fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
+    let is_new = completed_on(record).is_some_and(|time| time >= target);
+    if aim == Aim::Refresh && is_new {
+        let pipeline = text(record, "/release/pipeline/uuid");
+        let queued = pipeline.map(Queued::parent);
+        more.entry("pipelines").or_default().extend(queued);
+    }
 }
 
 fn completed_on(record: &Value) -> Option<DateTime<Utc>> {

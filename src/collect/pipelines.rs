@@ -80,15 +80,11 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
         site,
         ledger,
         pipelines,
-        deployed,
         ..
     } = repo;
     let queue = &mut ledger.entity(ENTITY.table).queue;
     queue.retain(|queued| pipelines.get(&queued.id) != Some(&true));
     let mut again: Vec<Queued> = queue.clone();
-    let known = |uuid: &String| again.iter().any(|queued| queued.id == *uuid);
-    let others: Vec<_> = deployed.iter().filter(|uuid| !known(uuid)).collect();
-    again.extend(others.into_iter().map(Queued::parent));
     again.retain(|queued| !pipelines.contains_key(&queued.id));
 
     let mut pace = Pace::default();

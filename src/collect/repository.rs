@@ -60,8 +60,6 @@ pub(super) struct Repo<'a> {
     pub(super) heads: Option<BTreeSet<String>>,
     /// Pipelines that this run saw, and whether they have ended.
     pub(super) pipelines: HashMap<String, bool>,
-    /// Pipelines of deployments that ended lately: re-deploys change old ones.
-    pub(super) deployed: BTreeSet<String>,
     report: RepositoryReport,
     /// Why nothing more is asked: the host does not answer.
     unreachable: Option<String>,
@@ -115,7 +113,6 @@ impl<'a> Repo<'a> {
             round: Round::first(context.options.now),
             heads: None,
             pipelines: HashMap::new(),
-            deployed: BTreeSet::new(),
             unreachable: None,
         }
     }
