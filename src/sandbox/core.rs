@@ -125,22 +125,28 @@ pub(super) fn repository(call: &Call) -> Result<Value, Reply> {
     Ok(call.record(&call.repository()?.record))
 }
 
+/// Branches and tags mixed.
+pub(super) fn refs(call: &Call) -> Result<Value, Reply> {
+    named(call, &["branches", "tags"])
+}
+
 pub(super) fn branches(call: &Call) -> Result<Value, Reply> {
-    refs(call, "branches")
+    named(call, &["branches"])
 }
 
 pub(super) fn tags(call: &Call) -> Result<Value, Reply> {
-    refs(call, "tags")
+    named(call, &["tags"])
 }
 
-fn refs(call: &Call, table: &str) -> Result<Value, Reply> {
+fn named(call: &Call, tables: &[&str]) -> Result<Value, Reply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &["name", "target", "date", "tagger", "message"],
         refused: &[],
     };
     let sort = call.first("sort").unwrap_or("name");
-    let records = call.repository()?.table(table).iter().collect();
-    let records = query::apply(records, call.first("q"), Some(sort), &VOCABULARY)?;
+    let repository = call.repository()?;
+    let records = tables.iter().flat_map(|table| repository.table(table));
+    let records = query::apply(records.collect(), call.first("q"), Some(sort), &VOCABULARY)?;
     page::answer(call, &PLAIN, &records)
 }
 
