@@ -15,6 +15,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::ledger::Ledger;
 use super::report::{EntityReport, RepositoryReport};
 use super::repositories::Discovered;
+use super::rotation::Candidate;
 use super::rounds::Round;
 use super::walk::Outcome;
 use super::{
@@ -25,10 +26,13 @@ use super::{
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityStatus, FORMAT_VERSION, State, Version};
+use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version, Visit};
 
 /// How long what is not there is not asked for again.
 const ABSENT_FOR: TimeDelta = TimeDelta::days(7);
+
+/// The lists that even a repository without news is asked for: pull requests, pipelines, deployments.
+const LISTS_OF_A_VISIT: u64 = 3;
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -116,7 +120,7 @@ impl<'a> Repo<'a> {
                 connection: client.connection().to_owned(),
                 repository: state.full_name.clone(),
                 uuid: state.uuid.clone(),
-                entities: BTreeMap::new(),
+                ..RepositoryReport::default()
             },
             ledger: Ledger::new(context.lake, state, saved),
             round: Round::first(context.options.now),
@@ -284,6 +288,48 @@ impl<'a> Repo<'a> {
         open.any(|entity| entity.deep.is_some())
     }
 
+    /// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
+    pub(super) fn candidate(&self, discovered: &Discovered) -> Candidate {
+        let state = &self.ledger.state;
+        let waits = |entity: &EntityState| {
+            entity.refresh.is_some() || entity.deep.is_some() || !entity.queue.is_empty()
+        };
+        let unmoved = discovered.updated_on.is_some() && discovered.updated_on == state.refs_as_of;
+        let cold = unmoved && !state.entities.values().any(waits);
+        let last = state.last_visit.as_ref();
+        Candidate {
+            requests: last.map_or(0, |visit| visit.requests).max(LISTS_OF_A_VISIT),
+            cold_since: last
+                .filter(|visit| cold && visit.quiet)
+                .map(|visit| visit.on),
+        }
+    }
+
+    /// Leaves it out of this run; what is known of it stays.
+    pub(super) fn rest(mut self) -> RepositoryReport {
+        let tables: Vec<_> = self.ledger.state.entities.keys().cloned().collect();
+        for table in tables {
+            self.stays(&table);
+        }
+        self.report.rests = true;
+        self.report
+    }
+
+    /// Remembers what this visit brought and cost, for the next run to plan by.
+    pub(super) async fn end_visit(&mut self) -> Result<()> {
+        let options = self.site.context.options;
+        if options.stop.reason().is_some() {
+            return Ok(());
+        }
+        let entities = || self.report.entities.values();
+        self.ledger.state.last_visit = Some(Visit {
+            on: options.now,
+            requests: entities().map(|report| report.requests).sum(),
+            quiet: entities().all(|report| report.news == 0),
+        });
+        self.ledger.put().await
+    }
+
     pub(super) fn requests_left(&self) -> u64 {
         self.ledger.state.requests_left()
     }
@@ -311,7 +357,7 @@ impl<'a> Repo<'a> {
     }
 
     /// Reports what is known of a list that is not asked this time.
-    fn stays(&mut self, table: &'static str) {
+    fn stays(&mut self, table: &str) {
         let state = self.ledger.entity(table);
         let report = EntityReport {
             status: Some(state.status),
@@ -458,6 +504,7 @@ async fn open_state(
         since: since.resolve(now),
         since_setting: setting.clone(),
         refs_as_of: None,
+        last_visit: None,
         missing_since: None,
         deleted: false,
         entities: BTreeMap::new(),
