@@ -18,6 +18,7 @@ mod rollback;
 mod rows;
 mod run;
 mod sandbox;
+mod schedule;
 mod status;
 mod tables;
 
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 pub use args::{
     Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Run,
-    Sandbox, Tables, Transform, Transforming,
+    Sandbox, Schedule, Status, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -161,7 +162,8 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Transform(args) => run::transform(context, args).await,
         Command::Rebuild(args) => rebuild::run(context, args).await,
         Command::Rollback(args) => rollback::run(context, &args).await,
-        Command::Status => status::run(context).await,
+        Command::Status(args) => status::run(context, &args).await,
+        Command::Schedule(args) => schedule::run(context, args).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,

@@ -26,6 +26,7 @@ mod portable;
 mod python;
 mod quirks;
 mod readers;
+mod schedule;
 mod schemas;
 mod sql;
 mod steps_alone;
