@@ -197,6 +197,13 @@ impl Pages {
         self
     }
 
+    /// At most so many records a page: for looking whether a list can be read at all.
+    #[must_use]
+    pub fn paged_by(mut self, records: u16) -> Self {
+        self.pagelen = records;
+        self
+    }
+
     /// Goes on at the page that an earlier walk's [`Pages::cursor`] named.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub enum Command {
     /// Write a commented configuration
     Init,
     /// Test the connections: credentials, scopes, repositories, quota and lake
-    Check,
+    Check(Check),
     /// List the repositories that the credentials can see
     Repos(Repos),
     /// Collect, transform and publish: the main job
@@ -112,6 +112,13 @@ pub struct Demo {
     /// The folder to export to
     #[arg(long, value_name = "DIR", default_value = "bitlake-demo")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Asks for the lists of every repository, and not of three in each workspace
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -28,8 +28,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Run,
-    Sandbox, Schedule, Status, Tables, Transform, Transforming,
+    Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback,
+    Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -155,7 +155,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
     match command {
         Command::Init => init::run(context),
         Command::Demo(args) => demo::run(context, args).await,
-        Command::Check => check::run(context).await,
+        Command::Check(args) => check::run(context, &args).await,
         Command::Repos(args) => repos::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
         Command::Collect(args) => run::collect(context, args).await,

@@ -1,0 +1,99 @@
+//! `bitlake check`: what a run would stumble over, with the fix, before it costs a night.
+//!
+//! ```text
+//! lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a few in each workspace ─▶ requests left
+//! ```
+//!
+//! It goes on after what fails, so that one look shows all there is to mend. It spends a request for each token, what
+//! a run spends to find the repositories, and about thirty for the lists of a workspace.
+
+mod access;
+mod credentials;
+mod finding;
+mod trouble;
+
+use std::collections::BTreeSet;
+
+use super::args::Check;
+use super::{Context, Outcome};
+use crate::config::{Config, Found};
+use crate::error::Result;
+use crate::lake::{Lake, State};
+use access::Sample;
+use credentials::Identity;
+use finding::{About, Finding, conclude};
+
+/// # Errors
+/// A configuration that cannot be read; when anything failed, an error of its kind.
+pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
+    let config = context.config()?;
+    let mut findings = Vec::new();
+    let states = lake(&config, &mut findings).await;
+    let states = states.unwrap_or_else(|error| {
+        findings.push(About("lake", &config.lake.url).error(&error));
+        Vec::new()
+    });
+    let used: BTreeSet<&str> = config
+        .repositories
+        .iter()
+        .map(|selection| selection.connection.as_str())
+        .collect();
+    let (mut requests, mut found, mut complete): (u64, Vec<Found>, bool) = (0, Vec::new(), true);
+    for connection in &config.connections {
+        if !used.contains(connection.name.as_str()) {
+            continue;
+        }
+        let identities =
+            credentials::check(connection, &config, &context.env, &mut findings).await?;
+        let before = findings.len();
+        let mut discovered = Vec::new();
+        for (n, identity) in identities.iter().enumerate() {
+            let sample = match (n, args.all) {
+                (0, true) => Sample::All,
+                (0, false) => Sample::Few,
+                _ => Sample::One,
+            };
+            if n == 0 {
+                discovered =
+                    access::repositories(&config, connection, identity, &states, &mut findings)
+                        .await;
+                complete &= findings.len() == before;
+            }
+            access::lists(&config, &discovered, identity, sample, &mut findings).await?;
+        }
+        complete &= !identities.is_empty();
+        found.extend(discovered.into_iter().map(|it| it.found));
+        for identity in &identities {
+            requests += identity.client.requests().values().sum::<u64>();
+            findings.push(head_room(&connection.name, identity));
+        }
+    }
+    // A project's pattern may match what could not be found.
+    if complete && let Err(error) = config.assign(&found) {
+        findings.push(About("projects", "").error(&error));
+    }
+    conclude(&findings, requests, context.global.log_format)
+}
+
+/// Whether it can be written, and what earlier runs know.
+async fn lake(config: &Config, findings: &mut Vec<Finding>) -> Result<Vec<State>> {
+    let lake = Lake::create(&config.lake.url, &config.lake.options)?;
+    let _lock = lake.lock()?;
+    lake.probe().await?;
+    let states = lake.states().await?;
+    findings.push(About("lake", "").ok(format!("{} can be written", lake.url())));
+    Ok(states.into_iter().map(|(state, _)| state).collect())
+}
+
+fn head_room(connection: &str, identity: &Identity) -> Finding {
+    let about = About(connection, "quota");
+    let (left, limit) = identity.client.head_room();
+    let said = format!(
+        "{left} of {limit} requests are left this hour ({})",
+        identity.origin
+    );
+    match left < limit / 10 {
+        true => about.warn(said, "a run waits for the next hour when they are used up"),
+        false => about.ok(said),
+    }
+}
