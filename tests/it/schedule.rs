@@ -1,70 +1,39 @@
 //! The program that stays up: it runs, waits, ends when asked to, and the next one goes on.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use bitlake::sandbox::{Fault, Sandbox};
-use tempfile::TempDir;
 
+use super::program::Program;
 use super::support::fixture;
 
 /// Longer than anything takes; a test that hangs should fail.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Ground {
-    folder: TempDir,
-    sandbox: Sandbox,
+const NEW_YEAR: &str = "cron = \"0 2 1 1 *\"";
+
+async fn ground() -> (Sandbox, Program) {
+    let workspace = fixture("quirks/approval_activity");
+    let sandbox = Sandbox::builder().workspace_dir(workspace).start(0).await;
+    let sandbox = sandbox.unwrap();
+    let program = Program::beside(&sandbox, CONNECTION, &sections(NEW_YEAR));
+    (sandbox, program)
 }
 
-impl Ground {
-    async fn new() -> Self {
-        let workspace = fixture("quirks/approval_activity");
-        let sandbox = Sandbox::builder().workspace_dir(workspace).start(0).await;
-        let ground = Self {
-            folder: tempfile::tempdir().unwrap(),
-            sandbox: sandbox.unwrap(),
-        };
-        ground.configure("cron = \"0 2 1 1 *\"");
-        ground
-    }
+const CONNECTION: &str =
+    "auth = \"access-token\"\ntoken = { env = \"TOKEN\", expires = 2020-01-31 }";
 
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("bitlake.toml")
-    }
-
-    fn configure(&self, sync: &str) {
-        let text = format!(
-            "[lake]\nurl = \"lake\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n\
-             auth = \"access-token\"\ntoken = {{ env = \"TOKEN\", expires = 2020-01-31 }}\n\
-             [[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/web\"]\n[sync]\nsince = \"2026-01-01\"\n{sync}\n",
-            self.sandbox.endpoint()
-        );
-        std::fs::write(self.config(), text).unwrap();
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bitlake"));
-        command
-            .args(["--config", self.config().to_str().unwrap()])
-            .args(args)
-            .env("TOKEN", "t")
-            .env_remove("RUST_LOG")
-            .stdin(Stdio::null());
-        command
-    }
-
-    async fn exit_code(&self, args: &[&str]) -> (i32, String) {
-        let mut command = self.command(args);
-        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
-        let output = output.await.unwrap();
-        let shown = [output.stdout, output.stderr].concat();
-        let shown = String::from_utf8_lossy(&shown).into_owned();
-        (output.status.code().unwrap(), shown)
-    }
+fn sections(sync: &str) -> String {
+    format!(
+        "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/web\"]\n[sync]\nsince = \"2026-01-01\"\n{sync}"
+    )
 }
+
+const TOKEN: [(&str, &str); 1] = [("TOKEN", "t")];
 
 /// A `schedule` that is up.
 struct Running {
@@ -73,9 +42,10 @@ struct Running {
 }
 
 impl Running {
-    fn start(ground: &Ground, args: &[&str]) -> Self {
-        let mut child = ground
+    fn start(program: &Program, args: &[&str]) -> Self {
+        let mut child = program
             .command(&[&["schedule"], args].concat())
+            .envs(TOKEN)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -111,25 +81,25 @@ impl Running {
     }
 }
 
-fn reports(folder: &Path) -> usize {
-    std::fs::read_dir(folder.join("lake/_bitlake/runs")).map_or(0, Iterator::count)
+fn reports(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder.join("lake/_bitlake/runs")).unwrap();
+    files
+        .map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap())
+        .collect()
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn it_runs_waits_and_ends_with_nothing_lost() {
-    let ground = Ground::new().await;
-    let (code, shown) = ground.exit_code(&["status", "--max-age", "26h"]).await;
-    assert_eq!(code, 2, "{shown}");
-    ground.configure("");
-    let (code, shown) = ground.exit_code(&["schedule"]).await;
-    assert!(
-        code == 2 && shown.contains("there is no schedule"),
-        "{shown}"
-    );
-    ground.configure("cron = \"0 2 1 1 *\"");
+    let (sandbox, program) = ground().await;
+    let probe = ["status", "--max-age", "26h"];
+    assert_eq!(program.run(&probe, &[]).await.code, 2, "there is no lake");
+    program.configure(&sandbox.endpoint(), CONNECTION, &sections(""));
+    let refused = program.run(&["schedule"], &TOKEN).await;
+    assert!(refused.code == 2 && refused.stderr.contains("there is no schedule"));
+    program.configure(&sandbox.endpoint(), CONNECTION, &sections(NEW_YEAR));
 
-    let up = Running::start(&ground, &["--now"]);
+    let up = Running::start(&program, &["--now"]);
     assert!(up.says("the run has ended").contains("exit_code=0"));
     let next = up.says("the next run");
     assert!(
@@ -137,35 +107,35 @@ async fn it_runs_waits_and_ends_with_nothing_lost() {
         "{next}"
     );
     assert_eq!(up.end(), 0, "between runs");
-    assert_eq!(reports(ground.folder.path()), 1);
+    assert_eq!(reports(program.folder.path()).len(), 1);
 
-    let (code, shown) = ground.exit_code(&["status", "--max-age", "26h"]).await;
+    let fresh = program.run(&probe, &[]).await;
     assert!(
-        code == 0 && shown.starts_with("fresh: the last publish ended at "),
-        "{shown}"
+        fresh.code == 0
+            && fresh
+                .stdout
+                .starts_with("fresh: the last publish ended at ")
     );
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    let (code, shown) = ground.exit_code(&["status", "--max-age", "1s"]).await;
+    let stale = program.run(&["status", "--max-age", "1s"], &[]).await;
     assert!(
-        code == 1 && shown.starts_with("stale: the last publish ended at "),
-        "{shown}"
+        stale.code == 1
+            && stale
+                .stdout
+                .starts_with("stale: the last publish ended at ")
     );
-    let (_, shown) = ground.exit_code(&["status"]).await;
-    let expiry = "the credential of connection acme (environment variable TOKEN) expired on 2020-01-31: renew it";
-    assert!(shown.contains(expiry), "{shown}");
 }
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_under_way_is_saved_and_gone_on_with_at_the_next_start() {
-    let ground = Ground::new().await;
+    let (sandbox, program) = ground().await;
     let slow = Fault::on("/pullrequests?")
         .delay(Duration::from_secs(2))
         .times(1);
-    ground.sandbox.inject(slow);
-    let up = Running::start(&ground, &["--now"]);
-    while !ground
-        .sandbox
+    sandbox.inject(slow);
+    let up = Running::start(&program, &["--now"]);
+    while !sandbox
         .request_log()
         .iter()
         .any(|it| it.contains("/pullrequests?"))
@@ -173,13 +143,33 @@ async fn a_run_under_way_is_saved_and_gone_on_with_at_the_next_start() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(up.end(), 4, "during a run");
-    assert_eq!(reports(ground.folder.path()), 1);
+    let probe = program.run(&["status", "--max-age", "26h"], &[]).await;
+    assert_eq!(
+        (probe.code, probe.stdout.as_str()),
+        (1, "stale: nothing was ever published\n")
+    );
 
-    let up = Running::start(&ground, &[]);
+    let up = Running::start(&program, &[]);
     assert!(
         up.says("the next run")
             .contains("why=the last run has more to do")
     );
     assert!(up.says("the run has ended").contains("exit_code=0"));
     assert_eq!(up.end(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_that_has_expired_is_told_by_the_log_the_report_and_status() {
+    let (_sandbox, program) = ground().await;
+    let expiry = "the credential of connection acme (environment variable TOKEN) expired on 2020-01-31: renew it";
+    let run = program.run(&["collect"], &TOKEN).await;
+    assert!(
+        run.code == 0 && run.stderr.contains(expiry),
+        "{}",
+        run.stderr
+    );
+    let report = &reports(program.folder.path())[0];
+    assert!(report.contains(r#""expires":"2020-01-31""#), "{report}");
+    let status = program.run(&["status"], &[]).await;
+    assert!(status.stdout.contains(expiry), "{}", status.stdout);
 }

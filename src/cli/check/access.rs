@@ -167,8 +167,10 @@ impl Sample {
             Self::Few => SAMPLE,
             Self::One => 1,
         };
-        let step = repositories.len().div_ceil(wanted).max(1);
-        repositories.iter().step_by(step).copied().collect()
+        let n = repositories.len();
+        let wanted = n.min(wanted);
+        let at = |i: usize| repositories.get(i * n / wanted).copied();
+        (0..wanted).filter_map(at).collect()
     }
 }
 

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use super::args::Check;
 use super::{Context, Outcome};
 use crate::config::{Config, Found};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::lake::{Lake, State};
 use access::Sample;
 use credentials::Identity;
@@ -38,6 +38,13 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
         .iter()
         .map(|selection| selection.connection.as_str())
         .collect();
+    if used.is_empty() {
+        findings.push(About("repositories", "").failed(
+            ErrorKind::Configuration,
+            "none are selected",
+            "add [[repositories]] with connection and include",
+        ));
+    }
     let (mut requests, mut found, mut complete): (u64, Vec<Found>, bool) = (0, Vec::new(), true);
     for connection in &config.connections {
         if !used.contains(connection.name.as_str()) {

@@ -77,7 +77,7 @@ pub(super) fn explain(about: About<'_>, error: &Error, proxy: Option<&str>) -> F
         ),
         ErrorKind::Unreachable if has(&["certificate", "unknownissuer"]) => failed(
             format!("{by} reads TLS: the certificate is not bitbucket's"),
-            "exempt api.bitbucket.org from TLS inspection: bitlake trusts public certificate authorities only",
+            "set SSL_CERT_FILE to a file with the authority that signed it, or exempt api.bitbucket.org from TLS inspection",
         ),
         ErrorKind::Unreachable if has(&["tunnel"]) => failed(
             format!("{by} does not let this host through"),
