@@ -169,7 +169,7 @@ async fn a_credential_that_has_expired_is_told_by_the_log_the_report_and_status(
         run.stderr
     );
     let report = &reports(program.folder.path())[0];
-    assert!(report.contains(r#""expires":"2020-01-31""#), "{report}");
+    assert!(report.contains(r#""expires": "2020-01-31""#), "{report}");
     let status = program.run(&["status"], &[]).await;
     assert!(status.stdout.contains(expiry), "{}", status.stdout);
 }

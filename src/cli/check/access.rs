@@ -10,7 +10,7 @@ use super::trouble::explain;
 use crate::bitbucket::{Endpoint, Step, Target, endpoints};
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
-use crate::error::{ErrorKind, Result};
+use crate::error::ErrorKind;
 use crate::lake::State;
 
 /// The lists that each group needs; lists of one pull request, issue or pipeline follow their parents' scope.
@@ -106,7 +106,7 @@ pub(super) async fn lists(
     identity: &Identity,
     sample: Sample,
     findings: &mut Vec<Finding>,
-) -> Result<()> {
+) {
     let mut workspaces: BTreeMap<&str, Vec<&Discovered>> = BTreeMap::new();
     for discovered in found {
         let workspace = workspaces.entry(&discovered.workspace).or_default();
@@ -147,7 +147,6 @@ pub(super) async fn lists(
             )));
         }
     }
-    Ok(())
 }
 
 /// How much is asked for.

@@ -16,8 +16,10 @@ use crate::error::{Error, ErrorKind, Result};
 /// More than this between two clocks is no matter of seconds on the way.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
-/// A token that Bitbucket takes.
+/// A token, with a client that has no other.
 pub(super) struct Identity {
+    /// Whether Bitbucket takes it.
+    pub(super) works: bool,
     /// "environment variable BITBUCKET_TOKEN".
     pub(super) origin: String,
     pub(super) client: Client,
@@ -35,7 +37,7 @@ fn looks_like(token: &Token) -> Option<(&'static str, &'static str)> {
     Some((kind.1, kind.2))
 }
 
-/// The tokens of a connection that work; the findings say why others do not.
+/// The tokens of a connection; the findings say why one does not work.
 pub(super) async fn check(
     connection: &Connection,
     config: &Config,
@@ -75,13 +77,18 @@ pub(super) async fn check(
             limits: limits(),
             ..options.clone()
         })?;
-        match contact(&client, connection, config, findings).await {
-            Ok(date) => {
-                if std::mem::take(&mut first) {
-                    findings.extend(date.map(|date| clock(About(name, "clock"), date, Utc::now())));
-                }
-                identities.push(Identity { origin, client });
+        let contact = contact(&client, connection, config, findings).await;
+        let works = contact.is_ok();
+        identities.push(Identity {
+            works,
+            origin,
+            client,
+        });
+        match contact {
+            Ok(date) if std::mem::take(&mut first) => {
+                findings.extend(date.map(|date| clock(About(name, "clock"), date, Utc::now())));
             }
+            Ok(_) => {}
             Err(error) => findings.push(explain(About(name, "contact"), &error, proxy.as_deref())),
         }
     }

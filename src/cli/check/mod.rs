@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use super::args::Check;
 use super::{Context, Outcome};
-use crate::config::{Config, Found};
+use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Lake, State};
 use access::Sample;
@@ -45,41 +45,39 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
             "add [[repositories]] with connection and include",
         ));
     }
-    let (mut requests, mut found, mut complete): (u64, Vec<Found>, bool) = (0, Vec::new(), true);
+    let mut clients = Vec::new();
+    let mut found = Vec::new();
+    let mut complete = true;
     for connection in &config.connections {
         if !used.contains(connection.name.as_str()) {
             continue;
         }
-        let identities =
+        let mut identities =
             credentials::check(connection, &config, &context.env, &mut findings).await?;
+        clients.extend(identities.iter().map(|identity| identity.client.clone()));
+        identities.retain(|identity| identity.works);
+        let Some((first, others)) = identities.split_first() else {
+            complete = false;
+            continue;
+        };
         let before = findings.len();
-        let mut discovered = Vec::new();
-        for (n, identity) in identities.iter().enumerate() {
-            let sample = match (n, args.all) {
-                (0, true) => Sample::All,
-                (0, false) => Sample::Few,
-                _ => Sample::One,
-            };
-            if n == 0 {
-                discovered =
-                    access::repositories(&config, connection, identity, &states, &mut findings)
-                        .await;
-                complete &= findings.len() == before;
-            }
-            access::lists(&config, &discovered, identity, sample, &mut findings).await?;
+        let repositories =
+            access::repositories(&config, connection, first, &states, &mut findings).await;
+        complete &= findings.len() == before;
+        let sample = if args.all { Sample::All } else { Sample::Few };
+        access::lists(&config, &repositories, first, sample, &mut findings).await;
+        for other in others {
+            access::lists(&config, &repositories, other, Sample::One, &mut findings).await;
         }
-        complete &= !identities.is_empty();
-        found.extend(discovered.into_iter().map(|it| it.found));
-        for identity in &identities {
-            requests += identity.client.requests().values().sum::<u64>();
-            findings.push(head_room(&connection.name, identity));
-        }
+        found.extend(repositories.into_iter().map(|it| it.found));
+        findings.extend(identities.iter().map(|it| head_room(&connection.name, it)));
     }
     // A project's pattern may match what could not be found.
     if complete && let Err(error) = config.assign(&found) {
         findings.push(About("projects", "").error(&error));
     }
-    conclude(&findings, requests, context.global.log_format)
+    let requests = clients.iter().flat_map(|it| it.requests().into_values());
+    conclude(&findings, requests.sum(), context.global.log_format)
 }
 
 /// Whether it can be written, and what earlier runs know.

@@ -79,7 +79,7 @@ pub(super) fn explain(about: About<'_>, error: &Error, proxy: Option<&str>) -> F
             format!("{by} reads TLS: the certificate is not bitbucket's"),
             "set SSL_CERT_FILE to a file with the authority that signed it, or exempt api.bitbucket.org from TLS inspection",
         ),
-        ErrorKind::Unreachable if has(&["tunnel"]) => failed(
+        ErrorKind::Unreachable if has(&["tunnel error: unsuccessful"]) => failed(
             format!("{by} does not let this host through"),
             "allow api.bitbucket.org, port 443, at the proxy",
         ),
