@@ -28,6 +28,7 @@ mod program;
 mod python;
 mod quirks;
 mod readers;
+mod recipes;
 mod schedule;
 mod schemas;
 mod sql;
