@@ -9,14 +9,15 @@ use super::program::Program;
 use super::python::Python;
 use super::support::fixture;
 
-/// Runs a command of `tests/<script>/run.py` beside a Bitbucket that is slow once, and takes only the token `good`.
-async fn run(script: &str, command: &str) {
+/// Runs a command of `tests/<script>/run.py` beside a Bitbucket that is slow so many times, and takes only the
+/// token `good`.
+async fn run(script: &str, command: &str, slow: u64) {
     let Some(python) = Python::with(script) else {
         return;
     };
     let slow = Fault::on("/pullrequests?")
         .delay(Duration::from_secs(4))
-        .times(1);
+        .times(slow);
     let sandbox = Sandbox::builder()
         .workspace_dir(fixture("quirks/approval_activity"))
         .credentials(Credentials::bearer("good"))
@@ -36,25 +37,25 @@ async fn run(script: &str, command: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_crontab_goes_on_after_a_deadline_and_ends_beside_another_run() {
-    run("recipes", "crontab").await;
+    run("recipes", "crontab", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_systemd_service_restarts_for_exit_4_alone() {
-    run("recipes", "systemd").await;
+    run("recipes", "systemd", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cron_job_is_valid_and_tries_again_only_what_another_try_can_mend() {
-    run("recipes", "kubernetes").await;
+    run("recipes", "kubernetes", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dockerfile_builds_offline_from_the_lock_file() {
-    run("recipes", "docker").await;
+    run("recipes", "docker", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_airflow_task_retries_what_another_try_can_mend() {
-    run("airflow", "dag").await;
+    run("airflow", "dag", 2).await;
 }

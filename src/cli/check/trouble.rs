@@ -60,8 +60,10 @@ pub(super) fn explain(about: About<'_>, error: &Error, proxy: Option<&str>) -> F
         format!("the proxy {proxy}")
     });
     match error.kind() {
-        ErrorKind::Quota => failed(
-            "no requests are left".to_owned(),
+        // The client speaks of the hour that a run would have waited.
+        ErrorKind::Quota => about.failed(
+            error.kind(),
+            "no requests are left: bitbucket refuses more (429)",
             "try again within the hour; a lower `requests_per_hour` leaves room to others with the same credentials",
         ),
         ErrorKind::Api if status >= 500 => {
