@@ -37,6 +37,9 @@ pub struct Absence {
     pub reason: String,
     /// Commits asked from or up to that the repository does not have (any more).
     pub unknown_commits: Vec<String>,
+    /// Scopes that the list asks for and those that the token has, where the refusal names them.
+    pub required_scopes: Vec<String>,
+    pub granted_scopes: Vec<String>,
 }
 
 impl Absence {
@@ -45,6 +48,8 @@ impl Absence {
             status,
             reason: reason.into(),
             unknown_commits: Vec::new(),
+            required_scopes: Vec::new(),
+            granted_scopes: Vec::new(),
         }
     }
 }
@@ -171,6 +176,8 @@ impl Client {
         };
         Some(Absence {
             unknown_commits: refusal.unknown_commits.clone(),
+            required_scopes: refusal.required_scopes.clone(),
+            granted_scopes: refusal.granted_scopes.clone(),
             ..Absence::new(status, reason)
         })
     }

@@ -80,7 +80,7 @@ impl Auth {
 const AUTH_KEYS: [(&str, &[&str]); 5] = [
     ("api-token", &["email", "token", "expires"]),
     ("access-token", &["token", "expires"]),
-    ("oauth-client", &["key", "secret", "token_url", "expires"]),
+    ("oauth-client", &["key", "secret", "token_url"]),
     (
         "app-password",
         &["username", "password", "token", "expires"],

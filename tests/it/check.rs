@@ -95,7 +95,8 @@ async fn a_missing_scope_is_named_once_with_what_a_run_makes_of_it() {
     assert!(said.contains(
         "lacks scope read:pipeline:bitbucket (403); a run takes it as absent\nfix: create the token"
     ));
-    let fix = "(environment variable TOKEN) with scope read:pipeline:bitbucket";
+    let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
+               read:workspace:bitbucket) with scope read:pipeline:bitbucket as well";
     assert_eq!(ended.stdout.matches(fix).count(), 1, "{}", ended.stdout);
 }
 

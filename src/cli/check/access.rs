@@ -207,10 +207,18 @@ async fn probe(
         Ok(Step::Page(_) | Step::End) => None,
         Ok(Step::Absent(absence)) if absence.status != 403 => Some(about.absent(absence.reason)),
         Ok(Step::Absent(absence)) => {
+            let scope = match absence.required_scopes.as_slice() {
+                [] => endpoint.scope.to_owned(),
+                required => required.join(" and "),
+            };
+            let has = match absence.granted_scopes.as_slice() {
+                [] => String::new(),
+                granted => format!(", which has {}", granted.join(" ")),
+            };
             let said = format!("{}; a run takes it as absent", absence.reason);
             let fix = format!(
-                "create the token ({}) with scope {}, or leave this out of `entities`",
-                identity.origin, endpoint.scope
+                "create the token ({}{has}) with scope {scope} as well, or leave this out of `entities`",
+                identity.origin
             );
             // Accounts come from all other records too, and a repository's token can never list them.
             Some(match endpoint.name == endpoints::WORKSPACE_MEMBERS.name {
