@@ -78,6 +78,12 @@ async fn where_all_is_well_it_says_so_and_what_it_has_spent() {
     );
     assert!(spent < 40, "{spent}");
     assert!(!ended.stdout.contains("acme/platform"), "not asked for");
+    let log = sandbox.request_log();
+    let lists = log.iter().filter(|it| it.contains("/checkout-web/"));
+    let sizes: Vec<_> = lists
+        .map(|it| it.contains("pagelen=1&") || it.ends_with("pagelen=1"))
+        .collect();
+    assert_eq!(sizes, [true; 9], "{log:?}");
 
     let program = Program::beside(&sandbox, API_TOKEN, ALL);
     let all = program.run(&["check", "--all"], &[GOOD]).await;
@@ -143,6 +149,53 @@ async fn of_several_tokens_the_bad_one_is_named() {
         "{said}"
     );
     line(&ended, "ok acme/checkout-api lists");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_further_token_reads_the_lists_of_one_repository_and_has_its_own_hour() {
+    let tokens = "auth = \"api-token\"\nemail = \"ci@acme.example\"\ntoken = [{ env = \"TOKEN\" }, { env = \"MORE\" }]";
+    let more = Credentials::basic("ci@acme.example", "ATATT3xFfGF0more");
+    let env = [GOOD, ("MORE", "ATATT3xFfGF0more")];
+    let (_, ended) = check(for_the_good_token().credentials(more), tokens, &env).await;
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    let lists = ended
+        .stdout
+        .matches("(with environment variable MORE)")
+        .count();
+    assert_eq!(
+        lists, 2,
+        "of a repository and its workspace: {}",
+        ended.stdout
+    );
+    for variable in ["TOKEN", "MORE"] {
+        let left = format!("requests are left this hour (environment variable {variable})");
+        assert_eq!(ended.stdout.matches(&left).count(), 1, "{}", ended.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_is_gone_is_named_with_what_a_run_makes_of_it() {
+    let workspace = fixture("quirks/approval_activity");
+    let sandbox = Sandbox::builder()
+        .workspace_dir(workspace)
+        .start(0)
+        .await
+        .unwrap();
+    let include = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/web\"]\n";
+    let program = Program::beside(&sandbox, ACCESS_TOKEN, include);
+    let env = [("TOKEN", "ATCTT3xFfGN0good")];
+    assert_eq!(program.run(&["collect"], &env).await.code, 0);
+    sandbox.inject(Fault::on("/repositories/acme/").status(404));
+    let ended = program.run(&["check"], &env).await;
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    let said = line(
+        &ended,
+        "failed acme/web repositories cannot be found any more",
+    );
+    assert!(
+        said.contains("a run marks its rows as stale\nfix: correct `include`"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
