@@ -68,9 +68,10 @@ pub(super) struct Spent {
 }
 
 impl FormerRun {
-    /// Whether its tables reached the lake.
+    /// Whether it put newer tables on the lake.
     pub(super) fn has_published(&self) -> bool {
-        self.transform.is_some() && self.head.error.is_none()
+        let forward = self.head.command != "rollback";
+        forward && self.transform.is_some() && self.head.error.is_none()
     }
 
     /// Whether somebody ended it.

@@ -6,7 +6,6 @@
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use croner::parser::{CronParser, Seconds, Year};
 
 use super::section::Section;
 use crate::error::Result;
@@ -43,11 +42,7 @@ pub(super) fn read(section: &Section<'_>) -> Result<Option<Cron>> {
             .error("cron", &complaint)
             .hint("write minute, hour, day of month, month, day of week, as in \"0 2 * * *\""));
     }
-    let parser = CronParser::builder()
-        .seconds(Seconds::Disallowed)
-        .year(Year::Disallowed)
-        .build();
-    let cron = match parser.parse(&text) {
+    let cron = match text.parse() {
         Ok(pattern) => Cron { pattern, zone },
         Err(error) => {
             let error = section

@@ -151,7 +151,9 @@ def kubernetes(ground):
 def docker(ground):
     hadolint = pathlib.Path(sys.executable).parent / "hadolint"
     subprocess.run([hadolint, ground.root / "Dockerfile"], check=True)
-    text = (ground.root / "Dockerfile").read_text().replace("\\\n", "")
+    text = (ground.root / "Dockerfile").read_text()
+    (toolchain,) = re.findall(r'rust-version = "(.*)"', (ground.root / "Cargo.toml").read_text())
+    assert text.startswith(f"FROM rust:{toolchain}-"), "the oldest toolchain that will do"
     stage = text.split("\nFROM ")[0]
     copy = ground.folder / "src"
     copy.mkdir()
