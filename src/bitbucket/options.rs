@@ -75,11 +75,10 @@ impl ClientOptions {
             let secret = source
                 .read(env)
                 .map_err(|error| error.with("connection", &connection.name))?;
-            let origin = match source {
-                SecretSource::Env { variable, .. } => format!("environment variable {variable}"),
-                SecretSource::File { path, .. } => format!("file {}", path.display()),
-            };
-            Ok(Token { secret, origin })
+            Ok(Token {
+                secret,
+                origin: source.origin(),
+            })
         };
         let tokens =
             |sources: &[SecretSource]| sources.iter().map(token).collect::<Result<Vec<_>>>();

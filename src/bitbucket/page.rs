@@ -37,6 +37,9 @@ pub struct Absence {
     pub reason: String,
     /// Commits asked from or up to that the repository does not have (any more).
     pub unknown_commits: Vec<String>,
+    /// Scopes that the list asks for and those that the token has, where the refusal names them.
+    pub required_scopes: Vec<String>,
+    pub granted_scopes: Vec<String>,
 }
 
 impl Absence {
@@ -45,6 +48,8 @@ impl Absence {
             status,
             reason: reason.into(),
             unknown_commits: Vec::new(),
+            required_scopes: Vec::new(),
+            granted_scopes: Vec::new(),
         }
     }
 }
@@ -174,6 +179,8 @@ impl Client {
         };
         Some(Absence {
             unknown_commits: refusal.unknown_commits.clone(),
+            required_scopes: refusal.required_scopes.clone(),
+            granted_scopes: refusal.granted_scopes.clone(),
             ..Absence::new(status, reason)
         })
     }
@@ -204,6 +211,13 @@ impl Pages {
         self.range = pairs("include", include)
             .chain(pairs("exclude", exclude))
             .collect();
+        self
+    }
+
+    /// At most so many records a page: for looking whether a list can be read at all.
+    #[must_use]
+    pub fn paged_by(mut self, records: u16) -> Self {
+        self.pagelen = records;
         self
     }
 
