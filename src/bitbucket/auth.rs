@@ -1,14 +1,11 @@
-//! One identity towards Bitbucket: its `Authorization` header, its share of the hour, and the gate at which all its
-//! requests wait while Bitbucket refuses them.
+//! One set of credentials towards Bitbucket: its `Authorization` header, and whose budget its requests come from.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::{RequestBuilder, Url};
 use serde::Deserialize;
 
 use super::options::{Credentials, Token};
-use super::pace::Pace;
 use super::reply::Refusal;
 use super::safe_url;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,9 +17,8 @@ const USUAL_PER_HOUR: u32 = 1000;
 
 pub(crate) struct Identity {
     scheme: Scheme,
-    pace: Mutex<Pace>,
-    /// Held by the one request that sleeps off a 429; says since when requests are let through again.
-    pub(crate) gate: tokio::sync::Mutex<Option<Instant>>,
+    /// The name of its budget: without secrets, and the same in every run.
+    pub(crate) budget: String,
 }
 
 enum Scheme {
@@ -47,65 +43,62 @@ struct Granted {
 }
 
 impl Identity {
-    /// One identity per token.
-    pub(crate) fn all(
-        credentials: &Credentials,
-        endpoint: &Url,
-        per_hour: Option<u32>,
-    ) -> Vec<Self> {
-        let bitbucket = endpoint
-            .host_str()
-            .is_some_and(|host| host.ends_with("bitbucket.org"));
-        let one = |scheme: Scheme| {
-            let usual = match scheme {
-                Scheme::None if bitbucket => ANONYMOUS_PER_HOUR,
-                _ => USUAL_PER_HOUR,
-            };
-            Self {
-                scheme,
-                pace: Mutex::new(Pace::new(per_hour, usual)),
-                gate: Default::default(),
-            }
-        };
+    /// One per token. API tokens of one user share a budget, whatever the connection.
+    pub(crate) fn all(credentials: &Credentials, connection_id: i64) -> Vec<Self> {
+        let ours = |kind: String| format!("connection-{connection_id}-{kind}");
         match credentials.clone() {
             Credentials::ApiToken { email, tokens } => tokens
                 .into_iter()
-                .map(|password| {
-                    one(Scheme::Basic {
+                .map(|password| Self {
+                    budget: format!("api-token-{}", email.to_lowercase()),
+                    scheme: Scheme::Basic {
                         user: email.clone(),
                         password,
-                    })
+                    },
                 })
                 .collect(),
             Credentials::AccessToken { tokens } => tokens
                 .into_iter()
-                .map(|token| one(Scheme::Bearer(token)))
+                .zip(1..)
+                .map(|(token, n)| Self {
+                    budget: ours(format!("access-token-{n}")),
+                    scheme: Scheme::Bearer(token),
+                })
                 .collect(),
             Credentials::OauthClient {
                 key,
                 secret,
-                token_url,
-            } => {
-                let granted = tokio::sync::Mutex::new(None);
-                vec![one(Scheme::Oauth {
+                token_url: url,
+            } => vec![Self {
+                budget: ours("oauth-client".to_owned()),
+                scheme: Scheme::Oauth {
                     key,
                     secret,
-                    url: token_url,
-                    granted,
-                })]
-            }
-            Credentials::AppPassword { username, password } => {
-                vec![one(Scheme::Basic {
+                    url,
+                    granted: tokio::sync::Mutex::new(None),
+                },
+            }],
+            Credentials::AppPassword { username, password } => vec![Self {
+                budget: format!("app-password-{username}"),
+                scheme: Scheme::Basic {
                     user: username,
                     password,
-                })]
-            }
-            Credentials::None => vec![one(Scheme::None)],
+                },
+            }],
+            Credentials::None => vec![Self {
+                budget: "anonymous".to_owned(),
+                scheme: Scheme::None,
+            }],
         }
     }
 
-    pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Requests an hour until the server says otherwise.
+    pub(crate) fn usual_per_hour(&self, endpoint: &Url) -> u32 {
+        let host = endpoint.host_str().unwrap_or_default();
+        match self.scheme {
+            Scheme::None if host.ends_with("bitbucket.org") => ANONYMOUS_PER_HOUR,
+            _ => USUAL_PER_HOUR,
+        }
     }
 
     pub(crate) fn is_anonymous(&self) -> bool {

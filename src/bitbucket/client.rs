@@ -1,17 +1,17 @@
 //! Sends requests: the one place that knows identities, budgets, retries and what a refusal means.
 //!
 //! ```text
-//! walk/get ─▶ fetch ─▶ gate (someone sleeps off a 429?) ─▶ pace (room in this hour?) ─▶ send
-//!                ▲                                                                     │
-//!                └── wait ◀── connection lost, 408, 425, 5xx, 429, broken body ◀───────┤
-//!                    401 with OAuth: renew once                                        ▼
-//!                                                            parsed value, or a Refusal the caller judges
+//! walk/get ─▶ fetch ─▶ budgets (whose turn is it, and when?) ─▶ send
+//!                ▲                                               │
+//!                └── wait ◀── lost, 408, 425, 5xx, broken body ◀─┤
+//!                    429: at the budgets                         │
+//!                    401 with OAuth: renew once                  ▼
+//!                                      parsed value, or a Refusal the caller judges
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
@@ -19,11 +19,12 @@ use reqwest::{StatusCode, Url};
 use tokio::time::sleep;
 
 use super::auth::Identity;
+use super::budgets::Budgets;
 use super::endpoints::Endpoint;
-use super::failures::{broken, quota};
+use super::failures::broken;
 use super::options::ClientOptions;
 use super::reply::{Refusal, is_html};
-use super::retry::{Limits, asked_wait, is_transient};
+use super::retry::{Limits, Said, is_transient};
 use super::safe_url;
 use super::transport::transport;
 use crate::error::{Error, ErrorKind, Result};
@@ -37,8 +38,10 @@ struct Shared {
     endpoint: Url,
     http: reqwest::Client,
     identities: Vec<Identity>,
+    /// Whose turn it is among the tokens of one budget.
     turn: AtomicUsize,
     limits: Limits,
+    budgets: Budgets,
     /// Whether any reply ever arrived; until then the host is probably wrong.
     reached: std::sync::atomic::AtomicBool,
     requests: Mutex<BTreeMap<&'static str, u64>>,
@@ -127,20 +130,26 @@ impl Client {
     pub fn new(options: ClientOptions) -> Result<Self> {
         let ClientOptions {
             connection,
+            connection_id,
             endpoint,
             credentials,
             proxy,
             requests_per_hour,
             limits,
+            budgets,
         } = options;
         if let Some(warning) = credentials.warning() {
             tracing::warn!(connection = %connection, "{warning}");
         }
-        let identities = Identity::all(&credentials, &endpoint, requests_per_hour);
+        let identities = Identity::all(&credentials, connection_id);
         if identities.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "no token given")
                 .with("connection", &connection)
                 .hint("set token = { env = \"…\" }"));
+        }
+        for identity in &identities {
+            let usual = identity.usual_per_hour(&endpoint);
+            budgets.open(&identity.budget, requests_per_hour, usual, &limits);
         }
         let http = transport(&endpoint, proxy.as_deref(), &limits)
             .map_err(|error| error.with("connection", &connection))?;
@@ -151,6 +160,7 @@ impl Client {
             identities,
             turn: AtomicUsize::new(0),
             limits,
+            budgets,
             reached: false.into(),
             requests: Mutex::default(),
         })))
@@ -171,17 +181,12 @@ impl Client {
 
     /// Requests that can go out now, and the hourly limits they come from, over all identities.
     pub fn head_room(&self) -> (u32, u32) {
-        let now = Instant::now();
-        self.0
-            .identities
-            .iter()
-            .fold((0u32, 0u32), |(left, limit), identity| {
-                let mut pace = identity.pace();
-                (
-                    left.saturating_add(pace.left(now)),
-                    limit.saturating_add(pace.limit()),
-                )
-            })
+        let budgets = self.0.identities.iter().map(|it| it.budget.as_str());
+        let budgets: BTreeSet<&str> = budgets.collect();
+        let rooms = budgets.into_iter().map(|it| self.0.budgets.head_room(it));
+        rooms.fold((0, 0), |(left, limit), (more_left, more)| {
+            (left.saturating_add(more_left), limit.saturating_add(more))
+        })
     }
 
     /// Whether requests go out without credentials.
@@ -241,32 +246,29 @@ impl Client {
         parse: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
     ) -> Result<Answer<T>> {
         let shared = &*self.0;
-        let turn = shared.turn.fetch_add(1, Ordering::Relaxed) % shared.identities.len().max(1);
-        let Some(identity) = shared.identities.get(turn) else {
-            return Err(Error::new(ErrorKind::Internal, "no identity"));
-        };
         let limits = &shared.limits;
         let mut waits = limits.waits(match shared.reached.load(Ordering::Relaxed) {
             true => limits.tries,
             false => limits.first_contact_tries,
         });
-        let mut refused_waits = limits.refused_waits();
-        let (mut refusals, mut failures, mut renewed) = (0, 0, false);
-        let mut probe = None;
+        let (mut failures, mut renewed) = (0, false);
+        let budgets: Vec<&str> = shared
+            .identities
+            .iter()
+            .map(|it| it.budget.as_str())
+            .collect();
         loop {
-            let gate = match probe.take() {
-                Some(gate) => gate,
-                None => identity.gate.lock().await,
+            let permit = shared.budgets.acquire(&budgets, limits.deadline).await;
+            let permit = permit.map_err(|error| self.place(error, ask))?;
+            let Some((turn, identity)) = self.next_of(permit.identity()) else {
+                return Err(Error::new(ErrorKind::Internal, "no identity"));
             };
-            self.keep_pace(identity).await;
-            // Only the request that has just slept off a 429 keeps the others waiting for its outcome.
-            let mut gate = (refusals > 0).then_some(gate);
-            let sent = Instant::now();
             let reply = match self.send(identity, ask).await {
                 Ok(reply) => reply,
                 Err(Failure::Final(error)) => return Err(self.place(error, ask)),
                 Err(Failure::Transport(error)) => match waits.next() {
                     Some(wait) => {
+                        drop(permit);
                         tracing::debug!(url = %safe_url(&ask.url), %error, "asking again");
                         sleep(wait).await;
                         continue;
@@ -277,36 +279,13 @@ impl Client {
             if !shared.reached.swap(true, Ordering::Relaxed) {
                 waits = limits.waits(limits.tries);
             }
-            self.follow_limit(identity, &reply.headers);
-
+            let said = Said::read(&reply.headers, Utc::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
-                let mut gate = match gate.take() {
-                    Some(gate) => gate,
-                    None => identity.gate.lock().await,
-                };
-                // Another request was refused as well and has waited meanwhile: its wait was ours.
-                if gate.is_some_and(|open_since| sent < open_since) {
-                    continue;
-                }
-                refusals += 1;
-                let Some(wait) = refused_waits.next() else {
-                    return Err(self.place(quota(), ask));
-                };
-                let wait = match asked_wait(&reply.headers, Utc::now()) {
-                    Some(asked) if refusals <= 3 => asked.max(Duration::from_secs(1)),
-                    Some(asked) => asked.max(wait),
-                    None => wait,
-                };
-                tracing::warn!(
-                    connection = %shared.connection, seconds = wait.as_secs(),
-                    "bitbucket's rate limit is reached: waiting"
-                );
-                sleep(wait).await;
-                *gate = Some(Instant::now());
-                probe = Some(gate);
+                tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
+                permit.refused(&said).await?;
                 continue;
             }
-            drop(gate);
+            permit.answered(&said);
             if reply.status == StatusCode::UNAUTHORIZED && !renewed && identity.renew().await {
                 renewed = true;
                 continue;
@@ -343,12 +322,8 @@ impl Client {
                 && let Some(wait) = waits.next()
             {
                 tracing::debug!(url = %safe_url(&ask.url), status = %reply.status, "asking again");
-                sleep(
-                    asked_wait(&reply.headers, Utc::now())
-                        .unwrap_or_default()
-                        .max(wait),
-                )
-                .await;
+                let asked = said.wait.and_then(|asked| asked.to_std().ok());
+                sleep(asked.unwrap_or_default().max(wait)).await;
                 continue;
             }
             let refusal = Refusal::read(reply.status, &reply.headers, &reply.body);
@@ -359,16 +334,12 @@ impl Client {
         }
     }
 
-    async fn keep_pace(&self, identity: &Identity) {
-        loop {
-            let taken = identity.pace().take(Instant::now());
-            let Err(wait) = taken else { return };
-            tracing::warn!(
-                connection = %self.0.connection, seconds = wait.as_secs(),
-                "this hour's requests are used up: waiting"
-            );
-            sleep(wait).await;
-        }
+    /// Of the tokens of one budget, the one whose turn it is.
+    fn next_of(&self, budget: &str) -> Option<(usize, &Identity)> {
+        let identities = self.0.identities.iter().enumerate();
+        let of_budget: Vec<_> = identities.filter(|(_, it)| it.budget == budget).collect();
+        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
+        of_budget.get(turn % of_budget.len().max(1)).copied()
     }
 
     async fn send(&self, identity: &Identity, ask: &Ask<'_>) -> Result<Reply, Failure> {
@@ -397,15 +368,6 @@ impl Client {
             headers,
             body,
         })
-    }
-
-    fn follow_limit(&self, identity: &Identity, headers: &HeaderMap) {
-        let limit = headers
-            .get("x-ratelimit-limit")
-            .and_then(|value| value.to_str().ok());
-        if let Some(limit) = limit.and_then(|value| value.trim().parse().ok()) {
-            identity.pace().follow(limit);
-        }
     }
 }
 

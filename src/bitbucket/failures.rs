@@ -1,5 +1,7 @@
 //! Refusals and breakdowns as errors that say where, why, and what to do.
 
+use std::time::Duration;
+
 use super::auth::Identity;
 use super::client::{Ask, Client};
 use super::endpoints::Endpoint;
@@ -108,6 +110,13 @@ pub(super) fn quota() -> Error {
         "bitbucket still refuses requests after more than an hour of waiting",
     )
     .hint("run again later, or lower requests_per_hour if others use the same credentials")
+}
+
+/// `wait`: until the next request may go out.
+pub(super) fn late(wait: Duration) -> Error {
+    let minutes = wait.as_secs().div_ceil(60);
+    let what = format!("no request may go out for {minutes} minutes, and the deadline is sooner");
+    Error::new(ErrorKind::Quota, what).hint("run again later: it goes on where this run stopped")
 }
 
 pub(super) fn broken(body: &[u8], error: serde_json::Error) -> Error {

@@ -10,9 +10,11 @@
 //! ```
 
 mod auth;
+mod budgets;
 mod client;
 pub mod endpoints;
 mod failures;
+mod gate;
 mod options;
 mod pace;
 mod page;
@@ -22,9 +24,11 @@ mod retry;
 mod tests;
 mod transport;
 
+pub use budgets::{Budgets, Keeper};
 pub use client::{Client, Target};
 pub use endpoints::Endpoint;
 pub use options::{ClientOptions, Credentials, Token};
+pub use pace::Spent;
 pub use page::{Absence, Lookup, Page, Pages, Step};
 pub use retry::Limits;
 

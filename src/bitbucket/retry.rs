@@ -1,11 +1,11 @@
 //! What is worth asking again, and when. Bitbucket fails now and then for seconds, and refuses for up to an hour.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// Time-outs and waits. The defaults suit Bitbucket; tests shorten them.
 #[derive(Debug, Clone)]
@@ -23,6 +23,10 @@ pub struct Limits {
     pub refused_tries: usize,
     pub refused_first_wait: Duration,
     pub refused_longest_wait: Duration,
+    /// A wait for the budget that would end later than this is not begun: [`ErrorKind::Quota`].
+    ///
+    /// [`ErrorKind::Quota`]: crate::error::ErrorKind::Quota
+    pub deadline: Option<Instant>,
 }
 
 impl Default for Limits {
@@ -37,40 +41,23 @@ impl Default for Limits {
             refused_tries: 9,
             refused_first_wait: Duration::from_secs(5),
             refused_longest_wait: Duration::from_secs(900),
+            deadline: None,
         }
     }
 }
 
 impl Limits {
     pub(crate) fn waits(&self, tries: usize) -> impl Iterator<Item = Duration> + Send + use<> {
-        growing(2.0, self.first_wait, self.longest_wait, tries)
+        ExponentialBuilder::default()
+            .with_factor(2.0)
+            .with_min_delay(self.first_wait)
+            .with_max_delay(self.longest_wait)
+            .with_max_times(tries)
+            .with_jitter()
+            // Without a seed of its own every process would jitter alike, which is no jitter.
+            .with_jitter_seed(getrandom::u64().unwrap_or_default())
+            .build()
     }
-
-    pub(crate) fn refused_waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
-        growing(
-            3.0,
-            self.refused_first_wait,
-            self.refused_longest_wait,
-            self.refused_tries,
-        )
-    }
-}
-
-fn growing(
-    factor: f32,
-    first: Duration,
-    longest: Duration,
-    tries: usize,
-) -> impl Iterator<Item = Duration> + Send + use<> {
-    ExponentialBuilder::default()
-        .with_factor(factor)
-        .with_min_delay(first)
-        .with_max_delay(longest)
-        .with_max_times(tries)
-        .with_jitter()
-        // Without a seed of its own every process would jitter alike, which is no jitter.
-        .with_jitter_seed(getrandom::u64().unwrap_or_default())
-        .build()
 }
 
 /// A status that may be different in a moment. 429 is not here: it is waited for by all requests together.
@@ -78,28 +65,47 @@ pub(crate) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 500 | 502 | 503 | 504)
 }
 
-/// How long the server asks to wait: `Retry-After` in seconds or as a date, else `x-ratelimit-reset`, which was seen
-/// both as seconds to wait and as a Unix time.
-pub(crate) fn asked_wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
-    let until = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
-    if let Some(value) = text(RETRY_AFTER.as_str()) {
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+/// What the headers of a reply say about the budget.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Requests an hour.
+    pub(crate) limit: Option<u32>,
+    pub(crate) remaining: Option<u32>,
+    /// From now on.
+    pub(crate) reset: Option<TimeDelta>,
+    /// Less than a fifth of the limit is left.
+    pub(crate) near_limit: Option<bool>,
+    /// The wait that is asked for.
+    pub(crate) wait: Option<TimeDelta>,
+}
+
+impl Said {
+    /// `now`: for headers that name a date; the reply's own `Date` goes before, because whose clock is wrong cannot be
+    /// told.
+    pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name| text(name)?.parse::<i64>().ok();
+        let date = |value: &str| Some(DateTime::parse_from_rfc2822(value).ok()?.to_utc());
+        let now = text(DATE.as_str()).and_then(date).unwrap_or(now);
+        let count = |name| u32::try_from(number(name)?).ok();
+        // Seen both as seconds to wait and as a Unix time.
+        let reset = number("x-ratelimit-reset").filter(|reset| *reset >= 0);
+        let reset = reset.and_then(|reset| match reset {
+            delta if delta < 1_000_000 => Some(TimeDelta::seconds(delta)),
+            epoch => Some(DateTime::from_timestamp(epoch, 0)? - now),
+        });
+        let after = text(RETRY_AFTER.as_str()).and_then(|value| match value.parse::<u32>() {
+            Ok(seconds) => Some(TimeDelta::seconds(seconds.into())),
+            Err(_) => Some(date(value)? - now),
+        });
+        Self {
+            limit: count("x-ratelimit-limit"),
+            remaining: count("x-ratelimit-remaining"),
+            reset,
+            near_limit: text("x-ratelimit-nearlimit")
+                .and_then(|text| text.to_lowercase().parse().ok()),
+            wait: after.or(reset).map(|wait| wait.max(TimeDelta::zero())),
         }
-        if let Ok(date) = DateTime::parse_from_rfc2822(value) {
-            return Some(until(date.to_utc()));
-        }
-    }
-    let reset: i64 = text("x-ratelimit-reset")?.parse().ok()?;
-    match u64::try_from(reset).ok()? {
-        delta if delta < 1_000_000 => Some(Duration::from_secs(delta)),
-        _ => DateTime::from_timestamp(reset, 0).map(until),
     }
 }
 
@@ -108,15 +114,17 @@ mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
-    fn wait(name: &'static str, value: &str) -> Option<u64> {
-        let now = DateTime::parse_from_rfc3339("2026-11-23T10:00:00Z")
-            .unwrap()
-            .to_utc();
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        )]);
-        asked_wait(&headers, now).map(|wait| wait.as_secs())
+    fn said(headers: &[(&'static str, &str)]) -> Said {
+        let now = "2026-11-23T10:00:00Z".parse().unwrap();
+        let headers = headers.iter().map(|(name, value)| {
+            let value = HeaderValue::from_str(value).unwrap();
+            (HeaderName::from_static(name), value)
+        });
+        Said::read(&headers.collect(), now)
+    }
+
+    fn wait(name: &'static str, value: &str) -> Option<i64> {
+        said(&[(name, value)]).wait.map(|wait| wait.num_seconds())
     }
 
     #[test]
@@ -140,6 +148,25 @@ mod tests {
         assert_eq!(wait("x-ratelimit-reset", "-5"), None);
     }
 
+    #[test]
+    fn a_servers_dates_are_read_by_its_own_clock() {
+        let said = said(&[
+            ("date", "Thu, 23 Nov 2023 10:00:00 GMT"),
+            ("retry-after", "Thu, 23 Nov 2023 10:00:30 GMT"),
+        ]);
+        assert_eq!(said.wait, Some(TimeDelta::seconds(30)));
+    }
+
+    #[test]
+    fn limit_remaining_and_near_limit_are_read() {
+        let said = said(&[
+            ("x-ratelimit-limit", "1000"),
+            ("x-ratelimit-remaining", "12"),
+            ("x-ratelimit-nearlimit", "True"),
+        ]);
+        assert_eq!((said.limit, said.remaining), (Some(1000), Some(12)));
+        assert_eq!((said.near_limit, said.wait), (Some(true), None));
+    }
     #[test]
     fn waits_grow_jitter_and_end() {
         let limits = Limits {

@@ -14,6 +14,7 @@
 //! `newest_first.rs` and `children.rs` have the walks they share, `rounds.rs` says how far they go at a time, `stop.rs` when all of them end early.
 
 mod branches;
+mod budget;
 mod children;
 mod commits;
 mod deployments;
@@ -43,6 +44,7 @@ mod tags;
 mod walk;
 mod workspace_members;
 
+pub use budget::budgets;
 pub use discovery::{Discovery, Gone, discover};
 pub use report::{CollectReport, EntityReport, RepositoryReport};
 pub use repositories::Discovered;
@@ -53,7 +55,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::bitbucket::{Client, ClientOptions, Limits};
+use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
@@ -114,14 +116,32 @@ pub async fn collect(
     lake: &Lake,
     options: &Options<'_>,
 ) -> Result<CollectReport> {
-    let clients = clients(config, env, &options.limits)?;
+    let limits = Limits {
+        deadline: options.stop.deadline(),
+        ..options.limits.clone()
+    };
+    let budgets = budgets(lake, options.shard);
+    let clients = clients_on(config, env, &limits, &budgets)?;
+    let collected = collect_with(&clients, config, lake, options).await;
+    let closed = budgets.close().await;
+    let report = collected?;
+    closed?;
+    Ok(report)
+}
+
+async fn collect_with(
+    clients: &BTreeMap<String, Client>,
+    config: &Config,
+    lake: &Lake,
+    options: &Options<'_>,
+) -> Result<CollectReport> {
     let states: Vec<_> = lake
         .states()
         .await?
         .into_iter()
         .map(|(state, _)| state)
         .collect();
-    let discovery = discover(config, &clients, &states).await?;
+    let discovery = discover(config, clients, &states).await?;
     let assigned = assign(config, &discovery)?;
     (options.listener)(Event::Discovered {
         repositories: discovery.found.len(),
@@ -145,7 +165,7 @@ pub async fn collect(
         if !is_ours(options.shard, &workspace.workspace_uuid) {
             continue;
         }
-        let client = client(&clients, workspace)?;
+        let client = client(clients, workspace)?;
         let members = Repo::workspace(&context, client, workspace).await?;
         report.repositories.push(members);
         (options.listener)(Event::Finished {
@@ -160,7 +180,7 @@ pub async fn collect(
         let Some(assigned) = find(&assigned, &discovered.found) else {
             continue;
         };
-        let client = client(&clients, discovered)?;
+        let client = client(clients, discovered)?;
         let repo = Repo::open(&context, client, discovered).await?;
         work.push((repo, rules(config, assigned)?, discovered));
     }
@@ -236,6 +256,16 @@ pub fn clients(
     env: &BTreeMap<String, String>,
     limits: &Limits,
 ) -> Result<BTreeMap<String, Client>> {
+    clients_on(config, env, limits, &Budgets::default())
+}
+
+/// The same, spending from these budgets.
+pub fn clients_on(
+    config: &Config,
+    env: &BTreeMap<String, String>,
+    limits: &Limits,
+    budgets: &Budgets,
+) -> Result<BTreeMap<String, Client>> {
     let used: BTreeSet<&str> = config
         .repositories
         .iter()
@@ -257,6 +287,7 @@ pub fn clients(
             let options = ClientOptions::from_connection(connection, env)?;
             let client = Client::new(ClientOptions {
                 limits: limits.clone(),
+                budgets: budgets.clone(),
                 ..options
             })?;
             Ok((connection.name.clone(), client))

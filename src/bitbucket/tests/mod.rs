@@ -86,6 +86,7 @@ impl Server {
     fn options(&self) -> ClientOptions {
         ClientOptions {
             connection: "acme".to_owned(),
+            connection_id: 1,
             endpoint: Url::parse(&self.url("2.0/")).unwrap(),
             credentials: Credentials::ApiToken {
                 email: "ci@acme.example".to_owned(),
@@ -98,6 +99,7 @@ impl Server {
                 refused_first_wait: Duration::from_millis(300),
                 ..Limits::default()
             },
+            budgets: Budgets::default(),
         }
     }
 
