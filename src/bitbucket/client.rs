@@ -21,10 +21,10 @@ use tokio::time::sleep;
 use super::auth::Identity;
 use super::budgets::Budgets;
 use super::endpoints::Endpoint;
-use super::failures::broken;
+use super::failures::{broken, too_large};
 use super::options::ClientOptions;
 use super::reply::{Refusal, is_html};
-use super::retry::{Limits, Said, is_transient};
+use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
 use super::transport::transport;
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +42,9 @@ struct Shared {
     turn: AtomicUsize,
     limits: Limits,
     budgets: Budgets,
+    /// Refusals that name a scope, by identity and the scope that was needed: the next list that needs it is answered
+    /// with them.
+    lacking: Mutex<BTreeMap<(usize, &'static str), Refusal>>,
     /// Whether any reply ever arrived; until then the host is probably wrong.
     reached: std::sync::atomic::AtomicBool,
     requests: Mutex<BTreeMap<&'static str, u64>>,
@@ -102,10 +105,21 @@ pub(crate) struct Ask<'a> {
     pub(crate) url: Url,
     /// Counts every attempt.
     pub(crate) requests: &'a AtomicU64,
-    /// A 500 has a remedy (dropping the sort), so it is not repeated for long.
-    pub(crate) remedy: bool,
+    pub(crate) remedy: Remedy,
+    /// Repetitions before the remedy.
+    pub(crate) patience: usize,
     /// What does not fit into the address; with any of it, the request is a POST.
     pub(crate) form: &'a [(&'static str, String)],
+}
+
+/// What the caller can ask instead when the server cannot do what was asked, so that it is not repeated for long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remedy {
+    None,
+    /// A smaller page.
+    Smaller,
+    /// The list without its sort: dear, so only for a 500, which comes again for certain.
+    Unsorted,
 }
 
 /// What came back in the end.
@@ -161,6 +175,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             limits,
             budgets,
+            lacking: Mutex::default(),
             reached: false.into(),
             requests: Mutex::default(),
         })))
@@ -196,6 +211,10 @@ impl Client {
 
     pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
         self.0.identities.get(turn)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     pub(crate) fn endpoint(&self) -> &Url {
@@ -290,11 +309,14 @@ impl Client {
                 renewed = true;
                 continue;
             }
+            let refusal = || {
+                let mask = |text: &str| identity.mask(text);
+                Refusal::read(reply.status, &reply.headers, &reply.body, mask)
+            };
             if reply.status.is_success() {
                 if is_html(&reply.headers, &reply.body) {
-                    let refusal = Refusal::read(reply.status, &reply.headers, &reply.body);
                     return Ok(Answer::Refused {
-                        refusal,
+                        refusal: refusal(),
                         identity: turn,
                     });
                 }
@@ -305,41 +327,88 @@ impl Client {
                             date: server_date(&reply),
                         });
                     }
-                    // Cut short on its way, most likely.
-                    Err(error) => match waits.next() {
-                        Some(wait) => sleep(wait).await,
-                        None => return Err(self.place(broken(&reply.body, error), ask)),
-                    },
+                    Err(error) => {
+                        // Cut short on its way, most likely; what has another shape will have it again.
+                        let again = !error.is_data() || !std::mem::replace(&mut misshapen, true);
+                        match waits.next().filter(|_| again) {
+                            Some(wait) => sleep(wait).await,
+                            None => {
+                                let said = identity.mask(&error.to_string());
+                                return Err(self.place(broken(&reply.body, said), ask));
+                            }
+                        }
+                    }
                 }
                 continue;
             }
             failures += 1;
-            let pointless = ask.remedy
-                && matches!(reply.status.as_u16(), 500 | 504)
-                && failures > limits.first_contact_tries;
-            if is_transient(reply.status)
-                && !pointless
+            let enough = match (ask.remedy, reply.status.as_u16()) {
+                (Remedy::Smaller, _) if is_overload(reply.status) => ask.patience,
+                (Remedy::Unsorted, 500) => ask.patience,
+                (_, TOO_LONG) => 1,
+                _ if is_transient(reply.status) => usize::MAX,
+                _ => 0,
+            };
+            if failures <= enough
                 && let Some(wait) = waits.next()
             {
                 tracing::debug!(url = %safe_url(&ask.url), status = %reply.status, "asking again");
-                let asked = said.wait.and_then(|asked| asked.to_std().ok());
-                sleep(asked.unwrap_or_default().max(wait)).await;
+                // Whoever names more than a 429 could mean is wrong.
+                let asked = said
+                    .wait
+                    .and_then(|asked| asked.to_std().ok())
+                    .unwrap_or_default();
+                sleep(asked.min(limits.refused_longest_wait).max(wait)).await;
                 continue;
             }
-            let refusal = Refusal::read(reply.status, &reply.headers, &reply.body);
-            return Ok(Answer::Refused {
-                refusal,
-                identity: turn,
-            });
+            let refusal = refusal();
+            if !self.lacks(turn, ask.endpoint.scope, &refusal) {
+                return Ok(Answer::Refused {
+                    refusal,
+                    identity: turn,
+                });
+            }
         }
     }
 
-    /// Of the tokens of one budget, the one whose turn it is.
-    fn next_of(&self, budget: &str) -> Option<(usize, &Identity)> {
+    /// The identities that are not known to lack the scope.
+    fn able(&self, scope: &'static str) -> Vec<(usize, &Identity)> {
+        let lacking = self
+            .0
+            .lacking
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let identities = self.0.identities.iter().enumerate();
-        let of_budget: Vec<_> = identities.filter(|(_, it)| it.budget == budget).collect();
-        let turn = self.0.turn.fetch_add(1, Ordering::Relaxed);
-        of_budget.get(turn % of_budget.len().max(1)).copied()
+        identities
+            .filter(|(turn, _)| !lacking.contains_key(&(*turn, scope)))
+            .collect()
+    }
+
+    /// What Bitbucket said when it was asked with the first identity, if all lack the scope.
+    fn lacked(&self, able: &[(usize, &Identity)], scope: &'static str) -> Option<Refusal> {
+        let lacking = self
+            .0
+            .lacking
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lacking
+            .get(&(0, scope))
+            .filter(|_| able.is_empty())
+            .cloned()
+    }
+
+    /// Remembers a refusal that names a scope; whether another identity may have it.
+    fn lacks(&self, identity: usize, scope: &'static str, refusal: &Refusal) -> bool {
+        if refusal.status != StatusCode::FORBIDDEN || refusal.required_scopes.is_empty() {
+            return false;
+        }
+        let mut lacking = self
+            .0
+            .lacking
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        lacking.insert((identity, scope), refusal.clone());
+        (0..self.0.identities.len()).any(|other| !lacking.contains_key(&(other, scope)))
     }
 
     async fn send(&self, identity: &Identity, ask: &Ask<'_>) -> Result<Reply, Failure> {
@@ -348,7 +417,9 @@ impl Client {
             [] => shared.http.get(ask.url.clone()),
             form => shared.http.post(ask.url.clone()).form(form),
         };
-        let request = request.header(ACCEPT, "application/json");
+        let request = request
+            .header(ACCEPT, "application/json")
+            .timeout(shared.limits.reply_timeout);
         let request = identity
             .authorize(&shared.http, request)
             .await
@@ -360,9 +431,16 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(ask.endpoint.name)
             .or_default() += 1;
-        let response = request.send().await.map_err(Failure::Transport)?;
+        let mut response = request.send().await.map_err(Failure::Transport)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(Failure::Transport)?.to_vec();
+        let mut body = Vec::new();
+        // Piece by piece: unpacked, a small reply may be larger than the memory.
+        while let Some(piece) = response.chunk().await.map_err(Failure::Transport)? {
+            if body.len() + piece.len() > shared.limits.largest_reply {
+                return Err(Failure::Final(too_large(shared.limits.largest_reply)));
+            }
+            body.extend_from_slice(&piece);
+        }
         Ok(Reply {
             status,
             headers,

@@ -14,9 +14,7 @@ impl Client {
     pub(crate) fn refused(&self, ask: &Ask<'_>, refusal: &Refusal, identity: usize) -> Error {
         let identity = self.identity(identity);
         let origin = identity.map(Identity::origin).unwrap_or_default();
-        let said = identity
-            .map(|i| i.mask(&refusal.message))
-            .unwrap_or_default();
+        let said = &refusal.message;
         let status = refusal.status;
         let error = if refusal.html {
             Error::new(
@@ -119,12 +117,18 @@ pub(super) fn late(wait: Duration) -> Error {
     Error::new(ErrorKind::Quota, what).hint("run again later: it goes on where this run stopped")
 }
 
-pub(super) fn broken(body: &[u8], error: serde_json::Error) -> Error {
+/// `said`: what the parser says, without secrets.
+pub(super) fn broken(body: &[u8], said: String) -> Error {
     let what = match body.len() {
         0 => "the reply is empty".to_owned(),
         length => format!("the reply of {length} bytes is not the JSON expected"),
     };
     Error::new(ErrorKind::Api, what)
-        .source(error)
+        .source(said)
         .hint("run again; if it stays, check endpoint and proxy")
+}
+
+pub(super) fn too_large(most: usize) -> Error {
+    let what = format!("the reply is larger than {} MiB", most >> 20);
+    Error::new(ErrorKind::Api, what).hint("please report this with the request's URL")
 }

@@ -13,6 +13,12 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// The longest silence inside one reply.
     pub read_timeout: Duration,
+    /// The longest that one reply may take.
+    pub reply_timeout: Duration,
+    /// Bytes of one reply, unpacked; what is larger is an error, because it has to fit into memory.
+    pub largest_reply: usize,
+    /// Pages of a list that does not say how long it is.
+    pub most_pages: u64,
     /// Repetitions after a failed connection or a 5xx.
     pub tries: usize,
     /// Repetitions while no request has ever succeeded: a wrong host name should not take a minute to be noticed.
@@ -34,6 +40,9 @@ impl Default for Limits {
         Self {
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(90),
+            reply_timeout: Duration::from_secs(300),
+            largest_reply: 64 << 20,
+            most_pages: 50_000,
             tries: 6,
             first_contact_tries: 2,
             first_wait: Duration::from_millis(500),
@@ -64,6 +73,14 @@ impl Limits {
 pub(crate) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 500 | 502 | 503 | 504)
 }
+
+/// A server that could not do in its time what was asked: it may be able to do less.
+pub(crate) fn is_overload(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 504)
+}
+
+/// Bitbucket's own word for a diff that took too long.
+pub(crate) const TOO_LONG: u16 = 555;
 
 /// What the headers of a reply say about the budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -51,6 +51,7 @@ pub use repositories::Discovered;
 pub use stop::{Reason, Stop};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
@@ -101,6 +102,14 @@ pub(crate) struct Context<'a> {
     config: &'a Config,
     lake: &'a Lake,
     options: &'a Options<'a>,
+    began: Instant,
+}
+
+impl Context<'_> {
+    /// Bitbucket's clock, unless it is ahead of ours: a watermark may be too early, and never too late.
+    fn not_ahead(&self, date: DateTime<Utc>) -> DateTime<Utc> {
+        date.min(self.options.now + self.began.elapsed())
+    }
 }
 
 /// Collects what the configuration selects into segments and state. The caller holds the lake's lock. Ends early, with
@@ -151,6 +160,7 @@ async fn collect_with(
         config,
         lake,
         options,
+        began: Instant::now(),
     };
     let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
     let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();

@@ -40,26 +40,6 @@ fn night() -> impl Strategy<Value = Night> {
         })
 }
 
-/// The source layer's files and what is in them.
-fn source(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
-    let root = bench.folder.path().join("lake");
-    let mut files = BTreeMap::new();
-    let mut open = vec![root.join("bitbucket")];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => open.push(path),
-                false => {
-                    let name = path.strip_prefix(&root).unwrap().display().to_string();
-                    files.insert(name, std::fs::read(&path).unwrap());
-                }
-            }
-        }
-    }
-    files
-}
-
 async fn bench(folder: &std::path::Path) -> Bench {
     let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
     bench.more = "[sync]\nsince = \"2026-01-01\"".to_owned();
@@ -110,7 +90,7 @@ async fn live(nights: Vec<Night>) {
         listed.collect::<Vec<_>>(),
         whole.query(commits).await.iter().collect::<Vec<_>>()
     );
-    let (of_steps, of_whole) = (source(&steps), source(&whole));
+    let (of_steps, of_whole) = (steps.source(), whole.source());
     let only = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>| {
         let paths = one.keys().filter(|path| !other.contains_key(*path));
         paths.cloned().collect::<Vec<_>>()
@@ -193,7 +173,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     );
     whole.transform(&[]).await.unwrap();
     cut.transform(&[]).await.unwrap();
-    assert_eq!(source(&cut), source(&whole));
+    assert_eq!(cut.source(), whole.source());
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! The client against servers of a few lines, each misbehaving in one way.
 
 mod failures;
+mod hours;
 mod identities;
+mod pace;
 mod paging;
 
 use std::net::SocketAddr;
