@@ -5,6 +5,7 @@ mod hours;
 mod identities;
 mod pace;
 mod paging;
+mod remedies;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

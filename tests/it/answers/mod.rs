@@ -1,6 +1,7 @@
 //! Every list × every bad answer: what becomes of it. README.md has the same table for people.
 
 mod random;
+mod secrets;
 mod workspace;
 
 use std::collections::BTreeMap;
