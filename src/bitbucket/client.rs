@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -18,6 +18,7 @@ use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use reqwest::{StatusCode, Url};
 use tokio::time::sleep;
 
+use super::ask::{Answer, Ask, Remedy, Target};
 use super::auth::Identity;
 use super::budgets::Budgets;
 use super::endpoints::Endpoint;
@@ -26,6 +27,7 @@ use super::options::ClientOptions;
 use super::reply::{Refusal, is_html};
 use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
+use super::scopes::Scopes;
 use super::transport::transport;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -42,96 +44,10 @@ struct Shared {
     turn: AtomicUsize,
     limits: Limits,
     budgets: Budgets,
-    /// Refusals that name a scope, by identity and the scope that was needed: the next list that needs it is answered
-    /// with them.
-    lacking: Mutex<BTreeMap<(usize, &'static str), Refusal>>,
+    scopes: Scopes,
     /// Whether any reply ever arrived; until then the host is probably wrong.
     reached: std::sync::atomic::AtomicBool,
     requests: Mutex<BTreeMap<&'static str, u64>>,
-}
-
-/// Whose list: the segments that an endpoint's path is filled with.
-#[derive(Debug, Clone, Default)]
-pub struct Target {
-    pub workspace: String,
-    /// The slug; empty for lists of a workspace.
-    pub repository: String,
-    /// The pull request's or issue's id, the pipeline's uuid.
-    pub parent: String,
-}
-
-impl Target {
-    pub fn workspace(workspace: impl Into<String>) -> Self {
-        Self {
-            workspace: workspace.into(),
-            ..Self::default()
-        }
-    }
-
-    pub fn repository(workspace: impl Into<String>, slug: impl Into<String>) -> Self {
-        Self {
-            workspace: workspace.into(),
-            repository: slug.into(),
-            ..Self::default()
-        }
-    }
-
-    /// From "workspace/slug".
-    pub fn full_name(full_name: &str) -> Self {
-        let (workspace, slug) = full_name.split_once('/').unwrap_or((full_name, ""));
-        Self::repository(workspace, slug)
-    }
-
-    #[must_use]
-    pub fn parent(&self, parent: impl ToString) -> Self {
-        Self {
-            parent: parent.to_string(),
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn name(&self) -> String {
-        match self.repository.as_str() {
-            "" => self.workspace.clone(),
-            slug => format!("{}/{slug}", self.workspace),
-        }
-    }
-}
-
-/// One request, with what its errors must name.
-pub(crate) struct Ask<'a> {
-    pub(crate) endpoint: &'static Endpoint,
-    pub(crate) target: &'a Target,
-    pub(crate) url: Url,
-    /// Counts every attempt.
-    pub(crate) requests: &'a AtomicU64,
-    pub(crate) remedy: Remedy,
-    /// Repetitions before the remedy.
-    pub(crate) patience: usize,
-    /// What does not fit into the address; with any of it, the request is a POST.
-    pub(crate) form: &'a [(&'static str, String)],
-}
-
-/// What the caller can ask instead when the server cannot do what was asked, so that it is not repeated for long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Remedy {
-    None,
-    /// A smaller page.
-    Smaller,
-    /// The list without its sort: dear, so only for a 500, which comes again for certain.
-    Unsorted,
-}
-
-/// What came back in the end.
-pub(crate) enum Answer<T> {
-    Value {
-        value: T,
-        date: Option<DateTime<Utc>>,
-    },
-    Refused {
-        refusal: Refusal,
-        identity: usize,
-    },
 }
 
 struct Reply {
@@ -175,7 +91,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             limits,
             budgets,
-            lacking: Mutex::default(),
+            scopes: Scopes::default(),
             reached: false.into(),
             requests: Mutex::default(),
         })))
@@ -270,16 +186,22 @@ impl Client {
             true => limits.tries,
             false => limits.first_contact_tries,
         });
-        let (mut failures, mut renewed) = (0, false);
-        let budgets: Vec<&str> = shared
-            .identities
-            .iter()
-            .map(|it| it.budget.as_str())
-            .collect();
+        let (mut failures, mut renewed, mut misshapen) = (0, false, false);
         loop {
+            let scope = ask.endpoint.scope;
+            let identities = shared.identities.iter().enumerate();
+            let able: Vec<_> = match shared.scopes.able(scope, identities) {
+                Ok(able) => able,
+                Err((identity, refusal)) => return Ok(Answer::Refused { refusal, identity }),
+            };
+            let budgets: Vec<&str> = able.iter().map(|(_, it)| it.budget.as_str()).collect();
             let permit = shared.budgets.acquire(&budgets, limits.deadline).await;
             let permit = permit.map_err(|error| self.place(error, ask))?;
-            let Some((turn, identity)) = self.next_of(permit.identity()) else {
+            let of_budget = able.iter().filter(|(_, it)| it.budget == permit.identity());
+            let of_budget: Vec<_> = of_budget.copied().collect();
+            let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
+            let Some((turn, identity)) = of_budget.get(turn % of_budget.len().max(1)).copied()
+            else {
                 return Err(Error::new(ErrorKind::Internal, "no identity"));
             };
             let reply = match self.send(identity, ask).await {
@@ -362,53 +284,14 @@ impl Client {
                 continue;
             }
             let refusal = refusal();
-            if !self.lacks(turn, ask.endpoint.scope, &refusal) {
+            // Another identity may have the scope; if none has, the next round says so.
+            if !shared.scopes.lacks(scope, turn, &refusal) {
                 return Ok(Answer::Refused {
                     refusal,
                     identity: turn,
                 });
             }
         }
-    }
-
-    /// The identities that are not known to lack the scope.
-    fn able(&self, scope: &'static str) -> Vec<(usize, &Identity)> {
-        let lacking = self
-            .0
-            .lacking
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let identities = self.0.identities.iter().enumerate();
-        identities
-            .filter(|(turn, _)| !lacking.contains_key(&(*turn, scope)))
-            .collect()
-    }
-
-    /// What Bitbucket said when it was asked with the first identity, if all lack the scope.
-    fn lacked(&self, able: &[(usize, &Identity)], scope: &'static str) -> Option<Refusal> {
-        let lacking = self
-            .0
-            .lacking
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        lacking
-            .get(&(0, scope))
-            .filter(|_| able.is_empty())
-            .cloned()
-    }
-
-    /// Remembers a refusal that names a scope; whether another identity may have it.
-    fn lacks(&self, identity: usize, scope: &'static str, refusal: &Refusal) -> bool {
-        if refusal.status != StatusCode::FORBIDDEN || refusal.required_scopes.is_empty() {
-            return false;
-        }
-        let mut lacking = self
-            .0
-            .lacking
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        lacking.insert((identity, scope), refusal.clone());
-        (0..self.0.identities.len()).any(|other| !lacking.contains_key(&(other, scope)))
     }
 
     async fn send(&self, identity: &Identity, ask: &Ask<'_>) -> Result<Reply, Failure> {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::ask::Ask;
 use super::auth::Identity;
-use super::client::{Ask, Client};
+use super::client::Client;
 use super::endpoints::Endpoint;
 use super::reply::Refusal;
 use super::safe_url;

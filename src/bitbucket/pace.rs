@@ -168,7 +168,7 @@ impl Pace {
     /// A 429.
     pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) {
         self.settle(now);
-        self.gate.refused(sent, now, said.wait);
+        self.gate.refused(sent, now, said.wait.or(said.reset));
         self.hear(now, said);
     }
 

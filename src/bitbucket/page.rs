@@ -11,7 +11,8 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{Answer, Ask, Client, Remedy, Target};
+use super::ask::{Answer, Ask, Remedy, Target};
+use super::client::Client;
 use super::endpoints::{Endpoint, Paging};
 use super::reply::Refusal;
 use super::retry::is_overload;

@@ -92,7 +92,7 @@ pub(crate) struct Said {
     pub(crate) reset: Option<TimeDelta>,
     /// Less than a fifth of the limit is left.
     pub(crate) near_limit: Option<bool>,
-    /// The wait that is asked for.
+    /// The wait that is asked for, as `Retry-After`.
     pub(crate) wait: Option<TimeDelta>,
 }
 
@@ -121,7 +121,7 @@ impl Said {
             reset,
             near_limit: text("x-ratelimit-nearlimit")
                 .and_then(|text| text.to_lowercase().parse().ok()),
-            wait: after.or(reset).map(|wait| wait.max(TimeDelta::zero())),
+            wait: after.map(|wait| wait.max(TimeDelta::zero())),
         }
     }
 }
@@ -140,29 +140,31 @@ mod tests {
         Said::read(&headers.collect(), now)
     }
 
-    fn wait(name: &'static str, value: &str) -> Option<i64> {
-        said(&[(name, value)]).wait.map(|wait| wait.num_seconds())
+    fn wait(value: &str) -> Option<i64> {
+        let said = said(&[("retry-after", value)]);
+        said.wait.map(|wait| wait.num_seconds())
+    }
+
+    fn reset(value: &str) -> Option<i64> {
+        let said = said(&[("x-ratelimit-reset", value)]);
+        // It comes with every answer, and asks nobody to wait.
+        assert_eq!(said.wait, None);
+        said.reset.map(|reset| reset.num_seconds())
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(wait("retry-after", "17"), Some(17));
-        assert_eq!(
-            wait("retry-after", "Mon, 23 Nov 2026 10:01:00 GMT"),
-            Some(60)
-        );
-        assert_eq!(
-            wait("retry-after", "Mon, 23 Nov 2026 09:00:00 GMT"),
-            Some(0)
-        );
-        assert_eq!(wait("retry-after", "soon"), None);
+        assert_eq!(wait("17"), Some(17));
+        assert_eq!(wait("Mon, 23 Nov 2026 10:01:00 GMT"), Some(60));
+        assert_eq!(wait("Mon, 23 Nov 2026 09:00:00 GMT"), Some(0));
+        assert_eq!(wait("soon"), None);
     }
 
     #[test]
     fn ratelimit_reset_is_a_delta_or_an_epoch() {
-        assert_eq!(wait("x-ratelimit-reset", "120"), Some(120));
-        assert_eq!(wait("x-ratelimit-reset", "1795428090"), Some(90));
-        assert_eq!(wait("x-ratelimit-reset", "-5"), None);
+        assert_eq!(reset("120"), Some(120));
+        assert_eq!(reset("1795428090"), Some(90));
+        assert_eq!(reset("-5"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Every list × every bad answer: what becomes of it. README.md has the same table for people.
 
+mod budget;
 mod random;
 mod secrets;
 mod workspace;
