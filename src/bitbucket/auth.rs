@@ -1,18 +1,12 @@
 //! One set of credentials towards Bitbucket: its `Authorization` header, and whose budget its requests come from.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::{RequestBuilder, Url};
-use serde::Deserialize;
 
+use super::oauth::Consumer;
 use super::options::{Credentials, Token};
-use super::reply::Refusal;
-use super::safe_url;
-use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::error::Result;
 
 /// Anonymous requests to Bitbucket itself get this many an hour, per address.
 const ANONYMOUS_PER_HOUR: u32 = 60;
@@ -25,26 +19,10 @@ pub(crate) struct Identity {
 }
 
 enum Scheme {
-    Basic {
-        user: String,
-        password: Token,
-    },
+    Basic { user: String, password: Token },
     Bearer(Token),
-    Oauth {
-        key: Token,
-        secret: Token,
-        url: Url,
-        granted: tokio::sync::Mutex<Option<Granted>>,
-        /// Every token granted, for [`Identity::mask`].
-        tokens: Mutex<Vec<Secret>>,
-    },
+    Oauth(Box<Consumer>),
     None,
-}
-
-#[derive(Clone)]
-struct Granted {
-    token: Secret,
-    renew_at: Instant,
 }
 
 impl Identity {
@@ -76,13 +54,7 @@ impl Identity {
                 token_url: url,
             } => vec![Self {
                 budget: ours("oauth-client".to_owned()),
-                scheme: Scheme::Oauth {
-                    key,
-                    secret,
-                    url,
-                    granted: tokio::sync::Mutex::new(None),
-                    tokens: Mutex::default(),
-                },
+                scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url))),
             }],
             Credentials::AppPassword { username, password } => vec![Self {
                 budget: format!("app-password-{username}"),
@@ -116,7 +88,7 @@ impl Identity {
         match &self.scheme {
             Scheme::Basic { user, password } => format!("{} (user {user})", password.origin),
             Scheme::Bearer(token) => token.origin.clone(),
-            Scheme::Oauth { key, secret, .. } => format!("{} and {}", key.origin, secret.origin),
+            Scheme::Oauth(consumer) => consumer.origin(),
             Scheme::None => "none were sent, because auth = \"none\"".to_owned(),
         }
     }
@@ -124,33 +96,13 @@ impl Identity {
     /// Removes this identity's secrets from a text that came from outside, such as an error page that repeats the
     /// request.
     pub(crate) fn mask(&self, text: &str) -> String {
-        let basic = |user: &str, password: &Token| {
-            let password = password.secret.expose();
-            let header = BASE64_STANDARD.encode(format!("{user}:{password}"));
-            [header, password.to_owned()]
-        };
-        let secrets: Vec<String> = match &self.scheme {
-            Scheme::Basic { user, password } => basic(user, password).into(),
+        let secrets = match &self.scheme {
+            Scheme::Basic { user, password } => packed(user, password.secret.expose()).into(),
             Scheme::Bearer(token) => vec![token.secret.expose().to_owned()],
-            Scheme::Oauth {
-                key,
-                secret,
-                tokens,
-                ..
-            } => {
-                let tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
-                let tokens = tokens.iter().map(|token| token.expose().to_owned());
-                let key = key.secret.expose();
-                basic(key, secret)
-                    .into_iter()
-                    .chain([key.to_owned()])
-                    .chain(tokens)
-                    .collect()
-            }
+            Scheme::Oauth(consumer) => consumer.secrets(),
             Scheme::None => Vec::new(),
         };
-        let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        hide(&secrets, text)
     }
 
     /// Adds the header. The OAuth token is fetched on first use and before it runs out.
@@ -164,27 +116,7 @@ impl Identity {
                 request.basic_auth(user, Some(password.secret.expose()))
             }
             Scheme::Bearer(token) => request.bearer_auth(token.secret.expose()),
-            Scheme::Oauth {
-                key,
-                secret,
-                url,
-                granted,
-                tokens,
-            } => {
-                let mut granted = granted.lock().await;
-                let token = match granted.as_ref() {
-                    Some(held) if Instant::now() < held.renew_at => held.token.clone(),
-                    _ => {
-                        let fresh = self.grant(http, key, secret, url).await?;
-                        let token = fresh.token.clone();
-                        let mut tokens = tokens.lock().unwrap_or_else(PoisonError::into_inner);
-                        tokens.push(token.clone());
-                        *granted = Some(fresh);
-                        token
-                    }
-                };
-                request.bearer_auth(token.expose())
-            }
+            Scheme::Oauth(consumer) => request.bearer_auth(consumer.token(http).await?.expose()),
             Scheme::None => request,
         })
     }
@@ -193,70 +125,22 @@ impl Identity {
     /// nothing to renew.
     pub(crate) async fn renew(&self) -> bool {
         match &self.scheme {
-            Scheme::Oauth { granted, .. } => {
-                *granted.lock().await = None;
+            Scheme::Oauth(consumer) => {
+                consumer.renew().await;
                 true
             }
             _ => false,
         }
     }
-
-    async fn grant(
-        &self,
-        http: &reqwest::Client,
-        key: &Token,
-        secret: &Token,
-        url: &Url,
-    ) -> Result<Granted> {
-        let at = |error: Error| error.with("url", safe_url(url));
-        let unreachable = |source: reqwest::Error| {
-            at(
-                Error::new(ErrorKind::Unreachable, "cannot fetch an OAuth token")
-                    .source(source.without_url()),
-            )
-            .hint("check token_url, the network and the proxy")
-        };
-        let reply = http
-            .post(url.clone())
-            .basic_auth(key.secret.expose(), Some(secret.secret.expose()))
-            .form(&[("grant_type", "client_credentials")])
-            .send()
-            .await
-            .map_err(unreachable)?;
-        let (status, headers) = (reply.status(), reply.headers().clone());
-        let body = reply.bytes().await.map_err(unreachable)?;
-        if !status.is_success() {
-            let refusal = Refusal::read(status, &headers, &body, |text| self.mask(text));
-            let kind = if refusal.html || status.is_server_error() {
-                ErrorKind::Unreachable
-            } else {
-                ErrorKind::Credentials
-            };
-            return Err(at(Error::new(kind, "bitbucket grants no OAuth token")
-                .with("status", status.as_u16())
-                .with("answer", refusal.message))
-            .hint(format!(
-                "check {} and {}: key and secret of an OAuth consumer marked as private",
-                key.origin, secret.origin
-            )));
-        }
-        let granted: Grant = serde_json::from_slice(&body).map_err(|source| {
-            let said = self.mask(&source.to_string());
-            at(Error::new(ErrorKind::Unreachable, "the OAuth reply is not a token").source(said))
-                .hint("check token_url and the proxy")
-        })?;
-        // Renewed a little early, so that no request starts with a token that ends on its way.
-        let lifetime = Duration::from_secs(granted.expires_in.unwrap_or(7200));
-        let margin = (lifetime / 10).min(Duration::from_secs(300));
-        Ok(Granted {
-            token: Secret::new(granted.access_token),
-            renew_at: Instant::now() + lifetime.saturating_sub(margin),
-        })
-    }
 }
 
-#[derive(Deserialize)]
-struct Grant {
-    access_token: String,
-    expires_in: Option<u64>,
+/// A user's secret, alone and as the header carries it.
+pub(super) fn packed(user: &str, secret: &str) -> [String; 2] {
+    let header = BASE64_STANDARD.encode(format!("{user}:{secret}"));
+    [header, secret.to_owned()]
+}
+
+pub(super) fn hide(secrets: &[String], text: &str) -> String {
+    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }

@@ -190,10 +190,13 @@ impl Client {
         loop {
             let scope = ask.endpoint.scope;
             let identities = shared.identities.iter().enumerate();
-            let able: Vec<_> = match shared.scopes.able(scope, identities) {
-                Ok(able) => able,
-                Err((identity, refusal)) => return Ok(Answer::Refused { refusal, identity }),
-            };
+            let able = identities.filter(|(turn, _)| shared.scopes.allow(scope, *turn));
+            let able: Vec<_> = able.collect();
+            if able.is_empty()
+                && let Some((identity, refusal)) = shared.scopes.refusal(scope)
+            {
+                return Ok(Answer::Refused { refusal, identity });
+            }
             let budgets: Vec<&str> = able.iter().map(|(_, it)| it.budget.as_str()).collect();
             let permit = shared.budgets.acquire(&budgets, limits.deadline).await;
             let permit = permit.map_err(|error| self.place(error, ask))?;

@@ -30,6 +30,7 @@ mod client;
 pub mod endpoints;
 mod failures;
 mod gate;
+mod oauth;
 mod options;
 mod pace;
 mod page;

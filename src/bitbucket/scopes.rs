@@ -2,38 +2,31 @@
 //! other list that needs one of them has to be asked.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use reqwest::StatusCode;
 
 use super::reply::Refusal;
 
-/// Refusals by identity and scope.
 #[derive(Default)]
-pub(super) struct Scopes(Mutex<BTreeMap<(usize, &'static str), Refusal>>);
+pub(super) struct Scopes(Mutex<Refusals>);
+
+/// By identity and scope.
+type Refusals = BTreeMap<(usize, &'static str), Refusal>;
 
 impl Scopes {
-    /// Those of the identities that are not known to lack the scope; what was said to the first, if all do.
-    pub(super) fn able<T>(
-        &self,
-        scope: &'static str,
-        identities: impl Iterator<Item = (usize, T)>,
-    ) -> Result<Vec<(usize, T)>, (usize, Refusal)> {
-        let lacking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut refused = None;
-        let mut able = Vec::new();
-        for (n, identity) in identities {
-            match lacking.get(&(n, scope)) {
-                None => able.push((n, identity)),
-                Some(refusal) => {
-                    refused.get_or_insert_with(|| (n, refusal.clone()));
-                }
-            }
-        }
-        match refused {
-            Some(refused) if able.is_empty() => Err(refused),
-            _ => Ok(able),
-        }
+    /// Whether the identity may have the scope, for all that is known.
+    pub(super) fn allow(&self, scope: &'static str, identity: usize) -> bool {
+        !self.lacking().contains_key(&(identity, scope))
+    }
+
+    /// What was said when the scope was asked for first, and to which identity.
+    pub(super) fn refusal(&self, scope: &'static str) -> Option<(usize, Refusal)> {
+        let lacking = self.lacking();
+        let mut of_scope = lacking.iter().filter(|((_, lacked), _)| *lacked == scope);
+        of_scope
+            .next()
+            .map(|((identity, _), refusal)| (*identity, refusal.clone()))
     }
 
     /// Remembers a refusal that names a scope; whether it is one.
@@ -41,9 +34,12 @@ impl Scopes {
         let names_one = !refusal.required_scopes.is_empty();
         let lacks = refusal.status == StatusCode::FORBIDDEN && names_one;
         if lacks {
-            let mut lacking = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            lacking.insert((identity, scope), refusal.clone());
+            self.lacking().insert((identity, scope), refusal.clone());
         }
         lacks
+    }
+
+    fn lacking(&self) -> MutexGuard<'_, Refusals> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -127,12 +127,11 @@ fn echoes() -> Vec<Fault> {
         on("/members").status(403),
         on("/web/refs/branches").status(404),
         on("/web/refs/tags").status(410),
-        on("/web/commits").status(500),
+        on("/web/commits").status(409),
         on("/web/issues?")
             .body("<html>")
             .header("content-type", "text/html"),
-        on("/web/deployments/").times(1).status(429),
-        on("/web/environments/").body("{\"values\": 1"),
+        on("/web/environments/").body("{\"values\": {}}"),
         on("/web/pullrequests/activity")
             .status(302)
             .header("location", "/elsewhere"),
