@@ -23,6 +23,7 @@ mod core;
 mod errors;
 mod faults;
 mod fields;
+mod huge;
 mod page;
 mod pipelines;
 mod pull_requests;
@@ -46,7 +47,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use auth::Credentials;
-pub use faults::{Cut, Fault};
+pub use faults::{Cut, Fault, Random};
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 use server::Shared;

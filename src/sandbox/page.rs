@@ -61,6 +61,7 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
         Style::Opaque => (0, offset(call.first("page"), salt, service)?),
         Style::Context => (0, offset(call.first("ctx"), salt, service)?),
     };
+    let offset = offset.saturating_sub(call.shift);
     let values: Vec<Value> = records
         .iter()
         .skip(offset)
@@ -77,7 +78,7 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
     };
     match listing.style {
         Style::Numbered => {
-            put("size", records.len().into());
+            put("size", (records.len() + call.shift).into());
             put("page", page.into());
             if more {
                 put("next", link(call, "page", &(page + 1).to_string()));
@@ -87,7 +88,7 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
             }
         }
         Style::Service => {
-            put("size", records.len().into());
+            put("size", (records.len() + call.shift).into());
             put("page", page.into());
             if more {
                 let kept = [("page", page + 1), ("pagelen", pagelen)];

@@ -1,5 +1,6 @@
 //! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
 
+mod answers;
 mod check;
 mod cli;
 mod collect;
