@@ -118,6 +118,12 @@ static ROUTES: &[Route] = &[
     ),
     get(repository!(), &[], READ_REPOSITORY, core::repository),
     get(
+        repository!("/refs"),
+        &["branches"],
+        READ_REPOSITORY,
+        core::refs,
+    ),
+    get(
         repository!("/refs/branches"),
         &["branches"],
         READ_REPOSITORY,

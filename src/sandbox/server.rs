@@ -25,7 +25,9 @@ use tokio::sync::oneshot;
 
 use super::auth::Auth;
 use super::errors::{self, Reply, Service};
+use super::estate::Served;
 use super::faults::{Cut, Fault, Faults};
+use super::meter::Meter;
 use super::routes::{self, Call};
 use super::workspace::World;
 
@@ -48,6 +50,10 @@ pub(super) struct Shared {
     /// Forms of `POST …/commits`, so that the `next` of their answers can be a plain link.
     pub forms: Mutex<HashMap<String, Parameters>>,
     rate_limit: Option<u64>,
+    /// Enforces the limit, where that is wanted.
+    pub meter: Option<Meter>,
+    /// Served in the place of the world.
+    pub estate: Option<Served>,
     date: Mutex<Option<DateTime<Utc>>>,
 }
 
@@ -69,6 +75,8 @@ impl Shared {
             log: Mutex::default(),
             forms: Mutex::default(),
             rate_limit,
+            meter: None,
+            estate: None,
             date: Mutex::new(date),
         }
     }
@@ -149,7 +157,11 @@ impl Shared {
                 .collect(),
             form: &request.form,
         };
-        let mut reply = match call.answer() {
+        let answer = match &self.estate {
+            Some(estate) => estate.answer(&call),
+            None => call.answer(),
+        };
+        let mut reply = match answer {
             Ok(body) => Reply::json(200, &body),
             Err(refusal) => refusal,
         };
@@ -222,16 +234,20 @@ async fn respond(
     let replacement = fault
         .as_ref()
         .and_then(|fault| fault.replacement(service, &endpoint));
+    let authorization = head.headers.get("authorization");
+    let authorization = authorization.and_then(|text| Some(text.to_str().ok()?.to_owned()));
+    let allowed = shared.meter.as_ref();
+    let allowed = allowed.is_none_or(|meter| meter.take(authorization.as_deref()));
     let mut reply = match (replacement, Url::parse(&format!("{}{sent}", shared.origin))) {
+        _ if !allowed => errors::rate_limited(),
         (Some(reply), _) => reply,
         (None, Err(_)) => errors::no_such_url(),
         (None, Ok(url)) => {
             let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
-            let authorization = head.headers.get("authorization");
             shared.answer(&Received {
                 method: head.method,
                 path,
-                authorization: authorization.and_then(|text| Some(text.to_str().ok()?.to_owned())),
+                authorization,
                 form: decode_form(&form),
                 url,
                 route,
