@@ -172,10 +172,7 @@ impl History {
         events.extend((0..estate.tags).map(|n| (even(n, estate.tags), Event::Tag)));
         events.extend((0..estate.pipelines).map(|n| (even(n, estate.pipelines), Event::Run)));
         events.retain(|(time, _)| *time <= estate.now);
-        events.sort_by_key(|(time, _)| *time);
-        for (time, event) in events {
-            history.happen(event, time);
-        }
+        history.play(events);
         history
     }
 
@@ -193,7 +190,6 @@ impl History {
         };
         let touched: Vec<usize> = closing.iter().chain(still).copied().chain(closed).collect();
 
-        let first = self.pull_requests.len();
         let mut events = vec![Event::Open; day.opened];
         let more = day.entries.saturating_sub(day.opened + closing.len());
         for (n, pull_request) in touched.iter().copied().cycle().take(more).enumerate() {
@@ -206,15 +202,19 @@ impl History {
             });
         }
         events.extend(closing.iter().map(|n| Event::Close(*n)));
-        self.spread(&events, from);
-        self.spread(&vec![Event::Run; day.pipelines], from);
-        debug_assert_eq!(self.pull_requests.len(), first + day.opened);
+        let even = |events: Vec<Event>| {
+            let parts = events.len() as i32 + 1;
+            let time = move |n| from + TimeDelta::days(1) * n / parts;
+            (1..).map(time).zip(events)
+        };
+        let runs = vec![Event::Run; day.pipelines];
+        self.play(even(events).chain(even(runs)).collect());
     }
 
-    fn spread(&mut self, events: &[Event], from: DateTime<Utc>) {
-        for (n, event) in events.iter().enumerate() {
-            let time = from + TimeDelta::days(1) * (n as i32 + 1) / (events.len() as i32 + 1);
-            self.happen(*event, time);
+    fn play(&mut self, mut events: Vec<(DateTime<Utc>, Event)>) {
+        events.sort_by_key(|(time, _)| *time);
+        for (time, event) in events {
+            self.happen(event, time);
         }
     }
 
@@ -281,6 +281,7 @@ impl History {
             entries: Vec::new(),
         });
         self.branches.push(n);
+        self.tidy();
         n
     }
 
@@ -303,7 +304,11 @@ impl History {
         pull_request.fate = fate;
         pull_request.closed = Some(time);
         pull_request.landed = (fate != Fate::Declined).then_some(self.trunk);
-        // Branches of declined ones stay until there are too many.
+        self.tidy();
+    }
+
+    /// Branches of declined ones stay until there are too many.
+    fn tidy(&mut self) {
         while self.branches.len() > self.most_branches
             && let Some(at) = self
                 .branches

@@ -2,14 +2,13 @@
 //!
 //! Ids tell what they name: a hash begins with repository and commit, a uuid with kind and number.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::history::{self, ENVIRONMENTS, Entry, Fate, History, Kind, PullRequest};
+use super::history::{Entry, Fate, History, Kind, PullRequest};
 
 pub(super) const WORKSPACE: &str = "acme";
 const PEOPLE: usize = 12;
-const TYPES: [&str; ENVIRONMENTS] = ["Test", "Staging", "Production"];
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Named {
@@ -33,7 +32,7 @@ pub(super) fn slug(number: usize) -> String {
     format!("repo-{number:03}")
 }
 
-fn uuid(kind: Named, repository: usize, n: usize) -> String {
+pub(super) fn uuid(kind: Named, repository: usize, n: usize) -> String {
     let kind = kind as usize + 1;
     let salt = mix((kind << 56 | repository << 32 | n) as u64) >> 16;
     format!("{{{n:08x}-{repository:04x}-4{kind:03x}-8000-{salt:012x}}}")
@@ -52,12 +51,7 @@ fn core(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
 
-/// As the pipelines service does.
-fn service(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-fn user(n: usize) -> Value {
+pub(super) fn user(n: usize) -> Value {
     let n = n % PEOPLE;
     json!({
         "type": "user", "uuid": uuid(Named::User, 0, n), "account_id": format!("712020:{n:08x}"),
@@ -97,7 +91,7 @@ impl Repo<'_> {
         format!("{WORKSPACE}/{}", slug(self.number))
     }
 
-    fn stub(&self) -> Value {
+    pub(super) fn stub(&self) -> Value {
         let uuid = uuid(Named::Repository, 0, self.number);
         json!({"type": "repository", "uuid": uuid, "full_name": self.full_name(), "name": slug(self.number)})
     }
@@ -266,7 +260,7 @@ impl Repo<'_> {
             "content": {"type": "rendered", "raw": text, "markup": "markdown", "html": format!("<p>{text}</p>")},
             "pullrequest": self.reference(entry.pull_request),
         });
-        if at % 2 == 0 {
+        if at.is_multiple_of(2) {
             record["inline"] = json!({"path": "src/main.rs", "from": null, "to": at % 100 + 1});
         }
         record
@@ -309,121 +303,6 @@ impl Repo<'_> {
             }
         };
         json!({"pull_request": self.reference(n), kind: content})
-    }
-
-    pub fn pipeline_uuid(&self, n: usize) -> String {
-        uuid(Named::Pipeline, self.number, n)
-    }
-
-    /// By uuid, or by build number.
-    pub fn pipeline_named(&self, id: &str) -> Option<usize> {
-        let n = match (id.parse::<usize>(), id.get(1..9)) {
-            (Ok(build), _) => build.checked_sub(1)?,
-            (_, n) => usize::from_str_radix(n?, 16).ok()?,
-        };
-        let is_known = id.parse::<usize>().is_ok() || id == self.pipeline_uuid(n);
-        (is_known && n < self.history.pipelines.len()).then_some(n)
-    }
-
-    pub fn pipeline(&self, n: usize) -> Value {
-        let of = &self.history.pipelines[n];
-        let result = outcome(n);
-        json!({
-            "type": "pipeline", "uuid": self.pipeline_uuid(n), "build_number": n + 1,
-            "state": {"type": "pipeline_state_completed", "name": "COMPLETED",
-                      "result": {"type": format!("pipeline_state_completed_{}", result.to_lowercase()), "name": result}},
-            "created_on": service(of.created), "completed_on": service(of.created + TimeDelta::minutes(5)),
-            "run_number": 1, "run_creation_date": service(of.created), "duration_in_seconds": 240, "build_seconds_used": 240,
-            "creator": user(n), "trigger": {"type": "pipeline_trigger_push", "name": "PUSH"},
-            "target": {"type": "pipeline_ref_target", "ref_type": "branch", "ref_name": "main",
-                       "selector": {"type": "branches", "pattern": "main"},
-                       "commit": {"type": "commit", "hash": self.hash(of.commit)}},
-            "first_successful": false, "expired": false, "has_variables": false, "repository": self.stub(),
-        })
-    }
-
-    /// A build, and a deployment where there was one.
-    pub fn steps(&self, n: usize) -> Vec<Value> {
-        let deploys = history::deployment_of(n).is_some();
-        let start = self.history.pipelines[n].created;
-        let step = |(at, name): (usize, &str)| {
-            let result = outcome(n);
-            let begin = start + TimeDelta::minutes(2 * at as i64 + 1);
-            json!({
-                "type": "pipeline_step", "uuid": uuid(Named::Step, self.number, 2 * n + at), "name": name,
-                "pipeline": {"type": "pipeline", "uuid": self.pipeline_uuid(n)}, "run_number": 1,
-                "trigger": {"type": "pipeline_step_trigger_automatic"},
-                "state": {"type": "pipeline_step_state_completed", "name": "COMPLETED",
-                          "result": {"type": format!("pipeline_step_state_completed_{}", result.to_lowercase()), "name": result}},
-                "started_on": service(begin), "completed_on": service(begin + TimeDelta::minutes(2)),
-                "duration_in_seconds": 120, "build_seconds_used": 120, "maxTime": 120,
-                "image": {"name": "rust:1"}, "script_commands": [],
-            })
-        };
-        let names = ["Build", "Deploy"];
-        names
-            .into_iter()
-            .take(1 + usize::from(deploys))
-            .enumerate()
-            .map(step)
-            .collect()
-    }
-
-    pub fn deployment_uuid(&self, n: usize) -> String {
-        uuid(Named::Deployment, self.number, n)
-    }
-
-    /// When it was deployed, if it was.
-    pub fn deployed(&self, n: usize) -> Option<DateTime<Utc>> {
-        let created = self.history.pipelines[history::pipeline_of(n)].created;
-        (!history::is_undeployed(n)).then_some(created + TimeDelta::minutes(5))
-    }
-
-    pub fn deployment(&self, n: usize) -> Value {
-        let at = history::pipeline_of(n);
-        let of = &self.history.pipelines[at];
-        let pipeline = self.pipeline_uuid(at);
-        let release = json!({
-            "type": "deployment_release", "key": format!("pipelines-{pipeline}"), "name": format!("#{}", at + 1),
-            "pipeline": {"type": "pipeline", "uuid": pipeline},
-            "commit": {"type": "commit", "hash": self.hash(of.commit)}, "created_on": service(of.created),
-        });
-        let mut record = json!({
-            "type": "deployment", "uuid": self.deployment_uuid(n), "number": n + 1, "version": 1,
-            "key": format!("steps-{}", uuid(Named::Step, self.number, 2 * at + 1)),
-            "environment": self.environment(n % ENVIRONMENTS),
-            "step": {"type": "pipeline_step", "uuid": uuid(Named::Step, self.number, 2 * at + 1), "name": "Deploy"},
-            "release": release,
-            "state": {"type": "deployment_state_undeployed", "name": "UNDEPLOYED"},
-        });
-        if let Some(time) = self.deployed(n) {
-            let status = outcome(at);
-            record["state"] = json!({
-                "type": "deployment_state_completed", "name": "COMPLETED",
-                "started_on": service(time - TimeDelta::minutes(2)), "completed_on": service(time),
-                "status": {"type": format!("deployment_state_completed_{}", status.to_lowercase()), "name": status},
-            });
-            record["last_update_time"] = service(time).into();
-        }
-        record
-    }
-
-    pub fn environment(&self, n: usize) -> Value {
-        let name = TYPES[n];
-        json!({
-            "type": "deployment_environment", "uuid": uuid(Named::Environment, self.number, n), "name": name,
-            "slug": name.to_lowercase(), "rank": n, "hidden": false, "category": {"name": name},
-            "environment_type": {"type": "deployment_environment_type", "name": name, "rank": n},
-            "lock": {"type": "deployment_environment_lock_open", "name": "OPEN"},
-        })
-    }
-}
-
-fn outcome(pipeline: usize) -> &'static str {
-    if history::has_failed(pipeline) {
-        "FAILED"
-    } else {
-        "SUCCESSFUL"
     }
 }
 
