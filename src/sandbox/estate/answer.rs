@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::super::errors::{self, Reply};
 use super::super::routes::Call;
 use super::super::{commits, core, page, pipelines, pull_requests};
-use super::history::{self, Kind};
+use super::builds::ENVIRONMENTS;
+use super::history::Kind;
 use super::records::Repo;
 
 impl Repo<'_> {
@@ -71,7 +72,7 @@ impl Repo<'_> {
                     .find(|n| self.deployment_uuid(*n) == call.parameter(2));
                 Ok(call.record(&self.deployment(found.ok_or_else(|| call.not_found())?)))
             }
-            "/environments/" => page::made(call, &pipelines::PLAIN, history::ENVIRONMENTS, |n| {
+            "/environments/" => page::made(call, &pipelines::PLAIN, ENVIRONMENTS, |n| {
                 self.environment(n)
             }),
             _ if what.starts_with("/issues") => Err(errors::no_issue_tracker()),

@@ -3,8 +3,15 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::history::{self, ENVIRONMENTS};
+use super::history::History;
 use super::records::{Named, Repo, user, uuid};
+
+/// A pipeline in so many deploys, one of these in `UNDEPLOYED` stays undeployed, and one in `FAILED` fails.
+const DEPLOYS: usize = 10;
+const UNDEPLOYED: usize = 20;
+const FAILED: usize = 9;
+/// An environment for each of the three types.
+pub(super) const ENVIRONMENTS: usize = 3;
 
 const TYPES: [&str; ENVIRONMENTS] = ["Test", "Staging", "Production"];
 
@@ -47,7 +54,7 @@ impl Repo<'_> {
 
     /// A build, and a deployment where there was one.
     pub fn steps(&self, n: usize) -> Vec<Value> {
-        let deploys = history::deployment_of(n).is_some();
+        let deploys = deployment_of(n).is_some();
         let start = self.history.pipelines[n].created;
         let step = |(at, name): (usize, &str)| {
             let result = outcome(n);
@@ -78,12 +85,12 @@ impl Repo<'_> {
 
     /// When it was deployed, if it was.
     pub fn deployed(&self, n: usize) -> Option<DateTime<Utc>> {
-        let created = self.history.pipelines[history::pipeline_of(n)].created;
-        (!history::is_undeployed(n)).then_some(created + TimeDelta::minutes(5))
+        let created = self.history.pipelines[pipeline_of(n)].created;
+        (!is_undeployed(n)).then_some(created + TimeDelta::minutes(5))
     }
 
     pub fn deployment(&self, n: usize) -> Value {
-        let at = history::pipeline_of(n);
+        let at = pipeline_of(n);
         let of = &self.history.pipelines[at];
         let pipeline = self.pipeline_uuid(at);
         let release = json!({
@@ -123,9 +130,35 @@ impl Repo<'_> {
 }
 
 fn outcome(pipeline: usize) -> &'static str {
-    if history::has_failed(pipeline) {
+    if has_failed(pipeline) {
         "FAILED"
     } else {
         "SUCCESSFUL"
     }
+}
+
+impl History {
+    /// Pipelines that deploy; a deployment's number is its place here plus one.
+    pub fn deployments(&self) -> usize {
+        self.pipelines.len() / DEPLOYS
+    }
+}
+
+/// The pipeline that made a deployment.
+fn pipeline_of(deployment: usize) -> usize {
+    deployment * DEPLOYS + DEPLOYS - 1
+}
+
+/// The deployment that a pipeline made.
+fn deployment_of(pipeline: usize) -> Option<usize> {
+    (pipeline % DEPLOYS == DEPLOYS - 1).then_some(pipeline / DEPLOYS)
+}
+
+fn is_undeployed(deployment: usize) -> bool {
+    deployment % UNDEPLOYED == UNDEPLOYED - 1
+}
+
+/// Whether a pipeline, and with it what it deployed, failed.
+fn has_failed(pipeline: usize) -> bool {
+    pipeline / DEPLOYS % FAILED == FAILED - 1
 }

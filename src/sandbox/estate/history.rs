@@ -17,13 +17,6 @@ const SQUASHED: usize = 25;
 const DECLINED: usize = 7;
 /// Two of five pull requests have no comment.
 const SILENT: usize = 5;
-/// A pipeline in so many deploys, one of these in `UNDEPLOYED` stays undeployed, and one in `FAILED` fails.
-const DEPLOYS: usize = 10;
-const UNDEPLOYED: usize = 20;
-const FAILED: usize = 9;
-/// An environment for each of the three types.
-pub(super) const ENVIRONMENTS: usize = 3;
-
 /// Between two entries of a pull request's activity.
 const STEP: TimeDelta = TimeDelta::hours(12);
 
@@ -354,28 +347,4 @@ impl History {
         }
         commits
     }
-
-    /// Pipelines that deploy; a deployment's number is its place here plus one.
-    pub fn deployments(&self) -> usize {
-        self.pipelines.len() / DEPLOYS
-    }
-}
-
-/// The pipeline that made a deployment.
-pub(super) fn pipeline_of(deployment: usize) -> usize {
-    deployment * DEPLOYS + DEPLOYS - 1
-}
-
-/// The deployment that a pipeline made.
-pub(super) fn deployment_of(pipeline: usize) -> Option<usize> {
-    (pipeline % DEPLOYS == DEPLOYS - 1).then_some(pipeline / DEPLOYS)
-}
-
-pub(super) fn is_undeployed(deployment: usize) -> bool {
-    deployment % UNDEPLOYED == UNDEPLOYED - 1
-}
-
-/// Whether a pipeline, and with it what it deployed, failed.
-pub(super) fn has_failed(pipeline: usize) -> bool {
-    pipeline / DEPLOYS % FAILED == FAILED - 1
 }

@@ -22,7 +22,8 @@ use serde_json::Value;
 use super::core;
 use super::errors::{self, Reply};
 use super::routes::Call;
-use history::History;
+use builds::ENVIRONMENTS;
+use history::{Fate, History};
 use records::Repo;
 
 /// What each repository of the workspace `acme` has, and when it was measured.
@@ -154,9 +155,9 @@ impl Served {
                 .filter(|is| *is)
                 .count(),
             pull_requests: history.pull_requests.len(),
-            squashed: of(history::Fate::Squashed),
-            open: of(history::Fate::Open),
-            declined: of(history::Fate::Declined),
+            squashed: of(Fate::Squashed),
+            open: of(Fate::Open),
+            declined: of(Fate::Declined),
             commented: history
                 .pull_requests
                 .iter()
@@ -165,7 +166,7 @@ impl Served {
             activity: history.entries.len(),
             pipelines: history.pipelines.len(),
             deployments: history.deployments(),
-            environments: history::ENVIRONMENTS,
+            environments: ENVIRONMENTS,
         }
     }
 
