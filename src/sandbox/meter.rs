@@ -3,48 +3,54 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::server::lock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-pub(super) struct Meter {
-    limit: u64,
+/// Lets everything pass until it is given a limit.
+#[derive(Default)]
+pub(super) struct Meter(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    limit: Option<u64>,
     /// By `Authorization`: each credential is an identity.
-    sent: Mutex<BTreeMap<String, VecDeque<Instant>>>,
-    refused: AtomicU64,
+    sent: BTreeMap<String, VecDeque<Instant>>,
+    refused: u64,
 }
 
 impl Meter {
-    pub fn new(limit: u64) -> Self {
-        Self {
-            limit,
-            sent: Mutex::default(),
-            refused: AtomicU64::new(0),
-        }
+    /// Starts to count.
+    pub fn limit(&self, requests_per_hour: u64) {
+        *lock(&self.0) = Counts {
+            limit: Some(requests_per_hour),
+            ..Counts::default()
+        };
     }
 
     /// Counts a request; whether it is within the limit.
     pub fn take(&self, authorization: Option<&str>) -> bool {
+        let Counts {
+            limit,
+            sent,
+            refused,
+        } = &mut *lock(&self.0);
+        let Some(limit) = *limit else { return true };
         let now = Instant::now();
-        let mut sent = lock(&self.sent);
-        let sent = sent
-            .entry(authorization.unwrap_or_default().to_owned())
-            .or_default();
+        let identity = authorization.unwrap_or_default().to_owned();
+        let sent = sent.entry(identity).or_default();
         while sent.front().is_some_and(|at| now - *at >= HOUR) {
             sent.pop_front();
         }
         sent.push_back(now);
-        let allowed = sent.len() as u64 <= self.limit;
-        if !allowed {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-        }
+        let allowed = sent.len() as u64 <= limit;
+        *refused += u64::from(!allowed);
         allowed
     }
 
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        lock(&self.0).refused
     }
 }

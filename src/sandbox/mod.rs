@@ -53,7 +53,6 @@ pub use faults::{Cut, Fault};
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 use estate::Served;
-use meter::Meter;
 use server::Shared;
 use workspace::{Folder, World};
 
@@ -79,7 +78,6 @@ pub struct Builder {
     scopes: Option<Vec<String>>,
     faults: Vec<Fault>,
     rate_limit: Option<u64>,
-    enforced: bool,
     estate: Option<Estate>,
     date: Option<DateTime<Utc>>,
 }
@@ -139,13 +137,6 @@ impl Builder {
         self
     }
 
-    /// Answers 429 to what is above [`Builder::rate_limit_header`] in an hour, for each identity; what is refused counts.
-    #[must_use]
-    pub fn enforce_rate_limit(mut self) -> Self {
-        self.enforced = true;
-        self
-    }
-
     /// Answers with this `Date` instead of the real one, so that watermarks taken from it are known in advance.
     #[must_use]
     pub fn date(mut self, date: DateTime<Utc>) -> Self {
@@ -182,7 +173,6 @@ impl Builder {
             self.date,
         );
         shared.estate = self.estate.map(Served::new);
-        shared.meter = self.rate_limit.filter(|_| self.enforced).map(Meter::new);
         let shared = Arc::new(shared);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));
@@ -238,9 +228,14 @@ impl Sandbox {
         Some(self.shared.estate.as_ref()?.sizes())
     }
 
+    /// From now on answers 429 to what is above this in any hour, for each identity; what is refused counts as well.
+    pub fn enforce(&self, requests_per_hour: u64) {
+        self.shared.meter.limit(requests_per_hour);
+    }
+
     /// Requests that were refused because the hour's were used up.
     pub fn refused(&self) -> u64 {
-        self.shared.meter.as_ref().map_or(0, Meter::refused)
+        self.shared.meter.refused()
     }
 
     /// Adds a fault behind those that are still live.

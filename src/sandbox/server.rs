@@ -50,8 +50,7 @@ pub(super) struct Shared {
     /// Forms of `POST …/commits`, so that the `next` of their answers can be a plain link.
     pub forms: Mutex<HashMap<String, Parameters>>,
     rate_limit: Option<u64>,
-    /// Enforces the limit, where that is wanted.
-    pub meter: Option<Meter>,
+    pub meter: Meter,
     /// Served in the place of the world.
     pub estate: Option<Served>,
     date: Mutex<Option<DateTime<Utc>>>,
@@ -75,7 +74,7 @@ impl Shared {
             log: Mutex::default(),
             forms: Mutex::default(),
             rate_limit,
-            meter: None,
+            meter: Meter::default(),
             estate: None,
             date: Mutex::new(date),
         }
@@ -236,8 +235,7 @@ async fn respond(
         .and_then(|fault| fault.replacement(service, &endpoint));
     let authorization = head.headers.get("authorization");
     let authorization = authorization.and_then(|text| Some(text.to_str().ok()?.to_owned()));
-    let allowed = shared.meter.as_ref();
-    let allowed = allowed.is_none_or(|meter| meter.take(authorization.as_deref()));
+    let allowed = shared.meter.take(authorization.as_deref());
     let mut reply = match (replacement, Url::parse(&format!("{}{sent}", shared.origin))) {
         _ if !allowed => errors::rate_limited(),
         (Some(reply), _) => reply,

@@ -25,6 +25,7 @@ mod outside;
 mod portable;
 mod python;
 mod quirks;
+mod quota;
 mod readers;
 mod schemas;
 mod sql;

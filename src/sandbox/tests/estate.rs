@@ -304,13 +304,8 @@ async fn deployments_are_filtered_and_sorted_by_when_they_were_done() {
 
 #[tokio::test]
 async fn what_is_above_the_hours_limit_is_refused_for_each_identity() {
-    let sandbox = Sandbox::builder()
-        .demo()
-        .rate_limit_header(2)
-        .enforce_rate_limit()
-        .start(0)
-        .await
-        .unwrap();
+    let sandbox = Sandbox::builder().demo().start(0).await.unwrap();
+    sandbox.enforce(2);
     let ask = async |token: &str| {
         let request = reqwest::Client::new()
             .get(format!("{}user", sandbox.endpoint()))

@@ -1,0 +1,204 @@
+//! What does a hundred repositories cost in requests?
+//!
+//! `cargo bench --bench quota`. Counted by the sandbox, which serves an estate as large as its repositories are in life:
+//! the first load, nights after it, and a night of three hundred repositories in which nothing moved, with a token whose
+//! thousand requests an hour are enforced. `SIZE=full cargo bench --profile dev --bench quota` does the same without an
+//! optimised build, in a quarter of an hour.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use bitlake::bitbucket::Limits;
+use bitlake::collect::{Options, Stop, collect};
+use bitlake::config::Config;
+use bitlake::lake::Lake;
+use bitlake::sandbox::{Day, Estate, Sandbox};
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+/// Five working days a week of this are the estate's half year.
+const USUAL: Day = Day {
+    opened: 8,
+    closed: 8,
+    touched: 30,
+    entries: 46,
+    pipelines: 38,
+};
+const HEAVY: Day = Day {
+    opened: 10,
+    closed: 10,
+    touched: 50,
+    entries: 150,
+    pipelines: 20,
+};
+
+/// An estate, its lake, and the requests of each night.
+struct Nights {
+    sandbox: Sandbox,
+    folder: TempDir,
+    now: DateTime<Utc>,
+    requests_per_hour: u64,
+    columns: Vec<(String, BTreeMap<&'static str, u64>)>,
+}
+
+impl Nights {
+    async fn of(estate: Estate) -> Self {
+        Self {
+            now: estate.now,
+            sandbox: Sandbox::builder().estate(estate).start(0).await.unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            requests_per_hour: 1_000_000,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Lets a day pass and collects.
+    async fn night(&mut self, name: &str, day: &Day) -> u64 {
+        self.now = self.sandbox.live(day).unwrap();
+        self.collect(name).await
+    }
+
+    async fn collect(&mut self, name: &str) -> u64 {
+        let start = Instant::now();
+        let url = self.folder.path().join("lake").display().to_string();
+        // Nights are a day apart, and what was spent in the last one is spent no more.
+        let _ = std::fs::remove_dir_all(Path::new(&url).join("_bitlake/budget"));
+        let text = format!(
+            "[lake]\nurl = \"{url}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n\
+             auth = \"access-token\"\ntoken = {{ env = \"TOKEN\" }}\nrequests_per_hour = {}\n\
+             [[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n",
+            self.sandbox.endpoint(),
+            self.requests_per_hour,
+        );
+        let env = BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]);
+        let config = Config::parse(&text, Path::new("bitlake.toml"), &env, &[]).unwrap();
+        let lake = Lake::create(&url, &BTreeMap::new()).unwrap();
+        let run_id = format!(
+            "{}-{:06x}",
+            self.now.format("%Y%m%dT%H%M%SZ"),
+            self.columns.len()
+        );
+        let options = Options {
+            run_id: &run_id,
+            now: self.now,
+            limits: Limits::default(),
+            stop: &Stop::new(None),
+            full: false,
+            shard: None,
+            listener: &|_| {},
+        };
+        self.sandbox.reset_requests();
+        let report = collect(&config, &env, &lake, &options).await.unwrap();
+        assert!(!report.is_incomplete() && report.stopped.is_none());
+        let mut requests = BTreeMap::new();
+        for (route, n) in self.sandbox.requests() {
+            *requests.entry(entity(&route)).or_default() += n;
+        }
+        let total = requests.values().sum();
+        assert_eq!(
+            total,
+            report.requests.values().sum::<u64>(),
+            "the server counts what the client counts"
+        );
+        eprintln!("{name}: {total} requests, {:.0?}", start.elapsed());
+        self.columns.push((name.to_owned(), requests));
+        total
+    }
+
+    /// Markdown: a row for each entity, a column for each night.
+    fn print(&self) {
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        println!("| requests | {} |", names.join(" | "));
+        println!("|---|{}", "---:|".repeat(names.len()));
+        let row = |name: &str, of: &dyn Fn(&BTreeMap<&str, u64>) -> u64| {
+            let cells = self
+                .columns
+                .iter()
+                .map(|(_, requests)| of(requests).to_string());
+            println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
+        };
+        let mut entities: Vec<_> = self
+            .columns
+            .iter()
+            .flat_map(|(_, requests)| requests.keys())
+            .collect();
+        entities.sort();
+        entities.dedup();
+        for entity in entities {
+            row(entity, &|requests| {
+                requests.get(entity).copied().unwrap_or_default()
+            });
+        }
+        row("**all**", &|requests| requests.values().sum());
+    }
+}
+
+/// What the sandbox's route is a list of.
+fn entity(route: &str) -> &'static str {
+    let below = route
+        .split_once("{repo_slug}")
+        .map_or("", |(_, below)| below);
+    match below {
+        "" if route.ends_with("/members") => "workspace members",
+        "" => "repositories",
+        "/commits" => "commits",
+        "/pullrequests" => "pull requests",
+        "/pullrequests/activity" | "/pullrequests/{pull_request_id}/activity" => "activity",
+        "/pullrequests/{pull_request_id}/comments" => "comments",
+        "/pullrequests/{pull_request_id}/commits" => "pull request commits",
+        "/pipelines/" | "/pipelines/{pipeline_uuid}" => "pipelines",
+        "/pipelines/{pipeline_uuid}/steps/" => "pipeline steps",
+        "/deployments/" => "deployments",
+        "/environments/" => "environments",
+        _ if below.starts_with("/refs") => "branches and tags",
+        _ => "others",
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let is_full = !cfg!(debug_assertions) || std::env::var("SIZE").is_ok_and(|size| size == "full");
+    let (repositories, pull_requests, pipelines, idle) = match is_full {
+        true => (100, 1_000, 5_000, 300),
+        false => (2, 100, 500, 5),
+    };
+    let now = "2026-11-23T10:00:00Z".parse().unwrap();
+    let estate = Estate {
+        repositories,
+        pull_requests,
+        pipelines,
+        now,
+        ..Estate::default()
+    };
+    let mut nights = Nights::of(estate).await;
+    println!(
+        "{repositories} repositories with {pull_requests} pull requests and {pipelines} pipelines each: {:?}\n",
+        nights.sandbox.sizes().unwrap()
+    );
+    nights.collect("first load").await;
+    nights.night("usual day", &USUAL).await;
+    nights.night("heavy day", &HEAVY).await;
+    let nothing = nights.night("nothing moved", &Day::default()).await;
+    nights.print();
+    println!(
+        "\nan idle repository: {:.2} requests\n",
+        nothing as f64 / repositories as f64
+    );
+
+    let mut nights = Nights::of(Estate {
+        repositories: idle,
+        pull_requests: 20,
+        pipelines: 50,
+        now,
+        ..Estate::default()
+    })
+    .await;
+    nights.collect("first load").await;
+    nights.sandbox.enforce(1_000);
+    nights.requests_per_hour = 1_000;
+    nights.night("first night", &Day::default()).await;
+    println!("{idle} idle repositories and one token with 1,000 requests an hour\n");
+    nights.print();
+    println!("\nrefused: {}", nights.sandbox.refused());
+}
