@@ -93,6 +93,14 @@ pub static WORKSPACE_MEMBERS: Endpoint = Endpoint {
     ..PLAIN
 };
 
+/// Branches and tags together.
+pub static REFS: Endpoint = Endpoint {
+    name: "branches",
+    path: "repositories/{workspace}/{repository}/refs",
+    fields: Some("-values.target.repository,-values.target.rendered,-values.target.summary"),
+    ..PLAIN
+};
+
 pub static BRANCHES: Endpoint = Endpoint {
     name: "branches",
     path: "repositories/{workspace}/{repository}/refs/branches",

@@ -134,7 +134,10 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outco
                 let times = sink.take(&page.values, Some(&Parent::None), report, |_| {})?;
                 at.border = times.newest().or(at.border);
                 pace.pages += 1;
-                (is_low(&at)).then_some(Outcome::Paused)
+                match pages.cursor() {
+                    None => Some(Outcome::Collected),
+                    Some(_) => is_low(&at).then_some(Outcome::Paused),
+                }
             }
         };
         if ended.is_none() && !pace.is_due() {

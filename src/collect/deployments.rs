@@ -2,6 +2,8 @@
 //! so a re-deploy, which overwrites its record, comes to the front. If the server does not sort, all are walked.
 //! `since` cuts by the latest time a record has; one that never ran has none and stays.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
@@ -9,10 +11,12 @@ use super::entity::{Entity, text, time, uuid};
 use super::ledger::FollowUps;
 use super::newest_first::{Aim, List, newest_first, unfiltered};
 use super::order::Stop;
+use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::Outcome;
 use crate::bitbucket::endpoints;
+use crate::config::Steps;
 use crate::error::Result;
 use crate::lake::Queued;
 
@@ -38,16 +42,35 @@ const TIMES: [&str; 4] = [
 ];
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    newest_first(repo, &LIST, report, follow).await
+    let mut environments = BTreeSet::new();
+    let steps = repo.steps;
+    let outcome = newest_first(repo, &LIST, report, |record, aim, target, more| {
+        environments.extend(text(record, "/environment/uuid"));
+        follow(record, aim, target, steps, more);
+    })
+    .await;
+    repo.environments.extend(environments);
+    outcome
 }
 
-/// A deployment that was done again changes a pipeline that ended long ago: it is to be looked at.
-fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
+/// A deployment that was done again changes a pipeline that ended long ago: it is to be looked at. One that ended and does
+/// not say how leaves that to its step.
+fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: Steps, more: &mut FollowUps) {
     let is_new = completed_on(record).is_some_and(|time| time >= target);
+    let Some(pipeline) = text(record, "/release/pipeline/uuid") else {
+        return;
+    };
+    let mut queue = |table| {
+        more.entry(table)
+            .or_default()
+            .push(Queued::parent(&pipeline))
+    };
     if aim == Aim::Refresh && is_new {
-        let pipeline = text(record, "/release/pipeline/uuid");
-        let queued = pipeline.map(Queued::parent);
-        more.entry("pipelines").or_default().extend(queued);
+        queue("pipelines");
+    }
+    let is_open = text(record, "/state/status/name").is_none();
+    if steps == Steps::Deployments && is_new && is_open {
+        queue(STEPS);
     }
 }
 

@@ -1,4 +1,9 @@
 //! Deployment environments. A deleted one stays, because its deployments still name it.
+//!
+//! A deployment says the name and type of its environment, so their list is asked for only when a deployment names one
+//! that is not known, and once a week for what is changed in its settings.
+
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entity::{Entity, uuid};
 use super::report::EntityReport;
@@ -6,9 +11,30 @@ use super::repository::Repo;
 use super::walk::{self, Outcome};
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::lake::EntityState;
 
 static ENTITY: Entity = Entity::new("environments", uuid);
 
+const ASKED_EVERY: TimeDelta = TimeDelta::days(7);
+
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await
+    let options = repo.site.context.options;
+    let named = std::mem::take(&mut repo.environments);
+    let state = repo.ledger.entity(ENTITY.table);
+    let all_known = named.is_subset(&state.known);
+    if !options.full && all_known && !is_due(state, options.now) {
+        return Ok(Outcome::Collected);
+    }
+    let outcome = walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;
+    if matches!(outcome, Outcome::Collected) {
+        // Also those that are not there any more: to ask again would not help.
+        repo.ledger.entity(ENTITY.table).known.extend(named);
+    }
+    Ok(outcome)
+}
+
+fn is_due(state: &EntityState, now: DateTime<Utc>) -> bool {
+    state
+        .complete_through
+        .is_none_or(|last| now - last >= ASKED_EVERY)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! discover ─▶ assign rules ─▶ round after round, per repository, four side by side:
-//!                                repositories ─▶ branches, tags ─▶ commits
+//!                                repositories ─▶ refs (branches, tags) ─▶ commits
 //!                                             ─▶ pull_requests ─▶ comments, commits; activity
 //!                                             ─▶ issues ─▶ comments, changes
 //!                                             ─▶ pipelines, deployments ─▶ steps; environments
@@ -33,6 +33,7 @@ mod pull_request_comments;
 mod pull_request_commits;
 mod pull_requests;
 mod redact;
+mod refs;
 mod report;
 mod repositories;
 mod repository;

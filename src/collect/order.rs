@@ -9,9 +9,9 @@ use super::sink::Times;
 pub(super) enum Stop {
     /// It is read to the end.
     Never,
-    /// At a page that is older than the target as a whole, if every record so far came in falling order.
+    /// At a page whose last record is older than the target, if every record so far came in falling order.
     OlderStrictly,
-    /// The same for a feed that is newest first but may be out of order by a little.
+    /// The same for a feed that is newest first but may be out of order by a little: by less than the walks overlap.
     Older,
 }
 
@@ -49,7 +49,8 @@ impl Order {
         let (Some(first), Some(last)) = (page.times.first(), page.times.last()) else {
             return false;
         };
-        let older = !page.undated && page.times.iter().all(|time| *time < since);
+        // A list may begin with records that have no time yet; after one that has, they mean disorder.
+        let older = page.ends_dated && *last < since;
         older
             && match stop {
                 Stop::Never => false,
@@ -69,7 +70,7 @@ mod tests {
             .map(|day| DateTime::from_timestamp(day * 86_400, 0).unwrap());
         Times {
             times: times.collect(),
-            undated: false,
+            ends_dated: true,
         }
     }
 
@@ -86,8 +87,8 @@ mod tests {
     }
 
     #[test]
-    fn a_falling_list_stops_at_the_first_page_that_is_older_as_a_whole() {
-        let pages: &[&[i64]] = &[&[30, 20], &[15, 9], &[8, 7]];
+    fn a_falling_list_stops_at_the_first_page_that_ends_older() {
+        let pages: &[&[i64]] = &[&[30, 20], &[15, 10], &[10, 9]];
         assert_eq!(stops(Stop::OlderStrictly, pages), [false, false, true]);
         assert_eq!(stops(Stop::Older, pages), [false, false, true]);
         assert_eq!(stops(Stop::Never, pages), [false, false, false]);
@@ -108,15 +109,14 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_a_time_keeps_the_walk_going() {
+    fn a_page_that_ends_in_a_record_without_a_time_keeps_the_walk_going() {
         let mut page = days(&[3, 2]);
-        page.undated = true;
         let mut order = Order::default();
         order.see(&page);
-        assert!(!order.is_past(
-            &page,
-            DateTime::from_timestamp(864_000, 0).unwrap(),
-            Stop::Older
-        ));
+        let target = DateTime::from_timestamp(864_000, 0).unwrap();
+        assert!(order.is_past(&page, target, Stop::OlderStrictly));
+        page.ends_dated = false;
+        assert!(!order.is_past(&page, target, Stop::OlderStrictly));
+        assert!(!order.is_past(&page, target, Stop::Older));
     }
 }

@@ -19,8 +19,9 @@ use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::{Outcome, Pace, or_stop};
 use crate::bitbucket::{Lookup, endpoints};
+use crate::config::Steps;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Queued, Replaces};
+use crate::lake::{Queued, Replaces, Walk};
 use crate::schema::{Parent, content_key};
 
 static ENTITY: Entity = Entity {
@@ -36,13 +37,24 @@ static LIST: List = List {
     reconciles: false,
 };
 
-const STEPS: &str = "pipeline_steps";
+pub(super) const STEPS: &str = "pipeline_steps";
 
 /// Pipelines wait for a button, or are blocked, for ever: three of ten do in some repositories.
 const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(30);
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
     let mut seen = Vec::new();
+    let all_steps = repo.steps == Steps::All;
+    let steps = repo.ledger.entity(STEPS);
+    let wanted_since_now = all_steps && !std::mem::replace(&mut steps.by_parent, all_steps);
+    let state = repo.ledger.entity(ENTITY.table);
+    if wanted_since_now && state.ever_returned() && state.deep.is_none() {
+        // The pipelines that are here already are gone through once more, for their steps.
+        state.deep = Some(Walk {
+            reconcile: true,
+            ..Walk::default()
+        });
+    }
     let now = repo.site.context.options.now;
     let waiting: HashMap<String, Option<String>> = repo
         .ledger
@@ -61,7 +73,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
             None if is_new => true,
             None => return,
         };
-        if went_on || is_new {
+        if all_steps && (went_on || is_new) {
             more.entry(STEPS).or_default().push(Queued::parent(&uuid));
         }
         if !ended && is_young(queued.created_on, now) {
@@ -80,8 +92,10 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
         site,
         ledger,
         pipelines,
+        steps,
         ..
     } = repo;
+    let all_steps = *steps == Steps::All;
     let queue = &mut ledger.entity(ENTITY.table).queue;
     queue.retain(|queued| pipelines.get(&queued.id) != Some(&true));
     let mut again: Vec<Queued> = queue.clone();
@@ -109,7 +123,7 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
             }
             Err(error) => return Err(error),
         };
-        found.take(queued, record, site);
+        found.take(queued, record, site, all_steps);
         pace.pages += 1;
         if pace.is_due() {
             found.save(site, ledger, report).await?;
@@ -148,13 +162,21 @@ struct Found {
 }
 
 impl Found {
-    fn take(&mut self, queued: Queued, record: Option<Box<RawValue>>, site: &Site<'_>) {
+    fn take(
+        &mut self,
+        queued: Queued,
+        record: Option<Box<RawValue>>,
+        site: &Site<'_>,
+        all_steps: bool,
+    ) {
         self.done.push(queued.id.clone());
         let Some(record) = record else { return };
         let value: Value = serde_json::from_str(record.get()).unwrap_or(Value::Null);
         let now = unfinished(&value, &queued.id);
         if now.seen != queued.seen {
-            self.steps.push(Queued::parent(&queued.id));
+            if all_steps {
+                self.steps.push(Queued::parent(&queued.id));
+            }
             self.records.push(record);
         }
         if !has_ended(&value) && is_young(now.created_on, site.context.options.now) {

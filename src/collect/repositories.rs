@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::Context;
 use super::discovery::{Gone, Source};
-use super::entity::{Entity, text, uuid};
+use super::entity::{Entity, text, time, uuid};
 use super::report::{EntityReport, RepositoryReport};
 use super::repository::Repo;
 use super::sink::Sink;
@@ -31,8 +31,11 @@ pub struct Discovered {
     pub workspace: String,
     pub workspace_uuid: String,
     pub has_issues: bool,
+    /// Moves with every push, and with most of what happens to pull requests.
+    pub updated_on: Option<DateTime<Utc>>,
+    /// Bitbucket's clock when it said so.
+    pub(super) date: Option<DateTime<Utc>>,
     record: Box<RawValue>,
-    date: Option<DateTime<Utc>>,
 }
 
 /// The segment of a repository's own record.
@@ -132,6 +135,7 @@ pub(super) fn read(
             .get("has_issues")
             .and_then(Value::as_bool)
             .unwrap_or(true),
+        updated_on: time(&value, "/updated_on"),
         found: Found {
             connection_id: source.id,
             full_name,

@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::ledger::Ledger;
 use super::report::{EntityReport, RepositoryReport};
@@ -18,14 +18,19 @@ use super::repositories::Discovered;
 use super::rounds::Round;
 use super::walk::Outcome;
 use super::{
-    Context, branches, commits, deployments, environments, issue_changes, issue_comments, issues,
+    Context, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
-    pull_requests, repositories, tags, workspace_members,
+    pull_requests,
+    refs::{self, Refs},
+    repositories, workspace_members,
 };
 use crate::bitbucket::{Absence, Client, Target};
-use crate::config::{EntityGroup, Rules, Since};
+use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{EntityStatus, FORMAT_VERSION, State, Version};
+
+/// How long what is not there is not asked for again.
+const ABSENT_FOR: TimeDelta = TimeDelta::days(7);
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -60,6 +65,10 @@ pub(super) struct Repo<'a> {
     pub(super) heads: Option<BTreeSet<String>>,
     /// Pipelines that this run saw, and whether they have ended.
     pub(super) pipelines: HashMap<String, bool>,
+    /// Whose steps are wanted.
+    pub(super) steps: Steps,
+    /// Environments that this run's deployments name.
+    pub(super) environments: BTreeSet<String>,
     report: RepositoryReport,
     /// Why nothing more is asked: the host does not answer.
     unreachable: Option<String>,
@@ -113,6 +122,8 @@ impl<'a> Repo<'a> {
             round: Round::first(context.options.now),
             heads: None,
             pipelines: HashMap::new(),
+            steps: Steps::None,
+            environments: BTreeSet::new(),
             unreachable: None,
         }
     }
@@ -133,7 +144,7 @@ impl<'a> Repo<'a> {
             .await?;
         }
         if wants(EntityGroup::Code) {
-            self.code().await?;
+            self.code(discovered).await?;
         }
         if wants(EntityGroup::Review) {
             let list = self.run("pull_requests", pull_requests::collect).await?;
@@ -164,38 +175,88 @@ impl<'a> Repo<'a> {
                 .await?;
         }
         if wants(EntityGroup::Cicd) {
+            self.steps = rules.steps_read();
             let list = self.run("pipelines", pipelines::collect).await?;
-            self.run("deployments", deployments::collect).await?;
+            // Where there are no pipelines nothing was deployed by one.
+            let shared = match list {
+                Ended::Absent(_) => &list,
+                Ended::Read | Ended::Failed(_) => &Ended::Read,
+            };
+            self.child(shared, "deployments", deployments::collect)
+                .await?;
             if matches!(list, Ended::Read) && round.refreshes {
                 self.run("pipelines", pipelines::look_again).await?;
             }
-            self.child(&list, "pipeline_steps", pipeline_steps::collect)
-                .await?;
+            if self.steps != Steps::None {
+                self.child(&list, "pipeline_steps", pipeline_steps::collect)
+                    .await?;
+            }
             if round.refreshes {
-                self.run("environments", environments::collect).await?;
+                self.child(shared, "environments", environments::collect)
+                    .await?;
             }
         }
         self.ledger.put().await
     }
 
-    async fn code(&mut self) -> Result<()> {
-        if self.round.refreshes {
-            let mut heads = BTreeSet::new();
+    /// Branches, tags and commits, unless the repository says that nothing was pushed since they were read.
+    async fn code(&mut self, discovered: &Discovered) -> Result<()> {
+        let updated_on = discovered.updated_on;
+        let full = self.site.context.options.full;
+        let stands_still =
+            updated_on.is_some() && self.ledger.state.refs_as_of == updated_on && !full;
+        let mut nothing_there = false;
+        if self.round.refreshes && stands_still {
+            for table in ["branches", "tags", "commits"] {
+                let state = self.ledger.entity(table);
+                if let Some(through) = state.complete_through {
+                    state.complete_through = discovered.date.max(Some(through));
+                    let unmoved = Ok(Outcome::Collected);
+                    self.settle(table, unmoved, EntityReport::default()).await?;
+                } else {
+                    self.stays(table);
+                }
+            }
+        } else if self.round.refreshes {
+            self.ledger.state.refs_as_of = None;
+            let mut refs = Refs::default();
             let branches = self
                 .run("branches", async |repo, report| {
-                    branches::collect(repo, &mut heads, report).await
+                    refs::collect(repo, &mut refs, report).await
                 })
                 .await?;
+            let Refs { heads, tags } = refs;
             let tags = self
-                .run("tags", async |repo, report| {
-                    tags::collect(repo, &mut heads, report).await
+                .child(&branches, "tags", async |_, report| {
+                    *report = tags;
+                    Ok(Outcome::Collected)
                 })
                 .await?;
             let known = matches!((&branches, &tags), (Ended::Read, Ended::Read));
+            nothing_there = known && heads.is_empty();
             self.heads = Some(heads).filter(|heads| known && !heads.is_empty());
         }
-        self.run("commits", commits::collect).await?;
+        if !stands_still || self.ledger.entity("commits").deep.is_some() {
+            let commits = self.run("commits", commits::collect).await?;
+            nothing_there &= !matches!(commits, Ended::Failed(_));
+        }
+        let stopped = self.site.context.options.stop.reason().is_some();
+        if self.round.refreshes && !stopped && (nothing_there || self.has_all_heads()) {
+            self.ledger.state.refs_as_of = updated_on;
+        }
         Ok(())
+    }
+
+    /// Whether every commit that this run's refs name is here or on its way.
+    fn has_all_heads(&mut self) -> bool {
+        let commits = self.ledger.entity("commits");
+        // A walk from no heads in particular is one over everything.
+        let on_its_way = |head: &String| {
+            let walk = commits.deep.as_ref();
+            walk.is_some_and(|walk| walk.heads.is_empty() || walk.heads.contains(head))
+        };
+        let heads = self.heads.as_ref();
+        heads.is_some_and(|heads| heads.difference(&commits.heads).all(on_its_way))
     }
 
     /// Collects a workspace's members. `discovered` is any repository of it.
@@ -252,10 +313,31 @@ impl<'a> Repo<'a> {
         self.settle(table, outcome, report).await
     }
 
-    /// What is not there, or failed, in this run's first round is not asked again in its later ones.
-    fn ended_before(&self, table: &str) -> Option<Ended> {
-        let report = self.report.entities.get(table);
-        let report = report.filter(|_| !self.round.refreshes)?;
+    /// Reports what is known of a list that is not asked this time.
+    fn stays(&mut self, table: &'static str) {
+        let state = self.ledger.entity(table);
+        let report = EntityReport {
+            status: Some(state.status),
+            reason: state.reason.clone(),
+            ..EntityReport::default()
+        };
+        self.report.entities.insert(table.to_owned(), report);
+    }
+
+    /// What is not there, or failed, in this run's first round is not asked again in its later ones; and what was not
+    /// there lately, not every night.
+    fn ended_before(&mut self, table: &'static str) -> Option<Ended> {
+        let options = self.site.context.options;
+        if self.round.refreshes {
+            let state = self.ledger.entity(table);
+            let lately = |on| options.now - on < ABSENT_FOR && !options.full;
+            let is_absent = state.status == EntityStatus::Absent;
+            if !is_absent || !state.absent_on.is_some_and(lately) {
+                return None;
+            }
+            self.stays(table);
+        }
+        let report = self.report.entities.get(table)?;
         let reason = report.reason.clone().unwrap_or_default();
         match report.status? {
             EntityStatus::Absent | EntityStatus::Stale => {
@@ -319,6 +401,8 @@ impl<'a> Repo<'a> {
                     state.stale_since.get_or_insert(now);
                 } else {
                     state.status = EntityStatus::Absent;
+                    // A permission may be given any day; what the repository does not have rarely comes.
+                    state.absent_on = matches!(absence.status, 404 | 410).then_some(now);
                 }
                 Ended::Absent(absence)
             }
@@ -375,6 +459,7 @@ async fn open_state(
         bitbucket_project: None,
         since: since.resolve(now),
         since_setting: setting.clone(),
+        refs_as_of: None,
         missing_since: None,
         deleted: false,
         entities: BTreeMap::new(),

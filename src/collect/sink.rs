@@ -28,8 +28,8 @@ pub(super) struct Sink<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Times {
     pub(super) times: Vec<DateTime<Utc>>,
-    /// A record without a time: nothing can be said of the page.
-    pub(super) undated: bool,
+    /// Whether the last record has a time: otherwise nothing can be said of what follows.
+    pub(super) ends_dated: bool,
 }
 
 impl Times {
@@ -87,10 +87,9 @@ impl<'a> Sink<'a> {
             let mut value: Value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
             let time = self.entity.time.and_then(|time| time(&value));
             if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
-                match order(&value) {
-                    Some(time) => times.times.push(time),
-                    None => times.undated = true,
-                }
+                let time = order(&value);
+                times.ends_dated = time.is_some();
+                times.times.extend(time);
             }
             if time.is_some_and(|time| time < self.site.since) {
                 report.older += 1;

@@ -41,7 +41,7 @@ pub use patterns::Pattern;
 pub use place::Place;
 pub use project::{Project, Selection};
 pub(crate) use rules::groups;
-pub use rules::{CommitsDiffs, Deployments, EntityGroup, Rules, Tags};
+pub use rules::{CommitsDiffs, Deployments, EntityGroup, Rules, Steps, Tags};
 pub use since::{Since, Sync};
 
 /// The whole configuration, checked.

@@ -22,6 +22,8 @@ pub struct Rules {
     /// Bitbucket's issue kind → `BUG`, `REQUIREMENT`, `INCIDENT` or `TASK`.
     pub issue_type: BTreeMap<String, String>,
     pub deployments: Deployments,
+    /// Whose steps are read: each pipeline's cost a request.
+    pub steps: Steps,
     /// A step, branch or tag whose name matches is a deployment.
     pub deployment_pattern: Option<String>,
     /// … in production.
@@ -118,6 +120,30 @@ impl Deployments {
     }
 }
 
+/// Whose steps are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    /// Those of every pipeline.
+    All,
+    /// Those that deployments rest on: of every pipeline where steps count as deployments by a pattern, else of the
+    /// pipelines whose deployment does not say how it ended.
+    Deployments,
+    /// Nobody's.
+    None,
+}
+
+impl Steps {
+    pub const ALL: [Self; 3] = [Self::All, Self::Deployments, Self::None];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Deployments => "deployments",
+            Self::None => "none",
+        }
+    }
+}
+
 const TAGS_PATTERN: &str = r"^v?\d+\.\d+";
 const ISSUE_KEY_PATTERN: &str = r"([A-Z][A-Z0-9]+-\d+|#\d+)";
 const HOTFIX_PATTERN: &str = r"(?i)^(hotfix|revert)\b";
@@ -177,6 +203,7 @@ impl Rules {
             issue_status,
             issue_type: KINDS.iter().map(|(kind, to)| owned(kind, to)).collect(),
             deployments: Deployments::Bitbucket,
+            steps: Steps::Deployments,
             deployment_pattern: None,
             production_pattern: None,
             tags: Tags {
@@ -191,6 +218,14 @@ impl Rules {
             commits_diffs: CommitsDiffs::Successive,
             components: BTreeMap::new(),
             place,
+        }
+    }
+
+    /// What [`Rules::steps`] comes to: all of them where a pattern looks for deployments among them.
+    pub fn steps_read(&self) -> Steps {
+        match self.deployments {
+            Deployments::Steps | Deployments::Both => Steps::All,
+            Deployments::Bitbucket => self.steps,
         }
     }
 }
@@ -218,6 +253,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
         "issue_status",
         "issue_type",
         "deployments",
+        "steps",
         "deployment_pattern",
         "production_pattern",
         "tags",
@@ -252,6 +288,9 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
     if let Some(kind) = section.one_of("deployments", &kinds.map(|kind| (kind.as_str(), kind)))? {
         rules.deployments = kind;
     }
+    if let Some(whose) = section.one_of("steps", &Steps::ALL.map(|w| (w.as_str(), w)))? {
+        rules.steps = whose;
+    }
     rules.deployment_pattern = regex(&section, "deployment_pattern", None)?;
     rules.production_pattern = regex(&section, "production_pattern", None)?;
     rules.issue_key_pattern = regex(&section, "issue_key_pattern", Some(ISSUE_KEY_PATTERN))?;
@@ -284,6 +323,15 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
                 &format!("= \"{kind}\" needs a deployment_pattern"),
             )
             .hint("add `deployment_pattern = \"^deploy\"`, or the pattern of your step names"));
+    }
+    if rules.deployments != Deployments::Bitbucket && rules.steps == Steps::None {
+        let kind = rules.deployments.as_str();
+        return Err(section
+            .error(
+                "steps",
+                &format!("= \"none\" leaves deployments = \"{kind}\" nothing to find them in"),
+            )
+            .hint("leave `steps` out: the steps that deployments rest on are read"));
     }
     if let Some(tags) = section.section("tags", &["pattern", "limit", "order", "pairs"])? {
         rules.tags = read_tags(&tags, rules.tags)?;

@@ -32,6 +32,9 @@ pub struct State {
     pub since: DateTime<Utc>,
     /// The configuration's text that `since` was resolved from: only a change of it moves `since`.
     pub since_setting: String,
+    /// The repository's `updated_on` when its branches, tags and commits were read last: while it stands still, so do they.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refs_as_of: Option<DateTime<Utc>>,
     /// Since when neither its listing nor its uuid finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<DateTime<Utc>>,
@@ -75,7 +78,7 @@ pub struct EntityState {
     /// The page at which the oldest records were found: where to go on should older ones be wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bottom: Option<String>,
-    /// Its repository has no feed of it: each parent is asked.
+    /// Each parent is asked: because its repository has no feed of it, or because the rules want every pipeline's steps.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_parent: bool,
     /// Bitbucket's clock when the last walk over everything began.
@@ -87,6 +90,12 @@ pub struct EntityState {
     /// Commits: heads whose whole history is here.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub heads: BTreeSet<String>,
+    /// Environments: those that were asked for, by uuid.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub known: BTreeSet<String>,
+    /// When it answered last that it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_on: Option<DateTime<Utc>>,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -212,6 +221,8 @@ impl Default for EntityState {
             reconciled_on: None,
             queue: Vec::new(),
             heads: BTreeSet::new(),
+            known: BTreeSet::new(),
+            absent_on: None,
         }
     }
 }

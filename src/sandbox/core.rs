@@ -132,22 +132,23 @@ pub(super) fn repository(call: &Call) -> Result<Value, Reply> {
     Ok(call.record(&call.repository()?.record))
 }
 
+/// Branches and tags mixed.
+pub(super) fn refs(call: &Call) -> Result<Value, Reply> {
+    named(call, &["branches", "tags"])
+}
+
 pub(super) fn branches(call: &Call) -> Result<Value, Reply> {
-    ref_list(call, call.repository()?.table("branches").iter().collect())
+    named(call, &["branches"])
 }
 
 pub(super) fn tags(call: &Call) -> Result<Value, Reply> {
-    ref_list(call, call.repository()?.table("tags").iter().collect())
+    named(call, &["tags"])
 }
 
-/// Branches and tags in one list.
-pub(super) fn refs(call: &Call) -> Result<Value, Reply> {
+fn named(call: &Call, tables: &[&str]) -> Result<Value, Reply> {
     let repository = call.repository()?;
-    let tables = ["branches", "tags"].iter();
-    ref_list(
-        call,
-        tables.flat_map(|table| repository.table(table)).collect(),
-    )
+    let records = tables.iter().flat_map(|table| repository.table(table));
+    ref_list(call, records.collect())
 }
 
 pub(super) fn ref_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {

@@ -119,7 +119,7 @@ static ROUTES: &[Route] = &[
     get(repository!(), &[], READ_REPOSITORY, core::repository),
     get(
         repository!("/refs"),
-        &["branches"],
+        &["branches", "tags"],
         READ_REPOSITORY,
         core::refs,
     ),

@@ -93,6 +93,7 @@ fn rules(config: &Config) -> Rows {
             "cherry_pick_pattern": rules.cherry_pick_pattern,
             "hotfix_pattern": rules.hotfix_pattern,
             "commits_diffs": rules.commits_diffs.as_str(),
+            "steps": rules.steps.as_str(),
         })
     });
     rows.collect()

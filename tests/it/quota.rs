@@ -18,7 +18,9 @@ async fn estate() -> Bench {
         now: at("2026-11-23T10:00:00Z"),
         ..Estate::default()
     };
-    Bench::new(Sandbox::builder().estate(estate)).await
+    let mut bench = Bench::new(Sandbox::builder().estate(estate)).await;
+    bench.connection.push_str("\nrequests_per_hour = 100000");
+    bench
 }
 
 fn pages(records: usize, pagelen: usize) -> usize {

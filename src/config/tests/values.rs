@@ -77,6 +77,7 @@ tags = { pattern = "", limit = 3, pairs = [{ new = "v2", old = "v1" }] }
 cherry_pick_pattern = '\(#(\d+)\)'
 hotfix_pattern = ""
 commits_diffs = "all"
+steps = "all"
 components = { api = "^api/" }
 
 [sync]
@@ -142,6 +143,7 @@ users = "users.csv"
     assert!(rules.cherry_pick_pattern.is_some());
     assert_eq!(rules.hotfix_pattern, None, "an empty pattern is none");
     assert_eq!(rules.commits_diffs.as_str(), "all");
+    assert_eq!(rules.steps, Steps::All);
     assert_eq!(rules.components["api"], "^api/");
     assert_eq!(
         config.sync.since,

@@ -171,6 +171,10 @@ async fn refs_are_listed_by_name_and_filtered() {
         "zeta"
     );
     assert_eq!(web(&sandbox, "/refs/tags").await.each("name"), ["v1"]);
+    assert_eq!(
+        web(&sandbox, "/refs").await.each("name"),
+        ["alpha", "feature/x", "v1", "zeta"]
+    );
 }
 
 /// ```text

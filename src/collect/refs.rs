@@ -1,0 +1,109 @@
+//! Branches and tags, from the one list that has both: most repositories have fewer than a hundred of them together, and
+//! then one request does for two. Where that list is refused, each has its own.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::entity::{Entity, text};
+use super::report::EntityReport;
+use super::repository::Repo;
+use super::sink::Sink;
+use super::walk::{Outcome, next_page, whole};
+use super::{branches, tags};
+use crate::bitbucket::{Step, endpoints};
+use crate::error::{Error, Result};
+use crate::lake::Replaces;
+use crate::schema::Parent;
+
+/// What the list brought beside the branches' records.
+#[derive(Default)]
+pub(super) struct Refs {
+    /// The commits that branches and tags name.
+    pub(super) heads: BTreeSet<String>,
+    pub(super) tags: EntityReport,
+}
+
+/// Fills both tables. `report`: that of the branches, which counts the requests of both.
+pub(super) async fn collect(
+    repo: &mut Repo<'_>,
+    refs: &mut Refs,
+    report: &mut EntityReport,
+) -> Result<Outcome> {
+    match together(repo, refs, report).await {
+        Ok(Outcome::Absent(absence)) if absence.status == 404 => {}
+        Err(error) if is_refused(&error) => {}
+        ended => return ended,
+    }
+    *refs = Refs::default();
+    let Refs { heads, tags } = refs;
+    let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
+    let lists = [&endpoints::BRANCHES, &endpoints::TAGS];
+    match whole(repo, &branches::ENTITY, lists[0], report, &mut see).await? {
+        Outcome::Collected => whole(repo, &tags::ENTITY, lists[1], tags, &mut see).await,
+        outcome => Ok(outcome),
+    }
+}
+
+fn is_refused(error: &Error) -> bool {
+    matches!(error.context("status"), Some("400" | "404" | "500" | "504"))
+}
+
+async fn together(
+    repo: &mut Repo<'_>,
+    refs: &mut Refs,
+    report: &mut EntityReport,
+) -> Result<Outcome> {
+    let Repo { site, ledger, .. } = repo;
+    let mut pages = site.client.walk(&endpoints::REFS, site.target());
+    let open = |entity: &'static Entity, ledger: &super::ledger::Ledger<'_>| {
+        Sink::open(site, entity, ledger.sequence(entity.table))
+    };
+    let mut branches = open(&branches::ENTITY, ledger)?;
+    let mut tags = open(&tags::ENTITY, ledger)?;
+    let mut started = None;
+    let outcome = loop {
+        match next_page(site, &mut pages).await {
+            Err(error) => break Err(error),
+            Ok(None) => break Ok(Outcome::Stopped),
+            Ok(Some(Step::Absent(absence))) => break Ok(Outcome::Absent(absence)),
+            Ok(Some(Step::End)) => break Ok(Outcome::Collected),
+            Ok(Some(Step::Page(page))) => {
+                started = started.or(page.date);
+                let mut see = |record: &_| refs.heads.extend(text(record, "/target/hash"));
+                let (of_tags, of_branches): (Vec<_>, Vec<_>) =
+                    page.values.into_iter().partition(|record| is_tag(record));
+                let none = Some(&Parent::None);
+                branches.take(&of_branches, none, report, &mut see)?;
+                tags.take(&of_tags, none, &mut refs.tags, &mut see)?;
+            }
+        }
+    };
+    report.requests += pages.requests();
+    if !matches!(outcome, Ok(Outcome::Collected)) {
+        return outcome;
+    }
+    // A list without anything is no proof that everything is gone; one that only lacks tags is.
+    let believed = site.context.options.full || !refs.heads.is_empty();
+    for (entity, sink) in [(&branches::ENTITY, branches), (&tags::ENTITY, tags)] {
+        let segment = match believed && ledger.sequence(entity.table) > 0 {
+            true => Some(sink.finish_empty(Replaces::Everything).await?),
+            false => sink.finish(Replaces::Everything).await?,
+        };
+        ledger.add(entity.table, segment);
+        let state = ledger.entity(entity.table);
+        state.complete_from = None;
+        state.complete_through = Some(started.unwrap_or(site.context.options.now));
+    }
+    ledger.put().await?;
+    outcome
+}
+
+fn is_tag(record: &RawValue) -> bool {
+    #[derive(Deserialize)]
+    struct Kind {
+        r#type: String,
+    }
+    serde_json::from_str(record.get()).is_ok_and(|kind: Kind| kind.r#type == "tag")
+}
