@@ -1,9 +1,13 @@
 -- Which commits did a pull request bring?
 --
 -- Grain:  one row per pull request and commit
--- Source: bitbucket.pull_request_commits
+-- Source: base.pull_request_ranges with domain.commits, where the commit graph tells; else
+--         bitbucket.pull_request_commits
 --
 -- Rules:
+-- * The graph tells what the source had and the destination had not, before the merge if there was one. It wins:
+--   a list may have been read before the last push. Fast-forwards, and squashed branches that were gone before
+--   they were seen, have their lists only.
 -- * Name and e-mail come from the author line as git has it, split at the first "<"; a line without
 --   one is a name without e-mail, and no author at all leaves both empty.
 WITH commits AS (
@@ -12,18 +16,36 @@ WITH commits AS (
     JOIN config.repositories AS r
       ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
     WHERE r.review AND c.hash IS NOT NULL
+),
+listed AS (
+    SELECT
+        hash AS commit_sha,
+        'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(_pull_request_id AS varchar)
+            AS pull_request_id,
+        regexp_replace(split_part(author_raw, '<', 1), '\s+$', '') AS commit_author_name,
+        regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS commit_author_email,
+        date AS commit_authored_date,
+        '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+        '_raw_bitbucket_api_pull_request_commits' AS _raw_data_table,
+        coalesce(
+            'bitbucket:BitbucketAccount:' || conn || ':' || coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')),
+            ''
+        ) AS commit_author_account_id
+    FROM commits
 )
+SELECT *
+FROM listed AS l
+WHERE NOT EXISTS (SELECT 1 FROM base.pull_request_ranges AS g WHERE g.pull_request_id = l.pull_request_id)
+UNION ALL
 SELECT
-    hash AS commit_sha,
-    'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(_pull_request_id AS varchar)
-        AS pull_request_id,
-    regexp_replace(split_part(author_raw, '<', 1), '\s+$', '') AS commit_author_name,
-    regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS commit_author_email,
-    date AS commit_authored_date,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
-    '_raw_bitbucket_api_pull_request_commits' AS _raw_data_table,
-    coalesce(
-        'bitbucket:BitbucketAccount:' || conn || ':' || coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')),
-        ''
-    ) AS commit_author_account_id
-FROM commits
+    g.commit_sha,
+    g.pull_request_id,
+    c.author_name AS commit_author_name,
+    c.author_email AS commit_author_email,
+    c.authored_date AS commit_authored_date,
+    p._raw_data_params,
+    '_raw_bitbucket_api_commits' AS _raw_data_table,
+    c.author_account_id AS commit_author_account_id
+FROM base.pull_request_ranges AS g
+JOIN base.pull_requests AS p ON p.id = g.pull_request_id
+JOIN domain.commits AS c ON c.sha = g.commit_sha

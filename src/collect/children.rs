@@ -10,6 +10,7 @@ use futures::{StreamExt, stream};
 use serde_json::value::RawValue;
 
 use super::entity::Entity;
+use super::held::Held;
 use super::ledger::Ledger;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
@@ -25,8 +26,7 @@ const CHILDREN_SIDE_BY_SIDE: usize = 4;
 /// After so many parents whose lists fail, the next run is left to try the others.
 const FAILING_PARENTS: usize = 10;
 
-/// Reads the lists of the queued records of the table `parents`. A parent that answers 404 is counted and passed over; one whose list fails
-/// stays queued and holds nobody up.
+/// Reads the lists of the queued records of the table `parents`.
 pub(super) async fn children(
     repo: &mut Repo<'_>,
     entity: &'static Entity,
@@ -34,13 +34,24 @@ pub(super) async fn children(
     endpoint: &'static Endpoint,
     report: &mut EntityReport,
 ) -> Result<Outcome> {
+    let nobody = HashSet::new();
+    children_but(repo, entity, parents, endpoint, &nobody, report).await
+}
+
+/// Reads the lists of the queued records of the table `parents`, but for those that `wait`. A parent that answers 404 is
+/// counted and passed over; one whose list fails stays queued and holds nobody up.
+pub(super) async fn children_but(
+    repo: &mut Repo<'_>,
+    entity: &'static Entity,
+    parents: &'static str,
+    endpoint: &'static Endpoint,
+    wait: &HashSet<String>,
+    report: &mut EntityReport,
+) -> Result<Outcome> {
     let Repo { site, ledger, .. } = repo;
-    let queue: Vec<Parent> = ledger
-        .entity(entity.table)
-        .queue
-        .iter()
-        .map(parent)
-        .collect();
+    let queue = &ledger.entity(entity.table).queue;
+    let asked = queue.iter().filter(|queued| !wait.contains(&queued.id));
+    let queue: Vec<Parent> = asked.map(parent).collect();
     let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
     let (first, rest) = queue.split_at(queue.len().min(1));
     // The first goes alone: when the repository has no such lists at all, one request finds out.
@@ -51,6 +62,7 @@ pub(super) async fn children(
     let mut lists = pin!(first.chain(rest));
     let (mut done, mut whole, mut failed) = (Vec::new(), Vec::new(), Vec::new());
     let mut missing = None;
+    let mut held = Held::of(entity);
     let mut answered = false;
     let mut pace = Pace::default();
     let outcome = loop {
@@ -75,7 +87,9 @@ pub(super) async fn children(
         match values {
             Ok(values) => {
                 answered = true;
-                sink.take(&values, Some(list.parent), report, |_| {})?;
+                sink.take(&values, Some(list.parent), report, |record| {
+                    held.see(record);
+                })?;
                 if let Parent::Id(id) = list.parent
                     && !values.is_empty()
                 {
@@ -97,11 +111,13 @@ pub(super) async fn children(
         }
         pace.pages += list.requests;
         if pace.is_due() {
+            held.save(site, ledger).await?;
             checkpoint(ledger, entity, sink, &mut done, &mut whole).await?;
             pace = Pace::default();
             sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
         }
     };
+    held.save(site, ledger).await?;
     checkpoint(ledger, entity, sink, &mut done, &mut whole).await?;
     let none_there = !answered && !ledger.ever_returned(entity.table);
     match (outcome?, failed.into_iter().next(), missing) {

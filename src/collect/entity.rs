@@ -25,6 +25,15 @@ pub(super) struct Entity {
     pub(super) parent: Option<fn(&Value) -> Option<i64>>,
     /// The token owner's unpublished text.
     pub(super) draft: fn(&Value) -> bool,
+    /// Records of another table that its own hold whole.
+    pub(super) holds: Option<&'static Holds>,
+}
+
+/// Records of another table inside those of a list, which then need not be asked for.
+pub(super) struct Holds {
+    pub(super) entity: &'static Entity,
+    /// The record, and whose it is; nothing where it is not whole.
+    pub(super) inner: fn(&Value) -> Option<(i64, Value)>,
 }
 
 impl Entity {
@@ -38,6 +47,7 @@ impl Entity {
             absence_deletes: false,
             parent: None,
             draft: |_| false,
+            holds: None,
         }
     }
 }

@@ -3,8 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use super::report::EntityReport;
 use crate::error::Result;
-use crate::lake::{EntityState, Lake, Queued, SegmentRef, State, Version, is_lost_race};
+use crate::lake::{
+    EntityState, EntityStatus, Lake, Queued, SegmentRef, State, Version, is_lost_race,
+};
 
 /// Things to ask for that a page's records led to, by the table that asks.
 pub(super) type FollowUps = BTreeMap<&'static str, Vec<Queued>>;
@@ -14,11 +17,18 @@ pub(super) struct Ledger<'a> {
     pub(super) state: State,
     /// As it is on the lake, and in which version; nothing for a new one.
     saved: Option<(State, Version)>,
+    /// What lists brought of other tables than their own.
+    pub(super) beside: BTreeMap<&'static str, EntityReport>,
 }
 
 impl<'a> Ledger<'a> {
     pub(super) fn new(lake: &'a Lake, state: State, saved: Option<(State, Version)>) -> Self {
-        Self { lake, state, saved }
+        Self {
+            lake,
+            state,
+            saved,
+            beside: BTreeMap::new(),
+        }
     }
 
     pub(super) fn entity(&mut self, table: &str) -> &mut EntityState {
@@ -34,6 +44,12 @@ impl<'a> Ledger<'a> {
     pub(super) fn ever_returned(&self, table: &str) -> bool {
         let known = self.state.entities.get(table);
         known.is_some_and(EntityState::ever_returned)
+    }
+
+    /// Whether a later round, or another run, brings older records of the table.
+    pub(super) fn may_come(&self, table: &str) -> bool {
+        let known = self.state.entities.get(table);
+        known.is_some_and(|entity| entity.deep.is_some() || entity.status == EntityStatus::Failed)
     }
 
     pub(super) fn add(&mut self, table: &str, segment: Option<SegmentRef>) {

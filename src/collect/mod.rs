@@ -3,7 +3,7 @@
 //! ```text
 //! discover ─▶ assign rules ─▶ round after round, per repository, four side by side:
 //!                                repositories ─▶ refs (branches, tags) ─▶ commits
-//!                                             ─▶ pull_requests ─▶ comments, commits; activity
+//!                                             ─▶ pull_requests ─▶ activity ─▶ comments; commits
 //!                                             ─▶ issues ─▶ comments, changes
 //!                                             ─▶ pipelines, deployments ─▶ steps; environments
 //!                             per workspace: workspace_members
@@ -20,6 +20,7 @@ mod deployments;
 mod discovery;
 mod entity;
 mod environments;
+mod held;
 mod issue_changes;
 mod issue_comments;
 mod issues;

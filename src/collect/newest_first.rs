@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::entity::Entity;
+use super::held::Held;
 use super::ledger::{FollowUps, Ledger};
 use super::order::{Order, Stop};
 use super::report::EntityReport;
@@ -127,6 +128,7 @@ async fn walk(
     }
     let mut pages = at.pages(site, list, aim, target);
     let mut more = FollowUps::new();
+    let mut held = Held::of(entity);
     let mut pace = Pace::default();
     let mut order = Order::default();
     let mut asked;
@@ -159,6 +161,7 @@ async fn walk(
                 let parent = entity.parent.is_none().then_some(Parent::None);
                 let times = sink.take(&page.values, parent.as_ref(), report, |record| {
                     follow(record, aim, target, &mut more);
+                    held.see(record);
                 })?;
                 pace.pages += 1;
                 order.see(&times);
@@ -193,6 +196,7 @@ async fn walk(
         at.pages_left = pages.left();
         let segment = sink.finish(Replaces::Nothing).await?;
         ledger.add(entity.table, segment);
+        held.save(site, ledger).await?;
         ledger.follow(&mut more);
         let now = site.context.options.now;
         match &ended {

@@ -1,17 +1,21 @@
 //! Activity of pull requests: state changes, pushes, approvals, change requests, comments.
 //!
 //! One feed for the whole repository, newest first and without filters, costs a tenth of asking each pull request; it
-//! is left at the first page that was read before. Where the feed is missing, each pull request that changed is asked.
+//! is left at the first page that ends in what was read before. Where the feed is missing, or has more new pages than pull
+//! requests changed, each of those is asked; where none changed, nobody.
 //!
 //! An entry has no id. Its key is what tells two entries apart: pull request, kind, time, actor, comment.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::children;
-use super::entity::{Entity, is_pending, text, time};
+use super::entity::{Entity, Holds, is_pending, text, time};
 use super::newest_first::{List, newest_first, unfiltered};
 use super::order::Stop;
+use super::pull_request_comments;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::Outcome;
@@ -23,7 +27,20 @@ static ENTITY: Entity = Entity {
     time: Some(date),
     parent: Some(|record| record.pointer("/pull_request/id")?.as_i64()),
     draft: |record| record.get("comment").is_some_and(is_pending),
+    holds: Some(&COMMENTS),
     ..Entity::new("pull_request_activity", key)
+};
+
+/// Comments come whole, unless a server leaves their text out.
+static COMMENTS: Holds = Holds {
+    entity: &pull_request_comments::ENTITY,
+    inner: |record| {
+        let comment = record.get("comment")?;
+        let is_whole =
+            comment.pointer("/content/raw").is_some() || comment.get("deleted")?.as_bool()?;
+        let parent = record.pointer("/pull_request/id")?.as_i64()?;
+        is_whole.then(|| (parent, comment.clone()))
+    },
 };
 
 static LIST: List = List {
@@ -37,11 +54,28 @@ static LIST: List = List {
 const KINDS: [&str; 4] = ["update", "approval", "changes_requested", "comment"];
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    let state = repo.ledger.entity(ENTITY.table);
-    if !state.by_parent {
-        let some = !state.queue.is_empty();
-        match newest_first(repo, &LIST, report, |_, _, _, _| {}).await? {
-            Outcome::Absent(absence) if absence.status == 404 && some => {
+    let changed = repo.ledger.entity(ENTITY.table).queue.len() as u64;
+    if !repo.ledger.entity(ENTITY.table).by_parent {
+        match new_pages(repo) {
+            Some(_) if changed == 0 => {
+                repo.ledger.inherit(ENTITY.table, "pull_requests");
+                return Ok(Outcome::Collected);
+            }
+            Some(pages) if changed <= pages => return each(repo, report).await,
+            _ => {}
+        }
+        let mut told = HashMap::new();
+        let outcome = newest_first(repo, &LIST, report, |record, _, _, _| {
+            let id = record.pointer("/pull_request/id").and_then(Value::as_i64);
+            if let (Some(id), Some(time)) = (id, date(record)) {
+                let last = told.entry(id).or_insert(time);
+                *last = time.max(*last);
+            }
+        })
+        .await?;
+        repo.told.extend(told);
+        match outcome {
+            Outcome::Absent(absence) if absence.status == 404 && changed > 0 => {
                 repo.ledger.entity(ENTITY.table).by_parent = true;
             }
             outcome => {
@@ -53,8 +87,41 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
             }
         }
     }
-    let each = &endpoints::PULL_REQUEST_ACTIVITY;
-    children::children(repo, &ENTITY, "pull_requests", each, report).await
+    each(repo, report).await
+}
+
+/// How many pages the feed probably has that were not read yet, by how fast it has grown so far. Nothing while it is not
+/// loaded, or a walk over it is under way.
+fn new_pages(repo: &mut Repo<'_>) -> Option<u64> {
+    let options = repo.site.context.options;
+    let since = repo.site.since;
+    let state = repo.ledger.entity(ENTITY.table);
+    if options.full || !repo.round.refreshes || state.refresh.is_some() || state.deep.is_some() {
+        return None;
+    }
+    let through = state.complete_through?;
+    let loaded = (through - state.complete_from.unwrap_or(since))
+        .num_minutes()
+        .max(1) as u64;
+    let new = (options.now - through).num_minutes().max(0) as u64;
+    let entries = state.sequence.saturating_mul(new) / loaded;
+    Some(1 + entries / u64::from(endpoints::REPOSITORY_ACTIVITY.pagelen))
+}
+
+/// Asks each pull request that waits for it: everything that happened to it, so nothing is left to explain.
+async fn each(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    let queue = &repo.ledger.entity(ENTITY.table).queue;
+    let ids: Vec<i64> = queue
+        .iter()
+        .filter_map(|queued| queued.id.parse().ok())
+        .collect();
+    let lists = &endpoints::PULL_REQUEST_ACTIVITY;
+    let outcome = children::children(repo, &ENTITY, "pull_requests", lists, report).await?;
+    if matches!(outcome, Outcome::Collected) {
+        let now = repo.site.context.options.now;
+        repo.told.extend(ids.into_iter().map(|id| (id, now)));
+    }
+    Ok(outcome)
 }
 
 /// The kind of an entry, and what it holds; some entries hold nothing.

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::entity::{Entity, id, text, updated_on};
+use super::entity::{Entity, id, text, time, updated_on};
 use super::ledger::FollowUps;
 use super::newest_first::{Aim, List, newest_first, quoted};
 use super::order::Stop;
@@ -14,7 +14,7 @@ use super::repository::Repo;
 use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
-use crate::lake::Queued;
+use crate::lake::{Ends, Queued, Talk};
 
 static LIST: List = List {
     entity: &Entity {
@@ -40,22 +40,45 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
     newest_first(repo, &LIST, report, follow).await
 }
 
-/// Which lists of the pull request are to be read.
+/// Which lists of the pull request are to be read, unless what they have is here already.
 fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
     let Some(id) = id(record) else { return };
-    let mut queue = |table| more.entry(table).or_default().push(Queued::parent(&id));
-    let changed = updated_on(record).is_none_or(|time| time >= target);
-    if aim == Aim::Refresh && !changed {
+    let mut queue = |table, queued| more.entry(table).or_default().push(queued);
+    if aim == Aim::Refresh && !has_changed(record, target) {
         return;
     }
     if has_comments(record) {
-        queue("pull_request_comments");
+        let talk = match (aim, record.get("comment_count").and_then(Value::as_u64)) {
+            // What vanished without a trace is looked for.
+            (Aim::Reconcile, _) | (_, None) => None,
+            (_, Some(comments)) => Some(Talk {
+                comments,
+                changed_on: updated_on(record)
+                    .filter(|time| aim == Aim::Refresh && *time >= target),
+            }),
+        };
+        let queued = Queued::parent(&id);
+        queue("pull_request_comments", Queued { talk, ..queued });
     }
     // Of one that is closed, the commits are what they were.
     if aim != Aim::Reconcile || text(record, "/state").as_deref() == Some("OPEN") {
-        queue("pull_request_commits");
-        queue("pull_request_activity");
+        let ends = Some(Ends {
+            source: text(record, "/source/commit/hash"),
+            destination: text(record, "/destination/commit/hash"),
+            merge: text(record, "/merge_commit/hash"),
+        });
+        let queued = Queued::parent(&id);
+        queue("pull_request_commits", Queued { ends, ..queued });
+        queue("pull_request_activity", Queued::parent(&id));
     }
+}
+
+/// Since `target`. An approval does not move the time of the last change.
+fn has_changed(record: &Value, target: DateTime<Utc>) -> bool {
+    let participants = record.get("participants").and_then(Value::as_array);
+    let mut participated = participants.into_iter().flatten();
+    updated_on(record).is_none_or(|time| time >= target)
+        || participated.any(|one| time(one, "/participated_on").is_some_and(|time| time >= target))
 }
 
 /// Unless it says that there is none.

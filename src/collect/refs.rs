@@ -17,33 +17,41 @@ use crate::error::{Error, Result};
 use crate::lake::Replaces;
 use crate::schema::Parent;
 
-/// What the list brought beside the branches' records.
-#[derive(Default)]
-pub(super) struct Refs {
-    /// The commits that branches and tags name.
-    pub(super) heads: BTreeSet<String>,
-    pub(super) tags: EntityReport,
-}
-
-/// Fills both tables. `report`: that of the branches, which counts the requests of both.
+/// Fills both tables. `heads` gets the commits that they name; `report`, that of the branches, counts the requests.
 pub(super) async fn collect(
     repo: &mut Repo<'_>,
-    refs: &mut Refs,
+    heads: &mut BTreeSet<String>,
     report: &mut EntityReport,
 ) -> Result<Outcome> {
-    match together(repo, refs, report).await {
+    match together(repo, heads, report).await {
         Ok(Outcome::Absent(absence)) if absence.status == 404 => {}
         Err(error) if is_refused(&error) => {}
         ended => return ended,
     }
-    *refs = Refs::default();
-    let Refs { heads, tags } = refs;
+    heads.clear();
+    let mut of_tags = EntityReport::default();
     let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
-    let lists = [&endpoints::BRANCHES, &endpoints::TAGS];
-    match whole(repo, &branches::ENTITY, lists[0], report, &mut see).await? {
-        Outcome::Collected => whole(repo, &tags::ENTITY, lists[1], tags, &mut see).await,
-        outcome => Ok(outcome),
+    let mut outcome = whole(
+        repo,
+        &branches::ENTITY,
+        &endpoints::BRANCHES,
+        report,
+        &mut see,
+    )
+    .await?;
+    if matches!(outcome, Outcome::Collected) {
+        outcome = whole(
+            repo,
+            &tags::ENTITY,
+            &endpoints::TAGS,
+            &mut of_tags,
+            &mut see,
+        )
+        .await?;
     }
+    report.requests += std::mem::take(&mut of_tags.requests);
+    repo.ledger.beside.insert(tags::ENTITY.table, of_tags);
+    Ok(outcome)
 }
 
 fn is_refused(error: &Error) -> bool {
@@ -52,7 +60,7 @@ fn is_refused(error: &Error) -> bool {
 
 async fn together(
     repo: &mut Repo<'_>,
-    refs: &mut Refs,
+    heads: &mut BTreeSet<String>,
     report: &mut EntityReport,
 ) -> Result<Outcome> {
     let Repo { site, ledger, .. } = repo;
@@ -62,6 +70,7 @@ async fn together(
     };
     let mut branches = open(&branches::ENTITY, ledger)?;
     let mut tags = open(&tags::ENTITY, ledger)?;
+    let mut of_tags = EntityReport::default();
     let mut started = None;
     let outcome = loop {
         match next_page(site, &mut pages).await {
@@ -71,12 +80,12 @@ async fn together(
             Ok(Some(Step::End)) => break Ok(Outcome::Collected),
             Ok(Some(Step::Page(page))) => {
                 started = started.or(page.date);
-                let mut see = |record: &_| refs.heads.extend(text(record, "/target/hash"));
-                let (of_tags, of_branches): (Vec<_>, Vec<_>) =
-                    page.values.into_iter().partition(|record| is_tag(record));
+                let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
+                let (first, second): (Vec<_>, Vec<_>) =
+                    page.values.into_iter().partition(|record| !is_tag(record));
                 let none = Some(&Parent::None);
-                branches.take(&of_branches, none, report, &mut see)?;
-                tags.take(&of_tags, none, &mut refs.tags, &mut see)?;
+                branches.take(&first, none, report, &mut see)?;
+                tags.take(&second, none, &mut of_tags, &mut see)?;
             }
         }
     };
@@ -85,7 +94,7 @@ async fn together(
         return outcome;
     }
     // A list without anything is no proof that everything is gone; one that only lacks tags is.
-    let believed = site.context.options.full || !refs.heads.is_empty();
+    let believed = site.context.options.full || !heads.is_empty();
     for (entity, sink) in [(&branches::ENTITY, branches), (&tags::ENTITY, tags)] {
         let segment = match believed && ledger.sequence(entity.table) > 0 {
             true => Some(sink.finish_empty(Replaces::Everything).await?),
@@ -96,6 +105,7 @@ async fn together(
         state.complete_from = None;
         state.complete_through = Some(started.unwrap_or(site.context.options.now));
     }
+    ledger.beside.insert(tags::ENTITY.table, of_tags);
     ledger.put().await?;
     outcome
 }

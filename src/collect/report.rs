@@ -54,6 +54,14 @@ pub struct EntityReport {
 }
 
 impl EntityReport {
+    /// Adds what another list brought of the same table.
+    pub(super) fn add(&mut self, more: Self) {
+        self.records += more.records;
+        self.redactions += more.redactions;
+        self.drafts += more.drafts;
+        self.add_misfits(more.misfits);
+    }
+
     pub(super) fn add_misfits(&mut self, more: BTreeMap<String, u64>) {
         for (path, n) in more {
             *self.misfits.entry(path).or_default() += n;

@@ -20,9 +20,7 @@ use super::walk::Outcome;
 use super::{
     Context, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
-    pull_requests,
-    refs::{self, Refs},
-    repositories, workspace_members,
+    pull_requests, refs, repositories, workspace_members,
 };
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since, Steps};
@@ -65,6 +63,8 @@ pub(super) struct Repo<'a> {
     pub(super) heads: Option<BTreeSet<String>>,
     /// Pipelines that this run saw, and whether they have ended.
     pub(super) pipelines: HashMap<String, bool>,
+    /// When the last thing happened to each pull request that this run was told of.
+    pub(super) told: HashMap<i64, DateTime<Utc>>,
     /// Whose steps are wanted.
     pub(super) steps: Steps,
     /// Environments that this run's deployments name.
@@ -122,6 +122,7 @@ impl<'a> Repo<'a> {
             round: Round::first(context.options.now),
             heads: None,
             pipelines: HashMap::new(),
+            told: HashMap::new(),
             steps: Steps::None,
             environments: BTreeSet::new(),
             unreachable: None,
@@ -148,6 +149,13 @@ impl<'a> Repo<'a> {
         }
         if wants(EntityGroup::Review) {
             let list = self.run("pull_requests", pull_requests::collect).await?;
+            // Tells of most comments.
+            self.child(
+                &list,
+                "pull_request_activity",
+                pull_request_activity::collect,
+            )
+            .await?;
             self.child(
                 &list,
                 "pull_request_comments",
@@ -156,12 +164,6 @@ impl<'a> Repo<'a> {
             .await?;
             self.child(&list, "pull_request_commits", pull_request_commits::collect)
                 .await?;
-            self.child(
-                &list,
-                "pull_request_activity",
-                pull_request_activity::collect,
-            )
-            .await?;
         }
         if wants(EntityGroup::Issues) {
             let list = self
@@ -219,19 +221,14 @@ impl<'a> Repo<'a> {
             }
         } else if self.round.refreshes {
             self.ledger.state.refs_as_of = None;
-            let mut refs = Refs::default();
+            let mut heads = BTreeSet::new();
             let branches = self
                 .run("branches", async |repo, report| {
-                    refs::collect(repo, &mut refs, report).await
+                    refs::collect(repo, &mut heads, report).await
                 })
                 .await?;
-            let Refs { heads, tags } = refs;
-            let tags = self
-                .child(&branches, "tags", async |_, report| {
-                    *report = tags;
-                    Ok(Outcome::Collected)
-                })
-                .await?;
+            let read_already = async |_: &mut Self, _: &mut EntityReport| Ok(Outcome::Collected);
+            let tags = self.child(&branches, "tags", read_already).await?;
             let known = matches!((&branches, &tags), (Ended::Read, Ended::Read));
             nothing_there = known && heads.is_empty();
             self.heads = Some(heads).filter(|heads| known && !heads.is_empty());
@@ -373,6 +370,7 @@ impl<'a> Repo<'a> {
     ) -> Result<Ended> {
         let now = self.site.context.options.now;
         let since = self.site.since;
+        report.add(self.ledger.beside.remove(table).unwrap_or_default());
         let state = self.ledger.entity(table);
         let mut failure = None;
         let ended = match outcome {

@@ -32,6 +32,7 @@ mod place;
 mod publish;
 mod rollback;
 mod s3;
+mod scan;
 mod segments;
 mod state;
 
@@ -44,8 +45,9 @@ pub use place::{Place, file_url};
 pub use publish::{NextFile, NextTable, Published, publish};
 pub use rollback::rollback;
 pub use s3::bucket;
+pub use scan::Known;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
-pub use state::{EntityState, EntityStatus, Queued, Replaces, SegmentRef, State, Walk};
+pub use state::{Ends, EntityState, EntityStatus, Queued, Replaces, SegmentRef, State, Talk, Walk};
 
 use std::collections::BTreeMap;
 use std::path::Path;

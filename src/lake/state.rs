@@ -135,6 +135,33 @@ pub struct Queued {
     /// Of a pipeline to look at again: what it was like, so that one that stands still costs one request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// Of a pull request whose comments are wanted: how to tell that they are here already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub talk: Option<Talk>,
+    /// Of a pull request whose commits are wanted: how to tell that the commit graph knows them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends: Option<Ends>,
+}
+
+/// What a pull request says of its comments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Talk {
+    pub comments: u64,
+    /// Its last change, where the feed has to explain it; else it was never read before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_on: Option<DateTime<Utc>>,
+}
+
+/// The commits that a pull request names, as short as Bitbucket gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ends {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub destination: Option<String>,
+    /// The commit that merged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<String>,
 }
 
 impl Queued {
@@ -143,7 +170,14 @@ impl Queued {
             id: id.into(),
             created_on: None,
             seen: None,
+            talk: None,
+            ends: None,
         }
+    }
+
+    /// Whether what it waits for may be here without a request.
+    fn may_be_told(&self) -> bool {
+        self.talk.is_some() || self.ends.is_some()
     }
 }
 
@@ -252,7 +286,8 @@ impl EntityState {
     fn requests_left(&self) -> u64 {
         let walks = [&self.refresh, &self.deep].into_iter().flatten();
         let pages: u64 = walks.map(|walk| walk.pages_left.unwrap_or(1)).sum();
-        let known = pages + self.queue.len() as u64;
+        let asked = self.queue.iter().filter(|queued| !queued.may_be_told());
+        let known = pages + asked.count() as u64;
         match self.status {
             EntityStatus::Loading => known.max(1),
             _ => known,

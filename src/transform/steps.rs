@@ -142,7 +142,12 @@ impl Steps {
             Work::Native(_) => Vec::new(),
         };
         let name = TableName::new(layer, table);
+        let own = match &work {
+            Work::Native(native) => native.contract()?.map(Arc::new),
+            Work::Sql(_) => None,
+        };
         let contract = match layer {
+            _ if own.is_some() => own,
             BASE => contracts.get("domain", table).map(|domain| based(domain)),
             _ => contracts.get(layer, table).cloned(),
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bitlake::collect::Stop;
 use bitlake::sandbox::Sandbox;
+use bitlake::transform::open_published;
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -60,6 +61,12 @@ fn source(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// Whatever a query over the source layer needs.
+async fn made(bench: &Bench) -> Tables {
+    let engine = open_published(&bench.lake, None).await.unwrap();
+    Tables::over(engine, Default::default()).unwrap()
+}
+
 async fn bench(folder: &std::path::Path) -> Bench {
     let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
     bench.more = "[sync]\nsince = \"2026-01-01\"".to_owned();
@@ -110,15 +117,24 @@ async fn live(nights: Vec<Night>) {
         listed.collect::<Vec<_>>(),
         whole.query(commits).await.iter().collect::<Vec<_>>()
     );
+    // Some lists were read before a merge made them superfluous; what comes of both is the same.
+    let brought =
+        "SELECT pull_request_id, commit_sha FROM domain.pull_request_commits ORDER BY 1, 2";
+    assert_eq!(
+        made(&steps).await.query(brought).await.unwrap(),
+        made(&whole).await.query(brought).await.unwrap()
+    );
     let (of_steps, of_whole) = (source(&steps), source(&whole));
     let only = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>| {
-        let paths = one.keys().filter(|path| !other.contains_key(*path));
+        let compared = |path: &&String| !path.contains("/pull_request_commits/");
+        let paths = one.keys().filter(compared);
+        let paths = paths.filter(|path| !other.contains_key(*path));
         paths.cloned().collect::<Vec<_>>()
     };
     assert_eq!(only(&of_steps, &of_whole), [""; 0], "of steps alone");
     assert_eq!(only(&of_whole, &of_steps), [""; 0], "steps lack");
     for (path, bytes) in &of_steps {
-        if path.contains("/commits/") || of_whole[path] == *bytes {
+        if path.contains("commits/") || of_whole[path] == *bytes {
             continue;
         }
         let table = path.split('/').nth(1).unwrap();
@@ -176,7 +192,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     loop {
         runs += 1;
         cut.stop = Stop::new(None);
-        cut.stops_after = Some(14);
+        cut.stops_after = Some(6);
         let report = cut.run().await.unwrap();
         if report.stopped.is_none() {
             break;

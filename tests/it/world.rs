@@ -11,6 +11,8 @@ use super::support::at;
 /// One repository's records, as the sandbox reads them.
 pub struct World {
     pub now: DateTime<Utc>,
+    /// When something was pushed, or happened to a pull request.
+    updated_on: DateTime<Utc>,
     serial: u64,
     branches: BTreeMap<String, String>,
     tags: BTreeMap<String, String>,
@@ -40,6 +42,7 @@ impl World {
     pub fn new() -> Self {
         let mut world = Self {
             now: at("2026-03-01T08:00:00Z"),
+            updated_on: at("2026-03-01T08:00:00Z"),
             serial: 0,
             branches: BTreeMap::new(),
             tags: BTreeMap::new(),
@@ -98,6 +101,7 @@ impl World {
         let commit = json!({"type": "commit", "hash": hash, "date": stamp(self.now),
             "message": format!("change {n}"), "author": author, "parents": parents});
         self.commits.insert(0, commit);
+        self.updated_on = self.now;
         self.branches.insert(branch.to_owned(), hash.clone());
         hash
     }
@@ -118,6 +122,7 @@ impl World {
 
     fn touch(&mut self, id: u64) -> &mut Value {
         let now = stamp(self.now);
+        self.updated_on = self.now;
         let record = self.pull_requests.get_mut(&id).unwrap();
         record["updated_on"] = json!(now);
         record
@@ -180,11 +185,7 @@ impl World {
             "content": {"raw": "hm"}, "user": user(n % 4), "deleted": false, "pullrequest": {"id": id}});
         self.comments.insert(n, comment.clone());
         self.count_comments(id);
-        self.record(
-            id,
-            "comment",
-            json!({"id": n, "created_on": now, "user": user(n % 4)}),
-        );
+        self.record(id, "comment", json!({"id": n}));
     }
 
     fn count_comments(&mut self, id: u64) {
@@ -239,7 +240,9 @@ impl World {
             commits.clear();
         }
         commits.insert(0, hash.clone());
-        self.touch(id)["source"]["commit"]["hash"] = json!(&hash[..12]);
+        let record = self.touch(id);
+        record["source"]["commit"]["hash"] = json!(&hash[..12]);
+        record["destination"]["commit"]["hash"] = json!(&main[..12]);
         self.update(id, id % 3);
     }
 
@@ -269,6 +272,7 @@ impl World {
     /// Made, moved, or deleted.
     fn tag(&mut self, pick: usize) {
         let name = format!("v1.{}", pick % 4);
+        self.updated_on = self.now;
         match pick % 3 {
             // Never the last one: an empty list proves nothing.
             0 if self.tags.len() > 1 => drop(self.tags.remove(&name)),
@@ -400,7 +404,7 @@ impl World {
         std::fs::create_dir_all(&web).unwrap();
         let repository = json!({"type": "repository", "uuid": "{web}", "full_name": "acme/web", "slug": "web",
             "name": "web", "is_private": true, "has_issues": true, "mainbranch": {"name": "main", "type": "branch"},
-            "created_on": "2026-03-01T08:00:00+00:00", "updated_on": stamp(self.now),
+            "created_on": "2026-03-01T08:00:00+00:00", "updated_on": stamp(self.updated_on),
             "workspace": {"type": "workspace", "uuid": "{acme}", "slug": "acme", "name": "acme"}});
         std::fs::write(web.join("repository.json"), repository.to_string()).unwrap();
         let lines = |table: &str, records: Vec<String>| {
@@ -436,10 +440,15 @@ impl World {
         );
         lines("pull_requests", all(&self.pull_requests));
         lines("pull_request_comments", all(&self.comments));
-        lines(
-            "pull_request_activity",
-            self.activity.iter().map(Value::to_string).collect(),
-        );
+        // The feed shows comments as they are now, in the order in which they were made.
+        let shown = self.activity.iter().filter_map(|entry| {
+            let mut entry = entry.clone();
+            if let Some(n) = entry.pointer("/comment/id").and_then(Value::as_u64) {
+                entry["comment"] = self.comments.get(&n)?.clone();
+            }
+            Some(entry.to_string())
+        });
+        lines("pull_request_activity", shown.collect());
         lines("pipelines", all(&self.pipelines));
         lines("pipeline_steps", all(&self.steps));
         lines("deployments", all(&self.deployments));

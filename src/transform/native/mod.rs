@@ -11,6 +11,7 @@ mod commit_deployments;
 mod commits_diffs;
 mod deployed;
 mod histories;
+mod pull_request_ranges;
 mod read;
 mod ref_commits;
 mod sheet;
@@ -33,19 +34,22 @@ pub enum Native {
     RefCommits,
     CommitsDiffs,
     CommitDeployments,
+    PullRequestRanges,
 }
 
 impl Native {
-    pub(super) const ALL: [Self; 3] = [
+    pub(super) const ALL: [Self; 4] = [
         Self::RefCommits,
         Self::CommitsDiffs,
         Self::CommitDeployments,
+        Self::PullRequestRanges,
     ];
 
     pub(super) fn layer(self) -> &'static str {
         match self {
             Self::RefCommits | Self::CommitsDiffs => "domain",
             Self::CommitDeployments => "dora",
+            Self::PullRequestRanges => "base",
         }
     }
 
@@ -54,6 +58,15 @@ impl Native {
             Self::RefCommits => "ref_commits",
             Self::CommitsDiffs => "commits_diffs",
             Self::CommitDeployments => "commit_deployments",
+            Self::PullRequestRanges => "pull_request_ranges",
+        }
+    }
+
+    /// Of one that has none among the schemas, because it is never published.
+    pub(super) fn contract(self) -> Result<Option<Contract>> {
+        match self {
+            Self::PullRequestRanges => pull_request_ranges::contract().map(Some),
+            Self::RefCommits | Self::CommitsDiffs | Self::CommitDeployments => Ok(None),
         }
     }
 
@@ -71,6 +84,7 @@ impl Native {
             Self::RefCommits => ref_commits::queries(),
             Self::CommitsDiffs => commits_diffs::queries(),
             Self::CommitDeployments => commit_deployments::queries(),
+            Self::PullRequestRanges => pull_request_ranges::queries(),
         };
         let mut reads = Vec::new();
         for sql in texts {
@@ -86,6 +100,7 @@ impl Native {
             Self::RefCommits => ref_commits::fill(engine, sheet).await,
             Self::CommitsDiffs => commits_diffs::fill(engine, sheet).await,
             Self::CommitDeployments => commit_deployments::fill(engine, sheet).await,
+            Self::PullRequestRanges => pull_request_ranges::fill(engine, sheet).await,
         }
     }
 

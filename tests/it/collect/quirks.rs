@@ -2,6 +2,10 @@
 
 use super::*;
 
+/// Without the repository's commits each pull request is asked for its own.
+const REVIEW_ONLY: &str =
+    "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nentities = [\"review\"]";
+
 #[tokio::test]
 async fn pagelen_over_cap_400() {
     let mut bench = Bench::quirk("pagelen_over_cap_400").await;
@@ -47,6 +51,7 @@ async fn pipelines_next_drops_parameters() {
 #[tokio::test]
 async fn pull_request_commits_refuse_page_one() {
     let mut bench = Bench::quirk("pull_request_commits_refuse_page_one").await;
+    bench.more = REVIEW_ONLY.to_owned();
     bench.complete().await;
     assert!(!bench.keys("pull_request_commits").await.is_empty());
 }
@@ -66,6 +71,7 @@ async fn pull_request_commits_beyond_first_page() {
 #[tokio::test]
 async fn pull_request_commits_bare_not_found() {
     let mut bench = Bench::quirk("pull_request_commits_bare_not_found").await;
+    bench.more = REVIEW_ONLY.to_owned();
     let report = bench.complete().await;
     assert_eq!(web(&report, "pull_request_commits").missing_parents, 1);
 }
@@ -132,6 +138,7 @@ async fn rate_limited_text_429() {
 #[tokio::test]
 async fn duplicate_row_between_pages() {
     let mut bench = Bench::quirk("duplicate_row_between_pages").await;
+    bench.more = REVIEW_ONLY.to_owned();
     bench.now = at("2026-09-28T10:00:00Z");
     bench.complete().await;
     let rows = bench.rows("pull_requests").await;

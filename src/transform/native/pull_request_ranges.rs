@@ -1,0 +1,102 @@
+//! `base.pull_request_ranges`: which commits did a pull request bring, as far as the commit graph tells?
+//!
+//! What its source has and its destination had not: before the merge, if it was merged, which is what the merge's first
+//! parent has. A fast-forward leaves no trace of where it began, and the source of a squashed or deleted branch may
+//! never have been listed: those pull requests are not told here, and have their own lists.
+
+use std::collections::BTreeMap;
+
+use super::histories::{self, Histories};
+use super::read::Rows;
+use super::sheet::{Cell, Sheet};
+use crate::engine::Engine;
+use crate::graph::{Graph, Node, Ranges};
+use crate::schema::{Column, Contract};
+use crate::transform::write::Failure;
+
+const ENDS: &str = "
+    SELECT id, base_repo_id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha
+    FROM base.pull_requests
+    ORDER BY base_repo_id, id";
+
+pub(super) fn queries() -> Vec<String> {
+    let mut queries = histories::queries().to_vec();
+    queries.push(ENDS.to_owned());
+    queries
+}
+
+/// Its columns: nobody but the bundled SQL reads them.
+pub(super) fn contract() -> crate::error::Result<Contract> {
+    let names = ["pull_request_id", "commit_sha"];
+    let columns = names.map(|name| Column {
+        name: name.to_owned(),
+        data_type: datafusion::arrow::datatypes::DataType::Utf8,
+        nullable: false,
+        since: 1,
+        unit: None,
+        description: String::new(),
+    });
+    let key = names.map(str::to_owned).to_vec();
+    Contract::new("base", "pull_request_ranges", columns.into(), key)
+}
+
+struct PullRequest {
+    id: String,
+    is_merged: bool,
+    head: String,
+    base: String,
+    merge: String,
+}
+
+pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+    let of_repository = pull_requests(engine).await?;
+    let mut histories = Histories::open(engine).await?;
+    while let Some(history) = histories.next(|id| of_repository.contains_key(id)).await? {
+        let here = history.repository.and_then(|id| of_repository.get(&id));
+        let mut ranges = Ranges::new(&history.graph);
+        for pull_request in here.into_iter().flatten() {
+            let Some((head, before)) = ends(&history.graph, pull_request) else {
+                continue;
+            };
+            for node in ranges.difference(head, Some(before)) {
+                let commit = history.graph.name(node);
+                sheet.push([Cell::Text(&pull_request.id), Cell::Text(&commit)])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Between which commits its own are.
+fn ends(graph: &Graph, pull_request: &PullRequest) -> Option<(Node, Node)> {
+    let head = graph.find(&pull_request.head)?;
+    let before = match pull_request.is_merged {
+        true => {
+            let merge = graph.find(&pull_request.merge)?;
+            *graph.parents(merge).first().filter(|_| merge != head)?
+        }
+        false => graph.find(&pull_request.base)?,
+    };
+    Some((head, before))
+}
+
+async fn pull_requests(engine: &Engine) -> Result<BTreeMap<String, Vec<PullRequest>>, Failure> {
+    let mut all: BTreeMap<String, Vec<PullRequest>> = BTreeMap::new();
+    let mut rows = Rows::of(engine, ENDS).await?;
+    while let Some(batch) = rows.next().await? {
+        let (ids, repositories, merged) = (batch.texts(0)?, batch.texts(1)?, batch.flags(2)?);
+        let (heads, bases, merges) = (batch.texts(3)?, batch.texts(4)?, batch.texts(5)?);
+        for row in 0..batch.rows() {
+            let pull_request = PullRequest {
+                id: ids.text(row).to_owned(),
+                is_merged: merged.is(row),
+                head: heads.text(row).to_owned(),
+                base: bases.text(row).to_owned(),
+                merge: merges.text(row).to_owned(),
+            };
+            let repository = repositories.text(row).to_owned();
+            all.entry(repository).or_default().push(pull_request);
+        }
+    }
+    Ok(all)
+}
