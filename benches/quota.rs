@@ -174,7 +174,7 @@ async fn main() {
     let mut nights = Nights::of(estate).await;
     println!(
         "{repositories} repositories with {pull_requests} pull requests and {pipelines} pipelines each: {:?}\n",
-        nights.sandbox.sizes().unwrap()
+        nights.sandbox.sizes(0).unwrap()
     );
     nights.collect("first load").await;
     nights.night("usual day", &USUAL).await;

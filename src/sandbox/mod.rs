@@ -223,9 +223,9 @@ impl Sandbox {
         Some(now)
     }
 
-    /// The lists of one repository of the estate.
-    pub fn sizes(&self) -> Option<Sizes> {
-        Some(self.shared.estate.as_ref()?.sizes())
+    /// The lists of one repository of the estate, by its number.
+    pub fn sizes(&self, number: usize) -> Option<Sizes> {
+        Some(self.shared.estate.as_ref()?.sizes(number))
     }
 
     /// From now on answers 429 to what is above this in any hour, for each identity; what is refused counts as well.

@@ -20,14 +20,19 @@ async fn estate() -> Bench {
     };
     let mut bench = Bench::new(Sandbox::builder().estate(estate)).await;
     bench.connection.push_str("\nrequests_per_hour = 100000");
+    bench.more =
+        "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nsteps = \"deployments\"".to_owned();
     bench
 }
 
-fn pages(records: usize, pagelen: usize) -> usize {
-    records.div_ceil(pagelen).max(1)
+/// Lets a day pass and collects what it brought.
+async fn night(bench: &mut Bench, day: &Day) {
+    bench.now = bench.sandbox.live(day).unwrap();
+    bench.sandbox.reset_requests();
+    bench.complete().await;
 }
 
-/// Requests by the route's end.
+/// Requests by what their route ends in.
 fn spent(bench: &Bench) -> BTreeMap<String, usize> {
     let below = |route: String| match route.split_once("{repo_slug}") {
         Some((_, below)) => below.to_owned(),
@@ -39,27 +44,74 @@ fn spent(bench: &Bench) -> BTreeMap<String, usize> {
         .collect()
 }
 
+/// What each repository's lists may cost, and what is asked once.
+fn allowed(
+    bench: &Bench,
+    lists: impl Fn(Sizes) -> Vec<(&'static str, usize)>,
+) -> BTreeMap<String, usize> {
+    let once = [
+        "GET /repositories/{workspace}",
+        "GET /workspaces/{workspace}/members",
+    ];
+    let mut allowed = BTreeMap::from(once.map(|route| (route.to_owned(), 1)));
+    for number in 0..REPOSITORIES {
+        for (list, n) in lists(bench.sandbox.sizes(number).unwrap()) {
+            *allowed.entry(list.to_owned()).or_default() += n;
+        }
+    }
+    allowed
+}
+
 #[tokio::test]
-async fn a_first_load_costs_the_pages_of_its_lists() {
+async fn a_first_load_costs_the_pages_of_its_lists_and_a_request_for_each_squash() {
     let mut bench = estate().await;
     bench.complete().await;
-    let sizes: Sizes = bench.sandbox.sizes().unwrap();
-    println!("{sizes:#?} {:#?}", spent(&bench));
-    for day in [
-        Day {
-            opened: 3,
-            closed: 3,
-            touched: 10,
-            entries: 16,
-            pipelines: 20,
-        },
-        Day::default(),
-    ] {
-        bench.now = bench.sandbox.live(&day).unwrap();
-        bench.sandbox.reset_requests();
-        bench.complete().await;
-        println!("{:#?}", spent(&bench));
-    }
-    let _ = pages(1, 1);
-    panic!();
+    let pages = |records: usize, pagelen: usize| records.div_ceil(pagelen);
+    let lists = |sizes: Sizes| {
+        vec![
+            ("/refs", pages(sizes.branches + sizes.tags, 100)),
+            ("/commits", pages(sizes.commits, 100)),
+            ("/pullrequests", pages(sizes.pull_requests, 50)),
+            ("/pullrequests/activity", pages(sizes.activity, 50)),
+            ("/pullrequests/{pull_request_id}/commits", sizes.squashed),
+            ("/pipelines/", pages(sizes.pipelines, 100)),
+            ("/deployments/", pages(sizes.deployments, 100)),
+            ("/environments/", 1),
+        ]
+    };
+    assert_eq!(spent(&bench), allowed(&bench, lists));
+}
+
+#[tokio::test]
+async fn a_night_costs_a_page_of_each_list_and_an_idle_one_three_requests() {
+    let mut bench = estate().await;
+    bench.complete().await;
+    let day = Day {
+        opened: 3,
+        closed: 3,
+        touched: 10,
+        entries: 16,
+        pipelines: 20,
+    };
+    night(&mut bench, &day).await;
+    let lists = |_| {
+        let lists = [
+            "/refs",
+            "/commits",
+            "/pullrequests",
+            "/pullrequests/activity",
+            "/pipelines/",
+            "/deployments/",
+        ];
+        lists.map(|list| (list, 1)).to_vec()
+    };
+    assert_eq!(spent(&bench), allowed(&bench, lists));
+
+    night(&mut bench, &Day::default()).await;
+    let lists = |_| {
+        ["/pullrequests", "/pipelines/", "/deployments/"]
+            .map(|list| (list, 1))
+            .to_vec()
+    };
+    assert_eq!(spent(&bench), allowed(&bench, lists));
 }

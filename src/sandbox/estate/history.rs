@@ -11,6 +11,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Day, Estate};
 
+/// Repositories differ in so many ways.
+pub(super) const VARIANTS: usize = 5;
 /// A merged pull request in so many was squashed.
 const SQUASHED: usize = 25;
 /// A pull request in so many is declined.
@@ -116,8 +118,9 @@ enum Event {
 }
 
 impl History {
-    /// The past that `estate` describes: pull requests, pipelines and tags spread evenly over it.
-    pub fn new(estate: &Estate) -> Self {
+    /// The past that `estate` describes: pull requests, pipelines and tags spread evenly over it. Squashes come at another
+    /// time in each variant.
+    pub fn new(estate: &Estate, variant: usize) -> Self {
         let start = estate.start();
         let mut history = Self {
             pull_requests: Vec::new(),
@@ -132,7 +135,7 @@ impl History {
             trunk: 0,
             touched: start,
             most_branches: estate.branches.saturating_sub(1),
-            merges: 0,
+            merges: variant * SQUASHED / VARIANTS,
         };
         let mut events = Vec::new();
         let even = |n: usize, of: usize| {

@@ -1,7 +1,7 @@
 //! An estate as large as one likes, whose records are made when a page shows them: to count what a walk of a hundred
 //! repositories costs, without a gigabyte of fixtures.
 //!
-//! Every repository has the same past and, unless it is idle, lives the same days; only names and ids differ. Caps,
+//! Every repository has much the same past and, unless it is idle, lives the same days; names and ids differ. Caps,
 //! paging, filters and hidden fields are those of the sandbox's other lists.
 //!
 //! ```text
@@ -23,7 +23,7 @@ use super::core;
 use super::errors::{self, Reply};
 use super::routes::Call;
 use builds::ENVIRONMENTS;
-use history::{Fate, History};
+use history::{Fate, History, VARIANTS};
 use records::Repo;
 
 /// What each repository of the workspace `acme` has, and when it was measured.
@@ -108,13 +108,15 @@ pub(super) struct Served {
 #[derive(Clone)]
 struct Past {
     now: DateTime<Utc>,
-    busy: History,
-    idle: History,
+    /// Of each variant.
+    busy: Vec<History>,
+    idle: Vec<History>,
 }
 
 impl Served {
     pub fn new(estate: Estate) -> Self {
-        let busy = History::new(&estate);
+        let variants = 0..VARIANTS;
+        let busy: Vec<_> = variants.map(|n| History::new(&estate, n)).collect();
         let past = Past {
             now: estate.now,
             idle: busy.clone(),
@@ -130,15 +132,16 @@ impl Served {
     pub fn live(&self, day: &Day) -> DateTime<Utc> {
         let mut past = self.past.write().unwrap_or_else(PoisonError::into_inner);
         let past = Arc::make_mut(&mut past);
-        past.busy.live(day, past.now);
+        for history in &mut past.busy {
+            history.live(day, past.now);
+        }
         past.now += TimeDelta::days(1);
         past.now
     }
 
-    /// Of a repository that is not idle.
-    pub fn sizes(&self) -> Sizes {
+    pub fn sizes(&self, number: usize) -> Sizes {
         let past = self.past();
-        let history = &past.busy;
+        let history = self.history(&past, number);
         let of = |fate| {
             history
                 .pull_requests
@@ -170,6 +173,13 @@ impl Served {
         }
     }
 
+    fn history<'a>(&self, past: &'a Past, number: usize) -> &'a History {
+        match number + self.estate.idle < self.estate.repositories {
+            true => &past.busy[number % VARIANTS],
+            false => &past.idle[number % VARIANTS],
+        }
+    }
+
     fn past(&self) -> Arc<Past> {
         Arc::clone(&self.past.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -178,10 +188,7 @@ impl Served {
         let past = self.past();
         let repo = |number| Repo {
             number,
-            history: match number + self.estate.idle < self.estate.repositories {
-                true => &past.busy,
-                false => &past.idle,
-            },
+            history: self.history(&past, number),
         };
         let template = call.route.template;
         let Some(of_repository) = template.strip_prefix("/repositories/{workspace}/{repo_slug}")

@@ -41,7 +41,7 @@ const STATES: &str =
 #[tokio::test]
 async fn an_estates_lists_are_as_long_as_it_says() {
     let sandbox = estate().await;
-    let sizes = sandbox.sizes().unwrap();
+    let sizes = sandbox.sizes(1).unwrap();
     assert_eq!(
         (sizes.pull_requests, sizes.pipelines, sizes.branches),
         (60, 120, 8)
@@ -180,7 +180,7 @@ async fn a_merge_commit_leads_to_its_pull_requests_commits_and_a_squash_does_not
             squashes += 1;
         }
     }
-    let sizes = sandbox.sizes().unwrap();
+    let sizes = sandbox.sizes(0).unwrap();
     assert_eq!(squashes, sizes.squashed);
     assert_eq!(
         merges + squashes + sizes.open + sizes.declined,
@@ -204,7 +204,7 @@ async fn a_day_shows_in_busy_repositories_and_not_in_idle_ones() {
             .map(|one| one["target"]["hash"].as_str().unwrap().to_owned())
             .collect::<BTreeSet<_>>()
     };
-    let (before, known) = (sandbox.sizes().unwrap(), heads().await);
+    let (before, known) = (sandbox.sizes(0).unwrap(), heads().await);
     let (busy, idle) = (record("repo-000").await, record("repo-001").await);
     let day = Day {
         opened: 3,
@@ -215,7 +215,7 @@ async fn a_day_shows_in_busy_repositories_and_not_in_idle_ones() {
     };
     let now = sandbox.live(&day).unwrap();
     assert_eq!(now.to_rfc3339(), "2026-11-24T10:00:00+00:00");
-    let after = sandbox.sizes().unwrap();
+    let after = sandbox.sizes(0).unwrap();
     assert_eq!(after.pull_requests - before.pull_requests, 3);
     assert_eq!(after.activity - before.activity, 15);
     assert_eq!(after.pipelines - before.pipelines, 20);
