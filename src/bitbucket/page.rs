@@ -197,6 +197,14 @@ impl Pages {
         self
     }
 
+    /// Asks for pages of another size than the walk's, and, of a list that counts its pages, from this one on.
+    #[must_use]
+    pub fn sample(mut self, pagelen: u16, page: u64) -> Self {
+        self.pagelen = pagelen;
+        self.number = page;
+        self
+    }
+
     /// Goes on at the page that an earlier walk's [`Pages::cursor`] named.
     ///
     /// # Errors

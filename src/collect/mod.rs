@@ -29,6 +29,7 @@ mod newest_first;
 mod order;
 mod pipeline_steps;
 mod pipelines;
+pub mod plan;
 mod pull_request_activity;
 mod pull_request_comments;
 mod pull_request_commits;

@@ -25,7 +25,7 @@ use super::{
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityStatus, FORMAT_VERSION, State, Version};
+use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version};
 
 /// How long what is not there is not asked for again.
 const ABSENT_FOR: TimeDelta = TimeDelta::days(7);
@@ -205,8 +205,7 @@ impl<'a> Repo<'a> {
     async fn code(&mut self, discovered: &Discovered) -> Result<()> {
         let updated_on = discovered.updated_on;
         let full = self.site.context.options.full;
-        let stands_still =
-            updated_on.is_some() && self.ledger.state.refs_as_of == updated_on && !full;
+        let stands_still = is_unmoved(&self.ledger.state, discovered) && !full;
         let mut nothing_there = false;
         if self.round.refreshes && stands_still {
             for table in ["branches", "tags", "commits"] {
@@ -327,9 +326,7 @@ impl<'a> Repo<'a> {
         let options = self.site.context.options;
         if self.round.refreshes {
             let state = self.ledger.entity(table);
-            let lately = |on| options.now - on < ABSENT_FOR && !options.full;
-            let is_absent = state.status == EntityStatus::Absent;
-            if !is_absent || !state.absent_on.is_some_and(lately) {
+            if options.full || !is_absent_still(state, options.now) {
                 return None;
             }
             self.stays(table);
@@ -433,6 +430,17 @@ impl<'a> Repo<'a> {
             None => Ok(ended),
         }
     }
+}
+
+/// Whether nothing was pushed since its branches, tags and commits were read.
+pub(super) fn is_unmoved(state: &State, discovered: &Discovered) -> bool {
+    discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
+}
+
+/// Whether a list was found missing so lately that it is not asked for again.
+pub(super) fn is_absent_still(known: &EntityState, now: DateTime<Utc>) -> bool {
+    let lately = |on| now - on < ABSENT_FOR;
+    known.status == EntityStatus::Absent && known.absent_on.is_some_and(lately)
 }
 
 /// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.
