@@ -11,6 +11,7 @@ mod demo;
 mod init;
 mod job;
 pub mod output;
+mod plan;
 mod query;
 mod rebuild;
 mod repos;
@@ -20,6 +21,7 @@ mod run;
 mod sandbox;
 mod status;
 mod tables;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -27,8 +29,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback, Run,
-    Sandbox, Tables, Transform, Transforming,
+    Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query, Repos,
+    Rollback, Run, Sandbox, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -156,6 +158,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Demo(args) => demo::run(context, args).await,
         Command::Check => check::run(context).await,
         Command::Repos(args) => repos::run(context, args).await,
+        Command::Plan(args) => plan::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
         Command::Collect(args) => run::collect(context, args).await,
         Command::Transform(args) => run::transform(context, args).await,

@@ -60,6 +60,7 @@ use crate::bitbucket::{Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
+use plan::Planned;
 use repository::Repo;
 use rounds::Round;
 
@@ -81,16 +82,21 @@ pub struct Options<'a> {
 }
 
 /// What a progress display wants to know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Event<'a> {
     Discovered {
         repositories: usize,
+    },
+    /// How many requests the run will take, as far as can be told.
+    Planned {
+        requests: f64,
     },
     /// `records`: kept of this page.
     Page {
         repository: &'a str,
         entity: &'a str,
         records: u64,
+        client: &'a Client,
     },
     Finished {
         repository: &'a str,
@@ -167,6 +173,10 @@ pub async fn collect(
         let repo = Repo::open(&context, client, discovered).await?;
         work.push((repo, rules(config, assigned)?, discovered));
     }
+    let planned = Planned::of(&context, &work, &report, &clients).await?;
+    (options.listener)(Event::Planned {
+        requests: plan::total(&planned.all),
+    });
     // Last night's are up to date after a request or two each; the first loads take all the time there is.
     work.sort_by_key(|(repo, ..)| repo.is_new());
     let mut round = Round::first(options.now);
@@ -184,6 +194,7 @@ pub async fn collect(
         report.requests_left += repo.requests_left();
         report.repositories.push(repo.into_report());
     }
+    planned.tell(&mut report);
     report.stopped = options.stop.reason().map(|reason| reason.to_string());
     report.finish(clients.values());
     Ok(report)

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use bitlake::collect::plan::{Kind, total};
 use bitlake::sandbox::{Day, Estate, Sandbox, Sizes};
 use chrono::TimeDelta;
 
@@ -114,4 +115,48 @@ async fn a_night_costs_a_page_of_each_list_and_an_idle_one_three_requests() {
             .to_vec()
     };
     assert_eq!(spent(&bench), allowed(&bench, lists));
+}
+
+/// Planned and spent by the run after it, by list.
+async fn planned_and_spent(bench: &mut Bench) -> (f64, u64) {
+    let plan = bench.plan().await;
+    let report = bench.complete().await;
+    println!("{:#?}\n{:#?} {}", plan.next(), report.requests, plan.spent);
+    assert_eq!(
+        report.planned.values().sum::<u64>() as f64,
+        total(&plan.next()).round()
+    );
+    (total(&plan.next()), report.requests.values().sum())
+}
+
+fn is_within_a_twentieth((planned, spent): (f64, u64)) -> bool {
+    (planned - spent as f64).abs() <= spent as f64 / 20.0
+}
+
+#[tokio::test]
+async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_night_spend() {
+    let mut bench = estate().await;
+    let first = planned_and_spent(&mut bench).await;
+    assert!(is_within_a_twentieth(first), "first load: {first:?}");
+
+    let day = Day {
+        opened: 3,
+        closed: 3,
+        touched: 10,
+        entries: 16,
+        pipelines: 20,
+    };
+    bench.now = bench.sandbox.live(&day).unwrap();
+    let usual = planned_and_spent(&mut bench).await;
+    assert!(is_within_a_twentieth(usual), "usual day: {usual:?}");
+
+    bench.now = bench.sandbox.live(&Day::default()).unwrap();
+    let plan = bench.plan().await;
+    assert_eq!(
+        plan.spent, 1,
+        "what is known is planned without a request of its own"
+    );
+    assert!(plan.repositories.iter().all(|one| one.kind == Kind::Update));
+    let idle = planned_and_spent(&mut bench).await;
+    assert!(is_within_a_twentieth(idle), "idle night: {idle:?}");
 }

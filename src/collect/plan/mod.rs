@@ -9,6 +9,7 @@
 
 mod known;
 mod night;
+mod planned;
 mod probe;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use crate::config::{Config, Rules};
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Lake, State, layout};
 use known::Known;
+pub(super) use planned::Planned;
 use probe::Probe;
 
 /// Requests by table. Parts of one are what happens on some nights only.

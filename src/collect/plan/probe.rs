@@ -164,28 +164,36 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// How many pipelines there are since `since`, and in all: the border is looked for by halves, unless even the first
-    /// pipeline is young.
+    /// How many pipelines there are since `since`, and in all. Unless even the first is young, the border is looked for by
+    /// halves, to within a page or one of twenty.
     async fn young_pipelines(&self) -> Result<Option<(f64, f64)>> {
         let list = &endpoints::PIPELINES;
         let Some(first) = self.first(list, 1, 1, None).await? else {
             return Ok(None);
         };
         let size = first.size.unwrap_or_default();
-        let (mut young, mut old) = (0.0, size);
-        let mut at = size;
-        // To within a page, or one of twenty.
-        while old - young > f64::from(list.pagelen).max(young / 20.0) || at == size && size > 0.0 {
-            let page = self.first(list, 1, at as u64, None).await?;
-            let time = page.and_then(|page| time(page.values.first()?, "/created_on"));
-            match time {
-                Some(time) if time < self.since => old = at,
-                _ if at == size => return Ok(Some((size, size))),
-                _ => young = at,
-            }
-            at = ((young + old) / 2.0).floor();
+        let page = f64::from(list.pagelen);
+        if size <= page || self.is_young(size).await? {
+            return Ok(Some((size, size)));
         }
-        Ok(Some(((young + old) / 2.0, size)))
+        let (mut young, mut old) = (0.0, size);
+        while old - young > page.max(young / 20.0) {
+            let middle = f64::midpoint(young, old).floor();
+            match self.is_young(middle).await? {
+                true => young = middle,
+                false => old = middle,
+            }
+        }
+        Ok(Some((f64::midpoint(young, old), size)))
+    }
+
+    /// Whether the pipeline at this place, counted from the newest, is wanted.
+    async fn is_young(&self, place: f64) -> Result<bool> {
+        let page = self
+            .first(&endpoints::PIPELINES, 1, place as u64, None)
+            .await?;
+        let created = page.and_then(|page| time(page.values.first()?, "/created_on"));
+        Ok(created.is_none_or(|created| created >= self.since))
     }
 
     /// One page of a list, which may be of another size than the walk's; nothing where the list is not there.
