@@ -5,11 +5,12 @@
 //! thousand requests an hour are enforced. `SIZE=full cargo bench --profile dev --bench quota` does the same without an
 //! optimised build, in a quarter of an hour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;
 
 use bitlake::bitbucket::Limits;
+use bitlake::collect::plan::{plan, total};
 use bitlake::collect::{Options, Stop, collect};
 use bitlake::config::Config;
 use bitlake::lake::Lake;
@@ -39,7 +40,15 @@ struct Nights {
     folder: TempDir,
     now: DateTime<Utc>,
     requests_per_hour: u64,
-    columns: Vec<(String, BTreeMap<&'static str, u64>)>,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    name: String,
+    /// By list.
+    requests: BTreeMap<&'static str, u64>,
+    planned: u64,
+    planning: u64,
 }
 
 impl Nights {
@@ -63,7 +72,8 @@ impl Nights {
         let start = Instant::now();
         let url = self.folder.path().join("lake").display().to_string();
         // Nights are a day apart, and what was spent in the last one is spent no more.
-        let _ = std::fs::remove_dir_all(Path::new(&url).join("_bitlake/budget"));
+        let budget = Path::new(&url).join("_bitlake/budget");
+        let _ = std::fs::remove_dir_all(&budget);
         let text = format!(
             "[lake]\nurl = \"{url}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n\
              auth = \"access-token\"\ntoken = {{ env = \"TOKEN\" }}\nrequests_per_hour = {}\n\
@@ -74,6 +84,9 @@ impl Nights {
         let env = BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]);
         let config = Config::parse(&text, Path::new("bitlake.toml"), &env, &[]).unwrap();
         let lake = Lake::create(&url, &BTreeMap::new()).unwrap();
+        let limits = Limits::default();
+        let planned = plan(&config, &env, &lake, &limits, self.now).await.unwrap();
+        let _ = std::fs::remove_dir_all(&budget);
         let run_id = format!(
             "{}-{:06x}",
             self.now.format("%Y%m%dT%H%M%SZ"),
@@ -82,7 +95,7 @@ impl Nights {
         let options = Options {
             run_id: &run_id,
             now: self.now,
-            limits: Limits::default(),
+            limits,
             stop: &Stop::new(None),
             full: false,
             shard: None,
@@ -95,42 +108,60 @@ impl Nights {
         for (route, n) in self.sandbox.requests() {
             *requests.entry(entity(&route)).or_default() += n;
         }
-        let total = requests.values().sum();
+        let spent = requests.values().sum();
         assert_eq!(
-            total,
+            spent,
             report.requests.values().sum::<u64>(),
             "the server counts what the client counts"
         );
-        eprintln!("{name}: {total} requests, {:.0?}", start.elapsed());
-        self.columns.push((name.to_owned(), requests));
-        total
+        let planned = (total(&planned.next()).round() as u64, planned.spent);
+        eprintln!(
+            "{name}: {spent} requests, {planned:?} planned and for planning, {:.0?}",
+            start.elapsed()
+        );
+        self.columns.push(Column {
+            name: name.to_owned(),
+            requests,
+            planned: planned.0,
+            planning: planned.1,
+        });
+        spent
     }
 
     /// Markdown: a row for each entity, a column for each night.
     fn print(&self) {
-        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
-        println!("| requests | {} |", names.join(" | "));
-        println!("|---|{}", "---:|".repeat(names.len()));
-        let row = |name: &str, of: &dyn Fn(&BTreeMap<&str, u64>) -> u64| {
-            let cells = self
-                .columns
-                .iter()
-                .map(|(_, requests)| of(requests).to_string());
-            println!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "));
-        };
-        let mut entities: Vec<_> = self
+        let names: Vec<_> = self
             .columns
             .iter()
-            .flat_map(|(_, requests)| requests.keys())
+            .map(|column| column.name.as_str())
             .collect();
-        entities.sort();
-        entities.dedup();
-        for entity in entities {
-            row(entity, &|requests| {
-                requests.get(entity).copied().unwrap_or_default()
+        println!("| requests | {} |", names.join(" | "));
+        println!("|---|{}", "---:|".repeat(names.len()));
+        let row = |name: &str, of: &dyn Fn(&Column) -> String| {
+            let cells: Vec<_> = self.columns.iter().map(of).collect();
+            println!("| {name} | {} |", cells.join(" | "));
+        };
+        let lists = self
+            .columns
+            .iter()
+            .flat_map(|column| column.requests.keys());
+        for list in lists.collect::<BTreeSet<_>>() {
+            row(list, &|column| {
+                column
+                    .requests
+                    .get(list)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_string()
             });
         }
-        row("**all**", &|requests| requests.values().sum());
+        let spent = |column: &Column| column.requests.values().sum::<u64>();
+        row("**all**", &|column| format!("**{}**", spent(column)));
+        row("planned", &|column| {
+            let off = column.planned as f64 / spent(column) as f64 - 1.0;
+            format!("{} ({:+.1} %)", column.planned, 100.0 * off)
+        });
+        row("for planning", &|column| column.planning.to_string());
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bitlake::collect::Stop;
 use bitlake::collect::plan::{Kind, total};
-use bitlake::sandbox::{Day, Estate, Sandbox, Sizes};
+use bitlake::sandbox::{Day, Estate, Fault, Sandbox, Sizes};
 use chrono::TimeDelta;
 
 use super::support::*;
@@ -121,7 +122,6 @@ async fn a_night_costs_a_page_of_each_list_and_an_idle_one_three_requests() {
 async fn planned_and_spent(bench: &mut Bench) -> (f64, u64) {
     let plan = bench.plan().await;
     let report = bench.complete().await;
-    println!("{:#?}\n{:#?} {}", plan.next(), report.requests, plan.spent);
     assert_eq!(
         report.planned.values().sum::<u64>() as f64,
         total(&plan.next()).round()
@@ -159,4 +159,60 @@ async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_nigh
     assert!(plan.repositories.iter().all(|one| one.kind == Kind::Update));
     let idle = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(idle), "idle night: {idle:?}");
+}
+
+#[tokio::test]
+async fn a_plan_counts_what_since_wants_and_no_more() {
+    let mut bench = estate().await;
+    // Of sixty days, the last twenty.
+    bench.more = "[sync]\nsince = \"2026-11-03\"\n[rules.default]\nsteps = \"all\"".to_owned();
+    let (planned, spent) = planned_and_spent(&mut bench).await;
+    // Most are the steps of a third of all pipelines.
+    assert!((500..560).contains(&spent), "{spent}");
+    let off = (planned - spent as f64).abs() / spent as f64;
+    assert!(off < 0.1, "{planned} {spent}");
+}
+
+#[tokio::test]
+async fn a_new_repository_that_cannot_be_asked_does_not_keep_the_others_from_being_planned() {
+    let mut bench = estate().await;
+    let fault = Fault::on("repo-001/pullrequests").status(418);
+    bench.sandbox.inject(fault);
+    let plan = bench.plan().await;
+    let reasons: Vec<_> = plan
+        .repositories
+        .iter()
+        .map(|one| one.reason.is_some())
+        .collect();
+    assert_eq!(reasons, [false, true, false]);
+    // Of a run whose new repositories are not all planned, nothing is said as a whole.
+    bench.sandbox.clear_faults();
+    let report = bench.complete().await;
+    assert_eq!(of(&report, "acme/repo-000", "pipelines").planned, Some(5));
+}
+
+#[tokio::test]
+async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
+    let mut bench = estate().await;
+    let plan = bench.plan().await;
+    let all = total(&plan.next());
+    bench.stops_after = Some(40);
+    let stopped = bench.run().await.unwrap();
+    assert!(stopped.stopped.is_some());
+    let spent = stopped.requests.values().sum::<u64>();
+    bench.stops_after = None;
+    bench.stop = Stop::new(None);
+    let plan = bench.plan().await;
+    assert!(
+        plan.repositories
+            .iter()
+            .any(|one| one.kind == Kind::Unfinished)
+    );
+    let rest = total(&plan.next());
+    let report = bench.complete().await;
+    let more = report.requests.values().sum::<u64>() as f64;
+    assert!(
+        (rest - more).abs() <= 0.1 * all,
+        "{spent} of {all}, then {more}: {rest} were planned"
+    );
 }

@@ -82,3 +82,91 @@ impl Rates {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn rates() -> Rates {
+        Rates {
+            moved: true,
+            refs: 2.0,
+            commits: 12.0,
+            open: 16.0,
+            pull_requests: 20.0,
+            activity: 46.0,
+            lists: 0.2,
+            pipelines: 38.0,
+            deployments: 4.0,
+            issues: None,
+            environments: 1.0 / 7.0,
+        }
+    }
+
+    fn night(rates: &Rates, days: f64) -> Vec<(String, f64)> {
+        let text = "[lake]\nurl = \"lake\"";
+        let config =
+            Config::parse(text, "bitlake.toml".as_ref(), &Default::default(), &[]).unwrap();
+        rates
+            .night(days, &config.rules["default"])
+            .into_iter()
+            .collect()
+    }
+
+    #[test]
+    fn a_usual_day_is_a_page_of_each_list() {
+        let night = night(&rates(), 1.0);
+        let of = |table: &str| {
+            night
+                .iter()
+                .find(|(name, _)| name == table)
+                .map(|(_, n)| *n)
+        };
+        for table in [
+            "commits",
+            "pull_requests",
+            "pull_request_activity",
+            "pipelines",
+            "deployments",
+        ] {
+            assert_eq!(of(table), Some(1.0), "{table}");
+        }
+        assert_eq!(of("branches"), Some(2.0));
+        assert_eq!(of("pull_request_commits"), Some(0.2));
+        assert_eq!(of("issues"), None);
+    }
+
+    #[test]
+    fn where_nothing_moved_only_what_moves_unseen_is_asked_for() {
+        let still = Rates {
+            moved: false,
+            environments: 0.0,
+            ..rates()
+        };
+        let tables: Vec<_> = night(&still, 1.0)
+            .into_iter()
+            .map(|(table, _)| table)
+            .collect();
+        assert_eq!(tables, ["deployments", "pipelines", "pull_requests"]);
+    }
+
+    #[test]
+    fn after_a_week_the_lists_have_more_pages_and_the_feed_is_read_instead_of_each_pull_request() {
+        let week = night(&rates(), 7.0);
+        let of = |table: &str| week.iter().find(|(name, _)| name == table).unwrap().1;
+        assert_eq!(of("pipelines"), 3.0);
+        assert_eq!(of("pull_requests"), 4.0);
+        assert_eq!(of("pull_request_activity"), 7.0);
+        let few = Rates {
+            pull_requests: 0.5,
+            ..rates()
+        };
+        let week = night(&few, 7.0);
+        let activity = week
+            .iter()
+            .find(|(name, _)| name == "pull_request_activity")
+            .unwrap();
+        assert_eq!(activity.1, 4.0);
+    }
+}
