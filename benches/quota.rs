@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench quota`. Counted by the sandbox, which serves an estate as large as its repositories are in life:
 //! the first load, nights after it, and a night of three hundred repositories in which nothing moved, with a token whose
-//! thousand requests an hour are enforced. `SIZE=full cargo bench --profile dev --bench quota` does the same without an
-//! optimised build, in a quarter of an hour.
+//! thousand requests an hour are enforced. `SIZE=20 cargo bench --profile dev --bench quota` does the same for twenty and
+//! sixty repositories, without an optimised build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -189,10 +189,13 @@ fn entity(route: &str) -> &'static str {
 
 #[tokio::main]
 async fn main() {
-    let is_full = !cfg!(debug_assertions) || std::env::var("SIZE").is_ok_and(|size| size == "full");
-    let (repositories, pull_requests, pipelines, idle) = match is_full {
-        true => (100, 1_000, 5_000, 300),
-        false => (2, 100, 500, 5),
+    let size = std::env::var("SIZE")
+        .ok()
+        .and_then(|size| size.parse().ok());
+    let (repositories, pull_requests, pipelines, idle) = match size {
+        Some(size) => (size, 1_000, 5_000, 3 * size),
+        None if cfg!(debug_assertions) => (2, 100, 500, 5),
+        None => (100, 1_000, 5_000, 300),
     };
     let now = "2026-11-23T10:00:00Z".parse().unwrap();
     let estate = Estate {

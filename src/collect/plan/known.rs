@@ -22,12 +22,13 @@ pub(in super::super) struct Known<'a> {
     pub sync: &'a Sync,
 }
 
-/// Its lists with pages, as they are read.
-const LISTS: [&Endpoint; 7] = [
+/// Its lists, in the order that they are read.
+const LISTS: [&Endpoint; 8] = [
     &endpoints::REFS,
     &endpoints::COMMITS,
     &endpoints::PULL_REQUESTS,
     &endpoints::REPOSITORY_ACTIVITY,
+    &endpoints::PULL_REQUEST_COMMITS,
     &endpoints::ISSUES,
     &endpoints::PIPELINES,
     &endpoints::DEPLOYMENTS,
@@ -113,7 +114,11 @@ impl Known<'_> {
     /// Adds what earlier runs left, and takes away what is not asked for.
     fn with_what_waits(&self, mut next: Requests) -> Requests {
         for list in LISTS {
-            let Some(known) = self.entity(list.name) else {
+            let begun = |known: &&EntityState| known.ever_returned() || known.deep.is_some();
+            let Some(known) = self.entity(list.name).filter(begun) else {
+                // An earlier run did not come to it.
+                let planned = self.former.and_then(|plan| plan.next.get(list.name));
+                next.extend(planned.map(|n| (list.name.to_owned(), *n)));
                 continue;
             };
             if is_absent_still(known, self.now) {
@@ -144,8 +149,11 @@ impl Known<'_> {
         let read = (known.sequence as f64 / pagelen).floor();
         match &known.deep {
             Some(walk) => {
-                let planned = self.former.and_then(|plan| plan.next.get(list.name));
-                let planned = planned.map(|planned| (planned - read).max(1.0));
+                let former = self.former.filter(|plan| plan.next.contains_key(list.name));
+                let planned = former.map(|plan| match plan.kind {
+                    Kind::FirstLoad => (plan.next[list.name] - read).max(1.0),
+                    Kind::Unfinished | Kind::Update => plan.next[list.name],
+                });
                 walk.pages_left
                     .map(|left| left as f64)
                     .or(planned)
