@@ -172,7 +172,7 @@ impl History {
         history
     }
 
-    /// What a day brings, spread evenly over it.
+    /// What a day brings, spread evenly over twelve hours of it.
     pub fn live(&mut self, day: &Day, from: DateTime<Utc>) {
         let open: Vec<usize> = self.open().collect();
         let (closing, still) = open.split_at(day.closed.min(open.len()));
@@ -200,7 +200,7 @@ impl History {
         events.extend(closing.iter().map(|n| Event::Close(*n)));
         let even = |events: Vec<Event>| {
             let parts = events.len() as i32 + 1;
-            let time = move |n| from + TimeDelta::days(1) * n / parts;
+            let time = move |n| from + TimeDelta::hours(2) + TimeDelta::hours(12) * n / parts;
             (1..).map(time).zip(events)
         };
         let runs = vec![Event::Run; day.pipelines];
