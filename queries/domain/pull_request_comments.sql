@@ -8,8 +8,8 @@
 -- * type is NORMAL, DIFF (attached to a file) or REVIEW (DevLake has `pullrequest_comment` for all).
 -- * REVIEW rows are made from activity, so that an approval counts as a review with its time; status is
 --   APPROVED or CHANGES_REQUESTED. Bitbucket does not record that an approval was withdrawn.
--- * Deleted comments and unpublished drafts are left out. A comment in both sources is one row; the
---   comments endpoint decides, its deletions included.
+-- * Deleted comments and unpublished drafts are left out. Comments of the activity count only for pull requests
+--   of which no comment was collected: a comment that vanished leaves its entry behind.
 -- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
 WITH listed AS (
     SELECT
@@ -25,8 +25,14 @@ WITH listed AS (
         comment['parent'] AS parent, comment['inline'] AS inline, comment['resolution'] AS resolution,
         comment['links'] AS links,
         '_raw_bitbucket_api_pull_request_activity' AS raw_data_table
-    FROM bitbucket.pull_request_activity
+    FROM bitbucket.pull_request_activity AS a
     WHERE comment['id'] IS NOT NULL
+      AND NOT EXISTS (
+          SELECT 1
+          FROM bitbucket.pull_request_comments AS c
+          WHERE c._connection_id = a._connection_id AND c._repository_uuid = a._repository_uuid
+            AND c._pull_request_id = a._pull_request_id
+      )
 ),
 once AS (
     SELECT *

@@ -82,6 +82,8 @@ pub struct Pages {
     endpoint: &'static Endpoint,
     target: Target,
     filter: Option<String>,
+    /// A parameter of the endpoint's own that narrows the list.
+    only: Option<(&'static str, &'static str)>,
     sort: Option<&'static str>,
     fields: Option<&'static str>,
     pagelen: u16,
@@ -107,6 +109,7 @@ impl Client {
             endpoint,
             target,
             filter: None,
+            only: None,
             sort: endpoint.sort,
             fields: endpoint.fields,
             pagelen: endpoint.pagelen,
@@ -182,6 +185,13 @@ impl Pages {
     #[must_use]
     pub fn matching(mut self, filter: Option<String>) -> Self {
         self.filter = filter;
+        self
+    }
+
+    /// Restricts the walk by a parameter that only this endpoint has; no promise either.
+    #[must_use]
+    pub fn only(mut self, parameter: Option<(&'static str, &'static str)>) -> Self {
+        self.only = parameter;
         self
     }
 
@@ -336,6 +346,7 @@ impl Pages {
             query.append_pair("page", &self.number.to_string());
         }
         query.extend_pairs(self.endpoint.params);
+        query.extend_pairs(self.only);
         for (name, value) in [
             ("q", self.filter.as_deref()),
             ("sort", self.sort),
@@ -371,7 +382,8 @@ impl Pages {
                 self.fields.take().is_some() || self.sort.take().is_some()
             }
             StatusCode::BAD_REQUEST => {
-                self.sort.take().is_some()
+                self.only.take().is_some()
+                    || self.sort.take().is_some()
                     || self.fields.take().is_some()
                     || self.filter.take().is_some()
             }

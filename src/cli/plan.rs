@@ -55,6 +55,7 @@ fn table(plan: &Plan) -> String {
             Kind::FirstLoad => "first load",
             Kind::Unfinished => "unfinished",
             Kind::Update => "update",
+            Kind::Rest => "rests",
         };
         lines.push(vec![
             one.repository.clone(),

@@ -1,10 +1,12 @@
 //! Deployments, by when they ended: the list is newest first by that, with those that have not ended before all others,
 //! so a re-deploy, which overwrites its record, comes to the front. If the server does not sort, all are walked.
+//! Steps that nobody presses leave records that never end. Once they fill a page, every refresh would read them all again:
+//! then it asks for those that ended, and for all of them once a week.
 //! `since` cuts by the latest time a record has; one that never ran has none and stays.
 
 use std::collections::BTreeSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::entity::{Entity, text, time, uuid};
@@ -20,19 +22,34 @@ use crate::config::Steps;
 use crate::error::Result;
 use crate::lake::Queued;
 
+static ENTITY: Entity = Entity {
+    time: Some(latest),
+    ordered_by: Some(completed_on),
+    ..Entity::new("deployments", |record| {
+        uuid(record).or_else(|| text(record, "/key"))
+    })
+};
+
 static LIST: List = List {
-    entity: &Entity {
-        time: Some(latest),
-        ordered_by: Some(completed_on),
-        ..Entity::new("deployments", |record| {
-            uuid(record).or_else(|| text(record, "/key"))
-        })
-    },
+    entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
     stop: Stop::OlderStrictly,
     filter: unfiltered,
+    only: None,
     reconciles: false,
 };
+
+/// Those that have ended.
+static ENDED: List = List {
+    entity: &ENTITY,
+    endpoint: &endpoints::DEPLOYMENTS,
+    stop: Stop::OlderStrictly,
+    filter: unfiltered,
+    only: Some(("state.name", "COMPLETED")),
+    reconciles: false,
+};
+
+const UNFINISHED_EVERY: TimeDelta = TimeDelta::days(7);
 
 const TIMES: [&str; 4] = [
     "/last_update_time",
@@ -44,12 +61,25 @@ const TIMES: [&str; 4] = [
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
     let mut environments = BTreeSet::new();
     let steps = repo.steps;
-    let outcome = newest_first(repo, &LIST, report, |record, aim, target, more| {
+    let options = repo.site.context.options;
+    let read_on = repo.ledger.entity(ENTITY.table).unfinished_on;
+    let lately = read_on.is_some_and(|on| options.now - on < UNFINISHED_EVERY);
+    let list = match lately && !options.full {
+        true => &ENDED,
+        false => &LIST,
+    };
+    let mut unfinished = 0;
+    let outcome = newest_first(repo, list, report, |record, aim, target, more| {
+        unfinished += u64::from(completed_on(record).is_none());
         environments.extend(text(record, "/environment/uuid"));
         follow(record, aim, target, steps, more);
     })
     .await;
     repo.environments.extend(environments);
+    if !lately && matches!(outcome, Ok(Outcome::Collected)) {
+        let many = unfinished >= u64::from(endpoints::DEPLOYMENTS.pagelen);
+        repo.ledger.entity(ENTITY.table).unfinished_on = many.then_some(options.now);
+    }
     outcome
 }
 

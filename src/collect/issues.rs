@@ -23,6 +23,7 @@ static LIST: List = List {
     endpoint: &endpoints::ISSUES,
     stop: Stop::OlderStrictly,
     filter,
+    only: None,
     reconciles: true,
 };
 

@@ -39,6 +39,7 @@ mod refs;
 mod report;
 mod repositories;
 mod repository;
+mod rotation;
 mod rounds;
 mod sink;
 mod stop;
@@ -61,7 +62,7 @@ use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use plan::Planned;
-use repository::Repo;
+use repository::{Repo, candidate};
 use rounds::Round;
 
 const SIDE_BY_SIDE: usize = 4;
@@ -173,6 +174,8 @@ pub async fn collect(
         let repo = Repo::open(&context, client, discovered).await?;
         work.push((repo, rules(config, assigned)?, discovered));
     }
+    let (mut work, resting) = take_turns(work, options.now);
+    report.repositories.extend(resting);
     let planned = Planned::of(&context, &work, &report, &clients).await?;
     (options.listener)(Event::Planned {
         requests: plan::total(&planned.all),
@@ -190,7 +193,8 @@ pub async fn collect(
         }
         round = round.next();
     }
-    for (repo, ..) in work {
+    for (mut repo, ..) in work {
+        repo.end_visit().await?;
         report.requests_left += repo.requests_left();
         report.repositories.push(repo.into_report());
     }
@@ -198,6 +202,33 @@ pub async fn collect(
     report.stopped = options.stop.reason().map(|reason| reason.to_string());
     report.finish(clients.values());
     Ok(report)
+}
+
+/// Without those that rest, where an hour does not have room for a visit to each; and the reports of these.
+fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<RepositoryReport>) {
+    let mut by_connection: BTreeMap<String, Vec<Work<'_>>> = BTreeMap::new();
+    for one in work {
+        let connection = one.2.connection.clone();
+        by_connection.entry(connection).or_default().push(one);
+    }
+    let (mut visited, mut rest) = (Vec::new(), Vec::new());
+    for (_, of_one) in by_connection {
+        let candidates: Vec<_> = of_one
+            .iter()
+            .map(|(repo, _, it)| candidate(&repo.ledger.state, it))
+            .collect();
+        let per_hour = of_one
+            .first()
+            .map_or(0, |(repo, ..)| repo.site.client.head_room().1);
+        let resting = rotation::resting(&candidates, per_hour.into(), now);
+        for (place, one) in of_one.into_iter().enumerate() {
+            match resting.contains(&place) {
+                true => rest.push(one.0.rest()),
+                false => visited.push(one),
+            }
+        }
+    }
+    (visited, rest)
 }
 
 type Work<'a> = (Repo<'a>, &'a Rules, &'a Discovered);

@@ -50,6 +50,8 @@ pub(super) struct List {
     pub(super) stop: Stop,
     /// What to ask the server for; the walk cuts by itself as well.
     pub(super) filter: Filter,
+    /// A parameter that narrows what a refresh reads.
+    pub(super) only: Option<(&'static str, &'static str)>,
     /// Whether a reconcile reads it again.
     pub(super) reconciles: bool,
 }
@@ -164,6 +166,10 @@ async fn walk(
                     held.see(record);
                 })?;
                 pace.pages += 1;
+                report.news += match aim {
+                    Aim::Refresh => times.since(target),
+                    Aim::Load | Aim::Reconcile => times.times.len() as u64,
+                };
                 order.see(&times);
                 if let Some(oldest) = order
                     .is_falling(list.stop)
@@ -260,7 +266,8 @@ impl Cursor {
         let begin = || {
             let filter = (list.filter)(aim, target, self.border);
             let pages = site.client.walk(list.endpoint, site.target());
-            pages.matching(filter)
+            let only = list.only.filter(|_| aim == Aim::Refresh);
+            pages.matching(filter).only(only)
         };
         match self.next.as_ref().map(|next| begin().resume(next)) {
             Some(Ok(pages)) => pages,

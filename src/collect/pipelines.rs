@@ -34,6 +34,7 @@ static LIST: List = List {
     endpoint: &endpoints::PIPELINES,
     stop: Stop::OlderStrictly,
     filter: unfiltered,
+    only: None,
     reconciles: false,
 };
 

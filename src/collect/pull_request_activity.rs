@@ -48,6 +48,7 @@ static LIST: List = List {
     endpoint: &endpoints::REPOSITORY_ACTIVITY,
     stop: Stop::Older,
     filter: unfiltered,
+    only: None,
     reconciles: false,
 };
 

@@ -24,6 +24,7 @@ static LIST: List = List {
     endpoint: &endpoints::PULL_REQUESTS,
     stop: Stop::OlderStrictly,
     filter,
+    only: None,
     reconciles: true,
 };
 

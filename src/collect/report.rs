@@ -29,6 +29,9 @@ pub struct RepositoryReport {
     /// `workspace/slug`, or the workspace's slug alone.
     pub repository: String,
     pub uuid: String,
+    /// Not asked this time: nothing had happened for a while, and the hour had no room for all.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub rests: bool,
     pub entities: BTreeMap<String, EntityReport>,
 }
 
@@ -44,6 +47,9 @@ pub struct EntityReport {
     pub planned: Option<u64>,
     /// Kept.
     pub records: u64,
+    /// Of a list that is newest first: those that the last run cannot have seen.
+    #[serde(skip)]
+    pub(super) news: u64,
     /// Received, but older than `since`.
     pub older: u64,
     /// Values that did not fit their column, by path.

@@ -1,8 +1,6 @@
 //! What is known of a repository once it is found: its own record, its place in the configuration, and, when it is not
 //! found any more, that its rows stay.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -90,7 +88,7 @@ pub(super) async fn mark_gone(
             connection: connection.clone(),
             repository: state.full_name.clone(),
             uuid: state.uuid.clone(),
-            entities: BTreeMap::new(),
+            ..RepositoryReport::default()
         };
         for (table, entity) in &mut state.entities {
             if entity.ever_returned() {

@@ -15,6 +15,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::ledger::Ledger;
 use super::report::{EntityReport, RepositoryReport};
 use super::repositories::Discovered;
+use super::rotation::{Candidate, LISTS_OF_A_VISIT};
 use super::rounds::Round;
 use super::walk::Outcome;
 use super::{
@@ -25,7 +26,7 @@ use super::{
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version};
+use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version, Visit};
 
 /// How long what is not there is not asked for again.
 const ABSENT_FOR: TimeDelta = TimeDelta::days(7);
@@ -116,7 +117,7 @@ impl<'a> Repo<'a> {
                 connection: client.connection().to_owned(),
                 repository: state.full_name.clone(),
                 uuid: state.uuid.clone(),
-                entities: BTreeMap::new(),
+                ..RepositoryReport::default()
             },
             ledger: Ledger::new(context.lake, state, saved),
             round: Round::first(context.options.now),
@@ -283,6 +284,31 @@ impl<'a> Repo<'a> {
         open.any(|entity| entity.deep.is_some())
     }
 
+    /// Leaves it out of this run; what is known of it stays.
+    pub(super) fn rest(mut self) -> RepositoryReport {
+        let tables: Vec<_> = self.ledger.state.entities.keys().cloned().collect();
+        for table in tables {
+            self.stays(&table);
+        }
+        self.report.rests = true;
+        self.report
+    }
+
+    /// Remembers what this visit brought and cost, for the next run to plan by.
+    pub(super) async fn end_visit(&mut self) -> Result<()> {
+        let options = self.site.context.options;
+        if options.stop.reason().is_some() {
+            return Ok(());
+        }
+        let entities = || self.report.entities.values();
+        self.ledger.state.last_visit = Some(Visit {
+            on: options.now,
+            requests: entities().map(|report| report.requests).sum(),
+            quiet: entities().all(|report| report.news == 0),
+        });
+        self.ledger.put().await
+    }
+
     pub(super) fn requests_left(&self) -> u64 {
         self.ledger.state.requests_left()
     }
@@ -310,7 +336,7 @@ impl<'a> Repo<'a> {
     }
 
     /// Reports what is known of a list that is not asked this time.
-    fn stays(&mut self, table: &'static str) {
+    fn stays(&mut self, table: &str) {
         let state = self.ledger.entity(table);
         let report = EntityReport {
             status: Some(state.status),
@@ -432,6 +458,21 @@ impl<'a> Repo<'a> {
     }
 }
 
+/// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
+pub(super) fn candidate(state: &State, discovered: &Discovered) -> Candidate {
+    let waits = |entity: &EntityState| {
+        entity.refresh.is_some() || entity.deep.is_some() || !entity.queue.is_empty()
+    };
+    let cold = is_unmoved(state, discovered) && !state.entities.values().any(waits);
+    let last = state.last_visit.as_ref();
+    Candidate {
+        requests: last.map_or(0, |visit| visit.requests).max(LISTS_OF_A_VISIT),
+        cold_since: last
+            .filter(|visit| cold && visit.quiet)
+            .map(|visit| visit.on),
+    }
+}
+
 /// Whether nothing was pushed since its branches, tags and commits were read.
 pub(super) fn is_unmoved(state: &State, discovered: &Discovered) -> bool {
     discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
@@ -466,6 +507,7 @@ async fn open_state(
         since: since.resolve(now),
         since_setting: setting.clone(),
         refs_as_of: None,
+        last_visit: None,
         missing_since: None,
         deleted: false,
         entities: BTreeMap::new(),

@@ -37,6 +37,11 @@ impl Times {
         self.times.iter().max().copied()
     }
 
+    /// How many are not older.
+    pub(super) fn since(&self, time: DateTime<Utc>) -> u64 {
+        self.times.iter().filter(|one| **one >= time).count() as u64
+    }
+
     pub(super) fn oldest(&self) -> Option<DateTime<Utc>> {
         self.times.iter().min().copied()
     }

@@ -47,7 +47,9 @@ pub use rollback::rollback;
 pub use s3::bucket;
 pub use scan::Known;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
-pub use state::{Ends, EntityState, EntityStatus, Queued, Replaces, SegmentRef, State, Talk, Walk};
+pub use state::{
+    Ends, EntityState, EntityStatus, Queued, Replaces, SegmentRef, State, Talk, Visit, Walk,
+};
 
 use std::collections::BTreeMap;
 use std::path::Path;

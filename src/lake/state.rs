@@ -35,6 +35,9 @@ pub struct State {
     /// The repository's `updated_on` when its branches, tags and commits were read last: while it stands still, so do they.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refs_as_of: Option<DateTime<Utc>>,
+    /// When a run last came through with it, and what that cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_visit: Option<Visit>,
     /// Since when neither its listing nor its uuid finds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_since: Option<DateTime<Utc>>,
@@ -42,6 +45,15 @@ pub struct State {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     pub entities: BTreeMap<String, EntityState>,
+}
+
+/// A run's visit of a repository that nothing cut short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Visit {
+    pub on: DateTime<Utc>,
+    pub requests: u64,
+    /// Whether nothing but what was there already came of it.
+    pub quiet: bool,
 }
 
 /// How far one entity is collected. Every list is read newest first, so what is there is a span of time that grows at
@@ -93,6 +105,9 @@ pub struct EntityState {
     /// Environments: those that were asked for, by uuid.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub known: BTreeSet<String>,
+    /// Deployments: when those that have not ended were read last, if they fill a page or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unfinished_on: Option<DateTime<Utc>>,
     /// When it answered last that it is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent_on: Option<DateTime<Utc>>,
@@ -256,6 +271,7 @@ impl Default for EntityState {
             queue: Vec::new(),
             heads: BTreeSet::new(),
             known: BTreeSet::new(),
+            unfinished_on: None,
             absent_on: None,
         }
     }

@@ -138,11 +138,19 @@ async fn live(nights: Vec<Night>) {
             continue;
         }
         let table = path.split('/').nth(1).unwrap();
-        let all = format!("SELECT _key, _payload FROM bitbucket.{table} ORDER BY _key");
+        // An entry of the feed is read once: what later happens to its comment is the comment's.
+        let what = match table {
+            "pull_request_activity" => "_key",
+            _ => "_key, _payload",
+        };
+        let all = format!("SELECT {what} FROM bitbucket.{table} ORDER BY _key");
         let (one, other) = (steps.query(&all).await, whole.query(&all).await);
         let more: Vec<_> = one.iter().filter(|line| !other.contains(line)).collect();
         let less: Vec<_> = other.iter().filter(|line| !one.contains(line)).collect();
-        panic!("{table}: steps alone have {more:#?}, and lack {less:#?}");
+        assert!(
+            one == other,
+            "{table}: steps alone have {more:#?}, and lack {less:#?}"
+        );
     }
 }
 
@@ -176,7 +184,7 @@ fn by_hand() -> Option<u32> {
 async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new();
-    for n in 0..60 {
+    for n in 0..240 {
         world.happen((n % 18) as u8, n);
     }
     world.now += TimeDelta::days(1);
@@ -192,7 +200,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     loop {
         runs += 1;
         cut.stop = Stop::new(None);
-        cut.stops_after = Some(6);
+        cut.stops_after = Some(10);
         let report = cut.run().await.unwrap();
         if report.stopped.is_none() {
             break;

@@ -197,6 +197,7 @@ async fn a_state_moves_with_its_version(ground: &Ground) {
         since: "2026-01-01T00:00:00Z".parse().unwrap(),
         since_setting: "2026-01-01".to_owned(),
         refs_as_of: None,
+        last_visit: None,
         missing_since: None,
         deleted: false,
         entities: [("commits".to_owned(), entity)].into(),

@@ -216,3 +216,19 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
         "{spent} of {all}, then {more}: {rest} were planned"
     );
 }
+
+#[tokio::test]
+async fn a_repository_that_rests_is_planned_without_a_request() {
+    let mut bench = estate().await;
+    bench.complete().await;
+    night(&mut bench, &Day::default()).await;
+    // Room for two of three.
+    bench.connection = bench
+        .connection
+        .replace("requests_per_hour = 100000", "requests_per_hour = 7");
+    let plan = bench.plan().await;
+    let kinds: Vec<_> = plan.repositories.iter().map(|one| one.kind).collect();
+    assert_eq!(kinds, [Kind::Update, Kind::Update, Kind::Rest]);
+    assert_eq!(total(&plan.next()), 2.0 + 2.0 * 3.0);
+    assert_eq!(plan.budgets[0].requests_per_hour, 7);
+}

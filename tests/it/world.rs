@@ -185,7 +185,12 @@ impl World {
             "content": {"raw": "hm"}, "user": user(n % 4), "deleted": false, "pullrequest": {"id": id}});
         self.comments.insert(n, comment.clone());
         self.count_comments(id);
-        self.record(id, "comment", json!({"id": n}));
+        // What the feed shows of a comment that is gone.
+        self.record(
+            id,
+            "comment",
+            json!({"id": n, "created_on": now, "user": user(n % 4)}),
+        );
     }
 
     fn count_comments(&mut self, id: u64) {
@@ -441,12 +446,13 @@ impl World {
         lines("pull_requests", all(&self.pull_requests));
         lines("pull_request_comments", all(&self.comments));
         // The feed shows comments as they are now, in the order in which they were made.
-        let shown = self.activity.iter().filter_map(|entry| {
+        let shown = self.activity.iter().map(|entry| {
             let mut entry = entry.clone();
-            if let Some(n) = entry.pointer("/comment/id").and_then(Value::as_u64) {
-                entry["comment"] = self.comments.get(&n)?.clone();
+            let n = entry.pointer("/comment/id").and_then(Value::as_u64);
+            if let Some(comment) = n.and_then(|n| self.comments.get(&n)) {
+                entry["comment"] = comment.clone();
             }
-            Some(entry.to_string())
+            entry.to_string()
         });
         lines("pull_request_activity", shown.collect());
         lines("pipelines", all(&self.pipelines));

@@ -152,7 +152,7 @@ impl Known<'_> {
                 let former = self.former.filter(|plan| plan.next.contains_key(list.name));
                 let planned = former.map(|plan| match plan.kind {
                     Kind::FirstLoad => (plan.next[list.name] - read).max(1.0),
-                    Kind::Unfinished | Kind::Update => plan.next[list.name],
+                    Kind::Unfinished | Kind::Update | Kind::Rest => plan.next[list.name],
                 });
                 walk.pages_left
                     .map(|left| left as f64)

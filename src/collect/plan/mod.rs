@@ -19,10 +19,12 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::repositories::Discovered;
+use super::repository::candidate;
+use super::rotation::{self, Candidate};
 use super::{SIDE_BY_SIDE, assign, clients, discover, find, members_wanted, rules, workspaces};
 use crate::bitbucket::{Client, Limits};
 use crate::config::{Config, Rules};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, State, layout};
 use known::Known;
 pub(super) use planned::Planned;
@@ -69,6 +71,8 @@ pub enum Kind {
     /// A first load that was interrupted.
     Unfinished,
     Update,
+    /// Nothing: it is not its turn.
+    Rest,
 }
 
 /// The requests of a connection's identities, and what the plan makes of them.
@@ -164,7 +168,7 @@ pub async fn plan(
         let former = former.as_ref();
         let since = config.sync.since.resolve(now);
         async move {
-            match state.filter(|state| !is_new(state)) {
+            let plan = match state.filter(|state| !is_new(state)) {
                 Some(state) => {
                     let former =
                         former.and_then(|plan| plan.of(&discovered.connection, &state.uuid));
@@ -176,13 +180,14 @@ pub async fn plan(
                         now,
                         sync: &config.sync,
                     };
-                    Ok(known.plan())
+                    known.plan()
                 }
-                None => first_load(client, discovered, rules, since, now).await,
-            }
+                None => first_load(client, discovered, rules, since, now).await?,
+            };
+            Ok::<_, Error>((plan, state.map(|state| candidate(state, discovered))))
         }
     });
-    let repositories: Vec<_> = stream::iter(each)
+    let planned: Vec<_> = stream::iter(each)
         .buffered(SIDE_BY_SIDE)
         .try_collect()
         .await?;
@@ -191,7 +196,7 @@ pub async fn plan(
         budgets: Vec::new(),
         spent: spent(&clients),
         once,
-        repositories,
+        repositories: take_turns(planned, &clients, now),
     };
     plan.budgets = clients.values().map(|client| plan.budget(client)).collect();
     lake.put_json(layout::PLAN, &plan).await?;
@@ -230,6 +235,27 @@ fn state_of<'a>(states: &'a [State], discovered: &Discovered) -> Option<&'a Stat
     let found = &discovered.found;
     let mut states = states.iter();
     states.find(|state| state.connection_id == found.connection_id && state.uuid == found.uuid)
+}
+
+/// Takes away what is planned for those that rest, as the run will.
+fn take_turns(
+    planned: Vec<(RepositoryPlan, Option<Candidate>)>,
+    clients: &BTreeMap<String, Client>,
+    now: DateTime<Utc>,
+) -> Vec<RepositoryPlan> {
+    let (mut plans, candidates): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
+    for (connection, client) in clients {
+        let places = (0..plans.len()).filter(|place| plans[*place].connection == *connection);
+        let places: Vec<usize> = places.collect();
+        let of = |place: &usize| candidates[*place].clone().unwrap_or(Candidate::NEW);
+        let of_one: Vec<_> = places.iter().map(of).collect();
+        for place in rotation::resting(&of_one, client.head_room().1.into(), now) {
+            let plan = &mut plans[places[place]];
+            plan.kind = Kind::Rest;
+            plan.next.clear();
+        }
+    }
+    plans
 }
 
 /// Whether no list of it was ever begun, the repository's own record apart.

@@ -108,7 +108,11 @@ async fn pull_request_commits_beyond_first_page() {
 
 #[tokio::test]
 async fn pull_request_commits_bare_not_found() {
-    let lake = quirk("pull_request_commits_bare_not_found").await;
+    let mut bench = Bench::quirk("pull_request_commits_bare_not_found").await;
+    // With the repository's commits the graph would tell both.
+    bench.more =
+        "[rules.default]\nentities = [\"review\"]\n[sync]\nsince = \"2026-01-01\"".to_owned();
+    let lake = export(bench).await;
     lake.gives(
         "SELECT right(pull_request_id, 2), commit_sha FROM domain.pull_request_commits",
         &[format!("32 | {}", sha(2))],
