@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bitlake::collect::Stop;
 use bitlake::collect::plan::{Kind, total};
 use bitlake::sandbox::{Day, Estate, Fault, Sandbox, Sizes};
-use chrono::TimeDelta;
+use chrono::{TimeDelta, Utc};
 
+use super::demo::{bitlake, text as program_text};
 use super::support::*;
 
 const REPOSITORIES: usize = 3;
@@ -231,4 +232,74 @@ async fn a_repository_that_rests_is_planned_without_a_request() {
     assert_eq!(kinds, [Kind::Update, Kind::Update, Kind::Rest]);
     assert_eq!(total(&plan.next()), 2.0 + 2.0 * 3.0);
     assert_eq!(plan.budgets[0].requests_per_hour, 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_tells_what_a_run_will_cost_and_the_run_what_was_planned() {
+    let estate = Estate {
+        repositories: 1,
+        pull_requests: 20,
+        pipelines: 150,
+        past: TimeDelta::days(30),
+        now: Utc::now(),
+        ..Estate::default()
+    };
+    let sandbox = Sandbox::builder().estate(estate).start(0).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("bitlake.toml");
+    let text = format!(
+        "[lake]\nurl = \"{}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\nauth = \"none\"\n\
+         [[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n",
+        folder.path().join("lake").display(),
+        sandbox.endpoint(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let program = |args: &[&str]| {
+        let output = bitlake(&[&["--config", config.to_str().unwrap()], args].concat());
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{}",
+            program_text(&output.stderr)
+        );
+        program_text(&output.stdout)
+    };
+    let table = program(&["plan"]);
+    let cells = |line: &str| {
+        line.split_whitespace()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let lines: Vec<Vec<String>> = table.lines().map(cells).collect();
+    for expected in ["pipelines 2 1", "pull_requests 1 1", "environments 1 < 1"] {
+        assert!(lines.contains(&cells(expected)), "{expected}:\n{table}");
+    }
+    assert!(table.contains("acme/repo-000  first load"), "{table}");
+    assert!(table.contains("acme: 60 requests an hour, "), "{table}");
+    assert!(
+        table.contains("the next run waits not at all for them, a usual day not at all"),
+        "{table}"
+    );
+    assert!(table.ends_with("planning took 9 requests\n"), "{table}");
+
+    let plan: serde_json::Value =
+        serde_json::from_str(&program(&["plan", "--format", "json"])).unwrap();
+    assert_eq!(plan["repositories"][0]["kind"], "first_load");
+    assert_eq!(plan["repositories"][0]["next"]["pipelines"], 2.0);
+    assert_eq!(plan["spent"], 9);
+
+    let run = program(&["collect"]);
+    let collected = run
+        .lines()
+        .find(|line| line.starts_with("collected "))
+        .unwrap();
+    assert!(collected.ends_with(" were planned"), "{collected}");
+    let numbers: Vec<u64> = cells(collected)
+        .iter()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    assert!(
+        matches!(numbers[..], [_, 2, spent, planned] if planned.abs_diff(spent) <= 1),
+        "{collected}"
+    );
 }

@@ -77,13 +77,13 @@ impl Probe<'_> {
             let first = self.first(&endpoints::ISSUES, 1, 1, None).await?;
             sizes.issues = first.and_then(|first| first.size);
         }
-        if wants(EntityGroup::Cicd) {
-            if let Some((young, all)) = self.young_pipelines().await? {
-                sizes.pipelines = Some(young);
-                let first = self.first(&endpoints::DEPLOYMENTS, 1, 1, None).await?;
-                let deployments = first.and_then(|first| first.size);
-                sizes.deployments = deployments.map(|size| size * young / all.max(1.0));
-            }
+        if wants(EntityGroup::Cicd)
+            && let Some((young, all)) = self.young_pipelines().await?
+        {
+            sizes.pipelines = Some(young);
+            let first = self.first(&endpoints::DEPLOYMENTS, 1, 1, None).await?;
+            let deployments = first.and_then(|first| first.size);
+            sizes.deployments = deployments.map(|size| size * young / all.max(1.0));
         }
         Ok(sizes)
     }

@@ -15,7 +15,6 @@ async fn estate() -> Sandbox {
         tags: 5,
         past: chrono::TimeDelta::days(30),
         now: "2026-11-23T10:00:00Z".parse().unwrap(),
-        ..Estate::default()
     };
     Sandbox::builder().estate(estate).start(0).await.unwrap()
 }
