@@ -3,7 +3,7 @@
 //! ```text
 //! ⠹ acme/web      pull_requests  1240 records  31 requests
 //! ⠹ acme/api      pipelines       310 records   4 requests
-//! [███████░░░░░░░░░░░░░] 14/40 repositories  00:02:10
+//! [███████░░░░░░░░░░░░░] 14/40 repositories  00:02:10  412 requests, 588 left of 1000 an hour
 //! ```
 //!
 //! Only `stderr` is drawn on, because `stdout` carries results.
@@ -46,12 +46,17 @@ impl Progress {
     pub fn expecting(self, total: u64) -> Self {
         let bar = self.bars.add(ProgressBar::new(total));
         bar.set_style(style(
-            "[{bar:20}] {pos}/{len} repositories  {elapsed_precise}",
+            "[{bar:20}] {pos}/{len} repositories  {elapsed_precise}  {msg}",
         ));
         Self {
             repositories: bar,
             ..self
         }
+    }
+
+    /// Says something behind the count of repositories.
+    pub fn say(&self, text: &str) {
+        self.repositories.set_message(text.to_owned());
     }
 
     /// A line for one repository, until its last handle is dropped or finished.

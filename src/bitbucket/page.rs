@@ -234,10 +234,11 @@ impl Pages {
         self
     }
 
-    /// At most so many records a page: for looking whether a list can be read at all.
+    /// Asks for pages of another size than the walk's, and, of a list that counts its pages, from this one on.
     #[must_use]
-    pub fn paged_by(mut self, records: u16) -> Self {
-        self.pagelen = records;
+    pub fn sample(mut self, pagelen: u16, page: u64) -> Self {
+        self.pagelen = pagelen;
+        self.number = page;
         self
     }
 

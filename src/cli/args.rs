@@ -83,6 +83,8 @@ pub enum Command {
     Check(Check),
     /// List the repositories that the credentials can see
     Repos(Repos),
+    /// Tell what the next run and a usual day cost in requests and hours, before they are spent
+    Plan(Plan),
     /// Collect, transform and publish: the main job
     Run(Run),
     /// Collect only: from Bitbucket to the source layer
@@ -128,6 +130,20 @@ pub struct Repos {
     pub search: Option<String>,
     /// One workspace [default: those of the configuration]
     pub workspace: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Plan {
+    /// How the plan is written
+    #[arg(long, value_enum, default_value_t)]
+    pub format: PlanFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PlanFormat {
+    #[default]
+    Table,
+    Json,
 }
 
 #[derive(Debug, Args)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{print, print_line};
 use super::status::left_over;
+use super::watch::Watch;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
@@ -158,33 +159,8 @@ impl<'a> Job<'a> {
 
     /// Collects; the reason, when it ended before its work did.
     pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
-        let progress = &self.context.progress;
-        let shown = std::sync::Mutex::new(std::collections::BTreeMap::new());
-        let listener = |event: Event<'_>| {
-            let Ok(mut shown) = shown.lock() else { return };
-            match event {
-                Event::Discovered { repositories } => {
-                    tracing::info!(repositories, "discovered");
-                }
-                Event::Page {
-                    repository,
-                    entity,
-                    records,
-                } => {
-                    let bar = shown
-                        .entry(repository.to_owned())
-                        .or_insert_with(|| progress.repository(repository));
-                    bar.entity(entity);
-                    bar.inc(records, 1);
-                }
-                Event::Finished { repository } => {
-                    tracing::info!(repository, "collected");
-                    if let Some(bar) = shown.remove(repository) {
-                        bar.finish();
-                    }
-                }
-            }
-        };
+        let watch = Watch::new(&self.context.progress);
+        let listener = |event: Event<'_>| watch.see(event);
         let stop = Stop::new(options.deadline);
         let options = collect::Options {
             run_id: &self.report.head.run_id,
@@ -313,8 +289,12 @@ impl<'a> Job<'a> {
                 .flat_map(|one| one.entities.values());
             let records: u64 = entities.map(|entity| entity.records).sum();
             let requests: u64 = report.requests.values().sum();
+            let planned = match report.planned.values().sum::<u64>() {
+                0 => String::new(),
+                planned => format!(", {planned} were planned"),
+            };
             text.push_str(&format!(
-                "collected   {records} records of {} repositories and workspaces in {requests} requests\n",
+                "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}\n",
                 report.repositories.len(),
             ));
             if let Some(reason) = &report.stopped {

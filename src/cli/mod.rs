@@ -11,6 +11,7 @@ mod demo;
 mod init;
 mod job;
 pub mod output;
+mod plan;
 mod query;
 mod rebuild;
 mod repos;
@@ -21,6 +22,7 @@ mod sandbox;
 mod schedule;
 mod status;
 mod tables;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -28,8 +30,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Query, Repos, Rollback,
-    Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
+    Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query,
+    Repos, Rollback, Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -157,6 +159,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Demo(args) => demo::run(context, args).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Repos(args) => repos::run(context, args).await,
+        Command::Plan(args) => plan::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
         Command::Collect(args) => run::collect(context, args).await,
         Command::Transform(args) => run::transform(context, args).await,

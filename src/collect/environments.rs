@@ -33,7 +33,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
     Ok(outcome)
 }
 
-fn is_due(state: &EntityState, now: DateTime<Utc>) -> bool {
+pub(super) fn is_due(state: &EntityState, now: DateTime<Utc>) -> bool {
     state
         .complete_through
         .is_none_or(|last| now - last >= ASKED_EVERY)

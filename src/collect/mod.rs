@@ -30,6 +30,7 @@ mod newest_first;
 mod order;
 mod pipeline_steps;
 mod pipelines;
+pub mod plan;
 mod pull_request_activity;
 mod pull_request_comments;
 mod pull_request_commits;
@@ -63,7 +64,8 @@ use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
-use repository::Repo;
+use plan::Planned;
+use repository::{Repo, candidate};
 use rounds::Round;
 
 const SIDE_BY_SIDE: usize = 4;
@@ -84,16 +86,21 @@ pub struct Options<'a> {
 }
 
 /// What a progress display wants to know.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub enum Event<'a> {
     Discovered {
         repositories: usize,
+    },
+    /// How many requests the run will take, as far as can be told.
+    Planned {
+        requests: f64,
     },
     /// `records`: kept of this page.
     Page {
         repository: &'a str,
         entity: &'a str,
         records: u64,
+        client: &'a Client,
     },
     Finished {
         repository: &'a str,
@@ -199,6 +206,10 @@ async fn collect_with(
     }
     let (mut work, resting) = take_turns(work, options.now);
     report.repositories.extend(resting);
+    let planned = Planned::of(&context, &work, &report, &clients).await?;
+    (options.listener)(Event::Planned {
+        requests: plan::total(&planned.all),
+    });
     // Last night's are up to date after a request or two each; the first loads take all the time there is.
     work.sort_by_key(|(repo, ..)| repo.is_new());
     let mut round = Round::first(options.now);
@@ -217,6 +228,7 @@ async fn collect_with(
         report.requests_left += repo.requests_left();
         report.repositories.push(repo.into_report());
     }
+    planned.tell(&mut report);
     report.stopped = options.stop.reason().map(|reason| reason.to_string());
     report.finish(clients.values());
     Ok(report)
@@ -233,7 +245,7 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     for (_, of_one) in by_connection {
         let candidates: Vec<_> = of_one
             .iter()
-            .map(|(repo, _, it)| repo.candidate(it))
+            .map(|(repo, _, it)| candidate(&repo.ledger.state, it))
             .collect();
         let per_hour = of_one
             .first()

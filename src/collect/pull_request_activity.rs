@@ -132,7 +132,7 @@ fn content(record: &Value) -> Option<(&'static str, &Value)> {
         .find_map(|kind| Some((*kind, record.get(kind).filter(|it| it.is_object())?)))
 }
 
-fn date(record: &Value) -> Option<DateTime<Utc>> {
+pub(super) fn date(record: &Value) -> Option<DateTime<Utc>> {
     let (_, entry) = content(record)?;
     time(entry, "/date").or_else(|| time(entry, "/created_on"))
 }

@@ -13,6 +13,9 @@ pub struct CollectReport {
     pub repositories: Vec<RepositoryReport>,
     /// Requests sent, retries and discovery included, by entity.
     pub requests: BTreeMap<String, u64>,
+    /// What was planned, by entity: for known repositories from their state, for new ones by `plan`, if it was asked.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub planned: BTreeMap<String, u64>,
     /// Requests that unfinished walks still need, as far as can be told; 0 when everything is loaded.
     pub requests_left: u64,
     /// Why the collection ended before its work did.
@@ -39,6 +42,9 @@ pub struct EntityReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub requests: u64,
+    /// What was planned of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<u64>,
     /// Kept.
     pub records: u64,
     /// Of a list that is newest first: those that the last run cannot have seen.

@@ -31,6 +31,7 @@ pub struct Discovered {
     pub has_issues: bool,
     /// Moves with every push, and with most of what happens to pull requests.
     pub updated_on: Option<DateTime<Utc>>,
+    pub created_on: Option<DateTime<Utc>>,
     /// Bitbucket's clock when it said so.
     pub(super) date: Option<DateTime<Utc>>,
     record: Box<RawValue>,
@@ -135,6 +136,7 @@ pub(super) fn read(
             .and_then(Value::as_bool)
             .unwrap_or(true),
         updated_on: time(&value, "/updated_on"),
+        created_on: time(&value, "/created_on"),
         found: Found {
             connection_id: source.id,
             full_name,

@@ -15,7 +15,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::ledger::Ledger;
 use super::report::{EntityReport, RepositoryReport};
 use super::repositories::Discovered;
-use super::rotation::Candidate;
+use super::rotation::{Candidate, LISTS_OF_A_VISIT};
 use super::rounds::Round;
 use super::walk::Outcome;
 use super::{
@@ -30,9 +30,6 @@ use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version, Vis
 
 /// How long what is not there is not asked for again.
 const ABSENT_FOR: TimeDelta = TimeDelta::days(7);
-
-/// The lists that even a repository without news is asked for: pull requests, pipelines, deployments.
-const LISTS_OF_A_VISIT: u64 = 3;
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -209,8 +206,7 @@ impl<'a> Repo<'a> {
     async fn code(&mut self, discovered: &Discovered) -> Result<()> {
         let updated_on = discovered.updated_on;
         let full = self.site.context.options.full;
-        let stands_still =
-            updated_on.is_some() && self.ledger.state.refs_as_of == updated_on && !full;
+        let stands_still = is_unmoved(&self.ledger.state, discovered) && !full;
         let mut nothing_there = false;
         if self.round.refreshes && stands_still {
             for table in ["branches", "tags", "commits"] {
@@ -288,23 +284,6 @@ impl<'a> Repo<'a> {
         open.any(|entity| entity.deep.is_some())
     }
 
-    /// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
-    pub(super) fn candidate(&self, discovered: &Discovered) -> Candidate {
-        let state = &self.ledger.state;
-        let waits = |entity: &EntityState| {
-            entity.refresh.is_some() || entity.deep.is_some() || !entity.queue.is_empty()
-        };
-        let unmoved = discovered.updated_on.is_some() && discovered.updated_on == state.refs_as_of;
-        let cold = unmoved && !state.entities.values().any(waits);
-        let last = state.last_visit.as_ref();
-        Candidate {
-            requests: last.map_or(0, |visit| visit.requests).max(LISTS_OF_A_VISIT),
-            cold_since: last
-                .filter(|visit| cold && visit.quiet)
-                .map(|visit| visit.on),
-        }
-    }
-
     /// Leaves it out of this run; what is known of it stays.
     pub(super) fn rest(mut self) -> RepositoryReport {
         let tables: Vec<_> = self.ledger.state.entities.keys().cloned().collect();
@@ -373,9 +352,7 @@ impl<'a> Repo<'a> {
         let options = self.site.context.options;
         if self.round.refreshes {
             let state = self.ledger.entity(table);
-            let lately = |on| options.now - on < ABSENT_FOR && !options.full;
-            let is_absent = state.status == EntityStatus::Absent;
-            if !is_absent || !state.absent_on.is_some_and(lately) {
+            if options.full || !is_absent_still(state, options.now) {
                 return None;
             }
             self.stays(table);
@@ -479,6 +456,32 @@ impl<'a> Repo<'a> {
             None => Ok(ended),
         }
     }
+}
+
+/// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
+pub(super) fn candidate(state: &State, discovered: &Discovered) -> Candidate {
+    let waits = |entity: &EntityState| {
+        entity.refresh.is_some() || entity.deep.is_some() || !entity.queue.is_empty()
+    };
+    let cold = is_unmoved(state, discovered) && !state.entities.values().any(waits);
+    let last = state.last_visit.as_ref();
+    Candidate {
+        requests: last.map_or(0, |visit| visit.requests).max(LISTS_OF_A_VISIT),
+        cold_since: last
+            .filter(|visit| cold && visit.quiet)
+            .map(|visit| visit.on),
+    }
+}
+
+/// Whether nothing was pushed since its branches, tags and commits were read.
+pub(super) fn is_unmoved(state: &State, discovered: &Discovered) -> bool {
+    discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
+}
+
+/// Whether a list was found missing so lately that it is not asked for again.
+pub(super) fn is_absent_still(known: &EntityState, now: DateTime<Utc>) -> bool {
+    let lately = |on| now - on < ABSENT_FOR;
+    known.status == EntityStatus::Absent && known.absent_on.is_some_and(lately)
 }
 
 /// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.

@@ -14,6 +14,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 /// The longest that a repository goes without a visit: so stale may what is known of a cold one be.
 const LONGEST_REST: TimeDelta = TimeDelta::days(3);
 
+/// The lists that even a repository without news is asked for: pull requests, pipelines, deployments.
+pub(super) const LISTS_OF_A_VISIT: u64 = 3;
+
 /// A repository that may be visited.
 #[derive(Debug, Clone)]
 pub(super) struct Candidate {
@@ -21,6 +24,14 @@ pub(super) struct Candidate {
     pub(super) requests: u64,
     /// When a cold one was visited last; nothing for a hot one.
     pub(super) cold_since: Option<DateTime<Utc>>,
+}
+
+impl Candidate {
+    /// One that was never visited.
+    pub(super) const NEW: Self = Self {
+        requests: LISTS_OF_A_VISIT,
+        cold_since: None,
+    };
 }
 
 /// The places of those that rest this time. `per_hour`: requests that all identities of their connection have.

@@ -150,6 +150,7 @@ impl<'a> Sink<'a> {
             repository: &self.site.full_name,
             entity: self.entity.table,
             records: records.len() as u64,
+            client: self.site.client,
         });
         Ok(times)
     }

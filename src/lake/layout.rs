@@ -18,6 +18,8 @@ pub const MANIFESTS: &str = "_bitlake/manifests";
 pub const INCOMING: &str = "_bitlake/incoming";
 /// What `check` puts and removes.
 pub const PROBE: &str = "_bitlake/probe.json";
+/// What the next run asks for, as `plan` said last.
+pub const PLAN: &str = "_bitlake/plan.json";
 pub const RUNS: &str = "_bitlake/runs";
 /// What each identity has spent of its hour.
 const BUDGETS: &str = "_bitlake/budget";

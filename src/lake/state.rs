@@ -299,11 +299,16 @@ impl EntityState {
         }
     }
 
+    /// What is queued and takes a request each.
+    pub fn waiting(&self) -> u64 {
+        let asked = self.queue.iter().filter(|queued| !queued.may_be_told());
+        asked.count() as u64
+    }
+
     fn requests_left(&self) -> u64 {
         let walks = [&self.refresh, &self.deep].into_iter().flatten();
         let pages: u64 = walks.map(|walk| walk.pages_left.unwrap_or(1)).sum();
-        let asked = self.queue.iter().filter(|queued| !queued.may_be_told());
-        let known = pages + asked.count() as u64;
+        let known = pages + self.waiting();
         match self.status {
             EntityStatus::Loading => known.max(1),
             _ => known,

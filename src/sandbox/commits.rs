@@ -18,8 +18,8 @@ pub(super) const LISTING: Listing = Listing {
     hidden: &[Hidden::Member("participants")],
 };
 
-pub(super) fn list(call: &Call) -> Result<Value, Reply> {
-    let repository = call.repository()?;
+/// What the request includes and excludes, in its address or its form.
+pub(super) fn range(call: &Call) -> (Vec<String>, Vec<String>) {
     let posted = call
         .first("form")
         .and_then(|key| lock(&call.shared.forms).get(key).cloned())
@@ -35,8 +35,12 @@ pub(super) fn list(call: &Call) -> Result<Value, Reply> {
     if let Some(revision) = call.parameters.get(2) {
         include.push(revision.clone());
     }
-    let exclude = named("exclude");
+    (include, named("exclude"))
+}
 
+pub(super) fn list(call: &Call) -> Result<Value, Reply> {
+    let repository = call.repository()?;
+    let (include, exclude) = range(call);
     let mut unknown = Vec::new();
     let mut heads = |revisions: &[String]| -> Vec<String> {
         let mut heads = Vec::new();

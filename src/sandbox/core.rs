@@ -52,23 +52,27 @@ pub(super) fn user(call: &Call) -> Result<Value, Reply> {
 
 pub(super) fn user_workspaces(call: &Call) -> Result<Value, Reply> {
     identified(call)?;
-    let records: Vec<Value> = call
-        .world
-        .workspaces
-        .iter()
-        .map(|workspace| {
-            json!({
-                "type": "workspace_access",
-                "administrator": false,
-                "workspace": {
-                    "type": "workspace_base",
-                    "uuid": workspace.uuid,
-                    "slug": workspace.slug,
-                    "links": {"self": {"href": format!("{}workspaces/{}", call.shared.endpoint(), workspace.slug)}},
-                },
-            })
+    let known = call.world.workspaces.iter();
+    let known = known.map(|one| (one.uuid.as_str(), one.slug.as_str()));
+    workspace_list(call, known)
+}
+
+/// Of workspaces by uuid and slug.
+pub(super) fn workspace_list<'a>(
+    call: &Call,
+    known: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Value, Reply> {
+    let record = |(uuid, slug)| {
+        let own = format!("{}workspaces/{slug}", call.shared.endpoint());
+        json!({
+            "type": "workspace_access",
+            "administrator": false,
+            "workspace": {
+                "type": "workspace_base", "uuid": uuid, "slug": slug, "links": {"self": {"href": own}},
+            },
         })
-        .collect();
+    };
+    let records: Vec<Value> = known.map(record).collect();
     page::answer(call, &PLAIN, &records.iter().collect::<Vec<_>>())
 }
 
@@ -79,7 +83,11 @@ pub(super) fn workspace(call: &Call) -> Result<Value, Reply> {
 
 pub(super) fn members(call: &Call) -> Result<Value, Reply> {
     identified(call)?;
-    let records: Vec<_> = call.workspace()?.members.iter().collect();
+    member_list(call, &call.workspace()?.members)
+}
+
+pub(super) fn member_list(call: &Call, records: &[Value]) -> Result<Value, Reply> {
+    let records: Vec<_> = records.iter().collect();
     let listing = Listing {
         hidden: &[Hidden::Member("user.email")],
         ..PLAIN
@@ -88,6 +96,12 @@ pub(super) fn members(call: &Call) -> Result<Value, Reply> {
 }
 
 pub(super) fn repositories(call: &Call) -> Result<Value, Reply> {
+    let all = call.workspace()?.repositories.iter();
+    let seen = all.filter(|repository| call.sees(repository));
+    repository_list(call, seen.map(|repository| &repository.record).collect())
+}
+
+pub(super) fn repository_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "uuid",
@@ -110,13 +124,6 @@ pub(super) fn repositories(call: &Call) -> Result<Value, Reply> {
         ],
         refused: &[],
     };
-    let records = call
-        .workspace()?
-        .repositories
-        .iter()
-        .filter(|repository| call.sees(repository))
-        .map(|repository| &repository.record)
-        .collect();
     let records = query::apply(records, call.first("q"), call.first("sort"), &VOCABULARY)?;
     page::answer(call, &PLAIN, &records)
 }
@@ -139,14 +146,18 @@ pub(super) fn tags(call: &Call) -> Result<Value, Reply> {
 }
 
 fn named(call: &Call, tables: &[&str]) -> Result<Value, Reply> {
+    let repository = call.repository()?;
+    let records = tables.iter().flat_map(|table| repository.table(table));
+    ref_list(call, records.collect())
+}
+
+pub(super) fn ref_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &["name", "target", "date", "tagger", "message"],
         refused: &[],
     };
     let sort = call.first("sort").unwrap_or("name");
-    let repository = call.repository()?;
-    let records = tables.iter().flat_map(|table| repository.table(table));
-    let records = query::apply(records.collect(), call.first("q"), Some(sort), &VOCABULARY)?;
+    let records = query::apply(records, call.first("q"), Some(sort), &VOCABULARY)?;
     page::answer(call, &PLAIN, &records)
 }
 

@@ -21,9 +21,11 @@ mod bbql;
 mod commits;
 mod core;
 mod errors;
+mod estate;
 mod faults;
 mod fields;
 mod huge;
+mod meter;
 mod page;
 mod pipelines;
 mod pull_requests;
@@ -47,9 +49,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use auth::Credentials;
+pub use estate::{Day, Estate, Sizes};
 pub use faults::{Cut, Fault, Random};
 
 use crate::error::{Error, ErrorKind, OrError, Result};
+use estate::Served;
 use server::Shared;
 use workspace::{Folder, World};
 
@@ -75,6 +79,7 @@ pub struct Builder {
     scopes: Option<Vec<String>>,
     faults: Vec<Fault>,
     rate_limit: Option<u64>,
+    estate: Option<Estate>,
     date: Option<DateTime<Utc>>,
 }
 
@@ -92,6 +97,14 @@ impl Builder {
     pub fn demo(mut self) -> Self {
         self.source = Some(Folder::Embedded(&DEMO));
         self.rate_limit.get_or_insert(DEMO_RATE_LIMIT);
+        self
+    }
+
+    /// Serves an estate whose records are made as they are asked for; the server's clock is the estate's.
+    #[must_use]
+    pub fn estate(mut self, estate: Estate) -> Self {
+        self.date = Some(estate.now);
+        self.estate = Some(estate);
         self
     }
 
@@ -135,7 +148,10 @@ impl Builder {
     /// Loads the records and listens on `127.0.0.1:port`; port 0 lets the system choose a free one.
     pub async fn start(self, port: u16) -> Result<Sandbox> {
         let source = self.source.unwrap_or(Folder::Embedded(&DEMO));
-        let world = World::load(&source)?;
+        let world = match &self.estate {
+            Some(_) => World::empty(),
+            None => World::load(&source)?,
+        };
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
             .map_err(|error| {
@@ -149,14 +165,16 @@ impl Builder {
             .or_error(ErrorKind::Internal, "the sandbox's port is unknown")?;
         let mut faults = self.faults;
         faults.extend(world.faults.iter().cloned());
-        let shared = Arc::new(Shared::new(
+        let mut shared = Shared::new(
             format!("http://{address}"),
             world,
             auth::Auth::new(self.credentials, self.scopes),
             faults,
             self.rate_limit,
             self.date,
-        ));
+        );
+        shared.estate = self.estate.map(Served::new);
+        let shared = Arc::new(shared);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));
         Ok(Sandbox {
@@ -197,6 +215,28 @@ impl Sandbox {
     /// Forgets counts and log, so that a second run can be measured alone.
     pub fn reset_requests(&self) {
         self.shared.reset();
+    }
+
+    /// Lets a day pass in the estate; the time it is then. `None` without an estate.
+    pub fn live(&self, day: &Day) -> Option<DateTime<Utc>> {
+        let now = self.shared.estate.as_ref()?.live(day);
+        self.shared.set_date(now);
+        Some(now)
+    }
+
+    /// The lists of one repository of the estate, by its number.
+    pub fn sizes(&self, number: usize) -> Option<Sizes> {
+        Some(self.shared.estate.as_ref()?.sizes(number))
+    }
+
+    /// From now on answers 429 to what is above this in any hour, for each identity; what is refused counts as well.
+    pub fn enforce(&self, requests_per_hour: u64) {
+        self.shared.meter.limit(requests_per_hour);
+    }
+
+    /// Requests that were refused because the hour's were used up.
+    pub fn refused(&self) -> u64 {
+        self.shared.meter.refused()
     }
 
     /// Adds a fault behind those that are still live.

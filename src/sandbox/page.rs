@@ -33,6 +33,21 @@ pub(super) struct Listing {
 const DEFAULT_PAGELEN: usize = 10;
 
 pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Result<Value, Reply> {
+    let record = |n: usize| {
+        records
+            .get(n)
+            .map_or(Value::Null, |record| (*record).clone())
+    };
+    made(call, listing, records.len(), record)
+}
+
+/// The same for a list of `total` records that are made when they are shown.
+pub(super) fn made(
+    call: &Call,
+    listing: &Listing,
+    total: usize,
+    record: impl Fn(usize) -> Value,
+) -> Result<Value, Reply> {
     let service = match listing.style {
         Style::Service => Service::Pipelines,
         _ => Service::Core,
@@ -62,14 +77,9 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
         Style::Context => (0, offset(call.first("ctx"), salt, service)?),
     };
     let offset = offset.saturating_sub(call.shift);
-    let values: Vec<Value> = records
-        .iter()
-        .skip(offset)
-        .take(pagelen)
-        .map(|record| (*record).clone())
-        .collect();
+    let values: Vec<Value> = (offset..total).take(pagelen).map(record).collect();
     let end = offset.saturating_add(values.len());
-    let more = end < records.len() && !values.is_empty();
+    let more = end < total && !values.is_empty();
     let mut document = json!({"values": values, "pagelen": pagelen});
     let mut put = |key: &str, value: Value| {
         if let Value::Object(object) = &mut document {
@@ -78,7 +88,7 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
     };
     match listing.style {
         Style::Numbered => {
-            put("size", (records.len() + call.shift).into());
+            put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
                 put("next", link(call, "page", &(page + 1).to_string()));
@@ -88,7 +98,7 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
             }
         }
         Style::Service => {
-            put("size", (records.len() + call.shift).into());
+            put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
                 let kept = [("page", page + 1), ("pagelen", pagelen)];

@@ -19,9 +19,18 @@ const fn listing(hidden: &'static [Hidden]) -> Listing {
     }
 }
 
+pub(super) const PLAIN: Listing = listing(&[]);
+pub(super) const LISTING: Listing = listing(&[Hidden::Member("target.commit.message")]);
+/// Environment, step and pipeline are stubs unless asked for.
+pub(super) const DEPLOYMENTS: Listing = listing(&[
+    Hidden::AllBut("environment", &["type", "uuid"]),
+    Hidden::AllBut("step", &["type", "uuid"]),
+    Hidden::AllBut("release.pipeline", &["type", "uuid"]),
+    Hidden::AllBut("deployable.pipeline", &["type", "uuid"]),
+]);
+
 /// Oldest first unless sorted.
 pub(super) fn list(call: &Call) -> Result<Value, Reply> {
-    const HIDDEN: &[Hidden] = &[Hidden::Member("target.commit.message")];
     let sort = sorting(call, &["created_on", "creator.uuid", "run_creation_date"])?;
     let statuses: Vec<&str> = call.all("status").collect();
     let mut records: Vec<&Value> = call
@@ -36,10 +45,10 @@ pub(super) fn list(call: &Call) -> Result<Value, Reply> {
         })
         .collect();
     query::sort(&mut records, sort.unwrap_or("created_on"));
-    page::answer(call, &listing(HIDDEN), &records)
+    page::answer(call, &LISTING, &records)
 }
 
-fn sorting<'a>(call: &'a Call, known: &[&str]) -> Result<Option<&'a str>, Reply> {
+pub(super) fn sorting<'a>(call: &'a Call, known: &[&str]) -> Result<Option<&'a str>, Reply> {
     let sort = call.first("sort").filter(|sort| !sort.is_empty());
     match sort.map(|sort| sort.strip_prefix('-').unwrap_or(sort)) {
         Some(field) if !known.contains(&field) => Err(errors::invalid_sort(field)),
@@ -109,17 +118,11 @@ pub(super) fn steps(call: &Call) -> Result<Value, Reply> {
         .iter()
         .filter(|record| at(record, "pipeline.uuid").and_then(Value::as_str) == uuid)
         .collect();
-    page::answer(call, &listing(&[]), &records)
+    page::answer(call, &PLAIN, &records)
 }
 
-/// Unsorted in no order at all: that of the file. Environment, step and pipeline are stubs unless asked for.
+/// Unsorted in no order at all: that of the file.
 pub(super) fn deployments(call: &Call) -> Result<Value, Reply> {
-    const HIDDEN: &[Hidden] = &[
-        Hidden::AllBut("environment", &["type", "uuid"]),
-        Hidden::AllBut("step", &["type", "uuid"]),
-        Hidden::AllBut("release.pipeline", &["type", "uuid"]),
-        Hidden::AllBut("deployable.pipeline", &["type", "uuid"]),
-    ];
     let sort = sorting(call, &["state.completed_on", "state.started_on"])?;
     let wanted = |record: &&Value, key: &str, path: &str| {
         call.first(key)
@@ -135,7 +138,7 @@ pub(super) fn deployments(call: &Call) -> Result<Value, Reply> {
     if let Some(sort) = sort {
         query::sort(&mut records, sort);
     }
-    page::answer(call, &listing(HIDDEN), &records)
+    page::answer(call, &DEPLOYMENTS, &records)
 }
 
 pub(super) fn deployment(call: &Call) -> Result<Value, Reply> {
@@ -149,5 +152,5 @@ pub(super) fn deployment(call: &Call) -> Result<Value, Reply> {
 
 pub(super) fn environments(call: &Call) -> Result<Value, Reply> {
     let records: Vec<&Value> = call.repository()?.table("environments").iter().collect();
-    page::answer(call, &listing(&[]), &records)
+    page::answer(call, &PLAIN, &records)
 }

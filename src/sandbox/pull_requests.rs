@@ -12,7 +12,7 @@ use super::query::{self, Vocabulary};
 use super::routes::Call;
 use super::workspace::{at, text};
 
-const LISTING: Listing = Listing {
+pub(super) const LISTING: Listing = Listing {
     cap: 50,
     style: Style::Numbered,
     hidden: &[
@@ -23,7 +23,7 @@ const LISTING: Listing = Listing {
     ],
 };
 
-const ACTIVITY: Listing = Listing {
+pub(super) const ACTIVITY: Listing = Listing {
     cap: 50,
     style: Style::Context,
     hidden: &[],
@@ -32,6 +32,15 @@ const ACTIVITY: Listing = Listing {
 const STATES: [&str; 4] = ["OPEN", "MERGED", "DECLINED", "SUPERSEDED"];
 
 pub(super) fn list(call: &Call) -> Result<Value, Reply> {
+    let records = chosen(call, call.repository()?.table("pull_requests").iter())?;
+    page::answer(call, &LISTING, &records)
+}
+
+/// Those of the states and the `q` that the request names, in its order.
+pub(super) fn chosen<'a>(
+    call: &Call,
+    records: impl Iterator<Item = &'a Value>,
+) -> Result<Vec<&'a Value>, Reply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "id",
@@ -64,18 +73,14 @@ pub(super) fn list(call: &Call) -> Result<Value, Reply> {
     if states.is_empty() && !q.is_some_and(|q| q.contains("state")) {
         states.push("OPEN");
     }
-    let records = call
-        .repository()?
-        .table("pull_requests")
-        .iter()
+    let records = records
         .filter(|record| {
             all || states.is_empty()
                 || text(record, "state").is_some_and(|state| states.contains(&state))
         })
         .collect();
     let sort = call.first("sort").unwrap_or("-updated_on");
-    let records = query::apply(records, q, Some(sort), &VOCABULARY)?;
-    page::answer(call, &LISTING, &records)
+    query::apply(records, q, Some(sort), &VOCABULARY)
 }
 
 pub(super) fn detail(call: &Call) -> Result<Value, Reply> {
@@ -92,6 +97,14 @@ fn find<'a>(call: &Call<'a>) -> Result<&'a Value, Reply> {
 }
 
 pub(super) fn comments(call: &Call) -> Result<Value, Reply> {
+    find(call)?;
+    comment_list(
+        call,
+        children(call, "pull_request_comments", "pullrequest")?,
+    )
+}
+
+pub(super) fn comment_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "id",
@@ -112,8 +125,6 @@ pub(super) fn comments(call: &Call) -> Result<Value, Reply> {
         style: Style::Numbered,
         hidden: &[],
     };
-    find(call)?;
-    let records = children(call, "pull_request_comments", "pullrequest")?;
     let sort = call.first("sort").unwrap_or("created_on");
     let records = query::apply(records, call.first("q"), Some(sort), &VOCABULARY)?;
     page::answer(call, &listing, &records)

@@ -27,8 +27,10 @@ use tokio::sync::oneshot;
 
 use super::auth::Auth;
 use super::errors::{self, Reply, Service};
+use super::estate::Served;
 use super::faults::{Cut, Endless, Fault, Faults};
 use super::huge;
+use super::meter::Meter;
 use super::routes::{self, Call};
 use super::workspace::World;
 
@@ -51,6 +53,9 @@ pub(super) struct Shared {
     /// Forms of `POST …/commits`, so that the `next` of their answers can be a plain link.
     pub forms: Mutex<HashMap<String, Parameters>>,
     rate_limit: Option<u64>,
+    pub meter: Meter,
+    /// Served in the place of the world.
+    pub estate: Option<Served>,
     date: Mutex<Option<DateTime<Utc>>>,
 }
 
@@ -72,6 +77,8 @@ impl Shared {
             log: Mutex::default(),
             forms: Mutex::default(),
             rate_limit,
+            meter: Meter::default(),
+            estate: None,
             date: Mutex::new(date),
         }
     }
@@ -153,7 +160,11 @@ impl Shared {
             form: &request.form,
             shift: request.shift,
         };
-        let mut reply = match call.answer() {
+        let answer = match &self.estate {
+            Some(estate) => estate.answer(&call),
+            None => call.answer(),
+        };
+        let mut reply = match answer {
             Ok(body) => Reply::json(200, &body),
             Err(refusal) => refusal,
         };
@@ -238,7 +249,11 @@ async fn respond(
     let url = Url::parse(&format!("{}{sent}", shared.origin));
     let endless = fault.as_ref().is_some_and(|fault| fault.endless);
     let endless = url.as_ref().ok().filter(|_| endless).map(Endless::of);
+    let authorization = headers.get("authorization");
+    let authorization = authorization.and_then(|text| Some(text.to_str().ok()?.to_owned()));
+    let allowed = shared.meter.take(authorization.as_deref());
     let mut reply = match (replacement, url) {
+        _ if !allowed => errors::rate_limited(),
         (Some(reply), _) => reply,
         (None, Err(_)) => errors::no_such_url(),
         (None, Ok(url)) => {
@@ -246,11 +261,10 @@ async fn respond(
                 .as_ref()
                 .map_or(url, |endless| endless.first.clone());
             let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
-            let authorization = headers.get("authorization");
             shared.answer(&Received {
                 method,
                 path,
-                authorization: authorization.and_then(|text| Some(text.to_str().ok()?.to_owned())),
+                authorization,
                 form: decode_form(&form),
                 url,
                 route,

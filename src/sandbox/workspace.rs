@@ -189,6 +189,14 @@ const TABLES: [&str; 14] = [
 ];
 
 impl World {
+    pub fn empty() -> Self {
+        Self {
+            workspaces: Vec::new(),
+            user: None,
+            faults: Vec::new(),
+        }
+    }
+
     pub fn load(root: &Folder) -> Result<Self> {
         let mut workspaces = Vec::new();
         if root.is_workspace()? {

@@ -28,6 +28,7 @@ mod portable;
 mod program;
 mod python;
 mod quirks;
+mod quota;
 mod readers;
 mod recipes;
 mod schedule;

@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
+use bitlake::collect::plan::{Plan, plan};
 use bitlake::collect::{CollectReport, EntityReport, Event, Options, Reason, Shard, Stop, collect};
 use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
@@ -198,6 +199,16 @@ impl Bench {
             },
         };
         collect(&config, &env, &self.lake, &options).await
+    }
+
+    /// What the next run is planned to ask for; the plan is on the lake then.
+    pub async fn plan(&self) -> Plan {
+        self.sandbox.set_date(self.date.unwrap_or(self.now));
+        let (config, env) = self.config().unwrap();
+        let limits = Limits::default();
+        plan(&config, &env, &self.lake, &limits, self.now)
+            .await
+            .unwrap()
     }
 
     fn config(&self) -> Result<(Config, BTreeMap<String, String>)> {

@@ -202,7 +202,7 @@ async fn probe(
     let mut pages = identity
         .client
         .walk(endpoint, Target::full_name(name))
-        .paged_by(1);
+        .sample(1, 1);
     let finding = match pages.next().await {
         Ok(Step::Page(_) | Step::End) => None,
         Ok(Step::Absent(absence)) if absence.status != 403 => Some(about.absent(absence.reason)),

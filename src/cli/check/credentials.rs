@@ -221,7 +221,7 @@ async fn one(client: &Client, pattern: &Pattern) -> Result<Option<DateTime<Utc>>
         });
     }
     let target = Target::workspace(pattern.workspace());
-    let mut pages = client.walk(&endpoints::REPOSITORIES, target).paged_by(1);
+    let mut pages = client.walk(&endpoints::REPOSITORIES, target).sample(1, 1);
     Ok(match pages.next().await? {
         Step::Page(page) => page.date,
         Step::End | Step::Absent(_) => None,

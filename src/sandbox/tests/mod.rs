@@ -1,6 +1,7 @@
 //! Each behaviour of the stand-in, asked over HTTP as a client would.
 
 mod access;
+mod estate;
 mod faulty;
 mod lists;
 mod paging;

@@ -1,0 +1,238 @@
+//! What does a hundred repositories cost in requests?
+//!
+//! `cargo bench --bench quota`. Counted by the sandbox, which serves an estate as large as its repositories are in life:
+//! the first load, nights after it, and a night of three hundred repositories in which nothing moved, with a token whose
+//! thousand requests an hour are enforced. `SIZE=20 cargo bench --profile dev --bench quota` does the same for twenty and
+//! sixty repositories, without an optimised build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Instant;
+
+use bitlake::bitbucket::Limits;
+use bitlake::collect::plan::{plan, total};
+use bitlake::collect::{Options, Stop, collect};
+use bitlake::config::Config;
+use bitlake::lake::Lake;
+use bitlake::sandbox::{Day, Estate, Sandbox};
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+/// Five working days a week of this are the estate's half year.
+const USUAL: Day = Day {
+    opened: 8,
+    closed: 8,
+    touched: 30,
+    entries: 46,
+    pipelines: 38,
+};
+const HEAVY: Day = Day {
+    opened: 10,
+    closed: 10,
+    touched: 50,
+    entries: 150,
+    pipelines: 20,
+};
+
+/// An estate, its lake, and the requests of each night.
+struct Nights {
+    sandbox: Sandbox,
+    folder: TempDir,
+    now: DateTime<Utc>,
+    requests_per_hour: u64,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    name: String,
+    /// By list.
+    requests: BTreeMap<&'static str, u64>,
+    planned: u64,
+    planning: u64,
+}
+
+impl Nights {
+    async fn of(estate: Estate) -> Self {
+        Self {
+            now: estate.now,
+            sandbox: Sandbox::builder().estate(estate).start(0).await.unwrap(),
+            folder: tempfile::tempdir().unwrap(),
+            requests_per_hour: 1_000_000,
+            columns: Vec::new(),
+        }
+    }
+
+    /// Lets a day pass and collects.
+    async fn night(&mut self, name: &str, day: &Day) -> u64 {
+        self.now = self.sandbox.live(day).unwrap();
+        self.collect(name).await
+    }
+
+    async fn collect(&mut self, name: &str) -> u64 {
+        let start = Instant::now();
+        let url = self.folder.path().join("lake").display().to_string();
+        // Nights are a day apart, and what was spent in the last one is spent no more.
+        let budget = Path::new(&url).join("_bitlake/budget");
+        let _ = std::fs::remove_dir_all(&budget);
+        let text = format!(
+            "[lake]\nurl = \"{url}\"\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{}\"\n\
+             auth = \"access-token\"\ntoken = {{ env = \"TOKEN\" }}\nrequests_per_hour = {}\n\
+             [[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n",
+            self.sandbox.endpoint(),
+            self.requests_per_hour,
+        );
+        let env = BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]);
+        let config = Config::parse(&text, Path::new("bitlake.toml"), &env, &[]).unwrap();
+        let lake = Lake::create(&url, &BTreeMap::new()).unwrap();
+        let limits = Limits::default();
+        let planned = plan(&config, &env, &lake, &limits, self.now).await.unwrap();
+        let _ = std::fs::remove_dir_all(&budget);
+        let run_id = format!(
+            "{}-{:06x}",
+            self.now.format("%Y%m%dT%H%M%SZ"),
+            self.columns.len()
+        );
+        let options = Options {
+            run_id: &run_id,
+            now: self.now,
+            limits,
+            stop: &Stop::new(None),
+            full: false,
+            shard: None,
+            listener: &|_| {},
+        };
+        self.sandbox.reset_requests();
+        let report = collect(&config, &env, &lake, &options).await.unwrap();
+        assert!(!report.is_incomplete() && report.stopped.is_none());
+        let mut requests = BTreeMap::new();
+        for (route, n) in self.sandbox.requests() {
+            *requests.entry(entity(&route)).or_default() += n;
+        }
+        let spent = requests.values().sum();
+        assert_eq!(
+            spent,
+            report.requests.values().sum::<u64>(),
+            "the server counts what the client counts"
+        );
+        let planned = (total(&planned.next()).round() as u64, planned.spent);
+        eprintln!(
+            "{name}: {spent} requests, {planned:?} planned and for planning, {:.0?}",
+            start.elapsed()
+        );
+        self.columns.push(Column {
+            name: name.to_owned(),
+            requests,
+            planned: planned.0,
+            planning: planned.1,
+        });
+        spent
+    }
+
+    /// Markdown: a row for each entity, a column for each night.
+    fn print(&self) {
+        let names: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        println!("| requests | {} |", names.join(" | "));
+        println!("|---|{}", "---:|".repeat(names.len()));
+        let row = |name: &str, of: &dyn Fn(&Column) -> String| {
+            let cells: Vec<_> = self.columns.iter().map(of).collect();
+            println!("| {name} | {} |", cells.join(" | "));
+        };
+        let lists = self
+            .columns
+            .iter()
+            .flat_map(|column| column.requests.keys());
+        for list in lists.collect::<BTreeSet<_>>() {
+            row(list, &|column| {
+                column
+                    .requests
+                    .get(list)
+                    .copied()
+                    .unwrap_or_default()
+                    .to_string()
+            });
+        }
+        let spent = |column: &Column| column.requests.values().sum::<u64>();
+        row("**all**", &|column| format!("**{}**", spent(column)));
+        row("planned", &|column| {
+            let off = column.planned as f64 / spent(column) as f64 - 1.0;
+            format!("{} ({:+.1} %)", column.planned, 100.0 * off)
+        });
+        row("for planning", &|column| column.planning.to_string());
+    }
+}
+
+/// What the sandbox's route is a list of.
+fn entity(route: &str) -> &'static str {
+    let below = route
+        .split_once("{repo_slug}")
+        .map_or("", |(_, below)| below);
+    match below {
+        "" if route.ends_with("/members") => "workspace members",
+        "" => "repositories",
+        "/commits" => "commits",
+        "/pullrequests" => "pull requests",
+        "/pullrequests/activity" | "/pullrequests/{pull_request_id}/activity" => "activity",
+        "/pullrequests/{pull_request_id}/comments" => "comments",
+        "/pullrequests/{pull_request_id}/commits" => "pull request commits",
+        "/pipelines/" | "/pipelines/{pipeline_uuid}" => "pipelines",
+        "/pipelines/{pipeline_uuid}/steps/" => "pipeline steps",
+        "/deployments/" => "deployments",
+        "/environments/" => "environments",
+        _ if below.starts_with("/refs") => "branches and tags",
+        _ => "others",
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let size = std::env::var("SIZE")
+        .ok()
+        .and_then(|size| size.parse().ok());
+    let (repositories, pull_requests, pipelines, idle) = match size {
+        Some(size) => (size, 1_000, 5_000, 3 * size),
+        None if cfg!(debug_assertions) => (2, 100, 500, 5),
+        None => (100, 1_000, 5_000, 300),
+    };
+    let now = "2026-11-23T10:00:00Z".parse().unwrap();
+    let estate = Estate {
+        repositories,
+        pull_requests,
+        pipelines,
+        now,
+        ..Estate::default()
+    };
+    let mut nights = Nights::of(estate).await;
+    println!(
+        "{repositories} repositories with {pull_requests} pull requests and {pipelines} pipelines each: {:?}\n",
+        nights.sandbox.sizes(0).unwrap()
+    );
+    nights.collect("first load").await;
+    nights.night("usual day", &USUAL).await;
+    nights.night("heavy day", &HEAVY).await;
+    let nothing = nights.night("nothing moved", &Day::default()).await;
+    nights.print();
+    println!(
+        "\nan idle repository: {:.2} requests\n",
+        nothing as f64 / repositories as f64
+    );
+
+    let mut nights = Nights::of(Estate {
+        repositories: idle,
+        pull_requests: 20,
+        pipelines: 50,
+        now,
+        ..Estate::default()
+    })
+    .await;
+    nights.collect("first load").await;
+    nights.sandbox.enforce(1_000);
+    nights.requests_per_hour = 1_000;
+    nights.night("first night", &Day::default()).await;
+    println!("{idle} idle repositories and one token with 1,000 requests an hour\n");
+    nights.print();
+    println!("\nrefused: {}", nights.sandbox.refused());
+}

@@ -1,0 +1,172 @@
+//! What a collection shows on the terminal: a line for each repository under way, and one for the budget and the time left.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::bitbucket::Client;
+use crate::collect::Event;
+use crate::collect::plan::hours;
+use crate::progress::{Progress, RepositoryProgress};
+
+pub(super) struct Watch(Mutex<Shown>);
+
+struct Shown {
+    progress: Progress,
+    repositories: BTreeMap<String, RepositoryProgress>,
+    started: Instant,
+    /// Of the whole run; nothing when that cannot be told.
+    planned: f64,
+    budgets: BTreeMap<String, Budget>,
+}
+
+/// A connection's requests.
+#[derive(Debug, Clone, Copy, Default)]
+struct Budget {
+    spent: u64,
+    /// Of this hour.
+    left: u32,
+    per_hour: u32,
+}
+
+impl Watch {
+    pub(super) fn new(progress: &Progress) -> Self {
+        Self(Mutex::new(Shown {
+            progress: progress.clone(),
+            repositories: BTreeMap::new(),
+            started: Instant::now(),
+            planned: 0.0,
+            budgets: BTreeMap::new(),
+        }))
+    }
+
+    pub(super) fn see(&self, event: Event<'_>) {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Discovered { repositories } => {
+                tracing::info!(repositories, "discovered");
+                shown.progress = shown.progress.clone().expecting(repositories as u64);
+            }
+            Event::Planned { requests } => {
+                if requests > 0.0 {
+                    tracing::info!(requests = requests.round(), "planned");
+                }
+                shown.planned = requests;
+            }
+            Event::Page {
+                repository,
+                entity,
+                records,
+                client,
+            } => {
+                shown.page(repository, entity, records);
+                shown.spend(client);
+            }
+            Event::Finished { repository } => {
+                tracing::info!(repository, "collected");
+                if let Some(bar) = shown.repositories.remove(repository) {
+                    bar.finish();
+                }
+            }
+        }
+    }
+}
+
+impl Shown {
+    fn page(&mut self, repository: &str, entity: &str, records: u64) {
+        let progress = &self.progress;
+        let bar = self.repositories.entry(repository.to_owned());
+        let bar = bar.or_insert_with(|| progress.repository(repository));
+        bar.entity(entity);
+        bar.inc(records, 1);
+    }
+
+    fn spend(&mut self, client: &Client) {
+        let (left, per_hour) = client.head_room();
+        let budget = Budget {
+            spent: client.requests().values().sum(),
+            left,
+            per_hour,
+        };
+        self.budgets.insert(client.connection().to_owned(), budget);
+        let all = self
+            .budgets
+            .values()
+            .fold(Budget::default(), |all, one| Budget {
+                spent: all.spent + one.spent,
+                left: all.left.saturating_add(one.left),
+                per_hour: all.per_hour.saturating_add(one.per_hour),
+            });
+        self.progress
+            .say(&all.line(self.planned, self.started.elapsed()));
+    }
+}
+
+impl Budget {
+    fn line(self, planned: f64, elapsed: Duration) -> String {
+        let Self {
+            spent,
+            left,
+            per_hour,
+        } = self;
+        let so_far = format!("{spent} requests, {left} left of {per_hour} an hour");
+        if planned <= 0.0 {
+            return so_far;
+        }
+        let to_ask = (planned - spent as f64).max(0.0);
+        // Whoever need not wait for the budget goes on as fast as so far.
+        let waits = hours(to_ask, left, per_hour);
+        let works = elapsed.as_secs_f64() / 3600.0 * to_ask / spent.max(1) as f64;
+        format!(
+            "{so_far}, about {to_ask:.0} to go: {}",
+            duration(waits.max(works))
+        )
+    }
+}
+
+/// As short as it is honest: an estimate has no seconds when it has hours.
+pub(super) fn duration(hours: f64) -> String {
+    let minutes = hours * 60.0;
+    match () {
+        () if minutes < 1.0 => "less than a minute".to_owned(),
+        () if minutes < 90.0 => format!("{minutes:.0} min"),
+        () if hours < 48.0 => format!("{hours:.1} h"),
+        () => format!("{:.1} days", hours / 24.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPENT: Budget = Budget {
+        spent: 400,
+        left: 600,
+        per_hour: 1_000,
+    };
+
+    #[test]
+    fn the_time_left_is_that_of_the_requests_until_the_budget_is_used_up() {
+        let minute = Duration::from_secs(60);
+        let so_far = "400 requests, 600 left of 1000 an hour";
+        assert_eq!(SPENT.line(0.0, minute), so_far);
+        assert_eq!(
+            SPENT.line(1_000.0, minute),
+            format!("{so_far}, about 600 to go: 2 min")
+        );
+        assert_eq!(
+            SPENT.line(21_000.0, minute),
+            format!("{so_far}, about 20600 to go: 20.0 h")
+        );
+        assert_eq!(
+            SPENT.line(300.0, minute),
+            format!("{so_far}, about 0 to go: less than a minute")
+        );
+    }
+
+    #[test]
+    fn a_duration_is_said_in_the_unit_that_fits() {
+        assert_eq!(duration(0.5), "30 min");
+        assert_eq!(duration(100.0), "4.2 days");
+    }
+}
