@@ -3,6 +3,8 @@
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
 
 use super::document::Value;
+use super::git::{self, GitCommits};
+use super::load::Relative;
 use super::section::Section;
 use crate::error::Result;
 
@@ -15,6 +17,8 @@ pub struct Sync {
     pub skip_failed: bool,
     /// Five fields: minute, hour, day of month, month, day of week.
     pub cron: Option<String>,
+    /// `None`: commits come from the API.
+    pub git: Option<GitCommits>,
 }
 
 /// The oldest record wanted. Not resolved at loading, because a repository keeps the instant of its first run.
@@ -60,15 +64,21 @@ impl Since {
     }
 }
 
-pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
+/// `lake`: its folder or address.
+pub(super) fn read(root: &Section<'_>, lake: &str, relative: &Relative<'_>) -> Result<Sync> {
     let mut sync = Sync {
         since: Since::Months(6),
         full_every: Some(Since::Months(3)),
         skip_failed: true,
         cron: None,
+        git: None,
     };
-    let Some(section) = root.section("sync", &["since", "full_every", "skip_failed", "cron"])?
-    else {
+    let known = [
+        &["since", "full_every", "skip_failed", "cron"][..],
+        &git::KEYS,
+    ]
+    .concat();
+    let Some(section) = root.section("sync", &known)? else {
         return Ok(sync);
     };
     let text = match section.get("since").map(|node| &node.value) {
@@ -100,6 +110,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
     if let Some(cron) = &sync.cron {
         check_cron(&section, cron)?;
     }
+    sync.git = git::read(&section, lake, relative)?;
     Ok(sync)
 }
 

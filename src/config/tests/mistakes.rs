@@ -40,7 +40,7 @@ fn unknown_keys_get_a_suggestion() {
     assert_eq!(
         base_and("[sync]\nfoo = 1\n"),
         "unknown key `foo` in [sync] (file=bitlake.toml, line=11): \
-         known keys: since, full_every, skip_failed, cron"
+         known keys: since, full_every, skip_failed, cron, commits, git_cache, line_counts"
     );
     assert_eq!(
         base_and("[[projects]]\nname = \"p\"\n"),
@@ -516,6 +516,10 @@ fn sync() {
     assert_eq!(
         sync("cron = \"0 2 * * mon;tue\""),
         "`cron` in [sync] cannot hold `;` (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        sync("commits = \"gti\""),
+        "`commits` in [sync] cannot be `gti` (file=bitlake.toml, line=11): did you mean `git`?"
     );
 }
 
