@@ -138,7 +138,7 @@ impl Identity {
             .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 
-    /// Adds the header. The OAuth token is fetched on first use and before it runs out.
+    /// Adds the header.
     pub(crate) async fn authorize(
         &self,
         http: &reqwest::Client,
@@ -149,6 +149,20 @@ impl Identity {
                 request.basic_auth(user, Some(password.secret.expose()))
             }
             Scheme::Bearer(token) => request.bearer_auth(token.secret.expose()),
+            Scheme::Oauth { .. } => match self.password(http).await? {
+                Some(token) => request.bearer_auth(token.expose()),
+                None => request,
+            },
+            Scheme::None => request,
+        })
+    }
+
+    /// What stands in for a password, also towards git: the token. That of OAuth is fetched on first use and before it
+    /// runs out.
+    pub(super) async fn password(&self, http: &reqwest::Client) -> Result<Option<Secret>> {
+        Ok(match &self.scheme {
+            Scheme::Basic { password, .. } => Some(password.secret.clone()),
+            Scheme::Bearer(token) => Some(token.secret.clone()),
             Scheme::Oauth {
                 key,
                 secret,
@@ -156,7 +170,7 @@ impl Identity {
                 granted,
             } => {
                 let mut granted = granted.lock().await;
-                let token = match granted.as_ref() {
+                Some(match granted.as_ref() {
                     Some(held) if Instant::now() < held.renew_at => held.token.clone(),
                     _ => {
                         let fresh = grant(http, key, secret, url).await?;
@@ -164,10 +178,9 @@ impl Identity {
                         *granted = Some(fresh);
                         token
                     }
-                };
-                request.bearer_auth(token.expose())
+                })
             }
-            Scheme::None => request,
+            Scheme::None => None,
         })
     }
 

@@ -13,6 +13,7 @@ mod auth;
 mod client;
 pub mod endpoints;
 mod failures;
+pub mod git;
 mod options;
 mod pace;
 mod page;
