@@ -288,8 +288,12 @@ impl<'a> Job<'a> {
                 .flat_map(|one| one.entities.values());
             let records: u64 = entities.map(|entity| entity.records).sum();
             let requests: u64 = report.requests.values().sum();
+            let by_git = match report.git_operations {
+                0 => String::new(),
+                operations => format!(" and {operations} git operations"),
+            };
             text.push_str(&format!(
-                "collected   {records} records of {} repositories and workspaces in {requests} requests\n",
+                "collected   {records} records of {} repositories and workspaces in {requests} requests{by_git}\n",
                 report.repositories.len(),
             ));
             if let Some(reason) = &report.stopped {

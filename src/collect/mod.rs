@@ -16,6 +16,7 @@
 mod branches;
 mod children;
 mod commits;
+mod commits_git;
 mod deployments;
 mod discovery;
 mod entity;
@@ -53,6 +54,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::bitbucket::git::Git;
 use crate::bitbucket::{Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
@@ -99,6 +101,8 @@ pub(crate) struct Context<'a> {
     config: &'a Config,
     lake: &'a Lake,
     options: &'a Options<'a>,
+    /// Commits are read from clones.
+    git: Option<&'a Git>,
 }
 
 /// Collects what the configuration selects into segments and state. The caller holds the lake's lock. Ends early, with
@@ -114,6 +118,8 @@ pub async fn collect(
     lake: &Lake,
     options: &Options<'_>,
 ) -> Result<CollectReport> {
+    let git = config.sync.git.as_ref();
+    let git = git.map(|git| Git::find(git, &options.limits)).transpose()?;
     let clients = clients(config, env, &options.limits)?;
     let states: Vec<_> = lake
         .states()
@@ -131,6 +137,7 @@ pub async fn collect(
         config,
         lake,
         options,
+        git: git.as_ref(),
     };
     let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
     let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();
@@ -183,6 +190,7 @@ pub async fn collect(
     }
     report.stopped = options.stop.reason().map(|reason| reason.to_string());
     report.finish(clients.values());
+    report.git_operations = git.as_ref().map_or(0, Git::operations);
     Ok(report)
 }
 

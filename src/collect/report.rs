@@ -13,6 +13,9 @@ pub struct CollectReport {
     pub repositories: Vec<RepositoryReport>,
     /// Requests sent, retries and discovery included, by entity.
     pub requests: BTreeMap<String, u64>,
+    /// Fetches by git, which spend another budget than requests.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub git_operations: u64,
     /// Requests that unfinished walks still need, as far as can be told; 0 when everything is loaded.
     pub requests_left: u64,
     /// Why the collection ended before its work did.
@@ -51,6 +54,10 @@ pub struct EntityReport {
     pub orphans: u64,
     /// Parents whose list answered 404, as the commits of a deleted fork do.
     pub missing_parents: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl EntityReport {

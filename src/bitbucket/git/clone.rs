@@ -428,6 +428,22 @@ impl Clone<'_> {
 }
 
 impl Log<'_> {
+    /// The next commits, as many as asked for, or fewer that change many files. None behind the last.
+    ///
+    /// # Errors
+    /// As [`Log::next`].
+    pub async fn batch(&mut self, commits: usize, changes: usize) -> Result<Vec<Commit>> {
+        let (mut batch, mut changed) = (Vec::new(), 0);
+        while batch.len() < commits && changed < changes {
+            let Some(commit) = self.next().await? else {
+                break;
+            };
+            changed += commit.changes.len();
+            batch.push(commit);
+        }
+        Ok(batch)
+    }
+
     /// The next commit; `None` behind the last.
     ///
     /// # Errors
