@@ -23,6 +23,7 @@ mod core;
 mod errors;
 mod faults;
 mod fields;
+mod git;
 mod page;
 mod pipelines;
 mod pull_requests;
@@ -75,6 +76,7 @@ pub struct Builder {
     faults: Vec<Fault>,
     rate_limit: Option<u64>,
     date: Option<DateTime<Utc>>,
+    git: Option<PathBuf>,
 }
 
 impl Builder {
@@ -131,6 +133,14 @@ impl Builder {
         self
     }
 
+    /// Serves `<path>/<workspace>/<repository>.git` by git, under the workspace's address without `2.0/repositories`;
+    /// needs the git program.
+    #[must_use]
+    pub fn git_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.git = Some(path.into());
+        self
+    }
+
     /// Loads the records and listens on `127.0.0.1:port`; port 0 lets the system choose a free one.
     pub async fn start(self, port: u16) -> Result<Sandbox> {
         let source = self.source.unwrap_or(Folder::Embedded(&DEMO));
@@ -148,14 +158,16 @@ impl Builder {
             .or_error(ErrorKind::Internal, "the sandbox's port is unknown")?;
         let mut faults = self.faults;
         faults.extend(world.faults.iter().cloned());
-        let shared = Arc::new(Shared::new(
+        let mut shared = Shared::new(
             format!("http://{address}"),
             world,
             auth::Auth::new(self.credentials, self.scopes),
             faults,
             self.rate_limit,
             self.date,
-        ));
+        );
+        shared.git = self.git;
+        let shared = Arc::new(shared);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));
         Ok(Sandbox {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -26,10 +27,12 @@ use tokio::sync::oneshot;
 use super::auth::Auth;
 use super::errors::{self, Reply, Service};
 use super::faults::{Cut, Fault, Faults};
+use super::git;
 use super::routes::{self, Call};
 use super::workspace::World;
 
 const MAX_BODY: usize = 1 << 20;
+const MAX_GIT_BODY: usize = 64 << 20;
 
 /// Long enough for what was written to reach the client.
 const FLUSH: Duration = Duration::from_millis(20);
@@ -49,6 +52,8 @@ pub(super) struct Shared {
     pub forms: Mutex<HashMap<String, Parameters>>,
     rate_limit: Option<u64>,
     date: Mutex<Option<DateTime<Utc>>>,
+    /// Holds what is served by git.
+    pub git: Option<PathBuf>,
 }
 
 impl Shared {
@@ -70,6 +75,7 @@ impl Shared {
             forms: Mutex::default(),
             rate_limit,
             date: Mutex::new(date),
+            git: None,
         }
     }
 
@@ -110,7 +116,7 @@ impl Shared {
         *lock(&self.counts).entry(name).or_default() += 1;
     }
 
-    fn world(&self) -> Arc<World> {
+    pub fn world(&self) -> Arc<World> {
         Arc::clone(&self.world.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -206,6 +212,9 @@ async fn respond(
     shared.count(match &route {
         Some((route, _)) => format!("{} {}", route.method, route.template),
         None if path == TOKEN_PATH => format!("{} {TOKEN_PATH}", head.method),
+        None if let Some((.., rest)) = git::target(&path) => {
+            format!("{} /{{workspace}}/{{repo_slug}}.git/{rest}", head.method)
+        }
         None => format!("{} (no such route)", head.method),
     });
 
@@ -224,6 +233,10 @@ async fn respond(
         .and_then(|fault| fault.replacement(service, &endpoint));
     let mut reply = match (replacement, Url::parse(&format!("{}{sent}", shared.origin))) {
         (Some(reply), _) => reply,
+        (None, Ok(_)) if let (Some(folder), Some(_)) = (&shared.git, git::target(&path)) => {
+            let body = to_bytes(body, MAX_GIT_BODY).await.unwrap_or_default();
+            git::answer(&shared, folder, &head, body).await
+        }
         (None, Err(_)) => errors::no_such_url(),
         (None, Ok(url)) => {
             let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
