@@ -47,7 +47,7 @@ pub(super) async fn walk(
     let Some(clone) = or_stopped(site, clone).await? else {
         return Ok(Outcome::Stopped);
     };
-    let Some(absence) = or_stopped(site, clone.fetch()).await? else {
+    let Some(absence) = or_stopped(site, clone.fetch(!at.heads.is_empty())).await? else {
         return Ok(Outcome::Stopped);
     };
     if let Some(absence) = absence {

@@ -132,17 +132,23 @@ impl Clone<'_> {
     }
 
     /// Brings all branches and tags here, without contents. A clone that git cannot work with is made anew.
-    /// `Some`: Bitbucket does not have the repository, or not for these credentials.
+    /// `Some`: Bitbucket does not have the repository, or not for these credentials. `has_heads`: the repository is known
+    /// not to be empty; git takes a web page in the place of an answer for an empty one.
     ///
     /// # Errors
     /// Refused credentials, an unreachable host, a full disk.
-    pub async fn fetch(&self) -> Result<Option<Absence>> {
+    pub async fn fetch(&self, has_heads: bool) -> Result<Option<Absence>> {
+        let mut waits = self.git.limits.waits(TRIES);
         let mut is_new = !self.folder.join("HEAD").exists();
         loop {
             if is_new {
                 self.init().await?;
             }
             match self.online(&FETCH, Vec::new()).await? {
+                Ok(()) if has_heads && self.is_empty().await? => match waits.next() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => return Err(self.error(Trouble::Network, "no branches and no tags")),
+                },
                 Ok(()) => return Ok(None),
                 Err((Trouble::Clone, words)) if !is_new => {
                     tracing::warn!(folder = %self.folder.display(), "a clone is broken and made anew: {words}");
@@ -158,6 +164,12 @@ impl Clone<'_> {
                 Err((trouble, words)) => return Err(self.error(trouble, &words)),
             }
         }
+    }
+
+    async fn is_empty(&self) -> Result<bool> {
+        let mut command = self.git.command(Some(&self.folder), &[]);
+        let refs = self.output(command.args(["for-each-ref", "--count=1"]), Vec::new());
+        Ok(refs.await?.is_empty())
     }
 
     async fn init(&self) -> Result<()> {

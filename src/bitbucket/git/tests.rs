@@ -111,7 +111,7 @@ impl Bench {
     /// All commits by subject, fetched anew, with line counts.
     async fn commits(&self) -> BTreeMap<String, Commit> {
         let clone = self.clone().await;
-        assert!(clone.fetch().await.unwrap().is_none());
+        assert!(clone.fetch(false).await.unwrap().is_none());
         let mut commits = read(&clone, &Range::default()).await;
         clone.count_lines(&mut commits).await.unwrap();
         let named = |commit: Commit| {
@@ -298,7 +298,7 @@ async fn a_range_is_what_the_new_heads_have_and_the_known_ones_have_not() {
     let second = bench.commit("second");
     let third = bench.commit("third");
     let clone = bench.clone().await;
-    clone.fetch().await.unwrap();
+    clone.fetch(false).await.unwrap();
     let set = |hashes: &[&String]| hashes.iter().map(|hash| (*hash).clone()).collect();
     let gone = "f".repeat(40);
     let odd = "HEAD".to_owned();
@@ -331,7 +331,7 @@ async fn a_clone_has_no_contents_until_lines_are_counted_and_each_is_fetched_onc
     bench.commit("more");
     let blob = bench.run(&["rev-parse", "HEAD:a.txt"]);
     let clone = bench.clone().await;
-    clone.fetch().await.unwrap();
+    clone.fetch(false).await.unwrap();
     let kind = async || {
         clone.objects([blob.as_str()].into_iter()).await.unwrap()[0]
             .1
@@ -357,7 +357,7 @@ async fn branches_move_vanish_and_turn_into_folders() {
     }
     let bench = Bench::new();
     let clone = bench.clone().await;
-    assert!(clone.fetch().await.unwrap().is_none());
+    assert!(clone.fetch(false).await.unwrap().is_none());
     assert_eq!(
         read(&clone, &Range::default()).await,
         [],
@@ -365,14 +365,14 @@ async fn branches_move_vanish_and_turn_into_folders() {
     );
     let first = bench.commit("first");
     bench.run(&["branch", "topic"]);
-    clone.fetch().await.unwrap();
+    clone.fetch(false).await.unwrap();
     bench.run(&["branch", "-D", "topic"]);
     bench.run(&["branch", "topic/one"]);
     bench.run(&["checkout", "--quiet", "--orphan", "new"]);
     let other = bench.commit("other");
     bench.run(&["branch", "--force", "main", &other]);
     bench.run(&["branch", "-D", "topic/one"]);
-    clone.fetch().await.unwrap();
+    clone.fetch(false).await.unwrap();
     let hashes: Vec<_> = read(&clone, &Range::default()).await;
     assert_eq!(hashes.len(), 1, "{first} is on no branch any more");
     assert_eq!(hashes[0].hash, other);
@@ -386,11 +386,11 @@ async fn a_broken_clone_is_made_anew() {
     let bench = Bench::new();
     bench.commit("first");
     let clone = bench.clone().await;
-    clone.fetch().await.unwrap();
+    clone.fetch(false).await.unwrap();
     let folder = clone.folder().to_path_buf();
     std::fs::write(folder.join("refs/heads/main"), "no hash\n").unwrap();
     std::fs::remove_dir_all(folder.join("objects")).unwrap();
-    assert!(clone.fetch().await.unwrap().is_none());
+    assert!(clone.fetch(false).await.unwrap().is_none());
     assert_eq!(read(&clone, &Range::default()).await.len(), 1);
 }
 

@@ -79,7 +79,7 @@ async fn git_tells_both_people_both_times_and_the_files_with_their_lines() {
     assert_eq!(report.git_operations, 2);
     assert_eq!(report.requests.get("commits"), None);
     bench.transform(&["config", "domain"]).await.unwrap();
-    let commits = "SELECT trim(message), additions, deletions, authored_date, committer_name, committer_email, committed_date, url \
+    let commits = "SELECT replace(message, chr(10), ''), additions, deletions, authored_date, committer_name, committer_email, committed_date, url \
                    FROM domain.commits WHERE message LIKE 'side%' OR message LIKE 'merge%' ORDER BY 1 LIMIT 3";
     let url = format!(
         "{}acme/web/commits/",
@@ -155,12 +155,11 @@ async fn nights_by_git_and_by_the_api_go_on_where_the_other_ended() {
             bench.sandbox.reload().unwrap();
         }
     }
-    assert_eq!(seen, [15, 3, 3, 3, 0]);
-    let mut keys = bench.keys("commits").await;
-    let count = keys.len();
-    keys.sort();
-    keys.dedup();
-    assert_eq!((count, keys.len()), (24, 24), "none twice");
+    // The commit below a branch's vanished head comes again with what took its place, and is still one row.
+    assert_eq!(seen, [15, 4, 4, 4, 0]);
+    bench.transform(&["config", "bitbucket"]).await.unwrap();
+    let rows = "SELECT count(*), count(DISTINCT hash) FROM bitbucket.commits";
+    assert_eq!(bench.query(rows).await, ["24 | 24"]);
 }
 
 #[tokio::test]
@@ -277,7 +276,7 @@ async fn git_signs_in_as_bitbucket_wants_it_and_leaves_no_secret_anywhere() {
         let report = bench.complete().await;
         assert_eq!(web(&report, "commits").records, 15, "{connection}");
         let written = texts(bench.folder.path());
-        assert!(written.contains("refs/heads/side"), "clones are there");
+        assert!(written.contains(&source.hash("side")), "clones are there");
         for secret in [
             "s3cr3t",
             "sandbox-access-token",
@@ -386,10 +385,7 @@ async fn what_passes_is_fetched_again_and_what_stays_fails_the_list_alone() {
         Fault::on(".git/git-upload-pack")
             .times(2)
             .cut(Cut::Body(40)),
-        Fault::on(".git/git-upload-pack")
-            .skip(1)
-            .times(1)
-            .cut(Cut::Connection),
+        Fault::on(".git/info/refs").times(1).cut(Cut::Connection),
         Fault::on(".git/info/refs")
             .times(1)
             .header("content-type", "text/html")

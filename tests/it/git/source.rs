@@ -68,6 +68,7 @@ impl Source {
     /// Commits on a branch: `lines` go into one file of the branch's own, one more with every commit. `from`: what the
     /// first commit builds on, nothing for a root.
     pub fn commit(&self, branch: &str, from: Option<&str>, times: std::ops::Range<usize>) {
+        let from = from.map(|from| self.hash(from));
         let mut stream = Vec::new();
         for n in times.clone() {
             let message = format!("{branch} {n}\n");
@@ -81,7 +82,7 @@ impl Source {
                 message.len()
             )
             .unwrap();
-            if let Some(from) = from.filter(|_| n == times.start) {
+            if let Some(from) = from.as_ref().filter(|_| n == times.start) {
                 write!(stream, "from {from}\n").unwrap();
             }
             write!(
@@ -107,7 +108,6 @@ impl Source {
             let fields: Vec<&str> = commit.split('\0').collect();
             let parents = fields[3].split_whitespace();
             let parents = parents.map(|hash| json!({"type": "commit", "hash": hash}));
-            // Of the sandbox's own address, as the git host of a connection is the API's there.
             json!({
                 "type": "commit", "hash": fields[0], "date": fields[1], "message": fields[4],
                 "author": {"type": "author", "raw": fields[2]},
