@@ -83,7 +83,7 @@ impl Source {
             )
             .unwrap();
             if let Some(from) = from.as_ref().filter(|_| n == times.start) {
-                write!(stream, "from {from}\n").unwrap();
+                writeln!(stream, "from {from}").unwrap();
             }
             write!(
                 stream,
