@@ -374,7 +374,10 @@ impl Clone<'_> {
     }
 
     /// The command, and what must not be shown of its environment.
-    async fn online_command(&self, arguments: &[&str]) -> Result<(Command, Vec<String>)> {
+    pub(super) async fn online_command(
+        &self,
+        arguments: &[&str],
+    ) -> Result<(Command, Vec<String>)> {
         let url = &self.origin.url;
         let mut more = vec![
             ("remote.origin.url".to_owned(), url.to_string()),

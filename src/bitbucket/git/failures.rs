@@ -30,7 +30,10 @@ const SIGNS: [(Trouble, &[&str]); 8] = [
             "disk quota exceeded",
         ],
     ),
-    (Trouble::Proxy, &["from proxy", "error: 407"]),
+    (
+        Trouble::Proxy,
+        &["from proxy", "response 407", "error: 407"],
+    ),
     (
         Trouble::Credentials,
         &[
@@ -105,5 +108,41 @@ impl Trouble {
             "answer",
             words.split_whitespace().collect::<Vec<_>>().join(" "),
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn what_git_says_decides_who_must_act() {
+        use ErrorKind::{Api, Configuration, Credentials, Unreachable};
+        let url = "https://bitbucket.org/acme/web.git";
+        let access = |why: &str| format!("fatal: unable to access '{url}/': {why}");
+        let cases = [
+            (format!("remote: Invalid credentials\nfatal: Authentication failed for '{url}/'"), Trouble::Credentials, Credentials),
+            ("fatal: could not read Username for 'https://bitbucket.org': terminal prompts disabled".to_owned(), Trouble::Credentials, Credentials),
+            (access("The requested URL returned error: 403"), Trouble::Forbidden, Api),
+            (access("The requested URL returned error: 410"), Trouble::Credentials, Credentials),
+            (access("The requested URL returned error: 429"), Trouble::Refused, Api),
+            (access("The requested URL returned error: 503"), Trouble::Network, Unreachable),
+            (access("Could not resolve host: bitbucket.org"), Trouble::Network, Unreachable),
+            (access("Operation too slow. Less than 1 bytes/sec transferred the last 90 seconds"), Trouble::Network, Unreachable),
+            (access("CONNECT tunnel failed, response 407"), Trouble::Proxy, Unreachable),
+            (access("Received HTTP code 407 from proxy after CONNECT"), Trouble::Proxy, Unreachable),
+            (format!("remote: Not Found\nfatal: repository '{url}/' not found"), Trouble::NotFound, Api),
+            ("error: RPC failed; curl 18 transfer closed\nfatal: early EOF".to_owned(), Trouble::Network, Unreachable),
+            ("fatal: write error: No space left on device".to_owned(), Trouble::Disk, Configuration),
+            ("error: cannot lock ref 'refs/heads/main'".to_owned(), Trouble::Clone, Api),
+            (String::new(), Trouble::Clone, Api),
+        ];
+        for (words, trouble, kind) in cases {
+            assert_eq!(Trouble::read(&words), trouble, "{words}");
+            let error = trouble.error(&words, "environment variable TOKEN", Path::new("clones"));
+            assert_eq!(error.kind(), kind, "{error}");
+        }
     }
 }
