@@ -53,28 +53,27 @@ pub(super) async fn walk(
     if let Some(absence) = absence {
         return Ok(Outcome::Absent(absence));
     }
-    // What was force-pushed away meanwhile is not here; neither is what it alone held.
+    // What was force-pushed away meanwhile is not here. Where that is all there was, every branch and tag is.
     let here = clone.holds(&(&at.heads | &known)).await?;
+    let heads = match &at.heads & &here {
+        none if none.is_empty() => clone.heads().await?,
+        heads => heads,
+    };
     let range = Range {
-        from: &at.heads & &here,
+        from: heads,
         without: match at.heads.is_empty() {
             true => BTreeSet::new(),
             false => &known & &here,
         },
     };
-    let vanished = !at.heads.is_empty() && range.from.is_empty();
     let name = name(&range);
     let mut done = at.next.as_deref().map_or(0, |next| count(next, &name));
     let mut log = clone.log(&range, done)?;
     loop {
         let batch = or_stopped(site, async {
-            let mut batch = match vanished {
-                true => Vec::new(),
-                false => {
-                    log.batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
-                        .await?
-                }
-            };
+            let mut batch = log
+                .batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
+                .await?;
             if git.counts_lines() && !batch.is_empty() {
                 clone.count_lines(&mut batch).await?;
             }

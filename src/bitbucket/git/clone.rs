@@ -72,7 +72,6 @@ pub struct Clone<'a> {
 /// Commits that are reachable from one set of heads and from none of another.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Range {
-    /// Empty: every branch and tag.
     pub from: BTreeSet<String>,
     pub without: BTreeSet<String>,
 }
@@ -145,7 +144,7 @@ impl Clone<'_> {
                 self.init().await?;
             }
             match self.online(&FETCH, Vec::new()).await? {
-                Ok(()) if has_heads && self.is_empty().await? => match waits.next() {
+                Ok(()) if has_heads && self.heads().await?.is_empty() => match waits.next() {
                     Some(wait) => tokio::time::sleep(wait).await,
                     None => return Err(self.error(Trouble::Network, "no branches and no tags")),
                 },
@@ -164,12 +163,6 @@ impl Clone<'_> {
                 Err((trouble, words)) => return Err(self.error(trouble, &words)),
             }
         }
-    }
-
-    async fn is_empty(&self) -> Result<bool> {
-        let mut command = self.git.command(Some(&self.folder), &[]);
-        let refs = self.output(command.args(["for-each-ref", "--count=1"]), Vec::new());
-        Ok(refs.await?.is_empty())
     }
 
     async fn init(&self) -> Result<()> {
@@ -191,6 +184,19 @@ impl Clone<'_> {
             .hint("remove it, or name another folder as git_cache")),
             _ => Ok(()),
         }
+    }
+
+    /// The commits that branches and tags stand on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Api`] when git cannot read the clone.
+    pub async fn heads(&self) -> Result<BTreeSet<String>> {
+        let mut command = self.git.command(Some(&self.folder), &[]);
+        command.args(["for-each-ref", "--format=%(objectname) %(*objectname)"]);
+        let refs = self.output(&mut command, Vec::new()).await?;
+        let refs = String::from_utf8_lossy(&refs).into_owned();
+        self.holds(&refs.split_whitespace().map(str::to_owned).collect())
+            .await
     }
 
     /// Which of these commits are here.
@@ -227,16 +233,16 @@ impl Clone<'_> {
         let mut command = self.git.command(Some(&self.folder), &[]);
         command.args(LOG).args(["--raw", FORMAT]);
         command.arg(format!("--skip={skip}"));
-        if range.from.is_empty() {
-            command.arg("--all");
-        }
         let mut input = lines(range.from.iter().map(String::as_str));
         for hash in &range.without {
             input.extend(format!("^{hash}\n").bytes());
         }
         Ok(Log {
             clone: self,
-            process: Some(self.start(command, input)?),
+            process: match range.from.is_empty() {
+                true => None,
+                false => Some(self.start(command, input)?),
+            },
             reader: Reader::of_commits(),
             ready: VecDeque::new(),
         })

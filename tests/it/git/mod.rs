@@ -187,6 +187,26 @@ async fn what_was_force_pushed_away_is_left_out_also_by_a_clone_that_never_had_i
 }
 
 #[tokio::test]
+async fn a_head_that_moves_between_its_list_and_the_fetch_is_the_next_runs() {
+    let Some(source) = history() else { return };
+    let mut bench = source.bench("git").await;
+    bench.complete().await;
+    source.commit("side", Some("refs/heads/side"), 60..61);
+    source.publish();
+    bench.sandbox.reload().unwrap();
+    // The list is served as it was; git has another commit in the place of the new one already.
+    let listed = source.hash("side");
+    source.commit("side", Some("refs/heads/side~1"), 61..62);
+    let report = bench.complete().await;
+    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Complete));
+    source.publish();
+    bench.sandbox.reload().unwrap();
+    bench.complete().await;
+    let keys = bench.keys("commits").await;
+    assert!(keys.contains(&source.hash("side")) && !keys.contains(&listed));
+}
+
+#[tokio::test]
 async fn a_long_history_is_saved_in_parts_and_goes_on_there() {
     let Some(source) = Source::new() else { return };
     source.commit("main", None, 0..5300);
