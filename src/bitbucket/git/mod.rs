@@ -15,7 +15,9 @@
 mod clone;
 mod failures;
 mod log;
+mod online;
 mod process;
+mod read;
 #[cfg(test)]
 mod tests;
 
@@ -26,8 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::Url;
 
-pub use clone::{Clone, Log, Range};
+pub use clone::Clone;
 pub use log::{Change, Commit, Kind, Lines};
+pub use read::{Log, Range};
 
 use super::Limits;
 use crate::config::{Auth, Connection, GitCommits};
