@@ -21,12 +21,12 @@ use super::errors::{self, Reply};
 use super::routes::READ_REPOSITORY;
 use super::server::Shared;
 
-/// The repository that a path asks for by git, and the rest behind it.
-pub(super) fn target(path: &str) -> Option<(&str, &str, &str)> {
+/// The workspace and the repository that a path asks for by git.
+pub(super) fn target(path: &str) -> Option<(&str, &str)> {
     let (workspace, rest) = path.strip_prefix('/')?.split_once('/')?;
     let (slug, rest) = rest.split_once(".git/")?;
     let known = ["info/refs", "git-upload-pack"].contains(&rest);
-    (known && !slug.contains('/')).then_some((workspace, slug, rest))
+    (known && !slug.contains('/')).then_some((workspace, slug))
 }
 
 /// `folder` holds `<workspace>/<repository>.git`.
@@ -34,7 +34,7 @@ pub(super) async fn answer(shared: &Shared, folder: &Path, head: &Parts, body: B
     let refused = |status, said: &str| {
         Reply::text(status, said).header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
     };
-    let Some((workspace, slug, _)) = target(head.uri.path()) else {
+    let Some((workspace, slug)) = target(head.uri.path()) else {
         return errors::no_such_url();
     };
     let authorization = text(head, "authorization");

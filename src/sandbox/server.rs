@@ -212,8 +212,8 @@ async fn respond(
     shared.count(match &route {
         Some((route, _)) => format!("{} {}", route.method, route.template),
         None if path == TOKEN_PATH => format!("{} {TOKEN_PATH}", head.method),
-        None if let Some((.., rest)) = git::target(&path) => {
-            format!("{} /{{workspace}}/{{repo_slug}}.git/{rest}", head.method)
+        None if git::target(&path).is_some() => {
+            format!("{} /{{workspace}}/{{repo_slug}}.git/…", head.method)
         }
         None => format!("{} (no such route)", head.method),
     });
@@ -231,14 +231,17 @@ async fn respond(
     let replacement = fault
         .as_ref()
         .and_then(|fault| fault.replacement(service, &endpoint));
-    let mut reply = match (replacement, Url::parse(&format!("{}{sent}", shared.origin))) {
-        (Some(reply), _) => reply,
-        (None, Ok(_)) if let (Some(folder), Some(_)) = (&shared.git, git::target(&path)) => {
+    let by_git = shared.git.as_ref();
+    let by_git = by_git.filter(|_| git::target(&path).is_some());
+    let url = Url::parse(&format!("{}{sent}", shared.origin));
+    let mut reply = match (replacement, by_git, url) {
+        (Some(reply), ..) => reply,
+        (None, Some(folder), _) => {
             let body = to_bytes(body, MAX_GIT_BODY).await.unwrap_or_default();
             git::answer(&shared, folder, &head, body).await
         }
-        (None, Err(_)) => errors::no_such_url(),
-        (None, Ok(url)) => {
+        (None, None, Err(_)) => errors::no_such_url(),
+        (None, None, Ok(url)) => {
             let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
             let authorization = head.headers.get("authorization");
             shared.answer(&Received {

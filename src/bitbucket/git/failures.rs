@@ -22,15 +22,6 @@ pub(super) enum Trouble {
 /// Words by which a trouble is known, those that say most first.
 const SIGNS: [(Trouble, &[&str]); 8] = [
     (
-        Trouble::Disk,
-        &[
-            "no space left",
-            "permission denied",
-            "read-only file system",
-            "disk quota exceeded",
-        ],
-    ),
-    (
         Trouble::Proxy,
         &["from proxy", "response 407", "error: 407"],
     ),
@@ -47,6 +38,15 @@ const SIGNS: [(Trouble, &[&str]); 8] = [
     (Trouble::Forbidden, &["error: 403"]),
     (Trouble::Refused, &["error: 429"]),
     (Trouble::NotFound, &["' not found", "error: 404"]),
+    (
+        Trouble::Disk,
+        &[
+            "no space left",
+            "permission denied",
+            "read-only file system",
+            "disk quota exceeded",
+        ],
+    ),
     (
         Trouble::Network,
         &[
@@ -123,6 +123,16 @@ mod tests {
         let url = "https://bitbucket.org/acme/web.git";
         let access = |why: &str| format!("fatal: unable to access '{url}/': {why}");
         let cases = [
+            (
+                format!("remote: Permission denied\n{}", access("error: 403")),
+                Trouble::Forbidden,
+                Api,
+            ),
+            (
+                "fatal: unable to access 'config': Permission denied".to_owned(),
+                Trouble::Disk,
+                Configuration,
+            ),
             (format!("remote: Invalid credentials\nfatal: Authentication failed for '{url}/'"), Trouble::Credentials, Credentials),
             ("fatal: could not read Username for 'https://bitbucket.org': terminal prompts disabled".to_owned(), Trouble::Credentials, Credentials),
             (access("The requested URL returned error: 403"), Trouble::Forbidden, Api),

@@ -310,16 +310,11 @@ async fn git_signs_in_as_bitbucket_wants_it_and_leaves_no_secret_anywhere() {
 }
 
 #[tokio::test]
-async fn a_public_repository_needs_no_credentials_and_a_private_one_is_refused_with_what_to_check()
-{
+async fn refused_credentials_end_the_run_with_what_to_check() {
     let Some(source) = history() else { return };
-    let mut bench = Bench::new(source.builder().credentials(Credentials::bearer("s3cr3t"))).await;
-    set(&mut bench, "git", "");
-    bench.sandbox.inject(
-        Fault::on(".git/info/refs")
-            .status(401)
-            .body("Invalid credentials"),
-    );
+    let mut bench = source.bench("git").await;
+    let refused = Fault::on(".git/info/refs").status(401);
+    bench.sandbox.inject(refused.body("Invalid credentials"));
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     let said = error.to_string();
@@ -327,6 +322,19 @@ async fn a_public_repository_needs_no_credentials_and_a_private_one_is_refused_w
         said.contains("environment variable TOKEN") && !said.contains("s3cr3t"),
         "{said}"
     );
+}
+
+#[tokio::test]
+async fn a_public_repository_needs_no_credentials() {
+    let Some(source) = history() else { return };
+    let credentials = Credentials::bearer("s3cr3t");
+    let mut bench = Bench::new(source.builder().credentials(credentials)).await;
+    set(&mut bench, "git", "");
+    bench.connection = "auth = \"none\"".to_owned();
+    bench.include = "acme/web".to_owned();
+    source.make_public();
+    bench.sandbox.reload().unwrap();
+    assert_eq!(web(&bench.complete().await, "commits").records, 15);
 }
 
 #[tokio::test]

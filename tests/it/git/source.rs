@@ -145,6 +145,13 @@ impl Source {
         .unwrap();
     }
 
+    pub fn make_public(&self) {
+        let file = self.records().join("repository.json");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.replace("\"is_private\":true", "\"is_private\":false");
+        std::fs::write(file, text).unwrap();
+    }
+
     fn write(&self, file: &str, records: &[Value]) {
         let lines: String = records.iter().map(|record| format!("{record}\n")).collect();
         std::fs::write(self.records().join(file), lines).unwrap();
