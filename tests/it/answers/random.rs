@@ -20,7 +20,11 @@ fn lived() -> TempDir {
     folder
 }
 
-async fn collected(folder: &TempDir, faults: Vec<Fault>) -> BTreeMap<String, Vec<u8>> {
+/// The source layer's files, and the requests they took.
+async fn collected(
+    folder: &TempDir,
+    faults: Vec<Fault>,
+) -> (BTreeMap<String, Vec<u8>>, Vec<String>) {
     let builder = Sandbox::builder().workspace_dir(folder.path());
     let mut bench = Bench::new(builder.faults(faults)).await;
     bench.limits = Limits {
@@ -33,16 +37,20 @@ async fn collected(folder: &TempDir, faults: Vec<Fault>) -> BTreeMap<String, Vec
     };
     bench.complete().await;
     bench.transform(&["bitbucket"]).await.unwrap();
-    bench.source()
+    (bench.source(), bench.sandbox.request_log())
 }
 
 #[tokio::test]
 async fn one_faulty_reply_in_twenty_changes_no_byte() {
     let folder = lived();
-    let whole = collected(&folder, Vec::new()).await;
+    let (whole, requests) = collected(&folder, Vec::new()).await;
     assert!(whole.len() > 15, "{:?}", whole.keys());
     for seed in 0..seeds() {
-        let faulty = collected(&folder, vec![Fault::random(seed, 50)]).await;
+        let (faulty, more) = collected(&folder, vec![Fault::random(seed, 50)]).await;
+        assert!(
+            more.len() > requests.len(),
+            "seed {seed}: nothing was asked again"
+        );
         assert_eq!(
             whole.keys().collect::<Vec<_>>(),
             faulty.keys().collect::<Vec<_>>(),
@@ -57,7 +65,12 @@ async fn one_faulty_reply_in_twenty_changes_no_byte() {
 #[tokio::test]
 async fn rows_that_shift_between_pages_change_no_byte() {
     let folder = lived();
-    let whole = collected(&folder, Vec::new()).await;
-    let shifted = collected(&folder, vec![Fault::on("/").shift(3)]).await;
+    let (whole, requests) = collected(&folder, Vec::new()).await;
+    let later = |path: &str| path.contains("page=2") || path.contains("ctx=");
+    assert!(
+        requests.iter().any(|path| later(path)),
+        "no list has two pages"
+    );
+    let (shifted, _) = collected(&folder, vec![Fault::on("/").shift(3)]).await;
     assert!(whole == shifted);
 }
