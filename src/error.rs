@@ -116,6 +116,11 @@ impl Error {
         &self.0.message
     }
 
+    /// What the reader should do, as [`Error::hint`] was told.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.hint.as_deref()
+    }
+
     /// The value recorded under `key`, if any.
     pub fn context(&self, key: &str) -> Option<&str> {
         self.0

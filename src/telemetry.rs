@@ -46,7 +46,7 @@ pub fn init(format: LogFormat, verbosity: i8, progress: &Progress) {
 fn directives(verbosity: i8) -> &'static str {
     match verbosity {
         i8::MIN..=-1 => "error",
-        0 => "warn",
+        0 => "warn,bitlake::cli::schedule=info",
         1 => "warn,bitlake=info",
         2 => "warn,bitlake=debug",
         _ => "info,bitlake=trace",

@@ -1,18 +1,12 @@
-//! One identity towards Bitbucket: its `Authorization` header, its share of the hour, and the gate at which all its
-//! requests wait while Bitbucket refuses them.
+//! One set of credentials towards Bitbucket: its `Authorization` header, and whose budget its requests come from.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::{RequestBuilder, Url};
-use serde::Deserialize;
 
+use super::oauth::Consumer;
 use super::options::{Credentials, Token};
-use super::pace::Pace;
-use super::reply::Refusal;
-use super::safe_url;
-use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::error::Result;
 
 /// Anonymous requests to Bitbucket itself get this many an hour, per address.
 const ANONYMOUS_PER_HOUR: u32 = 60;
@@ -20,92 +14,69 @@ const USUAL_PER_HOUR: u32 = 1000;
 
 pub(crate) struct Identity {
     scheme: Scheme,
-    pace: Mutex<Pace>,
-    /// Held by the one request that sleeps off a 429; says since when requests are let through again.
-    pub(crate) gate: tokio::sync::Mutex<Option<Instant>>,
+    /// The name of its budget: without secrets, and the same in every run.
+    pub(crate) budget: String,
 }
 
 enum Scheme {
-    Basic {
-        user: String,
-        password: Token,
-    },
+    Basic { user: String, password: Token },
     Bearer(Token),
-    Oauth {
-        key: Token,
-        secret: Token,
-        url: Url,
-        granted: tokio::sync::Mutex<Option<Granted>>,
-    },
+    Oauth(Box<Consumer>),
     None,
 }
 
-#[derive(Clone)]
-struct Granted {
-    token: Secret,
-    renew_at: Instant,
-}
-
 impl Identity {
-    /// One identity per token.
-    pub(crate) fn all(
-        credentials: &Credentials,
-        endpoint: &Url,
-        per_hour: Option<u32>,
-    ) -> Vec<Self> {
-        let bitbucket = endpoint
-            .host_str()
-            .is_some_and(|host| host.ends_with("bitbucket.org"));
-        let one = |scheme: Scheme| {
-            let usual = match scheme {
-                Scheme::None if bitbucket => ANONYMOUS_PER_HOUR,
-                _ => USUAL_PER_HOUR,
-            };
-            Self {
-                scheme,
-                pace: Mutex::new(Pace::new(per_hour, usual)),
-                gate: Default::default(),
-            }
-        };
+    /// One per token. API tokens of one user share a budget, whatever the connection.
+    pub(crate) fn all(credentials: &Credentials, connection_id: i64) -> Vec<Self> {
+        let ours = |kind: String| format!("connection-{connection_id}-{kind}");
         match credentials.clone() {
             Credentials::ApiToken { email, tokens } => tokens
                 .into_iter()
-                .map(|password| {
-                    one(Scheme::Basic {
+                .map(|password| Self {
+                    budget: format!("api-token-{}", email.to_lowercase()),
+                    scheme: Scheme::Basic {
                         user: email.clone(),
                         password,
-                    })
+                    },
                 })
                 .collect(),
             Credentials::AccessToken { tokens } => tokens
                 .into_iter()
-                .map(|token| one(Scheme::Bearer(token)))
+                .zip(1..)
+                .map(|(token, n)| Self {
+                    budget: ours(format!("access-token-{n}")),
+                    scheme: Scheme::Bearer(token),
+                })
                 .collect(),
             Credentials::OauthClient {
                 key,
                 secret,
-                token_url,
-            } => {
-                let granted = tokio::sync::Mutex::new(None);
-                vec![one(Scheme::Oauth {
-                    key,
-                    secret,
-                    url: token_url,
-                    granted,
-                })]
-            }
-            Credentials::AppPassword { username, password } => {
-                vec![one(Scheme::Basic {
+                token_url: url,
+            } => vec![Self {
+                budget: ours("oauth-client".to_owned()),
+                scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url))),
+            }],
+            Credentials::AppPassword { username, password } => vec![Self {
+                budget: format!("app-password-{username}"),
+                scheme: Scheme::Basic {
                     user: username,
                     password,
-                })]
-            }
-            Credentials::None => vec![one(Scheme::None)],
+                },
+            }],
+            Credentials::None => vec![Self {
+                budget: "anonymous".to_owned(),
+                scheme: Scheme::None,
+            }],
         }
     }
 
-    pub(crate) fn pace(&self) -> MutexGuard<'_, Pace> {
-        self.pace.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Requests an hour until the server says otherwise.
+    pub(crate) fn usual_per_hour(&self, endpoint: &Url) -> u32 {
+        let host = endpoint.host_str().unwrap_or_default();
+        match self.scheme {
+            Scheme::None if host.ends_with("bitbucket.org") => ANONYMOUS_PER_HOUR,
+            _ => USUAL_PER_HOUR,
+        }
     }
 
     pub(crate) fn is_anonymous(&self) -> bool {
@@ -117,7 +88,7 @@ impl Identity {
         match &self.scheme {
             Scheme::Basic { user, password } => format!("{} (user {user})", password.origin),
             Scheme::Bearer(token) => token.origin.clone(),
-            Scheme::Oauth { key, secret, .. } => format!("{} and {}", key.origin, secret.origin),
+            Scheme::Oauth(consumer) => consumer.origin(),
             Scheme::None => "none were sent, because auth = \"none\"".to_owned(),
         }
     }
@@ -125,17 +96,13 @@ impl Identity {
     /// Removes this identity's secrets from a text that came from outside, such as an error page that repeats the
     /// request.
     pub(crate) fn mask(&self, text: &str) -> String {
-        let secrets: Vec<&Secret> = match &self.scheme {
-            Scheme::Basic { password, .. } => vec![&password.secret],
-            Scheme::Bearer(token) => vec![&token.secret],
-            Scheme::Oauth { key, secret, .. } => vec![&key.secret, &secret.secret],
+        let secrets = match &self.scheme {
+            Scheme::Basic { user, password } => packed(user, password.secret.expose()).into(),
+            Scheme::Bearer(token) => vec![token.secret.expose().to_owned()],
+            Scheme::Oauth(consumer) => consumer.secrets(),
             Scheme::None => Vec::new(),
         };
-        secrets
-            .into_iter()
-            .map(Secret::expose)
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        hide(&secrets, text)
     }
 
     /// Adds the header. The OAuth token is fetched on first use and before it runs out.
@@ -149,24 +116,7 @@ impl Identity {
                 request.basic_auth(user, Some(password.secret.expose()))
             }
             Scheme::Bearer(token) => request.bearer_auth(token.secret.expose()),
-            Scheme::Oauth {
-                key,
-                secret,
-                url,
-                granted,
-            } => {
-                let mut granted = granted.lock().await;
-                let token = match granted.as_ref() {
-                    Some(held) if Instant::now() < held.renew_at => held.token.clone(),
-                    _ => {
-                        let fresh = grant(http, key, secret, url).await?;
-                        let token = fresh.token.clone();
-                        *granted = Some(fresh);
-                        token
-                    }
-                };
-                request.bearer_auth(token.expose())
-            }
+            Scheme::Oauth(consumer) => request.bearer_auth(consumer.token(http).await?.expose()),
             Scheme::None => request,
         })
     }
@@ -175,8 +125,8 @@ impl Identity {
     /// nothing to renew.
     pub(crate) async fn renew(&self) -> bool {
         match &self.scheme {
-            Scheme::Oauth { granted, .. } => {
-                *granted.lock().await = None;
+            Scheme::Oauth(consumer) => {
+                consumer.renew().await;
                 true
             }
             _ => false,
@@ -184,54 +134,13 @@ impl Identity {
     }
 }
 
-#[derive(Deserialize)]
-struct Grant {
-    access_token: String,
-    expires_in: Option<u64>,
+/// A user's secret, alone and as the header carries it.
+pub(super) fn packed(user: &str, secret: &str) -> [String; 2] {
+    let header = BASE64_STANDARD.encode(format!("{user}:{secret}"));
+    [header, secret.to_owned()]
 }
 
-async fn grant(http: &reqwest::Client, key: &Token, secret: &Token, url: &Url) -> Result<Granted> {
-    let at = |error: Error| error.with("url", safe_url(url));
-    let unreachable = |source: reqwest::Error| {
-        at(
-            Error::new(ErrorKind::Unreachable, "cannot fetch an OAuth token")
-                .source(source.without_url()),
-        )
-        .hint("check token_url, the network and the proxy")
-    };
-    let reply = http
-        .post(url.clone())
-        .basic_auth(key.secret.expose(), Some(secret.secret.expose()))
-        .form(&[("grant_type", "client_credentials")])
-        .send()
-        .await
-        .map_err(unreachable)?;
-    let (status, headers) = (reply.status(), reply.headers().clone());
-    let body = reply.bytes().await.map_err(unreachable)?;
-    if !status.is_success() {
-        let refusal = Refusal::read(status, &headers, &body);
-        let kind = if refusal.html || status.is_server_error() {
-            ErrorKind::Unreachable
-        } else {
-            ErrorKind::Credentials
-        };
-        return Err(at(Error::new(kind, "bitbucket grants no OAuth token")
-            .with("status", status.as_u16())
-            .with("answer", refusal.message))
-        .hint(format!(
-            "check {} and {}: key and secret of an OAuth consumer marked as private",
-            key.origin, secret.origin
-        )));
-    }
-    let granted: Grant = serde_json::from_slice(&body).map_err(|source| {
-        at(Error::new(ErrorKind::Unreachable, "the OAuth reply is not a token").source(source))
-            .hint("check token_url and the proxy")
-    })?;
-    // Renewed a little early, so that no request starts with a token that ends on its way.
-    let lifetime = Duration::from_secs(granted.expires_in.unwrap_or(7200));
-    let margin = (lifetime / 10).min(Duration::from_secs(300));
-    Ok(Granted {
-        token: Secret::new(granted.access_token),
-        renew_at: Instant::now() + lifetime.saturating_sub(margin),
-    })
+pub(super) fn hide(secrets: &[String], text: &str) -> String {
+    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
+    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }

@@ -1,30 +1,33 @@
 //! Sends requests: the one place that knows identities, budgets, retries and what a refusal means.
 //!
 //! ```text
-//! walk/get ─▶ fetch ─▶ gate (someone sleeps off a 429?) ─▶ pace (room in this hour?) ─▶ send
-//!                ▲                                                                     │
-//!                └── wait ◀── connection lost, 408, 425, 5xx, 429, broken body ◀───────┤
-//!                    401 with OAuth: renew once                                        ▼
-//!                                                            parsed value, or a Refusal the caller judges
+//! walk/get ─▶ fetch ─▶ budgets (whose turn is it, and when?) ─▶ send
+//!                ▲                                               │
+//!                └── wait ◀── lost, 408, 425, 5xx, broken body ◀─┤
+//!                    429: at the budgets                         │
+//!                    401 with OAuth: renew once                  ▼
+//!                                      parsed value, or a Refusal the caller judges
 //! ```
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use reqwest::{StatusCode, Url};
 use tokio::time::sleep;
 
+use super::ask::{Answer, Ask, Remedy, Target};
 use super::auth::Identity;
+use super::budgets::Budgets;
 use super::endpoints::Endpoint;
-use super::failures::{broken, quota};
+use super::failures::{broken, too_large};
 use super::options::ClientOptions;
 use super::reply::{Refusal, is_html};
-use super::retry::{Limits, asked_wait, is_transient};
+use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
+use super::scopes::Scopes;
 use super::transport::transport;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -37,84 +40,14 @@ struct Shared {
     endpoint: Url,
     http: reqwest::Client,
     identities: Vec<Identity>,
+    /// Whose turn it is among the tokens of one budget.
     turn: AtomicUsize,
     limits: Limits,
+    budgets: Budgets,
+    scopes: Scopes,
     /// Whether any reply ever arrived; until then the host is probably wrong.
     reached: std::sync::atomic::AtomicBool,
     requests: Mutex<BTreeMap<&'static str, u64>>,
-}
-
-/// Whose list: the segments that an endpoint's path is filled with.
-#[derive(Debug, Clone, Default)]
-pub struct Target {
-    pub workspace: String,
-    /// The slug; empty for lists of a workspace.
-    pub repository: String,
-    /// The pull request's or issue's id, the pipeline's uuid.
-    pub parent: String,
-}
-
-impl Target {
-    pub fn workspace(workspace: impl Into<String>) -> Self {
-        Self {
-            workspace: workspace.into(),
-            ..Self::default()
-        }
-    }
-
-    pub fn repository(workspace: impl Into<String>, slug: impl Into<String>) -> Self {
-        Self {
-            workspace: workspace.into(),
-            repository: slug.into(),
-            ..Self::default()
-        }
-    }
-
-    /// From "workspace/slug".
-    pub fn full_name(full_name: &str) -> Self {
-        let (workspace, slug) = full_name.split_once('/').unwrap_or((full_name, ""));
-        Self::repository(workspace, slug)
-    }
-
-    #[must_use]
-    pub fn parent(&self, parent: impl ToString) -> Self {
-        Self {
-            parent: parent.to_string(),
-            ..self.clone()
-        }
-    }
-
-    pub(super) fn name(&self) -> String {
-        match self.repository.as_str() {
-            "" => self.workspace.clone(),
-            slug => format!("{}/{slug}", self.workspace),
-        }
-    }
-}
-
-/// One request, with what its errors must name.
-pub(crate) struct Ask<'a> {
-    pub(crate) endpoint: &'static Endpoint,
-    pub(crate) target: &'a Target,
-    pub(crate) url: Url,
-    /// Counts every attempt.
-    pub(crate) requests: &'a AtomicU64,
-    /// A 500 has a remedy (dropping the sort), so it is not repeated for long.
-    pub(crate) remedy: bool,
-    /// What does not fit into the address; with any of it, the request is a POST.
-    pub(crate) form: &'a [(&'static str, String)],
-}
-
-/// What came back in the end.
-pub(crate) enum Answer<T> {
-    Value {
-        value: T,
-        date: Option<DateTime<Utc>>,
-    },
-    Refused {
-        refusal: Refusal,
-        identity: usize,
-    },
 }
 
 struct Reply {
@@ -127,20 +60,26 @@ impl Client {
     pub fn new(options: ClientOptions) -> Result<Self> {
         let ClientOptions {
             connection,
+            connection_id,
             endpoint,
             credentials,
             proxy,
             requests_per_hour,
             limits,
+            budgets,
         } = options;
         if let Some(warning) = credentials.warning() {
             tracing::warn!(connection = %connection, "{warning}");
         }
-        let identities = Identity::all(&credentials, &endpoint, requests_per_hour);
+        let identities = Identity::all(&credentials, connection_id);
         if identities.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "no token given")
                 .with("connection", &connection)
                 .hint("set token = { env = \"…\" }"));
+        }
+        for identity in &identities {
+            let usual = identity.usual_per_hour(&endpoint);
+            budgets.open(&identity.budget, requests_per_hour, usual, &limits);
         }
         let http = transport(&endpoint, proxy.as_deref(), &limits)
             .map_err(|error| error.with("connection", &connection))?;
@@ -151,6 +90,8 @@ impl Client {
             identities,
             turn: AtomicUsize::new(0),
             limits,
+            budgets,
+            scopes: Scopes::default(),
             reached: false.into(),
             requests: Mutex::default(),
         })))
@@ -171,17 +112,12 @@ impl Client {
 
     /// Requests that can go out now, and the hourly limits they come from, over all identities.
     pub fn head_room(&self) -> (u32, u32) {
-        let now = Instant::now();
-        self.0
-            .identities
-            .iter()
-            .fold((0u32, 0u32), |(left, limit), identity| {
-                let mut pace = identity.pace();
-                (
-                    left.saturating_add(pace.left(now)),
-                    limit.saturating_add(pace.limit()),
-                )
-            })
+        let budgets = self.0.identities.iter().map(|it| it.budget.as_str());
+        let budgets: BTreeSet<&str> = budgets.collect();
+        let rooms = budgets.into_iter().map(|it| self.0.budgets.head_room(it));
+        rooms.fold((0, 0), |(left, limit), (more_left, more)| {
+            (left.saturating_add(more_left), limit.saturating_add(more))
+        })
     }
 
     /// Whether requests go out without credentials.
@@ -191,6 +127,10 @@ impl Client {
 
     pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
         self.0.identities.get(turn)
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     pub(crate) fn endpoint(&self) -> &Url {
@@ -241,32 +181,38 @@ impl Client {
         parse: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
     ) -> Result<Answer<T>> {
         let shared = &*self.0;
-        let turn = shared.turn.fetch_add(1, Ordering::Relaxed) % shared.identities.len().max(1);
-        let Some(identity) = shared.identities.get(turn) else {
-            return Err(Error::new(ErrorKind::Internal, "no identity"));
-        };
         let limits = &shared.limits;
         let mut waits = limits.waits(match shared.reached.load(Ordering::Relaxed) {
             true => limits.tries,
             false => limits.first_contact_tries,
         });
-        let mut refused_waits = limits.refused_waits();
-        let (mut refusals, mut failures, mut renewed) = (0, 0, false);
-        let mut probe = None;
+        let (mut failures, mut renewed, mut misshapen) = (0, false, false);
         loop {
-            let gate = match probe.take() {
-                Some(gate) => gate,
-                None => identity.gate.lock().await,
+            let scope = ask.endpoint.scope;
+            let identities = shared.identities.iter().enumerate();
+            let able = identities.filter(|(turn, _)| shared.scopes.allow(scope, *turn));
+            let able: Vec<_> = able.collect();
+            if able.is_empty()
+                && let Some((identity, refusal)) = shared.scopes.refusal(scope)
+            {
+                return Ok(Answer::Refused { refusal, identity });
+            }
+            let budgets: Vec<&str> = able.iter().map(|(_, it)| it.budget.as_str()).collect();
+            let permit = shared.budgets.acquire(&budgets, limits.deadline).await;
+            let permit = permit.map_err(|error| self.place(error, ask))?;
+            let of_budget = able.iter().filter(|(_, it)| it.budget == permit.identity());
+            let of_budget: Vec<_> = of_budget.copied().collect();
+            let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
+            let Some((turn, identity)) = of_budget.get(turn % of_budget.len().max(1)).copied()
+            else {
+                return Err(Error::new(ErrorKind::Internal, "no identity"));
             };
-            self.keep_pace(identity).await;
-            // Only the request that has just slept off a 429 keeps the others waiting for its outcome.
-            let mut gate = (refusals > 0).then_some(gate);
-            let sent = Instant::now();
             let reply = match self.send(identity, ask).await {
                 Ok(reply) => reply,
                 Err(Failure::Final(error)) => return Err(self.place(error, ask)),
                 Err(Failure::Transport(error)) => match waits.next() {
                     Some(wait) => {
+                        drop(permit);
                         tracing::debug!(url = %safe_url(&ask.url), %error, "asking again");
                         sleep(wait).await;
                         continue;
@@ -277,45 +223,25 @@ impl Client {
             if !shared.reached.swap(true, Ordering::Relaxed) {
                 waits = limits.waits(limits.tries);
             }
-            self.follow_limit(identity, &reply.headers);
-
+            let said = Said::read(&reply.headers, Utc::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
-                let mut gate = match gate.take() {
-                    Some(gate) => gate,
-                    None => identity.gate.lock().await,
-                };
-                // Another request was refused as well and has waited meanwhile: its wait was ours.
-                if gate.is_some_and(|open_since| sent < open_since) {
-                    continue;
-                }
-                refusals += 1;
-                let Some(wait) = refused_waits.next() else {
-                    return Err(self.place(quota(), ask));
-                };
-                let wait = match asked_wait(&reply.headers, Utc::now()) {
-                    Some(asked) if refusals <= 3 => asked.max(Duration::from_secs(1)),
-                    Some(asked) => asked.max(wait),
-                    None => wait,
-                };
-                tracing::warn!(
-                    connection = %shared.connection, seconds = wait.as_secs(),
-                    "bitbucket's rate limit is reached: waiting"
-                );
-                sleep(wait).await;
-                *gate = Some(Instant::now());
-                probe = Some(gate);
+                tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
+                permit.refused(&said).await?;
                 continue;
             }
-            drop(gate);
+            permit.answered(&said);
             if reply.status == StatusCode::UNAUTHORIZED && !renewed && identity.renew().await {
                 renewed = true;
                 continue;
             }
+            let refusal = || {
+                let mask = |text: &str| identity.mask(text);
+                Refusal::read(reply.status, &reply.headers, &reply.body, mask)
+            };
             if reply.status.is_success() {
                 if is_html(&reply.headers, &reply.body) {
-                    let refusal = Refusal::read(reply.status, &reply.headers, &reply.body);
                     return Ok(Answer::Refused {
-                        refusal,
+                        refusal: refusal(),
                         identity: turn,
                     });
                 }
@@ -326,48 +252,48 @@ impl Client {
                             date: server_date(&reply),
                         });
                     }
-                    // Cut short on its way, most likely.
-                    Err(error) => match waits.next() {
-                        Some(wait) => sleep(wait).await,
-                        None => return Err(self.place(broken(&reply.body, error), ask)),
-                    },
+                    Err(error) => {
+                        // Cut short on its way, most likely; what has another shape will have it again.
+                        let again = !error.is_data() || !std::mem::replace(&mut misshapen, true);
+                        match waits.next().filter(|_| again) {
+                            Some(wait) => sleep(wait).await,
+                            None => {
+                                let said = identity.mask(&error.to_string());
+                                return Err(self.place(broken(&reply.body, said), ask));
+                            }
+                        }
+                    }
                 }
                 continue;
             }
             failures += 1;
-            let pointless = ask.remedy
-                && matches!(reply.status.as_u16(), 500 | 504)
-                && failures > limits.first_contact_tries;
-            if is_transient(reply.status)
-                && !pointless
+            let enough = match (ask.remedy, reply.status.as_u16()) {
+                (Remedy::Smaller, _) if is_overload(reply.status) => ask.patience,
+                (Remedy::Unsorted, 500) => ask.patience,
+                (_, TOO_LONG) => 1,
+                _ if is_transient(reply.status) => usize::MAX,
+                _ => 0,
+            };
+            if failures <= enough
                 && let Some(wait) = waits.next()
             {
                 tracing::debug!(url = %safe_url(&ask.url), status = %reply.status, "asking again");
-                sleep(
-                    asked_wait(&reply.headers, Utc::now())
-                        .unwrap_or_default()
-                        .max(wait),
-                )
-                .await;
+                // Whoever names more than a 429 could mean is wrong.
+                let asked = said
+                    .wait
+                    .and_then(|asked| asked.to_std().ok())
+                    .unwrap_or_default();
+                sleep(asked.min(limits.refused_longest_wait).max(wait)).await;
                 continue;
             }
-            let refusal = Refusal::read(reply.status, &reply.headers, &reply.body);
-            return Ok(Answer::Refused {
-                refusal,
-                identity: turn,
-            });
-        }
-    }
-
-    async fn keep_pace(&self, identity: &Identity) {
-        loop {
-            let taken = identity.pace().take(Instant::now());
-            let Err(wait) = taken else { return };
-            tracing::warn!(
-                connection = %self.0.connection, seconds = wait.as_secs(),
-                "this hour's requests are used up: waiting"
-            );
-            sleep(wait).await;
+            let refusal = refusal();
+            // Another identity may have the scope; if none has, the next round says so.
+            if !shared.scopes.lacks(scope, turn, &refusal) {
+                return Ok(Answer::Refused {
+                    refusal,
+                    identity: turn,
+                });
+            }
         }
     }
 
@@ -377,7 +303,9 @@ impl Client {
             [] => shared.http.get(ask.url.clone()),
             form => shared.http.post(ask.url.clone()).form(form),
         };
-        let request = request.header(ACCEPT, "application/json");
+        let request = request
+            .header(ACCEPT, "application/json")
+            .timeout(shared.limits.reply_timeout);
         let request = identity
             .authorize(&shared.http, request)
             .await
@@ -389,23 +317,21 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(ask.endpoint.name)
             .or_default() += 1;
-        let response = request.send().await.map_err(Failure::Transport)?;
+        let mut response = request.send().await.map_err(Failure::Transport)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(Failure::Transport)?.to_vec();
+        let mut body = Vec::new();
+        // Piece by piece: unpacked, a small reply may be larger than the memory.
+        while let Some(piece) = response.chunk().await.map_err(Failure::Transport)? {
+            if body.len() + piece.len() > shared.limits.largest_reply {
+                return Err(Failure::Final(too_large(shared.limits.largest_reply)));
+            }
+            body.extend_from_slice(&piece);
+        }
         Ok(Reply {
             status,
             headers,
             body,
         })
-    }
-
-    fn follow_limit(&self, identity: &Identity, headers: &HeaderMap) {
-        let limit = headers
-            .get("x-ratelimit-limit")
-            .and_then(|value| value.to_str().ok());
-        if let Some(limit) = limit.and_then(|value| value.trim().parse().ok()) {
-            identity.pace().follow(limit);
-        }
     }
 }
 

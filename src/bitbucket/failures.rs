@@ -1,7 +1,10 @@
 //! Refusals and breakdowns as errors that say where, why, and what to do.
 
+use std::time::Duration;
+
+use super::ask::Ask;
 use super::auth::Identity;
-use super::client::{Ask, Client};
+use super::client::Client;
 use super::endpoints::Endpoint;
 use super::reply::Refusal;
 use super::safe_url;
@@ -12,9 +15,7 @@ impl Client {
     pub(crate) fn refused(&self, ask: &Ask<'_>, refusal: &Refusal, identity: usize) -> Error {
         let identity = self.identity(identity);
         let origin = identity.map(Identity::origin).unwrap_or_default();
-        let said = identity
-            .map(|i| i.mask(&refusal.message))
-            .unwrap_or_default();
+        let said = &refusal.message;
         let status = refusal.status;
         let error = if refusal.html {
             Error::new(
@@ -110,12 +111,25 @@ pub(super) fn quota() -> Error {
     .hint("run again later, or lower requests_per_hour if others use the same credentials")
 }
 
-pub(super) fn broken(body: &[u8], error: serde_json::Error) -> Error {
+/// `wait`: until the next request may go out.
+pub(super) fn late(wait: Duration) -> Error {
+    let minutes = wait.as_secs().div_ceil(60);
+    let what = format!("no request may go out for {minutes} minutes, and the deadline is sooner");
+    Error::new(ErrorKind::Quota, what).hint("run again later: it goes on where this run stopped")
+}
+
+/// `said`: what the parser says, without secrets.
+pub(super) fn broken(body: &[u8], said: String) -> Error {
     let what = match body.len() {
         0 => "the reply is empty".to_owned(),
         length => format!("the reply of {length} bytes is not the JSON expected"),
     };
     Error::new(ErrorKind::Api, what)
-        .source(error)
+        .source(said)
         .hint("run again; if it stays, check endpoint and proxy")
+}
+
+pub(super) fn too_large(most: usize) -> Error {
+    let what = format!("the reply is larger than {} MiB", most >> 20);
+    Error::new(ErrorKind::Api, what).hint("please report this with the request's URL")
 }

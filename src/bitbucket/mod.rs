@@ -8,23 +8,45 @@
 //! client.walk(&endpoints::PULL_REQUESTS, target).matching(…)
 //!   └─ pages.next() ─▶ Step::Page | Step::End | Step::Absent (first page: 403, 404, 410)
 //! ```
+//!
+//! What is done about an answer, and where:
+//!
+//! | answer | done | where |
+//! |---|---|---|
+//! | 429 | everybody of the identity waits, then one tries | `gate.rs`, `budgets.rs` |
+//! | 408, 425, 5xx, lost connections, broken JSON | asked again, with growing waits | `client.rs`, `retry.rs` |
+//! | 555, JSON of another shape | asked once more | `client.rs` |
+//! | 401 | an OAuth token is renewed | `client.rs`, `auth.rs` |
+//! | 403 that names a scope | remembered: others that need it are not asked | `scopes.rs` |
+//! | 400, overload | asked for less: smaller page, no sort, no fields | `page.rs` |
+//! | 403, 404, 410 on a first page | an absence | `page.rs` |
+//! | foreign or repeated `next`, no end | an error | `page.rs` |
+//! | too large | an error, before it is in memory | `client.rs` |
 
+mod ask;
 mod auth;
+mod budgets;
 mod client;
 pub mod endpoints;
 mod failures;
+mod gate;
+mod oauth;
 mod options;
 mod pace;
 mod page;
 mod reply;
 mod retry;
+mod scopes;
 #[cfg(test)]
 mod tests;
 mod transport;
 
-pub use client::{Client, Target};
+pub use ask::Target;
+pub use budgets::{Budgets, Keeper};
+pub use client::Client;
 pub use endpoints::Endpoint;
 pub use options::{ClientOptions, Credentials, Token};
+pub use pace::Spent;
 pub use page::{Absence, Lookup, Page, Pages, Step};
 pub use retry::Limits;
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use reqwest::Url;
 
+use super::budgets::Budgets;
 use super::retry::Limits;
 use crate::config::{Auth, Connection, SecretSource};
 use crate::error::Result;
@@ -14,6 +15,7 @@ use crate::secret::Secret;
 pub struct ClientOptions {
     /// The connection's name, for errors.
     pub connection: String,
+    pub connection_id: i64,
     /// The API's base; ends in `/`.
     pub endpoint: Url,
     pub credentials: Credentials,
@@ -21,6 +23,8 @@ pub struct ClientOptions {
     pub proxy: Option<String>,
     pub requests_per_hour: Option<u32>,
     pub limits: Limits,
+    /// Shared by all connections of a process.
+    pub budgets: Budgets,
 }
 
 /// A secret, and the place it came from, so that a refusal can name what to correct.
@@ -75,11 +79,10 @@ impl ClientOptions {
             let secret = source
                 .read(env)
                 .map_err(|error| error.with("connection", &connection.name))?;
-            let origin = match source {
-                SecretSource::Env { variable, .. } => format!("environment variable {variable}"),
-                SecretSource::File { path, .. } => format!("file {}", path.display()),
-            };
-            Ok(Token { secret, origin })
+            Ok(Token {
+                secret,
+                origin: source.origin(),
+            })
         };
         let tokens =
             |sources: &[SecretSource]| sources.iter().map(token).collect::<Result<Vec<_>>>();
@@ -111,11 +114,13 @@ impl ClientOptions {
         };
         Ok(Self {
             connection: connection.name.clone(),
+            connection_id: connection.id,
             endpoint: connection.endpoint.clone(),
             credentials,
             proxy: connection.proxy.clone(),
             requests_per_hour: connection.requests_per_hour,
             limits: Limits::default(),
+            budgets: Budgets::default(),
         })
     }
 }

@@ -1,116 +1,335 @@
-//! A budget of requests per rolling hour, because a refused request counts against Bitbucket's window too: a client
-//! that runs into the limit keeps itself locked out.
+//! What one identity may send: so many requests in any 60 minutes, because a refused request counts against Bitbucket's
+//! window too, and a client that runs into the limit keeps itself locked out.
 //!
-//! Pure: the caller brings the time, so a test can let an hour pass.
+//! A request counts from its sending until an hour after its *answer*, which is the latest that Bitbucket can have
+//! counted it. What others spend of the same budget is known from what the server says is left. A process that is
+//! killed cannot tell what it sent; so requests are booked in blocks before they go out, and after a kill the whole
+//! block counts.
+//!
+//! Pure: callers bring the time, so a test can let hours pass.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::collections::BTreeMap;
 
-pub const WINDOW: Duration = Duration::from_secs(3600);
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
-/// The requests of one identity in the last hour.
+use super::gate::Gate;
+use super::retry::{Limits, Said};
+
+pub(super) const WINDOW: TimeDelta = TimeDelta::hours(1);
+
+/// A block is this part of the limit.
+const BLOCKS: u32 = 50;
+/// `X-RateLimit-NearLimit` means that less than this part of the limit is left.
+const NEAR: u32 = 5;
+/// No limit is larger, so that sums fit.
+const MOST: u32 = 1_000_000_000;
+
+/// A request on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ticket {
+    pub(super) at: DateTime<Utc>,
+    /// It tries whether Bitbucket answers again; the others wait for its outcome.
+    pub(super) alone: bool,
+}
+
+/// Why nothing may go out now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    Until(DateTime<Utc>),
+    /// Until a request under way has its answer.
+    Answer,
+    /// Bitbucket has refused for longer than an hour.
+    Never,
+}
+
+impl Wait {
+    pub(super) fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Until(one), Self::Until(other)) => Self::Until(one.min(other)),
+            (Self::Until(at), _) | (_, Self::Until(at)) => Self::Until(at),
+            (Self::Answer, _) | (_, Self::Answer) => Self::Answer,
+            (Self::Never, Self::Never) => Self::Never,
+        }
+    }
+}
+
+/// What an identity has spent, as it outlives the process.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spent {
+    /// Answered requests, by the end of their minute.
+    pub minutes: BTreeMap<DateTime<Utc>, u32>,
+    /// Requests that may have gone out since this was written.
+    pub open: u32,
+    /// The limit, where the server has said one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// Nothing goes out before, because Bitbucket said 429.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_until: Option<DateTime<Utc>>,
+}
+
+/// The requests of one identity in the last hour, and what holds back the next one.
 #[derive(Debug)]
-pub struct Pace {
-    limit: u32,
-    /// Set by the configuration: the server's word can lower it, never raise it.
+pub(super) struct Pace {
+    /// Set by the configuration.
     ceiling: Option<u32>,
-    sent: VecDeque<Instant>,
+    usual: u32,
+    /// As the server says it.
+    told: Option<u32>,
+    /// Answered requests by time, rounded up to the second.
+    spent: BTreeMap<DateTime<Utc>, u32>,
+    in_flight: u32,
+    /// What others have spent of the same budget, and until when that counts.
+    others: u32,
+    others_until: DateTime<Utc>,
+    gate: Gate,
+    /// Requests that may go out before the next block is booked; `None`: nobody keeps book.
+    booked: Option<u32>,
 }
 
 impl Pace {
     /// `configured` is `requests_per_hour` of the connection; `usual` holds until the server says otherwise.
-    pub fn new(configured: Option<u32>, usual: u32) -> Self {
-        let limit = configured.unwrap_or(usual).max(1);
+    pub(super) fn new(configured: Option<u32>, usual: u32, limits: &Limits, seed: u64) -> Self {
         Self {
-            limit,
-            ceiling: configured,
-            sent: VecDeque::new(),
+            ceiling: configured.map(|ceiling| ceiling.clamp(1, MOST)),
+            usual: configured.unwrap_or(usual).clamp(1, MOST),
+            told: None,
+            spent: BTreeMap::new(),
+            in_flight: 0,
+            others: 0,
+            others_until: DateTime::UNIX_EPOCH,
+            gate: Gate::new(limits, seed),
+            booked: None,
         }
     }
 
-    /// Books a request at `now`, or says how long to wait before asking again.
-    pub fn take(&mut self, now: Instant) -> Result<(), Duration> {
-        self.forget(now);
-        if self.sent.len() < self.limit as usize {
-            self.sent.push_back(now);
-            return Ok(());
-        }
-        // Of the requests that fill the window, this one has to leave it first.
-        let leaving = self.sent.len() - self.limit as usize;
-        let wait = self
-            .sent
-            .get(leaving)
-            .map_or(WINDOW, |at| (*at + WINDOW) - now);
-        Err(wait)
+    /// Another connection uses the same identity: the lower ceiling holds.
+    pub(super) fn lower(&mut self, configured: Option<u32>) {
+        let Some(configured) = configured else { return };
+        let configured = configured.clamp(1, MOST);
+        self.ceiling = Some(
+            self.ceiling
+                .map_or(configured, |ceiling| ceiling.min(configured)),
+        );
+        self.usual = self.usual.min(configured);
     }
 
-    /// Takes over the `X-RateLimit-Limit` of a reply.
-    pub fn follow(&mut self, server: u32) {
-        let allowed = self.ceiling.map_or(server, |ceiling| ceiling.min(server));
-        self.limit = allowed.max(1);
+    fn server(&self) -> u32 {
+        self.told.unwrap_or(self.usual)
     }
 
-    pub fn limit(&self) -> u32 {
-        self.limit
+    /// Requests an hour: the configured ceiling, or less where the server says less.
+    pub(super) fn limit(&self) -> u32 {
+        self.server().min(self.ceiling.unwrap_or(MOST))
     }
 
     /// Requests that can go out at `now` without waiting.
-    pub fn left(&mut self, now: Instant) -> u32 {
-        self.forget(now);
-        self.limit
-            .saturating_sub(u32::try_from(self.sent.len()).unwrap_or(u32::MAX))
+    pub(super) fn left(&mut self, now: DateTime<Utc>) -> u32 {
+        if self.gate.look(now).is_err() {
+            return 0;
+        }
+        self.room(now)
     }
 
-    fn forget(&mut self, now: Instant) {
-        while self
-            .sent
-            .front()
-            .is_some_and(|at| now.saturating_duration_since(*at) >= WINDOW)
-        {
-            self.sent.pop_front();
+    fn room(&mut self, now: DateTime<Utc>) -> u32 {
+        let own = self.own(now);
+        let by_server = self.server().saturating_sub(own + self.others(now));
+        by_server.min(self.limit().saturating_sub(own))
+    }
+
+    /// Whether a request may go out at `now`; a block may have to be booked before.
+    pub(super) fn look(&mut self, now: DateTime<Utc>) -> Result<(), Wait> {
+        self.gate.look(now)?;
+        match self.room(now) {
+            0 => Err(self.until_room(now)),
+            _ => Ok(()),
         }
+    }
+
+    /// Sends a request out, if one may.
+    pub(super) fn take(&mut self, now: DateTime<Utc>) -> Option<Ticket> {
+        if self.look(now).is_err() || self.needs_block() {
+            return None;
+        }
+        self.booked = self.booked.map(|left| left.saturating_sub(1));
+        self.in_flight += 1;
+        let alone = self.gate.pass();
+        Some(Ticket { at: now, alone })
+    }
+
+    /// Any answer but 429.
+    pub(super) fn answered(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) {
+        self.settle(now);
+        self.gate.answered(sent, now);
+        self.hear(now, said);
+    }
+
+    /// A 429.
+    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) {
+        self.settle(now);
+        self.gate.refused(sent, now, said.wait.or(said.reset));
+        self.hear(now, said);
+    }
+
+    /// No answer will come. The server may have counted the request all the same.
+    pub(super) fn lost(&mut self, sent: Ticket, now: DateTime<Utc>) {
+        self.settle(now);
+        self.gate.lost(sent, now);
+    }
+
+    fn settle(&mut self, now: DateTime<Utc>) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        *self
+            .spent
+            .entry(end_of(now, TimeDelta::seconds(1)))
+            .or_default() += 1;
+    }
+
+    fn hear(&mut self, now: DateTime<Utc>, said: &Said) {
+        if let Some(limit) = said.limit {
+            self.told = Some(limit.clamp(1, MOST));
+        }
+        let own = self.own(now);
+        let answered = own - self.in_flight;
+        let (server, others) = (self.server(), self.others(now));
+        let near = server - server / NEAR;
+        let (others, until) = match (said.remaining, said.near_limit) {
+            (Some(left), _) => {
+                let others = server.saturating_sub(left).saturating_sub(answered);
+                (others, said.reset.unwrap_or(WINDOW))
+            }
+            (None, Some(true)) if own + others < near => (near - own, WINDOW),
+            (None, Some(false)) if answered + others > near => {
+                (near.saturating_sub(answered), self.others_until - now)
+            }
+            _ => return,
+        };
+        self.others = others;
+        self.others_until = now + until.clamp(TimeDelta::zero(), WINDOW);
+    }
+
+    /// Own requests of the last hour and those under way.
+    fn own(&mut self, now: DateTime<Utc>) -> u32 {
+        self.spent = self
+            .spent
+            .split_off(&(now - WINDOW + TimeDelta::nanoseconds(1)));
+        self.in_flight + self.spent.values().sum::<u32>()
+    }
+
+    fn others(&self, now: DateTime<Utc>) -> u32 {
+        match now < self.others_until {
+            true => self.others,
+            false => 0,
+        }
+    }
+
+    /// When there will be room again.
+    fn until_room(&mut self, now: DateTime<Utc>) -> Wait {
+        let (own, others) = (self.own(now), self.others(now));
+        let over = |limit: u32, used: u32| (used + 1).saturating_sub(limit);
+        let for_limit = self.when_gone(over(self.limit(), own));
+        let beside_others = self.when_gone(over(self.server(), own + others));
+        let without_others = self.when_gone(over(self.server(), own));
+        let without_others = without_others.map(|at| at.max(self.others_until));
+        let for_server = beside_others.into_iter().chain(without_others).min();
+        match for_limit.zip(for_server) {
+            Some((one, other)) => Wait::Until(one.max(other)),
+            None => Wait::Answer,
+        }
+    }
+
+    /// When so many answered requests will have left the window; `None`: there are fewer.
+    fn when_gone(&self, mut requests: u32) -> Option<DateTime<Utc>> {
+        let mut at = DateTime::UNIX_EPOCH;
+        for (time, count) in &self.spent {
+            if requests == 0 {
+                break;
+            }
+            requests = requests.saturating_sub(*count);
+            at = *time + WINDOW;
+        }
+        (requests == 0).then_some(at)
+    }
+
+    /// Takes over what earlier processes spent. `wall`: now by the clock of the machine, whose jumps since that was
+    /// written cannot be seen; what lies in its future counts as now.
+    pub(super) fn remember(
+        &mut self,
+        spent: Option<Spent>,
+        now: DateTime<Utc>,
+        wall: DateTime<Utc>,
+    ) {
+        self.booked = Some(0);
+        let Some(spent) = spent else { return };
+        let jump = jump(now, wall);
+        let open = (spent.open > 0).then_some((wall, spent.open));
+        for (at, count) in spent.minutes.into_iter().chain(open) {
+            let at = end_of((at - jump).min(now), TimeDelta::seconds(1));
+            *self.spent.entry(at).or_default() += count;
+        }
+        self.told = self.told.or(spent.limit);
+        if let Some(until) = spent.closed_until {
+            self.gate.close(now, (until - jump).min(now + WINDOW));
+        }
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.booked.is_some()
+    }
+
+    pub(super) fn needs_block(&self) -> bool {
+        self.booked == Some(0)
+    }
+
+    pub(super) fn block(&self) -> u32 {
+        (self.limit() / BLOCKS).max(1)
+    }
+
+    /// What has to be written down before `block` more requests go out; 0 at the end of a run.
+    pub(super) fn spent(&mut self, block: u32, now: DateTime<Utc>, wall: DateTime<Utc>) -> Spent {
+        self.own(now);
+        let jump = jump(now, wall);
+        let mut minutes = BTreeMap::new();
+        for (at, count) in &self.spent {
+            *minutes
+                .entry(end_of(*at + jump, TimeDelta::minutes(1)))
+                .or_default() += *count;
+        }
+        Spent {
+            minutes,
+            open: self.in_flight + self.booked.unwrap_or_default() + block,
+            limit: self.told,
+            closed_until: self.gate.closed_until(now).map(|until| until + jump),
+        }
+    }
+
+    /// `block` more requests have been written down.
+    pub(super) fn book(&mut self, block: u32) {
+        self.booked = self.booked.map(|left| left + block);
+    }
+
+    /// Gives back what was booked and not used; a last [`Pace::spent`] has to follow.
+    pub(super) fn close_book(&mut self) {
+        self.booked = self.booked.map(|_| 0);
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MINUTE: Duration = Duration::from_secs(60);
-
-    #[test]
-    fn a_full_hour_waits_until_its_oldest_request_is_an_hour_old() {
-        let start = Instant::now();
-        let mut pace = Pace::new(Some(2), 1000);
-        assert_eq!(pace.take(start), Ok(()));
-        assert_eq!(pace.take(start + 10 * MINUTE), Ok(()));
-        assert_eq!(pace.take(start + 20 * MINUTE), Err(40 * MINUTE));
-        assert_eq!(pace.take(start + 60 * MINUTE), Ok(()));
-        assert_eq!(pace.take(start + 60 * MINUTE), Err(10 * MINUTE));
+/// How far the machine's clock has been put forward since this process began; less than a second is none, so that
+/// minutes stay minutes however often they are read and written.
+fn jump(now: DateTime<Utc>, wall: DateTime<Utc>) -> TimeDelta {
+    let jump = wall - now;
+    match jump.abs() < TimeDelta::seconds(1) {
+        true => TimeDelta::zero(),
+        false => jump,
     }
+}
 
-    #[test]
-    fn the_servers_limit_raises_the_default_but_not_a_configured_one() {
-        let mut usual = Pace::new(None, 1000);
-        usual.follow(4000);
-        assert_eq!(usual.limit(), 4000);
-        let mut configured = Pace::new(Some(500), 1000);
-        configured.follow(4000);
-        assert_eq!(configured.limit(), 500);
-        configured.follow(300);
-        assert_eq!(configured.limit(), 300);
-    }
-
-    #[test]
-    fn a_lowered_limit_counts_the_requests_already_sent() {
-        let start = Instant::now();
-        let mut pace = Pace::new(None, 10);
-        for minute in 0..4 {
-            assert_eq!(pace.take(start + minute * MINUTE), Ok(()));
-        }
-        pace.follow(2);
-        assert_eq!(pace.left(start + 4 * MINUTE), 0);
-        // Three of the four have to leave; the third was sent in minute 2.
-        assert_eq!(pace.take(start + 4 * MINUTE), Err(58 * MINUTE));
+/// `at`, rounded up.
+fn end_of(at: DateTime<Utc>, unit: TimeDelta) -> DateTime<Utc> {
+    // Rounding fails only for times centuries away.
+    match at.duration_trunc(unit) {
+        Ok(begin) if begin < at => begin + unit,
+        _ => at,
     }
 }

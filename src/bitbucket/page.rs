@@ -11,14 +11,22 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::client::{Answer, Ask, Client, Target};
+use super::ask::{Answer, Ask, Remedy, Target};
+use super::client::Client;
 use super::endpoints::{Endpoint, Paging};
 use super::reply::Refusal;
+use super::retry::is_overload;
 use super::{safe_url, same_origin};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Commits that an address names at most; it has 40 characters for each.
 const LONGEST_RANGE: usize = 100;
+
+/// A page that is too much for the server is halved down to so many records.
+const SMALLEST_PAGE: u16 = 10;
+/// A list may grow to twice its size and some pages more while it is read; beyond, it does not end.
+const GROWTH: u64 = 2;
+const MORE_PAGES: u64 = 20;
 
 /// Records as received, in the server's order.
 #[derive(Debug)]
@@ -37,6 +45,9 @@ pub struct Absence {
     pub reason: String,
     /// Commits asked from or up to that the repository does not have (any more).
     pub unknown_commits: Vec<String>,
+    /// Scopes that the list asks for and those that the token has, where the refusal names them.
+    pub required_scopes: Vec<String>,
+    pub granted_scopes: Vec<String>,
 }
 
 impl Absence {
@@ -45,6 +56,8 @@ impl Absence {
             status,
             reason: reason.into(),
             unknown_commits: Vec::new(),
+            required_scopes: Vec::new(),
+            granted_scopes: Vec::new(),
         }
     }
 }
@@ -96,6 +109,9 @@ pub struct Pages {
     size: Option<u64>,
     number: u64,
     read: u64,
+    /// Pages received, and how many a list of this length can have.
+    pages: u64,
+    most_pages: Option<u64>,
     seen: HashSet<String>,
     last: Option<(String, String)>,
     requests: AtomicU64,
@@ -120,6 +136,8 @@ impl Client {
             size: None,
             number: 1,
             read: 0,
+            pages: 0,
+            most_pages: None,
             seen: HashSet::new(),
             last: None,
             requests: AtomicU64::new(0),
@@ -135,11 +153,18 @@ impl Client {
             target,
             url,
             requests: &requests,
-            remedy: false,
+            remedy: Remedy::None,
+            patience: 0,
             form: &[],
         };
         match self
-            .fetch(&ask, |body| serde_json::from_slice(body))
+            .fetch(&ask, |body| {
+                let value: Box<RawValue> = serde_json::from_slice(body)?;
+                match value.get().starts_with('{') {
+                    true => Ok(value),
+                    false => Err(serde::de::Error::custom("expected an object")),
+                }
+            })
             .await?
         {
             Answer::Value { value, date } => Ok(Lookup::Found { value, date }),
@@ -174,6 +199,8 @@ impl Client {
         };
         Some(Absence {
             unknown_commits: refusal.unknown_commits.clone(),
+            required_scopes: refusal.required_scopes.clone(),
+            granted_scopes: refusal.granted_scopes.clone(),
             ..Absence::new(status, reason)
         })
     }
@@ -290,13 +317,20 @@ impl Pages {
             return Err(self.broken(&url, "the list repeats a page it has already given"));
         }
         let mut url = url;
+        let mut patience = self.client.limits().first_contact_tries;
         let (envelope, date) = loop {
+            let remedy = match (self.smaller(), self.sort) {
+                (Some(_), _) => Remedy::Smaller,
+                (None, Some(_)) if first => Remedy::Unsorted,
+                _ => Remedy::None,
+            };
             let ask = Ask {
                 endpoint: self.endpoint,
                 target: &self.target,
                 url: url.clone(),
                 requests: &self.requests,
-                remedy: first && self.sort.is_some(),
+                remedy,
+                patience,
                 form: if sends_form { &self.range } else { &[] },
             };
             match self
@@ -307,6 +341,14 @@ impl Pages {
                 Answer::Value { value, date } => break (value, date),
                 Answer::Refused { refusal, identity } => {
                     let error = self.client.refused(&ask, &refusal, identity);
+                    if is_overload(refusal.status)
+                        && let Some(smaller) = self.smaller()
+                    {
+                        tracing::debug!(%error, smaller, "asking for a smaller page");
+                        patience = 0;
+                        url = self.shrink(&url, smaller)?;
+                        continue;
+                    }
                     if !first {
                         return Err(error);
                     }
@@ -324,6 +366,19 @@ impl Pages {
         self.number += 1;
         self.size = envelope.size;
         self.read += envelope.values.len() as u64;
+        self.pages += 1;
+        let of_size =
+            |size: u64| (size / u64::from(SMALLEST_PAGE)).saturating_mul(GROWTH) + MORE_PAGES;
+        let limit = self.client.limits().most_pages;
+        let most = *self
+            .most_pages
+            .get_or_insert(envelope.size.map_or(limit, of_size));
+        if self.pages > most {
+            let error = self
+                .broken(&url, "the list does not end")
+                .with("pages", self.pages);
+            return Err(error);
+        }
         self.next = match self.endpoint.paging {
             Paging::Next => self.follow(&url, &envelope)?,
             Paging::Counted => self.count(&url, &envelope)?,
@@ -367,15 +422,53 @@ impl Pages {
         self.range.len() > LONGEST_RANGE
     }
 
+    /// Half of the page, where it holds more than the server keeps in one place.
+    fn smaller(&self) -> Option<u16> {
+        let embeds = self.fields.is_some_and(|fields| fields.contains('+'));
+        let half = self.pagelen / 2;
+        (embeds && half >= SMALLEST_PAGE).then_some(half)
+    }
+
+    /// The address of the first of the smaller pages that hold what `url` names. Where pages are numbered, it may begin
+    /// a few records early.
+    fn shrink(&mut self, url: &Url, pagelen: u16) -> Result<Url> {
+        let number = |name: &str| {
+            let mut pairs = url.query_pairs();
+            pairs.find(|(key, _)| key == name)?.1.parse::<u64>().ok()
+        };
+        let before = number("pagelen").unwrap_or(self.pagelen.into());
+        let page = number("page");
+        let page = page.map(|page| page.saturating_sub(1) * before / u64::from(pagelen) + 1);
+        self.pagelen = pagelen;
+        self.number = page.unwrap_or(self.number);
+        if self.read == 0 && !self.resumed || self.endpoint.paging == Paging::Counted {
+            return self.build();
+        }
+        let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+        let mut smaller = url.clone();
+        let pairs = pairs
+            .into_iter()
+            .map(|(key, value)| match (key.as_str(), page) {
+                ("pagelen", _) => (key, pagelen.to_string()),
+                ("page", Some(page)) => (key, page.to_string()),
+                _ => (key, value),
+            });
+        smaller.query_pairs_mut().clear().extend_pairs(pairs);
+        Ok(smaller)
+    }
+
     /// After a refused first page: gives up what the server may have stumbled over. `false` when nothing is left.
     fn ask_for_less(&mut self, refusal: &Refusal) -> bool {
         match refusal.status {
             // A sort over several states fails on big repositories, always.
-            StatusCode::INTERNAL_SERVER_ERROR | StatusCode::GATEWAY_TIMEOUT => {
+            status if is_overload(status) => {
+                self.pagelen = self.endpoint.pagelen;
                 self.sort.take().is_some()
             }
-            StatusCode::BAD_REQUEST if refusal.mentions("pagelen") && self.pagelen > 50 => {
-                self.pagelen = 50;
+            StatusCode::BAD_REQUEST
+                if refusal.mentions("pagelen") && self.pagelen > SMALLEST_PAGE =>
+            {
+                self.pagelen = (self.pagelen / 2).max(SMALLEST_PAGE);
                 true
             }
             StatusCode::BAD_REQUEST if refusal.mentions("field") && !refusal.mentions("sort") => {
@@ -449,7 +542,8 @@ impl Pages {
             target: &self.target,
             url: url.clone(),
             requests: &self.requests,
-            remedy: false,
+            remedy: Remedy::None,
+            patience: 0,
             form: &[],
         };
         self.client.place(Error::new(ErrorKind::Api, what), &ask)

@@ -15,6 +15,7 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// One line; empty when the server said nothing.
     pub(crate) message: String,
+    /// Those that the credentials lack.
     pub(crate) required_scopes: Vec<String>,
     pub(crate) granted_scopes: Vec<String>,
     pub(crate) announcement: Option<String>,
@@ -25,26 +26,39 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn read(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Self {
+    /// `mask` takes secrets out of a text, because an error page may repeat the request.
+    pub(crate) fn read(
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        mask: impl Fn(&str) -> String,
+    ) -> Self {
+        let granted_scopes = scopes(headers, "x-oauth-scopes");
+        // They come with every answer: they say something only where none of them was granted.
+        let mut required_scopes = scopes(headers, "x-accepted-oauth-scopes");
+        if granted_scopes.is_empty() || required_scopes.iter().any(|it| granted_scopes.contains(it))
+        {
+            required_scopes.clear();
+        }
         let mut refusal = Self {
             status,
             message: String::new(),
-            required_scopes: scopes(headers, "x-accepted-oauth-scopes"),
-            granted_scopes: scopes(headers, "x-oauth-scopes"),
+            required_scopes,
+            granted_scopes,
             announcement: None,
             unknown_commits: Vec::new(),
             html: is_html(headers, body),
         };
-        let text = String::from_utf8_lossy(body);
-        refusal.message = match serde_json::from_slice::<Value>(body) {
+        let text = mask(&String::from_utf8_lossy(body));
+        refusal.message = match serde_json::from_str::<Value>(&text) {
             Ok(json) => refusal.take_json(&json),
             Err(_) if refusal.html => title(&text),
-            Err(_) => text.into_owned(),
+            Err(_) => text,
         };
         if status.is_redirection()
             && let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok())
         {
-            refusal.message = format!("redirects to {to}");
+            refusal.message = format!("redirects to {}", mask(to));
         }
         refusal.message = one_line(&refusal.message);
         refusal
@@ -163,6 +177,7 @@ mod tests {
             StatusCode::from_u16(status).unwrap(),
             &headers,
             body.as_bytes(),
+            str::to_owned,
         )
     }
 

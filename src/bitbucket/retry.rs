@@ -1,11 +1,11 @@
 //! What is worth asking again, and when. Bitbucket fails now and then for seconds, and refuses for up to an hour.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// Time-outs and waits. The defaults suit Bitbucket; tests shorten them.
 #[derive(Debug, Clone)]
@@ -13,6 +13,12 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// The longest silence inside one reply.
     pub read_timeout: Duration,
+    /// The longest that one reply may take.
+    pub reply_timeout: Duration,
+    /// Bytes of one reply, unpacked; what is larger is an error, because it has to fit into memory.
+    pub largest_reply: usize,
+    /// Pages of a list that does not say how long it is.
+    pub most_pages: u64,
     /// Repetitions after a failed connection or a 5xx.
     pub tries: usize,
     /// Repetitions while no request has ever succeeded: a wrong host name should not take a minute to be noticed.
@@ -23,6 +29,10 @@ pub struct Limits {
     pub refused_tries: usize,
     pub refused_first_wait: Duration,
     pub refused_longest_wait: Duration,
+    /// A wait for the budget that would end later than this is not begun: [`ErrorKind::Quota`].
+    ///
+    /// [`ErrorKind::Quota`]: crate::error::ErrorKind::Quota
+    pub deadline: Option<Instant>,
 }
 
 impl Default for Limits {
@@ -30,6 +40,9 @@ impl Default for Limits {
         Self {
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(90),
+            reply_timeout: Duration::from_secs(300),
+            largest_reply: 64 << 20,
+            most_pages: 50_000,
             tries: 6,
             first_contact_tries: 2,
             first_wait: Duration::from_millis(500),
@@ -37,40 +50,23 @@ impl Default for Limits {
             refused_tries: 9,
             refused_first_wait: Duration::from_secs(5),
             refused_longest_wait: Duration::from_secs(900),
+            deadline: None,
         }
     }
 }
 
 impl Limits {
     pub(crate) fn waits(&self, tries: usize) -> impl Iterator<Item = Duration> + Send + use<> {
-        growing(2.0, self.first_wait, self.longest_wait, tries)
+        ExponentialBuilder::default()
+            .with_factor(2.0)
+            .with_min_delay(self.first_wait)
+            .with_max_delay(self.longest_wait)
+            .with_max_times(tries)
+            .with_jitter()
+            // Without a seed of its own every process would jitter alike, which is no jitter.
+            .with_jitter_seed(getrandom::u64().unwrap_or_default())
+            .build()
     }
-
-    pub(crate) fn refused_waits(&self) -> impl Iterator<Item = Duration> + Send + use<> {
-        growing(
-            3.0,
-            self.refused_first_wait,
-            self.refused_longest_wait,
-            self.refused_tries,
-        )
-    }
-}
-
-fn growing(
-    factor: f32,
-    first: Duration,
-    longest: Duration,
-    tries: usize,
-) -> impl Iterator<Item = Duration> + Send + use<> {
-    ExponentialBuilder::default()
-        .with_factor(factor)
-        .with_min_delay(first)
-        .with_max_delay(longest)
-        .with_max_times(tries)
-        .with_jitter()
-        // Without a seed of its own every process would jitter alike, which is no jitter.
-        .with_jitter_seed(getrandom::u64().unwrap_or_default())
-        .build()
 }
 
 /// A status that may be different in a moment. 429 is not here: it is waited for by all requests together.
@@ -78,28 +74,55 @@ pub(crate) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 500 | 502 | 503 | 504)
 }
 
-/// How long the server asks to wait: `Retry-After` in seconds or as a date, else `x-ratelimit-reset`, which was seen
-/// both as seconds to wait and as a Unix time.
-pub(crate) fn asked_wait(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
-    let text = |name: &str| {
-        headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .map(str::trim)
-    };
-    let until = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
-    if let Some(value) = text(RETRY_AFTER.as_str()) {
-        if let Ok(seconds) = value.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+/// A server that could not do in its time what was asked: it may be able to do less.
+pub(crate) fn is_overload(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 500 | 502 | 504)
+}
+
+/// Bitbucket's own word for a diff that took too long.
+pub(crate) const TOO_LONG: u16 = 555;
+
+/// What the headers of a reply say about the budget.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Said {
+    /// Requests an hour.
+    pub(crate) limit: Option<u32>,
+    pub(crate) remaining: Option<u32>,
+    /// From now on.
+    pub(crate) reset: Option<TimeDelta>,
+    /// Less than a fifth of the limit is left.
+    pub(crate) near_limit: Option<bool>,
+    /// The wait that is asked for, as `Retry-After`.
+    pub(crate) wait: Option<TimeDelta>,
+}
+
+impl Said {
+    /// `now`: for headers that name a date; the reply's own `Date` goes before, because whose clock is wrong cannot be
+    /// told.
+    pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
+        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+        let number = |name| text(name)?.parse::<i64>().ok();
+        let date = |value: &str| Some(DateTime::parse_from_rfc2822(value).ok()?.to_utc());
+        let now = text(DATE.as_str()).and_then(date).unwrap_or(now);
+        let count = |name| u32::try_from(number(name)?).ok();
+        // Seen both as seconds to wait and as a Unix time.
+        let reset = number("x-ratelimit-reset").filter(|reset| *reset >= 0);
+        let reset = reset.and_then(|reset| match reset {
+            delta if delta < 1_000_000 => Some(TimeDelta::seconds(delta)),
+            epoch => Some(DateTime::from_timestamp(epoch, 0)? - now),
+        });
+        let after = text(RETRY_AFTER.as_str()).and_then(|value| match value.parse::<u32>() {
+            Ok(seconds) => Some(TimeDelta::seconds(seconds.into())),
+            Err(_) => Some(date(value)? - now),
+        });
+        Self {
+            limit: count("x-ratelimit-limit"),
+            remaining: count("x-ratelimit-remaining"),
+            reset,
+            near_limit: text("x-ratelimit-nearlimit")
+                .and_then(|text| text.to_lowercase().parse().ok()),
+            wait: after.map(|wait| wait.max(TimeDelta::zero())),
         }
-        if let Ok(date) = DateTime::parse_from_rfc2822(value) {
-            return Some(until(date.to_utc()));
-        }
-    }
-    let reset: i64 = text("x-ratelimit-reset")?.parse().ok()?;
-    match u64::try_from(reset).ok()? {
-        delta if delta < 1_000_000 => Some(Duration::from_secs(delta)),
-        _ => DateTime::from_timestamp(reset, 0).map(until),
     }
 }
 
@@ -108,38 +131,61 @@ mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
-    fn wait(name: &'static str, value: &str) -> Option<u64> {
-        let now = DateTime::parse_from_rfc3339("2026-11-23T10:00:00Z")
-            .unwrap()
-            .to_utc();
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static(name),
-            HeaderValue::from_str(value).unwrap(),
-        )]);
-        asked_wait(&headers, now).map(|wait| wait.as_secs())
+    fn said(headers: &[(&'static str, &str)]) -> Said {
+        let now = "2026-11-23T10:00:00Z".parse().unwrap();
+        let headers = headers.iter().map(|(name, value)| {
+            let value = HeaderValue::from_str(value).unwrap();
+            (HeaderName::from_static(name), value)
+        });
+        Said::read(&headers.collect(), now)
+    }
+
+    fn wait(value: &str) -> Option<i64> {
+        let said = said(&[("retry-after", value)]);
+        said.wait.map(|wait| wait.num_seconds())
+    }
+
+    fn reset(value: &str) -> Option<i64> {
+        let said = said(&[("x-ratelimit-reset", value)]);
+        // It comes with every answer, and asks nobody to wait.
+        assert_eq!(said.wait, None);
+        said.reset.map(|reset| reset.num_seconds())
     }
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(wait("retry-after", "17"), Some(17));
-        assert_eq!(
-            wait("retry-after", "Mon, 23 Nov 2026 10:01:00 GMT"),
-            Some(60)
-        );
-        assert_eq!(
-            wait("retry-after", "Mon, 23 Nov 2026 09:00:00 GMT"),
-            Some(0)
-        );
-        assert_eq!(wait("retry-after", "soon"), None);
+        assert_eq!(wait("17"), Some(17));
+        assert_eq!(wait("Mon, 23 Nov 2026 10:01:00 GMT"), Some(60));
+        assert_eq!(wait("Mon, 23 Nov 2026 09:00:00 GMT"), Some(0));
+        assert_eq!(wait("soon"), None);
     }
 
     #[test]
     fn ratelimit_reset_is_a_delta_or_an_epoch() {
-        assert_eq!(wait("x-ratelimit-reset", "120"), Some(120));
-        assert_eq!(wait("x-ratelimit-reset", "1795428090"), Some(90));
-        assert_eq!(wait("x-ratelimit-reset", "-5"), None);
+        assert_eq!(reset("120"), Some(120));
+        assert_eq!(reset("1795428090"), Some(90));
+        assert_eq!(reset("-5"), None);
     }
 
+    #[test]
+    fn a_servers_dates_are_read_by_its_own_clock() {
+        let said = said(&[
+            ("date", "Thu, 23 Nov 2023 10:00:00 GMT"),
+            ("retry-after", "Thu, 23 Nov 2023 10:00:30 GMT"),
+        ]);
+        assert_eq!(said.wait, Some(TimeDelta::seconds(30)));
+    }
+
+    #[test]
+    fn limit_remaining_and_near_limit_are_read() {
+        let said = said(&[
+            ("x-ratelimit-limit", "1000"),
+            ("x-ratelimit-remaining", "12"),
+            ("x-ratelimit-nearlimit", "True"),
+        ]);
+        assert_eq!((said.limit, said.remaining), (Some(1000), Some(12)));
+        assert_eq!((said.near_limit, said.wait), (Some(true), None));
+    }
     #[test]
     fn waits_grow_jitter_and_end() {
         let limits = Limits {

@@ -80,7 +80,7 @@ pub enum Command {
     /// Write a commented configuration
     Init,
     /// Test the connections: credentials, scopes, repositories, quota and lake
-    Check,
+    Check(Check),
     /// List the repositories that the credentials can see
     Repos(Repos),
     /// Tell what the next run and a usual day cost in requests and hours, before they are spent
@@ -96,13 +96,15 @@ pub enum Command {
     /// Put back what was published after a run, from the versions that the bucket keeps
     Rollback(Rollback),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
-    Status,
+    Status(Status),
     /// Show the data dictionary: tables, columns, types, units
     Tables(Tables),
     /// Run a bundled query, or your own, over the lake
     Query(Query),
     /// Print the statements that create a warehouse's tables and load the lake into them
     Ddl(Ddl),
+    /// Stay up and run on the dates of `[sync] cron`
+    Schedule(Schedule),
     /// Serve the demo workspace as Bitbucket Cloud would, to try things out
     Sandbox(Sandbox),
 }
@@ -112,6 +114,13 @@ pub struct Demo {
     /// The folder to export to
     #[arg(long, value_name = "DIR", default_value = "bitlake-demo")]
     pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Asks for the lists of every repository, and not of three in each workspace
+    #[arg(long)]
+    pub all: bool,
 }
 
 #[derive(Debug, Args)]
@@ -199,6 +208,13 @@ pub struct Rollback {
 }
 
 #[derive(Debug, Args)]
+pub struct Status {
+    /// Only says whether the last publish is younger than this, as 26h, and exits with 1 if not: for probes
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub max_age: Option<Duration>,
+}
+
+#[derive(Debug, Args)]
 pub struct Tables {
     /// One table with its columns, as layer.table, or a layer; `history` is one, where it is kept
     pub name: Option<String>,
@@ -275,6 +291,22 @@ pub struct Ddl {
     /// Where the warehouse finds the lake [default: where it is]
     #[arg(long, value_name = "URL")]
     pub location: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A run that ends with 4 is gone on with an hour later; a lake that another run holds is tried again after ten minutes;
+anything else waits for the next date. However many dates pass during a run, or while the machine or this process is
+down, one run makes up for them. The configuration is read again before each run. SIGTERM and Ctrl-C end it: a run under
+way saves what it has, and the exit code is 4, or 0 between runs.")]
+pub struct Schedule {
+    #[command(flatten)]
+    pub collecting: Collecting,
+    #[command(flatten)]
+    pub transforming: Transforming,
+    /// Runs at once as well
+    #[arg(long)]
+    pub now: bool,
 }
 
 #[derive(Debug, Args)]

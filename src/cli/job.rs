@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::output::{print, print_line};
@@ -12,7 +13,7 @@ use super::watch::Watch;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
-use crate::config::Config;
+use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
 use crate::telemetry::LogFormat;
@@ -43,6 +44,9 @@ pub(super) struct Job<'a> {
 pub(super) struct RunReport {
     #[serde(flatten)]
     head: RunHead,
+    /// Credentials that end soon.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    expiring: Vec<Expiry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     collect: Option<CollectReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,11 +59,28 @@ pub(super) struct FormerRun {
     #[serde(flatten)]
     pub(super) head: RunHead,
     pub(super) collect: Option<Spent>,
+    transform: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Spent {
     pub(super) requests: BTreeMap<String, u64>,
+    stopped: Option<String>,
+}
+
+impl FormerRun {
+    /// Whether it put newer tables on the lake.
+    pub(super) fn has_published(&self) -> bool {
+        let forward = self.head.command != "rollback";
+        forward && self.transform.is_some() && self.head.error.is_none()
+    }
+
+    /// Whether somebody ended it.
+    pub(super) fn was_interrupted(&self) -> bool {
+        let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_deref());
+        let said = stopped.or(self.head.error.as_deref());
+        said.is_some_and(|said| said.starts_with(&Reason::Interrupted.to_string()))
+    }
 }
 
 /// Of a run: which, when, and how it ended.
@@ -110,6 +131,7 @@ impl<'a> Job<'a> {
         };
         let report = RunReport {
             head,
+            expiring: config.expiring(),
             collect: None,
             transform: None,
         };
@@ -228,6 +250,9 @@ impl<'a> Job<'a> {
     }
 
     fn warn(&self) {
+        for expiry in &self.report.expiring {
+            tracing::warn!("{expiry}: renew it");
+        }
         if let Some(report) = &self.report.collect {
             for (repository, entity, known) in report.incomplete() {
                 let reason = known.reason.as_deref().unwrap_or("unknown reason");
@@ -323,7 +348,7 @@ async fn overdue(stop: &Stop) -> Result<Error> {
 }
 
 /// Resolves to the error of an interrupted run when somebody asks to stop.
-async fn interrupted() -> Result<Error> {
+pub(super) async fn interrupted() -> Result<Error> {
     let failed = |source: std::io::Error| {
         Error::new(ErrorKind::Internal, "cannot listen for signals").source(source)
     };

@@ -19,6 +19,7 @@ mod rollback;
 mod rows;
 mod run;
 mod sandbox;
+mod schedule;
 mod status;
 mod tables;
 mod watch;
@@ -29,8 +30,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 pub use args::{
-    Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query, Repos,
-    Rollback, Run, Sandbox, Tables, Transform, Transforming,
+    Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query,
+    Repos, Rollback, Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
@@ -156,7 +157,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
     match command {
         Command::Init => init::run(context),
         Command::Demo(args) => demo::run(context, args).await,
-        Command::Check => check::run(context).await,
+        Command::Check(args) => check::run(context, &args).await,
         Command::Repos(args) => repos::run(context, args).await,
         Command::Plan(args) => plan::run(context, args).await,
         Command::Run(args) => run::run(context, args).await,
@@ -164,7 +165,8 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
         Command::Transform(args) => run::transform(context, args).await,
         Command::Rebuild(args) => rebuild::run(context, args).await,
         Command::Rollback(args) => rollback::run(context, &args).await,
-        Command::Status => status::run(context).await,
+        Command::Status(args) => status::run(context, &args).await,
+        Command::Schedule(args) => schedule::run(context, args).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,

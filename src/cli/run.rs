@@ -7,16 +7,31 @@ use super::job::{self, Job};
 use super::output::print;
 use super::{Context, Outcome, query};
 use crate::collect::Shard;
+use crate::config::Config;
 use crate::error::Result;
+use crate::lake::Lake;
 use crate::telemetry::LogFormat;
 use crate::transform::Options;
 
 pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
     let config = context.config()?;
-    let mut job = Job::start(context, &config, "run")?;
+    let (outcome, lake) = once(context, &config, &args).await?;
+    if !context.global.quiet && context.global.log_format == LogFormat::Text {
+        print("\n")?;
+        query::print_overview(&lake, config.lake.memory_limit).await?;
+    }
+    Ok(outcome)
+}
+
+pub(super) async fn once(
+    context: &Context,
+    config: &Config,
+    args: &Run,
+) -> Result<(Outcome, Lake)> {
+    let mut job = Job::start(context, config, "run")?;
     let lake = job.lake.clone();
     let options = Options {
-        queries: args.transforming.queries,
+        queries: args.transforming.queries.clone(),
         ..Options::default()
     };
     let result = async {
@@ -26,11 +41,7 @@ pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
     };
     let result = result.await;
     let outcome = job.finish(result).await?;
-    if !context.global.quiet && context.global.log_format == LogFormat::Text {
-        print("\n")?;
-        query::print_overview(&lake, config.lake.memory_limit).await?;
-    }
-    Ok(outcome)
+    Ok((outcome, lake))
 }
 
 pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome> {

@@ -1,8 +1,11 @@
 //! `bitlake status`: the last runs, and how far each repository is known.
 
+use std::time::Duration;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::job::FormerRun;
+use super::args::Status;
+use super::job::{FormerRun, RunHead};
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::error::Result;
@@ -12,9 +15,12 @@ const RUNS_SHOWN: usize = 5;
 
 /// # Errors
 /// As [`Lake::open`]; the outcome is incomplete when something is stale or failed.
-pub(super) async fn run(context: &Context) -> Result<Outcome> {
+pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
+    if let Some(max_age) = args.max_age {
+        return freshness(&lake, max_age, Utc::now()).await;
+    }
     let (runs, spent) = runs(&lake).await?;
     print(&runs)?;
 
@@ -48,11 +54,41 @@ pub(super) async fn run(context: &Context) -> Result<Outcome> {
         }
     }
     print(&rows::aligned(&lines))?;
+    for expiry in config.expiring() {
+        print(&format!("\n{expiry}: renew it\n"))?;
+    }
     let left: u64 = states.iter().map(|(state, _)| state.requests_left()).sum();
     if left > 0 {
         print(&format!("\n{}\n", left_over(left, spent)))?;
     }
     Ok(outcome)
+}
+
+/// One line about the newest run that published, and whether it ended within `max_age`.
+async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result<Outcome> {
+    for path in lake.list(layout::RUNS).await?.iter().rev() {
+        let run = lake.get_json::<FormerRun>(path).await?;
+        let Some(run) = run.filter(FormerRun::has_published) else {
+            continue;
+        };
+        let RunHead {
+            run_id,
+            finished_at,
+            ..
+        } = run.head;
+        let fresh = (now - finished_at).to_std().unwrap_or_default() <= max_age;
+        let word = if fresh { "fresh" } else { "stale" };
+        let at = time(finished_at);
+        print(&format!(
+            "{word}: the last publish ended at {at} (run {run_id})\n"
+        ))?;
+        return Ok(match fresh {
+            true => Outcome::Complete,
+            false => Outcome::Incomplete,
+        });
+    }
+    print("stale: nothing was ever published\n")?;
+    Ok(Outcome::Incomplete)
 }
 
 /// What the first load still needs; `spent`: the requests of the last run that collected.

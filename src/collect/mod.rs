@@ -14,6 +14,7 @@
 //! `newest_first.rs` and `children.rs` have the walks they share, `rounds.rs` says how far they go at a time, `stop.rs` when all of them end early.
 
 mod branches;
+mod budget;
 mod children;
 mod commits;
 mod deployments;
@@ -47,17 +48,19 @@ mod tags;
 mod walk;
 mod workspace_members;
 
+pub use budget::budgets;
 pub use discovery::{Discovery, Gone, discover};
 pub use report::{CollectReport, EntityReport, RepositoryReport};
 pub use repositories::Discovered;
 pub use stop::{Reason, Stop};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::bitbucket::{Client, ClientOptions, Limits};
+use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
@@ -109,6 +112,14 @@ pub(crate) struct Context<'a> {
     config: &'a Config,
     lake: &'a Lake,
     options: &'a Options<'a>,
+    began: Instant,
+}
+
+impl Context<'_> {
+    /// Bitbucket's clock, unless it is ahead of ours: a watermark may be too early, and never too late.
+    fn not_ahead(&self, date: DateTime<Utc>) -> DateTime<Utc> {
+        date.min(self.options.now + self.began.elapsed())
+    }
 }
 
 /// Collects what the configuration selects into segments and state. The caller holds the lake's lock. Ends early, with
@@ -124,14 +135,32 @@ pub async fn collect(
     lake: &Lake,
     options: &Options<'_>,
 ) -> Result<CollectReport> {
-    let clients = clients(config, env, &options.limits)?;
+    let limits = Limits {
+        deadline: options.stop.deadline(),
+        ..options.limits.clone()
+    };
+    let budgets = budgets(lake, options.shard);
+    let clients = clients_on(config, env, &limits, &budgets)?;
+    let collected = collect_with(&clients, config, lake, options).await;
+    let closed = budgets.close().await;
+    let report = collected?;
+    closed?;
+    Ok(report)
+}
+
+async fn collect_with(
+    clients: &BTreeMap<String, Client>,
+    config: &Config,
+    lake: &Lake,
+    options: &Options<'_>,
+) -> Result<CollectReport> {
     let states: Vec<_> = lake
         .states()
         .await?
         .into_iter()
         .map(|(state, _)| state)
         .collect();
-    let discovery = discover(config, &clients, &states).await?;
+    let discovery = discover(config, clients, &states).await?;
     let assigned = assign(config, &discovery)?;
     (options.listener)(Event::Discovered {
         repositories: discovery.found.len(),
@@ -141,6 +170,7 @@ pub async fn collect(
         config,
         lake,
         options,
+        began: Instant::now(),
     };
     let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
     let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();
@@ -155,7 +185,7 @@ pub async fn collect(
         if !is_ours(options.shard, &workspace.workspace_uuid) {
             continue;
         }
-        let client = client(&clients, workspace)?;
+        let client = client(clients, workspace)?;
         let members = Repo::workspace(&context, client, workspace).await?;
         report.repositories.push(members);
         (options.listener)(Event::Finished {
@@ -170,7 +200,7 @@ pub async fn collect(
         let Some(assigned) = find(&assigned, &discovered.found) else {
             continue;
         };
-        let client = client(&clients, discovered)?;
+        let client = client(clients, discovered)?;
         let repo = Repo::open(&context, client, discovered).await?;
         work.push((repo, rules(config, assigned)?, discovered));
     }
@@ -281,6 +311,16 @@ pub fn clients(
     env: &BTreeMap<String, String>,
     limits: &Limits,
 ) -> Result<BTreeMap<String, Client>> {
+    clients_on(config, env, limits, &Budgets::default())
+}
+
+/// The same, spending from these budgets.
+pub fn clients_on(
+    config: &Config,
+    env: &BTreeMap<String, String>,
+    limits: &Limits,
+    budgets: &Budgets,
+) -> Result<BTreeMap<String, Client>> {
     let used: BTreeSet<&str> = config
         .repositories
         .iter()
@@ -302,6 +342,7 @@ pub fn clients(
             let options = ClientOptions::from_connection(connection, env)?;
             let client = Client::new(ClientOptions {
                 limits: limits.clone(),
+                budgets: budgets.clone(),
                 ..options
             })?;
             Ok((connection.name.clone(), client))

@@ -50,7 +50,8 @@ pub(super) async fn store(
     let segment = sink.finish(Replaces::Nothing).await?;
     ledger.add(ENTITY.table, segment);
     let state = ledger.entity(ENTITY.table);
-    state.complete_through = discovered.date.or(Some(site.context.options.now));
+    let date = discovered.date.unwrap_or(site.context.options.now);
+    state.complete_through = Some(site.context.not_ahead(date));
     Ok(Outcome::Collected)
 }
 

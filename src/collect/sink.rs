@@ -13,7 +13,7 @@ use super::entity::{Entity, prefix};
 use super::redact::redact;
 use super::report::EntityReport;
 use super::repository::Site;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Replaces, SegmentRef, SegmentWriter};
 use crate::schema::{Contracts, Decoder, Envelope, Parent, Record, content_key};
 
@@ -90,6 +90,15 @@ impl<'a> Sink<'a> {
         for raw in values {
             // Every value of a page that parsed is JSON; one nested beyond reason is kept as it is.
             let mut value: Value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
+            if !raw.get().starts_with('{') {
+                return Err(Error::new(
+                    ErrorKind::Api,
+                    "the list holds something that is no record",
+                )
+                .with("repository", &self.site.full_name)
+                .with("entity", self.entity.table)
+                .hint("run again; if it stays, check endpoint and proxy"));
+            }
             let time = self.entity.time.and_then(|time| time(&value));
             if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
                 let time = order(&value);

@@ -41,6 +41,10 @@ impl Stop {
         }
     }
 
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// Asks everybody to stop; the first reason stays.
     pub fn ask(&self, reason: Reason) {
         self.asked.send_if_modified(|asked| {

@@ -13,7 +13,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::stop::Reason;
-use crate::bitbucket::{Absence, Endpoint, Pages, Step};
+use crate::bitbucket::{Absence, Endpoint, Page, Pages, Step};
 use crate::error::{ErrorKind, Result};
 use crate::lake::Replaces;
 use crate::schema::Parent;
@@ -37,11 +37,18 @@ pub(super) enum Outcome {
 /// A page, or that it is time to stop.
 pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<Step>> {
     let stop = site.context.options.stop;
-    tokio::select! {
+    let step = tokio::select! {
         biased;
-        () = stop.wait() => Ok(None),
-        step = pages.next() => or_stop(site, step),
-    }
+        () = stop.wait() => return Ok(None),
+        step = pages.next() => or_stop(site, step)?,
+    };
+    Ok(step.map(|step| match step {
+        Step::Page(page) => Step::Page(Page {
+            date: page.date.map(|date| site.context.not_ahead(date)),
+            ..page
+        }),
+        other => other,
+    }))
 }
 
 /// A used-up quota stops everybody, and is nobody's failure.

@@ -64,14 +64,27 @@ impl Auth {
             Self::None => "none",
         }
     }
+
+    /// What is read before the first request.
+    pub fn secrets(&self) -> Vec<&SecretSource> {
+        match self {
+            Self::ApiToken { tokens, .. } | Self::AccessToken { tokens } => tokens.iter().collect(),
+            Self::OauthClient { key, secret, .. } => vec![key, secret],
+            Self::AppPassword { password, .. } => vec![password],
+            Self::None => Vec::new(),
+        }
+    }
 }
 
 /// Each kind of auth with the keys that belong to it.
 const AUTH_KEYS: [(&str, &[&str]); 5] = [
-    ("api-token", &["email", "token"]),
-    ("access-token", &["token"]),
+    ("api-token", &["email", "token", "expires"]),
+    ("access-token", &["token", "expires"]),
     ("oauth-client", &["key", "secret", "token_url"]),
-    ("app-password", &["username", "password", "token"]),
+    (
+        "app-password",
+        &["username", "password", "token", "expires"],
+    ),
     ("none", &[]),
 ];
 

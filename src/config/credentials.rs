@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
+
 use super::document::{Node, Value};
 use super::load::Relative;
 use super::place::Place;
@@ -14,19 +16,44 @@ use crate::secret::Secret;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
     /// `{ env = "BITBUCKET_TOKEN" }`
-    Env { variable: String, place: Place },
+    Env {
+        variable: String,
+        expires: Option<NaiveDate>,
+        place: Place,
+    },
     /// `{ file = "/run/secrets/bitbucket" }`; blanks and line ends around the content are not part of it.
-    File { path: PathBuf, place: Place },
+    File {
+        path: PathBuf,
+        expires: Option<NaiveDate>,
+        place: Place,
+    },
 }
 
 impl SecretSource {
+    /// The last day on which it is good, as far as the configuration says; Bitbucket does not.
+    pub fn expires(&self) -> Option<NaiveDate> {
+        match self {
+            Self::Env { expires, .. } | Self::File { expires, .. } => *expires,
+        }
+    }
+
+    /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
+    pub fn origin(&self) -> String {
+        match self {
+            Self::Env { variable, .. } => format!("environment variable {variable}"),
+            Self::File { path, .. } => format!("file {}", path.display()),
+        }
+    }
+
     /// `env`: the process's environment.
     ///
     /// # Errors
     /// [`ErrorKind::Credentials`], naming the variable or the file and the line that asks for it.
     pub fn read(&self, env: &BTreeMap<String, String>) -> Result<Secret> {
         let (found, place, what) = match self {
-            Self::Env { variable, place } => (
+            Self::Env {
+                variable, place, ..
+            } => (
                 env.get(variable).cloned().ok_or_else(|| {
                     Error::new(
                         ErrorKind::Credentials,
@@ -37,7 +64,7 @@ impl SecretSource {
                 place,
                 format!("the environment variable {variable}"),
             ),
-            Self::File { path, place } => (
+            Self::File { path, place, .. } => (
                 std::fs::read_to_string(path).or_error(
                     ErrorKind::Credentials,
                     format!("cannot read the credential file {}", path.display()),
@@ -108,12 +135,22 @@ fn source(
             .hint(format!("write {}", example(key))));
     }
     let name = format!("{} {key}", section.name());
-    let table = Section::open(node, &name, &["env", "file"])?;
+    let table = Section::open(node, &name, &["env", "file", "expires"])?;
     let place = node.place.clone();
+    // The connection's date is that of each of its tokens.
+    let expires = match table.date("expires")? {
+        None => section.date("expires")?,
+        date => date,
+    };
     match (table.string("env")?, table.string("file")?) {
-        (Some(variable), None) => Ok(SecretSource::Env { variable, place }),
+        (Some(variable), None) => Ok(SecretSource::Env {
+            variable,
+            expires,
+            place,
+        }),
         (None, Some(file)) => Ok(SecretSource::File {
             path: relative.path(&file),
+            expires,
             place,
         }),
         _ => Err(section
@@ -134,6 +171,7 @@ mod tests {
     fn variable() -> SecretSource {
         SecretSource::Env {
             variable: "BITBUCKET_TOKEN".to_owned(),
+            expires: None,
             place: Place::new("bitlake.toml".as_ref(), 8),
         }
     }
@@ -169,6 +207,7 @@ mod tests {
         let path = folder.path().join("token");
         let source = SecretSource::File {
             path: path.clone(),
+            expires: None,
             place: Place::new("bitlake.toml".as_ref(), 8),
         };
         let error = source.read(&BTreeMap::new()).unwrap_err().to_string();

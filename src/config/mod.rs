@@ -13,7 +13,9 @@
 mod assign;
 mod connection;
 mod credentials;
+mod cron;
 mod document;
+mod expiry;
 mod lake;
 mod layout;
 mod load;
@@ -34,6 +36,8 @@ use std::path::PathBuf;
 pub use assign::{Assigned, Found};
 pub use connection::{Auth, Connection};
 pub use credentials::SecretSource;
+pub use cron::Cron;
+pub use expiry::Expiry;
 pub use lake::LakeConfig;
 pub use layout::{Cut, Layout, TableLayout};
 pub use outside::{Format, Org, OutsideTable};

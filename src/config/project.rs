@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::Weekday;
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::Tz;
 
 use super::connection::Connection;
 use super::patterns::{self, Pattern};
@@ -142,7 +142,7 @@ fn project(section: &Section<'_>) -> Result<Project> {
         name,
         repositories,
         bitbucket_projects: keys.into_iter().map(|(key, _)| key).collect(),
-        timezone: timezone(section)?,
+        timezone: section.timezone("timezone")?,
         week_start: week_start(section)?,
         incident_window_hours: section
             .positive("incident_window_hours", MOST_HOURS)?
@@ -150,20 +150,6 @@ fn project(section: &Section<'_>) -> Result<Project> {
         baseline_days: section.positive("baseline_days", MOST_HOURS)?.unwrap_or(30),
         rework_days: section.positive("rework_days", MOST_HOURS)?.unwrap_or(14),
         place: section.place().clone(),
-    })
-}
-
-fn timezone(section: &Section<'_>) -> Result<Tz> {
-    let Some(name) = section.string("timezone")? else {
-        return Ok(Tz::UTC);
-    };
-    name.parse().map_err(|_| {
-        let names = TZ_VARIANTS.iter().map(|zone| zone.name());
-        let error = section.error("timezone", &format!("cannot be `{name}`"));
-        match suggest::closest(&name, names) {
-            Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error.hint("use a name of the tz database, as \"Europe/Berlin\""),
-        }
     })
 }
 

@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+use chrono_tz::{TZ_VARIANTS, Tz};
+
 use super::document::{Node, Value};
 use super::place::Place;
 use super::suggest;
@@ -147,6 +150,37 @@ impl<'a> Section<'a> {
         };
         flag.map(Some)
             .ok_or_else(|| self.wrong_type(key, "true or false", node))
+    }
+
+    /// A name of the tz database; UTC without.
+    pub(super) fn timezone(&self, key: &str) -> Result<Tz> {
+        let Some(name) = self.string(key)? else {
+            return Ok(Tz::UTC);
+        };
+        name.parse().map_err(|_| {
+            let names = TZ_VARIANTS.iter().map(|zone| zone.name());
+            let error = self.error(key, &format!("cannot be `{name}`"));
+            match suggest::closest(&name, names) {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error.hint("use a name of the tz database, as \"Europe/Berlin\""),
+            }
+        })
+    }
+
+    /// A date, as TOML writes it or in quotes.
+    pub(super) fn date(&self, key: &str) -> Result<Option<NaiveDate>> {
+        let Some(node) = self.get(key) else {
+            return Ok(None);
+        };
+        let (Value::Date(text) | Value::String(text) | Value::Given(text)) = &node.value else {
+            return Err(self.wrong_type(key, "a date", node));
+        };
+        match text.trim().parse() {
+            Ok(date) => Ok(Some(date)),
+            Err(_) => Err(self
+                .error(key, &format!("cannot be `{text}`"))
+                .hint("write a date, as 2027-01-31")),
+        }
     }
 
     pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<(String, &'a Place)>>> {

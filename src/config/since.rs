@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
 
+use super::cron::{self, Cron};
 use super::document::Value;
 use super::section::Section;
 use crate::error::Result;
@@ -13,8 +14,7 @@ pub struct Sync {
     pub full_every: Option<Since>,
     /// Whether a run goes on without a repository that fails.
     pub skip_failed: bool,
-    /// Five fields: minute, hour, day of month, month, day of week.
-    pub cron: Option<String>,
+    pub cron: Option<Cron>,
 }
 
 /// The oldest record wanted. Not resolved at loading, because a repository keeps the instant of its first run.
@@ -67,8 +67,8 @@ pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
         skip_failed: true,
         cron: None,
     };
-    let Some(section) = root.section("sync", &["since", "full_every", "skip_failed", "cron"])?
-    else {
+    let known = ["since", "full_every", "skip_failed", "cron", "timezone"];
+    let Some(section) = root.section("sync", &known)? else {
         return Ok(sync);
     };
     let text = match section.get("since").map(|node| &node.value) {
@@ -96,31 +96,8 @@ pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
     if let Some(flag) = section.boolean("skip_failed")? {
         sync.skip_failed = flag;
     }
-    sync.cron = section.string("cron")?;
-    if let Some(cron) = &sync.cron {
-        check_cron(&section, cron)?;
-    }
+    sync.cron = cron::read(&section)?;
     Ok(sync)
-}
-
-/// The shape only; the schedule has the last word.
-fn check_cron(section: &Section<'_>, cron: &str) -> Result<()> {
-    let fields = cron.split_whitespace().count();
-    if fields != 5 {
-        return Err(section
-            .error(
-                "cron",
-                &format!("must have five fields, and `{cron}` has {fields}"),
-            )
-            .hint("write minute, hour, day of month, month, day of week, as in \"0 2 * * *\""));
-    }
-    match cron
-        .chars()
-        .find(|c| !(c.is_ascii_alphanumeric() || " \t*,-/?#".contains(*c)))
-    {
-        None => Ok(()),
-        Some(c) => Err(section.error("cron", &format!("cannot hold `{c}`"))),
-    }
 }
 
 #[cfg(test)]

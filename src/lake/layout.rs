@@ -21,6 +21,8 @@ pub const PROBE: &str = "_bitlake/probe.json";
 /// What the next run asks for, as `plan` said last.
 pub const PLAN: &str = "_bitlake/plan.json";
 pub const RUNS: &str = "_bitlake/runs";
+/// What each identity has spent of its hour.
+const BUDGETS: &str = "_bitlake/budget";
 
 /// The folder that stands for a null partition, as Hive names it.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
@@ -106,6 +108,15 @@ pub fn collected_at(segment: &str) -> Option<DateTime<Utc>> {
 
 pub fn run_file(run_id: &str) -> String {
     format!("{RUNS}/{run_id}.json")
+}
+
+/// `shard`: its number, and of how many.
+pub fn budget_file(identity: &str, shard: Option<(u32, u32)>) -> String {
+    let identity = encode(identity);
+    match shard {
+        None => format!("{BUDGETS}/{identity}.json"),
+        Some((number, of)) => format!("{BUDGETS}/{identity}.shard-{number}-of-{of}.json"),
+    }
 }
 
 /// What to do about a damaged object.
@@ -225,6 +236,19 @@ mod tests {
         let time = collected_at(&path).unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-24T19:35:58+00:00");
         assert_eq!(collected_at("run-1.parquet"), None);
+    }
+
+    #[test]
+    fn budgets_are_kept_by_identity_and_shard() {
+        let user = "api-token-ci@acme.example";
+        assert_eq!(
+            budget_file(user, None),
+            "_bitlake/budget/api-token-ci%40acme.example.json"
+        );
+        assert_eq!(
+            budget_file("anonymous", Some((2, 4))),
+            "_bitlake/budget/anonymous.shard-2-of-4.json"
+        );
     }
 
     #[test]

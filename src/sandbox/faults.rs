@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
@@ -40,6 +41,30 @@ pub struct Fault {
     #[serde(default)]
     pub delay_ms: u64,
     pub cut: Option<Cut>,
+    /// Every page is followed by another, with the first page's records again, each a little different.
+    #[serde(default)]
+    pub endless: bool,
+    /// Later pages begin so many records early, as if new ones had come to the list's front meanwhile.
+    #[serde(default)]
+    pub shift: usize,
+    /// Instead of the answer a page with one text of so many bytes; `gzip` packs it to a hundredth and less.
+    pub huge: Option<u64>,
+    #[serde(default)]
+    pub gzip: bool,
+    /// The body repeats the request's headers, as the error pages of some proxies do.
+    #[serde(default)]
+    pub echo: bool,
+    /// Strikes some requests only, and each in another way that passes.
+    pub random: Option<Random>,
+}
+
+/// Faults that pass, at random: the same for the same seed and order of requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Random {
+    pub seed: u64,
+    /// So many of a thousand requests.
+    pub per_thousand: u64,
 }
 
 /// Where an answer ends too early.
@@ -52,6 +77,8 @@ pub enum Cut {
     Body(usize),
     /// A complete answer that holds only this many bytes: a client sees it only when parsing.
     Text(usize),
+    /// After this many bytes of the body nothing more comes, and the connection stays open.
+    Stall(usize),
 }
 
 impl Fault {
@@ -119,6 +146,49 @@ impl Fault {
         self
     }
 
+    /// Makes the list endless.
+    #[must_use]
+    pub fn endless(mut self) -> Self {
+        self.endless = true;
+        self
+    }
+
+    /// Lets later pages begin so many records early.
+    #[must_use]
+    pub fn shift(mut self, records: usize) -> Self {
+        self.shift = records;
+        self
+    }
+
+    /// Answers with one text of so many bytes.
+    #[must_use]
+    pub fn huge(mut self, bytes: u64) -> Self {
+        self.huge = Some(bytes);
+        self
+    }
+
+    /// Packs what [`Fault::huge`] says.
+    #[must_use]
+    pub fn gzip(mut self) -> Self {
+        self.gzip = true;
+        self
+    }
+
+    /// Repeats the request's headers in the body.
+    #[must_use]
+    pub fn echo(mut self) -> Self {
+        self.echo = true;
+        self
+    }
+
+    /// Passing faults for so many of a thousand requests, whatever they ask.
+    pub fn random(seed: u64, per_thousand: u64) -> Self {
+        Self {
+            random: Some(Random { seed, per_thousand }),
+            ..Self::default()
+        }
+    }
+
     /// The answer that replaces the real one, if this rule has one.
     pub(super) fn replacement(&self, service: Service, endpoint: &str) -> Option<Reply> {
         let reply = match (&self.body, self.status) {
@@ -155,6 +225,87 @@ impl Fault {
     }
 }
 
+/// One page of a list without end.
+pub(super) struct Endless {
+    /// The address of the list's true first page.
+    pub first: Url,
+    number: u64,
+}
+
+impl Endless {
+    pub fn of(asked: &Url) -> Self {
+        let paging = |key: &str| key == "page" || key == "ctx";
+        let pairs = asked.query_pairs().into_owned();
+        let (paging, others): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| paging(key));
+        let number = paging.iter().find_map(|(_, value)| value.parse().ok());
+        let mut first = asked.clone();
+        first.query_pairs_mut().clear().extend_pairs(others);
+        Self {
+            first,
+            number: number.unwrap_or(1),
+        }
+    }
+
+    pub fn alter(&self, mut reply: Reply) -> Reply {
+        let Ok(Value::Object(mut page)) = serde_json::from_slice(&reply.body) else {
+            return reply;
+        };
+        if !page.contains_key("values") {
+            return reply;
+        }
+        let mut next = self.first.clone();
+        next.query_pairs_mut()
+            .append_pair("page", &(self.number + 1).to_string());
+        page.insert("next".to_owned(), next.to_string().into());
+        if page.contains_key("size") {
+            page.insert("size".to_owned(), ((self.number + 2) * 100).into());
+        }
+        let records = page.get_mut("values").and_then(Value::as_array_mut);
+        for record in records
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_object_mut)
+        {
+            record.insert("endless_page".to_owned(), self.number.into());
+        }
+        reply.body = Value::Object(page).to_string().into_bytes();
+        reply
+    }
+}
+
+impl Random {
+    /// What the `n`-th request meets.
+    fn draw(self, n: u64) -> Option<Fault> {
+        let random = mix(mix(self.seed).wrapping_add(n));
+        if random % 1000 >= self.per_thousand {
+            return None;
+        }
+        let fault = Fault::default();
+        let bytes = usize::try_from(random >> 48).unwrap_or_default() % 200;
+        Some(match (random >> 32) % 11 {
+            0 => fault.status(408),
+            1 => fault.status(429),
+            2 => fault.status(500),
+            3 => fault.status(502),
+            4 => fault.status(503),
+            5 => fault.status(504),
+            6 => fault.body(""),
+            7 => fault.cut(Cut::Connection),
+            8 => fault.cut(Cut::Body(bytes)),
+            9 => fault.cut(Cut::Text(bytes)),
+            _ => fault.cut(Cut::Stall(bytes)),
+        })
+    }
+}
+
+/// splitmix64
+fn mix(seed: u64) -> u64 {
+    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}
+
 /// The rules in force; each counts its own strikes.
 #[derive(Default)]
 pub(super) struct Faults(Vec<(Fault, u64)>);
@@ -183,8 +334,15 @@ impl Faults {
             let spent = fault
                 .times
                 .is_some_and(|times| before >= fault.skip.saturating_add(times));
-            if before >= fault.skip && !spent {
-                return Some(fault.clone());
+            if before < fault.skip || spent {
+                continue;
+            }
+            match fault.random {
+                None => return Some(fault.clone()),
+                Some(random) => match random.draw(before) {
+                    Some(fault) => return Some(fault),
+                    None => continue,
+                },
             }
         }
         None

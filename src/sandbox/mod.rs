@@ -24,6 +24,7 @@ mod errors;
 mod estate;
 mod faults;
 mod fields;
+mod huge;
 mod meter;
 mod page;
 mod pipelines;
@@ -49,7 +50,7 @@ use tokio::task::JoinHandle;
 
 pub use auth::Credentials;
 pub use estate::{Day, Estate, Sizes};
-pub use faults::{Cut, Fault};
+pub use faults::{Cut, Fault, Random};
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 use estate::Served;

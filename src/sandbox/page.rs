@@ -76,6 +76,7 @@ pub(super) fn made(
         Style::Opaque => (0, offset(call.first("page"), salt, service)?),
         Style::Context => (0, offset(call.first("ctx"), salt, service)?),
     };
+    let offset = offset.saturating_sub(call.shift);
     let values: Vec<Value> = (offset..total).take(pagelen).map(record).collect();
     let end = offset.saturating_add(values.len());
     let more = end < total && !values.is_empty();
@@ -87,7 +88,7 @@ pub(super) fn made(
     };
     match listing.style {
         Style::Numbered => {
-            put("size", total.into());
+            put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
                 put("next", link(call, "page", &(page + 1).to_string()));
@@ -97,7 +98,7 @@ pub(super) fn made(
             }
         }
         Style::Service => {
-            put("size", total.into());
+            put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
                 let kept = [("page", page + 1), ("pagelen", pagelen)];

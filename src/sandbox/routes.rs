@@ -35,6 +35,8 @@ pub(super) struct Call<'a> {
     /// The URL's parameters, then those of a posted form.
     pub query: Parameters,
     pub form: &'a [(String, String)],
+    /// Later pages begin so many records early.
+    pub shift: usize,
 }
 
 macro_rules! repository {

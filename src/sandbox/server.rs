@@ -13,7 +13,9 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::Method;
+use axum::http::request::Parts;
+use axum::http::response::Builder;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use chrono::{DateTime, Utc};
@@ -26,7 +28,8 @@ use tokio::sync::oneshot;
 use super::auth::Auth;
 use super::errors::{self, Reply, Service};
 use super::estate::Served;
-use super::faults::{Cut, Fault, Faults};
+use super::faults::{Cut, Endless, Fault, Faults};
+use super::huge;
 use super::meter::Meter;
 use super::routes::{self, Call};
 use super::workspace::World;
@@ -155,6 +158,7 @@ impl Shared {
                 .chain(request.form.iter().cloned())
                 .collect(),
             form: &request.form,
+            shift: request.shift,
         };
         let answer = match &self.estate {
             Some(estate) => estate.answer(&call),
@@ -181,6 +185,7 @@ struct Received {
     authorization: Option<String>,
     form: Parameters,
     route: Option<(&'static routes::Route, Vec<String>)>,
+    shift: usize,
 }
 
 /// Serves until the sender is dropped.
@@ -210,14 +215,22 @@ async fn respond(
         || request.uri().path().to_owned(),
         |path_and_query| path_and_query.as_str().to_owned(),
     );
-    let (head, body) = request.into_parts();
-    let path = head.uri.path().to_owned();
-    let route = routes::find(&head.method, &path);
+    let (
+        Parts {
+            method,
+            uri,
+            headers,
+            ..
+        },
+        body,
+    ) = request.into_parts();
+    let path = uri.path().to_owned();
+    let route = routes::find(&method, &path);
     lock(&shared.log).push(sent.clone());
     shared.count(match &route {
         Some((route, _)) => format!("{} {}", route.method, route.template),
-        None if path == TOKEN_PATH => format!("{} {TOKEN_PATH}", head.method),
-        None => format!("{} (no such route)", head.method),
+        None if path == TOKEN_PATH => format!("{method} {TOKEN_PATH}"),
+        None => format!("{method} (no such route)"),
     });
 
     let service = route
@@ -233,22 +246,29 @@ async fn respond(
     let replacement = fault
         .as_ref()
         .and_then(|fault| fault.replacement(service, &endpoint));
-    let authorization = head.headers.get("authorization");
+    let url = Url::parse(&format!("{}{sent}", shared.origin));
+    let endless = fault.as_ref().is_some_and(|fault| fault.endless);
+    let endless = url.as_ref().ok().filter(|_| endless).map(Endless::of);
+    let authorization = headers.get("authorization");
     let authorization = authorization.and_then(|text| Some(text.to_str().ok()?.to_owned()));
     let allowed = shared.meter.take(authorization.as_deref());
-    let mut reply = match (replacement, Url::parse(&format!("{}{sent}", shared.origin))) {
+    let mut reply = match (replacement, url) {
         _ if !allowed => errors::rate_limited(),
         (Some(reply), _) => reply,
         (None, Err(_)) => errors::no_such_url(),
         (None, Ok(url)) => {
+            let url = endless
+                .as_ref()
+                .map_or(url, |endless| endless.first.clone());
             let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
             shared.answer(&Received {
-                method: head.method,
+                method,
                 path,
                 authorization,
                 form: decode_form(&form),
                 url,
                 route,
+                shift: fault.as_ref().map_or(0, |fault| fault.shift),
             })
         }
     };
@@ -264,15 +284,51 @@ async fn respond(
     );
     if let Some(fault) = &fault {
         reply = fault.alter(reply, &endpoint);
+        if fault.echo {
+            reply
+                .body
+                .extend(format!("\n{:?}", echoed(&headers)).bytes());
+        }
     }
-    Ok(send(reply, fault.and_then(|fault| fault.cut), &line))
+    if let Some(endless) = endless {
+        reply = endless.alter(reply);
+    }
+    let fault = fault.unwrap_or_default();
+    Ok(match fault.huge {
+        Some(bytes) => send_huge(&reply, bytes, fault.gzip),
+        None => send(reply, fault.cut, &line),
+    })
 }
 
-fn send(reply: Reply, cut: Option<Cut>, line: &Line) -> Response {
+/// Headers as text, the secret ones included.
+fn echoed(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+        (name.to_string(), value)
+    };
+    headers.iter().map(text).collect()
+}
+
+fn head(reply: &Reply) -> Builder {
     let mut builder = Response::builder().status(reply.status);
     for (name, value) in &reply.headers {
         builder = builder.header(name, value);
     }
+    builder
+}
+
+fn send_huge(reply: &Reply, bytes: u64, gzip: bool) -> Response {
+    let response = match gzip {
+        false => head(reply).body(huge::plain(bytes)),
+        true => head(reply)
+            .header("content-encoding", "gzip")
+            .body(huge::packed(bytes)),
+    };
+    response.unwrap_or_default()
+}
+
+fn send(reply: Reply, cut: Option<Cut>, line: &Line) -> Response {
+    let mut builder = head(&reply);
     let mut bytes = reply.body;
     let body = match cut {
         None => Body::from(bytes),
@@ -289,6 +345,11 @@ fn send(reply: Reply, cut: Option<Cut>, line: &Line) -> Response {
                 Err(io::Error::from(io::ErrorKind::ConnectionReset))
             };
             Body::from_stream(stream::iter([Ok(bytes)]).chain(stream::once(broken)))
+        }
+        Some(Cut::Stall(length)) => {
+            builder = builder.header("content-length", bytes.len().max(length + 1));
+            bytes.truncate(length);
+            Body::from_stream(stream::iter([Ok::<_, io::Error>(bytes)]).chain(stream::pending()))
         }
         Some(Cut::Connection) => {
             line.0.store(true, Ordering::Relaxed);

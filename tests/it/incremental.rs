@@ -41,26 +41,6 @@ fn night() -> impl Strategy<Value = Night> {
         })
 }
 
-/// The source layer's files and what is in them.
-fn source(bench: &Bench) -> BTreeMap<String, Vec<u8>> {
-    let root = bench.folder.path().join("lake");
-    let mut files = BTreeMap::new();
-    let mut open = vec![root.join("bitbucket")];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => open.push(path),
-                false => {
-                    let name = path.strip_prefix(&root).unwrap().display().to_string();
-                    files.insert(name, std::fs::read(&path).unwrap());
-                }
-            }
-        }
-    }
-    files
-}
-
 /// Whatever a query over the source layer needs.
 async fn made(bench: &Bench) -> Tables {
     let engine = open_published(&bench.lake, None).await.unwrap();
@@ -124,7 +104,7 @@ async fn live(nights: Vec<Night>) {
         made(&steps).await.query(brought).await.unwrap(),
         made(&whole).await.query(brought).await.unwrap()
     );
-    let (of_steps, of_whole) = (source(&steps), source(&whole));
+    let (of_steps, of_whole) = (steps.source(), whole.source());
     let only = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>| {
         let compared = |path: &&String| !path.contains("/pull_request_commits/");
         let paths = one.keys().filter(compared);
@@ -217,7 +197,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     );
     whole.transform(&[]).await.unwrap();
     cut.transform(&[]).await.unwrap();
-    assert_eq!(source(&cut), source(&whole));
+    assert_eq!(cut.source(), whole.source());
 }
 
 #[tokio::test]

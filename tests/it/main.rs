@@ -1,5 +1,7 @@
 //! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
 
+mod answers;
+mod check;
 mod cli;
 mod collect;
 mod contracts;
@@ -23,10 +25,13 @@ mod memory;
 mod native;
 mod outside;
 mod portable;
+mod program;
 mod python;
 mod quirks;
 mod quota;
 mod readers;
+mod recipes;
+mod schedule;
 mod schemas;
 mod sql;
 mod steps_alone;

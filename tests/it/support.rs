@@ -43,6 +43,7 @@ pub struct Bench {
     pub now: DateTime<Utc>,
     /// Bitbucket's clock, where it is another one.
     pub date: Option<DateTime<Utc>>,
+    pub limits: Limits,
     /// The workspace, where it is a copy.
     _source: Option<TempDir>,
 }
@@ -152,6 +153,11 @@ impl Bench {
             shard: None,
             now: at("2026-11-23T10:00:00Z"),
             date: None,
+            limits: Limits {
+                first_wait: Duration::from_millis(1),
+                refused_first_wait: Duration::from_millis(10),
+                ..Limits::default()
+            },
             _source: None,
         }
     }
@@ -174,18 +180,13 @@ impl Bench {
         self.runs += 1;
         self.sandbox.set_date(self.date.unwrap_or(self.now));
         let (config, env) = self.config()?;
-        let limits = Limits {
-            first_wait: Duration::from_millis(1),
-            refused_first_wait: Duration::from_millis(10),
-            ..Limits::default()
-        };
         let now = self.now;
         let pages = AtomicUsize::new(0);
         let run_id = format!("{}-{:06x}", now.format("%Y%m%dT%H%M%SZ"), self.runs);
         let options = Options {
             run_id: &run_id,
             now,
-            limits,
+            limits: self.limits.clone(),
             stop: &self.stop,
             full: self.full,
             shard: self.shard,
@@ -254,6 +255,26 @@ impl Bench {
     pub async fn query(&self, sql: &str) -> Vec<String> {
         let engine = open_published(&self.lake, None).await.unwrap();
         lines_of(&engine, sql).await.unwrap()
+    }
+
+    /// The source layer's files and what is in them.
+    pub fn source(&self) -> BTreeMap<String, Vec<u8>> {
+        let root = self.folder.path().join("lake");
+        let mut files = BTreeMap::new();
+        let mut open = vec![root.join("bitbucket")];
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => open.push(path),
+                    false => {
+                        let name = path.strip_prefix(&root).unwrap().display().to_string();
+                        files.insert(name, std::fs::read(&path).unwrap());
+                    }
+                }
+            }
+        }
+        files
     }
 
     pub async fn complete(&mut self) -> CollectReport {

@@ -52,6 +52,72 @@ async fn several_tokens_share_the_load() {
     );
 }
 
+#[tokio::test]
+async fn the_api_tokens_of_one_user_share_a_budget_and_so_do_connections() {
+    let server = serve(|_, _| json(200, r#"{"values":[]}"#)).await;
+    let budgets = Budgets::default();
+    let options = |email: &str, id| ClientOptions {
+        credentials: Credentials::ApiToken {
+            email: email.to_owned(),
+            tokens: vec![token("one"), token("two")],
+        },
+        connection_id: id,
+        budgets: budgets.clone(),
+        ..server.options()
+    };
+    let first = Client::new(options("ci@acme.example", 1)).unwrap();
+    let same = Client::new(options("CI@acme.example", 2)).unwrap();
+    let other = Client::new(options("other@acme.example", 3)).unwrap();
+    for _ in 0..4 {
+        records(&first, &endpoints::BRANCHES).await;
+    }
+    assert_eq!(first.head_room(), (996, 1000));
+    assert_eq!(same.head_room(), (996, 1000));
+    assert_eq!(other.head_room(), (1000, 1000));
+    // Both tokens were used all the same.
+    let seen = server.seen();
+    assert_ne!(
+        seen[0].header("authorization"),
+        seen[1].header("authorization")
+    );
+}
+
+#[tokio::test]
+async fn while_one_token_waits_the_others_go_on() {
+    let server = serve(|_, request| match request.header("authorization") {
+        "Bearer one" => {
+            (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "600")], "").into_response()
+        }
+        _ => json(200, r#"{"values":[1]}"#),
+    })
+    .await;
+    let mut options = server.options();
+    options.credentials = Credentials::AccessToken {
+        tokens: vec![token("one"), token("two")],
+    };
+    let client = Client::new(options).unwrap();
+    for _ in 0..3 {
+        assert_eq!(records(&client, &endpoints::BRANCHES).await, ["1"]);
+    }
+    assert_eq!(client.head_room(), (997, 2000));
+    assert_eq!(server.seen().len(), 4);
+}
+
+#[tokio::test]
+async fn a_wait_beyond_the_deadline_is_not_begun() {
+    let server = serve(|_, _| json(200, r#"{"values":[1]}"#)).await;
+    let mut options = server.options();
+    options.requests_per_hour = Some(2);
+    options.limits.deadline = Some(Instant::now() + Duration::from_secs(600));
+    let client = Client::new(options).unwrap();
+    records(&client, &endpoints::BRANCHES).await;
+    records(&client, &endpoints::BRANCHES).await;
+    let error = failure(&client, &endpoints::BRANCHES).await;
+    assert_eq!(error.kind(), ErrorKind::Quota);
+    assert!(error.message().contains("60 minutes"), "{error}");
+    assert_eq!(server.seen().len(), 2);
+}
+
 fn oauth(server: &Server) -> Client {
     let mut options = server.options();
     let token_url = Url::parse(&server.url("token")).unwrap();

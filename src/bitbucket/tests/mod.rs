@@ -1,8 +1,11 @@
 //! The client against servers of a few lines, each misbehaving in one way.
 
 mod failures;
+mod hours;
 mod identities;
+mod pace;
 mod paging;
+mod remedies;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -86,6 +89,7 @@ impl Server {
     fn options(&self) -> ClientOptions {
         ClientOptions {
             connection: "acme".to_owned(),
+            connection_id: 1,
             endpoint: Url::parse(&self.url("2.0/")).unwrap(),
             credentials: Credentials::ApiToken {
                 email: "ci@acme.example".to_owned(),
@@ -98,6 +102,7 @@ impl Server {
                 refused_first_wait: Duration::from_millis(300),
                 ..Limits::default()
             },
+            budgets: Budgets::default(),
         }
     }
 

@@ -40,7 +40,7 @@ fn unknown_keys_get_a_suggestion() {
     assert_eq!(
         base_and("[sync]\nfoo = 1\n"),
         "unknown key `foo` in [sync] (file=bitlake.toml, line=11): \
-         known keys: since, full_every, skip_failed, cron"
+         known keys: since, full_every, skip_failed, cron, timezone"
     );
     assert_eq!(
         base_and("[[projects]]\nname = \"p\"\n"),
@@ -500,6 +500,28 @@ fn a_status_mapped_twice_names_both_lists() {
 }
 
 #[test]
+fn expiry() {
+    let connection = |keys: &str| {
+        message(parse(&format!(
+            "[[connection]]\nid = 1\nname = \"acme\"\n{keys}\n"
+        )))
+    };
+    assert_eq!(
+        connection("auth = \"access-token\"\ntoken = { env = \"T\", expires = \"31.01.2027\" }"),
+        "`expires` in [[connection]] token cannot be `31.01.2027` (file=bitlake.toml, line=5): \
+         write a date, as 2027-01-31"
+    );
+    assert_eq!(
+        connection("auth = \"access-token\"\nexpires = 2027\ntoken = { env = \"T\" }"),
+        "`expires` in [[connection]] must be a date, not an integer (file=bitlake.toml, line=5)"
+    );
+    assert_eq!(
+        connection("auth = \"none\"\nexpires = 2027-01-31"),
+        "`expires` in [[connection]] does not go with auth = \"none\" (file=bitlake.toml, line=5)"
+    );
+}
+
+#[test]
 fn sync() {
     let sync = |keys: &str| base_and(&format!("[sync]\n{keys}\n"));
     assert_eq!(
@@ -513,9 +535,28 @@ fn sync() {
          (file=bitlake.toml, line=11): write minute, hour, day of month, month, day of week, as \
          in \"0 2 * * *\""
     );
+    for cron in [
+        "0 2 * * mon;tue",
+        "0 25 * * *",
+        "61 * * * *",
+        "0 2 * * funday",
+    ] {
+        let shown = sync(&format!("since = \"1 year\"\ncron = \"{cron}\""));
+        let start = format!("`cron` in [sync] cannot be `{cron}` (file=bitlake.toml, line=12): ");
+        assert!(shown.starts_with(&start), "{shown}");
+        assert!(
+            shown.ends_with("as in \"0 2 * * *\", every day at two"),
+            "{shown}"
+        );
+    }
     assert_eq!(
-        sync("cron = \"0 2 * * mon;tue\""),
-        "`cron` in [sync] cannot hold `;` (file=bitlake.toml, line=11)"
+        sync("cron = \"0 2 31 2 *\""),
+        "`cron` in [sync] names no date that ever comes: `0 2 31 2 *` (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        sync("timezone = \"Europe/Berln\""),
+        "`timezone` in [sync] cannot be `Europe/Berln` (file=bitlake.toml, line=11): \
+         did you mean `Europe/Berlin`?"
     );
 }
 

@@ -85,6 +85,7 @@ since = 2026-01-31
 full_every = "30 days"
 skip_failed = false
 cron = "0 2 * * MON-FRI"
+timezone = "Europe/Berlin"
 
 [[table]]
 name = "domain.incidents"
@@ -115,7 +116,10 @@ users = "users.csv"
         panic!("{:?}", connection.auth)
     };
     assert_eq!(email, "ci@acme.example");
-    let SecretSource::Env { variable, place } = &tokens[0] else {
+    let SecretSource::Env {
+        variable, place, ..
+    } = &tokens[0]
+    else {
         panic!("{tokens:?}")
     };
     assert_eq!((variable.as_str(), place.line), ("ONE", 15));

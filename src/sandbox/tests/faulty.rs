@@ -94,3 +94,101 @@ async fn connections_and_bodies_can_break_off() {
     assert_eq!(web(&sandbox, "/refs/tags").await.status, 200);
     assert_eq!(web(&sandbox, "/refs/branches").await.status, 200);
 }
+
+#[tokio::test]
+async fn a_body_can_stop_halfway_and_stay_open() {
+    let sandbox = Fixture::new().start_owned().await;
+    sandbox.inject(Fault::on("/refs/tags").cut(Cut::Stall(4)));
+    let url = format!("{}repositories/acme/web/refs/tags", sandbox.endpoint());
+    let mut response = reqwest::get(url).await.unwrap();
+    assert_eq!(response.chunk().await.unwrap().unwrap().len(), 4);
+    let more = tokio::time::timeout(Duration::from_millis(100), response.chunk()).await;
+    assert!(more.is_err(), "nothing more comes");
+}
+
+#[tokio::test]
+async fn a_list_can_go_on_for_ever() {
+    let tags = [json!({"type": "tag", "name": "v1"})];
+    let sandbox = Fixture::new().records("tags", tags).start_owned().await;
+    sandbox.inject(Fault::on("/refs/tags").endless());
+    let mut next = format!("{}repositories/acme/web/refs/tags", sandbox.endpoint());
+    for n in 1..4 {
+        let page = get(&sandbox, &next).await;
+        assert_eq!(page.each("endless_page"), [n]);
+        next = page.next().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn rows_can_shift_to_later_pages() {
+    let issues = (0..6)
+        .map(|id| json!({"type": "issue", "id": id, "created_on": "2026-01-01T00:00:00+00:00"}));
+    let sandbox = Fixture::new().records("issues", issues).start_owned().await;
+    sandbox.inject(Fault::on("/issues").shift(1));
+    let (mut seen, mut next) = (Vec::new(), Some("/issues?pagelen=3&sort=id".to_owned()));
+    while let Some(path) = next {
+        let page = match path.starts_with("http") {
+            true => get(&sandbox, &path).await,
+            false => web(&sandbox, &path).await,
+        };
+        seen.extend(page.ids());
+        next = page.next();
+    }
+    assert_eq!(seen, [0, 1, 2, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_page_can_be_huge_and_packed() {
+    let sandbox = Fixture::new().start_owned().await;
+    let bytes = 3 << 20;
+    sandbox.inject(Fault::on("/refs/tags").huge(bytes));
+    let plain = web(&sandbox, "/refs/tags").await.json();
+    let text = plain["values"][0]["uuid"].as_str().unwrap();
+    assert_eq!(text.len() as u64, bytes);
+    sandbox.clear_faults();
+    sandbox.inject(Fault::on("/refs/tags").huge(bytes).gzip());
+    let url = format!("{}repositories/acme/web/refs/tags", sandbox.endpoint());
+    let mut response = reqwest::get(url).await.unwrap();
+    let mut unpacked = 0;
+    while let Ok(Some(piece)) = response.chunk().await {
+        assert!(unpacked < 100 || piece.iter().all(|byte| *byte == b'a'));
+        unpacked += piece.len() as u64;
+    }
+    assert!(unpacked >= bytes, "{unpacked}");
+}
+
+#[tokio::test]
+async fn headers_can_be_echoed() {
+    let sandbox = Fixture::new().start_owned().await;
+    sandbox.inject(Fault::on("/refs/tags").status(404).echo());
+    let url = format!("{}repositories/acme/web/refs/tags", sandbox.endpoint());
+    let request = reqwest::Client::new().get(url).bearer_auth("seen");
+    assert!(receive(request).await.text.contains("Bearer seen"));
+}
+
+#[tokio::test]
+async fn random_faults_strike_as_often_as_asked_and_alike_for_a_seed() {
+    let statuses = |seed| async move {
+        let sandbox = Fixture::new().start_owned().await;
+        sandbox.inject(Fault::random(seed, 200));
+        let mut statuses = Vec::new();
+        for _ in 0..100 {
+            let url = format!("{}repositories/acme/web/refs/tags", sandbox.endpoint());
+            let request = reqwest::Client::new()
+                .get(url)
+                .timeout(Duration::from_millis(200));
+            let text = match request.send().await {
+                Ok(response) => format!("{} {:?}", response.status(), response.text().await.ok()),
+                Err(_) => "nothing".to_owned(),
+            };
+            statuses.push(text);
+        }
+        statuses
+    };
+    let one = statuses(7).await;
+    let well = one.first().cloned().unwrap();
+    let faulty = one.iter().filter(|text| **text != well).count();
+    assert!((8..40).contains(&faulty), "{faulty}: {one:?}");
+    assert_eq!(one, statuses(7).await);
+    assert_ne!(one, statuses(8).await);
+}

@@ -2,6 +2,7 @@
 
 mod discovery;
 mod endings;
+mod frugal;
 mod nights;
 mod quirks;
 mod whole;

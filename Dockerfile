@@ -1,0 +1,19 @@
+FROM rust:1.94-slim-trixie AS build
+WORKDIR /src
+# The dependencies come in a layer of their own, which only another lock file makes again. Cargo wants to see every
+# target before it fetches.
+COPY Cargo.toml Cargo.lock ./
+COPY benches benches
+RUN mkdir src && touch src/lib.rs src/main.rs && cargo fetch --locked
+# From here on without network.
+COPY . .
+RUN cargo build --release --offline --locked --bin bitlake
+
+FROM debian:trixie-slim
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=build /src/target/release/bitlake /usr/local/bin/bitlake
+USER 65532:65532
+ENV BITLAKE_CONFIG=/etc/bitlake/bitlake.toml
+# It answers SIGTERM itself, so it may be process 1.
+ENTRYPOINT ["bitlake"]
+CMD ["--help"]

@@ -1,0 +1,104 @@
+//! `bitlake check`: what a run would stumble over, with the fix, before it costs a night.
+//!
+//! ```text
+//! lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a few in each workspace ─▶ requests left
+//! ```
+//!
+//! It goes on after what fails, so that one look shows all there is to mend. It spends a request for each token, what
+//! a run spends to find the repositories, and about thirty for the lists of a workspace.
+
+mod access;
+mod credentials;
+mod finding;
+mod trouble;
+
+use std::collections::BTreeSet;
+
+use super::args::Check;
+use super::{Context, Outcome};
+use crate::config::Config;
+use crate::error::{ErrorKind, Result};
+use crate::lake::{Lake, State};
+use access::Sample;
+use credentials::Identity;
+use finding::{About, Finding, conclude};
+
+/// # Errors
+/// A configuration that cannot be read; when anything failed, an error of its kind.
+pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
+    let config = context.config()?;
+    let mut findings = Vec::new();
+    let states = lake(&config, &mut findings).await;
+    let states = states.unwrap_or_else(|error| {
+        findings.push(About("lake", &config.lake.url).error(&error));
+        Vec::new()
+    });
+    let used: BTreeSet<&str> = config
+        .repositories
+        .iter()
+        .map(|selection| selection.connection.as_str())
+        .collect();
+    if used.is_empty() {
+        findings.push(About("repositories", "").failed(
+            ErrorKind::Configuration,
+            "none are selected",
+            "add [[repositories]] with connection and include",
+        ));
+    }
+    let mut clients = Vec::new();
+    let mut found = Vec::new();
+    let mut complete = true;
+    for connection in &config.connections {
+        if !used.contains(connection.name.as_str()) {
+            continue;
+        }
+        let mut identities =
+            credentials::check(connection, &config, &context.env, &mut findings).await?;
+        clients.extend(identities.iter().map(|identity| identity.client.clone()));
+        identities.retain(|identity| identity.works);
+        let Some((first, others)) = identities.split_first() else {
+            complete = false;
+            continue;
+        };
+        let before = findings.len();
+        let repositories =
+            access::repositories(&config, connection, first, &states, &mut findings).await;
+        complete &= findings.len() == before;
+        let sample = if args.all { Sample::All } else { Sample::Few };
+        access::lists(&config, &repositories, first, sample, &mut findings).await;
+        for other in others {
+            access::lists(&config, &repositories, other, Sample::One, &mut findings).await;
+        }
+        found.extend(repositories.into_iter().map(|it| it.found));
+        findings.extend(identities.iter().map(|it| head_room(&connection.name, it)));
+    }
+    // A project's pattern may match what could not be found.
+    if complete && let Err(error) = config.assign(&found) {
+        findings.push(About("projects", "").error(&error));
+    }
+    let requests = clients.iter().flat_map(|it| it.requests().into_values());
+    conclude(&findings, requests.sum(), context.global.log_format)
+}
+
+/// Whether it can be written, and what earlier runs know.
+async fn lake(config: &Config, findings: &mut Vec<Finding>) -> Result<Vec<State>> {
+    let lake = Lake::create(&config.lake.url, &config.lake.options)?;
+    let _lock = lake.lock()?;
+    lake.probe().await?;
+    let states = lake.states().await?;
+    findings.push(About("lake", "").ok(format!("{} can be written", lake.url())));
+    Ok(states.into_iter().map(|(state, _)| state).collect())
+}
+
+fn head_room(connection: &str, identity: &Identity) -> Finding {
+    let about = About(connection, "quota");
+    let (left, limit) = identity.client.head_room();
+    let said = format!(
+        "{left} of {limit} requests are left this hour ({})",
+        identity.origin
+    );
+    match left < limit / 10 {
+        true => about.warn(said, "a run waits for the next hour when they are used up"),
+        false => about.ok(said),
+    }
+}

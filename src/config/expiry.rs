@@ -1,0 +1,107 @@
+//! Credentials that end soon: the API does not tell, so the configuration does (`expires`), and whoever looks at a run
+//! hears of it before a night fails.
+
+use std::fmt;
+
+use chrono::{NaiveDate, Utc};
+use serde::Serialize;
+
+use super::Config;
+
+/// Days before the end from which on it is worth a word.
+const SOON: i64 = 30;
+
+/// A credential that ends within thirty days, or has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Expiry {
+    /// The connection's name.
+    pub connection: String,
+    /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
+    pub origin: String,
+    /// The last day on which it is good.
+    pub expires: NaiveDate,
+    /// Negative after it.
+    pub days_left: i64,
+}
+
+impl Config {
+    /// What ends within thirty days of today (UTC), in the order of the file.
+    pub fn expiring(&self) -> Vec<Expiry> {
+        self.expiring_on(Utc::now().date_naive())
+    }
+
+    fn expiring_on(&self, today: NaiveDate) -> Vec<Expiry> {
+        let mut expiring = Vec::new();
+        for connection in &self.connections {
+            for source in connection.auth.secrets() {
+                let Some(expires) = source.expires() else {
+                    continue;
+                };
+                let days_left = (expires - today).num_days();
+                if days_left <= SOON {
+                    expiring.push(Expiry {
+                        connection: connection.name.clone(),
+                        origin: source.origin(),
+                        expires,
+                        days_left,
+                    });
+                }
+            }
+        }
+        expiring
+    }
+}
+
+impl Expiry {
+    pub fn is_over(&self) -> bool {
+        self.days_left < 0
+    }
+}
+
+impl fmt::Display for Expiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            connection,
+            origin,
+            expires,
+            days_left,
+        } = self;
+        write!(f, "the credential of connection {connection} ({origin}) ")?;
+        match days_left {
+            i64::MIN..0 => write!(f, "expired on {expires}"),
+            0 => write!(f, "expires today, {expires}"),
+            1 => write!(f, "expires tomorrow, {expires}"),
+            days => write!(f, "expires in {days} days, on {expires}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_named_thirty_days_before_its_own_date_or_the_connections() {
+        let text = "[lake]\nurl = \"out\"\n[[connection]]\nid = 1\nname = \"acme\"\nauth = \"access-token\"\n\
+                    expires = 2027-01-31\ntoken = [{ env = \"A\" }, { file = \"/b\", expires = \"2027-04-01\" }]\n";
+        let config = Config::parse(text, "bitlake.toml".as_ref(), &BTreeMap::new(), &[]).unwrap();
+        let on = |today: &str| {
+            let expiring = config.expiring_on(today.parse().unwrap());
+            let lines: Vec<_> = expiring.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        };
+        assert_eq!(on("2026-12-31"), "");
+        assert_eq!(
+            on("2027-01-01"),
+            "the credential of connection acme (environment variable A) expires in 30 days, on 2027-01-31"
+        );
+        assert!(on("2027-01-31").ends_with("expires today, 2027-01-31"));
+        assert_eq!(
+            on("2027-03-31"),
+            "the credential of connection acme (environment variable A) expired on 2027-01-31\n\
+             the credential of connection acme (file /b) expires tomorrow, 2027-04-01"
+        );
+    }
+}

@@ -1,0 +1,467 @@
+//! Every list × every bad answer: what becomes of it. README.md has the same table for people.
+
+mod budget;
+mod random;
+mod secrets;
+mod workspace;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bitlake::bitbucket::Limits;
+use bitlake::error::ErrorKind;
+use bitlake::lake::EntityStatus;
+use bitlake::sandbox::{Cut, Fault, Sandbox};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::support::*;
+
+/// A list: its table, what its requests have in common, what it asks for beyond the page, and how it goes on.
+struct List {
+    table: &'static str,
+    path: &'static [&'static str],
+    asks: &'static [Asks],
+    follows_next: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Asks {
+    Sort,
+    Fields,
+    /// Records of other tables inside its own.
+    Embedded,
+}
+
+const fn list(
+    table: &'static str,
+    path: &'static [&'static str],
+    asks: &'static [Asks],
+    follows_next: bool,
+) -> List {
+    List {
+        table,
+        path,
+        asks,
+        follows_next,
+    }
+}
+
+use Asks::{Embedded, Fields, Sort};
+
+const LISTS: [List; 14] = [
+    list(
+        "workspace_members",
+        &["/workspaces/acme/members"],
+        &[],
+        true,
+    ),
+    list("branches", &["/web/refs/branches"], &[Fields], true),
+    list("tags", &["/web/refs/tags"], &[Fields], true),
+    list("commits", &["/web/commits"], &[Fields], true),
+    list(
+        "pull_requests",
+        &["/web/pullrequests?"],
+        &[Sort, Fields, Embedded],
+        true,
+    ),
+    list(
+        "pull_request_comments",
+        &["/web/pullrequests/", "/comments"],
+        &[],
+        true,
+    ),
+    list(
+        "pull_request_commits",
+        &["/web/pullrequests/", "/commits"],
+        &[Fields],
+        true,
+    ),
+    list(
+        "pull_request_activity",
+        &["/web/pullrequests/activity"],
+        &[],
+        true,
+    ),
+    list("issues", &["/web/issues?"], &[Sort], true),
+    list("issue_comments", &["/web/issues/", "/comments"], &[], true),
+    list("issue_changes", &["/web/issues/", "/changes"], &[], true),
+    list("pipelines", &["/web/pipelines/?"], &[Sort], false),
+    list(
+        "pipeline_steps",
+        &["/web/pipelines/", "/steps/"],
+        &[Fields],
+        false,
+    ),
+    list(
+        "deployments",
+        &["/web/deployments/"],
+        &[Sort, Fields, Embedded],
+        false,
+    ),
+];
+
+/// What becomes of the list that meets an answer; nothing of it is stored unless it passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Outcome {
+    /// As if nothing had happened.
+    Passes,
+    /// Recorded with its reason, and no failure.
+    Absent,
+    /// This list fails, and what hangs on it; the others go on.
+    Fails,
+    /// The run ends in order, to be resumed.
+    Stops,
+    /// The run ends with an error.
+    Ends(ErrorKind),
+}
+
+use Outcome::{Absent, Ends, Fails, Passes, Stops};
+
+fn limits() -> Limits {
+    Limits {
+        tries: 2,
+        first_wait: Duration::from_millis(1),
+        longest_wait: Duration::from_millis(2),
+        refused_tries: 3,
+        refused_first_wait: Duration::from_millis(1),
+        refused_longest_wait: Duration::from_millis(2),
+        largest_reply: 1 << 20,
+        most_pages: 30,
+        ..Limits::default()
+    }
+}
+
+/// The workspace that all cases of a test are served from.
+fn served() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    workspace::write(folder.path());
+    folder
+}
+
+/// Time-outs short enough for a test of silence.
+fn impatient() -> Limits {
+    Limits {
+        read_timeout: Duration::from_millis(200),
+        tries: 1,
+        ..limits()
+    }
+}
+
+async fn bench(folder: &TempDir) -> Bench {
+    let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder.path())).await;
+    bench.limits = limits();
+    bench
+}
+
+async fn stored(bench: &Bench) -> BTreeMap<&'static str, Vec<String>> {
+    let mut stored = BTreeMap::new();
+    for list in &LISTS[1..] {
+        stored.insert(list.table, bench.keys(list.table).await);
+    }
+    stored
+}
+
+async fn each(
+    faults: impl Fn(&List, Fault) -> Vec<Fault>,
+    usual: Outcome,
+    other: impl Fn(&List) -> Option<Outcome>,
+) {
+    each_within(limits(), faults, usual, other).await;
+}
+
+/// Lets every list meet these faults, one at a time; `Some` where a list's outcome is another than `usual`.
+async fn each_within(
+    limits: Limits,
+    faults: impl Fn(&List, Fault) -> Vec<Fault>,
+    usual: Outcome,
+    other: impl Fn(&List) -> Option<Outcome>,
+) {
+    let folder = served();
+    let mut undisturbed = bench(&folder).await;
+    undisturbed.complete().await;
+    let whole = stored(&undisturbed).await;
+    assert!(whole.values().all(|rows| !rows.is_empty()), "{whole:?}");
+    for list in &LISTS {
+        let mut bench = bench(&folder).await;
+        bench.limits = limits.clone();
+        let on = list
+            .path
+            .iter()
+            .fold(Fault::default(), |fault, part| fault.and(*part));
+        for fault in faults(list, on) {
+            bench.sandbox.inject(fault);
+        }
+        let outcome = other(list).unwrap_or(usual);
+        let report = match (bench.run().await, outcome) {
+            (Err(error), Ends(kind)) => {
+                assert_eq!(error.kind(), kind, "{}: {error}", list.table);
+                continue;
+            }
+            (Err(error), _) => panic!("{}: {error}", list.table),
+            (Ok(_), Ends(_)) => panic!("{} did not end the run", list.table),
+            (Ok(report), _) => report,
+        };
+        assert!(
+            bench.asked(list.path) > 0,
+            "{} was never asked for",
+            list.table
+        );
+        assert_eq!(
+            report.stopped.is_some(),
+            outcome == Stops,
+            "{}: {report:?}",
+            list.table
+        );
+        if outcome == Stops {
+            continue;
+        }
+        let repository = match list.table {
+            "workspace_members" => "acme",
+            _ => "acme/web",
+        };
+        let entity = of(&report, repository, list.table);
+        let expected = match outcome {
+            Passes => EntityStatus::Complete,
+            Absent => EntityStatus::Absent,
+            _ => EntityStatus::Failed,
+        };
+        assert_eq!(
+            entity.status,
+            Some(expected),
+            "{}: {:?}",
+            list.table,
+            entity.reason
+        );
+        for (repository, table, entity) in report.incomplete() {
+            let same = repository == "acme/web" || repository == "acme";
+            assert!(
+                same,
+                "{repository} {table} suffers from {}: {entity:?}",
+                list.table
+            );
+        }
+        let rows = stored(&bench).await;
+        match outcome {
+            Passes => assert_eq!(rows, whole, "{}", list.table),
+            // Pages that arrived whole are saved on the way.
+            _ if bench.asked(list.path) > 10 => {}
+            _ => assert!(
+                rows.get(list.table).is_none_or(Vec::is_empty),
+                "{}",
+                list.table
+            ),
+        }
+    }
+}
+
+fn always(_: &List) -> Option<Outcome> {
+    None
+}
+
+#[tokio::test]
+async fn a_400_on_the_page_length_is_asked_again_with_less() {
+    let refusal = json!({"type": "error", "error": {"message": "Invalid pagelen"}});
+    each(
+        |_, on| vec![on.times(1).status(400).body(refusal.clone())],
+        Passes,
+        always,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_400_on_the_sort_is_asked_again_without_and_is_a_failure_where_there_is_nothing_to_drop()
+{
+    let refusal = json!({"error": {"message": "Bad request", "detail": "Invalid sort attribute"}});
+    each(
+        |_, on| vec![on.times(1).status(400).body(refusal.clone())],
+        Passes,
+        |list| list.asks.is_empty().then_some(Fails),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_401_ends_the_run() {
+    each(
+        |_, on| vec![on.status(401)],
+        Ends(ErrorKind::Credentials),
+        always,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_403_is_an_absence_with_and_without_a_scope() {
+    let scope = json!({"type": "error", "error": {"message": "Your credentials lack one or more required privilege \
+        scopes.", "detail": {"required": ["read:x:bitbucket"], "granted": []}}});
+    each(
+        |_, on| vec![on.status(403).body(scope.clone())],
+        Absent,
+        always,
+    )
+    .await;
+    each(|_, on| vec![on.status(403)], Absent, always).await;
+}
+
+#[tokio::test]
+async fn a_404_or_410_is_an_absence() {
+    each(|_, on| vec![on.status(404)], Absent, always).await;
+    each(|_, on| vec![on.status(410)], Absent, always).await;
+}
+
+#[tokio::test]
+async fn a_refused_later_page_fails_the_list() {
+    for status in [403, 404, 410] {
+        each(
+            |_, on| vec![on.clone().times(1).endless(), on.status(status)],
+            Fails,
+            always,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn statuses_that_pass_are_waited_for_and_fail_the_list_when_they_stay() {
+    for status in [408, 500, 502, 503, 504] {
+        each(|_, on| vec![on.times(2).status(status)], Passes, always).await;
+        each(|_, on| vec![on.status(status)], Fails, always).await;
+    }
+}
+
+#[tokio::test]
+async fn a_429_is_waited_for_and_stops_the_run_when_it_stays() {
+    each(|_, on| vec![on.times(2).status(429)], Passes, always).await;
+    let waits = |on: Fault| on.times(2).status(429).header("retry-after", "0");
+    each(|_, on| vec![waits(on)], Passes, always).await;
+    each(|_, on| vec![on.status(429)], Stops, always).await;
+}
+
+#[tokio::test]
+async fn a_555_is_asked_once_more() {
+    each(|_, on| vec![on.times(1).status(555)], Passes, always).await;
+    each(|_, on| vec![on.status(555)], Fails, always).await;
+}
+
+#[tokio::test]
+async fn a_web_page_fails_the_list() {
+    let page = "<html><title>Sign in</title></html>";
+    each(
+        |_, on| vec![on.body(page).header("content-type", "text/html")],
+        Fails,
+        always,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_half_of_it_or_another_shape_is_asked_again_and_then_fails_the_list() {
+    for cut in [Cut::Text(0), Cut::Text(20), Cut::Body(20)] {
+        each(|_, on| vec![on.times(2).cut(cut)], Passes, always).await;
+        each(|_, on| vec![on.cut(cut)], Fails, always).await;
+    }
+    let shapes = [
+        json!([]),
+        json!({"values": {}}),
+        json!({"size": 3}),
+        json!({"values": ["x"]}),
+    ];
+    for shape in shapes {
+        each(|_, on| vec![on.body(shape.clone())], Fails, always).await;
+    }
+}
+
+#[tokio::test]
+async fn a_next_that_repeats_or_leads_elsewhere_fails_a_list_that_follows_it() {
+    for next in ["{endpoint}x?page=2", "https://elsewhere.example/2.0/x"] {
+        let next: Value = next.into();
+        let counted = |list: &List| (!list.follows_next).then_some(Passes);
+        each(
+            |_, on| {
+                let page = json!({"values": [], "next": next});
+                let same = Fault::on("/2.0/x").body(page);
+                vec![on.set("next", next.clone()), same]
+            },
+            Fails,
+            counted,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_without_end_fails() {
+    each(|_, on| vec![on.endless()], Fails, always).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_made_again_and_fails_the_list_when_it_keeps_breaking() {
+    each(
+        |_, on| vec![on.times(2).cut(Cut::Connection)],
+        Passes,
+        always,
+    )
+    .await;
+    each(|_, on| vec![on.cut(Cut::Connection)], Fails, always).await;
+}
+
+#[tokio::test]
+async fn a_silence_is_given_up_and_asked_again() {
+    let late = Duration::from_secs(60);
+    let faults = |_: &List, on: Fault| vec![on.times(1).delay(late)];
+    each_within(impatient(), faults, Passes, always).await;
+    let faults = |_: &List, on: Fault| vec![on.times(1).cut(Cut::Stall(20))];
+    each_within(impatient(), faults, Passes, always).await;
+    let faults = |_: &List, on: Fault| vec![on.delay(late)];
+    each_within(impatient(), faults, Fails, always).await;
+}
+
+#[tokio::test]
+async fn a_reply_that_does_not_fit_fails_the_list_packed_or_not() {
+    each(|_, on| vec![on.huge(100 << 20)], Fails, always).await;
+    each(|_, on| vec![on.huge(100 << 20).gzip()], Fails, always).await;
+}
+
+#[tokio::test]
+async fn a_clock_far_ahead_is_no_watermark() {
+    let folder = served();
+    let mut bench = bench(&folder).await;
+    let ahead = "Thu, 01 Jan 2037 00:00:00 GMT";
+    bench.sandbox.inject(Fault::on("/").header("date", ahead));
+    bench.complete().await;
+    for (table, entity) in bench.state().await.entities {
+        let through = entity.complete_through;
+        assert!(
+            through.is_none_or(|at| at < self::at("2026-12-01T00:00:00Z")),
+            "{table}: {through:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_scope_is_asked_for_once() {
+    let folder = served();
+    let mut bench = bench(&folder).await;
+    let scope = json!({"error": {"message": "no", "detail": {"required": ["read:pipeline:bitbucket"], "granted": []}}});
+    for path in ["/pipelines/", "/deployments/", "/environments/"] {
+        bench
+            .sandbox
+            .inject(Fault::on(path).status(403).body(scope.clone()));
+    }
+    let report = bench.complete().await;
+    for table in ["pipelines", "deployments", "environments"] {
+        let entity = web(&report, table);
+        assert_eq!(entity.status, Some(EntityStatus::Absent), "{table}");
+        assert!(
+            entity
+                .reason
+                .as_ref()
+                .unwrap()
+                .contains("lacks scope read:pipeline:bitbucket")
+        );
+    }
+    let asked = ["/pipelines/", "/deployments/", "/environments/"].map(|path| bench.asked(&[path]));
+    assert_eq!(asked.iter().sum::<usize>(), 1, "{asked:?}");
+}

@@ -1,0 +1,429 @@
+//! `check` through the program: each thing that can be wrong is named with its fix and its exit code.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bitlake::sandbox::{Builder, Credentials, Fault, Sandbox};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::program::{Ended, Program};
+use super::support::fixture;
+
+const ALL: &str = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n";
+const API_TOKEN: &str =
+    "auth = \"api-token\"\nemail = \"ci@acme.example\"\ntoken = { env = \"TOKEN\" }";
+const ACCESS_TOKEN: &str = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
+const GOOD: (&str, &str) = ("TOKEN", "ATATT3xFfGF0good");
+
+fn for_the_good_token() -> Builder {
+    let good = Credentials::basic("ci@acme.example", GOOD.1);
+    Sandbox::builder().demo().credentials(good)
+}
+
+/// `check` beside a sandbox, over all repositories of the demo.
+async fn check(builder: Builder, connection: &str, env: &[(&str, &str)]) -> (Sandbox, Ended) {
+    let sandbox = builder.start(0).await.unwrap();
+    let program = Program::beside(&sandbox, connection, ALL);
+    let ended = program.run(&["check"], env).await;
+    let shown = [ended.stdout.as_str(), &ended.stderr].concat();
+    for (_, secret) in env {
+        assert!(!shown.contains(&secret[4..]), "the token is shown: {shown}");
+    }
+    (sandbox, ended)
+}
+
+/// The line that begins with these words and the one below it, without the blanks that align them.
+fn line(ended: &Ended, words: &str) -> String {
+    let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let lines: Vec<_> = ended.stdout.lines().map(squeeze).collect();
+    let at = lines.iter().position(|line| line.starts_with(words));
+    let at = at.unwrap_or_else(|| panic!("no `{words}` in\n{}\n{}", ended.stdout, ended.stderr));
+    lines[at..]
+        .iter()
+        .take(2)
+        .cloned()
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_all_is_well_it_says_so_and_what_it_has_spent() {
+    let (sandbox, ended) = check(for_the_good_token(), API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+    line(
+        &ended,
+        "ok acme token environment variable TOKEN looks like an API token",
+    );
+    line(&ended, "ok acme clock");
+    line(
+        &ended,
+        "absent acme/operations pipelines pipelines not enabled (404",
+    );
+    let few = line(&ended, "ok acme repositories 4 can be seen");
+    assert!(
+        few.contains("the lists of 3 were asked for (--all: of all, about 3"),
+        "{few}"
+    );
+    let spent: u64 = sandbox.requests().values().sum();
+    assert!(
+        ended
+            .stdout
+            .ends_with(&format!("\n{spent} requests were spent on this\n"))
+    );
+    assert!(spent < 40, "{spent}");
+    assert!(!ended.stdout.contains("acme/platform"), "not asked for");
+    let log = sandbox.request_log();
+    let lists = log.iter().filter(|it| it.contains("/checkout-web/"));
+    let sizes: Vec<_> = lists
+        .map(|it| it.contains("pagelen=1&") || it.ends_with("pagelen=1"))
+        .collect();
+    assert_eq!(sizes, [true; 9], "{log:?}");
+
+    let program = Program::beside(&sandbox, API_TOKEN, ALL);
+    let all = program.run(&["check", "--all"], &[GOOD]).await;
+    assert_eq!(all.code, 0, "{}", all.stdout);
+    assert!(all.stdout.contains("acme/platform"), "{}", all.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_scope_is_named_once_with_what_a_run_makes_of_it() {
+    let scopes = ["repository", "pullrequest", "workspace"];
+    let scopes = scopes.map(|scope| format!("read:{scope}:bitbucket"));
+    let (_, ended) = check(for_the_good_token().scopes(scopes), API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let said = line(&ended, "failed acme/checkout-api pipelines");
+    assert!(said.contains(
+        "lacks scope read:pipeline:bitbucket (403); a run takes it as absent\nfix: create the token"
+    ));
+    let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
+               read:workspace:bitbucket) with scope read:pipeline:bitbucket as well";
+    assert_eq!(ended.stdout.matches(fix).count(), 1, "{}", ended.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_of_another_kind_is_recognised() {
+    let env = [("TOKEN", "ATCTT3xFfGN0other")];
+    let (_, ended) = check(for_the_good_token(), API_TOKEN, &env).await;
+    assert_eq!(ended.code, 3);
+    let said = line(
+        &ended,
+        "failed acme token environment variable TOKEN looks like an access token",
+    );
+    assert!(
+        said.contains("fix: write auth = \"access-token\""),
+        "{said}"
+    );
+    line(
+        &ended,
+        "failed acme contact bitbucket does not accept the credentials",
+    );
+    let (_, ended) = check(for_the_good_token(), API_TOKEN, &[]).await;
+    assert_eq!(ended.code, 3);
+    line(
+        &ended,
+        "failed acme token the environment variable TOKEN is not set",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_tokens_the_bad_one_is_named() {
+    let tokens = "auth = \"api-token\"\nemail = \"ci@acme.example\"\n\
+                  token = [{ env = \"TOKEN\" }, { env = \"OLD\", expires = 2020-01-31 }]";
+    let env = [GOOD, ("OLD", "ATATT3xFfGF0old")];
+    let (_, ended) = check(for_the_good_token(), tokens, &env).await;
+    assert_eq!(ended.code, 3);
+    let said = line(
+        &ended,
+        "failed acme token the credential of connection acme (environment variable OLD)",
+    );
+    assert!(said.contains("expired on 2020-01-31"), "{said}");
+    let said = line(&ended, "failed acme contact");
+    assert!(
+        said.contains("fix: check environment variable OLD (user ci@acme.example)"),
+        "{said}"
+    );
+    line(&ended, "ok acme/checkout-api lists");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_further_token_reads_the_lists_of_one_repository_and_has_its_own_hour() {
+    let tokens = "auth = \"api-token\"\nemail = \"ci@acme.example\"\ntoken = [{ env = \"TOKEN\" }, { env = \"MORE\" }]";
+    let more = Credentials::basic("ci@acme.example", "ATATT3xFfGF0more");
+    let env = [GOOD, ("MORE", "ATATT3xFfGF0more")];
+    let (_, ended) = check(for_the_good_token().credentials(more), tokens, &env).await;
+    assert_eq!(ended.code, 0, "{}", ended.stdout);
+    let lists = ended
+        .stdout
+        .matches("(with environment variable MORE)")
+        .count();
+    assert_eq!(
+        lists, 2,
+        "of a repository and its workspace: {}",
+        ended.stdout
+    );
+    for variable in ["TOKEN", "MORE"] {
+        let left = format!("requests are left this hour (environment variable {variable})");
+        assert_eq!(ended.stdout.matches(&left).count(), 1, "{}", ended.stdout);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_is_gone_is_named_with_what_a_run_makes_of_it() {
+    let workspace = fixture("quirks/approval_activity");
+    let sandbox = Sandbox::builder()
+        .workspace_dir(workspace)
+        .start(0)
+        .await
+        .unwrap();
+    let include = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/web\"]\n";
+    let program = Program::beside(&sandbox, ACCESS_TOKEN, include);
+    let env = [("TOKEN", "ATCTT3xFfGN0good")];
+    assert_eq!(program.run(&["collect"], &env).await.code, 0);
+    sandbox.inject(Fault::on("/repositories/acme/").status(404));
+    let ended = program.run(&["check"], &env).await;
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    let said = line(
+        &ended,
+        "failed acme/web repositories cannot be found any more",
+    );
+    assert!(
+        said.contains("a run marks its rows as stale\nfix: correct `include`"),
+        "{said}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_workspace_and_the_removed_endpoint_are_errors() {
+    let empty =
+        Fault::on("/user/workspaces").body(json!({"values": [], "pagelen": 100, "size": 0}));
+    let (_, ended) = check(for_the_good_token().faults([empty]), API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 3);
+    line(
+        &ended,
+        "failed acme contact the credentials see no workspace",
+    );
+
+    let gone = Fault::on("/repositories/acme?").status(410);
+    let (_, ended) = check(for_the_good_token().faults([gone]), API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 1);
+    line(
+        &ended,
+        "failed acme/* include this is what an empty workspace name gets: bitbucket has removed this",
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_include_that_finds_nothing_is_shown_and_the_others_are_checked() {
+    let sandbox = for_the_good_token().start(0).await.unwrap();
+    let include = "[[repositories]]\nconnection = \"acme\"\n\
+                   include = [\"acme/nothing-*\", \"acme/checkout-*\", \"acme/missing\"]\n";
+    let program = Program::beside(&sandbox, API_TOKEN, include);
+    let ended = program.run(&["check"], &[GOOD]).await;
+    assert_eq!(ended.code, 2);
+    line(
+        &ended,
+        "failed acme/nothing-* include `acme/nothing-*` matches none of the 4 repositories",
+    );
+    line(
+        &ended,
+        "failed acme/missing include cannot read `acme/missing`",
+    );
+    line(&ended, "ok acme/checkout-web lists");
+
+    let empty = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"/web\"]\n";
+    program.configure(&sandbox.endpoint(), API_TOKEN, empty);
+    let ended = program.run(&["check"], &[GOOD]).await;
+    assert!(
+        ended.code == 2 && ended.stderr.contains("write workspace/slug"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_clock_a_used_up_hour_and_a_lake_that_is_no_folder() {
+    let date = chrono::Utc::now() - chrono::TimeDelta::hours(1);
+    let refused = Fault::on("/user/workspaces").status(429);
+    let builder = for_the_good_token().date(date);
+    let (sandbox, ended) = check(builder, API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 0);
+    let said = line(&ended, "warn acme clock this machine's clock is 360");
+    assert!(said.contains("seconds ahead of Bitbucket's"), "{said}");
+
+    sandbox.inject(refused);
+    let program = Program::beside(&sandbox, API_TOKEN, ALL);
+    let ended = program
+        .run(&["check", "--log-format", "json"], &[GOOD])
+        .await;
+    assert_eq!(ended.code, 4);
+    let object: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(object["exit_code"], 4);
+    assert!(
+        ended.stdout.contains("no requests are left"),
+        "{}",
+        ended.stdout
+    );
+    sandbox.clear_faults();
+
+    std::fs::write(program.folder.path().join("lake-file"), "").unwrap();
+    let lake = program.folder.path().join("lake-file");
+    let ended = program
+        .run(&["check", "--lake", lake.to_str().unwrap()], &[GOOD])
+        .await;
+    assert_eq!(ended.code, 5, "{}", ended.stdout);
+    line(&ended, "failed lake");
+    line(&ended, "ok acme/checkout-api lists");
+}
+
+/// A server that answers each connection by `answer`.
+async fn server<F>(answer: impl Fn(TcpStream) -> F + Send + 'static) -> u16
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream));
+        }
+    });
+    port
+}
+
+/// Reads the head of a request and answers with `reply`.
+async fn say(mut stream: TcpStream, reply: &str) -> TcpStream {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    stream.write_all(reply.as_bytes()).await.unwrap();
+    stream
+}
+
+/// `check` of Bitbucket itself through a proxy on this machine, and with these variables.
+async fn through(proxy: u16, env: &[(&str, &str)]) -> Ended {
+    let connection = format!("{ACCESS_TOKEN}\nproxy = \"http://127.0.0.1:{proxy}\"");
+    let program = Program::new("https://api.bitbucket.org/2.0/", &connection, ALL);
+    let env = [&[("TOKEN", "ATCTT3xFfGN0good")], env].concat();
+    let ended = program.run(&["check"], &env).await;
+    assert_eq!(ended.code, 1, "{}", ended.stdout);
+    ended
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_refuses_is_told_from_one_that_is_not_there() {
+    let unknown = server(async |stream| {
+        let _ = say(
+            stream,
+            "HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+    });
+    let unknown = unknown.await;
+    let ended = through(unknown, &[]).await;
+    let said = line(
+        &ended,
+        &format!("failed acme contact the proxy 127.0.0.1:{unknown} does not accept its user"),
+    );
+    assert!(
+        said.contains("fix: take `proxy` out and set HTTPS_PROXY"),
+        "{said}"
+    );
+
+    let forbidden = server(async |stream| {
+        let _ = say(
+            stream,
+            "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        )
+        .await;
+    });
+    let ended = through(forbidden.await, &[]).await;
+    let said = line(&ended, "failed acme contact the proxy");
+    assert!(said.contains("does not let this host through"), "{said}");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let free = listener.local_addr().unwrap().port();
+    drop(listener);
+    let ended = through(free, &[]).await;
+    line(
+        &ended,
+        &format!("failed acme contact the proxy 127.0.0.1:{free} cannot be reached"),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_reads_tls_is_recognised_and_can_be_trusted() {
+    let pem = fixture("tls/self_signed.pem");
+    let certificate = CertificateDer::from_pem_file(&pem).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&pem).unwrap();
+    let tls = ServerConfig::builder().with_no_client_auth();
+    let tls = TlsAcceptor::from(Arc::new(
+        tls.with_single_cert(vec![certificate], key).unwrap(),
+    ));
+    let port = server(move |stream| {
+        let tls = tls.clone();
+        async move {
+            let stream = say(stream, "HTTP/1.1 200 OK\r\n\r\n").await;
+            let Ok(mut stream) = tls.accept(stream).await else {
+                return;
+            };
+            let page = "<html><title>Sign in</title></html>";
+            let reply = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{page}",
+                page.len()
+            );
+            let _ = stream.write_all(reply.as_bytes()).await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    });
+    let port = port.await;
+    let ended = through(port, &[]).await;
+    let said = line(
+        &ended,
+        &format!("failed acme contact the proxy 127.0.0.1:{port} reads TLS"),
+    );
+    assert!(
+        said.contains("UnknownIssuer") && said.contains("fix: set SSL_CERT_FILE"),
+        "{said}"
+    );
+
+    // As the fix says; what is behind it is then the page of a proxy.
+    let ended = through(port, &[("SSL_CERT_FILE", pem.to_str().unwrap())]).await;
+    let said = line(
+        &ended,
+        &format!("failed acme contact the proxy 127.0.0.1:{port} answers in bitbucket's place"),
+    );
+    assert!(said.contains("an HTML page \"Sign in\""), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bitbucket_being_down_is_told_from_the_network_being_down() {
+    let broken = Fault::on("/user/workspaces").status(500);
+    let (_, ended) = check(for_the_good_token().faults([broken]), API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 1);
+    let said = line(&ended, "failed acme contact bitbucket is up and fails");
+    assert!(
+        said.contains("fix: see https://bitbucket.status.atlassian.com"),
+        "{said}"
+    );
+    let down = Fault::on("/user/workspaces").status(503);
+    let (_, ended) = check(for_the_good_token().faults([down]), API_TOKEN, &[GOOD]).await;
+    line(&ended, "failed acme contact bitbucket is down");
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let free = listener.local_addr().unwrap();
+    drop(listener);
+    let program = Program::new(&format!("http://{free}/2.0/"), API_TOKEN, ALL);
+    let ended = program.run(&["check"], &[GOOD]).await;
+    assert_eq!(ended.code, 1);
+    line(
+        &ended,
+        "failed acme contact bitbucket cannot be reached: cannot connect to the host",
+    );
+}

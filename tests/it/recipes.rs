@@ -1,0 +1,61 @@
+//! `recipes/` and the Dockerfile, executed: a recipe that nobody ran is a guess.
+
+use std::time::Duration;
+
+use bitlake::sandbox::{Credentials, Fault, Sandbox};
+use serde_json::json;
+
+use super::program::Program;
+use super::python::Python;
+use super::support::fixture;
+
+/// Runs a command of `tests/<script>/run.py` beside a Bitbucket that is slow so many times, and takes only the
+/// token `good`.
+async fn run(script: &str, command: &str, slow: u64) {
+    let Some(python) = Python::with(script) else {
+        return;
+    };
+    let slow = Fault::on("/pullrequests?")
+        .delay(Duration::from_secs(4))
+        .times(slow);
+    let sandbox = Sandbox::builder()
+        .workspace_dir(fixture("quirks/approval_activity"))
+        .credentials(Credentials::bearer("good"))
+        .faults([slow]);
+    let sandbox = sandbox.start(0).await.unwrap();
+    let connection = "auth = \"access-token\"\ntoken = { env = \"BITBUCKET_TOKEN\" }";
+    let more = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/web\"]\n[sync]\nsince = \"2026-01-01\"";
+    let program = Program::beside(&sandbox, connection, more);
+    let folder = program.folder.path();
+    let plan = json!({
+        "program": env!("CARGO_BIN_EXE_bitlake"),
+        "root": env!("CARGO_MANIFEST_DIR"),
+        "folder": folder,
+    });
+    python.run(command, &plan, folder);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_crontab_goes_on_after_a_deadline_and_ends_beside_another_run() {
+    run("recipes", "crontab", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_systemd_service_restarts_for_exit_4_alone() {
+    run("recipes", "systemd", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cron_job_is_valid_and_tries_again_only_what_another_try_can_mend() {
+    run("recipes", "kubernetes", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_dockerfile_builds_offline_from_the_lock_file() {
+    run("recipes", "docker", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_airflow_task_retries_what_another_try_can_mend() {
+    run("airflow", "dag", 2).await;
+}
