@@ -167,7 +167,9 @@ impl History {
         }
         events.extend((0..estate.tags).map(|n| (even(n, estate.tags), Event::Tag)));
         events.extend((0..estate.pipelines).map(|n| (even(n, estate.pipelines), Event::Run)));
-        events.retain(|(time, _)| *time <= estate.now);
+        // Nothing just now: what comes while it is read is another test's.
+        let end = estate.now - TimeDelta::hours(1);
+        events.retain(|(time, _)| *time <= end);
         history.play(events);
         history
     }
