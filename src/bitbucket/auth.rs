@@ -43,9 +43,8 @@ impl Identity {
                 .collect(),
             Credentials::AccessToken { tokens } => tokens
                 .into_iter()
-                .zip(1..)
-                .map(|(token, n)| Self {
-                    budget: ours(format!("access-token-{n}")),
+                .map(|token| Self {
+                    budget: ours(format!("access-token from {}", token.origin)),
                     scheme: Scheme::Bearer(token),
                 })
                 .collect(),

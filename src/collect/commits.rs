@@ -67,6 +67,10 @@ async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome>
             Outcome::Absent(absence) if forget(repo, &absence) => {}
             outcome => return Ok(outcome),
         }
+        let state = repo.ledger.entity(ENTITY.table);
+        if state.deep.is_none() {
+            return Ok(Outcome::Collected);
+        }
     }
 }
 
@@ -74,12 +78,21 @@ async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome>
 fn forget(repo: &mut Repo<'_>, absence: &Absence) -> bool {
     let state = repo.ledger.entity(ENTITY.table);
     let mut any = false;
+    let had_heads = state
+        .deep
+        .as_ref()
+        .is_some_and(|walk| !walk.heads.is_empty());
     for hash in &absence.unknown_commits {
         any |= state.heads.remove(hash);
         if let Some(walk) = &mut state.deep {
             any |= walk.heads.remove(hash);
             walk.next = None;
         }
+    }
+    // A walk from no heads would be one over everything.
+    let vanished = |walk: &Walk| had_heads && walk.heads.is_empty();
+    if state.deep.as_ref().is_some_and(vanished) {
+        state.deep = None;
     }
     any
 }

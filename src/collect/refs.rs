@@ -17,41 +17,44 @@ use crate::error::{Error, Result};
 use crate::lake::Replaces;
 use crate::schema::Parent;
 
-/// Fills both tables. `heads` gets the commits that they name; `report`, that of the branches, counts the requests.
-pub(super) async fn collect(
-    repo: &mut Repo<'_>,
-    heads: &mut BTreeSet<String>,
-    report: &mut EntityReport,
-) -> Result<Outcome> {
-    match together(repo, heads, report).await {
-        Ok(Outcome::Absent(absence)) if absence.status == 404 => {}
-        Err(error) if is_refused(&error) => {}
-        ended => return ended,
+/// Both lists, as they are read.
+#[derive(Default)]
+pub(super) struct Refs {
+    /// The commits that they name.
+    pub(super) heads: BTreeSet<String>,
+    /// There is no list of both.
+    pub(super) apart: bool,
+}
+
+impl Refs {
+    /// Fills the table of branches, and that of tags where one list has both.
+    pub(super) async fn branches(
+        &mut self,
+        repo: &mut Repo<'_>,
+        report: &mut EntityReport,
+    ) -> Result<Outcome> {
+        match together(repo, &mut self.heads, report).await {
+            Ok(Outcome::Absent(absence)) if absence.status == 404 => {}
+            Err(error) if is_refused(&error) => {}
+            ended => return ended,
+        }
+        (self.apart, self.heads) = (true, BTreeSet::new());
+        let see = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        whole(repo, &branches::ENTITY, &endpoints::BRANCHES, report, see).await
     }
-    heads.clear();
-    let mut of_tags = EntityReport::default();
-    let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
-    let mut outcome = whole(
-        repo,
-        &branches::ENTITY,
-        &endpoints::BRANCHES,
-        report,
-        &mut see,
-    )
-    .await?;
-    if matches!(outcome, Outcome::Collected) {
-        outcome = whole(
-            repo,
-            &tags::ENTITY,
-            &endpoints::TAGS,
-            &mut of_tags,
-            &mut see,
-        )
-        .await?;
+
+    /// Fills that of tags, unless it came with the branches.
+    pub(super) async fn tags(
+        &mut self,
+        repo: &mut Repo<'_>,
+        report: &mut EntityReport,
+    ) -> Result<Outcome> {
+        if !self.apart {
+            return Ok(Outcome::Collected);
+        }
+        let see = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        whole(repo, &tags::ENTITY, &endpoints::TAGS, report, see).await
     }
-    report.requests += std::mem::take(&mut of_tags.requests);
-    repo.ledger.beside.insert(tags::ENTITY.table, of_tags);
-    Ok(outcome)
 }
 
 fn is_refused(error: &Error) -> bool {

@@ -21,15 +21,17 @@ use super::walk::Outcome;
 use super::{
     Context, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
-    pull_requests, refs, repositories, workspace_members,
+    pull_requests, refs::Refs, repositories, workspace_members,
 };
 use crate::bitbucket::{Absence, Client, Target};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version, Visit};
 
-/// How long what is not there is not asked for again.
+/// How long what is not there is not asked for again, once it was missed for a day: Bitbucket has said so of whole
+/// workspaces by mistake.
 const ABSENT_FOR: TimeDelta = TimeDelta::days(7);
+const MISSED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
@@ -221,14 +223,20 @@ impl<'a> Repo<'a> {
             }
         } else if self.round.refreshes {
             self.ledger.state.refs_as_of = None;
-            let mut heads = BTreeSet::new();
+            let mut refs = Refs::default();
             let branches = self
                 .run("branches", async |repo, report| {
-                    refs::collect(repo, &mut heads, report).await
+                    refs.branches(repo, report).await
                 })
                 .await?;
-            let read_already = async |_: &mut Self, _: &mut EntityReport| Ok(Outcome::Collected);
-            let tags = self.child(&branches, "tags", read_already).await?;
+            let apart = refs.apart;
+            let tags =
+                async |repo: &mut Self, report: &mut EntityReport| refs.tags(repo, report).await;
+            let tags = match apart {
+                true => self.run("tags", tags).await?,
+                false => self.child(&branches, "tags", tags).await?,
+            };
+            let heads = refs.heads;
             let known = matches!((&branches, &tags), (Ended::Read, Ended::Read));
             nothing_there = known && heads.is_empty();
             self.heads = Some(heads).filter(|heads| known && !heads.is_empty());
@@ -413,6 +421,7 @@ impl<'a> Repo<'a> {
                     (true, None) => (EntityStatus::Loading, Some("still loading".to_owned())),
                 };
                 state.stale_since = None;
+                (state.absent_since, state.absent_on) = (None, None);
                 Ended::Read
             }
             Ok(Outcome::Absent(absence)) => {
@@ -423,7 +432,9 @@ impl<'a> Repo<'a> {
                 } else {
                     state.status = EntityStatus::Absent;
                     // A permission may be given any day; what the repository does not have rarely comes.
-                    state.absent_on = matches!(absence.status, 404 | 410).then_some(now);
+                    let is_gone = matches!(absence.status, 404 | 410);
+                    state.absent_on = is_gone.then_some(now);
+                    state.absent_since = state.absent_since.filter(|_| is_gone).or(state.absent_on);
                 }
                 Ended::Absent(absence)
             }
@@ -480,8 +491,11 @@ pub(super) fn is_unmoved(state: &State, discovered: &Discovered) -> bool {
 
 /// Whether a list was found missing so lately that it is not asked for again.
 pub(super) fn is_absent_still(known: &EntityState, now: DateTime<Utc>) -> bool {
-    let lately = |on| now - on < ABSENT_FOR;
-    known.status == EntityStatus::Absent && known.absent_on.is_some_and(lately)
+    let Some((since, on)) = known.absent_since.zip(known.absent_on) else {
+        return false;
+    };
+    let is_certain = on - since >= MISSED_FOR;
+    known.status == EntityStatus::Absent && is_certain && now - on < ABSENT_FOR
 }
 
 /// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.

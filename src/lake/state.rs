@@ -108,7 +108,10 @@ pub struct EntityState {
     /// Deployments: when those that have not ended were read last, if they fill a page or more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unfinished_on: Option<DateTime<Utc>>,
-    /// When it answered last that it is not there.
+    /// When it answered first that it is not there, and has not been there since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_since: Option<DateTime<Utc>>,
+    /// When it answered so last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent_on: Option<DateTime<Utc>>,
 }
@@ -272,6 +275,7 @@ impl Default for EntityState {
             heads: BTreeSet::new(),
             known: BTreeSet::new(),
             unfinished_on: None,
+            absent_since: None,
             absent_on: None,
         }
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::finding::{About, Finding};
 use super::trouble::{explain, proxy};
 use crate::bitbucket::{
-    Client, ClientOptions, Credentials, Limits, Lookup, Step, Target, Token, endpoints,
+    Budgets, Client, ClientOptions, Credentials, Limits, Lookup, Step, Target, Token, endpoints,
 };
 use crate::config::{Config, Connection, Expiry, Pattern};
 use crate::error::{Error, ErrorKind, Result};
@@ -42,6 +42,7 @@ pub(super) async fn check(
     connection: &Connection,
     config: &Config,
     env: &BTreeMap<String, String>,
+    budgets: &Budgets,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<Identity>> {
     let name = connection.name.as_str();
@@ -75,6 +76,7 @@ pub(super) async fn check(
         let client = Client::new(ClientOptions {
             credentials,
             limits: limits(),
+            budgets: budgets.clone(),
             ..options.clone()
         })?;
         let contact = contact(&client, connection, config, findings).await;

@@ -16,9 +16,11 @@ use std::collections::BTreeSet;
 
 use super::args::Check;
 use super::{Context, Outcome};
+use crate::bitbucket::Budgets;
+use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Lake, State};
+use crate::lake::{Lake, LakeLock, State};
 use access::Sample;
 use credentials::Identity;
 use finding::{About, Finding, conclude};
@@ -28,11 +30,14 @@ use finding::{About, Finding, conclude};
 pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
-    let states = lake(&config, &mut findings).await;
-    let states = states.unwrap_or_else(|error| {
-        findings.push(About("lake", &config.lake.url).error(&error));
-        Vec::new()
-    });
+    let opened = lake(&config, &mut findings).await;
+    let (states, budgets, _lock) = match opened {
+        Ok((lake, lock, states)) => (states, budgets(&lake, None), Some(lock)),
+        Err(error) => {
+            findings.push(About("lake", &config.lake.url).error(&error));
+            (Vec::new(), Budgets::default(), None)
+        }
+    };
     let used: BTreeSet<&str> = config
         .repositories
         .iter()
@@ -53,7 +58,7 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
             continue;
         }
         let mut identities =
-            credentials::check(connection, &config, &context.env, &mut findings).await?;
+            credentials::check(connection, &config, &context.env, &budgets, &mut findings).await?;
         clients.extend(identities.iter().map(|identity| identity.client.clone()));
         identities.retain(|identity| identity.works);
         let Some((first, others)) = identities.split_first() else {
@@ -76,18 +81,23 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     if complete && let Err(error) = config.assign(&found) {
         findings.push(About("projects", "").error(&error));
     }
+    budgets.close().await?;
     let requests = clients.iter().flat_map(|it| it.requests().into_values());
     conclude(&findings, requests.sum(), context.global.log_format)
 }
 
 /// Whether it can be written, and what earlier runs know.
-async fn lake(config: &Config, findings: &mut Vec<Finding>) -> Result<Vec<State>> {
+async fn lake(
+    config: &Config,
+    findings: &mut Vec<Finding>,
+) -> Result<(Lake, LakeLock, Vec<State>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
-    let _lock = lake.lock()?;
+    let lock = lake.lock()?;
     lake.probe().await?;
     let states = lake.states().await?;
     findings.push(About("lake", "").ok(format!("{} can be written", lake.url())));
-    Ok(states.into_iter().map(|(state, _)| state).collect())
+    let states = states.into_iter().map(|(state, _)| state).collect();
+    Ok((lake, lock, states))
 }
 
 fn head_room(connection: &str, identity: &Identity) -> Finding {

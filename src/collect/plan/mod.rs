@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::repositories::Discovered;
 use super::repository::candidate;
 use super::rotation::{self, Candidate};
-use super::{SIDE_BY_SIDE, assign, clients, discover, find, members_wanted, rules, workspaces};
+use super::{
+    SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
+};
 use crate::bitbucket::{Client, Limits};
 use crate::config::{Config, Rules};
 use crate::error::{Error, ErrorKind, Result};
@@ -128,7 +130,7 @@ pub fn hours(requests: f64, left: u32, requests_per_hour: u32) -> f64 {
     (requests - f64::from(left)).max(0.0) / f64::from(requests_per_hour.max(1))
 }
 
-/// Plans the next run, and puts the plan on the lake.
+/// Plans the next run, and puts the plan on the lake. The caller holds its lock.
 ///
 /// # Errors
 /// As [`collect`](super::collect); one repository that cannot be asked is only marked.
@@ -139,7 +141,19 @@ pub async fn plan(
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> Result<Plan> {
-    let clients = clients(config, env, limits)?;
+    let budgets = budgets(lake, None);
+    let clients = clients_on(config, env, limits, &budgets)?;
+    let planned = plan_with(&clients, config, lake, now).await;
+    budgets.close().await?;
+    planned
+}
+
+async fn plan_with(
+    clients: &BTreeMap<String, Client>,
+    config: &Config,
+    lake: &Lake,
+    now: DateTime<Utc>,
+) -> Result<Plan> {
     let states: Vec<State> = lake
         .states()
         .await?

@@ -8,7 +8,8 @@ use bitlake::collect::Stop;
 use super::*;
 
 async fn account(bench: &Bench) -> Spent {
-    let path = "_bitlake/budget/connection-1-access-token-1.json";
+    let path =
+        "_bitlake/budget/connection-1-access-token%20from%20environment%20variable%20TOKEN.json";
     bench.lake.get_json(path).await.unwrap().unwrap()
 }
 
@@ -63,7 +64,7 @@ async fn a_block_is_written_down_before_its_first_request_goes_out() {
 async fn the_wait_after_a_429_outlives_the_run() {
     let folder = served();
     let mut bench = bench(&folder).await;
-    let refusal = Fault::on("/web/refs/tags")
+    let refusal = Fault::on("/web/refs?")
         .status(429)
         .header("retry-after", "1800");
     bench.sandbox.inject(refusal.times(1));

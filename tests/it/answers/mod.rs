@@ -23,7 +23,18 @@ struct List {
     path: &'static [&'static str],
     asks: &'static [Asks],
     follows_next: bool,
+    /// Is asked for only where this one is not there.
+    instead_of: Option<&'static str>,
 }
+
+impl List {
+    /// Branches and tags in one list: where that is refused, each has its own.
+    fn is_refs(&self) -> bool {
+        self.path == [REFS]
+    }
+}
+
+const REFS: &str = "/web/refs?";
 
 #[derive(Clone, Copy, PartialEq)]
 enum Asks {
@@ -44,20 +55,29 @@ const fn list(
         path,
         asks,
         follows_next,
+        instead_of: None,
+    }
+}
+
+const fn own(table: &'static str, path: &'static [&'static str]) -> List {
+    List {
+        instead_of: Some(REFS),
+        ..list(table, path, &[Fields], true)
     }
 }
 
 use Asks::{Embedded, Fields, Sort};
 
-const LISTS: [List; 14] = [
+const LISTS: [List; 15] = [
     list(
         "workspace_members",
         &["/workspaces/acme/members"],
         &[],
         true,
     ),
-    list("branches", &["/web/refs/branches"], &[Fields], true),
-    list("tags", &["/web/refs/tags"], &[Fields], true),
+    list("branches", &[REFS], &[Fields], true),
+    own("branches", &["/web/refs/branches"]),
+    own("tags", &["/web/refs/tags"]),
     list("commits", &["/web/commits"], &[Fields], true),
     list(
         "pull_requests",
@@ -192,6 +212,9 @@ async fn each_within(
         for fault in faults(list, on) {
             bench.sandbox.inject(fault);
         }
+        if let Some(path) = list.instead_of {
+            bench.sandbox.inject(Fault::on(path).status(404));
+        }
         let outcome = other(list).unwrap_or(usual);
         let report = match (bench.run().await, outcome) {
             (Err(error), Ends(kind)) => {
@@ -259,6 +282,11 @@ fn always(_: &List) -> Option<Outcome> {
     None
 }
 
+/// Where it is refused for good there is another way.
+fn but_for_refs(list: &List) -> Option<Outcome> {
+    list.is_refs().then_some(Passes)
+}
+
 #[tokio::test]
 async fn a_400_on_the_page_length_is_asked_again_with_less() {
     let refusal = json!({"type": "error", "error": {"message": "Invalid pagelen"}});
@@ -306,18 +334,22 @@ async fn a_403_is_an_absence_with_and_without_a_scope() {
 #[tokio::test]
 async fn a_404_or_410_is_an_absence() {
     // Where there is no feed of all pull requests, each is asked for its own.
-    let feed = |list: &List| (list.table == "pull_request_activity").then_some(Passes);
-    each(|_, on| vec![on.status(404)], Absent, feed).await;
+    let other = |list: &List| {
+        let is_feed = list.table == "pull_request_activity";
+        (is_feed || list.is_refs()).then_some(Passes)
+    };
+    each(|_, on| vec![on.status(404)], Absent, other).await;
     each(|_, on| vec![on.status(410)], Absent, always).await;
 }
 
 #[tokio::test]
 async fn a_refused_later_page_fails_the_list() {
     for status in [403, 404, 410] {
+        let other = |list: &List| (list.is_refs() && status == 404).then_some(Passes);
         each(
             |_, on| vec![on.clone().times(1).endless(), on.status(status)],
             Fails,
-            always,
+            other,
         )
         .await;
     }
@@ -327,7 +359,11 @@ async fn a_refused_later_page_fails_the_list() {
 async fn statuses_that_pass_are_waited_for_and_fail_the_list_when_they_stay() {
     for status in [408, 500, 502, 503, 504] {
         each(|_, on| vec![on.times(2).status(status)], Passes, always).await;
-        each(|_, on| vec![on.status(status)], Fails, always).await;
+        let other = match status {
+            500 | 504 => but_for_refs,
+            _ => always,
+        };
+        each(|_, on| vec![on.status(status)], Fails, other).await;
     }
 }
 

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 const FIRST: &str = "1111111111111111111111111111111111111111";
 const SECOND: &str = "2222222222222222222222222222222222222222";
+/// On a branch that is gone: the commit graph does not know it.
+const THIRD: &str = "3333333333333333333333333333333333333333";
 
 fn at(day: u32) -> String {
     format!("2026-11-{day:02}T10:00:00.000000+00:00")
@@ -57,7 +59,7 @@ fn lists() -> Vec<(&'static str, Value)> {
             "pull_requests",
             json!({"type": "pullrequest", "id": 1, "title": "t", "description": "", "state": "OPEN",
                 "author": person(), "created_on": at(3), "updated_on": at(5), "comment_count": 1,
-                "source": {"branch": {"name": "topic"}, "commit": {"hash": SECOND}, "repository": repository("web")},
+                "source": {"branch": {"name": "topic"}, "commit": {"hash": THIRD}, "repository": repository("web")},
                 "destination": {"branch": {"name": "main"}, "commit": {"hash": FIRST},
                     "repository": repository("web")},
                 "participants": [], "reviewers": []}),
@@ -69,7 +71,7 @@ fn lists() -> Vec<(&'static str, Value)> {
         ),
         (
             "pull_request_commits",
-            json!({"pull_request": 1, "hashes": [SECOND]}),
+            json!({"pull_request": 1, "hashes": [THIRD]}),
         ),
         (
             "pull_request_activity",
@@ -136,6 +138,10 @@ pub fn write(folder: &Path) {
         put(&format!("web/{table}.jsonl"), record.to_string());
     }
     let commits = [commit(SECOND, 4, &[FIRST]), commit(FIRST, 3, &[])];
+    put(
+        "web/unlisted_commits.jsonl",
+        commit(THIRD, 4, &[FIRST]).to_string(),
+    );
     put(
         "web/commits.jsonl",
         commits.map(|commit| commit.to_string()).join("\n"),

@@ -163,14 +163,17 @@ async fn what_is_not_there_is_asked_for_once_a_week() {
     );
     bench.now += TimeDelta::days(1);
     bench.complete().await;
-    assert_eq!(asked(&bench), 1);
+    assert_eq!(asked(&bench), 2, "Bitbucket may have been mistaken");
+    bench.now += TimeDelta::days(1);
+    bench.complete().await;
+    assert_eq!(asked(&bench), 2);
     bench.full = true;
     bench.complete().await;
-    assert_eq!(asked(&bench), 2, "asked to look at everything");
+    assert_eq!(asked(&bench), 3, "asked to look at everything");
     bench.full = false;
     bench.now += TimeDelta::days(8);
     bench.complete().await;
-    assert_eq!(asked(&bench), 3);
+    assert_eq!(asked(&bench), 4);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bitlake::sandbox::{Builder, Sandbox};
 use serde_json::{Value, json};
@@ -14,6 +15,7 @@ use super::super::support::Bench;
 
 pub struct Source {
     folder: TempDir,
+    published: AtomicUsize,
 }
 
 impl Source {
@@ -25,6 +27,7 @@ impl Source {
         }
         let source = Self {
             folder: tempfile::tempdir().unwrap(),
+            published: AtomicUsize::new(10),
         };
         let bare = source.bare();
         std::fs::create_dir_all(&bare).unwrap();
@@ -101,6 +104,7 @@ impl Source {
 
     /// Writes the API's records of the repository as it is now.
     pub fn publish(&self) {
+        let moved = self.published.fetch_add(1, Ordering::Relaxed);
         let log = "--format=%H%x00%aI%x00%an <%ae>%x00%P%x00%B%x1e";
         let log = self.git(&["log", "--all", "--date-order", log]);
         let commits = log.split('\u{1e}').map(|it| it.trim_start_matches('\n'));
@@ -133,7 +137,7 @@ impl Source {
         let repository = json!({
             "type": "repository", "uuid": uuid, "full_name": "acme/web", "slug": "web", "name": "web",
             "is_private": true, "has_issues": false, "scm": "git",
-            "created_on": "2026-01-01T00:00:00+00:00", "updated_on": "2026-09-28T09:00:00+00:00",
+            "created_on": "2026-01-01T00:00:00+00:00", "updated_on": format!("2026-09-28T09:{moved}:00+00:00"),
             "workspace": {"type": "workspace", "uuid": "{000003cf-0000-4000-8000-000000000001}", "slug": "acme"},
             "mainbranch": {"type": "branch", "name": "main"},
             "links": {"html": {"href": "https://bitbucket.org/acme/web"}},
