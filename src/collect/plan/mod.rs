@@ -160,10 +160,10 @@ async fn plan_with(
         .into_iter()
         .map(|(state, _)| state)
         .collect();
-    let discovery = discover(config, &clients, &states).await?;
+    let discovery = discover(config, clients, &states).await?;
     let assigned = assign(config, &discovery)?;
     let mut once = Requests::new();
-    once.insert("repositories".to_owned(), spent(&clients) as f64);
+    once.insert("repositories".to_owned(), spent(clients) as f64);
     let members = members_wanted(config, &discovery, &assigned)?;
     let members = workspaces(&discovery, &members).count();
     if members > 0 {
@@ -173,7 +173,7 @@ async fn plan_with(
     let mut wanted = Vec::new();
     for discovered in &discovery.found {
         if let Some(assigned) = find(&assigned, &discovered.found) {
-            let client = super::client(&clients, discovered)?;
+            let client = super::client(clients, discovered)?;
             wanted.push((discovered, rules(config, assigned)?, client));
         }
     }
@@ -208,9 +208,9 @@ async fn plan_with(
     let mut plan = Plan {
         made_at: now,
         budgets: Vec::new(),
-        spent: spent(&clients),
+        spent: spent(clients),
         once,
-        repositories: take_turns(planned, &clients, now),
+        repositories: take_turns(planned, clients, now),
     };
     plan.budgets = clients.values().map(|client| plan.budget(client)).collect();
     lake.put_json(layout::PLAN, &plan).await?;
