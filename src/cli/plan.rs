@@ -16,6 +16,7 @@ use crate::lake::Lake;
 pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
+    let _lock = lake.lock()?;
     let plan = plan(&config, &context.env, &lake, &Limits::default(), Utc::now()).await?;
     match args.format {
         PlanFormat::Table => print(&table(&plan))?,

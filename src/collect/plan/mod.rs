@@ -21,7 +21,9 @@ use serde::{Deserialize, Serialize};
 use super::repositories::Discovered;
 use super::repository::candidate;
 use super::rotation::{self, Candidate};
-use super::{SIDE_BY_SIDE, assign, clients, discover, find, members_wanted, rules, workspaces};
+use super::{
+    SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
+};
 use crate::bitbucket::{Client, Limits};
 use crate::config::{Config, Rules};
 use crate::error::{Error, ErrorKind, Result};
@@ -128,7 +130,7 @@ pub fn hours(requests: f64, left: u32, requests_per_hour: u32) -> f64 {
     (requests - f64::from(left)).max(0.0) / f64::from(requests_per_hour.max(1))
 }
 
-/// Plans the next run, and puts the plan on the lake.
+/// Plans the next run, and puts the plan on the lake. The caller holds the lake's lock: planning spends of the same hour.
 ///
 /// # Errors
 /// As [`collect`](super::collect); one repository that cannot be asked is only marked.
@@ -139,17 +141,31 @@ pub async fn plan(
     limits: &Limits,
     now: DateTime<Utc>,
 ) -> Result<Plan> {
-    let clients = clients(config, env, limits)?;
+    let budgets = budgets(lake, None);
+    let clients = clients_on(config, env, limits, &budgets)?;
+    let planned = plan_with(&clients, config, lake, now).await;
+    let closed = budgets.close().await;
+    let plan = planned?;
+    closed?;
+    Ok(plan)
+}
+
+async fn plan_with(
+    clients: &BTreeMap<String, Client>,
+    config: &Config,
+    lake: &Lake,
+    now: DateTime<Utc>,
+) -> Result<Plan> {
     let states: Vec<State> = lake
         .states()
         .await?
         .into_iter()
         .map(|(state, _)| state)
         .collect();
-    let discovery = discover(config, &clients, &states).await?;
+    let discovery = discover(config, clients, &states).await?;
     let assigned = assign(config, &discovery)?;
     let mut once = Requests::new();
-    once.insert("repositories".to_owned(), spent(&clients) as f64);
+    once.insert("repositories".to_owned(), spent(clients) as f64);
     let members = members_wanted(config, &discovery, &assigned)?;
     let members = workspaces(&discovery, &members).count();
     if members > 0 {
@@ -159,7 +175,7 @@ pub async fn plan(
     let mut wanted = Vec::new();
     for discovered in &discovery.found {
         if let Some(assigned) = find(&assigned, &discovered.found) {
-            let client = super::client(&clients, discovered)?;
+            let client = super::client(clients, discovered)?;
             wanted.push((discovered, rules(config, assigned)?, client));
         }
     }
@@ -194,9 +210,9 @@ pub async fn plan(
     let mut plan = Plan {
         made_at: now,
         budgets: Vec::new(),
-        spent: spent(&clients),
+        spent: spent(clients),
         once,
-        repositories: take_turns(planned, &clients, now),
+        repositories: take_turns(planned, clients, now),
     };
     plan.budgets = clients.values().map(|client| plan.budget(client)).collect();
     lake.put_json(layout::PLAN, &plan).await?;
