@@ -206,7 +206,7 @@ async fn collect_with(
     }
     let (mut work, resting) = take_turns(work, options.now);
     report.repositories.extend(resting);
-    let planned = Planned::of(&context, &work, &report, &clients).await?;
+    let planned = Planned::of(&context, &work, &report, clients).await?;
     (options.listener)(Event::Planned {
         requests: plan::total(&planned.all),
     });
