@@ -1,13 +1,41 @@
 -- Which files did a commit change?
 --
--- Grain:  one row per commit and file; none unless a [[table]] gives them
--- Source: none: Bitbucket's API does not tell a commit's files without a request for each
+-- Grain:  one row per commit and file
+-- Source: bitbucket.commits, where they were read by git; Bitbucket's API does not tell a commit's files
+--         without a request for each
+--
+-- Rules:
+-- * A commit's files are those that differ from its first parent, all of a root; a moved file is one removed
+--   and one added. They are the same in every repository, so one record per hash is read.
+-- * A binary, and a file whose lines were not counted, has no lines.
+WITH chosen AS (
+    SELECT c.hash, c.files, r.connection_id, r.full_name
+    FROM bitbucket.commits AS c
+    JOIN config.repositories AS r
+      ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
+    WHERE r.code AND c.hash IS NOT NULL AND array_length(c.files) > 0
+    QUALIFY row_number() OVER (PARTITION BY c.hash ORDER BY r.connection_id, r.full_name) = 1
+),
+positions AS (
+    SELECT hash, files, connection_id, full_name,
+           unnest(generate_series(1, cast(array_length(files) AS bigint))) AS place
+    FROM chosen
+),
+changed AS (
+    SELECT hash, connection_id, full_name,
+           files[place]['path'] AS file_path,
+           coalesce(files[place]['lines_added'], 0) AS additions,
+           coalesce(files[place]['lines_removed'], 0) AS deletions
+    FROM positions
+)
 SELECT
-    '' AS id,
-    '' AS commit_sha,
-    '' AS file_path,
-    0 AS additions,
-    0 AS deletions,
-    '' AS _raw_data_params,
-    '' AS _raw_data_table
-WHERE false
+    hash || ':' || file_path AS id,
+    hash AS commit_sha,
+    file_path,
+    cast(sum(additions) AS bigint) AS additions,
+    cast(sum(deletions) AS bigint) AS deletions,
+    '{"ConnectionId":' || cast(connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    '_raw_bitbucket_api_commits' AS _raw_data_table
+FROM changed
+WHERE file_path IS NOT NULL
+GROUP BY hash, file_path, connection_id, full_name

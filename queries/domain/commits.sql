@@ -2,21 +2,28 @@
 --
 -- Grain:  one row per commit hash, over all repositories
 -- Source: bitbucket.commits; bitbucket.pull_request_commits for commits that a squash merge or a
---         deleted branch left unreachable
+--         deleted branch left unreachable; domain.commit_files for the lines; bitbucket.branches and
+--         bitbucket.tags for the accounts of authors
 --
 -- Rules:
 -- * The commits endpoint wins over a pull request's list; among repositories the first by connection
 --   and name, so that the row does not depend on the order of collection.
--- * Bitbucket gives one date and does not say which: it stands for the authored and committed date.
+-- * The API gives one date and does not say which: it stands for the authored and committed date. Git
+--   gives both.
+-- * The lines are those of the commit's files, where they are known.
 -- * Author and committer are split at the first "<" of the line as git has it; a line without one is a
 --   name without e-mail. The ids are the e-mails, as the git-based tables of DevLake have them.
+-- * Git does not know accounts: a commit read by it has the account that the connection's other records
+--   name beside the same e-mail, if they agree.
 WITH collected AS (
     SELECT 1 AS preference, '_raw_bitbucket_api_commits' AS raw_data_table,
-           _connection_id, _repository_uuid, hash, date, message, author, committer, parents, links
+           _connection_id, _repository_uuid, hash, date, author_date, committer_date, message, author,
+           committer, parents, links
     FROM bitbucket.commits
     UNION ALL
     SELECT 2 AS preference, '_raw_bitbucket_api_pull_request_commits' AS raw_data_table,
-           _connection_id, _repository_uuid, hash, date, message, author, committer, parents, links
+           _connection_id, _repository_uuid, hash, date, cast(NULL AS timestamp) AS author_date,
+           cast(NULL AS timestamp) AS committer_date, message, author, committer, parents, links
     FROM bitbucket.pull_request_commits
 ),
 chosen AS (
@@ -35,28 +42,60 @@ split AS (
            coalesce(c.author['raw'], '') AS author_raw,
            coalesce(c.committer['raw'], '') AS committer_raw
     FROM chosen AS c
+),
+people AS (
+    SELECT _connection_id, author FROM collected
+    UNION ALL
+    SELECT _connection_id, target['author'] AS author FROM bitbucket.branches
+    UNION ALL
+    SELECT _connection_id, target['author'] AS author FROM bitbucket.tags
+),
+accounts AS (
+    SELECT _connection_id, lower(regexp_replace(split_part(author['raw'], '<', 2), '[>\s]+$', '')) AS email,
+           coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')) AS account
+    FROM people
+),
+known_accounts AS (
+    SELECT _connection_id AS email_connection_id, email, min(account) AS account
+    FROM accounts
+    WHERE email <> ''
+    GROUP BY _connection_id, email
+    HAVING min(account) = max(account)
+),
+lines AS (
+    SELECT commit_sha, cast(sum(additions) AS bigint) AS additions, cast(sum(deletions) AS bigint) AS deletions
+    FROM domain.commit_files
+    GROUP BY commit_sha
 )
 SELECT
-    hash AS sha,
-    0 AS additions,
-    0 AS deletions,
+    s.hash AS sha,
+    coalesce(l.additions, 0) AS additions,
+    coalesce(l.deletions, 0) AS deletions,
     0 AS dev_eq,
     coalesce(message, '') AS message,
     regexp_replace(split_part(author_raw, '<', 1), '\s+$', '') AS author_name,
     regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS author_email,
-    date AS authored_date,
+    coalesce(author_date, date) AS authored_date,
     regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS author_id,
     regexp_replace(split_part(committer_raw, '<', 1), '\s+$', '') AS committer_name,
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_email,
-    date AS committed_date,
+    coalesce(committer_date, date) AS committed_date,
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_id,
     '{"ConnectionId":' || cast(connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
     raw_data_table AS _raw_data_table,
     coalesce(
         'bitbucket:BitbucketAccount:' || cast(connection_id AS varchar) || ':'
-            || coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')),
+            || coalesce(
+                nullif(author['user']['account_id'], ''),
+                nullif(author['user']['uuid'], ''),
+                CASE WHEN committer_date IS NOT NULL THEN k.account END
+            ),
         ''
     ) AS author_account_id,
     coalesce(cast(array_length(parents) AS bigint), 0) AS parent_count,
     coalesce(links['html']['href'], '') AS url
-FROM split
+FROM split AS s
+LEFT JOIN lines AS l ON l.commit_sha = s.hash
+LEFT JOIN known_accounts AS k
+  ON k.email_connection_id = s.connection_id
+  AND k.email = lower(regexp_replace(split_part(s.author_raw, '<', 2), '[>\s]+$', ''))

@@ -7,7 +7,8 @@
 -- * A file belongs to every component of the repository's rules whose path_pattern matches; to `other` if to none.
 -- * The commits are those that the deployment brought to its environment first; of the first known deployment
 --   there (position 1) that is all history, so it has no rows.
--- * Bitbucket's API does not tell which files a commit changed: without a [[table]] of domain.commit_files this is empty.
+-- * Bitbucket's API does not tell which files a commit changed: without commits by git, or a [[table]] of
+--   domain.commit_files, this is empty.
 WITH repository_rules AS (
     SELECT
         'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,

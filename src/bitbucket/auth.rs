@@ -7,6 +7,7 @@ use reqwest::{RequestBuilder, Url};
 use super::oauth::Consumer;
 use super::options::{Credentials, Token};
 use crate::error::Result;
+use crate::secret::Secret;
 
 /// Anonymous requests to Bitbucket itself get this many an hour, per address.
 const ANONYMOUS_PER_HOUR: u32 = 60;
@@ -105,7 +106,7 @@ impl Identity {
         hide(&secrets, text)
     }
 
-    /// Adds the header. The OAuth token is fetched on first use and before it runs out.
+    /// Adds the header.
     pub(crate) async fn authorize(
         &self,
         http: &reqwest::Client,
@@ -118,6 +119,16 @@ impl Identity {
             Scheme::Bearer(token) => request.bearer_auth(token.secret.expose()),
             Scheme::Oauth(consumer) => request.bearer_auth(consumer.token(http).await?.expose()),
             Scheme::None => request,
+        })
+    }
+
+    /// What stands in for a password towards git: the token.
+    pub(super) async fn password(&self, http: &reqwest::Client) -> Result<Option<Secret>> {
+        Ok(match &self.scheme {
+            Scheme::Basic { password, .. } => Some(password.secret.clone()),
+            Scheme::Bearer(token) => Some(token.secret.clone()),
+            Scheme::Oauth(consumer) => Some(consumer.token(http).await?),
+            Scheme::None => None,
         })
     }
 

@@ -133,6 +133,10 @@ impl Client {
         &self.0.limits
     }
 
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.0.http
+    }
+
     pub(crate) fn endpoint(&self) -> &Url {
         &self.0.endpoint
     }

@@ -30,6 +30,7 @@ mod client;
 pub mod endpoints;
 mod failures;
 mod gate;
+pub mod git;
 mod oauth;
 mod options;
 mod pace;

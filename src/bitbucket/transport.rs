@@ -39,7 +39,7 @@ pub(super) fn transport(
         .or_error(ErrorKind::Internal, "cannot set up HTTPS")
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(super) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host == "localhost"
         || host

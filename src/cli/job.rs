@@ -293,8 +293,12 @@ impl<'a> Job<'a> {
                 0 => String::new(),
                 planned => format!(", {planned} were planned"),
             };
+            let by_git = match report.git_operations {
+                0 => String::new(),
+                operations => format!(" and {operations} git operations"),
+            };
             text.push_str(&format!(
-                "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}\n",
+                "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}{by_git}\n",
                 report.repositories.len(),
             ));
             if let Some(reason) = &report.stopped {

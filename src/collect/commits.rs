@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use super::commits_git;
 use super::entity::{Entity, text, time};
 use super::report::EntityReport;
 use super::repository::Repo;
@@ -21,7 +22,7 @@ use crate::error::Result;
 use crate::lake::{Replaces, Walk};
 use crate::schema::Parent;
 
-static ENTITY: Entity = Entity {
+pub(super) static ENTITY: Entity = Entity {
     ordered_by: Some(|record| time(record, "/date")),
     ..Entity::new("commits", |record| text(record, "/hash"))
 };
@@ -58,6 +59,9 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 }
 
 async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+    if let Some(git) = repo.site.context.git {
+        return commits_git::walk(repo, git, report).await;
+    }
     loop {
         match attempt(repo, report).await? {
             Outcome::Absent(absence) if forget(repo, &absence) => {}

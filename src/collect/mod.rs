@@ -17,6 +17,7 @@ mod branches;
 mod budget;
 mod children;
 mod commits;
+mod commits_git;
 mod deployments;
 mod discovery;
 mod entity;
@@ -60,6 +61,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 
+use crate::bitbucket::git::Git;
 use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
@@ -113,6 +115,8 @@ pub(crate) struct Context<'a> {
     lake: &'a Lake,
     options: &'a Options<'a>,
     began: Instant,
+    /// Commits are read from clones.
+    git: Option<&'a Git>,
 }
 
 impl Context<'_> {
@@ -154,6 +158,8 @@ async fn collect_with(
     lake: &Lake,
     options: &Options<'_>,
 ) -> Result<CollectReport> {
+    let git = config.sync.git.as_ref();
+    let git = git.map(|git| Git::find(git, &options.limits)).transpose()?;
     let states: Vec<_> = lake
         .states()
         .await?
@@ -171,6 +177,7 @@ async fn collect_with(
         lake,
         options,
         began: Instant::now(),
+        git: git.as_ref(),
     };
     let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
     let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();
@@ -231,6 +238,7 @@ async fn collect_with(
     planned.tell(&mut report);
     report.stopped = options.stop.reason().map(|reason| reason.to_string());
     report.finish(clients.values());
+    report.git_operations = git.as_ref().map_or(0, Git::operations);
     Ok(report)
 }
 

@@ -16,6 +16,9 @@ pub struct CollectReport {
     /// What was planned, by entity: for known repositories from their state, for new ones by `plan`, if it was asked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub planned: BTreeMap<String, u64>,
+    /// Fetches by git, which spend another budget than requests.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub git_operations: u64,
     /// Requests that unfinished walks still need, as far as can be told; 0 when everything is loaded.
     pub requests_left: u64,
     /// Why the collection ended before its work did.
@@ -63,6 +66,10 @@ pub struct EntityReport {
     pub orphans: u64,
     /// Parents whose list answered 404, as the commits of a deleted fork do.
     pub missing_parents: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl EntityReport {

@@ -20,6 +20,8 @@ pub struct Connection {
     pub name: String,
     /// Ends in `/`.
     pub endpoint: Url,
+    /// Repositories are cloned from `<git_endpoint>workspace/slug.git`. Ends in `/`.
+    pub git_endpoint: Url,
     pub auth: Auth,
     /// `http`, `https`, `socks5` or `socks5h`; without a password.
     pub proxy: Option<String>,
@@ -93,6 +95,7 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<Vec<Co
         "id",
         "name",
         "endpoint",
+        "git_endpoint",
         "auth",
         "proxy",
         "requests_per_hour",
@@ -133,10 +136,12 @@ fn one(section: &Section<'_>, relative: &Relative<'_>) -> Result<Connection> {
     })?;
     let name = section.required("name", "add a name for [[repositories]] to refer to")?;
     let requests_per_hour = section.positive("requests_per_hour", 1_000_000)?;
+    let api = endpoint(section, "endpoint", CLOUD)?;
     Ok(Connection {
         id,
         name,
-        endpoint: endpoint(section, "endpoint", CLOUD)?,
+        git_endpoint: endpoint(section, "git_endpoint", &git_host(&api))?,
+        endpoint: api,
         auth: auth(section, relative)?,
         proxy: proxy(section)?,
         requests_per_hour: requests_per_hour.and_then(|number| u32::try_from(number).ok()),
@@ -198,6 +203,18 @@ fn endpoint(section: &Section<'_>, key: &str, default: &str) -> Result<Url> {
         url.set_path(&path);
     }
     Ok(url)
+}
+
+/// Git is served where the web pages are: at the API's host without `api.`.
+fn git_host(api: &Url) -> String {
+    let mut url = api.clone();
+    url.set_path("/");
+    let host = url.host_str().and_then(|host| host.strip_prefix("api."));
+    if let Some(host) = host.map(str::to_owned) {
+        // Fails only for what is no host, and this was one.
+        let _ = url.set_host(Some(&host));
+    }
+    url.to_string()
 }
 
 /// Credentials travel to this address: https, except on this machine.

@@ -66,14 +66,16 @@ impl Config {
         let connections = connection::read(&root, &relative)?;
         let rules = rules::read(&root)?;
         let repositories = project::read_selections(&root, &connections, &rules)?;
+        let lake = lake::read(&root, &relative)?;
+        let sync = since::read(&root, &lake.url, &relative)?;
         Ok(Config {
             path: path.to_path_buf(),
-            lake: lake::read(&root, &relative)?,
+            lake,
             connections,
             repositories,
             projects: project::read_projects(&root)?,
             rules,
-            sync: since::read(&root)?,
+            sync,
             tables: outside::read_tables(&root, &relative)?,
             org: outside::read_org(&root, &relative)?,
         })

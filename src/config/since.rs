@@ -4,6 +4,8 @@ use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
 
 use super::cron::{self, Cron};
 use super::document::Value;
+use super::git::{self, GitCommits};
+use super::load::Relative;
 use super::section::Section;
 use crate::error::Result;
 
@@ -15,6 +17,8 @@ pub struct Sync {
     /// Whether a run goes on without a repository that fails.
     pub skip_failed: bool,
     pub cron: Option<Cron>,
+    /// `None`: commits come from the API.
+    pub git: Option<GitCommits>,
 }
 
 /// The oldest record wanted. Not resolved at loading, because a repository keeps the instant of its first run.
@@ -60,14 +64,20 @@ impl Since {
     }
 }
 
-pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
+/// `lake`: its folder or address.
+pub(super) fn read(root: &Section<'_>, lake: &str, relative: &Relative<'_>) -> Result<Sync> {
     let mut sync = Sync {
         since: Since::Months(6),
         full_every: Some(Since::Months(3)),
         skip_failed: true,
         cron: None,
+        git: None,
     };
-    let known = ["since", "full_every", "skip_failed", "cron", "timezone"];
+    let known = [
+        &["since", "full_every", "skip_failed", "cron", "timezone"][..],
+        &git::KEYS,
+    ]
+    .concat();
     let Some(section) = root.section("sync", &known)? else {
         return Ok(sync);
     };
@@ -97,6 +107,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<Sync> {
         sync.skip_failed = flag;
     }
     sync.cron = cron::read(&section)?;
+    sync.git = git::read(&section, lake, relative)?;
     Ok(sync)
 }
 

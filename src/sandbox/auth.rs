@@ -114,6 +114,39 @@ impl Auth {
         }
     }
 
+    /// Reads git's `Authorization` header; `None` for wrong credentials.
+    pub fn git_caller(&self, header: Option<&str>) -> Option<Caller> {
+        if self.accepted.is_empty() {
+            return Some(Caller::Known);
+        }
+        let Some(header) = header else {
+            return Some(Caller::Anonymous);
+        };
+        let accepted = self
+            .accepted
+            .iter()
+            .find_map(|credentials| match credentials {
+                Credentials::Basic { user, password } => {
+                    let user = match user.contains('@') {
+                        true => "x-bitbucket-api-token-auth",
+                        false => user,
+                    };
+                    (header == basic(user, password)).then_some(Caller::Known)
+                }
+                Credentials::Bearer { token } => {
+                    (header == basic("x-token-auth", token)).then_some(Caller::Bot)
+                }
+                Credentials::OauthClient { .. } => None,
+            });
+        let now = Instant::now();
+        let granted = || {
+            let tokens = lock(&self.tokens);
+            let mut tokens = tokens.iter();
+            tokens.any(|(token, end)| now < *end && header == basic("x-token-auth", token))
+        };
+        accepted.or_else(|| granted().then_some(Caller::Bot))
+    }
+
     pub fn check_scope(&self, scope: &Scope) -> Result<(), Reply> {
         let Some(granted) = &self.scopes else {
             return Ok(());

@@ -24,6 +24,7 @@ mod errors;
 mod estate;
 mod faults;
 mod fields;
+mod git;
 mod huge;
 mod meter;
 mod page;
@@ -81,6 +82,7 @@ pub struct Builder {
     rate_limit: Option<u64>,
     estate: Option<Estate>,
     date: Option<DateTime<Utc>>,
+    git: Option<PathBuf>,
 }
 
 impl Builder {
@@ -145,6 +147,14 @@ impl Builder {
         self
     }
 
+    /// Serves `<path>/<workspace>/<repository>.git` by git, under the workspace's address without `2.0/repositories`;
+    /// needs the git program.
+    #[must_use]
+    pub fn git_dir(mut self, path: impl Into<PathBuf>) -> Self {
+        self.git = Some(path.into());
+        self
+    }
+
     /// Loads the records and listens on `127.0.0.1:port`; port 0 lets the system choose a free one.
     pub async fn start(self, port: u16) -> Result<Sandbox> {
         let source = self.source.unwrap_or(Folder::Embedded(&DEMO));
@@ -174,6 +184,7 @@ impl Builder {
             self.date,
         );
         shared.estate = self.estate.map(Served::new);
+        shared.git = self.git;
         let shared = Arc::new(shared);
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::serve(listener, Arc::clone(&shared), stopped));

@@ -47,7 +47,7 @@ macro_rules! repository {
 
 const READ_USER: Option<Scope> = scope("read:user:bitbucket", "account");
 const READ_WORKSPACE: Option<Scope> = scope("read:workspace:bitbucket", "account");
-const READ_REPOSITORY: Option<Scope> = scope("read:repository:bitbucket", "repository");
+pub(super) const READ_REPOSITORY: Option<Scope> = scope("read:repository:bitbucket", "repository");
 const READ_PULL_REQUEST: Option<Scope> = scope("read:pullrequest:bitbucket", "pullrequest");
 const READ_ISSUE: Option<Scope> = scope("read:issue:bitbucket", "issue");
 const READ_PIPELINE: Option<Scope> = scope("read:pipeline:bitbucket", "pipeline");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,7 +14,6 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::request::Parts;
 use axum::http::response::Builder;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
 use axum::response::Response;
@@ -29,12 +29,13 @@ use super::auth::Auth;
 use super::errors::{self, Reply, Service};
 use super::estate::Served;
 use super::faults::{Cut, Endless, Fault, Faults};
-use super::huge;
 use super::meter::Meter;
 use super::routes::{self, Call};
 use super::workspace::World;
+use super::{git, huge};
 
 const MAX_BODY: usize = 1 << 20;
+const MAX_GIT_BODY: usize = 64 << 20;
 
 /// Long enough for what was written to reach the client.
 const FLUSH: Duration = Duration::from_millis(20);
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     /// Served in the place of the world.
     pub estate: Option<Served>,
     date: Mutex<Option<DateTime<Utc>>>,
+    /// Holds what is served by git.
+    pub git: Option<PathBuf>,
 }
 
 impl Shared {
@@ -80,6 +83,7 @@ impl Shared {
             meter: Meter::default(),
             estate: None,
             date: Mutex::new(date),
+            git: None,
         }
     }
 
@@ -120,7 +124,7 @@ impl Shared {
         *lock(&self.counts).entry(name).or_default() += 1;
     }
 
-    fn world(&self) -> Arc<World> {
+    pub fn world(&self) -> Arc<World> {
         Arc::clone(&self.world.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -215,22 +219,17 @@ async fn respond(
         || request.uri().path().to_owned(),
         |path_and_query| path_and_query.as_str().to_owned(),
     );
-    let (
-        Parts {
-            method,
-            uri,
-            headers,
-            ..
-        },
-        body,
-    ) = request.into_parts();
-    let path = uri.path().to_owned();
-    let route = routes::find(&method, &path);
+    let (head, body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    let route = routes::find(&head.method, &path);
     lock(&shared.log).push(sent.clone());
     shared.count(match &route {
         Some((route, _)) => format!("{} {}", route.method, route.template),
-        None if path == TOKEN_PATH => format!("{method} {TOKEN_PATH}"),
-        None => format!("{method} (no such route)"),
+        None if path == TOKEN_PATH => format!("{} {TOKEN_PATH}", head.method),
+        None if git::target(&path).is_some() => {
+            format!("{} /{{workspace}}/{{repo_slug}}.git/…", head.method)
+        }
+        None => format!("{} (no such route)", head.method),
     });
 
     let service = route
@@ -249,20 +248,27 @@ async fn respond(
     let url = Url::parse(&format!("{}{sent}", shared.origin));
     let endless = fault.as_ref().is_some_and(|fault| fault.endless);
     let endless = url.as_ref().ok().filter(|_| endless).map(Endless::of);
-    let authorization = headers.get("authorization");
+    let by_git = shared.git.as_ref();
+    let by_git = by_git.filter(|_| git::target(&path).is_some());
+    let authorization = head.headers.get("authorization");
     let authorization = authorization.and_then(|text| Some(text.to_str().ok()?.to_owned()));
-    let allowed = shared.meter.take(authorization.as_deref());
-    let mut reply = match (replacement, url) {
+    // Git has a budget of its own.
+    let allowed = by_git.is_some() || shared.meter.take(authorization.as_deref());
+    let mut reply = match (replacement, by_git, url) {
         _ if !allowed => errors::rate_limited(),
-        (Some(reply), _) => reply,
-        (None, Err(_)) => errors::no_such_url(),
-        (None, Ok(url)) => {
+        (Some(reply), ..) => reply,
+        (None, Some(folder), _) => {
+            let body = to_bytes(body, MAX_GIT_BODY).await.unwrap_or_default();
+            git::answer(&shared, folder, &head, body).await
+        }
+        (None, None, Err(_)) => errors::no_such_url(),
+        (None, None, Ok(url)) => {
             let url = endless
                 .as_ref()
                 .map_or(url, |endless| endless.first.clone());
             let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
             shared.answer(&Received {
-                method,
+                method: head.method.clone(),
                 path,
                 authorization,
                 form: decode_form(&form),
@@ -287,7 +293,7 @@ async fn respond(
         if fault.echo {
             reply
                 .body
-                .extend(format!("\n{:?}", echoed(&headers)).bytes());
+                .extend(format!("\n{:?}", echoed(&head.headers)).bytes());
         }
     }
     if let Some(endless) = endless {

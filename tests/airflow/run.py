@@ -84,7 +84,7 @@ def operator_answers_each_exit_code(task):
 
 def operator_ends_the_program(task):
     """Bitbucket is slow now, so it is still at work when Airflow kills the task."""
-    killer = threading.Timer(1.5, task.on_kill)
+    killer = threading.Timer(4, task.on_kill)
     killer.start()
     ended = answer(task)
     killer.join()

@@ -9,6 +9,7 @@ mod demo;
 mod engines;
 mod failures;
 mod faulty;
+mod git;
 mod graph;
 mod history;
 mod identity;

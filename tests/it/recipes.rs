@@ -9,15 +9,15 @@ use super::program::Program;
 use super::python::Python;
 use super::support::fixture;
 
-/// Runs a command of `tests/<script>/run.py` beside a Bitbucket that is slow so many times, and takes only the
+/// Runs a command of `tests/<script>/run.py` beside a Bitbucket that is slow at first, and takes only the
 /// token `good`.
-async fn run(script: &str, command: &str, slow: u64) {
+async fn run(script: &str, command: &str, times: u64, seconds: u64) {
     let Some(python) = Python::with(script) else {
         return;
     };
     let slow = Fault::on("/pullrequests?")
-        .delay(Duration::from_secs(4))
-        .times(slow);
+        .delay(Duration::from_secs(seconds))
+        .times(times);
     let sandbox = Sandbox::builder()
         .workspace_dir(fixture("quirks/approval_activity"))
         .credentials(Credentials::bearer("good"))
@@ -37,25 +37,25 @@ async fn run(script: &str, command: &str, slow: u64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_crontab_goes_on_after_a_deadline_and_ends_beside_another_run() {
-    run("recipes", "crontab", 1).await;
+    run("recipes", "crontab", 1, 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_systemd_service_restarts_for_exit_4_alone() {
-    run("recipes", "systemd", 1).await;
+    run("recipes", "systemd", 1, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cron_job_is_valid_and_tries_again_only_what_another_try_can_mend() {
-    run("recipes", "kubernetes", 1).await;
+    run("recipes", "kubernetes", 1, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dockerfile_builds_offline_from_the_lock_file() {
-    run("recipes", "docker", 1).await;
+    run("recipes", "docker", 1, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_airflow_task_retries_what_another_try_can_mend() {
-    run("airflow", "dag", 2).await;
+    run("airflow", "dag", 2, 8).await;
 }

@@ -47,7 +47,7 @@ def hurried(args):
 
 
 def wait_for(path):
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while not path.exists():
         assert time.monotonic() < until, f"{path} never came"
         time.sleep(0.02)

@@ -5,7 +5,7 @@
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
 -- Note: DevLake adds the lines of the merge commit, which has none, over pull requests of everybody; here they are the pull
--- request's own, or else those of its commits in domain.commit_files, which a [[table]] can fill; sized counts those known.
+-- request's own, or else those of its commits in domain.commit_files, which git or a [[table]] can fill; sized counts those known.
 -- Note: people are the accounts, under the person's name where [org] knows it, or else the account's; DevLake shows nobody
 -- without [org]. Bots are left out.
 

@@ -40,7 +40,7 @@ fn unknown_keys_get_a_suggestion() {
     assert_eq!(
         base_and("[sync]\nfoo = 1\n"),
         "unknown key `foo` in [sync] (file=bitlake.toml, line=11): \
-         known keys: since, full_every, skip_failed, cron, timezone"
+         known keys: since, full_every, skip_failed, cron, timezone, commits, git_cache, line_counts"
     );
     assert_eq!(
         base_and("[[projects]]\nname = \"p\"\n"),
@@ -557,6 +557,10 @@ fn sync() {
         sync("timezone = \"Europe/Berln\""),
         "`timezone` in [sync] cannot be `Europe/Berln` (file=bitlake.toml, line=11): \
          did you mean `Europe/Berlin`?"
+    );
+    assert_eq!(
+        sync("commits = \"gti\""),
+        "`commits` in [sync] cannot be `gti` (file=bitlake.toml, line=11): did you mean `git`?"
     );
 }
 

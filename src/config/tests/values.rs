@@ -278,3 +278,45 @@ fn the_layout_is_read_as_it_is_written() {
     assert_eq!(commits.partition, Cut::Year);
     assert_eq!(commits.column.as_deref(), Some("authored_date"));
 }
+
+#[test]
+fn clones_lie_beside_the_lake_or_the_configuration_unless_told() {
+    let git = |lake: &str, keys: &str| {
+        let text = format!("lake = {{ url = \"{lake}\" }}\n[sync]\n{keys}\n");
+        let config = parse_with(&text, &[], &[]).unwrap();
+        config.sync.git.map(|git| (git.cache, git.line_counts))
+    };
+    let at = |path: &str, lines| Some((PathBuf::from(path), lines));
+    assert_eq!(git("out", ""), None);
+    assert_eq!(
+        git("out", "commits = \"api\"\ngit_cache = \"clones\""),
+        None
+    );
+    let by_git = "commits = \"git\"";
+    assert_eq!(git("out", by_git), at("conf/.bitlake-cache/git", true));
+    assert_eq!(
+        git("/data/out", by_git),
+        at("/data/.bitlake-cache/git", true)
+    );
+    assert_eq!(
+        git("s3://b/out", by_git),
+        at("conf/.bitlake-cache/git", true)
+    );
+    let told = "commits = \"git\"\ngit_cache = \"clones\"\nline_counts = false";
+    assert_eq!(git("out", told), at("conf/clones", false));
+}
+
+#[test]
+fn git_is_where_the_web_pages_are() {
+    let git = |endpoint: &str| {
+        let text = BASE.replace("id = 1", &format!("id = 1\n{endpoint}"));
+        parse(&text).unwrap().connections[0]
+            .git_endpoint
+            .to_string()
+    };
+    assert_eq!(git(""), "https://bitbucket.org/");
+    let sandbox = "endpoint = \"http://127.0.0.1:8080/2.0\"";
+    assert_eq!(git(sandbox), "http://127.0.0.1:8080/");
+    let told = "git_endpoint = \"https://git.acme.example/bitbucket\"";
+    assert_eq!(git(told), "https://git.acme.example/bitbucket/");
+}

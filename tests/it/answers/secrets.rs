@@ -70,18 +70,18 @@ impl Place {
         Self { folder }
     }
 
-    /// Everything that a run with the most talkative log prints and leaves behind.
-    fn run(&self, env: &[(&str, &str)]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_bitlake"));
-        command
-            .args(["-vvv", "run", "--log-format", "json"])
+    /// Everything that a command with the most talkative log prints and leaves behind.
+    fn all_of(&self, command: &str, env: &[(&str, &str)]) -> String {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_bitlake"));
+        program
+            .args(["-vvv", command, "--log-format", "json"])
             .current_dir(self.folder.path())
             .env_remove("RUST_LOG")
             .env("TOKEN", TOKEN)
             .env("KEY", KEY)
             .env("SECRET", SECRET)
             .envs(env.iter().copied());
-        let output = command.output().unwrap();
+        let output = program.output().unwrap();
         let mut all = String::from_utf8(output.stdout).unwrap();
         all += &String::from_utf8(output.stderr).unwrap();
         for file in files(self.folder.path()) {
@@ -141,7 +141,7 @@ fn echoes() -> Vec<Fault> {
     ]
 }
 
-async fn with(connection: &str, credentials: Credentials) -> String {
+async fn with(command: &'static str, connection: &str, credentials: Credentials) -> String {
     let folder = planted();
     let builder = Sandbox::builder()
         .workspace_dir(folder.path())
@@ -149,7 +149,7 @@ async fn with(connection: &str, credentials: Credentials) -> String {
     let sandbox = builder.credentials(credentials).start(0).await.unwrap();
     let connection = connection.replace("{token_url}", &sandbox.token_url());
     let place = Place::new(&sandbox.endpoint(), &connection);
-    let all = tokio::task::spawn_blocking(move || place.run(&[]))
+    let all = tokio::task::spawn_blocking(move || place.all_of(command, &[]))
         .await
         .unwrap();
     assert_clean(&all);
@@ -163,13 +163,13 @@ async fn with(connection: &str, credentials: Credentials) -> String {
 async fn an_api_token_is_nowhere() {
     let connection =
         format!("auth = \"api-token\"\nemail = \"{EMAIL}\"\ntoken = {{ env = \"TOKEN\" }}");
-    with(&connection, Credentials::basic(EMAIL, TOKEN)).await;
+    with("run", &connection, Credentials::basic(EMAIL, TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_is_nowhere() {
     let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
-    with(connection, Credentials::bearer(TOKEN)).await;
+    with("collect", connection, Credentials::bearer(TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,7 +177,12 @@ async fn an_oauth_consumer_and_its_tokens_are_nowhere() {
     let connection = "auth = \"oauth-client\"\nkey = { env = \"KEY\" }\nsecret = { env = \"SECRET\" }\n\
         token_url = \"{token_url}\"";
     let hour = Duration::from_secs(3600);
-    let all = with(connection, Credentials::oauth_client(KEY, SECRET, hour)).await;
+    let all = with(
+        "collect",
+        connection,
+        Credentials::oauth_client(KEY, SECRET, hour),
+    )
+    .await;
     assert!(!all.contains("sandbox-access-token-"), "{all}");
 }
 
@@ -190,7 +195,7 @@ async fn refused_credentials_are_nowhere() {
     let connection =
         format!("auth = \"api-token\"\nemail = \"{EMAIL}\"\ntoken = {{ env = \"TOKEN\" }}");
     let place = Place::new(&sandbox.endpoint(), &connection);
-    let all = tokio::task::spawn_blocking(move || place.run(&[]))
+    let all = tokio::task::spawn_blocking(move || place.all_of("collect", &[]))
         .await
         .unwrap();
     assert_clean(&all);
@@ -218,7 +223,7 @@ fn a_proxys_password_is_nowhere() {
         let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
         let place = Place::new("https://bitbucket.invalid/2.0/", connection);
         let proxy = format!("http://user:{PROXY}@127.0.0.1:{port}");
-        let all = place.run(&[("HTTPS_PROXY", &proxy)]);
+        let all = place.all_of("collect", &[("HTTPS_PROXY", &proxy)]);
         assert_clean(&all);
         assert!(all.contains("bitbucket.invalid"), "{all}");
     }

@@ -1,0 +1,138 @@
+//! What git is told, and whom it may ask.
+
+use super::*;
+
+#[test]
+fn a_missing_or_old_git_is_a_configuration_error_that_names_the_fix() {
+    let settings = GitCommits {
+        cache: "cache".into(),
+        line_counts: true,
+    };
+    let error = Git::with_program("no-such-git".into(), &settings, &Limits::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(
+        error
+            .to_string()
+            .ends_with("install git 2.32 or newer, or set commits = \"api\""),
+        "{error}"
+    );
+    assert_eq!(version("git version 2.47.3 (Apple Git-1)"), Some((2, 47)));
+    assert_eq!(version("git version 2.31.rc1"), Some((2, 31)));
+    assert_eq!(version("hg 6.1"), None);
+    assert!(version("git version 2.31.0") < Some(OLDEST));
+}
+
+/// The variables that a command sets.
+fn variables(command: &Command) -> BTreeMap<String, String> {
+    let text = |text: &std::ffi::OsStr| text.to_str().unwrap().to_owned();
+    let set = command.get_envs();
+    set.filter_map(|(name, value)| Some((text(name), text(value?))))
+        .collect()
+}
+
+#[tokio::test]
+async fn secrets_are_in_the_environment_for_one_host_and_in_no_argument() {
+    if !has_git() {
+        return;
+    }
+    let bench = Bench::new();
+    let tokens = vec![Token {
+        secret: Secret::new("s3cr3t".into()),
+        origin: "environment variable TOKEN".into(),
+    }];
+    let client = client(Credentials::AccessToken { tokens });
+    let origin = Origin {
+        url: "https://bitbucket.org/acme/web.git".parse().unwrap(),
+        user: Some("x-token-auth".into()),
+        proxy: Some("socks5://proxy:1080".into()),
+    };
+    let clone = bench
+        .git
+        .repository(1, "{web}", origin, &client)
+        .await
+        .unwrap();
+    let (command, secrets) = clone.online_command(&["fetch", "origin"]).await.unwrap();
+    let signed = "eC10b2tlbi1hdXRoOnMzY3IzdA==";
+    assert_eq!(secrets, [signed, "s3cr3t"]);
+    let arguments: Vec<_> = command.get_args().map(|it| it.to_str().unwrap()).collect();
+    let shown = arguments.join(" ");
+    assert!(
+        !shown.contains("s3cr3t") && !shown.contains(signed),
+        "{shown}"
+    );
+    let variables = variables(&command);
+    let value = |key: &str| {
+        let (name, _) = variables.iter().find(|(_, value)| *value == key).unwrap();
+        variables[&name.replace("KEY", "VALUE")].as_str()
+    };
+    assert_eq!(
+        value("http.https://bitbucket.org/.extraHeader"),
+        format!("Authorization: Basic {signed}")
+    );
+    assert_eq!(
+        value("remote.origin.url"),
+        "https://bitbucket.org/acme/web.git"
+    );
+    assert_eq!(value("http.proxy"), "socks5://proxy:1080");
+    assert_eq!(value("credential.helper"), "");
+    assert_eq!(value("http.followRedirects"), "false");
+    for (name, expected) in [
+        ("GIT_ALLOW_PROTOCOL", "https"),
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+    ] {
+        assert_eq!(variables[name], expected);
+    }
+    let local = bench.git.command(Some(&clone.folder), &[]);
+    let local = format!("{:?}", self::variables(&local));
+    assert!(
+        !local.contains("Authorization") && !local.contains("remote.origin"),
+        "{local}"
+    );
+}
+
+#[tokio::test]
+async fn nobodys_settings_hooks_or_traces_reach_git() {
+    if !has_git() {
+        return;
+    }
+    let bench = Bench::new();
+    let said = |arguments: &[&str]| {
+        let mut command = bench.git.command(None, &[]);
+        let command = command.args(arguments).current_dir(bench.folder.path());
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let listed = said(&["config", "--list", "--show-scope"]);
+    assert_eq!(listed.lines().count(), SETTINGS.len() + 1);
+    assert!(
+        listed.lines().all(|line| line.starts_with("command\t")),
+        "{listed}"
+    );
+    // Cargo sets it for this process.
+    assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let passed_on = said(&["-c", "alias.surroundings=!env", "surroundings"]);
+    assert!(passed_on.contains("GIT_CONFIG_NOSYSTEM=1"), "{passed_on}");
+    assert!(!passed_on.contains("CARGO_MANIFEST_DIR"), "{passed_on}");
+}
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_written_is_a_configuration_error() {
+    if !has_git() {
+        return;
+    }
+    let bench = Bench::new();
+    std::fs::write(bench.folder.path().join("cache"), "a file").unwrap();
+    let origin = Origin {
+        url: Url::from_file_path(bench.work()).unwrap(),
+        user: None,
+        proxy: None,
+    };
+    let clone = bench
+        .git
+        .repository(1, "{web}", origin, &bench.client)
+        .await;
+    let error = clone.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Configuration);
+    assert!(error.to_string().contains("git_cache"), "{error}");
+}
