@@ -42,7 +42,9 @@ impl Known<'_> {
         });
         let moved = !is_unmoved(self.state, self.discovered);
         let environments = self.entity("environments");
-        let due = environments.is_none_or(|known| environments::is_due(known, self.now));
+        let due = environments.is_none_or(|known| {
+            environments::is_due(known, self.now) && !is_absent_still(known, self.now)
+        });
         let next = Rates {
             moved,
             environments: f64::from(u8::from(due)),
@@ -95,7 +97,7 @@ impl Known<'_> {
             pull_requests: rate("pull_requests"),
             activity: rate("pull_request_activity"),
             lists: former.copied().unwrap_or_default(),
-            pipelines: rate("pipelines"),
+            pipelines: Some(rate("pipelines")),
             deployments: rate("deployments"),
             issues: self.discovered.has_issues.then(|| rate("issues")),
             environments: 0.0,

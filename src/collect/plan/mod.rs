@@ -130,7 +130,7 @@ pub fn hours(requests: f64, left: u32, requests_per_hour: u32) -> f64 {
     (requests - f64::from(left)).max(0.0) / f64::from(requests_per_hour.max(1))
 }
 
-/// Plans the next run, and puts the plan on the lake. The caller holds its lock.
+/// Plans the next run, and puts the plan on the lake. The caller holds the lake's lock: planning spends of the same hour.
 ///
 /// # Errors
 /// As [`collect`](super::collect); one repository that cannot be asked is only marked.
@@ -144,8 +144,10 @@ pub async fn plan(
     let budgets = budgets(lake, None);
     let clients = clients_on(config, env, limits, &budgets)?;
     let planned = plan_with(&clients, config, lake, now).await;
-    budgets.close().await?;
-    planned
+    let closed = budgets.close().await;
+    let plan = planned?;
+    closed?;
+    Ok(plan)
 }
 
 async fn plan_with(

@@ -18,7 +18,8 @@ pub(super) struct Rates {
     pub activity: f64,
     /// Pull requests whose commits the graph does not tell.
     pub lists: f64,
-    pub pipelines: f64,
+    /// Pipelines, where there are any at all.
+    pub pipelines: Option<f64>,
     pub deployments: f64,
     /// Issues, where there is a tracker.
     pub issues: Option<f64>,
@@ -65,17 +66,16 @@ impl Rates {
             put("issue_comments", issues * days);
             put("issue_changes", issues * days);
         }
-        if wants(EntityGroup::Cicd) && self.pipelines >= 0.0 {
-            put(
-                "pipelines",
-                pages(self.pipelines * days, &endpoints::PIPELINES),
-            );
+        if wants(EntityGroup::Cicd)
+            && let Some(pipelines) = self.pipelines
+        {
+            put("pipelines", pages(pipelines * days, &endpoints::PIPELINES));
             put(
                 "deployments",
                 pages(self.deployments * days, &endpoints::DEPLOYMENTS),
             );
             if rules.steps_read() == Steps::All {
-                put("pipeline_steps", self.pipelines * days);
+                put("pipeline_steps", pipelines * days);
             }
             put("environments", self.environments);
         }
@@ -97,7 +97,7 @@ mod tests {
             pull_requests: 20.0,
             activity: 46.0,
             lists: 0.2,
-            pipelines: 38.0,
+            pipelines: Some(38.0),
             deployments: 4.0,
             issues: None,
             environments: 1.0 / 7.0,

@@ -328,7 +328,7 @@ impl Sizes {
             pull_requests: rate(self.pull_requests),
             activity: rate(self.activity),
             lists: self.squashed / self.days,
-            pipelines: self.pipelines.map_or(-1.0, |size| size / self.days),
+            pipelines: self.pipelines.map(|size| size / self.days),
             deployments: rate(self.deployments),
             issues: self.issues.map(|size| size / self.days),
             environments: 1.0 / 7.0,
