@@ -25,7 +25,7 @@ use super::{
     SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
 };
 use crate::bitbucket::{Client, Limits};
-use crate::config::{Config, Rules};
+use crate::config::{Config, Rules, Sync};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, State, layout};
 use known::Known;
@@ -200,7 +200,10 @@ async fn plan_with(
                 }
                 None => first_load(client, discovered, rules, since, now).await?,
             };
-            Ok::<_, Error>((plan, state.map(|state| candidate(state, discovered))))
+            Ok::<_, Error>((
+                plan.by(&config.sync),
+                state.map(|state| candidate(state, discovered)),
+            ))
         }
     });
     let planned: Vec<_> = stream::iter(each)
@@ -251,6 +254,17 @@ fn state_of<'a>(states: &'a [State], discovered: &Discovered) -> Option<&'a Stat
     let found = &discovered.found;
     let mut states = states.iter();
     states.find(|state| state.connection_id == found.connection_id && state.uuid == found.uuid)
+}
+
+impl RepositoryPlan {
+    /// Commits that come by git take of another budget.
+    fn by(mut self, sync: &Sync) -> Self {
+        if sync.git.is_some() {
+            self.next.remove("commits");
+            self.usual_day.remove("commits");
+        }
+        self
+    }
 }
 
 /// Takes away what is planned for those that rest, as the run will.
@@ -311,4 +325,33 @@ async fn first_load(
         Err(error) => return Err(error),
     }
     Ok(plan)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_the_hour_goes_out_without_a_wait() {
+        assert_eq!(hours(900.0, 950, 1_000), 0.0);
+        assert_eq!(hours(2_950.0, 950, 1_000), 2.0);
+    }
+
+    #[test]
+    fn commits_by_git_take_nothing_of_the_budget() {
+        let left = |commits: &str| {
+            let text = format!("[lake]\nurl = \"lake\"\n[sync]\ncommits = \"{commits}\"");
+            let config = Config::parse(&text, "bitlake.toml".as_ref(), &BTreeMap::new(), &[]);
+            let next = Requests::from([("branches".into(), 1.0), ("commits".into(), 21.0)]);
+            let plan = RepositoryPlan {
+                usual_day: next.clone(),
+                next,
+                ..RepositoryPlan::default()
+            };
+            let plan = plan.by(&config.unwrap().sync);
+            (total(&plan.next), total(&plan.usual_day))
+        };
+        assert_eq!(left("api"), (22.0, 22.0));
+        assert_eq!(left("git"), (1.0, 1.0));
+    }
 }

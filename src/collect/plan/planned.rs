@@ -41,7 +41,8 @@ impl Planned {
                     now,
                     sync,
                 }
-                .plan(),
+                .plan()
+                .by(sync),
             )
         };
         let repositories: Vec<_> = work.iter().filter_map(of).collect();
