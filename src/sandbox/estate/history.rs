@@ -14,7 +14,7 @@ use super::{Day, Estate};
 /// Repositories differ in so many ways.
 pub(super) const VARIANTS: usize = 5;
 /// A merged pull request in so many was squashed.
-const SQUASHED: usize = 25;
+const SQUASHED: usize = 100;
 /// A pull request in so many is declined.
 const DECLINED: usize = 7;
 /// Two of five pull requests have no comment.
@@ -144,18 +144,8 @@ impl History {
         for n in 0..estate.pull_requests {
             let opened = even(n, estate.pull_requests);
             let rest = match n % SILENT {
-                0 | 1 => [
-                    Event::Push(n),
-                    Event::Approve(n),
-                    Event::Approve(n),
-                    Event::Approve(n),
-                ],
-                _ => [
-                    Event::Comment(n),
-                    Event::Comment(n),
-                    Event::Comment(n),
-                    Event::Approve(n),
-                ],
+                0 | 1 => [Event::Push(n), Event::Approve(n)],
+                _ => [Event::Comment(n), Event::Approve(n)],
             };
             events.push((opened, Event::Open));
             let rest = rest.into_iter().chain([Event::Close(n)]);

@@ -33,7 +33,7 @@ pub struct Estate {
     pub repositories: usize,
     /// So many of these, the last ones, that [`Day`]s pass by.
     pub idle: usize,
-    /// Six entries of activity each; three of five have three comments.
+    /// Four entries of activity each; three of five have a comment.
     pub pull_requests: usize,
     /// Every tenth made a deployment.
     pub pipelines: usize,
