@@ -70,10 +70,13 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps)
         _ => aim != Aim::Reconcile,
     };
     if is_wanted {
-        let ends = Some(Ends {
+        let is_merged = state == "MERGED";
+        let merge = text(record, "/merge_commit/hash").filter(|_| is_merged);
+        // Merged by nobody knows which commit, it has its list only.
+        let ends = (merge.is_some() == is_merged).then(|| Ends {
             source: text(record, "/source/commit/hash"),
             destination: text(record, "/destination/commit/hash"),
-            merge: text(record, "/merge_commit/hash"),
+            merge,
         });
         let queued = Queued::parent(&id);
         queue("pull_request_commits", Queued { ends, ..queued });
@@ -106,6 +109,25 @@ mod tests {
         assert!(!has_comments(&json!({"id": 1, "comment_count": 0})));
         assert!(has_comments(&json!({"id": 1, "comment_count": 2})));
         assert!(has_comments(&json!({"id": 1})));
+    }
+
+    #[test]
+    fn only_open_and_merged_ones_have_commits_to_read_and_a_merge_must_be_known_to_be_told() {
+        let queued = |record: Value| {
+            let mut more = FollowUps::new();
+            follow(&record, Aim::Load, DateTime::UNIX_EPOCH, &mut more);
+            let commits = more.remove("pull_request_commits")?;
+            commits.first().map(|queued| queued.ends.clone())
+        };
+        let source = json!({"commit": {"hash": "abc"}});
+        let record = |state: &str, merge: Value| json!({"id": 1, "state": state, "source": source, "merge_commit": merge});
+        assert_eq!(queued(record("DECLINED", Value::Null)), None);
+        assert_eq!(queued(record("SUPERSEDED", Value::Null)), None);
+        assert_eq!(queued(record("MERGED", Value::Null)), Some(None));
+        let merged = queued(record("MERGED", json!({"hash": "def"})));
+        assert_eq!(merged.flatten().unwrap().merge.as_deref(), Some("def"));
+        let open = queued(record("OPEN", Value::Null)).flatten().unwrap();
+        assert_eq!((open.source.as_deref(), open.merge), (Some("abc"), None));
     }
 
     #[test]

@@ -17,6 +17,7 @@ async fn estate() -> Bench {
         repositories: REPOSITORIES,
         pull_requests: 100,
         pipelines: 500,
+        squashed: 25,
         past: TimeDelta::days(60),
         now: at("2026-11-23T10:00:00Z"),
         ..Estate::default()

@@ -13,8 +13,6 @@ use super::{Day, Estate};
 
 /// Repositories differ in so many ways.
 pub(super) const VARIANTS: usize = 5;
-/// A merged pull request in so many was squashed.
-const SQUASHED: usize = 100;
 /// A pull request in so many is declined.
 const DECLINED: usize = 7;
 /// Two of five pull requests have no comment.
@@ -103,6 +101,7 @@ pub(super) struct History {
     /// When commits, branches or pull requests changed last; pipelines do not count.
     pub touched: DateTime<Utc>,
     most_branches: usize,
+    squashed: usize,
     merges: usize,
 }
 
@@ -135,7 +134,8 @@ impl History {
             trunk: 0,
             touched: start,
             most_branches: estate.branches.saturating_sub(1),
-            merges: variant * SQUASHED / VARIANTS,
+            squashed: estate.squashed.max(1),
+            merges: variant * estate.squashed / VARIANTS,
         };
         let mut events = Vec::new();
         let even = |n: usize, of: usize| {
@@ -277,7 +277,7 @@ impl History {
         let head = self.pull_requests[n].head;
         let fate = match n % DECLINED {
             0 => Fate::Declined,
-            _ if self.merges % SQUASHED == SQUASHED - 1 => Fate::Squashed,
+            _ if self.merges % self.squashed == self.squashed - 1 => Fate::Squashed,
             _ => Fate::Merged,
         };
         if fate != Fate::Declined {

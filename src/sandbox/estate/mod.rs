@@ -37,6 +37,8 @@ pub struct Estate {
     pub pull_requests: usize,
     /// Every tenth made a deployment.
     pub pipelines: usize,
+    /// A merged pull request in so many is squashed.
+    pub squashed: usize,
     /// At most so many, `main` among them.
     pub branches: usize,
     pub tags: usize,
@@ -85,6 +87,7 @@ impl Default for Estate {
             idle: 0,
             pull_requests: 1_000,
             pipelines: 5_000,
+            squashed: 100,
             branches: 60,
             tags: 40,
             past: TimeDelta::days(180),

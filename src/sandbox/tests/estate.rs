@@ -11,6 +11,7 @@ async fn estate() -> Sandbox {
         idle: 1,
         pull_requests: 60,
         pipelines: 120,
+        squashed: 25,
         branches: 8,
         tags: 5,
         past: chrono::TimeDelta::days(30),
