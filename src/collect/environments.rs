@@ -23,18 +23,20 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
     let state = repo.ledger.entity(ENTITY.table);
     let all_known = named.is_subset(&state.known);
     if !options.full && all_known && !is_due(state, options.now) {
+        state.complete_through = Some(options.now);
         return Ok(Outcome::Collected);
     }
     let outcome = walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;
     if matches!(outcome, Outcome::Collected) {
+        let state = repo.ledger.entity(ENTITY.table);
+        state.reconciled_on = Some(options.now);
         // Also those that are not there any more: to ask again would not help.
-        repo.ledger.entity(ENTITY.table).known.extend(named);
+        state.known.extend(named);
     }
     Ok(outcome)
 }
 
 pub(super) fn is_due(state: &EntityState, now: DateTime<Utc>) -> bool {
-    state
-        .complete_through
-        .is_none_or(|last| now - last >= ASKED_EVERY)
+    let last = state.reconciled_on;
+    !state.ever_returned() || last.is_none_or(|last| now - last >= ASKED_EVERY)
 }

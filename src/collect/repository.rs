@@ -182,10 +182,10 @@ impl<'a> Repo<'a> {
         if wants(EntityGroup::Cicd) {
             self.steps = rules.steps_read();
             let list = self.run("pipelines", pipelines::collect).await?;
-            // Where there are no pipelines nothing was deployed by one.
+            // Where there never were pipelines, nothing was deployed by one.
             let shared = match list {
-                Ended::Absent(_) => &list,
-                Ended::Read | Ended::Failed(_) => &Ended::Read,
+                Ended::Absent(_) if !self.ledger.ever_returned("pipelines") => &list,
+                _ => &Ended::Read,
             };
             self.child(shared, "deployments", deployments::collect)
                 .await?;

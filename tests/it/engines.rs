@@ -16,7 +16,7 @@ use bitlake::engine::{
 };
 use bitlake::lake::Lake;
 use bitlake::schema::Contracts;
-use bitlake::transform::{Steps, open_published};
+use bitlake::transform::{Steps, open_published, run_step};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -115,10 +115,11 @@ impl<'a> Plan<'a> {
                 tables.push(self.empty(&name, &name).await);
             }
         }
+        let views = self.private(&mut tables).await;
         json!({
             "prelude": include_str!("../../queries/duckdb.sql"),
             "tables": tables,
-            "views": self.private(),
+            "views": views,
             "cases": cases,
         })
     }
@@ -132,17 +133,32 @@ impl<'a> Plan<'a> {
         json!({"name": name, "files": [path]})
     }
 
-    /// The tables that steps read and the lake does not hold, in an order in which they can be made.
-    fn private(&self) -> Vec<Value> {
+    /// The tables that steps read and the lake does not hold, in an order in which they can be made; one that no SQL
+    /// makes comes with its rows.
+    async fn private(&self, tables: &mut Vec<Value>) -> Vec<Value> {
         let steps = Steps::find(None).unwrap().in_order(&self.engine).unwrap();
         let texts = files("base");
-        let private = steps.into_iter().filter(|step| step.name.layer == "base");
-        private
-            .map(|step| {
-                let path = format!("queries/base/{}.sql", step.name.table);
-                json!({"name": step.name.to_string(), "sql": texts[&path]})
-            })
-            .collect()
+        let mut views = Vec::new();
+        for step in steps.iter().filter(|step| step.name.layer == "base") {
+            let name = step.name.to_string();
+            let folder = self.folder.join(&name);
+            let (_, _files) = run_step(&self.engine, step, &folder).await.unwrap();
+            match texts.get(&format!("queries/base/{}.sql", step.name.table)) {
+                Some(sql) => views.push(json!({"name": name, "sql": sql})),
+                None => {
+                    let frame = self
+                        .engine
+                        .plan(&format!("SELECT * FROM {name}"), &[])
+                        .await;
+                    let frame = frame.unwrap();
+                    let path = self.folder.join(format!("{name}.parquet"));
+                    let schema = Arc::clone(frame.schema().inner());
+                    write(&path, &schema, &frame.collect().await.unwrap());
+                    tables.push(json!({"name": name, "files": [path]}));
+                }
+            }
+        }
+        views
     }
 
     /// A layer's steps: DataFusion's rows are those that the demo published.

@@ -84,6 +84,7 @@ impl Place {
         command
             .args(args)
             .current_dir(self.folder.path())
+            .env("BITLAKE__RULES__DEFAULT__STEPS", "all")
             .env_remove("BITLAKE_CONFIG")
             .env_remove("RUST_LOG")
             .env_remove("TOKEN");

@@ -123,7 +123,7 @@ async fn a_later_page_that_is_refused_leaves_the_published_rows_alone() {
 /// What each group of `entities` asks for, below the repository or the workspace.
 const ROUTES: [(&str, &[&str]); 5] = [
     ("issues", &["/issues"]),
-    ("code", &["/refs/branches", "/refs/tags", "/commits"]),
+    ("code", &["/refs", "/commits"]),
     (
         "review",
         &[

@@ -40,9 +40,8 @@ pub(super) struct Sizes {
     pull_requests: Option<f64>,
     open: f64,
     activity: Option<f64>,
-    /// Pull requests whose commits were squashed, and those whose branch is gone.
+    /// Pull requests whose commits were squashed.
     squashed: f64,
-    vanished: f64,
     pipelines: Option<f64>,
     deployments: Option<f64>,
     issues: Option<f64>,
@@ -139,9 +138,6 @@ impl Probe<'_> {
             let first = self.first(list, 1, 1, Some(&q)).await?;
             declined = first.and_then(|first| first.size).unwrap_or_default();
         }
-        // Branches that are there, but for the main one, belong to open ones first.
-        let kept = graph.branches as f64 - 1.0 - sizes.open;
-        sizes.vanished = (declined - kept.max(0.0)).max(0.0);
         let merged = newest.values.iter().filter(state("MERGED"));
         sizes.squashed = (all - sizes.open - declined).max(0.0) * graph.untold(merged);
 
@@ -303,10 +299,7 @@ impl Sizes {
         let issues = self.issues.unwrap_or_default();
         let steps = self.pipelines.filter(|_| rules.steps_read() == Steps::All);
         for (table, each) in [
-            (
-                endpoints::PULL_REQUEST_COMMITS.name,
-                self.squashed + self.vanished,
-            ),
+            (endpoints::PULL_REQUEST_COMMITS.name, self.squashed),
             (endpoints::ISSUE_COMMENTS.name, issues),
             (endpoints::ISSUE_CHANGES.name, issues),
             (endpoints::PIPELINE_STEPS.name, steps.unwrap_or_default()),

@@ -64,7 +64,8 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let config = format!(
             "[lake]\nurl = \"lake\"\n\n[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"{endpoint}\"\n{connection}\n\
-             \n[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n\n[sync]\nsince = \"2026-01-01\"\n"
+             \n[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n\n[sync]\nsince = \"2026-01-01\"\n\n\
+             [rules.default]\nsteps = \"all\"\n"
         );
         std::fs::write(folder.path().join("bitlake.toml"), config).unwrap();
         Self { folder }
