@@ -20,10 +20,11 @@ const ASKED_EVERY: TimeDelta = TimeDelta::days(7);
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
     let options = repo.site.context.options;
     let named = std::mem::take(&mut repo.environments);
+    let through = repo.ledger.entity("deployments").complete_through;
     let state = repo.ledger.entity(ENTITY.table);
     let all_known = named.is_subset(&state.known);
     if !options.full && all_known && !is_due(state, options.now) {
-        state.complete_through = Some(options.now);
+        state.complete_through = through.max(state.complete_through);
         return Ok(Outcome::Collected);
     }
     let outcome = walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;
