@@ -4,6 +4,7 @@ use reqwest::{RequestBuilder, Url};
 
 use super::oauth::Consumer;
 use super::options::{Credentials, Token};
+use super::retry::Limits;
 use crate::error::Result;
 use crate::secret::{Masker, Secret};
 
@@ -26,7 +27,12 @@ enum Scheme {
 
 impl Identity {
     /// One per token. API tokens of one user share a budget, whatever the connection.
-    pub(crate) fn all(credentials: &Credentials, connection_id: i64, masker: &Masker) -> Vec<Self> {
+    pub(crate) fn all(
+        credentials: &Credentials,
+        connection_id: i64,
+        limits: &Limits,
+        masker: &Masker,
+    ) -> Vec<Self> {
         let ours = |kind: String| format!("connection-{connection_id}-{kind}");
         match credentials.clone() {
             Credentials::ApiToken { email, tokens } => tokens
@@ -52,7 +58,7 @@ impl Identity {
                 token_url: url,
             } => vec![Self {
                 budget: ours("oauth-client".to_owned()),
-                scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url, masker.clone()))),
+                scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url, limits, masker))),
             }],
             Credentials::AppPassword { username, password } => vec![Self {
                 budget: format!("app-password-{username}"),

@@ -24,11 +24,11 @@ use super::budgets::Budgets;
 use super::endpoints::Endpoint;
 use super::failures::{broken, too_large};
 use super::options::ClientOptions;
-use super::reply::{Refusal, is_html};
+use super::reply::{Refusal, granted_scopes, is_html};
 use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
 use super::scopes::Scopes;
-use super::transport::transport;
+use super::transport::{body, transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Masker;
 
@@ -76,7 +76,7 @@ impl Client {
         if let Some(warning) = credentials.warning() {
             tracing::warn!(connection = %connection, "{warning}");
         }
-        let identities = Identity::all(&credentials, connection_id, &masker);
+        let identities = Identity::all(&credentials, connection_id, &limits, &masker);
         if identities.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "no token given")
                 .with("connection", &connection)
@@ -134,6 +134,12 @@ impl Client {
     /// Knows the secrets of all connections of the process.
     pub(crate) fn masker(&self) -> &Masker {
         &self.0.masker
+    }
+
+    /// A scope that this list needs and the first token certainly lacks, as its replies' headers say, in the words of
+    /// its own scopes; and these.
+    pub fn missing_scope(&self, endpoint: &Endpoint) -> Option<(String, Vec<String>)> {
+        self.0.scopes.missing(endpoint.scope, 0)
     }
 
     pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
@@ -249,10 +255,12 @@ impl Client {
                 renewed = true;
                 continue;
             }
-            let refusal = || {
-                let mask = |text: &str| shared.masker.mask(text).into_owned();
-                Refusal::read(reply.status, &reply.headers, &reply.body, mask)
-            };
+            let mask = |text: &str| shared.masker.mask(text).into_owned();
+            if !shared.scopes.knows(turn) {
+                let granted = granted_scopes(&reply.headers, mask);
+                shared.scopes.hear(turn, granted);
+            }
+            let refusal = || Refusal::read(reply.status, &reply.headers, &reply.body, mask);
             if reply.status.is_success() {
                 if is_html(&reply.headers, &reply.body) {
                     return Ok(Answer::Refused {
@@ -273,7 +281,7 @@ impl Client {
                         match waits.next().filter(|_| again) {
                             Some(wait) => sleep(wait).await,
                             None => {
-                                let said = shared.masker.mask(&error.to_string()).into_owned();
+                                let said = mask(&error.to_string());
                                 return Err(self.place(broken(&reply.body, said), ask));
                             }
                         }
@@ -332,20 +340,14 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(ask.endpoint.name)
             .or_default() += 1;
-        let mut response = request.send().await.map_err(Failure::Transport)?;
+        let response = request.send().await.map_err(Failure::Transport)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        // Piece by piece: unpacked, a small reply may be larger than the memory.
-        while let Some(piece) = response.chunk().await.map_err(Failure::Transport)? {
-            if body.len() + piece.len() > shared.limits.largest_reply {
-                return Err(Failure::Final(too_large(shared.limits.largest_reply)));
-            }
-            body.extend_from_slice(&piece);
-        }
+        let most = shared.limits.largest_reply;
+        let body = body(response, most).await.map_err(Failure::Transport)?;
         Ok(Reply {
             status,
             headers,
-            body,
+            body: body.ok_or_else(|| Failure::Final(too_large(most)))?,
         })
     }
 }

@@ -3,6 +3,7 @@
 mod failures;
 mod hours;
 mod identities;
+mod oauth;
 mod pace;
 mod paging;
 mod remedies;
