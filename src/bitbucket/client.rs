@@ -142,6 +142,11 @@ impl Client {
         self.0.scopes.missing(endpoint.scope, 0)
     }
 
+    /// Whether the first token has the list's scope, as its replies' headers say.
+    pub fn has_scope(&self, endpoint: &Endpoint) -> bool {
+        self.0.scopes.grants(endpoint.scope, 0)
+    }
+
     pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
         self.0.identities.get(turn)
     }

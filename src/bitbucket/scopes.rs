@@ -198,6 +198,13 @@ impl Scopes {
         }
     }
 
+    /// Whether the identity certainly has the scope.
+    pub(super) fn grants(&self, scope: &str, identity: usize) -> bool {
+        let known = self.known();
+        let granted = known.granted.get(&identity);
+        granted.is_some_and(|granted| has(granted, scope) == Some(true))
+    }
+
     /// The scope in the words of the identity's own scopes, which follow, where it certainly lacks it.
     pub(super) fn missing(&self, scope: &str, identity: usize) -> Option<(String, Vec<String>)> {
         let granted = self.known().granted.get(&identity)?.clone();

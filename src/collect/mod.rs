@@ -51,7 +51,7 @@ mod workspace_members;
 
 pub use budget::budgets;
 pub use discovery::{Discovery, Gone, discover};
-pub use report::{CollectReport, EntityReport, RepositoryReport};
+pub use report::{CollectReport, EntityReport, NewAbsence, RepositoryReport, Trouble};
 pub use repositories::Discovered;
 pub use stop::{Reason, Stop};
 
