@@ -251,8 +251,10 @@ impl Client {
             }
             let said = Said::read(&reply.headers, Utc::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
-                tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
-                permit.refused(&said).await?;
+                // Of those in a row, one is news.
+                if permit.refused(&said).await? {
+                    tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
+                }
                 continue;
             }
             permit.answered(&said);

@@ -73,6 +73,11 @@ impl Gate {
         }
     }
 
+    /// Whether no request was refused since the last that got through.
+    pub(super) fn is_calm(&self) -> bool {
+        self.refused_since.is_none()
+    }
+
     /// A request goes out; `true`: alone, to see whether Bitbucket answers again.
     pub(super) fn pass(&mut self) -> bool {
         let tries = matches!(self.state, State::Closed { .. });

@@ -107,7 +107,7 @@ impl Consumer {
                 Err(Failure::Transport(source)) => {
                     // What took too long once would take as long again.
                     let again = (!source.is_timeout()).then_some(Duration::ZERO);
-                    (again, unreachable(source))
+                    (again, self.unreachable(source))
                 }
                 Err(Failure::Final(error)) => return Err(error),
             };
@@ -137,6 +137,17 @@ impl Consumer {
         let body = body.await.map_err(Failure::Transport)?;
         let body = body.ok_or_else(|| Failure::Final(no_token("it is too large")))?;
         Ok((status, headers, body))
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> Error {
+        let what = match source.is_timeout() {
+            true => "the host that grants OAuth tokens does not answer in time",
+            false => "cannot fetch an OAuth token",
+        };
+        Error::new(ErrorKind::Unreachable, what)
+            .with("host", self.url.host_str().unwrap_or("?"))
+            .source(source.without_url())
+            .hint("check token_url, the network and the proxy")
     }
 
     fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
@@ -188,16 +199,6 @@ impl Consumer {
 enum Failure {
     Transport(reqwest::Error),
     Final(Error),
-}
-
-fn unreachable(source: reqwest::Error) -> Error {
-    let what = match source.is_timeout() {
-        true => "the host that grants OAuth tokens does not answer in time",
-        false => "cannot fetch an OAuth token",
-    };
-    Error::new(ErrorKind::Unreachable, what)
-        .source(source.without_url())
-        .hint("check token_url, the network and the proxy")
 }
 
 fn no_token(why: &str) -> Error {

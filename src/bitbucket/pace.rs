@@ -182,11 +182,13 @@ impl Pace {
         self.hear(now, said);
     }
 
-    /// A 429.
-    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) {
+    /// A 429; returns whether it is the first in a row.
+    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) -> bool {
         self.settle(now);
+        let first = self.gate.is_calm();
         self.gate.refused(sent, now, said.wait.or(said.reset));
         self.hear(now, said);
+        first
     }
 
     /// No answer will come. The server may have counted the request all the same.

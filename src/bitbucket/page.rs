@@ -199,17 +199,16 @@ impl Client {
             .absent
             .iter()
             .find(|(listed, _)| *listed == status)?;
-        let reason = match (refusal.required_scopes.as_slice(), refusal.message.as_str()) {
-            ([], "") => format!("{meaning} ({status})"),
-            ([], said) => format!("{meaning} ({status} {said})"),
-            (required, _) => format!(
-                "the token lacks scope {} ({status})",
-                required.join(" and ")
-            ),
+        let said = match refusal.message.as_str() {
+            "" => format!("{meaning} ({status})"),
+            said => format!("{meaning} ({status} {said})"),
         };
-        let reason = match refusal.status {
-            StatusCode::GONE => format!("{reason}: {}", removed(endpoint, refusal)),
-            _ => reason,
+        let reason = match (refusal.status, refusal.required_scopes.as_slice()) {
+            (StatusCode::GONE, _) => format!("{said}: {}", removed(endpoint, refusal)),
+            (StatusCode::FORBIDDEN, required @ [_, ..]) => {
+                format!("the token lacks scope {} (403)", required.join(" and "))
+            }
+            _ => said,
         };
         Some(Absence {
             unknown_commits: refusal.unknown_commits.clone(),

@@ -346,7 +346,7 @@ pub fn clients_on(
         .connections
         .iter()
         .filter(|c| used.contains(c.name.as_str()));
-    let masker = Masker::default();
+    let masker = Masker::of(of_the_environment(env));
     connections
         .map(|connection| {
             let options = ClientOptions::from_connection(connection, env)?;
@@ -359,6 +359,15 @@ pub fn clients_on(
             Ok((connection.name.clone(), client))
         })
         .collect()
+}
+
+/// Secrets of the environment that no connection uses: those of the lake's bucket.
+fn of_the_environment(env: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    const NAMES: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    // A stand-in for S3 takes any word, and that may be one of ordinary texts.
+    const SHORTEST: usize = 16;
+    let values = NAMES.iter().filter_map(|name| env.get(*name));
+    values.map(String::as_str).filter(|it| it.len() >= SHORTEST)
 }
 
 fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {

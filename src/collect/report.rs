@@ -192,22 +192,29 @@ impl CollectReport {
         troubles
     }
 
-    /// What this run is the first to find absent, once for all repositories in which it is the same.
+    /// What this run is the first to find absent, once for all repositories in which it is the same. What nobody asked
+    /// for, as a tracker that is switched off, is no surprise and left out.
     pub fn new_absences(&self) -> Vec<NewAbsence<'_>> {
-        let mut absences: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+        let mut absences: BTreeMap<_, (Vec<&str>, bool)> = BTreeMap::new();
         for repository in &self.repositories {
             for ((status, reason), lists) in together(repository, |entity| entity.newly_absent) {
+                let entities = lists
+                    .iter()
+                    .filter_map(|list| repository.entities.get(*list));
+                let asked = entities.map(|entity| entity.requests).sum::<u64>() > 0;
                 let same = absences.entry((status, reason, lists)).or_default();
-                same.push(&repository.repository);
+                same.0.push(&repository.repository);
+                same.1 |= asked;
             }
         }
-        let absence = |((status, reason, lists), repositories)| NewAbsence {
+        let absences = absences.into_iter().filter(|(_, (_, asked))| *asked);
+        let absence = |((status, reason, lists), (repositories, _))| NewAbsence {
             repositories,
             status,
             reason,
             lists,
         };
-        absences.into_iter().map(absence).collect()
+        absences.map(absence).collect()
     }
 
     pub(super) fn finish<'a>(&mut self, clients: impl Iterator<Item = &'a Client>) {
@@ -242,6 +249,7 @@ mod tests {
 
     fn absent(status: u16, reason: &str) -> EntityReport {
         EntityReport {
+            requests: 1,
             status: Some(EntityStatus::Absent),
             reason: Some(reason.to_owned()),
             newly_absent: Some(status),
@@ -291,11 +299,18 @@ mod tests {
             newly_absent: None,
             ..absent(404, "y")
         };
+        let not_asked = EntityReport {
+            requests: 0,
+            ..absent(404, "z")
+        };
         let report = CollectReport {
             repositories: vec![
                 repository("acme/web", &lists),
                 repository("acme/api", &lists),
-                repository("acme/old", &[("issues", known)]),
+                repository(
+                    "acme/old",
+                    &[("issues", known), ("issue_comments", not_asked)],
+                ),
             ],
             ..CollectReport::default()
         };

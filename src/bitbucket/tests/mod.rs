@@ -7,6 +7,7 @@ mod oauth;
 mod pace;
 mod paging;
 mod remedies;
+mod untrusted;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
