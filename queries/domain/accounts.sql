@@ -71,6 +71,9 @@ WITH appearances AS (
     UNION ALL
     SELECT 'pipelines', _connection_id, _repository_uuid, created_on, creator FROM bitbucket.pipelines
     UNION ALL
+    SELECT 'pipelines', _connection_id, _repository_uuid, completed_on, state['result']['terminator']
+    FROM bitbucket.pipelines
+    UNION ALL
     SELECT 'commits', _connection_id, _repository_uuid, "date", author['user'] FROM bitbucket.commits
     UNION ALL
     SELECT 'commits', _connection_id, _repository_uuid, "date", committer['user'] FROM bitbucket.commits

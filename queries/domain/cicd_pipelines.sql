@@ -13,6 +13,7 @@
 --   they count patterns and deployment_pattern matches the branch or tag. deployment_source says which.
 -- * environment is that of the deployment (PRODUCTION before STAGING before TESTING). Otherwise it is as in DevLake:
 --   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it together with the type.
+-- * terminator_id is who stopped the pipeline, as its result says.
 -- * created_date stays NULL when Bitbucket gives none (DevLake takes the clock's time).
 WITH pipelines AS (
     SELECT
@@ -103,5 +104,11 @@ SELECT
         ''
     ) AS pull_request_id,
     deployment_source,
-    coalesce(state['result']['error']['key'], '') AS error_key
+    coalesce(state['result']['error']['key'], '') AS error_key,
+    'bitbucket:BitbucketAccount:' || conn || ':'
+        || coalesce(
+            nullif(state['result']['terminator']['account_id'], ''),
+            nullif(state['result']['terminator']['uuid'], '')
+        ) AS terminator_id,
+    nullif(state['result']['terminator']['display_name'], '') AS terminator_name
 FROM classified

@@ -27,6 +27,9 @@ use super::pace::{Pace, Spent, Ticket, Wait};
 use super::retry::{Limits, Said};
 use crate::error::Result;
 
+/// A shorter wait is nobody's concern.
+const WORTH_SAYING: Duration = Duration::from_secs(10);
+
 /// Keeps what identities have spent, from one process to the next. Names of identities hold no secret.
 pub trait Keeper: Send + Sync {
     fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<Spent>>>;
@@ -146,7 +149,7 @@ impl Budgets {
             if deadline.is_some_and(|deadline| Instant::now() + wait > deadline) {
                 return Err(late(wait));
             }
-            if !std::mem::replace(&mut said, true) && wait > Duration::from_secs(1) {
+            if !std::mem::replace(&mut said, true) && wait > WORTH_SAYING {
                 tracing::warn!(
                     seconds = wait.as_secs(),
                     "no request may go out yet: waiting"
@@ -231,12 +234,15 @@ impl Budgets {
         self.0.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle(&self, identity: &str, how: impl FnOnce(&mut Pace, DateTime<Utc>)) {
+    fn settle<T: Default>(
+        &self,
+        identity: &str,
+        how: impl FnOnce(&mut Pace, DateTime<Utc>) -> T,
+    ) -> T {
         let now = self.now();
-        if let Some(pace) = self.paces().get_mut(identity) {
-            how(pace, now);
-        }
+        let settled = self.paces().get_mut(identity).map(|pace| how(pace, now));
         self.0.settled.notify_waiters();
+        settled.unwrap_or_default()
     }
 }
 
@@ -313,16 +319,17 @@ impl Permit {
         }
     }
 
-    /// A 429. It is written down, so that the next process waits as well.
+    /// A 429. It is written down, so that the next process waits as well. Returns whether it is the first in a row.
     ///
     /// # Errors
     /// Those of the keeper.
-    pub(super) async fn refused(mut self, said: &Said) -> Result<()> {
-        if let Some(ticket) = self.ticket.take() {
+    pub(super) async fn refused(mut self, said: &Said) -> Result<bool> {
+        let first = self.ticket.take().is_some_and(|ticket| {
             let how = |pace: &mut Pace, now| pace.refused(ticket, now, said);
-            self.budgets.settle(&self.identity, how);
-        }
-        self.budgets.write(&self.identity, Write::Refusal).await
+            self.budgets.settle(&self.identity, how)
+        });
+        self.budgets.write(&self.identity, Write::Refusal).await?;
+        Ok(first)
     }
 }
 

@@ -24,12 +24,13 @@ use super::budgets::Budgets;
 use super::endpoints::Endpoint;
 use super::failures::{broken, too_large};
 use super::options::ClientOptions;
-use super::reply::{Refusal, is_html};
+use super::reply::{Refusal, granted_scopes, is_html};
 use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
 use super::scopes::Scopes;
-use super::transport::transport;
+use super::transport::{body, transport};
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Masker;
 
 /// A connection to Bitbucket Cloud. Cheap to clone; clones share budget, identities and counts.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ struct Shared {
     turn: AtomicUsize,
     limits: Limits,
     budgets: Budgets,
+    masker: Masker,
     scopes: Scopes,
     /// Whether any reply ever arrived; until then the host is probably wrong.
     reached: std::sync::atomic::AtomicBool,
@@ -58,6 +60,7 @@ struct Reply {
 
 impl Client {
     pub fn new(options: ClientOptions) -> Result<Self> {
+        let secrets = options.secrets();
         let ClientOptions {
             connection,
             connection_id,
@@ -67,11 +70,13 @@ impl Client {
             requests_per_hour,
             limits,
             budgets,
+            masker,
         } = options;
+        masker.learn(secrets.iter().map(String::as_str));
         if let Some(warning) = credentials.warning() {
             tracing::warn!(connection = %connection, "{warning}");
         }
-        let identities = Identity::all(&credentials, connection_id);
+        let identities = Identity::all(&credentials, connection_id, &limits, &masker);
         if identities.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "no token given")
                 .with("connection", &connection)
@@ -91,6 +96,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             limits,
             budgets,
+            masker,
             scopes: Scopes::default(),
             reached: false.into(),
             requests: Mutex::default(),
@@ -123,6 +129,22 @@ impl Client {
     /// Whether requests go out without credentials.
     pub fn is_anonymous(&self) -> bool {
         self.0.identities.iter().all(Identity::is_anonymous)
+    }
+
+    /// Knows the secrets of all connections of the process.
+    pub(crate) fn masker(&self) -> &Masker {
+        &self.0.masker
+    }
+
+    /// A scope that this list needs and the first token certainly lacks, as its replies' headers say, in the words of
+    /// its own scopes; and these.
+    pub fn missing_scope(&self, endpoint: &Endpoint) -> Option<(String, Vec<String>)> {
+        self.0.scopes.missing(endpoint.scope, 0)
+    }
+
+    /// Whether the first token has the list's scope, as its replies' headers say.
+    pub fn has_scope(&self, endpoint: &Endpoint) -> bool {
+        self.0.scopes.grants(endpoint.scope, 0)
     }
 
     pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
@@ -229,8 +251,10 @@ impl Client {
             }
             let said = Said::read(&reply.headers, Utc::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
-                tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
-                permit.refused(&said).await?;
+                // Of those in a row, one is news.
+                if permit.refused(&said).await? {
+                    tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
+                }
                 continue;
             }
             permit.answered(&said);
@@ -238,10 +262,12 @@ impl Client {
                 renewed = true;
                 continue;
             }
-            let refusal = || {
-                let mask = |text: &str| identity.mask(text);
-                Refusal::read(reply.status, &reply.headers, &reply.body, mask)
-            };
+            let mask = |text: &str| shared.masker.mask(text).into_owned();
+            if !shared.scopes.knows(turn) {
+                let granted = granted_scopes(&reply.headers, mask);
+                shared.scopes.hear(turn, granted);
+            }
+            let refusal = || Refusal::read(reply.status, &reply.headers, &reply.body, mask);
             if reply.status.is_success() {
                 if is_html(&reply.headers, &reply.body) {
                     return Ok(Answer::Refused {
@@ -262,7 +288,7 @@ impl Client {
                         match waits.next().filter(|_| again) {
                             Some(wait) => sleep(wait).await,
                             None => {
-                                let said = identity.mask(&error.to_string());
+                                let said = mask(&error.to_string());
                                 return Err(self.place(broken(&reply.body, said), ask));
                             }
                         }
@@ -321,20 +347,14 @@ impl Client {
             .unwrap_or_else(PoisonError::into_inner)
             .entry(ask.endpoint.name)
             .or_default() += 1;
-        let mut response = request.send().await.map_err(Failure::Transport)?;
+        let response = request.send().await.map_err(Failure::Transport)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
-        // Piece by piece: unpacked, a small reply may be larger than the memory.
-        while let Some(piece) = response.chunk().await.map_err(Failure::Transport)? {
-            if body.len() + piece.len() > shared.limits.largest_reply {
-                return Err(Failure::Final(too_large(shared.limits.largest_reply)));
-            }
-            body.extend_from_slice(&piece);
-        }
+        let most = shared.limits.largest_reply;
+        let body = body(response, most).await.map_err(Failure::Transport)?;
         Ok(Reply {
             status,
             headers,
-            body,
+            body: body.ok_or_else(|| Failure::Final(too_large(most)))?,
         })
     }
 }

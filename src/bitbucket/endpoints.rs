@@ -11,6 +11,8 @@
 //! | the lists of the pipelines service want a trailing slash | the path ends in `/` |
 //! | "not there" is 404, 403 or 410 | [`Endpoint::absent`] |
 
+use crate::config::EntityGroup;
+
 /// How a list is walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paging {
@@ -39,6 +41,20 @@ pub struct Endpoint {
     pub absent: &'static [(u16, &'static str)],
     /// The scope a token needs.
     pub scope: &'static str,
+}
+
+impl Endpoint {
+    /// The group in `entities` that asks for it; `None` for what every run needs.
+    pub fn group(&self) -> Option<EntityGroup> {
+        match (self.name, self.scope) {
+            ("workspaces" | "repositories", _) => None,
+            (_, WORKSPACE_SCOPE) => Some(EntityGroup::Accounts),
+            (_, PULL_REQUEST_SCOPE) => Some(EntityGroup::Review),
+            (_, PIPELINE_SCOPE) => Some(EntityGroup::Cicd),
+            (_, ISSUE_SCOPE) => Some(EntityGroup::Issues),
+            _ => Some(EntityGroup::Code),
+        }
+    }
 }
 
 const REPOSITORY_SCOPE: &str = "read:repository:bitbucket";

@@ -40,12 +40,8 @@ impl Client {
                 ),
                 407 => Error::new(ErrorKind::Unreachable, "the proxy does not accept its credentials")
                     .hint("check user and password in proxy"),
-                410 => {
-                    let hint = refusal.announcement.clone().unwrap_or_else(|| {
-                        "bitbucket has removed this: leave its entity out of the rules".to_owned()
-                    });
-                    Error::new(ErrorKind::Api, "bitbucket has removed this").hint(hint)
-                }
+                410 => Error::new(ErrorKind::Api, "bitbucket has removed this")
+                    .hint(removed(ask.endpoint, refusal)),
                 300..=399 => Error::new(ErrorKind::Unreachable, "the host redirects elsewhere")
                     .hint("check endpoint and proxy: credentials are not sent to other hosts"),
                 500.. => Error::new(ErrorKind::Api, "bitbucket fails on this request")
@@ -86,7 +82,19 @@ impl Client {
         };
         error
             .with("entity", ask.endpoint.name)
-            .with("url", safe_url(&ask.url))
+            .with("url", self.masker().mask(&safe_url(&ask.url)))
+    }
+}
+
+/// What to do about a list that Bitbucket has removed, and where that was announced.
+pub(super) fn removed(endpoint: &Endpoint, refusal: &Refusal) -> String {
+    let todo = match endpoint.group() {
+        Some(group) => format!("take \"{}\" out of `entities`", group.as_str()),
+        None => "check `include` (workspace/slug) and `endpoint`, or update bitlake".to_owned(),
+    };
+    match &refusal.announcement {
+        Some(address) => format!("{todo} (announced at {address})"),
+        None => todo,
     }
 }
 

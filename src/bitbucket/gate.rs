@@ -4,8 +4,11 @@
 //! ```text
 //! open ──429──▶ closed until … ──▶ one request tries ──answered──▶ open
 //!                 ▲                       │
-//!                 └──────── 429 ──────────┘   the wait grows; after `tries` in a row: given up
+//!                 └──────── 429 ──────────┘
 //! ```
+//!
+//! A wait that the 429 names is kept as it is, however often it comes, and given up after `patience`. Without one the
+//! wait grows, and is given up after `tries` in a row.
 //!
 //! Pure: callers bring the time.
 
@@ -22,10 +25,12 @@ pub(super) struct Gate {
     first_wait: TimeDelta,
     longest_wait: TimeDelta,
     tries: usize,
+    patience: TimeDelta,
     /// When it closed last: the refusals of requests sent before belong to the same storm.
     closed_at: Option<DateTime<Utc>>,
     opened_at: Option<DateTime<Utc>>,
-    /// In a row.
+    /// The first of the refusals in a row, and how many of them named no wait.
+    refused_since: Option<DateTime<Utc>>,
     refusals: usize,
     growth: u32,
     wait: TimeDelta,
@@ -48,8 +53,10 @@ impl Gate {
             first_wait: delta(limits.refused_first_wait),
             longest_wait: delta(limits.refused_longest_wait),
             tries: limits.refused_tries,
+            patience: delta(limits.refused_patience),
             closed_at: None,
             opened_at: None,
+            refused_since: None,
             refusals: 0,
             growth: 0,
             wait: TimeDelta::zero(),
@@ -66,6 +73,11 @@ impl Gate {
         }
     }
 
+    /// Whether no request was refused since the last that got through.
+    pub(super) fn is_calm(&self) -> bool {
+        self.refused_since.is_none()
+    }
+
     /// A request goes out; `true`: alone, to see whether Bitbucket answers again.
     pub(super) fn pass(&mut self) -> bool {
         let tries = matches!(self.state, State::Closed { .. });
@@ -75,10 +87,11 @@ impl Gate {
         tries
     }
 
-    /// A 429. `asked`: the wait that it names.
+    /// A 429. `asked`: the wait that it names; none at all is no wait.
     pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, asked: Option<TimeDelta>) {
         // The window is an hour: whoever names more is wrong.
-        let asked = asked.map(|wait| wait.clamp(TimeDelta::zero(), WINDOW));
+        let asked = asked.filter(|wait| *wait > TimeDelta::zero());
+        let asked = asked.map(|wait| wait.min(WINDOW));
         if self.state == State::GivenUp {
             return;
         }
@@ -88,24 +101,43 @@ impl Gate {
             }
             return;
         }
-        self.refusals += 1;
-        if self.refusals > self.tries {
+        let since = *self.refused_since.get_or_insert(now);
+        let given_up = match asked {
+            Some(_) => now - since >= self.patience,
+            None => {
+                self.refusals += 1;
+                self.refusals > self.tries
+            }
+        };
+        if given_up {
             self.state = State::GivenUp;
             return;
         }
-        let relapse = sent.alone || self.opened_at.is_some_and(|at| now - at < self.wait);
+        self.wait = match asked {
+            Some(asked) => asked + self.part_of(asked.min(self.first_wait)),
+            None => {
+                let grown = self.grown(sent, now);
+                grown + self.part_of(grown)
+            }
+        };
+        self.close(now, now + self.wait);
+    }
+
+    /// A wait of our own: longer than the last one where that was not enough.
+    fn grown(&mut self, sent: Ticket, now: DateTime<Utc>) -> TimeDelta {
+        let again = sent.alone && self.refusals > 1;
+        let relapse = again || self.opened_at.is_some_and(|at| now - at < self.wait);
         self.growth = if relapse { self.growth + 1 } else { 0 };
         let grown = GROWTH.saturating_pow(self.growth.min(20));
         let grown = self.first_wait.checked_mul(grown).unwrap_or(WINDOW);
-        let grown = grown.min(self.longest_wait);
-        self.wait = asked.unwrap_or_default().max(grown) + self.part_of(grown);
-        self.close(now, now + self.wait);
+        grown.min(self.longest_wait)
     }
 
     pub(super) fn answered(&mut self, sent: Ticket, now: DateTime<Utc>) {
         if sent.alone && self.state == State::Trying {
             self.state = State::Open;
             self.opened_at = Some(now);
+            self.refused_since = None;
             self.refusals = 0;
         }
     }

@@ -22,8 +22,10 @@ pub(super) const WINDOW: TimeDelta = TimeDelta::hours(1);
 const BLOCKS: u32 = 50;
 /// `X-RateLimit-NearLimit` means that less than this part of the limit is left.
 const NEAR: u32 = 5;
-/// No limit is larger, so that sums fit.
+/// No limit is larger.
 const MOST: u32 = 1_000_000_000;
+/// Nobody sends more requests an hour through one client: a budget that counts more was damaged, or made up.
+const PLAUSIBLE: u64 = 10_000_000;
 
 /// A request on its way.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +69,20 @@ pub struct Spent {
     /// Nothing goes out before, because Bitbucket said 429.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed_until: Option<DateTime<Utc>>,
+}
+
+impl Spent {
+    /// What makes its counts impossible, if anything does.
+    pub fn flaw(&self) -> Option<String> {
+        let answered: u64 = self.minutes.values().map(|count| u64::from(*count)).sum();
+        let spent = answered.saturating_add(self.open.into());
+        if spent > PLAUSIBLE {
+            return Some(format!("it counts {spent} requests in an hour"));
+        }
+        let limit = self.limit?;
+        let impossible = limit == 0 || limit > MOST;
+        impossible.then(|| format!("it says that {limit} requests an hour are allowed"))
+    }
 }
 
 /// The requests of one identity in the last hour, and what holds back the next one.
@@ -134,7 +150,8 @@ impl Pace {
 
     fn room(&mut self, now: DateTime<Utc>) -> u32 {
         let own = self.own(now);
-        let by_server = self.server().saturating_sub(own + self.others(now));
+        let used = own.saturating_add(self.others(now));
+        let by_server = self.server().saturating_sub(used);
         by_server.min(self.limit().saturating_sub(own))
     }
 
@@ -153,7 +170,7 @@ impl Pace {
             return None;
         }
         self.booked = self.booked.map(|left| left.saturating_sub(1));
-        self.in_flight += 1;
+        self.in_flight = self.in_flight.saturating_add(1);
         let alone = self.gate.pass();
         Some(Ticket { at: now, alone })
     }
@@ -165,11 +182,13 @@ impl Pace {
         self.hear(now, said);
     }
 
-    /// A 429.
-    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) {
+    /// A 429; returns whether it is the first in a row.
+    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) -> bool {
         self.settle(now);
+        let first = self.gate.is_calm();
         self.gate.refused(sent, now, said.wait.or(said.reset));
         self.hear(now, said);
+        first
     }
 
     /// No answer will come. The server may have counted the request all the same.
@@ -180,10 +199,13 @@ impl Pace {
 
     fn settle(&mut self, now: DateTime<Utc>) {
         self.in_flight = self.in_flight.saturating_sub(1);
-        *self
-            .spent
-            .entry(end_of(now, TimeDelta::seconds(1)))
-            .or_default() += 1;
+        self.count(now, 1);
+    }
+
+    fn count(&mut self, at: DateTime<Utc>, requests: u32) {
+        let at = end_of(at, TimeDelta::seconds(1));
+        let count = self.spent.entry(at).or_default();
+        *count = count.saturating_add(requests);
     }
 
     fn hear(&mut self, now: DateTime<Utc>, said: &Said) {
@@ -191,7 +213,7 @@ impl Pace {
             self.told = Some(limit.clamp(1, MOST));
         }
         let own = self.own(now);
-        let answered = own - self.in_flight;
+        let answered = own.saturating_sub(self.in_flight);
         let (server, others) = (self.server(), self.others(now));
         let near = server - server / NEAR;
         let (others, until) = match (said.remaining, said.near_limit) {
@@ -199,8 +221,8 @@ impl Pace {
                 let others = server.saturating_sub(left).saturating_sub(answered);
                 (others, said.reset.unwrap_or(WINDOW))
             }
-            (None, Some(true)) if own + others < near => (near - own, WINDOW),
-            (None, Some(false)) if answered + others > near => {
+            (None, Some(true)) if own.saturating_add(others) < near => (near - own, WINDOW),
+            (None, Some(false)) if answered.saturating_add(others) > near => {
                 (near.saturating_sub(answered), self.others_until - now)
             }
             _ => return,
@@ -214,7 +236,8 @@ impl Pace {
         self.spent = self
             .spent
             .split_off(&(now - WINDOW + TimeDelta::nanoseconds(1)));
-        self.in_flight + self.spent.values().sum::<u32>()
+        let spent = self.spent.values();
+        spent.fold(self.in_flight, |sum, count| sum.saturating_add(*count))
     }
 
     fn others(&self, now: DateTime<Utc>) -> u32 {
@@ -227,9 +250,10 @@ impl Pace {
     /// When there will be room again.
     fn until_room(&mut self, now: DateTime<Utc>) -> Wait {
         let (own, others) = (self.own(now), self.others(now));
-        let over = |limit: u32, used: u32| (used + 1).saturating_sub(limit);
+        let over = |limit: u32, used: u32| used.saturating_add(1).saturating_sub(limit);
         let for_limit = self.when_gone(over(self.limit(), own));
-        let beside_others = self.when_gone(over(self.server(), own + others));
+        let used = own.saturating_add(others);
+        let beside_others = self.when_gone(over(self.server(), used));
         let without_others = self.when_gone(over(self.server(), own));
         let without_others = without_others.map(|at| at.max(self.others_until));
         let for_server = beside_others.into_iter().chain(without_others).min();
@@ -265,12 +289,11 @@ impl Pace {
         let jump = jump(now, wall);
         let open = (spent.open > 0).then_some((wall, spent.open));
         for (at, count) in spent.minutes.into_iter().chain(open) {
-            let at = end_of((at - jump).min(now), TimeDelta::seconds(1));
-            *self.spent.entry(at).or_default() += count;
+            self.count(back(at, jump).min(now), count);
         }
-        self.told = self.told.or(spent.limit);
+        self.told = self.told.or(spent.limit.map(|limit| limit.clamp(1, MOST)));
         if let Some(until) = spent.closed_until {
-            self.gate.close(now, (until - jump).min(now + WINDOW));
+            self.gate.close(now, back(until, jump).min(now + WINDOW));
         }
     }
 
@@ -292,13 +315,15 @@ impl Pace {
         let jump = jump(now, wall);
         let mut minutes = BTreeMap::new();
         for (at, count) in &self.spent {
-            *minutes
-                .entry(end_of(*at + jump, TimeDelta::minutes(1)))
-                .or_default() += *count;
+            let minute = end_of(*at + jump, TimeDelta::minutes(1));
+            let sum: &mut u32 = minutes.entry(minute).or_default();
+            *sum = sum.saturating_add(*count);
         }
         Spent {
             minutes,
-            open: self.in_flight + self.booked.unwrap_or_default() + block,
+            open: (self.in_flight)
+                .saturating_add(self.booked.unwrap_or_default())
+                .saturating_add(block),
             limit: self.told,
             closed_until: self.gate.closed_until(now).map(|until| until + jump),
         }
@@ -306,7 +331,7 @@ impl Pace {
 
     /// `block` more requests have been written down.
     pub(super) fn book(&mut self, block: u32) {
-        self.booked = self.booked.map(|left| left + block);
+        self.booked = self.booked.map(|left| left.saturating_add(block));
     }
 
     /// Gives back what was booked and not used; a last [`Pace::spent`] has to follow.
@@ -323,6 +348,15 @@ fn jump(now: DateTime<Utc>, wall: DateTime<Utc>) -> TimeDelta {
         true => TimeDelta::zero(),
         false => jump,
     }
+}
+
+/// `at`, so much earlier, as far as times go.
+fn back(at: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
+    let farthest = match by < TimeDelta::zero() {
+        true => DateTime::<Utc>::MAX_UTC,
+        false => DateTime::<Utc>::MIN_UTC,
+    };
+    at.checked_sub_signed(by).unwrap_or(farthest)
 }
 
 /// `at`, rounded up.

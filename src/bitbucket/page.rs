@@ -3,17 +3,19 @@
 //! A list must arrive whole or not at all: a page that is missing, repeated or from elsewhere fails the walk, because
 //! half a list taken for a full one is worse than an error.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, Url};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::ask::{Answer, Ask, Remedy, Target};
 use super::client::Client;
 use super::endpoints::{Endpoint, Paging};
+use super::failures::removed;
 use super::reply::Refusal;
 use super::retry::is_overload;
 use super::{safe_url, same_origin};
@@ -84,9 +86,17 @@ pub enum Lookup {
 #[derive(Deserialize)]
 struct Envelope {
     values: Vec<Box<RawValue>>,
+    /// One that is no count says nothing, and costs nobody the page.
+    #[serde(default, deserialize_with = "count")]
     size: Option<u64>,
+    #[serde(default, deserialize_with = "count")]
     pagelen: Option<u64>,
     next: Option<String>,
+}
+
+fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let value = Option::<&RawValue>::deserialize(input)?;
+    Ok(value.and_then(|value| value.get().parse().ok()))
 }
 
 /// A walk under way.
@@ -189,13 +199,16 @@ impl Client {
             .absent
             .iter()
             .find(|(listed, _)| *listed == status)?;
-        let reason = match (refusal.required_scopes.as_slice(), refusal.message.as_str()) {
-            ([], "") => format!("{meaning} ({status})"),
-            ([], said) => format!("{meaning} ({status} {said})"),
-            (required, _) => format!(
-                "the token lacks scope {} ({status})",
-                required.join(" and ")
-            ),
+        let said = match refusal.message.as_str() {
+            "" => format!("{meaning} ({status})"),
+            said => format!("{meaning} ({status} {said})"),
+        };
+        let reason = match (refusal.status, refusal.required_scopes.as_slice()) {
+            (StatusCode::GONE, _) => format!("{said}: {}", removed(endpoint, refusal)),
+            (StatusCode::FORBIDDEN, required @ [_, ..]) => {
+                format!("the token lacks scope {} (403)", required.join(" and "))
+            }
+            _ => said,
         };
         Some(Absence {
             unknown_commits: refusal.unknown_commits.clone(),
@@ -288,7 +301,7 @@ impl Pages {
         let size = self.size?;
         Some(
             size.div_ceil(self.pagelen.into())
-                .saturating_sub(self.number - 1),
+                .saturating_sub(self.number.saturating_sub(1)),
         )
     }
 
@@ -363,12 +376,14 @@ impl Pages {
                 }
             }
         };
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         self.size = envelope.size;
         self.read += envelope.values.len() as u64;
         self.pages += 1;
-        let of_size =
-            |size: u64| (size / u64::from(SMALLEST_PAGE)).saturating_mul(GROWTH) + MORE_PAGES;
+        let of_size = |size: u64| {
+            let pages = (size / u64::from(SMALLEST_PAGE)).saturating_mul(GROWTH);
+            pages.saturating_add(MORE_PAGES)
+        };
         let limit = self.client.limits().most_pages;
         let most = *self
             .most_pages
@@ -438,7 +453,10 @@ impl Pages {
         };
         let before = number("pagelen").unwrap_or(self.pagelen.into());
         let page = number("page");
-        let page = page.map(|page| page.saturating_sub(1) * before / u64::from(pagelen) + 1);
+        let page = page.map(|page| {
+            let read = page.saturating_sub(1).saturating_mul(before);
+            (read / u64::from(pagelen)).saturating_add(1)
+        });
         self.pagelen = pagelen;
         self.number = page.unwrap_or(self.number);
         if self.read == 0 && !self.resumed || self.endpoint.paging == Paging::Counted {
@@ -502,12 +520,19 @@ impl Pages {
             self.broken(url, "the next page is not a URL")
                 .source(source)
         })?;
+        let masker = self.client.masker();
         if !same_origin(&next, self.client.endpoint()) {
             let to = safe_url(&next);
             return Err(self
                 .broken(url, "the next page is on another host")
-                .with("next", to)
+                .with("next", masker.mask(&to))
                 .hint("check endpoint and proxy: credentials are not sent to other hosts"));
+        }
+        // It would reach the state, where a paused walk keeps the address that it goes on at.
+        if matches!(masker.mask(next.as_str()), Cow::Owned(_)) {
+            return Err(self
+                .broken(url, "the next page's address repeats the credentials")
+                .hint("check endpoint and proxy"));
         }
         Ok(Some(next))
     }
@@ -515,12 +540,13 @@ impl Pages {
     fn count(&mut self, url: &Url, envelope: &Envelope) -> Result<Option<Url>> {
         let got = envelope.values.len() as u64;
         // The server may give less than was asked, and then a short page is not the last one.
-        let pagelen = envelope
-            .pagelen
-            .filter(|given| *given > 0)
-            .unwrap_or(self.pagelen.into());
-        let ended = match envelope.size {
-            Some(size) => got == 0 || (self.number - 1).saturating_mul(pagelen) >= size,
+        let asked = u64::from(self.pagelen);
+        let pagelen = envelope.pagelen.filter(|given| *given > 0);
+        let pagelen = pagelen.unwrap_or(asked).min(asked);
+        let read = self.number.saturating_sub(1).saturating_mul(pagelen);
+        // A size below what has arrived already is wrong: the list goes on as long as its pages are full.
+        let ended = match envelope.size.filter(|size| *size >= self.read) {
+            Some(size) => got == 0 || read >= size,
             None => got < pagelen,
         };
         let ends = envelope.values.first().zip(envelope.values.last());

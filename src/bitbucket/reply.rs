@@ -3,12 +3,18 @@
 //! The body of a refusal is JSON with an `error` object, JSON with the message at top level, plain text (every 429),
 //! an HTML page of something in between, or nothing; `detail` is a text or an object. All of them become a
 //! [`Refusal`], and a refusal becomes an error that names the fix.
+//!
+//! Everything in it comes from outside and may repeat the request: each text is decoded first, then loses the
+//! program's credentials, then is made one line.
 
-use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
+use super::scopes::{none_granted, not_granted};
+
 const LONGEST_MESSAGE: usize = 300;
+const MOST_SCOPES: usize = 100;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
@@ -18,6 +24,7 @@ pub(crate) struct Refusal {
     /// Those that the credentials lack.
     pub(crate) required_scopes: Vec<String>,
     pub(crate) granted_scopes: Vec<String>,
+    /// The address of the page that announced why this is gone.
     pub(crate) announcement: Option<String>,
     /// Of a range of commits: those that the repository does not have.
     pub(crate) unknown_commits: Vec<String>,
@@ -26,82 +33,50 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// `mask` takes secrets out of a text, because an error page may repeat the request.
+    /// `mask` takes secrets out of a decoded text.
     pub(crate) fn read(
         status: StatusCode,
         headers: &HeaderMap,
         body: &[u8],
         mask: impl Fn(&str) -> String,
     ) -> Self {
-        let granted_scopes = scopes(headers, "x-oauth-scopes");
-        // They come with every answer: they say something only where none of them was granted.
-        let mut required_scopes = scopes(headers, "x-accepted-oauth-scopes");
-        if granted_scopes.is_empty() || required_scopes.iter().any(|it| granted_scopes.contains(it))
-        {
-            required_scopes.clear();
-        }
-        let mut refusal = Self {
-            status,
-            message: String::new(),
-            required_scopes,
-            granted_scopes,
-            announcement: None,
-            unknown_commits: Vec::new(),
-            html: is_html(headers, body),
-        };
-        let text = mask(&String::from_utf8_lossy(body));
-        refusal.message = match serde_json::from_str::<Value>(&text) {
-            Ok(json) => refusal.take_json(&json),
-            Err(_) if refusal.html => title(&text),
-            Err(_) => text,
+        let text = String::from_utf8_lossy(body);
+        let html = is_html(headers, body);
+        let mut said = match serde_json::from_str::<Value>(&text) {
+            Ok(json) => Words::of(&json),
+            Err(_) if html => Words::message(title(&text)),
+            Err(_) => Words::message(text.into_owned()),
         };
         if status.is_redirection()
             && let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok())
         {
-            refusal.message = format!("redirects to {}", mask(to));
+            said.message = format!("redirects to {to}");
         }
-        refusal.message = one_line(&refusal.message);
-        refusal
-    }
-
-    fn take_json(&mut self, json: &Value) -> String {
-        let error = match json.get("error") {
-            Some(error @ Value::Object(_)) => error,
-            _ => json,
+        let safe = |text: &str| one_line(&mask(text));
+        let each = |texts: Vec<String>| -> Vec<String> {
+            let texts = texts.iter().take(MOST_SCOPES);
+            texts.map(|text| safe(text)).collect()
         };
-        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-        let mut parts: Vec<String> = Vec::new();
-        // OAuth says `{"error": "invalid_client", "error_description": "…"}`.
-        parts.extend(text(json.get("error")));
-        parts.extend(text(json.get("error_description")));
-        parts.extend(text(error.get("message")));
-        match error.get("detail") {
-            Some(Value::String(detail)) => parts.push(detail.clone()),
-            Some(Value::Object(detail)) => {
-                for (key, into) in [
-                    ("required", &mut self.required_scopes),
-                    ("granted", &mut self.granted_scopes),
-                ] {
-                    if let Some(Value::Array(scopes)) = detail.get(key) {
-                        *into = scopes.iter().filter_map(|s| text(Some(s))).collect();
-                    }
-                }
-            }
-            _ => {}
+        let granted = match said.granted.is_empty() {
+            true => granted_scopes(headers, &mask),
+            false => each(said.granted),
+        };
+        let required_scopes = match said.required.is_empty() {
+            true => none_granted(each(scopes(headers, "x-accepted-oauth-scopes")), &granted),
+            false => not_granted(each(said.required), &granted),
+        };
+        let announcement = said.announcement.filter(|text| {
+            Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+        });
+        Self {
+            status,
+            message: safe(&said.message),
+            required_scopes,
+            granted_scopes: granted,
+            announcement: announcement.map(|text| safe(&text)),
+            unknown_commits: said.unknown_commits,
+            html,
         }
-        if let Some(Value::Object(fields)) = error.get("fields") {
-            parts.extend(fields.iter().map(|(field, what)| {
-                let what = what.get(0).unwrap_or(what);
-                format!("{field}: {}", what.as_str().unwrap_or_default())
-            }));
-        }
-        parts.extend(text(error.get("id")).map(|id| format!("id {id}")));
-        self.announcement = text(error.pointer("/data/announcement_url"))
-            .or_else(|| text(json.pointer("/data/announcement_url")));
-        if let Some(Value::Array(commits)) = error.pointer("/data/shas") {
-            self.unknown_commits = commits.iter().filter_map(|sha| text(Some(sha))).collect();
-        }
-        parts.join(": ")
     }
 
     pub(crate) fn mentions(&self, word: &str) -> bool {
@@ -112,6 +87,68 @@ impl Refusal {
     pub(crate) fn is_wrong_path(&self) -> bool {
         self.status == StatusCode::NOT_FOUND && self.mentions("no api hosted at this url")
     }
+}
+
+/// A refusal's words as they came.
+#[derive(Default)]
+struct Words {
+    message: String,
+    required: Vec<String>,
+    granted: Vec<String>,
+    announcement: Option<String>,
+    unknown_commits: Vec<String>,
+}
+
+impl Words {
+    fn message(message: String) -> Self {
+        Self {
+            message,
+            ..Self::default()
+        }
+    }
+
+    fn of(json: &Value) -> Self {
+        let error = match json.get("error") {
+            Some(error @ Value::Object(_)) => error,
+            _ => json,
+        };
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let texts = |pointer: &str| -> Vec<String> {
+            let values = error.pointer(pointer).and_then(Value::as_array);
+            let texts = values.into_iter().flatten().map(|it| text(Some(it)));
+            texts.flatten().collect()
+        };
+        let mut parts: Vec<String> = Vec::new();
+        // OAuth says `{"error": "invalid_client", "error_description": "…"}`.
+        parts.extend(text(json.get("error")));
+        parts.extend(text(json.get("error_description")));
+        parts.extend(text(error.get("message")));
+        parts.extend(text(error.get("detail")));
+        if let Some(Value::Object(fields)) = error.get("fields") {
+            parts.extend(fields.iter().map(|(field, what)| {
+                let what = what.get(0).unwrap_or(what);
+                format!("{field}: {}", what.as_str().unwrap_or_default())
+            }));
+        }
+        parts.extend(text(error.get("id")).map(|id| format!("id {id}")));
+        let mut unknown_commits = texts("/data/shas");
+        unknown_commits.retain(|sha| sha.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        Self {
+            message: parts.join(": "),
+            required: texts("/detail/required"),
+            granted: texts("/detail/granted"),
+            announcement: text(error.pointer("/data/announcement_url"))
+                .or_else(|| text(json.pointer("/data/announcement_url"))),
+            unknown_commits,
+        }
+    }
+}
+
+/// The scopes of the token that a request carried, as every reply says.
+pub(crate) fn granted_scopes(headers: &HeaderMap, mask: impl Fn(&str) -> String) -> Vec<String> {
+    let granted = scopes(headers, "x-oauth-scopes");
+    let granted = granted.iter().take(MOST_SCOPES);
+    granted.map(|scope| one_line(&mask(scope))).collect()
 }
 
 /// `true` for a page made for people: never an answer of the API.
@@ -203,6 +240,53 @@ mod tests {
         );
         assert_eq!(refusal.required_scopes, ["read:pipeline:bitbucket"]);
         assert_eq!(refusal.granted_scopes, ["read:user:bitbucket"]);
+    }
+
+    #[test]
+    fn a_refusal_without_a_body_names_a_scope_only_where_both_headers_speak_of_it() {
+        let read = |accepted: &'static str, granted: &'static str| {
+            let headers = HeaderMap::from_iter(
+                [
+                    ("x-accepted-oauth-scopes", accepted),
+                    ("x-oauth-scopes", granted),
+                ]
+                .map(|(name, value)| {
+                    (
+                        name.parse::<reqwest::header::HeaderName>().unwrap(),
+                        HeaderValue::from_static(value),
+                    )
+                }),
+            );
+            let status = StatusCode::FORBIDDEN;
+            Refusal::read(status, &headers, b"Forbidden", str::to_owned).required_scopes
+        };
+        let modern = "read:repository:bitbucket, read:pipeline:bitbucket";
+        assert!(read("pipeline", modern).is_empty());
+        assert_eq!(read("issue", modern), ["read:issue:bitbucket"]);
+        assert!(read("pipeline", "pipeline:write").is_empty());
+        assert!(read("a-new-one", modern).is_empty());
+    }
+
+    #[test]
+    fn what_was_escaped_is_masked_after_it_was_decoded() {
+        let mask = |text: &str| text.replace("to/ken", "***");
+        let body = r#"{"error": {"message": "no to\/ken", "detail": {"required": ["\u0074o/ken"], "granted": ["to\u002fken"]},
+            "fields": {"\u0074o/ken": ["to\/ken"]}, "id": "to\/ken",
+            "data": {"announcement_url": "https://x.example/to\/ken", "shas": ["to\/ken"]}}}"#;
+        let refusal = Refusal::read(StatusCode::GONE, &HeaderMap::new(), body.as_bytes(), mask);
+        let shown = format!("{refusal:?}");
+        assert!(!shown.contains("ken\""), "{shown}");
+        assert_eq!(refusal.message, "no ***: ***: ***: id ***");
+        assert_eq!(
+            refusal.announcement.as_deref(),
+            Some("https://x.example/***")
+        );
+    }
+
+    #[test]
+    fn an_announcement_is_an_address() {
+        let body = r#"{"message": "gone", "data": {"announcement_url": "javascript:alert(1)"}}"#;
+        assert_eq!(read(410, "application/json", body).announcement, None);
     }
 
     #[test]

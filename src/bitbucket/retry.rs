@@ -25,10 +25,12 @@ pub struct Limits {
     pub first_contact_tries: usize,
     pub first_wait: Duration,
     pub longest_wait: Duration,
-    /// Repetitions after a 429; together their waits outlast the rolling hour.
+    /// Repetitions after a 429 that names no wait; together their waits outlast the rolling hour.
     pub refused_tries: usize,
     pub refused_first_wait: Duration,
     pub refused_longest_wait: Duration,
+    /// How long refusals that name their own wait are waited for, in a row.
+    pub refused_patience: Duration,
     /// A wait for the budget that would end later than this is not begun: [`ErrorKind::Quota`].
     ///
     /// [`ErrorKind::Quota`]: crate::error::ErrorKind::Quota
@@ -50,6 +52,7 @@ impl Default for Limits {
             refused_tries: 9,
             refused_first_wait: Duration::from_secs(5),
             refused_longest_wait: Duration::from_secs(900),
+            refused_patience: Duration::from_secs(3600),
             deadline: None,
         }
     }
@@ -101,22 +104,24 @@ impl Said {
     /// told.
     pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
         let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-        let number = |name| text(name)?.parse::<i64>().ok();
+        let number = |name| text(name).and_then(number_of);
+        // Casts of floats saturate.
+        let count = |name| number(name).map(|count| count as u32);
         let date = |value: &str| Some(DateTime::parse_from_rfc2822(value).ok()?.to_utc());
         let now = text(DATE.as_str()).and_then(date).unwrap_or(now);
-        let count = |name| u32::try_from(number(name)?).ok();
         // Seen both as seconds to wait and as a Unix time.
-        let reset = number("x-ratelimit-reset").filter(|reset| *reset >= 0);
+        let reset = number("x-ratelimit-reset").map(|reset| reset as i64);
         let reset = reset.and_then(|reset| match reset {
             delta if delta < 1_000_000 => Some(TimeDelta::seconds(delta)),
             epoch => Some(DateTime::from_timestamp(epoch, 0)? - now),
         });
-        let after = text(RETRY_AFTER.as_str()).and_then(|value| match value.parse::<u32>() {
-            Ok(seconds) => Some(TimeDelta::seconds(seconds.into())),
-            Err(_) => Some(date(value)? - now),
+        let after = text(RETRY_AFTER.as_str()).and_then(|value| match number_of(value) {
+            Some(seconds) => Some(TimeDelta::seconds((seconds.ceil() as u32).into())),
+            None => Some(date(value)? - now),
         });
         Self {
-            limit: count("x-ratelimit-limit"),
+            // None at all is no limit that anybody could keep.
+            limit: count("x-ratelimit-limit").filter(|limit| *limit > 0),
             remaining: count("x-ratelimit-remaining"),
             reset,
             near_limit: text("x-ratelimit-nearlimit")
@@ -124,6 +129,11 @@ impl Said {
             wait: after.map(|wait| wait.max(TimeDelta::zero())),
         }
     }
+}
+
+/// A header's number, which may be beyond all bounds; `None` for what is negative or no number.
+fn number_of(text: &str) -> Option<f64> {
+    text.parse::<f64>().ok().filter(|number| *number >= 0.0)
 }
 
 #[cfg(test)]
@@ -158,6 +168,9 @@ mod tests {
         assert_eq!(wait("Mon, 23 Nov 2026 10:01:00 GMT"), Some(60));
         assert_eq!(wait("Mon, 23 Nov 2026 09:00:00 GMT"), Some(0));
         assert_eq!(wait("soon"), None);
+        assert_eq!(wait("0.2"), Some(1));
+        assert_eq!(wait("-5"), None);
+        assert_eq!(wait("NaN"), None);
     }
 
     #[test]
@@ -186,6 +199,25 @@ mod tests {
         assert_eq!((said.limit, said.remaining), (Some(1000), Some(12)));
         assert_eq!((said.near_limit, said.wait), (Some(true), None));
     }
+    #[test]
+    fn numbers_beyond_all_bounds_are_cut() {
+        for huge in ["99999999999", "1e300", "inf"] {
+            assert_eq!(wait(huge), Some(u32::MAX.into()), "{huge}");
+        }
+        assert!(wait("Fri, 31 Dec 9999 23:59:59 GMT").is_some());
+        let huge = said(&[
+            ("x-ratelimit-limit", "99999999999"),
+            ("x-ratelimit-remaining", "99999999999"),
+        ]);
+        let most = Some(u32::MAX);
+        assert_eq!((huge.limit, huge.remaining), (most, most));
+        assert_eq!(said(&[("x-ratelimit-limit", "0")]).limit, None);
+        assert_eq!(said(&[("x-ratelimit-limit", "-1")]).limit, None);
+        for reset in ["9223372036854775807", "9999999999999", "1000000"] {
+            said(&[("x-ratelimit-reset", reset)]);
+        }
+    }
+
     #[test]
     fn waits_grow_jitter_and_end() {
         let limits = Limits {

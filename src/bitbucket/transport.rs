@@ -1,6 +1,6 @@
-//! The HTTP client underneath: TLS, proxy, time-outs, and redirects that stay at home.
+//! The HTTP client underneath: TLS, proxy, time-outs, redirects that stay at home, and replies that fit into memory.
 
-use reqwest::{Proxy, Url, redirect};
+use reqwest::{Proxy, Response, Url, redirect};
 
 use super::retry::Limits;
 use super::same_origin;
@@ -37,6 +37,22 @@ pub(super) fn transport(
     builder
         .build()
         .or_error(ErrorKind::Internal, "cannot set up HTTPS")
+}
+
+/// The body of `response`; `None` when it is larger than `most` bytes, unpacked.
+pub(super) async fn body(
+    mut response: Response,
+    most: usize,
+) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    // Piece by piece: unpacked, a small reply may be larger than the memory.
+    while let Some(piece) = response.chunk().await? {
+        if body.len().saturating_add(piece.len()) > most {
+            return Ok(None);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(Some(body))
 }
 
 pub(super) fn is_loopback(url: &Url) -> bool {

@@ -12,7 +12,7 @@ use super::status::left_over;
 use super::watch::Watch;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
+use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
@@ -254,10 +254,20 @@ impl<'a> Job<'a> {
             tracing::warn!("{expiry}: renew it");
         }
         if let Some(report) = &self.report.collect {
-            for (repository, entity, known) in report.incomplete() {
-                let reason = known.reason.as_deref().unwrap_or("unknown reason");
-                let status = known.status.map_or("failed", |status| status.as_str());
-                tracing::warn!(repository, entity, status, "{reason}");
+            for trouble in report.troubles() {
+                let (entity, dependents) = trouble.lists.split_first().unwrap_or((&"", &[]));
+                let (repository, status) = (trouble.repository, trouble.status.as_str());
+                let with_it = match dependents {
+                    [] => String::new(),
+                    dependents => format!("; with it: {}", dependents.join(", ")),
+                };
+                tracing::warn!(repository, entity, status, "{}{with_it}", trouble.reason);
+            }
+            for absence in report.new_absences().iter().filter(|it| is_refused(it)) {
+                tracing::warn!(
+                    "cannot read {}: `bitlake check` says what to do",
+                    unread(absence)
+                );
             }
         }
         if let Some(report) = &self.report.transform {
@@ -301,6 +311,9 @@ impl<'a> Job<'a> {
                 "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}{by_git}\n",
                 report.repositories.len(),
             ));
+            for absence in report.new_absences().iter().filter(|it| !is_refused(it)) {
+                text.push_str(&format!("not there   {}\n", unread(absence)));
+            }
             if let Some(reason) = &report.stopped {
                 let left = left_over(report.requests_left, requests);
                 text.push_str(&format!("stopped     {reason}; {left}\n"));
@@ -319,6 +332,29 @@ impl<'a> Job<'a> {
         text.push_str(&format!("lake        {}\n", self.lake.url()));
         text
     }
+}
+
+/// How many repositories a line names.
+const NAMED: usize = 3;
+
+/// Whether somebody can give the credentials what they lack. A repository's or project's token can never list the
+/// members of a workspace, and accounts come from all other records too.
+fn is_refused(absence: &NewAbsence<'_>) -> bool {
+    absence.status == 403 && absence.lists != ["workspace_members"]
+}
+
+/// "pipelines, deployments of acme/web and acme/api: the token lacks …".
+fn unread(absence: &NewAbsence<'_>) -> String {
+    let names = absence.repositories.iter().take(NAMED);
+    let mut names = names.copied().collect::<Vec<_>>().join(", ");
+    if let Some(more @ 1..) = absence.repositories.len().checked_sub(NAMED) {
+        names.push_str(&format!(" and {more} more"));
+    }
+    format!(
+        "{} of {names}: {}",
+        absence.lists.join(", "),
+        absence.reason
+    )
 }
 
 /// Sorts by time, and two runs of one second differ.

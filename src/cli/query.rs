@@ -9,6 +9,7 @@ use super::args::{Format, Query};
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::config::suggest;
+use crate::encoding;
 use crate::engine::{Engine, Param, declared, parse_values, unknown_value, with_values, write_as};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
@@ -147,8 +148,9 @@ fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
             .iter()
             .filter(|file| file.extension().is_some_and(|e| e == "sql"))
         {
-            let sql = std::fs::read_to_string(file)
+            let sql = std::fs::read(file)
                 .or_error(ErrorKind::Configuration, "cannot read a query")
+                .and_then(|bytes| encoding::text(bytes, file, ErrorKind::Configuration))
                 .map_err(|error| error.with("file", file.display()))?;
             if let (Some(group), Some(name)) = (group.file_name(), file.file_stem()) {
                 queries.insert(format!("{}/{}", group.display(), name.display()), sql);

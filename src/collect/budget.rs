@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 
 use super::Shard;
 use crate::bitbucket::{Budgets, Keeper, Spent};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};
 
 struct Accounts {
@@ -31,7 +31,18 @@ impl Accounts {
 
 impl Keeper for Accounts {
     fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<Spent>>> {
-        async move { self.lake.get_json(&self.path(identity)).await }.boxed()
+        async move {
+            let path = self.path(identity);
+            let spent: Option<Spent> = self.lake.get_json(&path).await?;
+            match spent.as_ref().and_then(Spent::flaw) {
+                None => Ok(spent),
+                Some(flaw) => Err(Error::new(ErrorKind::Lake, "the file is damaged")
+                    .with("file", &path)
+                    .source(flaw)
+                    .hint(layout::way_out(&path))),
+            }
+        }
+        .boxed()
     }
 
     fn write<'a>(&'a self, identity: &'a str, spent: Spent) -> BoxFuture<'a, Result<()>> {

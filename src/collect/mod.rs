@@ -51,7 +51,7 @@ mod workspace_members;
 
 pub use budget::budgets;
 pub use discovery::{Discovery, Gone, discover};
-pub use report::{CollectReport, EntityReport, RepositoryReport};
+pub use report::{CollectReport, EntityReport, NewAbsence, RepositoryReport, Trouble};
 pub use repositories::Discovered;
 pub use stop::{Reason, Stop};
 
@@ -66,6 +66,7 @@ use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
+use crate::secret::Masker;
 use plan::Planned;
 use repository::{Repo, candidate};
 use rounds::Round;
@@ -345,17 +346,28 @@ pub fn clients_on(
         .connections
         .iter()
         .filter(|c| used.contains(c.name.as_str()));
+    let masker = Masker::of(of_the_environment(env));
     connections
         .map(|connection| {
             let options = ClientOptions::from_connection(connection, env)?;
             let client = Client::new(ClientOptions {
                 limits: limits.clone(),
                 budgets: budgets.clone(),
+                masker: masker.clone(),
                 ..options
             })?;
             Ok((connection.name.clone(), client))
         })
         .collect()
+}
+
+/// Secrets of the environment that no connection uses: those of the lake's bucket.
+fn of_the_environment(env: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    const NAMES: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
+    // A stand-in for S3 takes any word, and that may be one of ordinary texts.
+    const SHORTEST: usize = 16;
+    let values = NAMES.iter().filter_map(|name| env.get(*name));
+    values.map(String::as_str).filter(|it| it.len() >= SHORTEST)
 }
 
 fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {

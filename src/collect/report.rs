@@ -44,6 +44,9 @@ pub struct EntityReport {
     pub status: Option<EntityStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The HTTP status that says so, when this run is the first to find the list absent.
+    #[serde(skip)]
+    pub(super) newly_absent: Option<u16>,
     pub requests: u64,
     /// What was planned of them.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,6 +69,65 @@ pub struct EntityReport {
     pub orphans: u64,
     /// Parents whose list answered 404, as the commits of a deleted fork do.
     pub missing_parents: u64,
+}
+
+/// Lists of one repository that failed or are stale, for one reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Trouble<'a> {
+    pub repository: &'a str,
+    pub status: EntityStatus,
+    pub reason: &'a str,
+    /// The one that was refused comes first.
+    pub lists: Vec<&'a str>,
+}
+
+/// Lists that no run could read yet, for one reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct NewAbsence<'a> {
+    /// `workspace/slug`, or the workspace's slug alone.
+    pub repositories: Vec<&'a str>,
+    /// The HTTP status that said so.
+    pub status: u16,
+    pub reason: &'a str,
+    pub lists: Vec<&'a str>,
+}
+
+/// The order in which the lists of a repository are asked for: one that is refused comes before those that depend on it.
+const ORDER: [&str; 16] = [
+    "workspace_members",
+    "repositories",
+    "branches",
+    "tags",
+    "commits",
+    "pull_requests",
+    "pull_request_activity",
+    "pull_request_comments",
+    "pull_request_commits",
+    "issues",
+    "issue_comments",
+    "issue_changes",
+    "pipelines",
+    "deployments",
+    "pipeline_steps",
+    "environments",
+];
+
+/// The lists for which `what` says the same for the same reason.
+fn together<K: Ord>(
+    repository: &RepositoryReport,
+    what: impl Fn(&EntityReport) -> Option<K>,
+) -> BTreeMap<(K, &str), Vec<&str>> {
+    let mut groups: BTreeMap<_, Vec<&str>> = BTreeMap::new();
+    for (name, entity) in &repository.entities {
+        if let Some(what) = what(entity) {
+            let reason = entity.reason.as_deref().unwrap_or("unknown reason");
+            groups.entry((what, reason)).or_default().push(name);
+        }
+    }
+    for lists in groups.values_mut() {
+        lists.sort_by_key(|name| ORDER.iter().position(|known| known == name));
+    }
+    groups
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -110,11 +172,151 @@ impl CollectReport {
         })
     }
 
+    /// What failed or is stale, once for each list that was refused, with the lists that share its fate.
+    pub fn troubles(&self) -> Vec<Trouble<'_>> {
+        let mut troubles = Vec::new();
+        for repository in &self.repositories {
+            let is_incomplete = |entity: &EntityReport| {
+                let status = entity.status;
+                status.filter(|it| matches!(it, EntityStatus::Failed | EntityStatus::Stale))
+            };
+            for ((status, reason), lists) in together(repository, is_incomplete) {
+                troubles.push(Trouble {
+                    repository: &repository.repository,
+                    status,
+                    reason,
+                    lists,
+                });
+            }
+        }
+        troubles
+    }
+
+    /// What this run is the first to find absent, once for all repositories in which it is the same. What nobody asked
+    /// for, as a tracker that is switched off, is no surprise and left out.
+    pub fn new_absences(&self) -> Vec<NewAbsence<'_>> {
+        let mut absences: BTreeMap<_, (Vec<&str>, bool)> = BTreeMap::new();
+        for repository in &self.repositories {
+            for ((status, reason), lists) in together(repository, |entity| entity.newly_absent) {
+                let entities = lists
+                    .iter()
+                    .filter_map(|list| repository.entities.get(*list));
+                let asked = entities.map(|entity| entity.requests).sum::<u64>() > 0;
+                let same = absences.entry((status, reason, lists)).or_default();
+                same.0.push(&repository.repository);
+                same.1 |= asked;
+            }
+        }
+        let absences = absences.into_iter().filter(|(_, (_, asked))| *asked);
+        let absence = |((status, reason, lists), (repositories, _))| NewAbsence {
+            repositories,
+            status,
+            reason,
+            lists,
+        };
+        absences.map(absence).collect()
+    }
+
     pub(super) fn finish<'a>(&mut self, clients: impl Iterator<Item = &'a Client>) {
         self.repositories
             .sort_by(|a, b| (&a.connection, &a.repository).cmp(&(&b.connection, &b.repository)));
         for (entity, requests) in clients.flat_map(|client| client.requests()) {
             *self.requests.entry(entity.to_owned()).or_default() += requests;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn repository(name: &str, entities: &[(&str, EntityReport)]) -> RepositoryReport {
+        let entities = entities.iter().cloned();
+        RepositoryReport {
+            repository: name.to_owned(),
+            entities: entities.map(|(list, it)| (list.to_owned(), it)).collect(),
+            ..RepositoryReport::default()
+        }
+    }
+
+    fn failed(reason: &str) -> EntityReport {
+        EntityReport {
+            status: Some(EntityStatus::Failed),
+            reason: Some(reason.to_owned()),
+            ..EntityReport::default()
+        }
+    }
+
+    fn absent(status: u16, reason: &str) -> EntityReport {
+        EntityReport {
+            requests: 1,
+            status: Some(EntityStatus::Absent),
+            reason: Some(reason.to_owned()),
+            newly_absent: Some(status),
+            ..EntityReport::default()
+        }
+    }
+
+    #[test]
+    fn a_failed_list_and_those_that_depend_on_it_are_one_trouble() {
+        let lists = [
+            ("issues", failed("b")),
+            ("pull_request_activity", failed("a")),
+            ("pull_request_comments", failed("a")),
+            ("pull_requests", failed("a")),
+        ];
+        let report = CollectReport {
+            repositories: vec![
+                repository("acme/web", &lists),
+                repository("acme/api", &lists),
+            ],
+            ..CollectReport::default()
+        };
+        let troubles = report.troubles();
+        let shown: Vec<_> = troubles
+            .iter()
+            .map(|it| (it.repository, it.lists.join(" ")))
+            .collect();
+        let all = "pull_requests pull_request_activity pull_request_comments".to_owned();
+        assert_eq!(
+            shown,
+            [
+                ("acme/web", all.clone()),
+                ("acme/web", "issues".to_owned()),
+                ("acme/api", all),
+                ("acme/api", "issues".to_owned()),
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_absent_alike_in_many_repositories_is_one_absence() {
+        let lists = [
+            ("deployments", absent(403, "x")),
+            ("pipelines", absent(403, "x")),
+        ];
+        let known = EntityReport {
+            newly_absent: None,
+            ..absent(404, "y")
+        };
+        let not_asked = EntityReport {
+            requests: 0,
+            ..absent(404, "z")
+        };
+        let report = CollectReport {
+            repositories: vec![
+                repository("acme/web", &lists),
+                repository("acme/api", &lists),
+                repository(
+                    "acme/old",
+                    &[("issues", known), ("issue_comments", not_asked)],
+                ),
+            ],
+            ..CollectReport::default()
+        };
+        let absences = report.new_absences();
+        assert_eq!(absences.len(), 1, "{absences:?}");
+        assert_eq!(absences[0].repositories, ["acme/web", "acme/api"]);
+        assert_eq!(absences[0].lists, ["pipelines", "deployments"]);
     }
 }

@@ -430,6 +430,9 @@ impl<'a> Repo<'a> {
                     state.status = EntityStatus::Stale;
                     state.stale_since.get_or_insert(now);
                 } else {
+                    if state.status != EntityStatus::Absent {
+                        report.newly_absent = Some(absence.status);
+                    }
                     state.status = EntityStatus::Absent;
                     // A permission may be given any day; what the repository does not have rarely comes.
                     let is_gone = matches!(absence.status, 404 | 410);
@@ -461,7 +464,8 @@ impl<'a> Repo<'a> {
                 Err(error)
             }
             Some(error) => {
-                tracing::warn!(repository = %self.site.full_name, entity = table, "{error}");
+                // The report's reader is warned once, with all that depends on it.
+                tracing::debug!(repository = %self.site.full_name, entity = table, "{error}");
                 Ok(ended)
             }
             None => Ok(ended),

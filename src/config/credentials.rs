@@ -10,6 +10,7 @@ use super::document::{Node, Value};
 use super::load::Relative;
 use super::place::Place;
 use super::section::Section;
+use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::secret::Secret;
 
@@ -21,7 +22,8 @@ pub enum SecretSource {
         expires: Option<NaiveDate>,
         place: Place,
     },
-    /// `{ file = "/run/secrets/bitbucket" }`; blanks and line ends around the content are not part of it.
+    /// `{ file = "/run/secrets/bitbucket" }`; blanks, line ends and a byte order mark around the content are not part
+    /// of it.
     File {
         path: PathBuf,
         expires: Option<NaiveDate>,
@@ -65,16 +67,18 @@ impl SecretSource {
                 format!("the environment variable {variable}"),
             ),
             Self::File { path, place, .. } => (
-                std::fs::read_to_string(path).or_error(
-                    ErrorKind::Credentials,
-                    format!("cannot read the credential file {}", path.display()),
-                ),
+                std::fs::read(path)
+                    .or_error(
+                        ErrorKind::Credentials,
+                        format!("cannot read the credential file {}", path.display()),
+                    )
+                    .and_then(|bytes| encoding::text(bytes, path, ErrorKind::Credentials)),
                 place,
                 format!("the credential file {}", path.display()),
             ),
         };
         let text = found.map_err(|error| place.locate(error))?;
-        let text = text.trim();
+        let text = encoding::trimmed(&text);
         let wrong = if text.is_empty() {
             Some("is empty")
         } else if text.chars().any(char::is_control) {
@@ -218,7 +222,18 @@ mod tests {
             )) && error.contains("(file=bitlake.toml, line=8)"),
             "{error}"
         );
-        std::fs::write(&path, "s3cr3t\n").unwrap();
-        assert_eq!(source.read(&BTreeMap::new()).unwrap().expose(), "s3cr3t");
+        for content in ["s3cr3t\n", "\u{feff}s3cr3t\r\n"] {
+            std::fs::write(&path, content).unwrap();
+            assert_eq!(source.read(&BTreeMap::new()).unwrap().expose(), "s3cr3t");
+        }
+        std::fs::write(&path, b"\xff\xfes\x003\x00c\x00r\x003\x00t\x00\r\x00\n\x00").unwrap();
+        let error = source.read(&BTreeMap::new()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Credentials);
+        let error = error.to_string();
+        assert!(
+            error.contains("is UTF-16 and must be UTF-8 (file=bitlake.toml, line=8)")
+                && error.contains("iconv -f UTF-16 -t UTF-8"),
+            "{error}"
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::place::Place;
 use super::section::Section;
 use super::{Config, connection, document, lake, outside, project, rules, since};
+use crate::encoding;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The file's sections.
@@ -31,7 +32,8 @@ impl Config {
         env: &BTreeMap<String, String>,
         overrides: &[(&str, String)],
     ) -> Result<Config> {
-        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+        let bytes = std::fs::read(path).map_err(|error| unreadable(path, error))?;
+        let text = encoding::text(bytes, path, ErrorKind::Configuration)?;
         Self::parse(&text, path, env, overrides)
     }
 
@@ -42,12 +44,9 @@ impl Config {
         env: &BTreeMap<String, String>,
         overrides: &[(&str, String)],
     ) -> Result<Config> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text, path, env, overrides),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Self::parse("", path, env, overrides)
-            }
-            Err(error) => Err(unreadable(path, error)),
+        match path.try_exists() {
+            Ok(false) => Self::parse("", path, env, overrides),
+            _ => Self::load(path, env, overrides),
         }
     }
 

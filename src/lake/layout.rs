@@ -120,11 +120,14 @@ pub fn budget_file(identity: &str, shard: Option<(u32, u32)>) -> String {
 }
 
 /// What to do about a damaged object.
-pub(super) fn way_out(path: &str) -> String {
+pub(crate) fn way_out(path: &str) -> String {
     if path == MANIFEST {
         format!("put the newest file of {MANIFESTS}/ in its place, then run again")
     } else if path.starts_with(STATE) {
         "restore it, or remove it: its repository is then collected anew".to_owned()
+    } else if path.starts_with(BUDGETS) {
+        "remove it: the requests of the last hour are then not known, and Bitbucket may refuse some"
+            .to_owned()
     } else {
         "restore or remove it".to_owned()
     }

@@ -10,6 +10,7 @@ use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_bat
 use serde_json::{Value, json};
 
 use crate::config::{Assigned, Config, EntityGroup, Found, groups};
+use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{EntityStatus, ParquetFile, State, WrittenFile};
 use crate::schema::{Contract, conform};
@@ -274,13 +275,12 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
     let wrong = |what: &str| {
         Error::new(ErrorKind::Configuration, what.to_owned()).with("file", path.display())
     };
-    let open = || {
-        std::fs::File::open(path)
-            .map_err(|error| wrong("cannot read the CSV of [org]").source(error))
-    };
+    let bytes =
+        std::fs::read(path).map_err(|error| wrong("cannot read the CSV of [org]").source(error))?;
+    let content = encoding::text(bytes, path, ErrorKind::Configuration)?;
     let (header, _) = Format::default()
         .with_header(true)
-        .infer_schema(open()?, Some(0))
+        .infer_schema(content.as_bytes(), Some(0))
         .map_err(|error| wrong("cannot read the CSV's header").source(error))?;
     let names: Vec<String> = header
         .fields()
@@ -298,7 +298,7 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
         .collect();
     let reader = ReaderBuilder::new(Arc::new(Schema::new(text)))
         .with_header(true)
-        .build(open()?)
+        .build(content.as_bytes())
         .map_err(|error| wrong("cannot read the CSV").source(error))?;
     let mut rows = Rows::new();
     for batch in reader {
@@ -323,11 +323,7 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
 
 /// `ParentId` and `parent_id` are the same header.
 fn plain(header: &str) -> String {
-    header
-        .trim_start_matches('\u{feff}')
-        .replace('_', "")
-        .trim()
-        .to_lowercase()
+    header.replace('_', "").trim().to_lowercase()
 }
 
 /// Writes rows as their contract says, in the order of the key.

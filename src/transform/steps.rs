@@ -10,6 +10,7 @@ use include_dir::{Dir, include_dir};
 
 use super::native::Native;
 use super::stem;
+use crate::encoding;
 use crate::engine::{Engine, Param, TableName, declared, parse_values};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Column, Contract, Contracts};
@@ -117,8 +118,9 @@ impl Steps {
         };
         for path in entries.flatten().map(|entry| entry.path()) {
             if path.extension().is_some_and(|extension| extension == "sql") {
-                let sql = std::fs::read_to_string(&path)
+                let sql = std::fs::read(&path)
                     .or_error(ErrorKind::Configuration, "cannot read a query")
+                    .and_then(|bytes| encoding::text(bytes, &path, ErrorKind::Configuration))
                     .map_err(|error| error.with("file", path.display()))?;
                 if let Some(table) = stem(&path) {
                     let origin = path.display().to_string();

@@ -97,13 +97,49 @@ async fn a_missing_scope_is_named_once_with_what_a_run_makes_of_it() {
     let scopes = scopes.map(|scope| format!("read:{scope}:bitbucket"));
     let (_, ended) = check(for_the_good_token().scopes(scopes), API_TOKEN, &[GOOD]).await;
     assert_eq!(ended.code, 1, "{}", ended.stderr);
+    // One reply's header tells, whatever the number of lists.
+    let said = line(
+        &ended,
+        "failed acme scopes environment variable TOKEN lacks scope read:pipeline:bitbucket",
+    );
+    assert!(
+        said.contains(
+            "without which a run cannot read pipelines, deployments, environments\nfix: create the token"
+        ),
+        "{said}"
+    );
     let said = line(&ended, "failed acme/checkout-api pipelines");
-    assert!(said.contains(
-        "lacks scope read:pipeline:bitbucket (403); a run takes it as absent\nfix: create the token"
-    ));
+    assert!(
+        said.contains("lacks scope read:pipeline:bitbucket (403); a run takes it as absent"),
+        "{said}"
+    );
     let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
                read:workspace:bitbucket) with scope read:pipeline:bitbucket as well";
     assert_eq!(ended.stdout.matches(fix).count(), 1, "{}", ended.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_repository_is_not_blamed_on_a_scope_that_the_token_has() {
+    let scopes = [
+        "repository",
+        "pullrequest",
+        "workspace",
+        "pipeline",
+        "issue",
+    ];
+    let scopes = scopes.map(|scope| format!("read:{scope}:bitbucket"));
+    let refusal = Fault::on("/checkout-api/pipelines/").status(403);
+    let builder = for_the_good_token().scopes(scopes).faults([refusal]);
+    let (_, ended) = check(builder, API_TOKEN, &[GOOD]).await;
+    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    assert!(!ended.stdout.contains("lacks scope"), "{}", ended.stdout);
+    let said = line(&ended, "failed acme/checkout-api pipelines");
+    assert!(
+        said.contains("fix: have the token's account given access to it"),
+        "{said}"
+    );
+    let others = line(&ended, "ok acme/checkout-web lists");
+    assert!(others.contains("pipelines"), "{others}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

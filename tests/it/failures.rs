@@ -310,6 +310,173 @@ async fn a_repository_that_fails_is_skipped_and_the_others_are_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_failed_list_is_named_once_with_those_that_depend_on_it() {
+    let place = Place::new().await;
+    place.sandbox.inject(refused());
+    let web = Fault::on("/acme/web/pullrequests?").status(400);
+    place.sandbox.inject(web);
+    let stderr = place.run().stderr;
+    assert_eq!(stderr.lines().count(), 2, "{stderr}");
+    let dependents =
+        "; with it: pull_request_activity, pull_request_comments, pull_request_commits";
+    for (line, repository) in stderr.lines().zip(["acme/api", "acme/web"]) {
+        assert!(
+            line.contains(repository) && line.contains(dependents),
+            "{line}"
+        );
+    }
+}
+
+/// Scopes of an API token.
+fn modern(things: &[&str]) -> Vec<String> {
+    let scope = |thing: &&str| format!("read:{thing}:bitbucket");
+    things.iter().map(scope).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_list_of_one_repository_silences_no_other_and_is_named_once() {
+    let legacy = ["pullrequest", "pipeline", "account", "issue:write"].map(str::to_owned);
+    let granted = modern(&[
+        "repository",
+        "pullrequest",
+        "pipeline",
+        "workspace",
+        "issue",
+    ]);
+    for granted in [granted, legacy.to_vec()] {
+        let place = Place::serving(|builder| builder.scopes(granted)).await;
+        let absent = r#"{"pipelines": {"status": 403, "body": "Forbidden"}}"#;
+        std::fs::write(place.path("served/acme/api/absent.json"), absent).unwrap();
+        place.sandbox.reload().unwrap();
+        // The refusal is the first thing that the run hears of pipelines.
+        let late = Fault::on("/acme/web/refs").delay(std::time::Duration::from_millis(500));
+        place.sandbox.inject(late);
+        let first = place.run();
+        assert_eq!(first.code, 0, "{}", first.stderr);
+        assert_eq!(first.stderr.lines().count(), 1, "{}", first.stderr);
+        let named = "cannot read pipelines, deployments, pipeline_steps, environments of acme/api: \
+                     the credentials may not read it (403 Forbidden)";
+        assert!(first.stderr.contains(named), "{}", first.stderr);
+        let rows = place.rows("SELECT count(*) FROM domain.cicd_deployments");
+        assert_eq!(rows, "1");
+        place.run().is_complete();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_run_may_not_read_or_does_not_find_is_named_once() {
+    let granted = modern(&["repository", "pullrequest", "workspace", "issue"]);
+    let place = Place::serving(|builder| builder.scopes(granted)).await;
+    let absent = r#"{"pullrequests": {"status": 404}}"#;
+    for repository in ["api", "web"] {
+        let path = format!("served/acme/{repository}/absent.json");
+        std::fs::write(place.path(&path), absent).unwrap();
+    }
+    place.sandbox.reload().unwrap();
+    let gone = Fault::on("/pullrequests?").status(404);
+    place.sandbox.inject(gone);
+    let first = place.run();
+    assert_eq!(first.code, 0, "{}", first.stderr);
+    assert_eq!(first.stderr.lines().count(), 1, "{}", first.stderr);
+    assert!(
+        first
+            .stderr
+            .contains("of acme/api, acme/web: the token lacks scope read:pipeline:bitbucket (403)"),
+        "{}",
+        first.stderr
+    );
+    let named = "not there   pull_requests, pull_request_activity, pull_request_comments, \
+                 pull_request_commits of acme/api, acme/web: not there (404";
+    assert!(first.stdout.contains(named), "{}", first.stdout);
+    let second = place.run();
+    second.is_complete();
+    assert!(!second.stdout.contains("not there"), "{}", second.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_list_says_what_to_do_and_where_it_was_announced() {
+    let place = Place::new().await;
+    place.sandbox.inject(Fault::on("/pipelines/").status(410));
+    let stdout = place.run().stdout;
+    let said = "bitbucket has removed it (410 CHANGE-";
+    let todo = ": take \"cicd\" out of `entities` (announced at https://developer.atlassian.com/";
+    assert!(stdout.contains(said) && stdout.contains(todo), "{stdout}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_another_encoding_is_named_with_the_command_that_converts_it() {
+    let place = Place::new().await;
+    let utf16 = |text: &str| -> Vec<u8> {
+        let units = "\u{feff}".encode_utf16().chain(text.encode_utf16());
+        units.flat_map(u16::to_le_bytes).collect()
+    };
+    place.change("{ env = \"TOKEN\" }", "{ file = \"token\" }");
+    std::fs::write(place.path("token"), utf16(SECRET)).unwrap();
+    place.run().is_error(
+        3,
+        &[
+            "token is UTF-16",
+            "iconv -f UTF-16 -t UTF-8",
+            "bitlake.toml",
+        ],
+    );
+    std::fs::write(place.path("token"), format!("\u{feff}{SECRET}\r\n")).unwrap();
+    place.bitlake(&["collect"]).is_complete();
+
+    place.configure("[org]\nusers = \"users.csv\"");
+    std::fs::write(place.path("users.csv"), b"Id,Name\nu1,J\xfcrgen\n").unwrap();
+    place
+        .run()
+        .is_error(2, &["users.csv", "line 2", "iconv -f WINDOWS-1252"]);
+    std::fs::write(place.path("users.csv"), utf16("Id,Name\nu1,Ada\n")).unwrap();
+    place.run().is_error(2, &["users.csv is UTF-16"]);
+    std::fs::write(place.path("users.csv"), "\u{feff}Id,Name\nu1,Jürgen\n").unwrap();
+    place.run().is_complete();
+    assert_eq!(place.rows("SELECT name FROM domain.users"), "Jürgen");
+
+    let text = std::fs::read_to_string(place.path("bitlake.toml")).unwrap();
+    std::fs::write(place.path("bitlake.toml"), utf16(&text)).unwrap();
+    place.run().is_error(2, &["bitlake.toml is UTF-16"]);
+    std::fs::write(place.path("bitlake.toml"), format!("\u{feff}{text}")).unwrap();
+    place.run().is_complete();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_budget_file_with_absurd_counts_is_refused_with_a_way_out() {
+    let place = Place::new().await;
+    place.bitlake(&["collect"]).is_complete();
+    let budgets = std::fs::read_dir(place.path("lake/_bitlake/budget")).unwrap();
+    let budget = budgets.map(|it| it.unwrap().path()).next().unwrap();
+    let now = "2026-11-30T00:00:00Z";
+    for absurd in [
+        format!(
+            r#"{{"minutes": {{"{now}": 4294967295, "+262142-12-31T23:59:59Z": 4294967295}}, "open": 4294967295}}"#
+        ),
+        r#"{"minutes": {}, "open": 4294967295}"#.to_owned(),
+        r#"{"minutes": {}, "open": -1}"#.to_owned(),
+        r#"{"minutes": {}, "open": 0, "limit": 0}"#.to_owned(),
+    ] {
+        std::fs::write(&budget, &absurd).unwrap();
+        place.run().is_error(
+            5,
+            &[
+                "_bitlake/budget/",
+                "damaged",
+                "remove it: the requests of the last hour",
+            ],
+        );
+    }
+    // A wait until the end of time is one of an hour at most, and that is past the deadline.
+    let closed = r#"{"minutes": {}, "open": 0, "closed_until": "+262142-12-31T23:59:59Z"}"#;
+    std::fs::write(&budget, closed).unwrap();
+    let ended = place.bitlake(&["run", "--deadline", "10m"]);
+    assert_eq!(ended.code, 4, "{}", ended.stderr);
+    assert!(ended.stderr.contains("60 minutes"), "{}", ended.stderr);
+    std::fs::remove_file(&budget).unwrap();
+    place.run().is_complete();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_skip_failed_nothing_is_published() {
     let place = Place::new().await;
     place.configure("[sync]\nskip_failed = false");

@@ -22,16 +22,14 @@ impl Clone<'_> {
         let mut renewed = false;
         loop {
             self.git.operations.fetch_add(1, Ordering::Relaxed);
-            let (command, secrets) = self.online_command(arguments).await?;
+            let command = self.online_command(arguments).await?;
             let process = self.start(command, input.clone())?;
             let (status, words) = process.end().await.map_err(|error| self.silent(error))?;
             if status.success() {
                 return Ok(Ok(()));
             }
             let trouble = Trouble::read(&words);
-            let words = secrets
-                .iter()
-                .fold(words, |words, secret| words.replace(secret, "***"));
+            let words = self.client.masker().mask(&words).into_owned();
             let identity = self.client.identity(0);
             match trouble {
                 Trouble::Network | Trouble::Refused => {
@@ -53,11 +51,8 @@ impl Clone<'_> {
         }
     }
 
-    /// The command, and what must not be shown of its environment.
-    pub(super) async fn online_command(
-        &self,
-        arguments: &[&str],
-    ) -> Result<(Command, Vec<String>)> {
+    /// The command. What must not be shown of its environment is known to the client's masker.
+    pub(super) async fn online_command(&self, arguments: &[&str]) -> Result<Command> {
         let url = &self.origin.url;
         let mut more = vec![
             ("remote.origin.url".to_owned(), url.to_string()),
@@ -73,7 +68,6 @@ impl Clone<'_> {
             None if is_loopback(url) => more.push(("http.proxy".to_owned(), String::new())),
             None => {}
         }
-        let mut secrets = Vec::new();
         let http = self.client.http();
         if let (Some(user), Some(identity)) = (&self.origin.user, self.client.identity(0))
             && let Some(password) = identity.password(http).await?
@@ -93,15 +87,15 @@ impl Clone<'_> {
                 format!("http.{host}.extraHeader"),
                 format!("Authorization: {header}"),
             ));
-            secrets.extend(header.split_once(' ').map(|(_, secret)| secret.to_owned()));
-            secrets.push(password.expose().to_owned());
-            secrets.retain(|secret| !secret.is_empty());
+            // Its user is another than the API's, and so is what it packs.
+            let packed = header.split_once(' ').map(|(_, packed)| packed);
+            self.client.masker().learn(packed);
         }
         let mut command = self.git.command(Some(&self.folder), &more);
         command
             .env("GIT_ALLOW_PROTOCOL", url.scheme())
             .args(arguments)
             .arg("--quiet");
-        Ok((command, secrets))
+        Ok(command)
     }
 }

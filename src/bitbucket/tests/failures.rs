@@ -15,6 +15,110 @@ async fn a_missing_scope_is_named() {
     assert!(text.contains("granted=read:user:bitbucket"), "{text}");
 }
 
+/// What Bitbucket's headers say of a token that may read pipelines, in the words of each side.
+fn scopes(granted: &'static str) -> [(&'static str, &'static str); 3] {
+    [
+        ("content-type", "text/plain"),
+        ("x-oauth-scopes", granted),
+        ("x-accepted-oauth-scopes", "pipeline"),
+    ]
+}
+
+#[tokio::test]
+async fn a_403_of_one_repository_is_that_repositorys_only() {
+    for granted in [
+        "read:repository:bitbucket, read:pipeline:bitbucket",
+        "repository, pipeline",
+        "repository, pipeline:write",
+        "an-unknown-scope",
+        "",
+    ] {
+        let server = serve(move |_, request| match request.path.contains("/web/") {
+            true => {
+                let status = StatusCode::FORBIDDEN;
+                (status, scopes(granted), "Forbidden").into_response()
+            }
+            false => json(200, r#"{"values":[1]}"#),
+        })
+        .await;
+        let client = server.client();
+        let absence = all(&mut client.walk(&endpoints::PIPELINES, web())).await;
+        let absence = absence.unwrap().unwrap_err();
+        assert!(absence.required_scopes.is_empty(), "{granted}: {absence:?}");
+        let api = Target::full_name("acme/api");
+        for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
+            let found = all(&mut client.walk(endpoint, api.clone())).await;
+            assert_eq!(found.unwrap().unwrap(), ["1"], "{granted}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_scope_that_headers_of_two_vocabularies_name_is_missing_everywhere() {
+    for (granted, named) in [
+        ("read:repository:bitbucket", "read:pipeline:bitbucket"),
+        ("repository", "pipeline"),
+    ] {
+        let server = serve(move |_, _| (StatusCode::FORBIDDEN, scopes(granted), "Forbidden")).await;
+        let client = server.client();
+        for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
+            let absence = all(&mut client.walk(endpoint, web())).await;
+            let absence = absence.unwrap().unwrap_err();
+            assert_eq!(absence.required_scopes, [named]);
+        }
+        assert_eq!(server.seen().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_that_names_another_scope_is_no_matter_of_this_list() {
+    let body = r#"{"error":{"message":"no","detail":{"required":["read:project:bitbucket"],"granted":["read:pipeline:bitbucket"]}}}"#;
+    let server = serve(move |n, _| match n {
+        0 => json(403, body),
+        _ => json(200, r#"{"values":[1]}"#),
+    })
+    .await;
+    let client = server.client();
+    let absence = all(&mut client.walk(&endpoints::PIPELINES, web())).await;
+    assert_eq!(
+        absence.unwrap().unwrap_err().required_scopes,
+        ["read:project:bitbucket"]
+    );
+    assert_eq!(records(&client, &endpoints::PIPELINES).await, ["1"]);
+}
+
+#[tokio::test]
+async fn what_an_answer_repeats_in_any_encoding_is_masked() {
+    // JSON's escapes, the address's, and both in one.
+    for echo in [
+        r"s3cr3t-of-the-test",
+        r"s3cr3t%2Dof-the-test",
+        r"s3cr3t%252Dof%2Dthe-test",
+        r"Q2lAYWNtZS5leGFtcGxlOnMzY3IzdC1vZi10aGUtdGVzdA==",
+    ] {
+        let body = format!(
+            r#"{{"error":{{"message":"m {echo}","detail":{{"required":["r {echo}"],"granted":["g {echo}"]}},"fields":{{"f {echo}":["{echo}"]}},"data":{{"announcement_url":"https://x.example/{echo}"}}}}}}"#
+        );
+        for status in [403, 404, 410, 418] {
+            let body = body.clone();
+            let server = serve(move |_, _| json(status, body.clone())).await;
+            let mut options = server.options();
+            options.credentials = Credentials::ApiToken {
+                email: "Ci@acme.example".to_owned(),
+                tokens: vec![token("s3cr3t-of-the-test")],
+            };
+            let client = Client::new(options).unwrap();
+            let refused = all(&mut client.walk(&endpoints::PIPELINES, web())).await;
+            let error = failure(&client, &endpoints::REPOSITORIES).await;
+            let shown = format!("{refused:?} {error}");
+            assert!(shown.contains("***"), "{shown}");
+            for part in ["s3cr3t", r"u0073", "Q2lAYWNt"] {
+                assert!(!shown.contains(part), "{part}: {shown}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_web_page_instead_of_json_is_unreachable_whatever_its_status() {
     for status in [200, 404] {

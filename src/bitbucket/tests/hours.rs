@@ -140,6 +140,7 @@ impl World {
     fn start(&mut self) {
         let limits = Limits {
             refused_tries: usize::MAX,
+            refused_patience: Duration::from_secs(1 << 30),
             ..Limits::default()
         };
         for (server, name) in NAMES.iter().enumerate() {
@@ -261,7 +262,8 @@ impl World {
         } else {
             TimeDelta::zero()
         };
-        let wait = said.wait.unwrap_or_default().max(least);
+        let asked = said.wait.filter(|wait| *wait > TimeDelta::zero());
+        let wait = asked.unwrap_or(least);
         server.forbidden = server.forbidden.max(now + wait);
         if wait > TimeDelta::zero() {
             server.refused_at = now;

@@ -3,9 +3,11 @@
 mod failures;
 mod hours;
 mod identities;
+mod oauth;
 mod pace;
 mod paging;
 mod remedies;
+mod untrusted;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::secret::{Masker, Secret};
 
 #[derive(Clone, Debug)]
 struct Seen {
@@ -103,6 +105,7 @@ impl Server {
                 ..Limits::default()
             },
             budgets: Budgets::default(),
+            masker: Masker::default(),
         }
     }
 

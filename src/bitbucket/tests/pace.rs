@@ -193,6 +193,53 @@ fn waits_grow_while_refused_and_end_in_giving_up() {
 }
 
 #[test]
+fn a_wait_that_the_429s_name_is_kept_as_it_is_however_often_it_comes() {
+    let mut pace = pace(None);
+    let mut now = minute(0);
+    for _ in 0..50 {
+        let ticket = pace.take(now).unwrap();
+        let said = Said {
+            wait: Some(TimeDelta::seconds(30)),
+            ..Said::default()
+        };
+        pace.refused(ticket, now, &said);
+        let wait = closed(&mut pace, now).num_seconds();
+        assert!((30..36).contains(&wait), "{wait}");
+        now += closed(&mut pace, now);
+    }
+    // A wait of our own begins small all the same.
+    let ticket = pace.take(now).unwrap();
+    refused(&mut pace, ticket, now, None);
+    assert!(closed(&mut pace, now) < TimeDelta::seconds(10));
+}
+
+#[test]
+fn refusals_that_name_their_wait_are_given_up_after_an_hour() {
+    let mut pace = pace(None);
+    let mut now = minute(0);
+    loop {
+        let ticket = pace.take(now).unwrap();
+        refused(&mut pace, ticket, now, Some(9));
+        match pace.look(now) {
+            Err(Wait::Until(until)) => now = until,
+            other => {
+                assert_eq!(other, Err(Wait::Never));
+                break;
+            }
+        }
+    }
+    assert!((60..80).contains(&(now - minute(0)).num_minutes()), "{now}");
+}
+
+#[test]
+fn a_wait_of_no_seconds_is_none() {
+    let mut pace = pace(None);
+    let ticket = pace.take(minute(0)).unwrap();
+    refused(&mut pace, ticket, minute(0), Some(0));
+    assert!(closed(&mut pace, minute(0)) >= TimeDelta::seconds(5));
+}
+
+#[test]
 fn a_relapse_waits_longer_and_a_long_calm_forgets() {
     let mut pace = pace(None);
     let refuse_at = |pace: &mut Pace, now| {
@@ -285,6 +332,46 @@ fn a_429_and_the_servers_limit_outlive_the_process() {
     let mut next = kept(Some(spent), minute(10), minute(10));
     assert_eq!(next.limit(), 400);
     assert!(closed(&mut next, minute(10)) >= TimeDelta::minutes(20));
+}
+
+#[test]
+fn a_budget_with_absurd_counts_has_a_flaw_and_stops_nobody_by_a_panic() {
+    let most = u32::MAX;
+    let minutes = |times: &[DateTime<Utc>]| times.iter().map(|at| (*at, most)).collect();
+    let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+    let absurd = [
+        Spent {
+            minutes: minutes(&[first, minute(0), minute(1), last]),
+            open: most,
+            limit: Some(most),
+            closed_until: Some(last),
+        },
+        Spent {
+            open: 10_000_001,
+            ..Spent::default()
+        },
+        Spent {
+            limit: Some(0),
+            ..Spent::default()
+        },
+    ];
+    for spent in absurd {
+        assert!(spent.flaw().is_some(), "{spent:?}");
+        // Whoever reads it without a look, by whatever clock.
+        for wall in [minute(-300), minute(2), minute(300)] {
+            let mut pace = kept(Some(spent.clone()), minute(2), wall);
+            pace.left(minute(2));
+            let _ = pace.look(minute(2));
+            book(&mut pace, minute(2));
+            pace.left(minute(100));
+        }
+    }
+    let honest = Spent {
+        minutes: [(minute(0), 1_000_000)].into(),
+        limit: Some(1_000_000),
+        ..Spent::default()
+    };
+    assert_eq!(honest.flaw(), None);
 }
 
 #[test]

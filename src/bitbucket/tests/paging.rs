@@ -225,3 +225,85 @@ async fn an_empty_workspace_is_a_configuration_error_and_no_request() {
     );
     assert!(server.seen().is_empty());
 }
+
+#[tokio::test]
+async fn numbers_that_no_list_can_have_cost_nobody_a_record() {
+    let most = u64::MAX;
+    for (size, pagelen) in [
+        (most.to_string(), "2".to_owned()),
+        ("-1".to_owned(), "2".to_owned()),
+        ("\"many\"".to_owned(), "2".to_owned()),
+        ("1e300".to_owned(), "1e300".to_owned()),
+        ("5.5".to_owned(), "null".to_owned()),
+        ("0".to_owned(), "2".to_owned()),
+        ("5".to_owned(), most.to_string()),
+        ("5".to_owned(), "0".to_owned()),
+        ("[]".to_owned(), "{}".to_owned()),
+    ] {
+        let server = serve(move |_, request| {
+            let values = match request.get("page") {
+                Some("1") => "1,2",
+                Some("2") => "3,4",
+                Some("3") => "5",
+                _ => "",
+            };
+            json(
+                200,
+                format!(r#"{{"values":[{values}],"size":{size},"pagelen":{pagelen}}}"#),
+            )
+        })
+        .await;
+        let client = server.client();
+        let mut pages = client.walk(&endpoints::PIPELINES, web()).sample(2, 1);
+        let found = all(&mut pages).await.unwrap().unwrap();
+        assert_eq!(found, ["1", "2", "3", "4", "5"]);
+        let _ = pages.left();
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_with_a_page_beyond_all_bounds_is_the_end() {
+    let server = serve(|_, _| json(200, r#"{"values":[],"pagelen":100,"size":3}"#)).await;
+    for page in ["0", "18446744073709551615", "99999999999999999999999"] {
+        let cursor = server.url(&format!("2.0/x?page={page}&pagelen=18446744073709551615"));
+        let pages = server.client().walk(&endpoints::PIPELINES, web());
+        let mut pages = pages.resume(&cursor).unwrap();
+        assert_eq!(
+            all(&mut pages).await.unwrap().unwrap(),
+            Vec::<String>::new()
+        );
+        let _ = pages.left();
+    }
+}
+
+#[tokio::test]
+async fn a_smaller_page_of_a_number_beyond_all_bounds_does_not_overflow() {
+    let server = serve(|n, _| match n {
+        0..4 => json(500, "oops"),
+        _ => json(200, r#"{"values":[]}"#),
+    })
+    .await;
+    let cursor = server.url("2.0/x?page=18446744073709551615&pagelen=18446744073709551615");
+    let pages = server.client().walk(&endpoints::PULL_REQUESTS, web());
+    let mut pages = pages.resume(&cursor).unwrap();
+    assert_eq!(
+        all(&mut pages).await.unwrap().unwrap(),
+        Vec::<String>::new()
+    );
+}
+
+#[tokio::test]
+async fn a_next_page_that_repeats_the_credentials_is_not_kept() {
+    let server = serve(|_, request| {
+        let host = request.header("host");
+        let next = format!("http://{host}/2.0/x?page=2&u=%73%33cr3t");
+        json(200, format!(r#"{{"values":[1],"next":"{next}"}}"#))
+    })
+    .await;
+    let error = failure(&server.client(), &endpoints::BRANCHES).await;
+    assert!(
+        error.message().contains("repeats the credentials"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("cr3t"), "{error}");
+}

@@ -99,6 +99,61 @@ pub(super) async fn repositories(
     }
 }
 
+/// The scopes that a token lacks for the lists of these repositories, as the headers of a reply say: one line each,
+/// whatever the number of repositories and lists.
+pub(super) fn scopes(
+    config: &Config,
+    found: &[Discovered],
+    connection: &str,
+    identity: &Identity,
+    findings: &mut Vec<Finding>,
+) {
+    let mut lists: Vec<&'static Endpoint> = Vec::new();
+    for discovered in found {
+        let Some(rules) = rules(config, discovered) else {
+            continue;
+        };
+        let is_on = |it: &&Endpoint| it.name != endpoints::ISSUES.name || discovered.has_issues;
+        lists.extend(wanted(rules).into_iter().filter(is_on));
+        if rules.entities.contains(&EntityGroup::Accounts) {
+            lists.push(&endpoints::WORKSPACE_MEMBERS);
+        }
+    }
+    let mut missing: BTreeMap<String, (Vec<&str>, Vec<String>)> = BTreeMap::new();
+    for list in lists {
+        if let Some((scope, granted)) = identity.client.missing_scope(list) {
+            let (names, _) = missing.entry(scope).or_insert((Vec::new(), granted));
+            if !names.contains(&list.name) {
+                names.push(list.name);
+            }
+        }
+    }
+    let about = About(connection, "scopes");
+    for (scope, (names, granted)) in missing {
+        let said = format!(
+            "{} lacks scope {scope}, without which a run cannot read {}",
+            identity.origin,
+            names.join(", ")
+        );
+        let fix = add_scope(identity, &scope, &granted);
+        findings.push(match names.as_slice() {
+            [only] if *only == endpoints::WORKSPACE_MEMBERS.name => about.warn(said, fix),
+            _ => about.failed(ErrorKind::Api, said, fix),
+        });
+    }
+}
+
+fn add_scope(identity: &Identity, scope: &str, granted: &[String]) -> String {
+    let has = match granted {
+        [] => String::new(),
+        granted => format!(", which has {}", granted.join(" ")),
+    };
+    format!(
+        "create the token ({}{has}) with scope {scope} as well, or leave this out of `entities`",
+        identity.origin
+    )
+}
+
 /// The lists of a sample of each workspace, or of all.
 pub(super) async fn lists(
     config: &Config,
@@ -211,15 +266,15 @@ async fn probe(
                 [] => endpoint.scope.to_owned(),
                 required => required.join(" and "),
             };
-            let has = match absence.granted_scopes.as_slice() {
-                [] => String::new(),
-                granted => format!(", which has {}", granted.join(" ")),
-            };
             let said = format!("{}; a run takes it as absent", absence.reason);
-            let fix = format!(
-                "create the token ({}{has}) with scope {scope} as well, or leave this out of `entities`",
-                identity.origin
-            );
+            let fix = match absence.required_scopes.as_slice() {
+                // A refusal of this repository: the scope may be there.
+                [] if identity.client.has_scope(endpoint) => {
+                    "have the token's account given access to it, or take it out of `include`"
+                        .to_owned()
+                }
+                _ => add_scope(identity, &scope, &absence.granted_scopes),
+            };
             // Accounts come from all other records too, and a repository's token can never list them.
             Some(match endpoint.name == endpoints::WORKSPACE_MEMBERS.name {
                 true => about.warn(said, fix),

@@ -105,6 +105,7 @@ fn limits() -> Limits {
         tries: 2,
         first_contact_tries: 1,
         refused_tries: 0,
+        refused_patience: std::time::Duration::ZERO,
         ..Limits::default()
     }
 }

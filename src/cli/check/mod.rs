@@ -69,6 +69,10 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
         let repositories =
             access::repositories(&config, connection, first, &states, &mut findings).await;
         complete &= findings.len() == before;
+        for identity in &identities {
+            let name = connection.name.as_str();
+            access::scopes(&config, &repositories, name, identity, &mut findings);
+        }
         let sample = if args.all { Sample::All } else { Sample::Few };
         access::lists(&config, &repositories, first, sample, &mut findings).await;
         for other in others {

@@ -83,6 +83,42 @@ async fn a_missing_scope_is_403_with_an_object_as_detail() {
 }
 
 #[tokio::test]
+async fn headers_name_granted_scopes_in_the_tokens_words_and_accepted_ones_in_legacy_words() {
+    let fixture = Fixture::new().file(
+        "acme/web/absent.json",
+        r#"{"pipelines": {"status": 403, "body": "Forbidden"}}"#,
+    );
+    for granted in [
+        ["read:repository:bitbucket", "read:pipeline:bitbucket"],
+        ["repository", "pipeline:write"],
+    ] {
+        let sandbox = fixture.builder().scopes(granted).start(0).await.unwrap();
+        // Of one repository, in words that name no scope.
+        let refused = web(&sandbox, "/pipelines/").await;
+        assert_eq!((refused.status, refused.text.as_str()), (403, "Forbidden"));
+        let granted = granted.join(", ");
+        for (answer, accepted) in [
+            (refused, "pipeline"),
+            (web(&sandbox, "/refs/branches").await, "repository"),
+        ] {
+            assert_eq!(answer.header("x-oauth-scopes"), Some(granted.as_str()));
+            assert_eq!(answer.header("x-accepted-oauth-scopes"), Some(accepted));
+        }
+    }
+    let sandbox = fixture
+        .builder()
+        .scopes(["repository"])
+        .start(0)
+        .await
+        .unwrap();
+    let refused = web(&sandbox, "/pullrequests").await;
+    assert_eq!(
+        refused.json()["error"]["detail"],
+        json!({"required": ["pullrequest"], "granted": ["repository"]})
+    );
+}
+
+#[tokio::test]
 async fn oauth_tokens_are_issued_and_expire() {
     let fixture = Fixture::new();
     let sandbox = fixture

@@ -187,6 +187,43 @@ async fn an_oauth_consumer_and_its_tokens_are_nowhere() {
     assert!(!all.contains("sandbox-access-token-"), "{all}");
 }
 
+/// The token as JSON and addresses may spell it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_repeated_in_another_spelling_is_nowhere() {
+    let escaped = r"\u0070lanted\u002Dtoken-0123456789 planted%2Dtoken%2D0123456789 %70lanted-token-0123456789";
+    let body = format!(
+        r#"{{"error": {{"message": "{escaped}", "detail": {{"required": ["{escaped}"], "granted": ["{escaped}"]}},
+            "fields": {{"{escaped}": ["{escaped}"]}}, "id": "{escaped}",
+            "data": {{"announcement_url": "https://x.example/{escaped}", "shas": ["{escaped}"]}}}}}}"#
+    );
+    let refusal = |path: &str, status| {
+        let fault = Fault::on(path).status(status).body(body.as_str());
+        fault
+            .header("content-type", "application/json")
+            .header("x-oauth-scopes", "planted%2Dtoken-0123456789")
+    };
+    let faults = [
+        refusal("/members", 403),
+        refusal("/web/refs", 400),
+        refusal("/web/commits", 404),
+        refusal("/web/pullrequests?", 410),
+        refusal("/web/pipelines/", 403),
+        refusal("/api/pipelines/", 418),
+    ];
+    let folder = served();
+    let builder = Sandbox::builder().workspace_dir(folder.path());
+    let builder = builder.credentials(Credentials::bearer(TOKEN));
+    let sandbox = builder.faults(faults).start(0).await.unwrap();
+    let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
+    let place = Place::new(&sandbox.endpoint(), connection);
+    let all = tokio::task::spawn_blocking(move || {
+        [place.all_of("run", &[]), place.all_of("check", &[])].concat()
+    });
+    let all = all.await.unwrap();
+    assert_clean(&all);
+    assert!(!all.contains("lanted") && all.contains("***"), "{all}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_credentials_are_nowhere() {
     let folder = served();

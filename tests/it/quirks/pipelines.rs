@@ -52,6 +52,17 @@ async fn pipeline_paused_forever() {
 }
 
 #[tokio::test]
+async fn pipeline_stopped_by_somebody() {
+    let lake = quirk("pipeline_stopped_by_somebody").await;
+    lake.gives(
+        "SELECT p.result, p.terminator_name, a.full_name \
+         FROM domain.cicd_pipelines AS p JOIN domain.accounts AS a ON a.id = p.terminator_id",
+        &["FAILURE | Cat | Cat"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn pipeline_error_result() {
     let lake = quirk("pipeline_error_result").await;
     lake.gives(
