@@ -1,13 +1,29 @@
-//! A secret that cannot be printed, because a token that reaches a log line once has to be revoked everywhere.
+//! A secret that cannot be printed, because a token that reaches a log line once has to be revoked everywhere; and the
+//! removal of such secrets from texts that came from outside.
 //!
 //! ```compile_fail
 //! let token = bitlake::secret::Secret::new("s3cr3t".to_owned());
 //! println!("{token}"); // no Display: does not compile
 //! ```
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+use std::sync::{Arc, PoisonError, RwLock};
 
+use regex::{NoExpand, Regex, RegexBuilder};
 use secrecy::{ExposeSecret, SecretString};
+
+/// What stands in the place of a secret that was removed from a record.
+pub const REMOVED: &str = "[removed]";
+/// The same in messages.
+const MASKED: &str = "***";
+
+/// Secrets with fewer characters are masked in messages and not in records: every credential that Bitbucket issues is
+/// longer, and a made-up "test" would destroy ordinary text.
+const SHORTEST_IN_RECORDS: usize = 8;
+
+/// Bytes of a compiled pattern, for hundreds of tokens of thousands of characters.
+const PATTERN_SIZE: usize = 1 << 28;
 
 /// A credential. Zeroed on drop, absent from `Debug`, without `Display` or `Serialize`.
 #[derive(Clone)]
@@ -30,6 +46,163 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Removes the program's own credentials from texts that came from outside, such as an error page that repeats the
+/// request or a record into which somebody pasted a token. Clones share their secrets.
+///
+/// The text is one that was decoded. Inside it, a secret is found as it is, URL-encoded, or escaped as in JSON, as a
+/// whole or in parts: a decoded text may quote another encoded one.
+#[derive(Clone, Default)]
+pub struct Masker(Arc<RwLock<Known>>);
+
+#[derive(Default)]
+struct Known {
+    secrets: Vec<Secret>,
+    in_messages: Pattern,
+    in_records: Pattern,
+}
+
+impl Masker {
+    /// A masker for these secrets.
+    pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
+        let masker = Self::default();
+        masker.learn(secrets);
+        masker
+    }
+
+    /// Adds secrets. Empty and known ones are ignored.
+    pub fn learn<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let before = known.secrets.len();
+        for secret in secrets {
+            let is_known = known.secrets.iter().any(|one| one.expose() == secret);
+            if !secret.is_empty() && !is_known {
+                known.secrets.push(Secret::new(secret.to_owned()));
+            }
+        }
+        if known.secrets.len() == before {
+            return;
+        }
+        // The first alternative wins: a secret that contains another one must come before it.
+        known
+            .secrets
+            .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        let is_long = |secret: &&Secret| secret.expose().chars().count() >= SHORTEST_IN_RECORDS;
+        known.in_messages = Pattern::of(known.secrets.iter());
+        known.in_records = Pattern::of(known.secrets.iter().filter(is_long));
+    }
+
+    /// `text` for a message, with `***` in the place of each secret.
+    pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.in_messages.replace(text, MASKED)
+    }
+
+    /// Puts [`REMOVED`] in the place of each secret in a text of a record; returns how many there were.
+    pub fn remove(&self, text: &mut String) -> u64 {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let found = known.in_records.count(text);
+        if found > 0 {
+            *text = known.in_records.replace(text, REMOVED).into_owned();
+        }
+        found
+    }
+}
+
+impl fmt::Debug for Masker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Masker(redacted)")
+    }
+}
+
+/// Finds some secrets in any spelling.
+#[derive(Default)]
+enum Pattern {
+    #[default]
+    Nothing,
+    Spellings(Regex),
+    /// Too large to compile: found as they are.
+    Literal(Vec<Secret>),
+}
+
+impl Pattern {
+    fn of<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Self {
+        let secrets: Vec<Secret> = secrets.cloned().collect();
+        if secrets.is_empty() {
+            return Self::Nothing;
+        }
+        let spellings: Vec<_> = secrets.iter().map(|it| spellings(it.expose())).collect();
+        let pattern = RegexBuilder::new(&spellings.join("|"))
+            .size_limit(PATTERN_SIZE)
+            .build();
+        match pattern {
+            Ok(pattern) => Self::Spellings(pattern),
+            Err(_) => Self::Literal(secrets),
+        }
+    }
+
+    fn count(&self, text: &str) -> u64 {
+        match self {
+            Self::Nothing => 0,
+            Self::Spellings(pattern) => pattern.find_iter(text).count() as u64,
+            Self::Literal(secrets) => {
+                let each = secrets.iter().map(|it| text.matches(it.expose()).count());
+                each.sum::<usize>() as u64
+            }
+        }
+    }
+
+    fn replace<'t>(&self, text: &'t str, with: &str) -> Cow<'t, str> {
+        match self {
+            Self::Nothing => Cow::Borrowed(text),
+            Self::Spellings(pattern) => pattern.replace_all(text, NoExpand(with)),
+            Self::Literal(secrets) => {
+                secrets.iter().fold(Cow::Borrowed(text), |text, secret| {
+                    match text.contains(secret.expose()) {
+                        true => Cow::Owned(text.replace(secret.expose(), with)),
+                        false => text,
+                    }
+                })
+            }
+        }
+    }
+}
+
+/// A pattern for a secret whose every character may be written in any of the usual ways.
+fn spellings(secret: &str) -> String {
+    let mut pattern = String::new();
+    for character in secret.chars() {
+        let literal = regex::escape(character.encode_utf8(&mut [0; 4]));
+        let url: String = bytes(character)
+            .map(|byte| format!("%(?:25)*(?i:{byte:02x})"))
+            .collect();
+        let json: String = character
+            .encode_utf16(&mut [0; 2])
+            .iter()
+            .map(|unit| format!(r"\\+u(?i:{unit:04x})"))
+            .collect();
+        // Writing to a String cannot fail.
+        let _ = write!(pattern, r"(?:{literal}|{url}|{json}");
+        match character {
+            '/' | '"' | '\\' | '\'' => {
+                let _ = write!(pattern, r"|\\+{literal}");
+            }
+            ' ' => pattern.push_str(r"|\+"),
+            '&' => pattern.push_str("|&amp;"),
+            '<' => pattern.push_str("|&lt;"),
+            '>' => pattern.push_str("|&gt;"),
+            _ => {}
+        }
+        pattern.push(')');
+    }
+    pattern
+}
+
+fn bytes(character: char) -> impl Iterator<Item = u8> {
+    let mut buffer = [0; 4];
+    let length = character.encode_utf8(&mut buffer).len();
+    buffer.into_iter().take(length)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +211,57 @@ mod tests {
     fn debug_does_not_show_the_secret() {
         let shown = format!("{:?}", Secret::new("s3cr3t".to_owned()));
         assert!(!shown.contains("s3cr3t"), "{shown}");
+        let masker = format!("{:?}", Masker::of(["s3cr3t"]));
+        assert!(!masker.contains("s3cr3t"), "{masker}");
+    }
+
+    #[test]
+    fn a_secret_is_masked_in_every_spelling() {
+        let masker = Masker::of(["to/k\"en=+ä"]);
+        for spelling in [
+            "to/k\"en=+ä",
+            r#"to\/k\"en=+ä"#,
+            r#"to\\/k\\\"en=+ä"#,
+            r"\u0074o\u002fk\u0022en\u003D+\u00e4",
+            "to%2Fk%22en%3D%2B%C3%A4",
+            "to%2fk%22en=%2b%c3%a4",
+            "to%252Fk%2522en%253D%252B%25C3%25A4",
+            "%74%6f/k\"en=+ä",
+        ] {
+            let text = format!("a {spelling} b {spelling}");
+            assert_eq!(masker.mask(&text), "a *** b ***", "{spelling}");
+        }
+    }
+
+    #[test]
+    fn a_text_without_secrets_is_the_same_text() {
+        let masker = Masker::of(["s3cr3t-token", ""]);
+        for text in ["", "s3cr3t-toke", "100% \\u0074 &amp; +"] {
+            assert!(matches!(masker.mask(text), Cow::Borrowed(same) if same == text));
+        }
+        assert_eq!(Masker::default().mask("s3cr3t"), "s3cr3t");
+    }
+
+    #[test]
+    fn of_two_secrets_the_one_that_contains_the_other_is_masked_whole() {
+        let masker = Masker::of(["abcdefgh", "abcdefgh-ijkl"]);
+        assert_eq!(masker.mask("abcdefgh-ijkl abcdefgh"), "*** ***");
+    }
+
+    #[test]
+    fn records_lose_secrets_and_keep_words_that_are_too_short_for_one() {
+        let masker = Masker::of(["test", "s3cr3t-token"]);
+        let mut text = "test s3cr3t-token s3cr3t%2Dtoken".to_owned();
+        assert_eq!(masker.remove(&mut text), 2);
+        assert_eq!(text, "test [removed] [removed]");
+        assert_eq!(masker.mask("test"), "***");
+    }
+
+    #[test]
+    fn clones_share_what_is_learned_later() {
+        let masker = Masker::default();
+        let clone = masker.clone();
+        masker.learn(["renewed-token"]);
+        assert_eq!(clone.mask("Bearer renewed-token"), "Bearer ***");
     }
 }
