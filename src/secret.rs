@@ -155,14 +155,12 @@ impl Pattern {
         match self {
             Self::Nothing => Cow::Borrowed(text),
             Self::Spellings(pattern) => pattern.replace_all(text, NoExpand(with)),
-            Self::Literal(secrets) => {
-                secrets.iter().fold(Cow::Borrowed(text), |text, secret| {
-                    match text.contains(secret.expose()) {
-                        true => Cow::Owned(text.replace(secret.expose(), with)),
-                        false => text,
-                    }
-                })
-            }
+            Self::Literal(secrets) => secrets.iter().fold(Cow::Borrowed(text), |text, secret| {
+                match text.contains(secret.expose()) {
+                    true => Cow::Owned(text.replace(secret.expose(), with)),
+                    false => text,
+                }
+            }),
         }
     }
 }

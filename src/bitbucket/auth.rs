@@ -1,13 +1,11 @@
 //! One set of credentials towards Bitbucket: its `Authorization` header, and whose budget its requests come from.
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use reqwest::{RequestBuilder, Url};
 
 use super::oauth::Consumer;
 use super::options::{Credentials, Token};
 use crate::error::Result;
-use crate::secret::Secret;
+use crate::secret::{Masker, Secret};
 
 /// Anonymous requests to Bitbucket itself get this many an hour, per address.
 const ANONYMOUS_PER_HOUR: u32 = 60;
@@ -28,7 +26,7 @@ enum Scheme {
 
 impl Identity {
     /// One per token. API tokens of one user share a budget, whatever the connection.
-    pub(crate) fn all(credentials: &Credentials, connection_id: i64) -> Vec<Self> {
+    pub(crate) fn all(credentials: &Credentials, connection_id: i64, masker: &Masker) -> Vec<Self> {
         let ours = |kind: String| format!("connection-{connection_id}-{kind}");
         match credentials.clone() {
             Credentials::ApiToken { email, tokens } => tokens
@@ -54,7 +52,7 @@ impl Identity {
                 token_url: url,
             } => vec![Self {
                 budget: ours("oauth-client".to_owned()),
-                scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url))),
+                scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url, masker.clone()))),
             }],
             Credentials::AppPassword { username, password } => vec![Self {
                 budget: format!("app-password-{username}"),
@@ -91,18 +89,6 @@ impl Identity {
             Scheme::Oauth(consumer) => consumer.origin(),
             Scheme::None => "none were sent, because auth = \"none\"".to_owned(),
         }
-    }
-
-    /// Removes this identity's secrets from a text that came from outside, such as an error page that repeats the
-    /// request.
-    pub(crate) fn mask(&self, text: &str) -> String {
-        let secrets = match &self.scheme {
-            Scheme::Basic { user, password } => packed(user, password.secret.expose()).into(),
-            Scheme::Bearer(token) => vec![token.secret.expose().to_owned()],
-            Scheme::Oauth(consumer) => consumer.secrets(),
-            Scheme::None => Vec::new(),
-        };
-        hide(&secrets, text)
     }
 
     /// Adds the header.
@@ -142,15 +128,4 @@ impl Identity {
             _ => false,
         }
     }
-}
-
-/// A user's secret, alone and as the header carries it.
-pub(super) fn packed(user: &str, secret: &str) -> [String; 2] {
-    let header = BASE64_STANDARD.encode(format!("{user}:{secret}"));
-    [header, secret.to_owned()]
-}
-
-pub(super) fn hide(secrets: &[String], text: &str) -> String {
-    let secrets = secrets.iter().filter(|secret| !secret.is_empty());
-    secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
 }

@@ -30,6 +30,7 @@ use super::safe_url;
 use super::scopes::Scopes;
 use super::transport::transport;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Masker;
 
 /// A connection to Bitbucket Cloud. Cheap to clone; clones share budget, identities and counts.
 #[derive(Clone)]
@@ -44,6 +45,7 @@ struct Shared {
     turn: AtomicUsize,
     limits: Limits,
     budgets: Budgets,
+    masker: Masker,
     scopes: Scopes,
     /// Whether any reply ever arrived; until then the host is probably wrong.
     reached: std::sync::atomic::AtomicBool,
@@ -58,6 +60,7 @@ struct Reply {
 
 impl Client {
     pub fn new(options: ClientOptions) -> Result<Self> {
+        let secrets = options.secrets();
         let ClientOptions {
             connection,
             connection_id,
@@ -67,11 +70,13 @@ impl Client {
             requests_per_hour,
             limits,
             budgets,
+            masker,
         } = options;
+        masker.learn(secrets.iter().map(String::as_str));
         if let Some(warning) = credentials.warning() {
             tracing::warn!(connection = %connection, "{warning}");
         }
-        let identities = Identity::all(&credentials, connection_id);
+        let identities = Identity::all(&credentials, connection_id, &masker);
         if identities.is_empty() {
             return Err(Error::new(ErrorKind::Configuration, "no token given")
                 .with("connection", &connection)
@@ -91,6 +96,7 @@ impl Client {
             turn: AtomicUsize::new(0),
             limits,
             budgets,
+            masker,
             scopes: Scopes::default(),
             reached: false.into(),
             requests: Mutex::default(),
@@ -123,6 +129,11 @@ impl Client {
     /// Whether requests go out without credentials.
     pub fn is_anonymous(&self) -> bool {
         self.0.identities.iter().all(Identity::is_anonymous)
+    }
+
+    /// Knows the secrets of all connections of the process.
+    pub(crate) fn masker(&self) -> &Masker {
+        &self.0.masker
     }
 
     pub(super) fn identity(&self, turn: usize) -> Option<&Identity> {
@@ -239,7 +250,7 @@ impl Client {
                 continue;
             }
             let refusal = || {
-                let mask = |text: &str| identity.mask(text);
+                let mask = |text: &str| shared.masker.mask(text).into_owned();
                 Refusal::read(reply.status, &reply.headers, &reply.body, mask)
             };
             if reply.status.is_success() {
@@ -262,7 +273,7 @@ impl Client {
                         match waits.next().filter(|_| again) {
                             Some(wait) => sleep(wait).await,
                             None => {
-                                let said = identity.mask(&error.to_string());
+                                let said = shared.masker.mask(&error.to_string()).into_owned();
                                 return Err(self.place(broken(&reply.body, said), ask));
                             }
                         }

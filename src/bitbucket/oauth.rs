@@ -1,25 +1,23 @@
 //! OAuth 2 with a consumer's own key and secret: a token of about two hours, fetched on first use and before it ends.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::Url;
 use serde::Deserialize;
 
-use super::auth::{hide, packed};
 use super::options::Token;
 use super::reply::Refusal;
 use super::safe_url;
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::secret::{Masker, Secret};
 
 pub(super) struct Consumer {
     key: Token,
     secret: Token,
     url: Url,
     granted: tokio::sync::Mutex<Option<Granted>>,
-    /// All that were granted: an error page may repeat one.
-    tokens: Mutex<Vec<Secret>>,
+    /// Learns every token that is granted: an error page or a record may repeat one.
+    masker: Masker,
 }
 
 struct Granted {
@@ -28,30 +26,18 @@ struct Granted {
 }
 
 impl Consumer {
-    pub(super) fn new(key: Token, secret: Token, url: Url) -> Self {
+    pub(super) fn new(key: Token, secret: Token, url: Url, masker: Masker) -> Self {
         Self {
             key,
             secret,
             url,
             granted: tokio::sync::Mutex::default(),
-            tokens: Mutex::default(),
+            masker,
         }
     }
 
     pub(super) fn origin(&self) -> String {
         format!("{} and {}", self.key.origin, self.secret.origin)
-    }
-
-    pub(super) fn secrets(&self) -> Vec<String> {
-        let key = self.key.secret.expose();
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let tokens = tokens.iter().map(|token| token.expose().to_owned());
-        let consumer = packed(key, self.secret.secret.expose());
-        consumer
-            .into_iter()
-            .chain([key.to_owned()])
-            .chain(tokens)
-            .collect()
     }
 
     pub(super) async fn token(&self, http: &reqwest::Client) -> Result<Secret> {
@@ -61,8 +47,6 @@ impl Consumer {
         }
         let fresh = self.grant(http).await?;
         let token = fresh.token.clone();
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.push(token.clone());
         *granted = Some(fresh);
         Ok(token)
     }
@@ -94,8 +78,9 @@ impl Consumer {
         let (status, headers) = (reply.status(), reply.headers().clone());
         let body = reply.bytes().await.map_err(unreachable)?;
         if !status.is_success() {
-            let refusal =
-                Refusal::read(status, &headers, &body, |text| hide(&self.secrets(), text));
+            let refusal = Refusal::read(status, &headers, &body, |text| {
+                self.masker.mask(text).into()
+            });
             let kind = if refusal.html || status.is_server_error() {
                 ErrorKind::Unreachable
             } else {
@@ -110,10 +95,11 @@ impl Consumer {
             )));
         }
         let granted: Grant = serde_json::from_slice(&body).map_err(|source| {
-            let said = hide(&self.secrets(), &source.to_string());
+            let said = self.masker.mask(&source.to_string()).into_owned();
             at(Error::new(ErrorKind::Unreachable, "the OAuth reply is not a token").source(said))
                 .hint("check token_url and the proxy")
         })?;
+        self.masker.learn([granted.access_token.as_str()]);
         // Renewed a little early, so that no request starts with a token that ends on its way.
         let lifetime = Duration::from_secs(granted.expires_in.unwrap_or(7200));
         let margin = (lifetime / 10).min(Duration::from_secs(300));

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
 
 use super::budgets::Budgets;
 use super::retry::Limits;
 use crate::config::{Auth, Connection, SecretSource};
 use crate::error::Result;
-use crate::secret::Secret;
+use crate::secret::{Masker, Secret};
 
 /// One `[[connection]]`, ready to use.
 #[derive(Debug, Clone)]
@@ -25,6 +27,9 @@ pub struct ClientOptions {
     pub limits: Limits,
     /// Shared by all connections of a process.
     pub budgets: Budgets,
+    /// Learns this connection's secrets. Shared by all connections of a process, so that no one's secret gets into
+    /// what another one reads.
+    pub masker: Masker,
 }
 
 /// A secret, and the place it came from, so that a refusal can name what to correct.
@@ -67,6 +72,31 @@ impl Credentials {
 }
 
 impl ClientOptions {
+    /// Every text that must not leave the process: secrets alone, and with their user as a header carries them.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let plain = |token: &Token| token.secret.expose().to_owned();
+        let basic = |user: &str, token: &Token| {
+            let header = BASE64_STANDARD.encode(format!("{user}:{}", token.secret.expose()));
+            [plain(token), header]
+        };
+        let mut secrets = match &self.credentials {
+            Credentials::ApiToken { email, tokens } => {
+                tokens.iter().flat_map(|it| basic(email, it)).collect()
+            }
+            Credentials::AccessToken { tokens } => tokens.iter().map(plain).collect(),
+            Credentials::OauthClient { key, secret, .. } => {
+                let mut all = basic(key.secret.expose(), secret).to_vec();
+                all.push(plain(key));
+                all
+            }
+            Credentials::AppPassword { username, password } => basic(username, password).to_vec(),
+            Credentials::None => Vec::new(),
+        };
+        let proxy = self.proxy.as_deref().and_then(|it| Url::parse(it).ok());
+        secrets.extend(proxy.and_then(|it| it.password().map(str::to_owned)));
+        secrets
+    }
+
     /// Reads the connection's secrets, now.
     ///
     /// # Errors
@@ -121,6 +151,7 @@ impl ClientOptions {
             requests_per_hour: connection.requests_per_hour,
             limits: Limits::default(),
             budgets: Budgets::default(),
+            masker: Masker::default(),
         })
     }
 }

@@ -66,6 +66,7 @@ use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
 use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
+use crate::secret::Masker;
 use plan::Planned;
 use repository::{Repo, candidate};
 use rounds::Round;
@@ -345,12 +346,14 @@ pub fn clients_on(
         .connections
         .iter()
         .filter(|c| used.contains(c.name.as_str()));
+    let masker = Masker::default();
     connections
         .map(|connection| {
             let options = ClientOptions::from_connection(connection, env)?;
             let client = Client::new(ClientOptions {
                 limits: limits.clone(),
                 budgets: budgets.clone(),
+                masker: masker.clone(),
                 ..options
             })?;
             Ok((connection.name.clone(), client))

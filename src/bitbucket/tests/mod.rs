@@ -18,7 +18,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::secret::{Masker, Secret};
 
 #[derive(Clone, Debug)]
 struct Seen {
@@ -103,6 +103,7 @@ impl Server {
                 ..Limits::default()
             },
             budgets: Budgets::default(),
+            masker: Masker::default(),
         }
     }
 

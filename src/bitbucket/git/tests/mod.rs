@@ -40,6 +40,7 @@ fn client(credentials: Credentials) -> Client {
         limits: Limits::default(),
         connection_id: 1,
         budgets: crate::bitbucket::Budgets::default(),
+        masker: crate::secret::Masker::default(),
     };
     Client::new(options).unwrap()
 }
