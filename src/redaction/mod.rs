@@ -36,6 +36,11 @@ pub enum Reading {
 }
 
 /// A record without secrets: what may be kept.
+///
+/// ```compile_fail
+/// // Only [`Received::redact`] makes one.
+/// let kept = bitlake::redaction::Redacted { payload: String::new(), value: serde_json::Value::Null };
+/// ```
 #[derive(Debug, Clone)]
 pub struct Redacted {
     payload: String,

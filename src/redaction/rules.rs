@@ -148,18 +148,18 @@ impl Rules {
 
     /// Where secrets are in `text`, in its order and apart from each other.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        let mut started: Vec<usize> = Vec::new();
+        // By rule, whether one of its keywords occurs; empty while none does.
+        let mut started: Vec<bool> = Vec::new();
         for keyword in self.keywords.find_overlapping_iter(text) {
-            started.extend(&self.of_keyword[keyword.pattern()]);
+            started.resize(self.rules.len(), false);
+            for rule in &self.of_keyword[keyword.pattern()] {
+                started[*rule] = true;
+            }
         }
-        if started.is_empty() {
-            return Vec::new();
-        }
-        started.sort_unstable();
-        started.dedup();
-        let rules = started.into_iter().map(|place| &self.rules[place]);
+        let rules = self.rules.iter().zip(started);
         let mut found: Vec<_> = rules
-            .flat_map(|rule| rule.find(text, &self.allowed))
+            .filter(|(_, starts)| *starts)
+            .flat_map(|(rule, _)| rule.find(text, &self.allowed))
             .collect();
         found.sort_by_key(|range| range.start);
         found.dedup_by(|next, kept| {

@@ -413,6 +413,53 @@ mod tests {
         assert_eq!(repository.as_string::<i32>().value(0), "acme/web");
     }
 
+    /// What a version of the program kept whose rules knew less.
+    #[test]
+    fn what_was_kept_is_redacted_again_by_the_rules_of_today() {
+        let mut decoder = decoder();
+        let rows = [r#"{"id": 1}"#, r#"{"id": 2}"#, r#"{"id": 3}"#].map(record);
+        let batch = decoder.decode(rows.to_vec()).unwrap();
+        let token = |letter: &str| format!("ghp_{}", letter.repeat(36));
+        let payloads = [
+            format!(r#"{{"id": 1, "title": "half \ud83d {}"}}"#, token("A")),
+            r#"{"id": 2, "title": "t"}"#.to_owned(),
+            r#"{"id": 3, "password": "x", "password": null}"#.to_owned(),
+        ];
+        let keys = [token("A"), token("B"), "k".to_owned()];
+        let schema = batch.schema();
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| match field.name().as_str() {
+            "_payload" => Arc::new(StringArray::from_iter_values(&payloads)) as ArrayRef,
+            "_key" => Arc::new(StringArray::from_iter_values(&keys)),
+            _ => Arc::clone(column),
+        });
+        let old = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
+
+        let mut redecoder = Redecoder::new(Arc::clone(&decoder.contract)).unwrap();
+        let new = redecoder.decode(&old).unwrap();
+        let texts = |name: &str| {
+            let column = new.column_by_name(name).unwrap().as_string::<i32>();
+            let texts = column.iter().map(|text| text.unwrap_or("NULL").to_owned());
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            texts("_key"),
+            ["[removed]", "k"],
+            "two that have one key now are one"
+        );
+        assert_eq!(
+            texts("_payload"),
+            [
+                "{\"id\":1,\"title\":\"half \u{fffd} [removed]\"}",
+                "{\"id\":3,\"password\":null}"
+            ]
+        );
+        assert_eq!(texts("title"), ["half \u{fffd} [removed]", "NULL"]);
+        assert_eq!(redecoder.redactions(), 1);
+        let again = redecoder.decode(&new).unwrap();
+        assert_eq!(again, new);
+    }
+
     #[test]
     fn no_records_make_an_empty_batch() {
         assert_eq!(decoder().decode(Vec::new()).unwrap().num_rows(), 0);
