@@ -71,6 +71,13 @@ impl Credentials {
     }
 }
 
+/// A part of a URL as it was before it was encoded.
+fn decoded(part: &str) -> Option<String> {
+    let query = format!("x:?={}", part.replace('+', "%2B"));
+    let url = Url::parse(&query).ok()?;
+    Some(url.query_pairs().next()?.1.into_owned())
+}
+
 impl ClientOptions {
     /// Every text that must not leave the process: secrets alone, and with their user as a header carries them.
     pub(super) fn secrets(&self) -> Vec<String> {
@@ -93,7 +100,10 @@ impl ClientOptions {
             Credentials::None => Vec::new(),
         };
         let proxy = self.proxy.as_deref().and_then(|it| Url::parse(it).ok());
-        secrets.extend(proxy.and_then(|it| it.password().map(str::to_owned)));
+        if let Some(password) = proxy.as_ref().and_then(Url::password) {
+            secrets.push(password.to_owned());
+            secrets.extend(decoded(password));
+        }
         secrets
     }
 

@@ -20,6 +20,7 @@ use super::reply::Refusal;
 use super::retry::is_overload;
 use super::{safe_url, same_origin};
 use crate::error::{Error, ErrorKind, Result};
+use crate::json;
 
 /// Commits that an address names at most; it has 40 characters for each.
 const LONGEST_RANGE: usize = 100;
@@ -169,7 +170,7 @@ impl Client {
         };
         match self
             .fetch(&ask, |body| {
-                let value: Box<RawValue> = serde_json::from_slice(body)?;
+                let value: Box<RawValue> = json::from_body(body)?;
                 match value.get().starts_with('{') {
                     true => Ok(value),
                     false => Err(serde::de::Error::custom("expected an object")),
@@ -346,11 +347,7 @@ impl Pages {
                 patience,
                 form: if sends_form { &self.range } else { &[] },
             };
-            match self
-                .client
-                .fetch(&ask, |body| serde_json::from_slice::<Envelope>(body))
-                .await?
-            {
+            match self.client.fetch(&ask, json::from_body::<Envelope>).await? {
                 Answer::Value { value, date } => break (value, date),
                 Answer::Refused { refusal, identity } => {
                     let error = self.client.refused(&ask, &refusal, identity);

@@ -36,7 +36,6 @@ mod pull_request_activity;
 mod pull_request_comments;
 mod pull_request_commits;
 mod pull_requests;
-mod redact;
 mod refs;
 mod report;
 mod repositories;

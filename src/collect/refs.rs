@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::entity::{Entity, text};
@@ -15,6 +14,7 @@ use super::{branches, tags};
 use crate::bitbucket::{Step, endpoints};
 use crate::error::{Error, Result};
 use crate::lake::Replaces;
+use crate::redaction::Received;
 use crate::schema::Parent;
 
 /// Both lists, as they are read.
@@ -114,9 +114,6 @@ async fn together(
 }
 
 fn is_tag(record: &RawValue) -> bool {
-    #[derive(Deserialize)]
-    struct Kind {
-        r#type: String,
-    }
-    serde_json::from_str(record.get()).is_ok_and(|kind: Kind| kind.r#type == "tag")
+    let received = Received::read(record.get());
+    text(received.value(), "/type").as_deref() == Some("tag")
 }

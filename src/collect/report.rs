@@ -58,7 +58,8 @@ pub struct EntityReport {
     pub(super) news: u64,
     /// Received, but older than `since`.
     pub older: u64,
-    /// Values that did not fit their column, by path.
+    /// Values that did not fit their column, by path. `(repaired)` counts records with a part that is no JSON or a key that
+    /// repeats, `(unreadable)` those that are no JSON at all.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, u64>,
     /// Secrets removed.
@@ -143,7 +144,7 @@ impl EntityReport {
         self.add_misfits(more.misfits);
     }
 
-    pub(super) fn add_misfits(&mut self, more: BTreeMap<String, u64>) {
+    pub(super) fn add_misfits(&mut self, more: impl IntoIterator<Item = (String, u64)>) {
         for (path, n) in more {
             *self.misfits.entry(path).or_default() += n;
         }

@@ -15,6 +15,7 @@ use super::walk::Outcome;
 use crate::config::Found;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{EntityStatus, Replaces};
+use crate::redaction::{Received, Redactor};
 use crate::schema::Parent;
 
 static ENTITY: Entity = Entity::new("repositories", uuid);
@@ -117,9 +118,10 @@ pub(super) fn read(
     record: Box<RawValue>,
     date: Option<DateTime<Utc>>,
 ) -> Result<Discovered> {
-    let value: Value = serde_json::from_str(record.get()).unwrap_or(Value::Null);
+    let received = Received::read(record.get());
+    let value = received.value();
     let connection = source.client.connection().to_owned();
-    let (Some(uuid), Some(full_name)) = (uuid(&value), text(&value, "/full_name")) else {
+    let (Some(uuid), Some(full_name)) = (uuid(value), text(value, "/full_name")) else {
         return Err(Error::new(
             ErrorKind::Unreachable,
             "a repository has no uuid or no full_name",
@@ -127,21 +129,24 @@ pub(super) fn read(
         .with("connection", connection)
         .hint("check endpoint and proxy: Bitbucket always sends both"));
     };
+    let redactor = Redactor::new(source.client.masker().clone())?;
+    let (redacted, _) = received.redact(&redactor);
+    let value = redacted.value();
     let workspace = full_name.split('/').next().unwrap_or_default().to_owned();
     Ok(Discovered {
-        workspace_uuid: text(&value, "/workspace/uuid").unwrap_or_else(|| workspace.clone()),
+        workspace_uuid: text(value, "/workspace/uuid").unwrap_or_else(|| workspace.clone()),
         // Said by few since the tracker's removal; asking costs one request.
         has_issues: value
             .get("has_issues")
             .and_then(Value::as_bool)
             .unwrap_or(true),
-        updated_on: time(&value, "/updated_on"),
-        created_on: time(&value, "/created_on"),
+        updated_on: time(value, "/updated_on"),
+        created_on: time(value, "/created_on"),
         found: Found {
             connection_id: source.id,
             full_name,
             uuid,
-            bitbucket_project: text(&value, "/project/key"),
+            bitbucket_project: text(value, "/project/key"),
         },
         connection,
         workspace,

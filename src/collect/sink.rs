@@ -10,16 +10,17 @@ use serde_json::value::RawValue;
 
 use super::Event;
 use super::entity::{Entity, prefix};
-use super::redact::redact;
 use super::report::EntityReport;
 use super::repository::Site;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Replaces, SegmentRef, SegmentWriter};
+use crate::redaction::{Reading, Received, Redactor};
 use crate::schema::{Contracts, Decoder, Envelope, Parent, Record, content_key};
 
 pub(super) struct Sink<'a> {
     site: &'a Site<'a>,
     entity: &'static Entity,
+    redactor: Redactor,
     decoder: Decoder,
     writer: SegmentWriter,
 }
@@ -65,6 +66,7 @@ impl<'a> Sink<'a> {
         Ok(Self {
             site,
             entity,
+            redactor: Redactor::new(site.client.masker().clone())?,
             decoder: Decoder::new(Arc::clone(contract), envelope),
             writer: SegmentWriter::create(
                 lake,
@@ -88,8 +90,6 @@ impl<'a> Sink<'a> {
         let mut times = Times::default();
         let mut records = Vec::with_capacity(values.len());
         for raw in values {
-            // Every value of a page that parsed is JSON; one nested beyond reason is kept as it is.
-            let mut value: Value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
             if !raw.get().starts_with('{') {
                 return Err(Error::new(
                     ErrorKind::Api,
@@ -99,9 +99,11 @@ impl<'a> Sink<'a> {
                 .with("entity", self.entity.table)
                 .hint("run again; if it stays, check endpoint and proxy"));
             }
-            let time = self.entity.time.and_then(|time| time(&value));
+            let received = Received::read(raw.get());
+            let value = received.value();
+            let time = self.entity.time.and_then(|time| time(value));
             if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
-                let time = order(&value);
+                let time = order(value);
                 times.ends_dated = time.is_some();
                 times.times.extend(time);
             }
@@ -109,47 +111,52 @@ impl<'a> Sink<'a> {
                 report.older += 1;
                 continue;
             }
-            if (self.entity.draft)(&value) {
+            if (self.entity.draft)(value) {
                 report.drafts += 1;
                 continue;
             }
             let own = self
                 .entity
                 .parent
-                .and_then(|parent| parent(&value))
+                .and_then(|parent| parent(value))
                 .map(Parent::Id);
             let Some(parent) = parent.cloned().or(own).or_else(|| self.no_parent()) else {
                 report.orphans += 1;
                 continue;
             };
-            let removed = redact(&mut value);
+            match received.reading() {
+                Reading::Exact => {}
+                Reading::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
+                Reading::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
+            }
+            let (payload, removed) = received.redact(&self.redactor);
             report.redactions += removed;
-            let payload = match removed {
-                0 => raw.get().to_owned(),
-                _ => value.to_string(),
-            };
-            let key = (self.entity.key)(&value);
+            let key = (self.entity.key)(payload.value());
             let prefix = match self.entity.keyed_by_parent || key.is_none() {
                 true => prefix(&parent),
                 false => String::new(),
             };
-            let key = format!("{prefix}{}", key.unwrap_or_else(|| content_key(&payload)));
-            each(&value);
+            let key = format!(
+                "{prefix}{}",
+                key.unwrap_or_else(|| content_key(payload.payload()))
+            );
+            each(payload.value());
             records.push(Record {
                 key,
                 parent,
                 payload,
             });
         }
+        let kept = records.len() as u64;
         if !records.is_empty() {
-            self.writer.write(&self.decoder.decode(&records)?)?;
+            self.writer.write(&self.decoder.decode(records)?)?;
         }
-        report.records += records.len() as u64;
+        report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
         (self.site.context.options.listener)(Event::Page {
             repository: &self.site.full_name,
             entity: self.entity.table,
-            records: records.len() as u64,
+            records: kept,
             client: self.site.client,
         });
         Ok(times)

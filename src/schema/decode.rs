@@ -9,15 +9,22 @@
 //! Envelope { connection, repository … } ─────────────────────────────▶ envelope columns ───────────────┴▶ batch
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
+};
+use datafusion::arrow::compute::filter_record_batch;
+use datafusion::arrow::util::display::array_value_to_string;
 use sha2::{Digest, Sha256};
 
 use super::Contract;
+use super::contract::CONTENT;
 use super::typed::Typed;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::redaction::{Received, Redacted, Redactor};
+use crate::secret::Masker;
 
 /// One record of a reply, with what the URL knows and the record may not.
 #[derive(Debug, Clone)]
@@ -26,7 +33,7 @@ pub struct Record {
     pub key: String,
     pub parent: Parent,
     /// The JSON object as received, secrets removed.
-    pub payload: String,
+    pub payload: Redacted,
 }
 
 /// The record that a child was asked for under: `…/pullrequests/31/comments`.
@@ -91,16 +98,17 @@ impl Decoder {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if Arrow refuses what was made to fit.
-    pub fn decode(&mut self, records: &[Record]) -> Result<RecordBatch> {
-        let payloads = records.iter().map(|record| record.payload.as_str());
-        let typed = self.typed.decode(payloads, records.len())?;
+    pub fn decode(&mut self, mut records: Vec<Record>) -> Result<RecordBatch> {
+        let rows = records.len();
+        let payloads = records.iter_mut().map(|record| &mut record.payload);
+        let typed = self.typed.decode(payloads, rows)?;
         let columns = self
             .contract
             .columns
             .iter()
             .map(|column| match typed.column_by_name(&column.name) {
                 Some(array) => Ok(Arc::clone(array)),
-                None => self.envelope_column(&column.name, records),
+                None => self.envelope_column(&column.name, &records),
             })
             .collect::<Result<Vec<_>>>()?;
         matching(&self.contract, columns)
@@ -122,7 +130,7 @@ impl Decoder {
                 records.iter().map(|record| &record.key),
             )),
             "_payload" => Arc::new(StringArray::from_iter_values(
-                records.iter().map(|record| &record.payload),
+                records.iter().map(|record| record.payload.payload()),
             )),
             "_pull_request_id" | "_issue_id" => {
                 let ids = records.iter().map(|record| match record.parent {
@@ -147,19 +155,35 @@ impl Decoder {
     }
 }
 
-/// Decodes batches of the source layer again, from their payloads: for a schema that has grown since.
+/// Decodes batches of the source layer again, from their payloads: for a schema that has grown since, and for what was
+/// kept before a rule knew its secret.
 #[derive(Debug)]
 pub struct Redecoder {
     contract: Arc<Contract>,
     typed: Typed,
+    redactor: Redactor,
+    redactions: u64,
+    /// Keys of records that held a secret in their key: without it, two may be one.
+    renamed: HashSet<String>,
 }
 
 impl Redecoder {
-    pub fn new(contract: Arc<Contract>) -> Self {
-        Self {
+    /// # Errors
+    /// As [`Redactor::new`].
+    pub fn new(contract: Arc<Contract>) -> Result<Self> {
+        Ok(Self {
             typed: Typed::new(&contract),
             contract,
-        }
+            // Nobody's credentials are read to decode again.
+            redactor: Redactor::new(Masker::default())?,
+            redactions: 0,
+            renamed: HashSet::new(),
+        })
+    }
+
+    /// Secrets found so far.
+    pub fn redactions(&self) -> u64 {
+        self.redactions
     }
 
     /// As [`Decoder::misfits`].
@@ -167,38 +191,82 @@ impl Redecoder {
         self.typed.misfits()
     }
 
-    /// `batch` with what its payloads say today; the envelope is kept. Of its columns only those that begin with `_`
-    /// are looked at.
+    /// `batch` with what its payloads say today, without what is a secret by today's rules; the rest of the envelope is
+    /// kept. Of its columns only those that begin with `_` are looked at.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when one of those is missing, or Arrow refuses what was made to fit.
     pub fn decode(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let failed = |what: &str, column: &str| {
-            Error::new(ErrorKind::Internal, what.to_owned())
-                .with("table", self.contract.name())
+        let contract = Arc::clone(&self.contract);
+        let failed = |column: &str| {
+            Error::new(ErrorKind::Internal, "unknown envelope column")
+                .with("table", contract.name())
                 .with("column", column)
         };
-        let payloads = batch
-            .column_by_name("_payload")
-            .and_then(|column| column.as_string_opt::<i32>())
-            .ok_or_else(|| failed("no payload to decode", "_payload"))?;
-        let typed = self.typed.decode(
-            payloads.iter().map(Option::unwrap_or_default),
-            batch.num_rows(),
-        )?;
+        let texts = |name: &str| {
+            let column = batch.column_by_name(name);
+            let column = column.and_then(|column| column.as_string_opt::<i32>());
+            let texts = column.map(|it| it.iter().map(Option::unwrap_or_default));
+            texts.ok_or_else(|| failed(name))
+        };
+        let mut records = Vec::with_capacity(batch.num_rows());
+        for payload in texts("_payload")? {
+            let (record, removed) = Received::read(payload).redact(&self.redactor);
+            self.redactions += removed;
+            records.push(record);
+        }
+        let typed = self.typed.decode(records.iter_mut(), batch.num_rows())?;
+        let (keys, kept) = self.keys(batch, texts("_key")?)?;
         let columns = self
             .contract
             .columns
             .iter()
             .map(|column| {
-                typed
-                    .column_by_name(&column.name)
-                    .or_else(|| batch.column_by_name(&column.name))
-                    .cloned()
-                    .ok_or_else(|| failed("unknown envelope column", &column.name))
+                let payloads = || records.iter().map(Redacted::payload);
+                Ok(match column.name.as_str() {
+                    "_key" => Arc::new(StringArray::from_iter_values(&keys)),
+                    "_payload" => Arc::new(StringArray::from_iter_values(payloads())),
+                    CONTENT => Arc::new(StringArray::from_iter_values(payloads().map(content_key))),
+                    name => typed
+                        .column_by_name(name)
+                        .or_else(|| batch.column_by_name(name))
+                        .cloned()
+                        .ok_or_else(|| failed(name))?,
+                })
             })
-            .collect::<Result<Vec<_>>>()?;
-        matching(&self.contract, columns)
+            .collect::<Result<Vec<ArrayRef>>>()?;
+        filter_record_batch(&matching(&self.contract, columns)?, &kept).or_error(
+            ErrorKind::Internal,
+            "decoded records do not match their contract",
+        )
+    }
+
+    /// The keys without secrets, and which rows stay: of those that have one key now, the first.
+    fn keys<'k>(
+        &mut self,
+        batch: &RecordBatch,
+        keys: impl Iterator<Item = &'k str>,
+    ) -> Result<(Vec<String>, BooleanArray)> {
+        let (mut clean, mut kept) = (Vec::new(), Vec::new());
+        for (row, key) in keys.enumerate() {
+            let (text, removed) = self.redactor.clean(key);
+            kept.push(removed == 0 || self.renamed.insert(self.identity(batch, row, &text)?));
+            clean.push(text);
+        }
+        Ok((clean, BooleanArray::from(kept)))
+    }
+
+    /// A row's primary key, with another `_key`.
+    fn identity(&self, batch: &RecordBatch, row: usize, key: &str) -> Result<String> {
+        let mut identity = key.to_owned();
+        for name in self.contract.primary_key.iter().filter(|it| *it != "_key") {
+            let value = batch
+                .column_by_name(name)
+                .map_or(Ok(String::new()), |it| array_value_to_string(it, row));
+            identity.push('\n');
+            identity.push_str(&value.or_error(ErrorKind::Internal, "cannot read a key")?);
+        }
+        Ok(identity)
     }
 }
 
@@ -248,7 +316,9 @@ mod tests {
         Record {
             key: "k".into(),
             parent: Parent::Id(31),
-            payload: payload.into(),
+            payload: Received::read(payload)
+                .redact(&Redactor::new(Masker::default()).unwrap())
+                .0,
         }
     }
 
@@ -256,7 +326,7 @@ mod tests {
     fn times_come_with_nanoseconds_without_a_fraction_and_with_offsets() {
         let mut decoder = decoder();
         let batch = decoder
-            .decode(&[
+            .decode(vec![
                 record(r#"{"on": "2026-05-27T10:28:08.183580452Z"}"#),
                 record(r#"{"on": "2026-05-27T10:28:08+00:00"}"#),
                 record(r#"{"on": "2026-05-27T12:28:08.2+02:00"}"#),
@@ -276,7 +346,7 @@ mod tests {
         let mut decoder = decoder();
         let odd = r#"{"id": "seven", "title": {"raw": "x"}, "on": 7, "state": "OPEN", "list": [{"n": 1}, {"n": 1.5}, 3]}"#;
         let batch = decoder
-            .decode(&[record(odd), record(r#"{"id": 8, "title": "t"}"#)])
+            .decode(vec![record(odd), record(r#"{"id": 8, "title": "t"}"#)])
             .unwrap();
         assert_eq!(batch.num_rows(), 2);
         let id = batch
@@ -306,19 +376,29 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_no_object_or_holds_an_impossible_number_is_kept() {
+    fn a_record_that_is_no_object_is_kept() {
         let mut decoder = decoder();
-        let batch = decoder
-            .decode(&[record("[1]"), record(r#"{"id": 1e999}"#)])
-            .unwrap();
-        assert_eq!(batch.num_rows(), 2);
-        assert_eq!(decoder.misfits()["(record)"], 2);
+        let batch = decoder.decode(vec![record("[1]")]).unwrap();
+        assert_eq!(batch.num_rows(), 1);
+        assert_eq!(decoder.misfits()["(record)"], 1);
+    }
+
+    #[test]
+    fn what_cannot_be_read_in_a_record_costs_itself_only() {
+        let mut decoder = decoder();
+        let deep = "[".repeat(500) + &"]".repeat(500);
+        let odd = format!(r#"{{"id": 7, "title": "a\ud83d", "on": 1e999, "list": {deep}}}"#);
+        let batch = decoder.decode(vec![record(&odd)]).unwrap();
+        let title = batch.column_by_name("title").unwrap().as_string::<i32>();
+        assert_eq!(title.value(0), "a\u{fffd}");
+        let id = batch.column_by_name("id").unwrap();
+        assert_eq!(id.as_primitive::<Int64Type>().value(0), 7);
     }
 
     #[test]
     fn nul_characters_are_stripped_from_columns() {
         let batch = decoder()
-            .decode(&[record(r#"{"title": "a\u0000b"}"#)])
+            .decode(vec![record(r#"{"title": "a\u0000b"}"#)])
             .unwrap();
         let title = batch.column_by_name("title").unwrap().as_string::<i32>();
         assert_eq!(title.value(0), "ab");
@@ -326,15 +406,62 @@ mod tests {
 
     #[test]
     fn the_envelope_fills_its_columns() {
-        let batch = decoder().decode(&[record("{}")]).unwrap();
+        let batch = decoder().decode(vec![record("{}")]).unwrap();
         let parent = batch.column_by_name("_pull_request_id").unwrap();
         assert_eq!(parent.as_primitive::<Int64Type>().value(0), 31);
         let repository = batch.column_by_name("_repository").unwrap();
         assert_eq!(repository.as_string::<i32>().value(0), "acme/web");
     }
 
+    /// What a version of the program kept whose rules knew less.
+    #[test]
+    fn what_was_kept_is_redacted_again_by_the_rules_of_today() {
+        let mut decoder = decoder();
+        let rows = [r#"{"id": 1}"#, r#"{"id": 2}"#, r#"{"id": 3}"#].map(record);
+        let batch = decoder.decode(rows.to_vec()).unwrap();
+        let token = |letter: &str| format!("ghp_{}", letter.repeat(36));
+        let payloads = [
+            format!(r#"{{"id": 1, "title": "half \ud83d {}"}}"#, token("A")),
+            r#"{"id": 2, "title": "t"}"#.to_owned(),
+            r#"{"id": 3, "password": "x", "password": null}"#.to_owned(),
+        ];
+        let keys = [token("A"), token("B"), "k".to_owned()];
+        let schema = batch.schema();
+        let columns = schema.fields().iter().zip(batch.columns());
+        let columns = columns.map(|(field, column)| match field.name().as_str() {
+            "_payload" => Arc::new(StringArray::from_iter_values(&payloads)) as ArrayRef,
+            "_key" => Arc::new(StringArray::from_iter_values(&keys)),
+            _ => Arc::clone(column),
+        });
+        let old = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
+
+        let mut redecoder = Redecoder::new(Arc::clone(&decoder.contract)).unwrap();
+        let new = redecoder.decode(&old).unwrap();
+        let texts = |name: &str| {
+            let column = new.column_by_name(name).unwrap().as_string::<i32>();
+            let texts = column.iter().map(|text| text.unwrap_or("NULL").to_owned());
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(
+            texts("_key"),
+            ["[removed]", "k"],
+            "two that have one key now are one"
+        );
+        assert_eq!(
+            texts("_payload"),
+            [
+                "{\"id\":1,\"title\":\"half \u{fffd} [removed]\"}",
+                "{\"id\":3,\"password\":null}"
+            ]
+        );
+        assert_eq!(texts("title"), ["half \u{fffd} [removed]", "NULL"]);
+        assert_eq!(redecoder.redactions(), 1);
+        let again = redecoder.decode(&new).unwrap();
+        assert_eq!(again, new);
+    }
+
     #[test]
     fn no_records_make_an_empty_batch() {
-        assert_eq!(decoder().decode(&[]).unwrap().num_rows(), 0);
+        assert_eq!(decoder().decode(Vec::new()).unwrap().num_rows(), 0);
     }
 }

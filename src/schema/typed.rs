@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Contract;
 use crate::error::{Error, ErrorKind, Result};
+use crate::redaction::Redacted;
 
 #[derive(Debug)]
 pub(super) struct Typed {
@@ -40,10 +41,10 @@ impl Typed {
         &self.misfits
     }
 
-    /// One row per payload; `rows` says how many there are.
+    /// One row per record; `rows` says how many there are. Takes their values.
     pub(super) fn decode<'a>(
         &mut self,
-        payloads: impl Iterator<Item = &'a str>,
+        records: impl Iterator<Item = &'a mut Redacted>,
         rows: usize,
     ) -> Result<RecordBatch> {
         let failed = |error: datafusion::arrow::error::ArrowError| {
@@ -53,9 +54,9 @@ impl Typed {
             .with_batch_size(rows.max(1))
             .build_decoder()
             .map_err(failed)?;
-        for payload in payloads {
-            let fitted = self.fitted(payload);
-            let mut text = fitted.as_deref().unwrap_or(payload).as_bytes();
+        for record in records {
+            let fitted = self.fitted(record.take_value());
+            let mut text = fitted.as_deref().unwrap_or(record.payload()).as_bytes();
             while !text.is_empty() {
                 let read = decoder.decode(text).map_err(failed)?;
                 if read == 0 {
@@ -70,9 +71,9 @@ impl Typed {
         Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&self.schema))))
     }
 
-    /// The payload made to fit the schema, or `None` where it fits as it is.
-    fn fitted(&mut self, payload: &str) -> Option<String> {
-        let Ok(Value::Object(mut object)) = serde_json::from_str::<Value>(payload) else {
+    /// The record made to fit the schema, or `None` where it fits as it is.
+    fn fitted(&mut self, record: Value) -> Option<String> {
+        let Value::Object(mut object) = record else {
             *self.misfits.entry("(record)".to_owned()).or_default() += 1;
             return Some("{}".to_owned());
         };

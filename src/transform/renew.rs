@@ -2,7 +2,7 @@
 //! collection.
 //!
 //! The rows stay in their order and the writer is the same, so a file whose schema did not change is the same bytes
-//! again. One file at a time, a few rows at once.
+//! again. One file at a time, a few rows at once. Payloads are redacted anew: today's rules may know more.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,8 +18,15 @@ use crate::schema::{Contract, Redecoder};
 
 const SCHEMA: &str = "renew";
 
-/// Decodes those files of a table again that `stale` tells of; returns how many values did not fit, by path. The engine
-/// is one that reads in order.
+/// What decoding again found.
+pub(super) struct Renewed {
+    /// Values that did not fit, by path.
+    pub(super) misfits: BTreeMap<String, u64>,
+    /// Secrets that were removed.
+    pub(super) redactions: u64,
+}
+
+/// Decodes those files of a table again that `stale` tells of. The engine is one that reads in order.
 pub(super) async fn renew(
     lake: &Lake,
     engine: &Engine,
@@ -27,8 +34,8 @@ pub(super) async fn renew(
     table: &mut NextTable,
     stale: impl Fn(&str) -> bool,
     folder: &Path,
-) -> Result<BTreeMap<String, u64>> {
-    let mut decoder = Redecoder::new(Arc::clone(contract));
+) -> Result<Renewed> {
+    let mut decoder = Redecoder::new(Arc::clone(contract))?;
     let files = table.files.iter_mut();
     for (n, (path, file)) in files.filter(|(path, _)| stale(path)).enumerate() {
         let from = match file {
@@ -40,7 +47,10 @@ pub(super) async fn renew(
         let renewed = renewed.map_err(|error| error.with("file", path))?;
         *file = NextFile::Staged(renewed);
     }
-    Ok(decoder.misfits().clone())
+    Ok(Renewed {
+        misfits: decoder.misfits().clone(),
+        redactions: decoder.redactions(),
+    })
 }
 
 async fn decode(

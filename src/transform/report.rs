@@ -20,6 +20,9 @@ pub struct TransformReport {
     /// Values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Secrets that were removed when records were decoded again, by table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redactions: BTreeMap<String, u64>,
     pub published: Published,
     pub warnings: Vec<Warning>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -67,7 +67,7 @@ impl Run<'_> {
         let published = self.manifest.table(&contract.name());
         let outdated = published.is_some_and(|it| it.schema_version < contract.version);
         let folder = self.folder(&contract.layer, &contract.table);
-        let misfits = renew::renew(
+        let renewed = renew::renew(
             self.lake,
             engine,
             contract,
@@ -76,8 +76,13 @@ impl Run<'_> {
             &folder,
         )
         .await?;
-        if !misfits.is_empty() {
-            self.report.misfits.insert(contract.name(), misfits);
+        if !renewed.misfits.is_empty() {
+            let misfits = &mut self.report.misfits;
+            misfits.insert(contract.name(), renewed.misfits);
+        }
+        if renewed.redactions > 0 {
+            let redactions = &mut self.report.redactions;
+            redactions.insert(contract.name(), renewed.redactions);
         }
         let urls = table.files.iter().map(|(path, file)| match file {
             NextFile::Staged(written) => file_url(&written.path),

@@ -34,6 +34,7 @@ mod readers;
 mod recipes;
 mod schedule;
 mod schemas;
+mod secrets;
 mod sql;
 mod steps_alone;
 mod stores;

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
+use bitlake::redaction::{Received, Redactor};
 use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
+use bitlake::secret::Masker;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::DataType;
 use serde_json::{Value, json};
@@ -250,10 +252,12 @@ fn source_row(contract: &Arc<Contract>, row: &Value, n: usize) -> RecordBatch {
         .as_object_mut()
         .unwrap()
         .retain(|key, _| !key.starts_with('_'));
+    let redactor = Redactor::new(Masker::default()).unwrap();
+    let payload = payload.to_string();
     let record = Record {
         key: key.unwrap_or_else(|| n.to_string()),
         parent,
-        payload: payload.to_string(),
+        payload: Received::read(&payload).redact(&redactor).0,
     };
     let connection_id = row["_connection_id"].as_i64().unwrap_or(1);
     let envelope = Envelope {
@@ -263,7 +267,7 @@ fn source_row(contract: &Arc<Contract>, row: &Value, n: usize) -> RecordBatch {
         uuid,
     };
     Decoder::new(Arc::clone(contract), envelope)
-        .decode(&[record])
+        .decode(vec![record])
         .unwrap()
 }
 

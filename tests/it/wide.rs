@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bitlake::lake::{Lake, Replaces, SegmentWriter, State};
+use bitlake::redaction::{Received, Redactor};
 use bitlake::schema::{Contracts, Decoder, Envelope, Parent, Record};
+use bitlake::secret::Masker;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
@@ -33,7 +35,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
         for from in (1..=count).step_by(100) {
             let records =
                 (from..(from + 100).min(count + 1)).map(|id| record(id, random.text(length)));
-            let batch = decoder.decode(&records.collect::<Vec<_>>()).unwrap();
+            let batch = decoder.decode(records.collect()).unwrap();
             segment.write(&batch).unwrap();
         }
         let segment = segment.finish(Replaces::Everything).await.unwrap();
@@ -55,10 +57,12 @@ fn record(id: usize, description: String) -> Record {
         "state": "OPEN", "created_on": format!("2026-{month:02}-01T10:00:00+00:00"),
         "updated_on": format!("2026-{month:02}-02T10:00:00+00:00"),
     });
+    let redactor = Redactor::new(Masker::default()).unwrap();
+    let payload = payload.to_string();
     Record {
         key: id.to_string(),
         parent: Parent::None,
-        payload: payload.to_string(),
+        payload: Received::read(&payload).redact(&redactor).0,
     }
 }
 

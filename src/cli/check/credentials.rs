@@ -287,7 +287,7 @@ async fn workspaces(
 }
 
 fn slug(record: &str) -> Option<String> {
-    let record: serde_json::Value = serde_json::from_str(record).ok()?;
+    let record = crate::json::read(record)?.value;
     let slug = record
         .pointer("/workspace/slug")
         .or_else(|| record.get("slug"))?;

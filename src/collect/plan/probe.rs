@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::super::entity::{text, time};
 use super::super::newest_first::quoted;
@@ -21,6 +22,7 @@ use super::night::Rates;
 use crate::bitbucket::{Client, Endpoint, Step, Target, endpoints};
 use crate::config::{EntityGroup, Rules, Steps};
 use crate::error::Result;
+use crate::redaction::Received;
 
 pub(super) struct Probe<'a> {
     pub client: &'a Client,
@@ -209,9 +211,8 @@ impl Probe<'_> {
         let Step::Page(page) = pages.next().await? else {
             return Ok(None);
         };
-        let read =
-            |record: &Box<_>| serde_json::from_str(serde_json::value::RawValue::get(record)).ok();
-        let values: Vec<Value> = page.values.iter().filter_map(read).collect();
+        let read = |record: &Box<RawValue>| Received::read(record.get()).value().clone();
+        let values: Vec<Value> = page.values.iter().map(read).collect();
         let all = || pages.cursor().is_none().then_some(values.len() as f64);
         Ok(Some(First {
             size: page.size.map(|size| size as f64).or_else(all),

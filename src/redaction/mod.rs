@@ -1,0 +1,96 @@
+//! Takes secrets out of records before they reach the disk: a lake is copied into warehouses, and what a pipeline's author
+//! pasted into an image definition or a clone address would be read by everybody there.
+//!
+//! ```text
+//! text ──▶ Received: read leniently, secrets in it ── redact ──▶ Redacted ──▶ decoder, segment
+//! ```
+//!
+//! The source layer takes nothing but [`Redacted`], and only this module makes one.
+
+mod record;
+mod rules;
+
+pub use record::Redactor;
+
+use serde_json::{Value, json};
+
+use crate::json::{self as lenient, Lenient};
+
+/// A record as it came, read once for all who look at it: the walk, the filters, the redaction, the decoder.
+#[derive(Debug)]
+pub struct Received<'a> {
+    value: Value,
+    text: &'a str,
+    state: Reading,
+}
+
+/// How well a record could be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// The value is what the text says.
+    Exact,
+    /// Something in it could not be read, or a key repeats; the rest is as it came.
+    Repaired,
+    /// It is no JSON. The value holds its text.
+    Unreadable,
+}
+
+/// A record without secrets: what may be kept.
+///
+/// ```compile_fail
+/// // Only [`Received::redact`] makes one.
+/// let kept = bitlake::redaction::Redacted { payload: String::new(), value: serde_json::Value::Null };
+/// ```
+#[derive(Debug, Clone)]
+pub struct Redacted {
+    payload: String,
+    value: Value,
+}
+
+impl<'a> Received<'a> {
+    pub fn read(text: &'a str) -> Self {
+        let (value, state) = match lenient::read(text) {
+            Some(Lenient { value, exact: true }) => (value, Reading::Exact),
+            Some(Lenient { value, .. }) => (value, Reading::Repaired),
+            None => (json!({ "unreadable": text }), Reading::Unreadable),
+        };
+        Self { value, text, state }
+    }
+
+    /// The record, its secrets in it: nothing of this may be kept.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    pub fn reading(&self) -> Reading {
+        self.state
+    }
+
+    /// The record without secrets, and how many there were. One without any that was read exactly keeps its text, byte for
+    /// byte.
+    pub fn redact(self, redactor: &Redactor) -> (Redacted, u64) {
+        let mut value = self.value;
+        let removed = redactor.record(&mut value);
+        let payload = match (removed, self.state) {
+            (0, Reading::Exact) => self.text.to_owned(),
+            _ => value.to_string(),
+        };
+        (Redacted { payload, value }, removed)
+    }
+}
+
+impl Redacted {
+    /// As JSON.
+    pub fn payload(&self) -> &str {
+        &self.payload
+    }
+
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Gives the value away; the payload stays.
+    pub(crate) fn take_value(&mut self) -> Value {
+        self.value.take()
+    }
+}
