@@ -269,6 +269,17 @@ impl<'a> Job<'a> {
                     warning.kind
                 );
             }
+            for nulled in &report.nulled {
+                tracing::warn!(
+                    table = nulled.table,
+                    column = nulled.column,
+                    rows = nulled.rows,
+                    values = nulled.values.join(", "),
+                    location = nulled.location,
+                    "null in the lake: {}",
+                    nulled.reason
+                );
+            }
             for large in &report.large_files {
                 tracing::warn!(
                     file = large.file,

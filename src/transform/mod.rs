@@ -25,7 +25,7 @@ mod write;
 
 pub use layout::contracts;
 pub use native::Native;
-pub use report::{LargeFile, TransformReport, Warning};
+pub use report::{LargeFile, Nulled, TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -228,7 +228,7 @@ impl<'a> Run<'a> {
             let contract = self.steps.place_of(&contract);
             let part = format!("part_{n}");
             let folder = self.staging.path().join(outside::GIVEN);
-            outside::read(
+            let nulled = outside::read(
                 &self.engine,
                 given,
                 &self.config.lake.options,
@@ -237,6 +237,7 @@ impl<'a> Run<'a> {
                 &folder,
             )
             .await?;
+            self.report.nulled.extend(nulled);
             self.parts.push((Arc::clone(&contract), part.clone()));
             let name = TableName::new(&contract.layer, &contract.table);
             self.given.entry(name.clone()).or_default().push(part);
