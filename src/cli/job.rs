@@ -16,6 +16,7 @@ use crate::collect::{self, CollectReport, Event, Reason, Shard, Stop};
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
+use crate::schema::times::{OddTimes, RANGE};
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
 
@@ -259,6 +260,11 @@ impl<'a> Job<'a> {
                 let status = known.status.map_or("failed", |status| status.as_str());
                 tracing::warn!(repository, entity, status, "{reason}");
             }
+            for repository in &report.repositories {
+                for (entity, known) in &repository.entities {
+                    warn_of_times(&repository.repository, entity, &known.odd_times);
+                }
+            }
         }
         if let Some(report) = &self.report.transform {
             for warning in &report.warnings {
@@ -268,6 +274,9 @@ impl<'a> Job<'a> {
                     "{}",
                     warning.kind
                 );
+            }
+            for (table, odd) in &report.odd_times {
+                warn_of_times("", table, odd);
             }
             for nulled in &report.nulled {
                 tracing::warn!(
@@ -329,6 +338,21 @@ impl<'a> Job<'a> {
         }
         text.push_str(&format!("lake        {}\n", self.lake.url()));
         text
+    }
+}
+
+/// `repository`: empty where a whole table was read again.
+fn warn_of_times(repository: &str, table: &str, odd: &BTreeMap<String, OddTimes>) {
+    for (column, times) in odd {
+        let values: Vec<_> = times.values.iter().map(String::as_str).collect();
+        tracing::warn!(
+            repository,
+            table,
+            column,
+            rows = times.rows,
+            values = values.join(", "),
+            "null in the lake, and kept in _payload: times outside {RANGE}"
+        );
     }
 }
 

@@ -146,6 +146,7 @@ impl<'a> Sink<'a> {
         }
         report.records += records.len() as u64;
         report.add_misfits(self.decoder.take_misfits());
+        report.add_odd_times(self.decoder.take_odd_times());
         (self.site.context.options.listener)(Event::Page {
             repository: &self.site.full_name,
             entity: self.entity.table,

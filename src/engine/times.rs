@@ -7,9 +7,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime};
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, StringArray, TimestampMicrosecondArray,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::error::Result;
@@ -151,10 +149,8 @@ fn one_row(args: &ScalarFunctionArgs, row: usize) -> Result<ScalarFunctionArgs> 
 /// Microseconds since 1970; a format without a zone is UTC, one without a time midnight.
 fn parse(text: &str, formats: &Formats, row: usize) -> Option<i64> {
     if formats.is_empty() {
-        let parsed = datafusion::arrow::compute::kernels::cast_utils::string_to_datetime(
-            &chrono::Utc,
-            text,
-        );
+        let parsed =
+            datafusion::arrow::compute::kernels::cast_utils::string_to_datetime(&chrono::Utc, text);
         return parsed.ok().map(|time| time.timestamp_micros());
     }
     formats.iter().find_map(|column| {
@@ -187,18 +183,37 @@ mod tests {
     #[tokio::test]
     async fn times_that_nanoseconds_cannot_say_are_times() {
         for (sql, expected) in [
-            ("cast('9999-12-31T23:59:59Z' AS timestamp)", "9999-12-31T23:59:59"),
+            (
+                "cast('9999-12-31T23:59:59Z' AS timestamp)",
+                "9999-12-31T23:59:59",
+            ),
             ("'0001-01-01'::timestamp", "0001-01-01T00:00:00"),
             ("timestamp '9999-12-31 00:00:00'", "9999-12-31T00:00:00"),
             ("try_cast('2300-01-01' AS timestamp)", "2300-01-01T00:00:00"),
-            ("to_timestamp('9999-12-31T00:00:00Z')", "9999-12-31T00:00:00"),
-            ("to_timestamp('31/Dec/9999', '%d/%b/%Y')", "9999-12-31T00:00:00"),
-            ("to_timestamp('9999-12-31 10:11', '%Y-%m-%d %H:%M')", "9999-12-31T10:11:00"),
-            ("to_timestamp('04/May/26 9:12 AM', '%d/%b/%y %I:%M %p')", "2026-05-04T09:12:00"),
+            (
+                "to_timestamp('9999-12-31T00:00:00Z')",
+                "9999-12-31T00:00:00",
+            ),
+            (
+                "to_timestamp('31/Dec/9999', '%d/%b/%Y')",
+                "9999-12-31T00:00:00",
+            ),
+            (
+                "to_timestamp('9999-12-31 10:11', '%Y-%m-%d %H:%M')",
+                "9999-12-31T10:11:00",
+            ),
+            (
+                "to_timestamp('04/May/26 9:12 AM', '%d/%b/%y %I:%M %p')",
+                "2026-05-04T09:12:00",
+            ),
             ("to_timestamp(1757502000)", "2025-09-10T11:00:00"),
             ("to_timestamp(NULL, '%Y')", ""),
         ] {
-            assert_eq!(one(&format!("SELECT {sql}")).await.unwrap(), expected, "{sql}");
+            assert_eq!(
+                one(&format!("SELECT {sql}")).await.unwrap(),
+                expected,
+                "{sql}"
+            );
         }
     }
 
@@ -209,7 +224,10 @@ mod tests {
                 "SELECT to_timestamp(t, '%Y-%m-%d') FROM (VALUES (1, '2026-01-01'), (2, NULL), (3, '9999-12-31'), (4, '{last}')) AS v (n, t) ORDER BY n"
             )
         };
-        assert_eq!(one(&rows("2026-01-02")).await.unwrap(), "2026-01-02T00:00:00");
+        assert_eq!(
+            one(&rows("2026-01-02")).await.unwrap(),
+            "2026-01-02T00:00:00"
+        );
         let failure = one(&rows("yesterday")).await.unwrap_err();
         assert!(failure.contains("yesterday"), "{failure}");
     }

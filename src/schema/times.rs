@@ -3,7 +3,10 @@
 //! Warehouses that count nanoseconds in 64 bits end at 2262-04-11, and so does every cast to nanoseconds on the way
 //! there. A later or earlier time is a typing mistake, a broken clock or a value that stands for "never".
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Datelike, NaiveDate};
+use serde::{Deserialize, Serialize};
 
 /// Microseconds since 1970 of the first and the last instant that 64 bits of nanoseconds can say.
 const EARLIEST: i64 = i64::MIN / 1000;
@@ -38,9 +41,7 @@ pub fn is_storable(micros: i64) -> bool {
 /// Whether the time, in microseconds since 1970, is one that stands for none.
 pub fn is_placeholder(micros: i64) -> bool {
     let day = DateTime::from_timestamp_micros(micros).map(|time| time.date_naive());
-    day.is_some_and(|day: NaiveDate| {
-        PLACEHOLDERS.contains(&(day.year(), day.month(), day.day()))
-    })
+    day.is_some_and(|day: NaiveDate| PLACEHOLDERS.contains(&(day.year(), day.month(), day.day())))
 }
 
 /// Whether a text begins like a date of a year that no parser takes: `0000-00-00`, `10000-01-01`, `-0044-03-15`.
@@ -60,6 +61,37 @@ pub fn is_beyond_calendars(text: &str) -> bool {
         && day.len() == 2
         && day.iter().all(u8::is_ascii_digit)
         && (text.starts_with('-') || year.len() > 4 || year == "0000")
+}
+
+/// The times of one column that were taken out of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OddTimes {
+    pub rows: u64,
+    /// The first few of them.
+    pub values: BTreeSet<String>,
+}
+
+impl OddTimes {
+    const SHOWN: usize = 3;
+    /// A text that begins like a date may go on for long.
+    const SHOWN_CHARACTERS: usize = 40;
+
+    pub(super) fn add(&mut self, value: &str) {
+        let value = value.chars().take(Self::SHOWN_CHARACTERS).collect();
+        self.merge(Self {
+            rows: 1,
+            values: BTreeSet::from([value]),
+        });
+    }
+
+    pub fn merge(&mut self, more: Self) {
+        self.rows += more.rows;
+        for value in more.values {
+            if self.values.len() < Self::SHOWN {
+                self.values.insert(value);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +153,15 @@ mod tests {
         ] {
             assert!(is_beyond_calendars(text), "{text}");
         }
-        for text in ["yesterday", "2026-01-01", "2026-13-45", "99999", "", "-", "12345-67"] {
+        for text in [
+            "yesterday",
+            "2026-01-01",
+            "2026-13-45",
+            "99999",
+            "",
+            "-",
+            "12345-67",
+        ] {
             assert!(!is_beyond_calendars(text), "{text}");
         }
     }

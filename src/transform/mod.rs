@@ -197,7 +197,8 @@ impl<'a> Run<'a> {
         {
             return Ok(());
         }
-        let outside = outside::outline(&self.engine, &self.parts).await?;
+        let longest = self.config.lake.longest_span;
+        let outside = outside::outline(&self.engine, &self.parts, longest).await?;
         let mut clocks = outside.clocks;
         for project in &self.config.projects {
             clocks.insert(project.name.clone(), (project.timezone, project.week_start));

@@ -14,12 +14,12 @@ use reqwest::Url;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, file_url};
-use crate::schema::{Contract, Redecoder};
+use crate::schema::{Contract, Redecoder, times::OddTimes};
 
 const SCHEMA: &str = "renew";
 
-/// Decodes those files of a table again that `stale` tells of; returns how many values did not fit, by path. The engine
-/// is one that reads in order.
+/// Decodes those files of a table again that `stale` tells of; returns how many values did not fit, by path, and which
+/// of them are times that no engine can hold. The engine is one that reads in order.
 pub(super) async fn renew(
     lake: &Lake,
     engine: &Engine,
@@ -27,7 +27,7 @@ pub(super) async fn renew(
     table: &mut NextTable,
     stale: impl Fn(&str) -> bool,
     folder: &Path,
-) -> Result<BTreeMap<String, u64>> {
+) -> Result<(BTreeMap<String, u64>, BTreeMap<String, OddTimes>)> {
     let mut decoder = Redecoder::new(Arc::clone(contract));
     let files = table.files.iter_mut();
     for (n, (path, file)) in files.filter(|(path, _)| stale(path)).enumerate() {
@@ -40,7 +40,7 @@ pub(super) async fn renew(
         let renewed = renewed.map_err(|error| error.with("file", path))?;
         *file = NextFile::Staged(renewed);
     }
-    Ok(decoder.misfits().clone())
+    Ok((decoder.misfits().clone(), decoder.take_odd_times()))
 }
 
 async fn decode(

@@ -11,7 +11,7 @@ use super::layout;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{NextFile, NextTable, Published};
-use crate::schema::Contracts;
+use crate::schema::{Contracts, times::OddTimes};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformReport {
@@ -20,6 +20,9 @@ pub struct TransformReport {
     /// Values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Those of them that are times which no engine can hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub odd_times: BTreeMap<String, BTreeMap<String, OddTimes>>,
     pub published: Published,
     pub warnings: Vec<Warning>,
     /// What of the tables that `[[table]]` brings was something and is null now.

@@ -67,7 +67,7 @@ impl Run<'_> {
         let published = self.manifest.table(&contract.name());
         let outdated = published.is_some_and(|it| it.schema_version < contract.version);
         let folder = self.folder(&contract.layer, &contract.table);
-        let misfits = renew::renew(
+        let (misfits, odd_times) = renew::renew(
             self.lake,
             engine,
             contract,
@@ -78,6 +78,9 @@ impl Run<'_> {
         .await?;
         if !misfits.is_empty() {
             self.report.misfits.insert(contract.name(), misfits);
+        }
+        if !odd_times.is_empty() {
+            self.report.odd_times.insert(contract.name(), odd_times);
         }
         let urls = table.files.iter().map(|(path, file)| match file {
             NextFile::Staged(written) => file_url(&written.path),

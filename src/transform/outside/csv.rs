@@ -123,12 +123,13 @@ mod tests {
         for file in &files {
             read(file, &schema, |batch| {
                 for row in 0..batch.num_rows() {
-                    let cells = batch.columns().iter().map(|column| {
-                        match column.is_null(row) {
+                    let cells = batch
+                        .columns()
+                        .iter()
+                        .map(|column| match column.is_null(row) {
                             true => "-".to_owned(),
                             false => array_value_to_string(column, row).unwrap(),
-                        }
-                    });
+                        });
                     rows.push(cells.collect::<Vec<_>>().join("|"));
                 }
                 Ok(())
@@ -147,7 +148,10 @@ mod tests {
             named(&["Sprint", "Sprint", "Sprint_2", "Sprint"]),
             ["Sprint", "Sprint_3", "Sprint_2", "Sprint_4"]
         );
-        assert_eq!(named(&["a_2", "a_2", "a", "a"]), ["a_2", "a_2_2", "a", "a_3"]);
+        assert_eq!(
+            named(&["a_2", "a_2", "a", "a"]),
+            ["a_2", "a_2_2", "a", "a_3"]
+        );
     }
 
     #[test]

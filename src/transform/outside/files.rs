@@ -20,7 +20,7 @@ pub(super) struct TextFile {
 
 impl TextFile {
     /// The text from its first character that is not white space, without a byte order mark.
-    pub(super) fn read(&self) -> Result<impl Read> {
+    pub(super) fn read(&self) -> Result<impl Read + use<>> {
         let mut file = self
             .file
             .try_clone()
@@ -191,7 +191,10 @@ mod tests {
     #[test]
     fn another_encoding_is_named_with_the_place_and_the_remedy() {
         let failure = text(b"id,name\n1,Andr\xe9,x").unwrap_err();
-        assert!(failure.starts_with("not UTF-8 from byte 14 on"), "{failure}");
+        assert!(
+            failure.starts_with("not UTF-8 from byte 14 on"),
+            "{failure}"
+        );
         assert!(failure.contains("iconv"), "{failure}");
         let utf16 = text(b"\xff\xfei\0d\0").unwrap_err();
         assert!(utf16.starts_with("not UTF-8 from byte 0 on"), "{utf16}");

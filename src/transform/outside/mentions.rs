@@ -195,7 +195,11 @@ mod tests {
             "WITH e AS (SELECT * FROM external) SELECT id FROM e WHERE lower(e.service.summary) = 'x'",
             "SELECT s['summary'] FROM (SELECT service AS s FROM external) AS t",
         ] {
-            assert_eq!(columns(query), "service Struct(\"summary\": Utf8)", "{query}");
+            assert_eq!(
+                columns(query),
+                "service Struct(\"summary\": Utf8)",
+                "{query}"
+            );
         }
     }
 
@@ -206,7 +210,9 @@ mod tests {
             "assignments List(Struct(\"assignee\": Struct(\"summary\": Utf8)))"
         );
         assert_eq!(
-            columns("SELECT q['user']['name'] FROM (SELECT unnest(people) AS q FROM external) AS t"),
+            columns(
+                "SELECT q['user']['name'] FROM (SELECT unnest(people) AS q FROM external) AS t"
+            ),
             "people List(Struct(\"user\": Struct(\"name\": Utf8)))"
         );
         assert_eq!(

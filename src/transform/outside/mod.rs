@@ -12,15 +12,16 @@ mod csv;
 mod files;
 mod mentions;
 mod ndjson;
+mod outline;
 mod shape;
 mod times;
+
+pub(super) use outline::outline;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc, Weekday};
-use chrono_tz::Tz;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
@@ -31,7 +32,7 @@ use crate::config::{Format, OutsideTable};
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, bucket, file_url};
-use crate::schema::{Column, Contract, conform, times::RANGE};
+use crate::schema::{Column, Contract, conform};
 
 /// The schema that an outside file is registered in, and its name there; a `query` says `FROM external`.
 const SCHEMA: &str = "outside";
@@ -113,11 +114,16 @@ impl External {
             ..Nulled::default()
         };
         let misfits = self.misfits.iter().map(|(path, rows)| {
-            nulled(path, "values that the query looks into have no fields", *rows)
+            nulled(
+                path,
+                "values that the query looks into have no fields",
+                *rows,
+            )
         });
         let rows = self.rows.unwrap_or_default();
         let absent = absent.iter().filter(|_| rows > 0);
-        let absent = absent.map(|column| nulled(column, "the query names it and no row has it", rows));
+        let absent =
+            absent.map(|column| nulled(column, "the query names it and no row has it", rows));
         misfits.chain(absent).collect()
     }
 
@@ -125,14 +131,19 @@ impl External {
     fn with(&self, absent: &BTreeSet<String>) -> String {
         let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
         let null = |name: &String| format!("NULL AS {}", quoted(name));
-        let has = self.columns.iter().map(|name| match self.untyped.contains(name) {
-            true => null(name),
-            false => quoted(name),
-        });
-        let lacks = absent.iter().map(|name| match self.looked_into.contains(name) {
-            true => quoted(name),
-            false => null(name),
-        });
+        let has = self
+            .columns
+            .iter()
+            .map(|name| match self.untyped.contains(name) {
+                true => null(name),
+                false => quoted(name),
+            });
+        let lacks = absent
+            .iter()
+            .map(|name| match self.looked_into.contains(name) {
+                true => quoted(name),
+                false => null(name),
+            });
         let mut columns: Vec<_> = has.chain(lacks).collect();
         if columns.is_empty() {
             columns.push("NULL AS nothing".to_owned());
@@ -312,13 +323,13 @@ async fn write(
                 .source(error)
                 .hint("correct the file, or cast the column in the [[table]]'s `query`")
         })?;
-        file.write(&door.times(contract, &batch)?)?;
+        file.write(&door.check(contract, &batch)?)?;
     }
     file.finish()?;
     engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
-    let taken = door.taken.into_iter().map(|(column, taken)| Nulled {
+    let taken = door.taken.into_iter().map(|((column, why), taken)| Nulled {
         column,
-        reason: format!("times that stand for none, or lie outside {RANGE}"),
+        reason: why.reason(),
         rows: taken.rows,
         values: taken.examples,
         ..Nulled::default()
@@ -365,51 +376,4 @@ pub(super) fn union(contract: &Contract, parts: &[String]) -> String {
         .map(|part| format!("SELECT {columns} FROM {GIVEN}.{part}"))
         .collect();
     selects.join(" UNION ALL ")
-}
-
-/// What the given tables tell of projects and of time, before any step has run.
-#[derive(Default)]
-pub(super) struct Outline {
-    /// The projects that a given `domain.project_mapping` names, with the clock of one that says nothing.
-    pub clocks: BTreeMap<String, (Tz, Weekday)>,
-    /// The first and the last time in the given tables of the domain layer.
-    pub times: Option<(DateTime<Utc>, DateTime<Utc>)>,
-}
-
-/// The columns that say when something happened.
-const HAPPENED: [&str; 4] = [
-    "created_date",
-    "finished_date",
-    "merged_date",
-    "resolution_date",
-];
-
-pub(super) async fn outline(engine: &Engine, parts: &[(Arc<Contract>, String)]) -> Result<Outline> {
-    let mut outline = Outline::default();
-    let domain = parts
-        .iter()
-        .filter(|(contract, _)| ["domain", super::steps::BASE].contains(&contract.layer.as_str()));
-    for (contract, part) in domain {
-        if contract.table == "project_mapping" {
-            let sql = format!("SELECT DISTINCT project_name FROM {GIVEN}.{part}");
-            for name in engine.texts(&sql).await? {
-                outline.clocks.insert(name, (Tz::UTC, Weekday::Mon));
-            }
-        }
-        for column in HAPPENED
-            .iter()
-            .filter(|name| contract.column(name).is_some())
-        {
-            let sql = format!(
-                "SELECT cast(min({column}) AS varchar) FROM {GIVEN}.{part} \
-                 UNION ALL SELECT cast(max({column}) AS varchar) FROM {GIVEN}.{part}"
-            );
-            for time in engine.texts(&sql).await? {
-                let time = time.parse().or_error(ErrorKind::Internal, "not a time")?;
-                let (first, last) = outline.times.unwrap_or((time, time));
-                outline.times = Some((first.min(time), last.max(time)));
-            }
-        }
-    }
-    Ok(outline)
 }

@@ -94,12 +94,7 @@ fn fit_fields(
 
 /// Makes a value of the type: a text column takes anything, as JSON; where the query looks inside, what has no inside
 /// is null.
-fn fit(
-    value: &mut Value,
-    data_type: &DataType,
-    path: &str,
-    misfits: &mut BTreeMap<String, u64>,
-) {
+fn fit(value: &mut Value, data_type: &DataType, path: &str, misfits: &mut BTreeMap<String, u64>) {
     match (data_type, &mut *value) {
         (_, Value::Null) | (DataType::Utf8, Value::String(_)) => {}
         (DataType::Utf8, other) => *value = Value::String(other.to_string()),
@@ -164,10 +159,15 @@ mod tests {
     #[test]
     fn a_key_of_several_types_is_text_and_no_row_is_lost() {
         assert_eq!(
-            lines("{\"k\": 7}\n{\"k\": \"seven\"}\n{\"k\": true}\n{\"k\": [1]}\n{\"k\": {\"a\": 1}}\n{\"k\": null}\n{}"),
+            lines(
+                "{\"k\": 7}\n{\"k\": \"seven\"}\n{\"k\": true}\n{\"k\": [1]}\n{\"k\": {\"a\": 1}}\n{\"k\": null}\n{}"
+            ),
             ["k Utf8", "7", "seven", "true", "[1]", "{\"a\":1}", "", ""]
         );
-        assert_eq!(lines("{\"k\": 7}\n{\"k\": 7.5}"), ["k Float64", "7.0", "7.5"]);
+        assert_eq!(
+            lines("{\"k\": 7}\n{\"k\": 7.5}"),
+            ["k Float64", "7.0", "7.5"]
+        );
         assert_eq!(
             lines("{\"k\": 7}\n{\"k\": 18446744073709551615}"),
             ["k Utf8", "7", "18446744073709551615"]
@@ -196,7 +196,10 @@ mod tests {
         for empty in ["", "\n\n", "\u{feff}", " \r\n"] {
             assert_eq!(lines(empty), [""], "{empty:?}");
         }
-        assert_eq!(lines("\u{feff}\n{\"k\": 1}\n\n{\"k\": 2}\n\n"), ["k Int64", "1", "2"]);
+        assert_eq!(
+            lines("\u{feff}\n{\"k\": 1}\n\n{\"k\": 2}\n\n"),
+            ["k Int64", "1", "2"]
+        );
     }
 
     #[test]

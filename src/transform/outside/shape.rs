@@ -109,7 +109,10 @@ impl Shape {
     fn data_type(&self, wanted: Option<&Self>) -> DataType {
         let nothing = Self::default();
         let wanted = wanted.unwrap_or(&nothing);
-        let has_fields = self.fields.as_ref().is_some_and(|fields| !fields.is_empty());
+        let has_fields = self
+            .fields
+            .as_ref()
+            .is_some_and(|fields| !fields.is_empty());
         let seen = [self.scalar.is_some(), self.item.is_some(), has_fields];
         let kinds = seen.iter().filter(|seen| **seen).count();
         let takes_fields = wanted.fields.is_some() && (has_fields || kinds == 0);

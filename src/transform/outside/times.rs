@@ -1,22 +1,44 @@
-//! Times are checked at the door: one that stands for none, or that no engine can hold, is null from here on and named
-//! in the report, before it makes two thousand years of periods or fails a cast in another table.
+//! Times and durations are checked at the door: a time that stands for none, or that no engine can hold, a duration below
+//! zero and a number that is none are null from here on and named in the report, before they make two thousand years of
+//! periods or fail a cast in another table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray,
-};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray};
 use datafusion::arrow::compute::{cast, nullif};
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::datatypes::{
+    DataType, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::arrow::util::display::array_value_to_string;
 
 use crate::error::{ErrorKind, OrError, Result};
 use crate::schema::Contract;
-use crate::schema::times::{is_beyond_calendars, is_placeholder, is_storable};
+use crate::schema::times::{RANGE, is_beyond_calendars, is_placeholder, is_storable};
 
+const FAILED: &str = "cannot put checked values back";
+/// Units of columns that hold durations.
+const DURATIONS: [&str; 2] = ["seconds", "minutes"];
 /// So many rows of a column are shown.
 const EXAMPLES: usize = 3;
+
+/// Why a value was taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Odd {
+    Time,
+    Duration,
+    Number,
+}
+
+impl Odd {
+    pub(super) fn reason(self) -> String {
+        match self {
+            Self::Time => format!("times that stand for none, or lie outside {RANGE}"),
+            Self::Duration => "durations below zero".to_owned(),
+            Self::Number => "NaN or infinite numbers".to_owned(),
+        }
+    }
+}
 
 /// What was taken out of one column.
 #[derive(Debug, Default)]
@@ -26,10 +48,10 @@ pub(super) struct Taken {
     pub examples: Vec<String>,
 }
 
-/// Takes out times, and remembers them by column.
+/// Takes out odd values, and remembers them by column.
 #[derive(Debug, Default)]
 pub(super) struct Door {
-    pub taken: BTreeMap<String, Taken>,
+    pub taken: BTreeMap<(String, Odd), Taken>,
 }
 
 impl Door {
@@ -45,23 +67,15 @@ impl Door {
             if !matches!(column.data_type, DataType::Timestamp(..)) {
                 continue;
             }
-            let impossible = impossible(array, &column.data_type)?;
-            if impossible.iter().any(|impossible| *impossible) {
-                for row in (0..impossible.len()).filter(|row| impossible[*row]) {
-                    let text = array_value_to_string(array, row);
-                    let text = text.unwrap_or_else(|_| "beyond all calendars".to_owned());
-                    self.take(&column.name, &text, || key(contract, batch, row));
-                }
-                *array = nullif(array, &impossible.into())
-                    .or_error(ErrorKind::Internal, "cannot put times back")?;
-            }
+            let odd = impossible(array, &column.data_type)?;
+            let key = |row| key(contract, batch, row);
+            *array = self.null(Odd::Time, &column.name, array, odd, key)?;
         }
-        RecordBatch::try_new(batch.schema(), columns)
-            .or_error(ErrorKind::Internal, "cannot put times back")
+        RecordBatch::try_new(batch.schema(), columns).or_error(ErrorKind::Internal, FAILED)
     }
 
-    /// Times of a batch of the contract's types, also those within structs and lists.
-    pub(super) fn times(
+    /// Takes odd values out of a batch of the contract's types, also out of structs and lists.
+    pub(super) fn check(
         &mut self,
         contract: &Contract,
         batch: &RecordBatch,
@@ -70,10 +84,18 @@ impl Door {
         let columns = columns.map(|(column, array)| {
             let rows: Vec<_> = (0..batch.num_rows()).collect();
             let key = |row| key(contract, batch, row);
-            self.column(&column.name, array, &rows, &key)
+            let array = self.column(&column.name, array, &rows, &key)?;
+            let is_duration = column
+                .unit
+                .as_deref()
+                .is_some_and(|unit| DURATIONS.contains(&unit));
+            match is_duration {
+                true => self.durations(&column.name, &array, &key),
+                false => Ok(array),
+            }
         });
         RecordBatch::try_new(batch.schema(), columns.collect::<Result<_>>()?)
-            .or_error(ErrorKind::Internal, "cannot put times back")
+            .or_error(ErrorKind::Internal, FAILED)
     }
 
     /// `rows`: for each value, the row of the batch that it belongs to.
@@ -84,10 +106,17 @@ impl Door {
         rows: &[usize],
         key: &dyn Fn(usize) -> String,
     ) -> Result<ArrayRef> {
-        let failed = "cannot put times back";
         match array.data_type() {
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
-                Ok(self.timestamps(path, array, rows, key))
+                let times = array.as_primitive::<TimestampMicrosecondType>();
+                let is_odd = |micros: i64| !is_storable(micros) || is_placeholder(micros);
+                let odd = times.iter().map(|time| time.is_some_and(is_odd));
+                self.null(Odd::Time, path, array, odd.collect(), |n| key(rows[n]))
+            }
+            DataType::Float64 => {
+                let numbers = array.as_primitive::<Float64Type>().iter();
+                let odd = numbers.map(|number| number.is_some_and(|number| !number.is_finite()));
+                self.null(Odd::Number, path, array, odd.collect(), |n| key(rows[n]))
             }
             DataType::Struct(fields) => {
                 let parts = array.as_struct();
@@ -95,9 +124,8 @@ impl Door {
                     self.column(&format!("{path}.{}", field.name()), column, rows, key)
                 });
                 let inner = inner.collect::<Result<Vec<_>>>()?;
-                let made =
-                    StructArray::try_new(fields.clone(), inner, parts.nulls().cloned());
-                Ok(Arc::new(made.or_error(ErrorKind::Internal, failed)?))
+                let made = StructArray::try_new(fields.clone(), inner, parts.nulls().cloned());
+                Ok(Arc::new(made.or_error(ErrorKind::Internal, FAILED)?))
             }
             DataType::List(field) => {
                 let list = array.as_list::<i32>();
@@ -113,39 +141,58 @@ impl Door {
                     values,
                     list.nulls().cloned(),
                 );
-                Ok(Arc::new(made.or_error(ErrorKind::Internal, failed)?))
+                Ok(Arc::new(made.or_error(ErrorKind::Internal, FAILED)?))
             }
             _ => Ok(Arc::clone(array)),
         }
     }
 
-    fn timestamps(
+    fn durations(
         &mut self,
-        path: &str,
+        column: &str,
         array: &ArrayRef,
-        rows: &[usize],
         key: &dyn Fn(usize) -> String,
-    ) -> ArrayRef {
-        let times = array.as_primitive::<TimestampMicrosecondType>();
-        let is_odd = |micros: i64| !is_storable(micros) || is_placeholder(micros);
-        if !times.iter().flatten().any(is_odd) {
-            return Arc::clone(array);
-        }
-        for (n, micros) in times.iter().enumerate() {
-            if micros.is_some_and(is_odd) {
-                let text = array_value_to_string(array, n);
-                let text = text.unwrap_or_else(|_| "beyond all calendars".to_owned());
-                self.take(path, &text, || key(rows[n]));
+    ) -> Result<ArrayRef> {
+        let odd: Vec<_> = match array.data_type() {
+            DataType::Int64 => {
+                let numbers = array.as_primitive::<Int64Type>().iter();
+                numbers
+                    .map(|number| number.is_some_and(|number| number < 0))
+                    .collect()
             }
-        }
-        let kept = times.unary_opt::<_, TimestampMicrosecondType>(|micros| {
-            (!is_odd(micros)).then_some(micros)
-        });
-        Arc::new(kept.with_data_type(array.data_type().clone()))
+            DataType::Float64 => {
+                let numbers = array.as_primitive::<Float64Type>().iter();
+                numbers
+                    .map(|number| number.is_some_and(|number| number < 0.0))
+                    .collect()
+            }
+            _ => return Ok(Arc::clone(array)),
+        };
+        self.null(Odd::Duration, column, array, odd, key)
     }
 
-    fn take(&mut self, column: &str, value: &str, key: impl FnOnce() -> String) {
-        let taken = self.taken.entry(column.to_owned()).or_default();
+    /// `array` with null where `odd` says so.
+    fn null(
+        &mut self,
+        why: Odd,
+        column: &str,
+        array: &ArrayRef,
+        odd: Vec<bool>,
+        key: impl Fn(usize) -> String,
+    ) -> Result<ArrayRef> {
+        if !odd.contains(&true) {
+            return Ok(Arc::clone(array));
+        }
+        for n in (0..odd.len()).filter(|n| odd[*n]) {
+            let text = array_value_to_string(array, n);
+            let text = text.unwrap_or_else(|_| "beyond all calendars".to_owned());
+            self.take(why, column, &text, || key(n));
+        }
+        nullif(array, &odd.into()).or_error(ErrorKind::Internal, FAILED)
+    }
+
+    fn take(&mut self, why: Odd, column: &str, value: &str, key: impl FnOnce() -> String) {
+        let taken = self.taken.entry((column.to_owned(), why)).or_default();
         taken.rows += 1;
         if taken.examples.len() < EXAMPLES {
             taken.examples.push(format!("{value} ({})", key()));
