@@ -18,7 +18,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
-use datafusion::common::{SchemaError, TableReference};
+use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -286,10 +286,10 @@ fn unreadable(location: &str) -> Error {
 }
 
 /// The column that a query names and no table has, where that is why it cannot be planned.
-pub fn missing_column(error: &DataFusionError) -> Option<&str> {
+pub fn missing_column(error: &DataFusionError) -> Option<&Column> {
     match error.find_root() {
         DataFusionError::SchemaError(error, _) => match error.as_ref() {
-            SchemaError::FieldNotFound { field, .. } => Some(&field.name),
+            SchemaError::FieldNotFound { field, .. } => Some(field),
             _ => None,
         },
         _ => None,

@@ -200,27 +200,6 @@ async fn a_query_may_cast_a_time_that_stands_for_none() {
 }
 
 #[tokio::test]
-async fn times_within_a_record_that_is_brought_are_checked_too() {
-    let given = Outside::new().table(
-        "bitbucket.deployments",
-        "ndjson",
-        "{\"_connection_id\": 1, \"_workspace\": \"acme\", \"_repository\": \"acme/web\", \"_repository_uuid\": \"{w}\", \
-         \"_key\": \"{d}\", \"_payload\": \"{}\", \"uuid\": \"{d}\", \"last_update_time\": \"2300-01-01T00:00:00Z\"}",
-        "query = \"SELECT * , {'created_on': '9999-12-31T00:00:00Z'} AS release FROM external\"",
-    );
-    let report = given.transform(&CONFIG).await;
-    // A struct with a part of its fields is no release; the time outside it is checked all the same.
-    match report {
-        Ok(report) => assert!(
-            said(&report.nulled)
-                .iter()
-                .any(|line| line.contains("last_update_time: 1"))
-        ),
-        Err(error) => assert_eq!(error.kind(), ErrorKind::Configuration, "{error}"),
-    }
-}
-
-#[tokio::test]
 async fn what_ends_before_it_begins_takes_no_time_and_negative_durations_are_not_taken() {
     let given = shop()
         .csv(

@@ -250,7 +250,12 @@ async fn plan(
             Ok(frame) => return Ok((frame, absent)),
             Err(error) => error,
         };
-        let missing = missing_column(&error).filter(|column| may_lack(column));
+        let missing = missing_column(&error).map(|missing| match &missing.relation {
+            // `service.summary` is a column of a table, or a field of a column.
+            Some(column) if external.looked_into.contains(column.table()) => column.table(),
+            _ => missing.name.as_str(),
+        });
+        let missing = missing.filter(|column| may_lack(column));
         if missing.is_none_or(|column| !absent.insert(column.to_owned())) {
             return Err(
                 Error::new(ErrorKind::Configuration, "the [[table]]'s query fails")

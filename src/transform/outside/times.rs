@@ -229,3 +229,78 @@ fn key(contract: &Contract, batch: &RecordBatch, row: usize) -> String {
     });
     columns.collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::Schema;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+
+    use super::*;
+    use crate::schema::Contracts;
+
+    #[test]
+    fn times_within_structs_and_lists_are_checked_too_and_their_rows_are_named() {
+        let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "columns": [
+            {"name": "id", "type": "string", "nullable": false},
+            {"name": "made", "type": {"struct": [{"name": "on", "type": "timestamp"}, {"name": "by", "type": "string"}]}},
+            {"name": "seen", "type": {"list": {"struct": [{"name": "on", "type": "timestamp"}]}}}]}"#;
+        let contracts = Contracts::parse("{}", [("bitbucket", "t", text)]).unwrap();
+        let contract = contracts.require("bitbucket", "t").unwrap();
+        let schema = Arc::clone(&contract.arrow_schema());
+        let mut decoder = arrow_json::ReaderBuilder::new(schema)
+            .build_decoder()
+            .unwrap();
+        let rows = [
+            r#"{"id": "a", "made": {"on": "2300-01-01T00:00:00Z", "by": "Ada"}, "seen": []}"#,
+            r#"{"id": "b", "seen": [{"on": "2026-05-01T00:00:00Z"}]}"#,
+            r#"{"id": "c", "made": {"on": "2026-05-01T00:00:00Z"}, "seen": [{"on": "0001-01-01T00:00:00Z"}, {"on": "2026-05-02T00:00:00Z"}]}"#,
+        ];
+        decoder.decode(rows.join("\n").as_bytes()).unwrap();
+        let batch = decoder.flush().unwrap().unwrap();
+        let mut door = Door::default();
+        let checked = door.check(contract, &batch).unwrap();
+        let examples: Vec<_> = door.taken.iter().collect();
+        assert_eq!(examples.len(), 2);
+        assert_eq!(examples[0].0.0, "made.on");
+        assert_eq!(examples[0].1.examples, ["2300-01-01T00:00:00Z (id=a)"]);
+        assert_eq!(examples[1].0.0, "seen.on");
+        assert_eq!(examples[1].1.examples, ["0001-01-01T00:00:00Z (id=c)"]);
+        let text = pretty_format_batches(&[checked]).unwrap().to_string();
+        for kept in ["Ada", "2026-05-01T00:00:00Z", "2026-05-02T00:00:00Z"] {
+            assert!(text.contains(kept), "{text}");
+        }
+        assert!(
+            !text.contains("2300") && !text.contains("0001-01-01"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn days_and_seconds_that_overflow_are_taken_out_before_they_fail_a_cast() {
+        use datafusion::arrow::array::{Date32Array, TimestampSecondArray};
+        use datafusion::arrow::datatypes::Field;
+
+        let text = r#"{"description": "d", "version": 1, "primary_key": [], "columns": [
+            {"name": "day", "type": "timestamp"}, {"name": "second", "type": "timestamp"}]}"#;
+        let contracts = Contracts::parse("{}", [("domain", "t", text)]).unwrap();
+        let contract = contracts.require("domain", "t").unwrap();
+        let days: ArrayRef = Arc::new(Date32Array::from(vec![Some(i32::MAX), Some(20_000), None]));
+        let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![
+            Some(i64::MIN),
+            None,
+            Some(1_780_000_000),
+        ]));
+        let fields = [("day", &days), ("second", &seconds)]
+            .map(|(name, array)| Field::new(name, array.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.to_vec()));
+        let batch = RecordBatch::try_new(schema, vec![days, seconds]).unwrap();
+        let mut door = Door::default();
+        let batch = door.impossible(contract, &batch).unwrap();
+        assert_eq!(batch.column(0).null_count(), 2);
+        assert_eq!(batch.column(1).null_count(), 2);
+        let batch = crate::schema::conform(contract, &batch).unwrap();
+        assert_eq!(door.check(contract, &batch).unwrap().num_rows(), 3);
+        let rows: Vec<_> = door.taken.values().map(|taken| taken.rows).collect();
+        assert_eq!(rows, [1, 1]);
+    }
+}
