@@ -1,6 +1,7 @@
 //! What people bring as it comes: late keys, empty months, repeated headers, and times that stand for none.
 
 use bitlake::error::ErrorKind;
+use bitlake::schema::Contracts;
 use bitlake::transform::Nulled;
 
 use super::outside::Outside;
@@ -307,4 +308,46 @@ async fn another_encoding_is_named_with_the_remedy() {
         text.contains("latin.csv") && text.contains("iconv"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_step_that_fails_over_the_data_breaks_a_contract_and_one_that_is_wrong_is_a_mistake() {
+    let own = |sql: &str| {
+        let queries = tempfile::tempdir().unwrap();
+        std::fs::create_dir(queries.path().join("domain")).unwrap();
+        std::fs::write(queries.path().join("domain/numbers.sql"), sql).unwrap();
+        queries
+    };
+    let given = Outside::new().csv("domain.users", "id\nseven");
+    let queries = own("SELECT cast(id AS bigint) AS n FROM domain.users");
+    let failed = given
+        .transform_with(&["domain"], Some(queries.path()))
+        .await;
+    let error = failed.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Contract, "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("table=domain.numbers") && text.contains("seven"),
+        "{text}"
+    );
+    let queries = own("SELECT nothing FROM domain.users");
+    let failed = given
+        .transform_with(&["domain"], Some(queries.path()))
+        .await;
+    assert_eq!(failed.unwrap_err().kind().exit_code(), 2);
+}
+
+#[test]
+fn every_duration_is_checked_for_being_below_zero() {
+    let check = include_str!("../../queries/checks/negative_durations.sql");
+    for contract in Contracts::bundled().unwrap().iter() {
+        let is_made = ["domain", "dora"].contains(&contract.layer.as_str());
+        for column in contract.columns.iter().filter(|_| is_made) {
+            let unit = column.unit.as_deref().unwrap_or_default();
+            let name = format!("'{}.{}'", contract.name(), column.name);
+            if ["seconds", "minutes"].contains(&unit) {
+                assert!(check.contains(&name), "{name} is not checked");
+            }
+        }
+    }
 }

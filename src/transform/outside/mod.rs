@@ -27,6 +27,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
 use futures::StreamExt;
 
+use self::files::TextFile;
 use super::report::Nulled;
 use crate::config::{Format, OutsideTable};
 use crate::engine::{Engine, missing_column};
@@ -105,6 +106,31 @@ struct External {
 }
 
 impl External {
+    fn columns_of_csv(&mut self, files: &[TextFile]) -> Result<SchemaRef> {
+        let schema = csv::schema(files)?;
+        let names = schema.fields().iter().map(|field| field.name().clone());
+        self.columns = names.collect();
+        Ok(schema)
+    }
+
+    fn columns_of_ndjson(&mut self, files: &[TextFile], query: Option<&str>) -> Result<SchemaRef> {
+        let shape = ndjson::observe(files)?;
+        let wanted = query.map(mentions::mentions).unwrap_or_default();
+        let schema = Schema::new(shape.fields(&wanted));
+        for field in schema.fields() {
+            let name = field.name();
+            let Some(seen) = shape.field(name) else {
+                self.looked_into.insert(name.clone());
+                continue;
+            };
+            self.columns.push(name.clone());
+            if seen.is_unknown() && wanted.field(name).is_none() {
+                self.untyped.insert(name.clone());
+            }
+        }
+        Ok(Arc::new(schema))
+    }
+
     /// What is reported. `absent`: columns of the query that the files do not have.
     fn nulled(&self, absent: &BTreeSet<String>) -> Vec<Nulled> {
         let nulled = |column: &str, reason: &str, rows| Nulled {
@@ -166,46 +192,22 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     let files = files::open(engine, &given.location, folder).await?;
     let mut external = External::default();
     let schema = match given.format {
-        Format::Ndjson => {
-            let shape = ndjson::observe(&files)?;
-            let wanted = given.query.as_deref().map(mentions::mentions);
-            let schema = Schema::new(shape.fields(&wanted.clone().unwrap_or_default()));
-            for field in schema.fields() {
-                let name = field.name();
-                let looked_into = wanted.iter().any(|wanted| wanted.field(name).is_some());
-                match shape.field(name) {
-                    None => drop(external.looked_into.insert(name.clone())),
-                    Some(seen) => {
-                        external.columns.push(name.clone());
-                        if seen.is_unknown() && !looked_into {
-                            external.untyped.insert(name.clone());
-                        }
-                    }
-                }
-            }
-            Arc::new(schema)
-        }
-        _ => {
-            let schema = csv::schema(&files)?;
-            let names = schema.fields().iter().map(|field| field.name().clone());
-            external.columns = names.collect();
-            schema
-        }
+        Format::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
+        _ => external.columns_of_csv(&files)?,
     };
     let path = folder.with_extension("parquet");
     let mut file = ParquetFile::create(&path, Arc::clone(&schema), &columns_of(&schema)?)?;
     for text in &files {
+        let write = |batch: &RecordBatch| file.write(batch);
         match given.format {
-            Format::Ndjson => ndjson::read(text, &schema, &mut external.misfits, |batch| {
-                file.write(batch)
-            })?,
-            _ => csv::read(text, &schema, |batch| file.write(batch))?,
+            Format::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
+            _ => csv::read(text, &schema, write)?,
         }
     }
     external.rows = Some(file.rows());
     file.finish()?;
     let urls = match schema.fields().is_empty() {
-        // A file without columns has no rows either.
+        // Parquet has no rows without columns.
         true => Vec::new(),
         false => vec![file_url(&path)?],
     };
