@@ -127,7 +127,9 @@ SELECT
     cast(NULL AS timestamp) AS queued_date,
     started_on AS started_date,
     completed_on AS finished_date,
-    floor(round((extract(epoch FROM completed_on) - extract(epoch FROM started_on)) * 1000000) / 1000000) AS duration_sec,
+    CASE WHEN completed_on >= started_on
+         THEN floor(round((extract(epoch FROM completed_on) - extract(epoch FROM started_on)) * 1000000) / 1000000)
+         END AS duration_sec,
     cast(NULL AS double) AS queued_duration_sec,
     '' AS subtask_name,
     coalesce(release['commit']['hash'], '') AS commit_sha,
@@ -162,7 +164,10 @@ SELECT
     cast(NULL AS timestamp) AS queued_date,
     coalesce(
         p.started_date,
-        p.finished_date - cast(cast(cast(trunc(p.duration_sec) AS bigint) AS varchar) || ' seconds' AS interval)
+        -- ten years: more is no duration, and the start might lie before every calendar
+        CASE WHEN p.duration_sec BETWEEN 0 AND 315360000
+             THEN p.finished_date - cast(cast(cast(trunc(p.duration_sec) AS bigint) AS varchar) || ' seconds' AS interval)
+             END
     ) AS started_date,
     p.finished_date,
     p.duration_sec,

@@ -90,7 +90,7 @@ SELECT
     '_raw_bitbucket_api_pipelines' AS _raw_data_table,
     build_number,
     run_number,
-    cast(duration_in_seconds AS double) AS build_duration_sec,
+    CASE WHEN duration_in_seconds >= 0 THEN cast(duration_in_seconds AS double) END AS build_duration_sec,
     coalesce(trigger['name'], trigger['type'], '') AS trigger_name,
     coalesce(target['type'], '') AS target_type,
     coalesce(

@@ -71,7 +71,7 @@ SELECT
               AND (production_pattern IS NULL OR regexp_like(coalesce(name, ''), production_pattern)) THEN 'PRODUCTION'
          ELSE '' END AS environment,
     coalesce(
-        cast(duration_in_seconds AS double),
+        CASE WHEN duration_in_seconds >= 0 THEN cast(duration_in_seconds AS double) END,
         greatest(0.0, floor(round((extract(epoch FROM completed_on) - extract(epoch FROM started_on)) * 1000000) / 1000000)),
         0.0
     ) AS duration_sec,
@@ -86,8 +86,8 @@ SELECT
     pipeline_created_on AS pipeline_created_date,
     run_number,
     coalesce(trigger['name'], trigger['type'], '') AS trigger_name,
-    cast(build_seconds_used AS double) AS build_seconds_used,
-    "maxTime" AS max_minutes,
+    CASE WHEN build_seconds_used >= 0 THEN cast(build_seconds_used AS double) END AS build_seconds_used,
+    CASE WHEN "maxTime" >= 0 THEN "maxTime" END AS max_minutes,
     coalesce(image['name'], '') AS image_name,
     deployment_source,
     CASE WHEN deployment_source = 'bitbucket' THEN deployment_id ELSE '' END AS deployment_id

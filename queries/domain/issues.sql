@@ -86,7 +86,9 @@ SELECT
     resolution_date,
     created_on AS created_date,
     updated_on AS updated_date,
-    cast(floor((extract(epoch FROM resolution_date) - extract(epoch FROM created_on)) / 60) AS bigint) AS lead_time_minutes,
+    CASE WHEN resolution_date >= created_on
+         THEN cast(floor((extract(epoch FROM resolution_date) - extract(epoch FROM created_on)) / 60) AS bigint)
+         END AS lead_time_minutes,
     cast(NULL AS bigint) AS original_estimate_minutes,
     cast(NULL AS bigint) AS time_spent_minutes,
     cast(NULL AS bigint) AS time_remaining_minutes,

@@ -88,7 +88,9 @@ changes AS (
 incidents AS (
     SELECT
         b.project_name, b.deployment_id, count(*) AS incidents,
-        CASE WHEN count(*) = count(i.resolution_date) THEN max(i.resolution_date) END AS all_over
+        -- an end before its own start is none
+        CASE WHEN count(*) = count(CASE WHEN i.resolution_date < i.created_date THEN NULL ELSE i.resolution_date END)
+             THEN max(i.resolution_date) END AS all_over
     FROM dora.incidents AS i
     JOIN by_deployment AS b ON b.project_name = i.project_name AND b.cicd_deployment_id = i.deployment_id
     GROUP BY b.project_name, b.deployment_id
@@ -245,11 +247,11 @@ SELECT
     recovered_date,
     recovery_deployment_id,
     recovery_source,
-    CASE WHEN recovered_date IS NULL THEN NULL
-         ELSE greatest(
-             cast(floor(extract(epoch FROM recovered_date))
-                  - floor(extract(epoch FROM CASE WHEN outcome = 'FAILURE' THEN coalesce(started_date, finished_date)
-                                                  ELSE finished_date END)) AS bigint),
-             0) END AS recovery_seconds,
+    CASE WHEN recovered_date >= CASE WHEN outcome = 'FAILURE' THEN coalesce(started_date, finished_date)
+                                     ELSE finished_date END
+         THEN cast(floor(extract(epoch FROM recovered_date))
+                   - floor(extract(epoch FROM CASE WHEN outcome = 'FAILURE' THEN coalesce(started_date, finished_date)
+                                                   ELSE finished_date END)) AS bigint)
+         END AS recovery_seconds,
     devlake_has_incident
 FROM described

@@ -226,12 +226,15 @@ SELECT
     i.status,
     i.created_date,
     i.resolution_date,
-    cast(floor(extract(epoch FROM i.resolution_date)) - floor(extract(epoch FROM i.created_date)) AS bigint)
-        AS recovery_seconds,
+    CASE WHEN i.resolution_date >= i.created_date
+         THEN cast(floor(extract(epoch FROM i.resolution_date)) - floor(extract(epoch FROM i.created_date)) AS bigint)
+         END AS recovery_seconds,
     coalesce(b.cicd_deployment_id, '') AS deployment_id,
     coalesce(b.evidence, 'none') AS evidence,
     coalesce(b.tenths, 0) / 10.0 AS score,
-    cast(floor(extract(epoch FROM i.created_date)) - floor(extract(epoch FROM b.finished_date)) AS bigint) AS age_seconds,
+    CASE WHEN i.created_date >= b.finished_date
+         THEN cast(floor(extract(epoch FROM i.created_date)) - floor(extract(epoch FROM b.finished_date)) AS bigint)
+         END AS age_seconds,
     CASE WHEN b.cicd_deployment_id IS NOT NULL THEN NULL
          WHEN i.created_date IS NULL THEN 'no start'
          WHEN a.last_deployment_id IS NULL THEN 'no deployment before it'

@@ -181,11 +181,10 @@ recovery_seconds AS (
     JOIN periods AS p
       ON p.project_name = d.project_name AND d.finished_date >= p.inside_from AND d.finished_date < p.inside_to
      AND i.resolution_date >= p.window_start AND i.resolution_date < p.window_end
+    WHERE i.resolution_date >= i.created_date AND i.resolution_date >= d.finished_date
 ),
 recoveries AS (
-    SELECT
-        project_name, period, period_start,
-        cast(CASE WHEN seconds < 0 THEN ceil(seconds / 60) ELSE floor(seconds / 60) END AS bigint) AS minutes
+    SELECT project_name, period, period_start, cast(floor(seconds / 60) AS bigint) AS minutes
     FROM recovery_seconds
 ),
 restorations AS (

@@ -16,6 +16,7 @@ use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
+use crate::schema::times::{OddTimes, RANGE};
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
 
@@ -269,6 +270,11 @@ impl<'a> Job<'a> {
                     unread(absence)
                 );
             }
+            for repository in &report.repositories {
+                for (entity, known) in &repository.entities {
+                    warn_of_times(&repository.repository, entity, &known.odd_times);
+                }
+            }
         }
         if let Some(report) = &self.report.transform {
             for warning in &report.warnings {
@@ -277,6 +283,20 @@ impl<'a> Job<'a> {
                     n = warning.n,
                     "{}",
                     warning.kind
+                );
+            }
+            for (table, odd) in &report.odd_times {
+                warn_of_times("", table, odd);
+            }
+            for nulled in &report.nulled {
+                tracing::warn!(
+                    table = nulled.table,
+                    column = nulled.column,
+                    rows = nulled.rows,
+                    values = nulled.values.join(", "),
+                    location = nulled.location,
+                    "null in the lake: {}",
+                    nulled.reason
                 );
             }
             for large in &report.large_files {
@@ -355,6 +375,21 @@ fn unread(absence: &NewAbsence<'_>) -> String {
         absence.lists.join(", "),
         absence.reason
     )
+}
+
+/// `repository`: empty where a whole table was read again.
+fn warn_of_times(repository: &str, table: &str, odd: &BTreeMap<String, OddTimes>) {
+    for (column, times) in odd {
+        let values: Vec<_> = times.values.iter().map(String::as_str).collect();
+        tracing::warn!(
+            repository,
+            table,
+            column,
+            rows = times.rows,
+            values = values.join(", "),
+            "null in the lake, and kept in _payload: times outside {RANGE}"
+        );
+    }
 }
 
 /// Sorts by time, and two runs of one second differ.

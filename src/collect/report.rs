@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::bitbucket::Client;
 use crate::lake::EntityStatus;
+use crate::schema::times::OddTimes;
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CollectReport {
@@ -62,6 +63,9 @@ pub struct EntityReport {
     /// repeats, `(unreadable)` those that are no JSON at all.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, u64>,
+    /// Those of them that are times which no engine can hold, by path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub odd_times: BTreeMap<String, OddTimes>,
     /// Secrets removed.
     pub redactions: u64,
     /// Private drafts of the token's owner, dropped.
@@ -142,6 +146,13 @@ impl EntityReport {
         self.redactions += more.redactions;
         self.drafts += more.drafts;
         self.add_misfits(more.misfits);
+        self.add_odd_times(more.odd_times);
+    }
+
+    pub(super) fn add_odd_times(&mut self, more: BTreeMap<String, OddTimes>) {
+        for (path, times) in more {
+            self.odd_times.entry(path).or_default().merge(times);
+        }
     }
 
     pub(super) fn add_misfits(&mut self, more: impl IntoIterator<Item = (String, u64)>) {

@@ -153,6 +153,7 @@ impl<'a> Sink<'a> {
         }
         report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
+        report.add_odd_times(self.decoder.take_odd_times());
         (self.site.context.options.listener)(Event::Page {
             repository: &self.site.full_name,
             entity: self.entity.table,

@@ -7,6 +7,7 @@ use super::document::Value;
 use super::layout::{self, Layout};
 use super::load::Relative;
 use super::section::Section;
+use super::since::Since;
 use crate::error::Result;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +24,12 @@ pub struct LakeConfig {
     pub layout: Layout,
     /// Every version of every record is kept, in the layer `history`.
     pub keep_history: bool,
+    /// The longest time that periods are made for, where brought tables alone say how long a project is known.
+    pub longest_span: Since,
 }
+
+/// What `longest_span` is where nothing is said: twenty years.
+const LONGEST_SPAN: Since = Since::Months(240);
 
 /// What object_store understands of S3 and what may stand in a file.
 const OPTIONS: [&str; 14] = [
@@ -55,12 +61,18 @@ const CREDENTIALS: [&str; 5] = [
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
-    let known: Vec<&str> = ["url", "lease", "memory_limit", "keep_history"]
-        .into_iter()
-        .chain(layout::KEYS)
-        .chain(OPTIONS)
-        .chain(CREDENTIALS)
-        .collect();
+    let known: Vec<&str> = [
+        "url",
+        "lease",
+        "memory_limit",
+        "keep_history",
+        "longest_span",
+    ]
+    .into_iter()
+    .chain(layout::KEYS)
+    .chain(OPTIONS)
+    .chain(CREDENTIALS)
+    .collect();
     let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
     let Some(lake) = root.section("lake", &known)? else {
         return Err(root.missing("lake", hint));
@@ -97,7 +109,21 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         memory_limit: memory_limit(&lake)?,
         layout: layout::read(&lake)?,
         keep_history: lake.boolean("keep_history")?.unwrap_or_default(),
+        longest_span: longest_span(&lake)?,
     })
+}
+
+fn longest_span(lake: &Section<'_>) -> Result<Since> {
+    let key = "longest_span";
+    let Some(text) = lake.string(key)? else {
+        return Ok(LONGEST_SPAN);
+    };
+    match Since::parse(&text) {
+        Some(span @ (Since::Days(_) | Since::Months(_))) => Ok(span),
+        _ => Err(lake
+            .error(key, &format!("cannot be `{text}`"))
+            .hint("write it as \"20 years\" or \"18 months\"")),
+    }
 }
 
 fn lease(lake: &Section<'_>) -> Result<Option<Duration>> {

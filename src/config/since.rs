@@ -42,12 +42,22 @@ impl Since {
             .max(DateTime::UNIX_EPOCH)
     }
 
+    /// Whether more than this span lies between the two; no calendar reaches further back than everything.
+    pub fn is_exceeded(self, from: DateTime<Utc>, through: DateTime<Utc>) -> bool {
+        let earliest = match self {
+            Self::Date(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
+            Self::Days(days) => through.checked_sub_days(Days::new(days.into())),
+            Self::Months(months) => through.checked_sub_months(Months::new(months)),
+        };
+        earliest.is_some_and(|earliest| from < earliest)
+    }
+
     /// Whether this span lies between the two.
     pub fn has_passed(self, from: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         from <= self.resolve(now)
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(date) = text.parse() {
             return Some(Self::Date(date));

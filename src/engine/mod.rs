@@ -7,6 +7,7 @@ mod dialect;
 mod functions;
 mod params;
 mod references;
+mod times;
 
 pub use dialect::{Dialect, with_values, write_as};
 pub use params::{Param, declared, parse_values, unknown_value};
@@ -15,12 +16,11 @@ pub use references::{TableName, references};
 use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
-use datafusion::common::TableReference;
+use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
-use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
@@ -29,7 +29,8 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use object_store::ObjectStore;
+use futures::TryStreamExt;
+use object_store::{ObjectMeta, ObjectStore};
 use reqwest::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -67,6 +68,7 @@ impl Engine {
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.register_udf(functions::regexp_extract_all());
         context.register_udf(functions::content_key());
+        context.register_udf(times::to_timestamp(&context)?);
         let engine = Self { context };
         for layer in LAYERS {
             engine.add_layer(layer)?;
@@ -142,33 +144,39 @@ impl Engine {
         self.context.register_object_store(url, store);
     }
 
-    /// Registers outside files, whose schema is read from them, as `layer.table`; `all_text` makes every column text.
+    /// The files at a path or address, which may hold globs, by name, with the store that they lie in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when there is none, or the store cannot be read.
+    pub async fn outside_files(
+        &self,
+        location: &str,
+    ) -> Result<(Arc<dyn ObjectStore>, Vec<ObjectMeta>)> {
+        let failed = |error: DataFusionError| unreadable(location).source(error);
+        let url = listing(location).map_err(failed)?;
+        let state = self.context.state();
+        let store = state.runtime_env().object_store(&url).map_err(failed)?;
+        let listed = url.list_all_files(&state, store.as_ref(), "").await;
+        let files = listed.map_err(failed)?.try_collect::<Vec<_>>().await;
+        let mut files = files.map_err(failed)?;
+        if files.is_empty() {
+            return Err(unreadable(location).source("there is no such file"));
+        }
+        files.sort_by(|a, b| a.location.cmp(&b.location));
+        Ok((store, files))
+    }
+
+    /// Registers outside Parquet files, whose schema is read from them, as `layer.table`.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when there are none, or they are not of the format.
-    pub async fn register_outside(
-        &self,
-        layer: &str,
-        table: &str,
-        format: Arc<dyn FileFormat>,
-        location: &str,
-        all_text: bool,
-    ) -> Result<()> {
-        let failed = |error: DataFusionError| {
-            Error::new(ErrorKind::Configuration, "cannot read an outside table")
-                .with("location", location)
-                .source(error)
-                .hint("correct `location` and `format` of the [[table]]")
-        };
+    pub async fn register_outside(&self, layer: &str, table: &str, location: &str) -> Result<()> {
+        let failed = |error: DataFusionError| unreadable(location).source(error);
         let url = listing(location).map_err(failed)?;
+        let format = Arc::new(ParquetFormat::default());
         let options = ListingOptions::new(format).with_file_extension("");
         let state = self.context.state();
-        let mut schema = options.infer_schema(&state, &url).await.map_err(failed)?;
-        if all_text {
-            let names = schema.fields().iter().map(|field| field.name());
-            let fields = names.map(|name| Field::new(name, DataType::Utf8, true));
-            schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-        }
+        let schema = options.infer_schema(&state, &url).await.map_err(failed)?;
         let config = ListingTableConfig::new(url)
             .with_listing_options(options)
             .with_schema(schema);
@@ -210,7 +218,7 @@ impl Engine {
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
         };
-        let plan = self.context.sql(sql).await.map_err(failed)?;
+        let plan = self.try_plan(sql).await.map_err(failed)?;
         if params.is_empty() {
             return Ok(plan);
         }
@@ -219,6 +227,16 @@ impl Engine {
             .map(|param| (param.name.as_str(), param.value.clone()))
             .collect();
         plan.with_param_values(values).map_err(failed)
+    }
+
+    /// Plans `sql`, and leaves the error as DataFusion gives it.
+    pub async fn try_plan(&self, sql: &str) -> Result<DataFrame, DataFusionError> {
+        let state = self.context.state();
+        let dialect = state.config_options().sql_parser.dialect;
+        let mut statement = state.sql_to_statement(sql, &dialect)?;
+        times::in_microseconds(&mut statement);
+        let plan = state.statement_to_plan(statement).await?;
+        self.context.execute_logical_plan(plan).await
     }
 
     /// The one text column of a query, nulls left out.
@@ -261,6 +279,23 @@ impl Engine {
     }
 }
 
+fn unreadable(location: &str) -> Error {
+    Error::new(ErrorKind::Configuration, "cannot read an outside table")
+        .with("location", location)
+        .hint("correct `location` and `format` of the [[table]]")
+}
+
+/// The column that a query names and no table has, where that is why it cannot be planned.
+pub fn missing_column(error: &DataFusionError) -> Option<&Column> {
+    match error.find_root() {
+        DataFusionError::SchemaError(error, _) => match error.as_ref() {
+            SchemaError::FieldNotFound { field, .. } => Some(field),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 /// A path or address, which may hold globs: DataFusion reads them in paths only.
 fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
     let wild = location.find(['*', '?', '[']);
@@ -281,6 +316,8 @@ pub fn is_starved(error: &DataFusionError) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+
     use super::*;
 
     /// The plan for a step that ran out of memory once replaced the tables by none, for itself and for every later step.

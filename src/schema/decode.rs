@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 use super::Contract;
 use super::contract::CONTENT;
+use super::times::OddTimes;
 use super::typed::Typed;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::redaction::{Received, Redacted, Redactor};
@@ -92,6 +93,11 @@ impl Decoder {
     /// The same, and counts anew.
     pub fn take_misfits(&mut self) -> BTreeMap<String, u64> {
         self.typed.take_misfits()
+    }
+
+    /// Those misfits that are times which no engine can hold, by path, and counts anew.
+    pub fn take_odd_times(&mut self) -> BTreeMap<String, OddTimes> {
+        self.typed.take_odd_times()
     }
 
     /// One batch for `records`, in their order.
@@ -189,6 +195,11 @@ impl Redecoder {
     /// As [`Decoder::misfits`].
     pub fn misfits(&self) -> &BTreeMap<String, u64> {
         self.typed.misfits()
+    }
+
+    /// As [`Decoder::take_odd_times`].
+    pub fn take_odd_times(&mut self) -> BTreeMap<String, OddTimes> {
+        self.typed.take_odd_times()
     }
 
     /// `batch` with what its payloads say today, without what is a secret by today's rules; the rest of the envelope is
@@ -339,6 +350,38 @@ mod tests {
             &[1779877688183580, 1779877688000000, 1779877688200000]
         );
         assert!(decoder.misfits().is_empty());
+    }
+
+    #[test]
+    fn a_time_that_no_engine_can_hold_costs_that_time_only_and_is_named() {
+        let mut decoder = decoder();
+        let times = [
+            "2300-01-01T00:00:00Z",
+            "0001-01-01T00:00:00+00:00",
+            "0000-00-00 00:00:00",
+            "9999-12-31T23:59:59Z",
+            "2262-04-11T00:00:00Z",
+        ];
+        let records = times.map(|time| record(&format!(r#"{{"id": 8, "on": "{time}"}}"#)));
+        let batch = decoder.decode(records.to_vec()).unwrap();
+        let on = batch.column_by_name("on").unwrap();
+        let on = on.as_primitive::<TimestampMicrosecondType>();
+        assert_eq!(on.null_count(), 4);
+        assert!(on.is_valid(4), "the last day is a day");
+        let id = batch.column_by_name("id").unwrap();
+        assert_eq!(id.null_count(), 0);
+        assert_eq!(decoder.misfits()["on"], 4);
+        let odd = decoder.take_odd_times().remove("on").unwrap();
+        assert_eq!(odd.rows, 4);
+        let named: Vec<_> = odd.values.iter().map(String::as_str).collect();
+        assert_eq!(
+            named,
+            [
+                "0000-00-00 00:00:00",
+                "0001-01-01T00:00:00+00:00",
+                "2300-01-01T00:00:00Z"
+            ]
+        );
     }
 
     #[test]

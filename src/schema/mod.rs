@@ -14,6 +14,7 @@ mod conform;
 mod contract;
 pub mod ddl;
 mod decode;
+pub mod times;
 mod typed;
 mod types;
 

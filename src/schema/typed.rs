@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
 use super::Contract;
+use super::times::{OddTimes, is_beyond_calendars, is_storable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redaction::Redacted;
 
@@ -17,6 +18,8 @@ pub(super) struct Typed {
     /// The contract's columns that do not begin with `_`.
     schema: SchemaRef,
     misfits: BTreeMap<String, u64>,
+    /// Those misfits that are times which no engine can hold.
+    odd_times: BTreeMap<String, OddTimes>,
 }
 
 impl Typed {
@@ -30,6 +33,7 @@ impl Typed {
         Self {
             schema: Arc::new(Schema::new(typed)),
             misfits: BTreeMap::new(),
+            odd_times: BTreeMap::new(),
         }
     }
 
@@ -39,6 +43,10 @@ impl Typed {
 
     pub(super) fn misfits(&self) -> &BTreeMap<String, u64> {
         &self.misfits
+    }
+
+    pub(super) fn take_odd_times(&mut self) -> BTreeMap<String, OddTimes> {
+        std::mem::take(&mut self.odd_times)
     }
 
     /// One row per record; `rows` says how many there are. Takes their values.
@@ -79,6 +87,7 @@ impl Typed {
         };
         let mut fit = Fit {
             misfits: &mut self.misfits,
+            odd_times: &mut self.odd_times,
             changed: false,
         };
         fit.object(&mut object, self.schema.fields(), "");
@@ -89,6 +98,7 @@ impl Typed {
 /// Nulls what does not fit, stricter than arrow-json, which would read the number 7 as a time in 1970.
 struct Fit<'a> {
     misfits: &'a mut BTreeMap<String, u64>,
+    odd_times: &'a mut BTreeMap<String, OddTimes>,
     changed: bool,
 }
 
@@ -121,7 +131,13 @@ impl Fit<'_> {
             }
             (DataType::Float64, Value::Number(_)) | (DataType::Boolean, Value::Bool(_)) => true,
             (DataType::Timestamp(..), Value::String(text)) => {
-                string_to_datetime(&chrono::Utc, text).is_ok()
+                let time = string_to_datetime(&chrono::Utc, text);
+                let time = time.map(|time| time.timestamp_micros()).ok();
+                if time.map_or(is_beyond_calendars(text), |time| !is_storable(time)) {
+                    let known = self.odd_times.entry(path.to_owned()).or_default();
+                    known.add(text);
+                }
+                time.is_some_and(is_storable)
             }
             (DataType::Struct(fields), Value::Object(object)) => {
                 self.object(object, fields, path);

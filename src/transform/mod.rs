@@ -25,7 +25,7 @@ mod write;
 
 pub use layout::contracts;
 pub use native::Native;
-pub use report::{LargeFile, TransformReport, Warning};
+pub use report::{LargeFile, Nulled, TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -197,7 +197,8 @@ impl<'a> Run<'a> {
         {
             return Ok(());
         }
-        let outside = outside::outline(&self.engine, &self.parts).await?;
+        let longest = self.config.lake.longest_span;
+        let outside = outside::outline(&self.engine, &self.parts, longest).await?;
         let mut clocks = outside.clocks;
         for project in &self.config.projects {
             clocks.insert(project.name.clone(), (project.timezone, project.week_start));
@@ -228,7 +229,7 @@ impl<'a> Run<'a> {
             let contract = self.steps.place_of(&contract);
             let part = format!("part_{n}");
             let folder = self.staging.path().join(outside::GIVEN);
-            outside::read(
+            let nulled = outside::read(
                 &self.engine,
                 given,
                 &self.config.lake.options,
@@ -237,6 +238,7 @@ impl<'a> Run<'a> {
                 &folder,
             )
             .await?;
+            self.report.nulled.extend(nulled);
             self.parts.push((Arc::clone(&contract), part.clone()));
             let name = TableName::new(&contract.layer, &contract.table);
             self.given.entry(name.clone()).or_default().push(part);

@@ -14,7 +14,7 @@ use reqwest::Url;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, file_url};
-use crate::schema::{Contract, Redecoder};
+use crate::schema::{Contract, Redecoder, times::OddTimes};
 
 const SCHEMA: &str = "renew";
 
@@ -22,6 +22,8 @@ const SCHEMA: &str = "renew";
 pub(super) struct Renewed {
     /// Values that did not fit, by path.
     pub(super) misfits: BTreeMap<String, u64>,
+    /// Those of them that are times which no engine can hold, by path.
+    pub(super) odd_times: BTreeMap<String, OddTimes>,
     /// Secrets that were removed.
     pub(super) redactions: u64,
 }
@@ -49,6 +51,7 @@ pub(super) async fn renew(
     }
     Ok(Renewed {
         misfits: decoder.misfits().clone(),
+        odd_times: decoder.take_odd_times(),
         redactions: decoder.redactions(),
     })
 }

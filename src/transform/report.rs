@@ -11,7 +11,7 @@ use super::layout;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{NextFile, NextTable, Published};
-use crate::schema::Contracts;
+use crate::schema::{Contracts, times::OddTimes};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformReport {
@@ -20,13 +20,35 @@ pub struct TransformReport {
     /// Values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Those of them that are times which no engine can hold.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub odd_times: BTreeMap<String, BTreeMap<String, OddTimes>>,
     /// Secrets that were removed when records were decoded again, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
     pub published: Published,
     pub warnings: Vec<Warning>,
+    /// What of the tables that `[[table]]` brings was something and is null now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nulled: Vec<Nulled>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_files: Vec<LargeFile>,
+}
+
+/// Values of one column of a brought table that are null in the lake, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nulled {
+    /// `layer.table`.
+    pub table: String,
+    /// Of the `[[table]]`.
+    pub location: String,
+    /// Of the table, or a path in the file.
+    pub column: String,
+    pub reason: String,
+    pub rows: u64,
+    /// A few of them, each with its row's key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub values: Vec<String>,
 }
 
 /// A file so large that loading or rewriting it takes its time, of a table that could be cut more finely.

@@ -259,7 +259,8 @@ fn project_repositories(assigned: &[Assigned]) -> Rows {
     rows
 }
 
-/// A CSV with DevLake's headers (`ParentId`), as rows of `columns` (`parent_id`); missing columns are empty.
+/// A CSV with DevLake's headers (`ParentId`), as rows of `columns` (`parent_id`); missing columns are empty, and so is a
+/// file without anything.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] when the file cannot be read or lacks its `Id`.
@@ -287,6 +288,9 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
         .iter()
         .map(|field| plain(field.name()))
         .collect();
+    if names.is_empty() {
+        return Ok(Rows::new());
+    }
     if !names.contains(&plain("id")) {
         return Err(
             wrong("the CSV has no column `Id`").hint("its first line must be DevLake's header")

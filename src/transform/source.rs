@@ -84,6 +84,10 @@ impl Run<'_> {
             let redactions = &mut self.report.redactions;
             redactions.insert(contract.name(), renewed.redactions);
         }
+        if !renewed.odd_times.is_empty() {
+            let odd_times = &mut self.report.odd_times;
+            odd_times.insert(contract.name(), renewed.odd_times);
+        }
         let urls = table.files.iter().map(|(path, file)| match file {
             NextFile::Staged(written) => file_url(&written.path),
             NextFile::Kept => self.lake.file_url(path),

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column as ColumnName;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::functions::expr_fn::{date_trunc, nullif};
+use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
@@ -59,7 +59,10 @@ pub(super) async fn patiently<T>(
 /// Why an attempt came to nothing.
 pub(super) enum Failure {
     Starved(DataFusionError),
+    /// Before any row was read: the query is wrong.
     Fails(DataFusionError),
+    /// A value that the query cannot take.
+    FailsOverData(DataFusionError),
     Other(Error),
 }
 
@@ -71,11 +74,24 @@ impl Failure {
         }
     }
 
+    /// The same, once rows are read.
+    pub(super) fn over_data(error: DataFusionError) -> Self {
+        match is_starved(&error) {
+            true => Self::Starved(error),
+            false => Self::FailsOverData(error),
+        }
+    }
+
     fn for_good(self, contract: &Contract) -> Error {
         let error = match self {
             Self::Other(error) => error,
             Self::Fails(source) => {
                 Error::new(ErrorKind::Configuration, "the query fails").source(source)
+            }
+            Self::FailsOverData(source) => {
+                Error::new(ErrorKind::Contract, "the query fails over the data")
+                    .source(source)
+                    .hint("nothing was published; the cause names the value, and `bitlake query --sql` finds its row")
             }
             Self::Starved(source) => Error::new(ErrorKind::Lake, "a step needs more memory")
                 .source(source)
@@ -111,7 +127,7 @@ async fn attempt(
         done: Vec::new(),
     };
     while let Some(batch) = rows.next().await {
-        writer.write(&batch.map_err(Failure::of)?)?;
+        writer.write(&batch.map_err(Failure::over_data)?)?;
     }
     Ok(writer.finish()?)
 }
@@ -125,17 +141,21 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
         None => frame,
         Some(by) => {
             order.push(ascending(CUT));
-            let to = |data_type| {
+            let cast = |expr, data_type| {
                 Expr::Cast(datafusion::logical_expr::Cast::new(
-                    Box::new(column(&by.column)),
+                    Box::new(expr),
                     data_type,
                 ))
             };
-            let time = contract.column(&by.column).map(|c| c.data_type.clone());
+            let to = contract.column(&by.column).map(|c| c.data_type.clone());
+            let typed = cast(column(&by.column), to.unwrap_or(DataType::Null));
+            let text = cast(typed, DataType::Utf8);
             let cut = match by.by {
                 // A repository that is not known is '' in DevLake's tables.
-                PartitionBy::Repository => nullif(to(DataType::Utf8), lit("")),
-                unit => date_trunc(lit(unit.as_str()), to(time.unwrap_or(DataType::Null))),
+                PartitionBy::Repository => nullif(text, lit("")),
+                // `2026-11` of `2026-11-24T10:00:00Z`. date_trunc counts nanoseconds, and fails for the month of
+                // 1677 in which they begin.
+                unit => substring(text, lit(1i64), lit(length(unit))),
             };
             frame.with_column(CUT, cut)?
         }
@@ -158,9 +178,9 @@ struct Partitions<'a> {
 
 impl Partitions<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let Some(by) = &self.contract.partition else {
+        if self.contract.partition.is_none() {
             return self.write_into(None, &conform(self.contract, batch)?);
-        };
+        }
         let failed = |error| Error::new(ErrorKind::Internal, "cannot cut partitions").source(error);
         let mut batch = batch.clone();
         let cut = batch.schema_ref().index_of(CUT).map_err(failed)?;
@@ -174,7 +194,7 @@ impl Partitions<'_> {
         for range in ranges {
             let name = names
                 .is_valid(range.start)
-                .then(|| partition_name(by.by, names.value(range.start)));
+                .then(|| names.value(range.start).to_owned());
             self.write_into(name, &batch.slice(range.start, range.len()))?;
         }
         Ok(())
@@ -216,15 +236,13 @@ impl Partitions<'_> {
     }
 }
 
-/// `2026-11` of `2026-11-01T00:00:00Z`, and so on.
-fn partition_name(by: PartitionBy, value: &str) -> String {
-    let length = match by {
-        PartitionBy::Year => "2026".len(),
-        PartitionBy::Month => "2026-11".len(),
-        PartitionBy::Day => "2026-11-24".len(),
-        PartitionBy::Repository => value.len(),
-    };
-    value[..length].to_owned()
+/// How much of a time's text names its day, month or year.
+fn length(unit: PartitionBy) -> i64 {
+    match unit {
+        PartitionBy::Year => 4,
+        PartitionBy::Month => 7,
+        PartitionBy::Day | PartitionBy::Repository => 10,
+    }
 }
 
 /// A few keys that stand more than once in a registered table, as text.

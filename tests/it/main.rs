@@ -1,12 +1,14 @@
 //! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
 
 mod answers;
+mod brought;
 mod check;
 mod cli;
 mod collect;
 mod contracts;
 mod demo;
 mod engines;
+mod extremes;
 mod failures;
 mod faulty;
 mod git;

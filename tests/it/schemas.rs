@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bitlake::transform::Options;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StructArray};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, RecordBatch, StructArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::datatypes::{Field, Schema};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -103,7 +105,55 @@ async fn a_published_file_of_an_older_schema_reads_as_null_and_is_decoded_again(
     assert!(read(&bench, FILE) == today, "the same bytes again");
     let manifest = bench.lake.manifest().await.unwrap();
     let table = manifest.table("bitbucket.pull_requests").unwrap();
-    assert_eq!(table.schema_version, 1, "and never again");
+    let contracts = bitlake::schema::Contracts::bundled().unwrap();
+    let contract = contracts.require("bitbucket", "pull_requests").unwrap();
+    assert_eq!(table.schema_version, contract.version, "and never again");
+}
+
+/// Puts a time of the year 2300 into `created_on` of a Parquet file, as a version without a bound kept it.
+fn date_far_ahead(path: &Path) {
+    let file = std::fs::File::open(path).unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let batches: Vec<_> = reader.build().unwrap().map(Result::unwrap).collect();
+    let file = std::fs::File::create(path).unwrap();
+    let mut writer = ArrowWriter::try_new(file, batches[0].schema(), None).unwrap();
+    for batch in &batches {
+        let at = batch.schema().index_of("created_on").unwrap();
+        let mut columns = batch.columns().to_vec();
+        let far = TimestampMicrosecondArray::from(vec![10_413_792_000_000_000; batch.num_rows()]);
+        columns[at] = Arc::new(far.with_timezone("UTC"));
+        writer
+            .write(&RecordBatch::try_new(batch.schema(), columns).unwrap())
+            .unwrap();
+    }
+    writer.close().unwrap();
+}
+
+#[tokio::test]
+async fn a_lake_with_times_that_no_engine_can_hold_heals() {
+    let mut bench = Bench::quirk("time_beyond_every_engine").await;
+    bench.complete().await;
+    bench.transform(&[]).await.unwrap();
+    let dates = "SELECT pull_request_key, created_date FROM domain.pull_requests ORDER BY 1";
+    let rows = bench.query(dates).await;
+    let today = read(&bench, FILE);
+
+    date_far_ahead(&bench.folder.path().join("lake").join(FILE));
+    edit(&bench, "_bitlake/manifest.json", |manifest| {
+        let table = &mut manifest["tables"]["bitbucket.pull_requests"];
+        table["schema_version"] = json!(1);
+        table["files"][FILE]["sha256"] = json!("of other bytes");
+    });
+    let report = bench.transform(&[]).await.unwrap();
+    assert_eq!(
+        report.odd_times["bitbucket.pull_requests"]["created_on"].rows,
+        1
+    );
+    assert_eq!(bench.query(dates).await, rows);
+    assert!(
+        read(&bench, FILE) == today,
+        "the bytes of a lake that never had them"
+    );
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::support::Tables;
 
-type Given = BTreeMap<String, Vec<Value>>;
+pub type Given = BTreeMap<String, Vec<Value>>;
 
 struct Case {
     name: String,
@@ -200,7 +200,7 @@ fn unsaid(table: &str) -> Value {
     }
 }
 
-fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
+pub fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
     let mut complete = unsaid(&contract.name());
     let said = row.as_object().unwrap().clone();
     let cells = complete.as_object_mut().unwrap();
@@ -271,7 +271,7 @@ fn source_row(contract: &Arc<Contract>, row: &Value, n: usize) -> RecordBatch {
         .unwrap()
 }
 
-fn defaults() -> Given {
+pub fn defaults() -> Given {
     let statuses = [
         ("new", "TODO"),
         ("open", "TODO"),

@@ -7,7 +7,11 @@
 -- Note: DevLake cuts each time down to whole minutes; here to the second. A mean follows the few longest, so the median stands beside it.
 -- DevLake paints 3 days and more red.
 WITH merged AS (
-    SELECT cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint) AS seconds
+    SELECT
+        CASE
+            WHEN p.merged_date >= p.created_date
+                THEN cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+        END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.id LIKE 'bitbucket:%'
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
@@ -22,7 +26,7 @@ WITH merged AS (
 
 SELECT
     count(*) AS "merged pull requests",
-    round(sum(x.seconds) / 864.0 / nullif(count(*), 0)) / 100 AS "mean days",
+    round(sum(x.seconds) / 864.0 / nullif(count(x.seconds), 0)) / 100 AS "mean days",
     round(median(cast(x.seconds AS double)) / 864.0) / 100 AS "median days"
 FROM merged AS x
 ORDER BY 1

@@ -11,7 +11,10 @@
 WITH merged AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,
-        cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint) AS seconds
+        CASE
+            WHEN p.merged_date >= p.created_date
+                THEN cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+        END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.id LIKE 'bitbucket:%'
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
@@ -38,7 +41,7 @@ known AS (
 SELECT
     cast(x.period AS date) AS period,
     count(*) AS "merged pull requests",
-    round(sum(x.seconds) / 864.0 / nullif(count(*), 0)) / 100 AS "mean days",
+    round(sum(x.seconds) / 864.0 / nullif(count(x.seconds), 0)) / 100 AS "mean days",
     round(median(cast(x.seconds AS double)) / 864.0) / 100 AS "median days",
     coalesce(x.period < k.known_from, false)
     OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial

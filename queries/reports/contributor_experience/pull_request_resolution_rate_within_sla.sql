@@ -37,7 +37,8 @@ waits AS (
     SELECT
         p.id,
         CASE
-            WHEN p.status IN ('CLOSED', 'MERGED') THEN cast(floor(extract(epoch FROM p.closed_date) - extract(epoch FROM p.created_date)) AS bigint)
+            WHEN p.status IN ('CLOSED', 'MERGED') AND p.closed_date >= p.created_date
+                THEN cast(floor(extract(epoch FROM p.closed_date) - extract(epoch FROM p.created_date)) AS bigint)
         END AS closed,
         cast(floor(extract(epoch FROM a.t) - extract(epoch FROM p.created_date)) AS bigint) AS waited,
         p.status

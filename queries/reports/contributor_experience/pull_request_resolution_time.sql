@@ -26,7 +26,12 @@ WITH pull_requests AS (
 ),
 
 closed AS (
-    SELECT id, cast(floor(extract(epoch FROM closed_date) - extract(epoch FROM created_date)) AS bigint) AS seconds
+    SELECT
+        id,
+        CASE
+            WHEN closed_date >= created_date
+                THEN cast(floor(extract(epoch FROM closed_date) - extract(epoch FROM created_date)) AS bigint)
+        END AS seconds
     FROM pull_requests
     WHERE status IN ('CLOSED', 'MERGED')
 )

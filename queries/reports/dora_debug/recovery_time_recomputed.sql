@@ -31,7 +31,7 @@ times AS (
     JOIN dora.project_incident_deployment_relationships AS r
         ON r.project_name = p.project_name AND r.deployment_id = p.cicd_deployment_id
     JOIN domain.incidents AS i ON i.id = r.id
-    WHERE $report <> 2021 AND i.resolution_date IS NOT NULL
+    WHERE $report <> 2021 AND i.resolution_date >= i.created_date AND i.resolution_date >= p.finished_date
     UNION ALL
     SELECT DISTINCT m.project_name, i.id, i.resolution_date AS happened, i.lead_time_minutes AS minutes
     FROM domain.incidents AS i

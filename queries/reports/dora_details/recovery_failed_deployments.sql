@@ -18,7 +18,10 @@ SELECT
     coalesce(n.incident_key, '') AS incident,
     coalesce(i.title, '') AS title,
     i.resolution_date AS resolved,
-    round((extract(epoch FROM i.resolution_date) - extract(epoch FROM d.finished_date)) / 360) / 10 AS "incident h",
+    CASE
+        WHEN i.resolution_date >= d.finished_date
+            THEN round((extract(epoch FROM i.resolution_date) - extract(epoch FROM d.finished_date)) / 360) / 10
+    END AS "incident h",
     coalesce(n.url, '') AS "incident url"
 FROM dora.deployments AS d
 LEFT JOIN dora.incidents AS i ON d.project_name = i.project_name AND d.deployment_id = i.deployment_id

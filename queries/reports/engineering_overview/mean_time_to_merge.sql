@@ -12,7 +12,10 @@
 WITH merged AS (
     SELECT
         date_trunc($interval, p.merged_date) AS bucket,
-        cast(floor(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint) AS seconds
+        CASE
+            WHEN p.merged_date >= p.created_date
+                THEN cast(floor(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+        END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL
         AND p.created_date IS NOT NULL
@@ -30,7 +33,7 @@ figures AS (
     SELECT
         bucket,
         count(*) AS merged,
-        round(sum(seconds) / 8640.0 / nullif(count(*), 0)) / 10.0 AS "mean days",
+        round(sum(seconds) / 8640.0 / nullif(count(seconds), 0)) / 10.0 AS "mean days",
         round(median(cast(seconds AS double)) / 8640.0) / 10.0 AS "median days"
     FROM merged
     GROUP BY ROLLUP (bucket)

@@ -51,7 +51,10 @@ SELECT
     i.creator_name AS reporter,
     i.created_date AS created,
     i.status,
-    round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1) AS "queue days",
+    CASE
+        WHEN i.created_date <= a.t
+            THEN round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1)
+    END AS "queue days",
     i.url
 FROM issues AS i
 CROSS JOIN as_of AS a

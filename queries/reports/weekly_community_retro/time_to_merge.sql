@@ -25,7 +25,12 @@ WITH pull_requests AS (
 ),
 
 merges AS (
-    SELECT id, cast(floor(extract(epoch FROM merged_date) - extract(epoch FROM created_date)) AS bigint) AS seconds
+    SELECT
+        id,
+        CASE
+            WHEN merged_date >= created_date
+                THEN cast(floor(extract(epoch FROM merged_date) - extract(epoch FROM created_date)) AS bigint)
+        END AS seconds
     FROM pull_requests
     WHERE merged_date IS NOT NULL
 )

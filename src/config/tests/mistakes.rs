@@ -89,6 +89,24 @@ fn wrong_types() {
 }
 
 #[test]
+fn a_longest_span_is_a_length_of_time() {
+    let mistake = |text: &str| {
+        message(parse(&format!(
+            "[lake]\nurl = \"x\"\nlongest_span = \"{text}\"\n"
+        )))
+    };
+    for text in ["2020-01-01", "0 years", "for ever"] {
+        assert_eq!(
+            mistake(text),
+            format!(
+                "`longest_span` in [lake] cannot be `{text}` (file=bitlake.toml, line=3): \
+                 write it as \"20 years\" or \"18 months\""
+            )
+        );
+    }
+}
+
+#[test]
 fn the_lake() {
     let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
     assert_eq!(

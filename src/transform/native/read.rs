@@ -21,7 +21,12 @@ impl Rows {
     }
 
     pub(super) async fn next(&mut self) -> Result<Option<Batch>, Failure> {
-        let batch = self.0.next().await.transpose().map_err(Failure::of)?;
+        let batch = self
+            .0
+            .next()
+            .await
+            .transpose()
+            .map_err(Failure::over_data)?;
         Ok(batch.map(Batch))
     }
 }

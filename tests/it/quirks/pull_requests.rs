@@ -205,6 +205,27 @@ async fn value_of_wrong_type() {
 }
 
 #[tokio::test]
+async fn time_beyond_every_engine() {
+    let lake = quirk("time_beyond_every_engine").await;
+    lake.gives(
+        "SELECT pull_request_key, created_date FROM domain.pull_requests ORDER BY 1",
+        &["31 | NULL", "32 | 2026-09-03T09:00:00.123456Z"],
+    )
+    .await;
+    lake.gives(
+        "SELECT date, contains(_payload, '2300-01-01') FROM bitbucket.commits WHERE date IS NULL",
+        &["NULL | true"],
+    )
+    .await;
+    let commits = lake.of("commits");
+    assert_eq!(commits.misfits["date"], 1);
+    let values = commits.odd_times["date"].values.iter();
+    assert_eq!(values.collect::<Vec<_>>(), ["2300-01-01T00:00:00+00:00"]);
+    let odd = &lake.of("pull_requests").odd_times;
+    assert_eq!((odd["created_on"].rows, odd["updated_on"].rows), (1, 1));
+}
+
+#[tokio::test]
 async fn emoji_and_nul_in_text() {
     let lake = quirk("emoji_and_nul_in_text").await;
     lake.gives(
