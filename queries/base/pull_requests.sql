@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per pull request, before the ones it was carried over from are known
 -- Source: bitbucket.pull_requests; bitbucket.pull_request_activity for closing times; bitbucket.commits
---         and bitbucket.pull_request_commits for full hashes
+--         and bitbucket.pull_request_commits for full hashes; base.account_ids for people
 --
 -- Rules:
 -- * Ids carry the repository's current name, so a rename moves every row at once. The source repository of
@@ -87,14 +87,16 @@ dated AS (
         upper(coalesce(p.state, '')) = 'MERGED' AS is_merged,
         upper(coalesce(p.state, '')) IN ('MERGED', 'DECLINED', 'SUPERSEDED') AS is_closed,
         coalesce(h.full_name, p.source['repository']['full_name']) AS head_full_name,
-        coalesce(nullif(p.author['account_id'], ''), nullif(p.author['uuid'], '')) AS author_key,
-        coalesce(nullif(p.closed_by['account_id'], ''), nullif(p.closed_by['uuid'], '')) AS closed_by_key
+        coalesce(a.account_id, nullif(p.author['account_id'], ''), nullif(p.author['uuid'], '')) AS author_key,
+        coalesce(z.account_id, nullif(p.closed_by['account_id'], ''), nullif(p.closed_by['uuid'], '')) AS closed_by_key
     FROM pull_requests AS p
     LEFT JOIN state_changes AS s
       ON s._connection_id = p._connection_id AND s._repository_uuid = p._repository_uuid
      AND s._pull_request_id = p.id AND s.state = upper(p.state)
     LEFT JOIN current_names AS h
       ON h.connection_id = p._connection_id AND h.repository_uuid = p.source['repository']['uuid']
+    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author['uuid']
+    LEFT JOIN base.account_ids AS z ON z.connection_id = p._connection_id AND z.uuid = p.closed_by['uuid']
 ),
 closing AS (
     SELECT
@@ -158,7 +160,10 @@ SELECT
     coalesce(c.head_hash, '') AS original_head_commit_sha,
     coalesce(m.sha_match, '') AS merge_commit_sha_match,
     coalesce(b.sha_match, '') AS base_commit_sha_match,
-    coalesce(h.sha_match, '') AS head_commit_sha_match
+    coalesce(h.sha_match, '') AS head_commit_sha_match,
+    cast(NULL AS bigint) AS own_commits,
+    cast(NULL AS timestamp) AS first_own_commit_date,
+    cast(NULL AS varchar) AS promotion_evidence
 FROM closing AS c
 LEFT JOIN matched_hashes AS m
   ON m._connection_id = c._connection_id AND m._repository_uuid = c._repository_uuid AND m.short_hash = c.merge_hash

@@ -1,10 +1,11 @@
 -- Who takes part in the exported work?
 --
 -- Grain:  one row per Bitbucket account and connection.
--- Source: every table of the bitbucket layer in which an account appears, config.repositories.
+-- Source: base.account_records, base.account_ids, config.repositories.
 --
 -- Rules:
--- * The key is the account id, else the uuid: apps and workspaces have no account id, and would all be one otherwise.
+-- * The key is the account id that any record of the connection gives the account's uuid (base.account_ids), else the
+--   record's own, else the uuid: apps and workspaces have no account id, and would all be one otherwise.
 -- * Records differ in what they tell of an account, and a nickname changes. Each column is the newest value that is
 --   not empty: the members' list first (it speaks of today), then by the time of the record, then by the value itself,
 --   so that the choice does not depend on the order of rows.
@@ -13,147 +14,45 @@
 -- * _raw_data_table and _raw_data_params name one place of the account: the one that DevLake reads last, else the first
 --   by name. An account that is a member and nothing else has no repository there.
 
-WITH appearances AS (
-    SELECT 'issue_comments' AS place, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account
-    FROM bitbucket.issue_comments
-    UNION ALL
-    SELECT 'issues', _connection_id, _repository_uuid, updated_on, reporter FROM bitbucket.issues
-    UNION ALL
-    SELECT 'issues', _connection_id, _repository_uuid, updated_on, assignee FROM bitbucket.issues
-    UNION ALL
-    SELECT 'pull_request_comments', _connection_id, _repository_uuid, created_on, "user"
-    FROM bitbucket.pull_request_comments
-    UNION ALL
-    SELECT 'pull_request_comments', _connection_id, _repository_uuid, resolution['created_on'], resolution['user']
-    FROM bitbucket.pull_request_comments
-    UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, updated_on, author FROM bitbucket.pull_requests
-    UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, updated_on, closed_by FROM bitbucket.pull_requests
-    UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, seen_at, item['user']
-    FROM (
-        SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(participants) AS item
-        FROM bitbucket.pull_requests
-    )
-    UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, seen_at, item
-    FROM (
-        SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(reviewers) AS item
-        FROM bitbucket.pull_requests
-    )
-    UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, "update"['date'], "update"['author']
-    FROM bitbucket.pull_request_activity
-    UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, approval['date'], approval['user']
-    FROM bitbucket.pull_request_activity
-    UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, changes_requested['date'], changes_requested['user']
-    FROM bitbucket.pull_request_activity
-    UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, "comment"['created_on'], "comment"['user']
-    FROM bitbucket.pull_request_activity
-    UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, seen_at, item
-    FROM (
-        SELECT _connection_id, _repository_uuid, "update"['date'] AS seen_at, unnest("update"['reviewers']) AS item
-        FROM bitbucket.pull_request_activity
-    )
-    UNION ALL
-    SELECT 'pull_request_commits', _connection_id, _repository_uuid, "date", author['user']
-    FROM bitbucket.pull_request_commits
-    UNION ALL
-    SELECT 'pull_request_commits', _connection_id, _repository_uuid, "date", committer['user']
-    FROM bitbucket.pull_request_commits
-    UNION ALL
-    SELECT 'issue_changes', _connection_id, _repository_uuid, created_on, "user" FROM bitbucket.issue_changes
-    UNION ALL
-    SELECT 'pipelines', _connection_id, _repository_uuid, created_on, creator FROM bitbucket.pipelines
-    UNION ALL
-    SELECT 'pipelines', _connection_id, _repository_uuid, completed_on, state['result']['terminator']
-    FROM bitbucket.pipelines
-    UNION ALL
-    SELECT 'commits', _connection_id, _repository_uuid, "date", author['user'] FROM bitbucket.commits
-    UNION ALL
-    SELECT 'commits', _connection_id, _repository_uuid, "date", committer['user'] FROM bitbucket.commits
-    UNION ALL
-    SELECT 'tags', _connection_id, _repository_uuid, "date", tagger['user'] FROM bitbucket.tags
-    UNION ALL
-    SELECT 'tags', _connection_id, _repository_uuid, target['date'], target['author']['user'] FROM bitbucket.tags
-    UNION ALL
-    SELECT 'tags', _connection_id, _repository_uuid, target['date'], target['committer']['user'] FROM bitbucket.tags
-    UNION ALL
-    SELECT 'branches', _connection_id, _repository_uuid, target['date'], target['author']['user']
-    FROM bitbucket.branches
-    UNION ALL
-    SELECT 'branches', _connection_id, _repository_uuid, target['date'], target['committer']['user']
-    FROM bitbucket.branches
-    UNION ALL
-    SELECT 'repositories', _connection_id, _repository_uuid, updated_on, owner FROM bitbucket.repositories
-),
-
-described AS (
+WITH described AS (
     SELECT
-        CASE a.place
+        CASE r.place
             WHEN 'issue_comments' THEN 1
             WHEN 'issues' THEN 2
             WHEN 'pull_request_comments' THEN 3
             WHEN 'pull_requests' THEN 4
             ELSE 5
         END AS rank,
-        a.place,
-        a._connection_id AS connection_id,
         s.full_name,
         false AS is_member,
-        a.seen_at,
-        a.account
-    FROM appearances AS a
+        r.*
+    FROM base.account_records AS r
     JOIN config.repositories AS s
-        ON s.connection_id = a._connection_id AND s.repository_uuid = a._repository_uuid
+        ON s.connection_id = r.connection_id AND s.repository_uuid = r.repository_uuid
     WHERE s.accounts
+        AND r.place <> 'workspace_members'
         AND CASE
-            WHEN a.place IN ('issues', 'issue_comments', 'issue_changes') THEN s.issues
-            WHEN a.place IN ('commits', 'branches', 'tags') THEN s.code
-            WHEN a.place = 'pipelines' THEN s.cicd
-            WHEN a.place = 'repositories' THEN true
+            WHEN r.place IN ('issues', 'issue_comments', 'issue_changes') THEN s.issues
+            WHEN r.place IN ('commits', 'branches', 'tags') THEN s.code
+            WHEN r.place = 'pipelines' THEN s.cicd
+            WHEN r.place = 'repositories' THEN true
             ELSE s.review
         END
     UNION ALL
-    SELECT
-        6 AS rank,
-        'workspace_members' AS place,
-        m._connection_id AS connection_id,
-        '' AS full_name,
-        true AS is_member,
-        m.added_on AS seen_at,
-        m."user" AS account
-    FROM bitbucket.workspace_members AS m
-    WHERE EXISTS (
-        SELECT 1
-        FROM config.repositories AS s
-        WHERE s.accounts AND s.connection_id = m._connection_id AND s.workspace = m._workspace
-    )
+    SELECT 6 AS rank, '' AS full_name, true AS is_member, r.*
+    FROM base.account_records AS r
+    WHERE r.place = 'workspace_members'
+        AND EXISTS (
+            SELECT 1
+            FROM config.repositories AS s
+            WHERE s.accounts AND s.connection_id = r.connection_id AND s.workspace = r.workspace
+        )
 ),
 
--- An account appears a thousand times with the same words: keep each wording once before choosing.
 wordings AS (
-    SELECT
-        connection_id,
-        coalesce(nullif(account['account_id'], ''), nullif(account['uuid'], '')) AS account_key,
-        nullif(account['type'], '') AS account_type,
-        nullif(account['uuid'], '') AS uuid,
-        nullif(account['display_name'], '') AS display_name,
-        coalesce(nullif(account['nickname'], ''), nullif(account['username'], '')) AS user_name,
-        nullif(account['links']['avatar']['href'], '') AS avatar_url,
-        rank,
-        place,
-        full_name,
-        is_member,
-        max(seen_at) AS seen_at
-    FROM described
-    WHERE coalesce(nullif(account['account_id'], ''), nullif(account['uuid'], '')) IS NOT NULL
-    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+    SELECT d.*, coalesce(k.account_id, d.account_id, d.uuid) AS account_key
+    FROM described AS d
+    LEFT JOIN base.account_ids AS k ON k.connection_id = d.connection_id AND k.uuid = d.uuid
 ),
 
 merged AS (

@@ -1,7 +1,7 @@
 -- Which pipelines ran, how did they end, and how long did they take?
 --
 -- Grain:  one row per pipeline run
--- Source: bitbucket.pipelines; domain.deployment_environments for what it deployed; config.rules
+-- Source: bitbucket.pipelines; domain.deployment_environments for what it deployed; base.account_ids; config.rules
 --
 -- Rules:
 -- * original_result is the result, or the stage while the pipeline is in progress. result and status follow
@@ -26,6 +26,12 @@ WITH pipelines AS (
         coalesce(p.state['name'], '') AS state_text,
         coalesce(p.state['result']['name'], p.state['stage']['name'], '') AS result_text,
         coalesce(p.target['ref_name'], '') AS ref_name,
+        coalesce(a.account_id, nullif(p.creator['account_id'], ''), nullif(p.creator['uuid'], '')) AS creator_key,
+        coalesce(
+            t.account_id,
+            nullif(p.state['result']['terminator']['account_id'], ''),
+            nullif(p.state['result']['terminator']['uuid'], '')
+        ) AS terminator_key,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
     FROM bitbucket.pipelines AS p
     JOIN config.repositories AS r
@@ -33,6 +39,9 @@ WITH pipelines AS (
     LEFT JOIN config.rules AS u ON u.rules = r.rules
     LEFT JOIN bitbucket.repositories AS b
       ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
+    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.creator['uuid']
+    LEFT JOIN base.account_ids AS t
+      ON t.connection_id = p._connection_id AND t.uuid = p.state['result']['terminator']['uuid']
     WHERE r.cicd AND p.uuid IS NOT NULL
 ),
 deployed AS (
@@ -93,11 +102,7 @@ SELECT
     CASE WHEN duration_in_seconds >= 0 THEN cast(duration_in_seconds AS double) END AS build_duration_sec,
     coalesce(trigger['name'], trigger['type'], '') AS trigger_name,
     coalesce(target['type'], '') AS target_type,
-    coalesce(
-        'bitbucket:BitbucketAccount:' || conn || ':'
-            || coalesce(nullif(creator['account_id'], ''), nullif(creator['uuid'], '')),
-        ''
-    ) AS creator_id,
+    coalesce('bitbucket:BitbucketAccount:' || conn || ':' || creator_key, '') AS creator_id,
     coalesce(creator['display_name'], '') AS creator_name,
     coalesce(
         'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(target['pullrequest']['id'] AS varchar),
@@ -105,10 +110,6 @@ SELECT
     ) AS pull_request_id,
     deployment_source,
     coalesce(state['result']['error']['key'], '') AS error_key,
-    'bitbucket:BitbucketAccount:' || conn || ':'
-        || coalesce(
-            nullif(state['result']['terminator']['account_id'], ''),
-            nullif(state['result']['terminator']['uuid'], '')
-        ) AS terminator_id,
+    'bitbucket:BitbucketAccount:' || conn || ':' || terminator_key AS terminator_id,
     nullif(state['result']['terminator']['display_name'], '') AS terminator_name
 FROM classified

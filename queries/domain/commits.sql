@@ -3,7 +3,7 @@
 -- Grain:  one row per commit hash, over all repositories
 -- Source: bitbucket.commits; bitbucket.pull_request_commits for commits that a squash merge or a
 --         deleted branch left unreachable; domain.commit_files for the lines; bitbucket.branches and
---         bitbucket.tags for the accounts of authors
+--         bitbucket.tags for the accounts of authors; base.account_ids for people
 --
 -- Rules:
 -- * The commits endpoint wins over a pull request's list; among repositories the first by connection
@@ -51,9 +51,11 @@ people AS (
     SELECT _connection_id, target['author'] AS author FROM bitbucket.tags
 ),
 accounts AS (
-    SELECT _connection_id, lower(regexp_replace(split_part(author['raw'], '<', 2), '[>\s]+$', '')) AS email,
-           coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')) AS account
-    FROM people
+    SELECT p._connection_id, lower(regexp_replace(split_part(p.author['raw'], '<', 2), '[>\s]+$', '')) AS email,
+           coalesce(a.account_id, nullif(p.author['user']['account_id'], ''), nullif(p.author['user']['uuid'], ''))
+               AS account
+    FROM people AS p
+    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author['user']['uuid']
 ),
 known_accounts AS (
     SELECT _connection_id AS email_connection_id, email, min(account) AS account
@@ -81,11 +83,12 @@ SELECT
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_email,
     coalesce(committer_date, date) AS committed_date,
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_id,
-    '{"ConnectionId":' || cast(connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    '{"ConnectionId":' || cast(s.connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
     raw_data_table AS _raw_data_table,
     coalesce(
-        'bitbucket:BitbucketAccount:' || cast(connection_id AS varchar) || ':'
+        'bitbucket:BitbucketAccount:' || cast(s.connection_id AS varchar) || ':'
             || coalesce(
+                a.account_id,
                 nullif(author['user']['account_id'], ''),
                 nullif(author['user']['uuid'], ''),
                 CASE WHEN committer_date IS NOT NULL THEN k.account END
@@ -96,6 +99,7 @@ SELECT
     coalesce(links['html']['href'], '') AS url
 FROM split AS s
 LEFT JOIN lines AS l ON l.commit_sha = s.hash
+LEFT JOIN base.account_ids AS a ON a.connection_id = s.connection_id AND a.uuid = s.author['user']['uuid']
 LEFT JOIN known_accounts AS k
   ON k.email_connection_id = s.connection_id
   AND k.email = lower(regexp_replace(split_part(s.author_raw, '<', 2), '[>\s]+$', ''))

@@ -1,7 +1,7 @@
 -- How did an issue change: which field, from what to what, by whom and when?
 --
 -- Grain:  one row per changed field of each change (Bitbucket groups the fields that changed at once).
--- Source: bitbucket.issue_changes, config.repositories, config.issue_statuses, config.issue_types.
+-- Source: bitbucket.issue_changes, base.account_ids, config.repositories, config.issue_statuses, config.issue_types.
 --
 -- Rules:
 -- * field_name and the from/to values speak DevLake's language: state is `status` and mapped by the rules, kind is
@@ -18,7 +18,7 @@ WITH changed_fields AS (
         c._issue_id,
         coalesce(cast(c.id AS varchar), c._key) AS change_id,
         c.created_on,
-        coalesce(nullif(c."user"['account_id'], ''), nullif(c."user"['uuid'], '')) AS author_key,
+        coalesce(a.account_id, nullif(c."user"['account_id'], ''), nullif(c."user"['uuid'], '')) AS author_key,
         coalesce(c."user"['display_name'], '') AS author_name,
         k.field,
         CASE k.field
@@ -50,6 +50,7 @@ WITH changed_fields AS (
             WHEN 'attachment' THEN c.changes['attachment']['new']
         END AS new_value
     FROM bitbucket.issue_changes AS c
+    LEFT JOIN base.account_ids AS a ON a.connection_id = c._connection_id AND a.uuid = c."user"['uuid']
     CROSS JOIN (VALUES
         ('state'), ('kind'), ('priority'), ('assignee'), ('assignee_account_id'),
         ('responsible'), ('component'), ('milestone'), ('version'), ('title'),

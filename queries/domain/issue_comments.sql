@@ -1,7 +1,7 @@
 -- What was said about an issue?
 --
 -- Grain:  one row per issue comment.
--- Source: bitbucket.issue_comments, config.repositories.
+-- Source: bitbucket.issue_comments, base.account_ids, config.repositories.
 --
 -- Rules:
 -- * The issue is the one whose comments were asked for, in its own repository. Issue numbers repeat from repository to
@@ -15,7 +15,7 @@ SELECT
     coalesce(c.content['raw'], '') AS body,
     concat(
         'bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':',
-        coalesce(nullif(c."user"['account_id'], ''), c."user"['uuid'], '')
+        coalesce(a.account_id, nullif(c."user"['account_id'], ''), c."user"['uuid'], '')
     ) AS account_id,
     c.created_on AS created_date,
     c.updated_on AS updated_date,
@@ -25,4 +25,5 @@ SELECT
 FROM bitbucket.issue_comments AS c
 JOIN config.repositories AS s
     ON s.connection_id = c._connection_id AND s.repository_uuid = c._repository_uuid
+LEFT JOIN base.account_ids AS a ON a.connection_id = c._connection_id AND a.uuid = c."user"['uuid']
 WHERE s.issues AND c.id IS NOT NULL

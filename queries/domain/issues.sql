@@ -1,7 +1,8 @@
 -- What was asked for or reported, what state is it in, and when was it done?
 --
 -- Grain:  one row per Bitbucket issue.
--- Source: bitbucket.issues, bitbucket.issue_changes, config.repositories, config.issue_statuses, config.issue_types.
+-- Source: bitbucket.issues, bitbucket.issue_changes, base.account_ids, config.repositories, config.issue_statuses,
+--         config.issue_types.
 --
 -- Rules:
 -- * status and type come from the repository's rules. A state without a rule has the status '', as in DevLake; a kind
@@ -41,7 +42,9 @@ ruled AS (
         i.* EXCLUDE (_connection_id, _workspace, _repository, _repository_uuid, _key, _payload),
         coalesce(now.status, '') AS status,
         coalesce(kinds.type, i.kind, '') AS mapped_type,
-        CASE WHEN changed.status = 'DONE' THEN l.changed_on END AS done_on
+        CASE WHEN changed.status = 'DONE' THEN l.changed_on END AS done_on,
+        coalesce(r.account_id, nullif(i.reporter['account_id'], ''), nullif(i.reporter['uuid'], '')) AS reporter_key,
+        coalesce(a.account_id, nullif(i.assignee['account_id'], ''), nullif(i.assignee['uuid'], '')) AS assignee_key
     FROM bitbucket.issues AS i
     JOIN selected AS s
         ON s.connection_id = i._connection_id AND s.repository_uuid = i._repository_uuid
@@ -53,6 +56,8 @@ ruled AS (
         ON l._connection_id = i._connection_id AND l._repository_uuid = i._repository_uuid AND l._issue_id = i.id
     LEFT JOIN config.issue_statuses AS changed
         ON changed.rules = s.rules AND changed.original_status = l.original_status
+    LEFT JOIN base.account_ids AS r ON r.connection_id = i._connection_id AND r.uuid = i.reporter['uuid']
+    LEFT JOIN base.account_ids AS a ON a.connection_id = i._connection_id AND a.uuid = i.assignee['uuid']
     WHERE i.id <> 0 AND coalesce(i.type, 'issue') = 'issue'
 ),
 
@@ -92,9 +97,9 @@ SELECT
     cast(NULL AS bigint) AS original_estimate_minutes,
     cast(NULL AS bigint) AS time_spent_minutes,
     cast(NULL AS bigint) AS time_remaining_minutes,
-    coalesce(account_prefix || coalesce(nullif(reporter['account_id'], ''), nullif(reporter['uuid'], '')), '') AS creator_id,
+    coalesce(account_prefix || reporter_key, '') AS creator_id,
     coalesce(reporter['display_name'], '') AS creator_name,
-    coalesce(account_prefix || coalesce(nullif(assignee['account_id'], ''), nullif(assignee['uuid'], '')), '') AS assignee_id,
+    coalesce(account_prefix || assignee_key, '') AS assignee_id,
     coalesce(assignee['display_name'], '') AS assignee_name,
     '' AS parent_issue_id,
     coalesce(priority, '') AS priority,

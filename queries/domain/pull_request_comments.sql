@@ -2,7 +2,7 @@
 --
 -- Grain:  one row per comment, approval or request for changes
 -- Source: bitbucket.pull_request_comments; bitbucket.pull_request_activity for approvals, change
---         requests, and comments that the comments endpoint did not deliver
+--         requests, and comments that the comments endpoint did not deliver; base.account_ids for people
 --
 -- Rules:
 -- * type is NORMAL, DIFF (attached to a file) or REVIEW (DevLake has `pullrequest_comment` for all).
@@ -91,7 +91,7 @@ SELECT
     b.body,
     concat(
         'bitbucket:BitbucketAccount:', cast(r.connection_id AS varchar), ':',
-        coalesce(nullif(b."user"['account_id'], ''), b."user"['uuid'], '')
+        coalesce(a.account_id, nullif(b."user"['account_id'], ''), b."user"['uuid'], '')
     ) AS account_id,
     b.created_on AS created_date,
     '' AS commit_sha,
@@ -110,4 +110,5 @@ SELECT
 FROM rows_of_both AS b
 JOIN config.repositories AS r
   ON r.connection_id = b._connection_id AND r.repository_uuid = b._repository_uuid
+LEFT JOIN base.account_ids AS a ON a.connection_id = b._connection_id AND a.uuid = b."user"['uuid']
 WHERE r.review

@@ -2,19 +2,26 @@
 --
 -- Grain:  one row per pull request and commit
 -- Source: base.pull_request_ranges with domain.commits, where the commit graph tells; else
---         bitbucket.pull_request_commits
+--         bitbucket.pull_request_commits; base.account_ids for people
 --
 -- Rules:
 -- * The graph tells what the source had and the destination had not, before the merge if there was one. It wins:
---   a list may have been read before the last push. Fast-forwards, and squashed branches that were gone before
---   they were seen, have their lists only.
+--   a list may have been read before the last push. Fast-forwards (a range without commits is one), and squashed
+--   branches that were gone before they were seen, have their lists only.
 -- * Name and e-mail come from the author line as git has it, split at the first "<"; a line without
 --   one is a name without e-mail, and no author at all leaves both empty.
 WITH commits AS (
-    SELECT c.*, coalesce(c.author['raw'], '') AS author_raw, r.full_name, cast(r.connection_id AS varchar) AS conn
+    SELECT
+        c.*,
+        coalesce(c.author['raw'], '') AS author_raw,
+        coalesce(a.account_id, nullif(c.author['user']['account_id'], ''), nullif(c.author['user']['uuid'], ''))
+            AS account_key,
+        r.full_name,
+        cast(r.connection_id AS varchar) AS conn
     FROM bitbucket.pull_request_commits AS c
     JOIN config.repositories AS r
       ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
+    LEFT JOIN base.account_ids AS a ON a.connection_id = c._connection_id AND a.uuid = c.author['user']['uuid']
     WHERE r.review AND c.hash IS NOT NULL
 ),
 listed AS (
@@ -27,15 +34,16 @@ listed AS (
         date AS commit_authored_date,
         '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
         '_raw_bitbucket_api_pull_request_commits' AS _raw_data_table,
-        coalesce(
-            'bitbucket:BitbucketAccount:' || conn || ':' || coalesce(nullif(author['user']['account_id'], ''), nullif(author['user']['uuid'], '')),
-            ''
-        ) AS commit_author_account_id
+        coalesce('bitbucket:BitbucketAccount:' || conn || ':' || account_key, '') AS commit_author_account_id
     FROM commits
 )
 SELECT *
 FROM listed AS l
-WHERE NOT EXISTS (SELECT 1 FROM base.pull_request_ranges AS g WHERE g.pull_request_id = l.pull_request_id)
+WHERE NOT EXISTS (
+    SELECT 1
+    FROM base.pull_request_ranges AS g
+    WHERE g.pull_request_id = l.pull_request_id AND g.commit_sha <> ''
+)
 UNION ALL
 SELECT
     g.commit_sha,
@@ -49,3 +57,4 @@ SELECT
 FROM base.pull_request_ranges AS g
 JOIN base.pull_requests AS p ON p.id = g.pull_request_id
 JOIN domain.commits AS c ON c.sha = g.commit_sha
+WHERE g.commit_sha <> ''

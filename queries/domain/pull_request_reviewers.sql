@@ -1,7 +1,7 @@
 -- Who was asked to review a pull request, and what did they decide?
 --
 -- Grain:  one row per pull request and reviewer
--- Source: bitbucket.pull_requests: participants in the role REVIEWER, and the list of reviewers
+-- Source: bitbucket.pull_requests: participants in the role REVIEWER, and the list of reviewers; base.account_ids
 --
 -- Rules:
 -- * Someone who only commented is a participant, not a reviewer (DevLake takes all participants).
@@ -19,10 +19,11 @@ WITH listed AS (
 ),
 reviewers AS (
     SELECT l.*, r.full_name, cast(r.connection_id AS varchar) AS conn,
-           coalesce(nullif(l.reviewer['account_id'], ''), nullif(l.reviewer['uuid'], '')) AS account_key
+           coalesce(a.account_id, nullif(l.reviewer['account_id'], ''), nullif(l.reviewer['uuid'], '')) AS account_key
     FROM listed AS l
     JOIN config.repositories AS r
       ON r.connection_id = l._connection_id AND r.repository_uuid = l._repository_uuid
+    LEFT JOIN base.account_ids AS a ON a.connection_id = l._connection_id AND a.uuid = l.reviewer['uuid']
     WHERE r.review AND upper(l.role) = 'REVIEWER'
 ),
 once AS (
@@ -31,7 +32,9 @@ once AS (
     WHERE account_key IS NOT NULL
     QUALIFY row_number() OVER (
         PARTITION BY _connection_id, _repository_uuid, id, account_key
-        ORDER BY preference, participated_on DESC NULLS LAST, state DESC NULLS LAST
+        ORDER BY
+            preference, participated_on DESC NULLS LAST, state DESC NULLS LAST,
+            CASE WHEN nullif(reviewer['account_id'], '') IS NULL THEN 1 ELSE 0 END
     ) = 1
 )
 SELECT

@@ -1,11 +1,15 @@
--- Which pull requests are there, and which of them carry another one to a further branch?
+-- Which pull requests are there, and which of them carry another one, or only others' commits, to a further branch?
 --
 -- Grain:  one row per pull request
--- Source: base.pull_requests; config.rules for the pattern
+-- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed together with more;
+--         base.changes for promotions; config.rules for the pattern
 --
 -- Rules:
 -- * parent_pr_id: the first match of cherry_pick_pattern in the title has the parent's number in its first group. The
 --   parent is the pull request with that number in the same repository. A given parent stays.
+-- * A source that the merge's first parent has already was pushed to the destination with commits behind it: it was
+--   fast-forwarded, whatever the commit looks like that Bitbucket names as the merge.
+-- * own_commits, first_own_commit_date and promotion_evidence are those of base.changes, unless given.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
     SELECT
@@ -36,9 +40,18 @@ parents AS (
     JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
     WHERE p.id <> c.id
     GROUP BY c.id
+),
+pushed AS (
+    SELECT pull_request_id FROM base.pull_request_ranges WHERE commit_sha = ''
 )
 SELECT
-    b.* EXCLUDE (parent_pr_id),
-    coalesce(nullif(b.parent_pr_id, ''), p.parent_id, '') AS parent_pr_id
+    b.* EXCLUDE (parent_pr_id, merge_kind, own_commits, first_own_commit_date, promotion_evidence),
+    coalesce(nullif(b.parent_pr_id, ''), p.parent_id, '') AS parent_pr_id,
+    CASE WHEN f.pull_request_id IS NOT NULL THEN 'fast_forward' ELSE b.merge_kind END AS merge_kind,
+    coalesce(b.own_commits, c.own_commits) AS own_commits,
+    coalesce(b.first_own_commit_date, c.first_own_commit_date) AS first_own_commit_date,
+    coalesce(b.promotion_evidence, c.promotion_evidence) AS promotion_evidence
 FROM base.pull_requests AS b
 LEFT JOIN parents AS p ON p.id = b.id
+LEFT JOIN pushed AS f ON f.pull_request_id = b.id
+LEFT JOIN base.changes AS c ON c.id = b.id

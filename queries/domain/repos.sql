@@ -1,7 +1,7 @@
 -- Which repositories are exported, and what does Bitbucket say about them?
 --
 -- Grain:  one row per repository of config.repositories whose code, reviews or accounts are exported.
--- Source: config.repositories, bitbucket.repositories.
+-- Source: config.repositories, bitbucket.repositories, base.account_ids.
 --
 -- Rules:
 -- * The id follows the present name in config.repositories, so a rename moves every id in one publish; uuid stays.
@@ -34,7 +34,7 @@ SELECT
     coalesce(r.project['name'], '') AS project_name,
     coalesce(
         concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':')
-            || coalesce(nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
+            || coalesce(a.account_id, nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
         ''
     ) AS owner_account_id,
     coalesce(r.parent['full_name'], '') AS parent_full_name,
@@ -44,3 +44,4 @@ SELECT
 FROM selected AS s
 LEFT JOIN bitbucket.repositories AS r
     ON r._connection_id = s.connection_id AND r._repository_uuid = s.repository_uuid
+LEFT JOIN base.account_ids AS a ON a.connection_id = s.connection_id AND a.uuid = r.owner['uuid']

@@ -9,7 +9,8 @@
 --   has the commit. The first known one of an environment (position 1) has all history: a commit that is
 --   baseline_days or more older than its end may have been there before, and is baseline.
 -- * Merge commits are not counted: they bring nothing of their own.
--- * The pull request is the first merged one, by number, that lists the commit or has it as its merge commit.
+-- * The pull request is the first merged one, by number, that lists the commit or has it as its merge commit; a
+--   promotion only where no other does.
 WITH known_repositories AS (
     SELECT repo_id, bool_or(reachable) AS says_reachable FROM domain.repo_commits GROUP BY repo_id
 ),
@@ -43,11 +44,15 @@ first_deployments AS (
     ) = 1
 ),
 holders AS (
-    SELECT base_repo_id, merge_commit_sha AS commit_sha, id, pull_request_key
+    SELECT
+        base_repo_id, merge_commit_sha AS commit_sha, id, pull_request_key,
+        promotion_evidence IS NOT NULL AS is_promotion
     FROM domain.pull_requests
     WHERE merged_date IS NOT NULL AND merge_commit_sha <> ''
     UNION ALL
-    SELECT p.base_repo_id, l.commit_sha, p.id, p.pull_request_key
+    SELECT
+        p.base_repo_id, l.commit_sha, p.id, p.pull_request_key,
+        p.promotion_evidence IS NOT NULL AS is_promotion
     FROM domain.pull_requests AS p
     JOIN domain.pull_request_commits AS l ON l.pull_request_id = p.id
     WHERE p.merged_date IS NOT NULL
@@ -55,7 +60,10 @@ holders AS (
 first_holders AS (
     SELECT base_repo_id, commit_sha, id
     FROM holders
-    QUALIFY row_number() OVER (PARTITION BY base_repo_id, commit_sha ORDER BY pull_request_key, id) = 1
+    QUALIFY row_number() OVER (
+        PARTITION BY base_repo_id, commit_sha
+        ORDER BY CASE WHEN is_promotion THEN 1 ELSE 0 END, pull_request_key, id
+    ) = 1
 ),
 merges AS (
     SELECT commit_sha FROM domain.commit_parents GROUP BY commit_sha HAVING count(*) > 1

@@ -21,15 +21,20 @@
 --   before the merge is taken only if there is no other, and then the change does not count.
 -- * The first known deployment of an environment (position 1) has all history: a change merged baseline_days
 --   or longer before its end may have been there before. Such a change is baseline, unless it is that commit.
--- * The start is the first commit, or the creation where that is earlier. A milestone out of order counts as
---   the one before it (the merge at the latest), so the five parts add up to lead_time_seconds.
+-- * The start is the first commit, or the creation where that is earlier. Commits that a pull request merged before
+--   had brought are that one's; of a change without any of its own all count. A milestone out of order counts as the
+--   one before it (the merge at the latest), so the five parts add up to lead_time_seconds.
+-- * A promotion (pull_requests.promotion_evidence) is not deployed, reverts nothing and reacts to nothing: the changes
+--   whose commits it carries do, each in the first deployment that has its commit.
 -- * reactive_reason is the first that holds of: revert, it takes back (dora.reverts) what production got in the
 --   rework_days before it was merged; incident, it names one that began before it was opened; hotfix, its branch
 --   or title matches the rules' hotfix_pattern.
 WITH pull_requests AS (
     SELECT
         m.project_name, p.id, p.base_repo_id, p.author_id, p.title, p.head_ref, p.is_draft, p.created_date, p.merged_date,
-        p.merged_date_source, p._raw_data_params, p._raw_data_table, p.merge_commit_sha, p.merge_commit_sha_match
+        p.merged_date_source, p._raw_data_params, p._raw_data_table, p.merge_commit_sha, p.merge_commit_sha_match,
+        p.first_own_commit_date,
+        p.promotion_evidence IS NOT NULL AS is_promotion
     FROM domain.pull_requests AS p
     JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
     WHERE p.merged_date IS NOT NULL
@@ -158,12 +163,15 @@ asked AS (
         c.project_name, c.id, '' AS reverted_sha, c.base_repo_id, c.change_sha AS commit_sha,
         c.merged_date AS ready_date, c.merged_date
     FROM changes AS c
+    WHERE NOT c.is_promotion
     UNION ALL
     SELECT
         m.project_name, r.pull_request_id AS id, r.reverted_commit_sha AS reverted_sha, r.repo_id AS base_repo_id,
         r.reverted_commit_sha AS commit_sha, r.reverted_date AS ready_date, r.merged_date
     FROM dora.reverts AS r
     JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = r.repo_id
+    JOIN changes AS c ON c.project_name = m.project_name AND c.id = r.pull_request_id
+    WHERE NOT c.is_promotion
 ),
 candidates AS (
     SELECT
@@ -255,12 +263,15 @@ described AS (
         coalesce(hr.kind, '') AS first_response_kind,
         coalesce(a.reverted_sha, '') AS reverted_commit_sha,
         coalesce(a.reverted_deployment_commit_id, '') AS reverted_deployment_commit_id,
-        CASE WHEN a.reverted_sha IS NOT NULL THEN 'revert'
+        CASE WHEN c.is_promotion THEN NULL
+             WHEN a.reverted_sha IS NOT NULL THEN 'revert'
              WHEN i.first_incident_date < c.created_date THEN 'incident'
              WHEN regexp_like(c.head_ref, u.hotfix_pattern) OR regexp_like(c.title, u.hotfix_pattern) THEN 'hotfix'
              END AS reactive_reason,
-        coalesce(f.commit_authored_date <= coalesce(c.created_date, c.merged_date)
-                 AND f.commit_authored_date <= c.merged_date, false) AS starts_with_commit
+        coalesce(c.first_own_commit_date, f.commit_authored_date) AS first_change_date,
+        coalesce(coalesce(c.first_own_commit_date, f.commit_authored_date) <= coalesce(c.created_date, c.merged_date)
+                 AND coalesce(c.first_own_commit_date, f.commit_authored_date) <= c.merged_date, false)
+            AS starts_with_commit
     FROM changes AS c
     LEFT JOIN first_commits AS f ON f.pull_request_id = c.id
     LEFT JOIN first_reviews AS v ON v.pull_request_id = c.id
@@ -280,7 +291,7 @@ described AS (
 started AS (
     SELECT
         d.*,
-        CASE WHEN starts_with_commit THEN first_commit_authored_date
+        CASE WHEN starts_with_commit THEN first_change_date
              WHEN created_date < merged_date THEN created_date
              ELSE merged_date END AS start_date,
         CASE WHEN created_date < merged_date THEN created_date ELSE merged_date END AS opened
@@ -355,7 +366,8 @@ SELECT
     is_draft,
     change_sha AS merge_commit_sha,
     attribution,
-    CASE WHEN author_is_bot THEN 'bot'
+    CASE WHEN is_promotion THEN 'promotion'
+         WHEN author_is_bot THEN 'bot'
          WHEN attribution = 'none' AND is_unknown THEN 'unknown commit'
          WHEN attribution = 'none' THEN 'not deployed'
          WHEN attribution = 'baseline' THEN 'baseline'

@@ -47,6 +47,7 @@ changes_of_teams AS (
     SELECT m.project_name, m.id, m.attributed_deployment_id, t.team_id, t.team_name
     FROM dora.project_pr_metrics AS m
     JOIN members AS t ON t.account_id = m.author_id
+    WHERE coalesce(m.exclusion_reason, '') <> 'promotion'
 ),
 project_repos AS (
     SELECT project_name, row_id AS repo_id FROM domain.project_mapping WHERE "table" = 'repos'

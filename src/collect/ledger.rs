@@ -46,10 +46,14 @@ impl<'a> Ledger<'a> {
         known.is_some_and(EntityState::ever_returned)
     }
 
-    /// Whether a later round, or another run, brings older records of the table.
+    /// Whether a later round, or another run, brings older records of the table: not of one that is refused.
     pub(super) fn may_come(&self, table: &str) -> bool {
         let known = self.state.entities.get(table);
-        known.is_some_and(|entity| entity.deep.is_some() || entity.status == EntityStatus::Failed)
+        known.is_some_and(|entity| match entity.status {
+            EntityStatus::Complete | EntityStatus::Loading => entity.deep.is_some(),
+            EntityStatus::Failed => true,
+            EntityStatus::Absent | EntityStatus::Stale => false,
+        })
     }
 
     pub(super) fn add(&mut self, table: &str, segment: Option<SegmentRef>) {

@@ -1,12 +1,12 @@
 //! Commits of pull requests. Where the source of one is among the repository's commits, the commit graph tells what it
 //! brought, and nothing is asked: see `base.pull_request_ranges`, which draws the same line. Others have a list each: the
-//! only place where the commits of a squashed branch are found, and those of a fast-forward are told apart. A pull
-//! request whose source repository is gone answers 404.
+//! only place where the commits of a squashed branch are found, and those of a fast-forward are told apart. Where the
+//! repository's commits are refused, every list is asked for. A pull request whose source repository is gone answers 404.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound::{Included, Unbounded};
 
-use datafusion::arrow::array::{Array, AsArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 
 use super::children::children_but;
@@ -16,6 +16,7 @@ use super::repository::Repo;
 use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
+use crate::graph::{Builder, Graph};
 use crate::lake::{Ends, Known, Queued, Replaces};
 
 /// A force-push takes commits out of a pull request.
@@ -34,9 +35,15 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 /// Takes those out of the queue whose commits are known; returns those whose merge may still be read.
 async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
     let queue = &repo.ledger.entity(ENTITY.table).queue;
-    let ends = queue.iter().filter_map(|queued| queued.ends.as_ref());
-    let named = ends.flat_map(|ends| [&ends.source, &ends.destination, &ends.merge]);
-    let mut commits = Commits::wanted(named.flatten());
+    let ends = || queue.iter().filter_map(|queued| queued.ends.as_ref());
+    let named = ends().flat_map(|ends| [&ends.source, &ends.destination, &ends.merge]);
+    let mut commits = CommitsSeen {
+        wanted: named.flatten().cloned().collect(),
+        known: BTreeMap::new(),
+        history: ends()
+            .any(|ends| ends.merge.is_some())
+            .then(Builder::default),
+    };
     if commits.wanted.is_empty() {
         return Ok(HashSet::new());
     }
@@ -47,6 +54,7 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
         Known::Replaced(_) => Ok(()),
     })
     .await?;
+    let commits = commits.finish();
     let mut lists = Lists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
     lake.known(state, ENTITY.table, &columns, |known| match known {
@@ -78,32 +86,27 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
     Ok(waits.map(|queued| queued.id.clone()).collect())
 }
 
-/// What is known of the commits that pull requests name, by the short hashes they are named by.
-struct Commits {
+/// The repository's commits while they are read.
+struct CommitsSeen {
+    /// The short hashes by which pull requests name commits.
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
+    /// All commits and their parents, about 100 bytes each: only where a merged pull request waits.
+    history: Option<Builder>,
 }
 
-struct Commit {
-    hash: String,
-    has_parents: bool,
-    /// Another commit begins alike.
-    ambiguous: bool,
-}
-
-impl Commits {
-    fn wanted<'a>(named: impl Iterator<Item = &'a String>) -> Self {
-        Self {
-            wanted: named.cloned().collect(),
-            known: BTreeMap::new(),
-        }
-    }
-
+impl CommitsSeen {
     fn see(&mut self, batch: &RecordBatch) -> Result<()> {
         let hashes = column(batch, "hash")?.as_string::<i32>();
         let parents = column(batch, "parents")?.as_list::<i32>();
         for row in 0..batch.num_rows() {
             let hash = hashes.value(row);
+            if let Some(history) = &mut self.history {
+                history.commit(hash, None);
+                for (position, parent) in (0..).zip(parent_hashes(parents, row)) {
+                    history.edge(hash, &parent, position);
+                }
+            }
             let Some(short) = begins(&self.wanted, hash) else {
                 continue;
             };
@@ -118,6 +121,30 @@ impl Commits {
         Ok(())
     }
 
+    fn finish(self) -> Commits {
+        Commits {
+            wanted: self.wanted,
+            known: self.known,
+            graph: self.history.map(Builder::finish),
+        }
+    }
+}
+
+/// What is known of the commits that pull requests name, by the short hashes they are named by.
+struct Commits {
+    wanted: BTreeSet<String>,
+    known: BTreeMap<String, Commit>,
+    graph: Option<Graph>,
+}
+
+struct Commit {
+    hash: String,
+    has_parents: bool,
+    /// Another commit begins alike.
+    ambiguous: bool,
+}
+
+impl Commits {
     fn get(&self, short: &Option<String>) -> Option<&Commit> {
         let commit = self.known.get(short.as_ref()?)?;
         (!commit.ambiguous).then_some(commit)
@@ -130,12 +157,40 @@ impl Commits {
         };
         match &ends.merge {
             // A fast-forward does not say where it began.
-            Some(_) => self
-                .get(&ends.merge)
-                .is_some_and(|merge| merge.has_parents && merge.hash != source.hash),
+            Some(_) => self.get(&ends.merge).is_some_and(|merge| {
+                merge.has_parents
+                    && merge.hash != source.hash
+                    && !self.was_there_before(source, merge)
+            }),
             None => self.get(&ends.destination).is_some(),
         }
     }
+
+    /// Whether the merge's first parent has the source: it was pushed to the destination with commits behind it.
+    fn was_there_before(&self, source: &Commit, merge: &Commit) -> bool {
+        let Some(graph) = &self.graph else {
+            return false;
+        };
+        let ends = graph.find(&source.hash).zip(graph.find(&merge.hash));
+        ends.is_some_and(|(source, merge)| {
+            let first = graph.parents(merge).first();
+            first.is_some_and(|first| graph.is_ancestor(source, *first))
+        })
+    }
+}
+
+/// The hashes in a row's list of parents, in their order.
+fn parent_hashes(parents: &ListArray, row: usize) -> Vec<String> {
+    if parents.is_null(row) {
+        return Vec::new();
+    }
+    let of_one = parents.value(row);
+    let hashes = of_one
+        .as_struct_opt()
+        .and_then(|one| one.column_by_name("hash"));
+    let hashes = hashes.and_then(|hashes| hashes.as_string_opt::<i32>());
+    let hashes = hashes.into_iter().flatten().flatten();
+    hashes.map(str::to_owned).collect()
 }
 
 /// Of the lists that were read, those that still end in the source of their pull request.
@@ -155,19 +210,9 @@ impl Lists {
             let id = ids.value(row);
             self.heads
                 .extend(begins(wanted, hashes.value(row)).map(|short| (id, short)));
-            if parents.is_null(row) {
-                continue;
-            }
-            let of_one = parents.value(row);
-            let Some(of_one) = of_one
-                .as_struct_opt()
-                .and_then(|one| one.column_by_name("hash"))
-            else {
-                continue;
-            };
-            for parent in of_one.as_string::<i32>().iter().flatten() {
+            for parent in parent_hashes(parents, row) {
                 self.inside
-                    .extend(begins(wanted, parent).map(|short| (id, short)));
+                    .extend(begins(wanted, &parent).map(|short| (id, short)));
             }
         }
         Ok(())

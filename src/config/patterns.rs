@@ -101,19 +101,43 @@ pub(super) fn regex(
     if text.is_empty() {
         return Ok(None);
     }
-    match Regex::new(&text) {
-        Ok(_) => Ok(Some(text)),
-        Err(error) => {
-            // The library draws the place with a caret over several lines; its last line says what is wrong.
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            let reason = reason.trim_start_matches("error: ");
-            Err(section.error(
-                key,
-                &format!("is no valid regular expression `{text}`: {reason}"),
-            ))
+    match mistake(&text) {
+        None => Ok(Some(text)),
+        Some(mistake) => Err(section.error(key, &mistake)),
+    }
+}
+
+/// One regular expression that matches what any of a list matches; none for an absent key. An empty list or pattern
+/// is an error: it would match nothing, or everything.
+pub(super) fn regex_of_any(section: &Section<'_>, key: &str) -> Result<Option<String>> {
+    let Some(patterns) = section.strings(key)? else {
+        return Ok(None);
+    };
+    if patterns.is_empty() || patterns.iter().any(|(text, _)| text.is_empty()) {
+        return Err(section
+            .error(key, "names nothing")
+            .hint("leave it out, or write patterns, as in `[\"^main$\"]`"));
+    }
+    for (text, place) in &patterns {
+        if let Some(mistake) = mistake(text) {
+            return Err(place.error(format!("`{key}` {mistake}")));
         }
     }
+    let each = patterns.iter().map(|(text, _)| format!("(?:{text})"));
+    let any = each.collect::<Vec<_>>().join("|");
+    match mistake(&any) {
+        None => Ok(Some(any)),
+        Some(mistake) => Err(section.error(key, &mistake)),
+    }
+}
+
+/// What is wrong with a regular expression.
+fn mistake(text: &str) -> Option<String> {
+    let error = Regex::new(text).err()?.to_string();
+    // The library draws the place with a caret over several lines; its last line says what is wrong.
+    let reason = error.lines().last().unwrap_or_default();
+    let reason = reason.trim_start_matches("error: ");
+    Some(format!("is no valid regular expression `{text}`: {reason}"))
 }
 
 #[cfg(test)]

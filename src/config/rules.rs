@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::Node;
-use super::patterns::regex;
+use super::patterns::{regex, regex_of_any};
 use super::place::Place;
 use super::section::Section;
 use super::suggest;
@@ -35,6 +35,8 @@ pub struct Rules {
     pub cherry_pick_pattern: Option<String>,
     /// A pull request whose branch or title matches is a hotfix.
     pub hotfix_pattern: Option<String>,
+    /// A merged pull request is a change only where its destination branch matches: one expression for all patterns.
+    pub change_branches: Option<String>,
     pub commits_diffs: CommitsDiffs,
     /// Component of a monorepo → the paths that belong to it.
     pub components: BTreeMap<String, String>,
@@ -148,11 +150,12 @@ const TAGS_PATTERN: &str = r"^v?\d+\.\d+";
 const ISSUE_KEY_PATTERN: &str = r"([A-Z][A-Z0-9]+-\d+|#\d+)";
 const HOTFIX_PATTERN: &str = r"(?i)^(hotfix|revert)\b";
 
-const TAG_ORDERS: [&str; 4] = [
+const TAG_ORDERS: [&str; 5] = [
     "semver",
     "reverse semver",
     "alphabetically",
     "reverse alphabetically",
+    "natural",
 ];
 
 /// The key of the list, the status it stands for, and the states it holds unless the file says otherwise.
@@ -215,6 +218,7 @@ impl Rules {
             issue_key_pattern: Some(ISSUE_KEY_PATTERN.to_owned()),
             cherry_pick_pattern: None,
             hotfix_pattern: Some(HOTFIX_PATTERN.to_owned()),
+            change_branches: None,
             commits_diffs: CommitsDiffs::Successive,
             components: BTreeMap::new(),
             place,
@@ -260,6 +264,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
         "issue_key_pattern",
         "cherry_pick_pattern",
         "hotfix_pattern",
+        "change_branches",
         "commits_diffs",
         "components",
     ];
@@ -295,6 +300,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
     rules.production_pattern = regex(&section, "production_pattern", None)?;
     rules.issue_key_pattern = regex(&section, "issue_key_pattern", Some(ISSUE_KEY_PATTERN))?;
     rules.hotfix_pattern = regex(&section, "hotfix_pattern", Some(HOTFIX_PATTERN))?;
+    rules.change_branches = regex_of_any(&section, "change_branches")?;
     rules.cherry_pick_pattern = regex(&section, "cherry_pick_pattern", None)?;
     if let Some(pattern) = &rules.cherry_pick_pattern
         && groups(pattern) == 0

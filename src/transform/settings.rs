@@ -93,6 +93,7 @@ fn rules(config: &Config) -> Rows {
             "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| groups(pattern).min(1)),
             "cherry_pick_pattern": rules.cherry_pick_pattern,
             "hotfix_pattern": rules.hotfix_pattern,
+            "change_branches": rules.change_branches,
             "commits_diffs": rules.commits_diffs.as_str(),
             "steps": rules.steps.as_str(),
         })

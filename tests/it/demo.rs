@@ -168,6 +168,14 @@ fn nothing_that_was_collected_is_lost_on_the_way() {
 }
 
 #[test]
+fn every_person_is_one_account() {
+    let accounts = "SELECT count(*) AS n FROM domain.accounts";
+    assert_eq!(number(accounts), 14);
+    let people = "SELECT count(DISTINCT uuid) AS n FROM domain.accounts";
+    assert_eq!(number(people), 14);
+}
+
+#[test]
 fn planted_secrets_and_private_drafts_do_not_reach_the_lake() {
     let planted = include_str!("../../fixtures/demo/acme/checkout-web/pipeline_steps.jsonl");
     assert!(

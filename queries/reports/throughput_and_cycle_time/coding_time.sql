@@ -7,6 +7,7 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: Pull requests whose commits are unknown and those of bots are left out; DevLake counts the unknown as 0.
 -- Note: A pull request of two projects counts once; DevLake joins its row of each project.
+-- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
@@ -18,6 +19,7 @@ WITH base AS (
     FROM dora.project_pr_metrics AS x
     WHERE x.pr_merged_date IS NOT NULL
         AND x.author_is_bot = false
+        AND coalesce(x.exclusion_reason, '') <> 'promotion'
         AND x.start_source = 'first_commit'
         AND x.coding_seconds IS NOT NULL
         AND ($from IS NULL OR x.pr_merged_date >= $from)

@@ -7,6 +7,7 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: A review is a comment, an approval or a request for changes by somebody else than the author, no bot, before
 -- the merge. For DevLake any comment is one, the author's own too.
+-- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH reviewed AS (
@@ -28,6 +29,7 @@ base AS (
     FROM domain.pull_requests AS p
     LEFT JOIN reviewed AS r ON r.pull_request_id = p.id
     WHERE p.merged_date IS NOT NULL
+        AND p.promotion_evidence IS NULL
         AND ($from IS NULL OR p.merged_date >= $from)
         AND ($to IS NULL OR p.merged_date < $to)
         AND ($project IS NULL OR p.base_repo_id IN (

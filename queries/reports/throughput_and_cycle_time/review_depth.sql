@@ -7,6 +7,7 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: Comments count when somebody else than the author wrote them, and no bot; approvals are no comments. DevLake
 -- counts the author's own, and files by the time of opening.
+-- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH comments AS (
@@ -29,6 +30,7 @@ base AS (
     FROM domain.pull_requests AS p
     LEFT JOIN comments AS c ON c.pull_request_id = p.id
     WHERE p.merged_date IS NOT NULL
+        AND p.promotion_evidence IS NULL
         AND ($from IS NULL OR p.merged_date >= $from)
         AND ($to IS NULL OR p.merged_date < $to)
         AND ($project IS NULL OR p.base_repo_id IN (

@@ -11,6 +11,7 @@
 -- Note: The wait ends with the first comment, approval or request for changes by another person, no bot. Pull
 -- requests without any and those of bots are left out; DevLake counts them as 0.
 -- Note: A pull request of two projects counts once; DevLake joins its row of each project.
+-- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
@@ -22,6 +23,7 @@ WITH base AS (
     FROM dora.project_pr_metrics AS x
     WHERE x.pr_merged_date IS NOT NULL
         AND x.author_is_bot = false
+        AND coalesce(x.exclusion_reason, '') <> 'promotion'
         AND x.first_response_date IS NOT NULL
         AND x.pickup_seconds IS NOT NULL
         AND ($from IS NULL OR x.pr_merged_date >= $from)

@@ -11,6 +11,7 @@
 -- Note: The size is the pull request's own, else the sum over its commits; pull requests of unknown size are left out
 -- of the mean. Bitbucket tells no sizes, so they are known only where a [[table]] brings them. DevLake divides by the
 -- number of team members; here the divisor is the pull requests.
+-- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH lines AS (
@@ -30,6 +31,7 @@ base AS (
     FROM domain.pull_requests AS p
     LEFT JOIN lines AS l ON l.pull_request_id = p.id
     WHERE p.merged_date IS NOT NULL
+        AND p.promotion_evidence IS NULL
         AND ($from IS NULL OR p.merged_date >= $from)
         AND ($to IS NULL OR p.merged_date < $to)
         AND ($project IS NULL OR p.base_repo_id IN (

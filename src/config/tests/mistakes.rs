@@ -474,7 +474,7 @@ fn rules() {
     assert_eq!(
         rules("tags = { order = \"semantic\" }"),
         "`order` in [rules.default] tags cannot be `semantic` (file=bitlake.toml, line=11): \
-         use one of: semver, reverse semver, alphabetically, reverse alphabetically"
+         use one of: semver, reverse semver, alphabetically, reverse alphabetically, natural"
     );
     assert_eq!(
         rules("tags.pairs = [{ new = \"v2\" }]"),
@@ -485,6 +485,15 @@ fn rules() {
         rules("cherry_pick_pattern = \"#\\\\d+\""),
         "`cherry_pick_pattern` in [rules.default] has no group for the number \
          (file=bitlake.toml, line=11): put it in brackets, as in `#(\\d+)`"
+    );
+    assert_eq!(
+        rules("change_branches = [\"main\", \"(\"]"),
+        "`change_branches` is no valid regular expression `(`: unclosed group (file=bitlake.toml, line=11)"
+    );
+    assert_eq!(
+        rules("change_branches = []"),
+        "`change_branches` in [rules.default] names nothing (file=bitlake.toml, line=11): \
+         leave it out, or write patterns, as in `[\"^main$\"]`"
     );
     assert_eq!(
         rules("components = { api = \"(\" }"),

@@ -76,6 +76,7 @@ production_pattern = ""
 tags = { pattern = "", limit = 3, pairs = [{ new = "v2", old = "v1" }] }
 cherry_pick_pattern = '\(#(\d+)\)'
 hotfix_pattern = ""
+change_branches = ["^main$", "^release/"]
 commits_diffs = "all"
 steps = "all"
 components = { api = "^api/" }
@@ -146,6 +147,8 @@ users = "users.csv"
     assert!(rules.issue_key_pattern.is_some(), "kept");
     assert!(rules.cherry_pick_pattern.is_some());
     assert_eq!(rules.hotfix_pattern, None, "an empty pattern is none");
+    let branches = rules.change_branches.as_deref();
+    assert_eq!(branches, Some("(?:^main$)|(?:^release/)"));
     assert_eq!(rules.commits_diffs.as_str(), "all");
     assert_eq!(rules.steps, Steps::All);
     assert_eq!(rules.components["api"], "^api/");

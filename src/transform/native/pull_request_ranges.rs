@@ -3,6 +3,10 @@
 //! What its source has and its destination had not: before the merge, if it was merged, which is what the merge's first
 //! parent has. A fast-forward leaves no trace of where it began, and the source of a squashed or deleted branch may
 //! never have been listed: those pull requests are not told here, and have their own lists.
+//!
+//! Bitbucket closes a pull request whose source was pushed to the destination, and names the commit that the push ended
+//! in as its merge. When more was pushed behind the source, the merge's first parent has all of it: such a pull request
+//! is a fast-forward too, and has one row, without commit.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +62,11 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
             let Some((head, before)) = ends(&history.graph, pull_request) else {
                 continue;
             };
-            for node in ranges.difference(head, Some(before)) {
+            let range = ranges.difference(head, Some(before));
+            if pull_request.is_merged && range.is_empty() {
+                sheet.push([Cell::Text(&pull_request.id), Cell::Text("")])?;
+            }
+            for node in range {
                 let commit = history.graph.name(node);
                 sheet.push([Cell::Text(&pull_request.id), Cell::Text(&commit)])?;
             }

@@ -9,7 +9,7 @@ use regex::Regex;
 
 use super::read::Rows;
 use super::sheet::{Cell, Sheet};
-use super::tags::{self, Tag};
+use super::tags::{self, Doubt, Tag};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::write::Failure;
@@ -193,7 +193,7 @@ fn write(refs: &Refs, rules: Option<&Rules>, sheet: &mut Sheet) -> Result<()> {
             Cell::Text(source),
         ])
     };
-    for [new, old] in following(&refs.tags, rules)
+    for [new, old] in following(refs, rules)
         .windows(2)
         .flat_map(<&[Tag; 2]>::try_from)
     {
@@ -214,16 +214,40 @@ fn write(refs: &Refs, rules: Option<&Rules>, sheet: &mut Sheet) -> Result<()> {
 }
 
 /// The tags that make the pairs: one more than pairs.
-fn following(tags: &[Tag], rules: &Rules) -> Vec<Tag> {
+fn following(refs: &Refs, rules: &Rules) -> Vec<Tag> {
     let Some(pattern) = &rules.pattern else {
         return Vec::new();
     };
-    let mut matching: Vec<_> = tags
+    let mut matching: Vec<_> = refs
+        .tags
         .iter()
         .filter(|tag| pattern.is_match(&tag.name))
         .cloned()
         .collect();
-    tags::sort(&mut matching, &rules.order);
-    matching.truncate(rules.limit.saturating_add(1));
+    let compared = rules.limit.saturating_add(1);
+    let doubt = tags::sort(&mut matching, &rules.order, compared);
+    matching.truncate(compared);
+    if let Some(doubt) = doubt.filter(|_| matching.len() > 1) {
+        warn(&refs.repository, doubt);
+    }
     matching
+}
+
+fn warn(repository: &str, doubt: Doubt) {
+    match doubt {
+        Doubt::NoVersion { tags, example } => tracing::warn!(
+            repository,
+            tags,
+            example,
+            "tags that `tags.pattern` matches have no version, so all of them are ordered by date: \
+             narrow the pattern to releases, or set `tags.order`"
+        ),
+        Doubt::NumbersInWords { strict, natural } => tracing::warn!(
+            repository,
+            strict,
+            natural,
+            "SemVer orders the words in pre-releases letter by letter, and by the numbers in them the order is another \
+             one: set `tags.order = \"natural\"` if that is meant"
+        ),
+    }
 }

@@ -57,6 +57,23 @@ async fn forbidden_scope_detail_object() {
 }
 
 #[tokio::test]
+async fn commits_forbidden_403() {
+    let mut lake = quirk("commits_forbidden_403").await;
+    assert_eq!(lake.status("commits"), EntityStatus::Absent);
+    assert_eq!(lake.status("pull_request_commits"), EntityStatus::Complete);
+    lake.gives(
+        "SELECT right(pull_request_id, 2), commit_sha FROM domain.pull_request_commits",
+        &[format!("31 | {}", sha(2))],
+    )
+    .await;
+    assert_eq!(lake.asked(&["/pullrequests/32/commits"]), 0);
+    // The next night asks for nothing again.
+    lake.bench.now += chrono::TimeDelta::days(1);
+    lake.bench.complete().await;
+    assert_eq!(lake.asked(&["/pullrequests/31/commits"]), 1);
+}
+
+#[tokio::test]
 async fn empty_list_for_invisible_credentials() {
     let mut bench = Bench::quirk("empty_list_for_invisible_credentials").await;
     let error = bench.run().await.unwrap_err();

@@ -66,6 +66,22 @@ async fn shared_merge_commit() {
 }
 
 #[tokio::test]
+async fn source_pushed_with_more_behind_it() {
+    let lake = quirk("source_pushed_with_more_behind_it").await;
+    lake.gives(
+        "SELECT commit_sha FROM domain.pull_request_commits ORDER BY commit_authored_date",
+        &[sha(2), sha(3)],
+    )
+    .await;
+    lake.gives(
+        "SELECT merge_kind, own_commits FROM domain.pull_requests",
+        &["fast_forward | 2"],
+    )
+    .await;
+    assert_eq!(lake.asked(&["/pullrequests/31/commits"]), 1);
+}
+
+#[tokio::test]
 async fn superseded_pull_request() {
     let lake = quirk("superseded_pull_request").await;
     lake.gives(
