@@ -98,11 +98,22 @@ devlake_incidents AS (
     FROM dora.project_incident_deployment_relationships AS r
     JOIN by_deployment AS b ON b.project_name = r.project_name AND b.cicd_deployment_id = r.deployment_id
 ),
+-- each deployment whose changes a pull request takes back
+reverts AS (
+    SELECT p.project_name, p.attribution, p.attributed_deployment_commit_id, p.deployed_date, b.deployment_id, b.environment
+    FROM (
+        SELECT
+            project_name, attribution, attributed_deployment_commit_id, deployed_date,
+            unnest(string_to_array(
+                coalesce(nullif(reverted_deployment_commit_ids, ''), reverted_deployment_commit_id), chr(10)
+            )) AS reverted_id
+        FROM dora.project_pr_metrics
+    ) AS p
+    JOIN by_commit AS b ON b.project_name = p.project_name AND b.deployment_commit_id = p.reverted_id
+    WHERE p.reverted_id <> ''
+),
 reverted AS (
-    SELECT DISTINCT b.project_name, b.deployment_id, b.environment
-    FROM dora.project_pr_metrics AS p
-    JOIN by_commit AS b
-      ON b.project_name = p.project_name AND b.deployment_commit_id = p.reverted_deployment_commit_id
+    SELECT DISTINCT project_name, deployment_id, environment FROM reverts
 ),
 failed_outcomes AS (
     SELECT
@@ -111,9 +122,7 @@ failed_outcomes AS (
     FROM chain_rows AS c
     JOIN chain_rows AS n
       ON n.project_name = c.project_name AND n.deployment_commit_id = c.next_success_deployment_commit_id
-    LEFT JOIN changes AS s
-      ON s.project_name = n.project_name AND s.deployment_id = n.deployment_id AND s.environment = n.environment
-    WHERE c.outcome = 'FAILURE' AND (n.kind = 'rollback' OR s.reactive_changes > 0)
+    WHERE c.outcome = 'FAILURE' AND c.went_out
     GROUP BY c.project_name, c.deployment_id, c.environment
 ),
 failed AS (
@@ -146,13 +155,11 @@ mends AS (
       AND b.kind = 'rollback' AND b.position > c.position
       AND b.first_position <= c.position AND b.commit_sha <> c.commit_sha
     UNION ALL
-    SELECT v.project_name, v.deployment_id, v.environment, b.deployment_id AS mending_id, p.deployed_date AS mended_date
-    FROM dora.project_pr_metrics AS p
-    JOIN by_commit AS v
-      ON v.project_name = p.project_name AND v.deployment_commit_id = p.reverted_deployment_commit_id
+    SELECT v.project_name, v.deployment_id, v.environment, b.deployment_id AS mending_id, v.deployed_date AS mended_date
+    FROM reverts AS v
     JOIN by_commit AS b
-      ON b.project_name = p.project_name AND b.deployment_commit_id = p.attributed_deployment_commit_id
-    WHERE p.attribution IN ('direct', 'contained')
+      ON b.project_name = v.project_name AND b.deployment_commit_id = v.attributed_deployment_commit_id
+    WHERE v.attribution IN ('direct', 'contained')
     UNION ALL
     SELECT d.project_name, d.deployment_id, r.environment, b.deployment_id AS mending_id, p.deployed_date AS mended_date
     FROM dora.incidents AS i
