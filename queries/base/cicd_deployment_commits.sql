@@ -14,6 +14,9 @@
 -- * From pipelines, as DevLake's dora plugin does it: a pipeline with a result is a deployment when it or one of its
 --   steps that has a result is of that type, and each of its commits makes a row. Its environment is the pipeline's, else
 --   the highest of its steps that have a result. A start that is not known is the end less the whole seconds it took.
+-- * Where deployment_pattern finds steps, they are what was deployed: outcome and times are theirs, whatever becomes of
+--   the pipeline. Of several those to the highest environment count, together: from the first start to the last end,
+--   failed if one failed. While none of them has a result there is no deployment, even if the branch matches too.
 -- * A pipeline of another source counts when a project has its scope; one that a pattern of Bitbucket's rules found, always.
 -- * A pipeline is left out when Bitbucket's own deployments tell of it, unless a further step deployed to an environment
 --   that Bitbucket has no deployment for: no release counts twice.
@@ -62,24 +65,73 @@ bitbucket_deployments AS (
     LEFT JOIN branches AS c ON c.pipeline_id = e.pipeline_id
 ),
 -- what Bitbucket's own deployments say of a pipeline or step is told by their rows
-finished_steps AS (
+steps_by_pattern AS (
+    SELECT
+        t.*,
+        bool_or(t.environment = 'PRODUCTION') OVER (PARTITION BY t.pipeline_id) AS names_production
+    FROM domain.cicd_tasks AS t
+    WHERE t.deployment_source = 'pattern'
+),
+deciding_steps AS (
+    SELECT *
+    FROM steps_by_pattern
+    WHERE result IN ('SUCCESS', 'FAILURE')
+    QUALIFY environment = max(environment) OVER (PARTITION BY pipeline_id)
+),
+-- FAILURE sorts before SUCCESS
+step_outcomes AS (
+    SELECT
+        pipeline_id,
+        min(result) AS result,
+        (array_agg(id ORDER BY result, finished_date DESC NULLS LAST, id))[1] AS task_id,
+        (array_agg(status ORDER BY result, finished_date DESC NULLS LAST, id))[1] AS status,
+        (array_agg(original_status ORDER BY result, finished_date DESC NULLS LAST, id))[1] AS original_status,
+        (array_agg(original_result ORDER BY result, finished_date DESC NULLS LAST, id))[1] AS original_result,
+        max(environment) AS environment,
+        bool_or(names_production) AS names_production,
+        min(created_date) AS created_date,
+        min(started_date) AS started_date,
+        CASE WHEN count(*) = count(finished_date) THEN max(finished_date) END AS finished_date
+    FROM deciding_steps
+    GROUP BY pipeline_id
+),
+other_steps AS (
     SELECT
         pipeline_id,
         bool_or(type = 'DEPLOYMENT') AS is_deployment,
-        bool_or(deployment_source = 'pattern') AS by_pattern,
         bool_or(environment = 'PRODUCTION') AS to_production,
         bool_or(environment = 'STAGING') AS to_staging,
         bool_or(environment = 'TESTING') AS to_testing,
         min(id) FILTER (WHERE type = 'DEPLOYMENT') AS task_id
     FROM domain.cicd_tasks
-    WHERE deployment_source <> 'bitbucket' AND result IN ('SUCCESS', 'FAILURE')
+    WHERE deployment_source = '' AND result IN ('SUCCESS', 'FAILURE')
     GROUP BY pipeline_id
 ),
 deploying_pipelines AS (
     SELECT
-        p.*,
+        p.id, p.cicd_scope_id, p.name,
+        s.result, s.status, s.original_status, s.original_result,
+        coalesce(s.created_date, p.created_date) AS created_date,
+        coalesce(s.started_date, p.started_date) AS started_date,
+        coalesce(s.finished_date, p.finished_date) AS finished_date,
+        CASE WHEN s.started_date IS NULL OR s.finished_date IS NULL THEN p.duration_sec
+             ELSE greatest(0.0, floor(round((extract(epoch FROM s.finished_date) - extract(epoch FROM s.started_date)) * 1000000) / 1000000))
+             END AS duration_sec,
+        p.queued_duration_sec,
+        true AS by_step,
+        true AS by_pattern,
+        s.task_id,
+        CASE WHEN p.deployment_source <> 'bitbucket' AND p.environment <> '' AND NOT s.names_production THEN p.environment
+             ELSE s.environment END AS deployed_to
+    FROM step_outcomes AS s
+    JOIN domain.cicd_pipelines AS p ON p.id = s.pipeline_id
+    UNION ALL
+    SELECT
+        p.id, p.cicd_scope_id, p.name,
+        p.result, p.status, p.original_status, p.original_result,
+        p.created_date, p.started_date, p.finished_date, p.duration_sec, p.queued_duration_sec,
         coalesce(s.is_deployment, false) AS by_step,
-        p.deployment_source = 'pattern' OR coalesce(s.by_pattern, false) AS by_pattern,
+        p.deployment_source = 'pattern' AS by_pattern,
         CASE WHEN s.is_deployment THEN s.task_id ELSE '' END AS task_id,
         CASE WHEN p.deployment_source <> 'bitbucket' AND p.environment <> '' THEN p.environment
              WHEN s.to_production THEN 'PRODUCTION'
@@ -87,9 +139,10 @@ deploying_pipelines AS (
              WHEN s.to_testing THEN 'TESTING'
              ELSE '' END AS deployed_to
     FROM domain.cicd_pipelines AS p
-    LEFT JOIN finished_steps AS s ON s.pipeline_id = p.id
+    LEFT JOIN other_steps AS s ON s.pipeline_id = p.id
     WHERE p.result IN ('SUCCESS', 'FAILURE')
       AND ((p.type = 'DEPLOYMENT' AND p.deployment_source <> 'bitbucket') OR s.is_deployment)
+      AND p.id NOT IN (SELECT t.pipeline_id FROM steps_by_pattern AS t)
 ),
 deployed_pipelines AS (
     SELECT p.*

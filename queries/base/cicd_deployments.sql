@@ -7,23 +7,22 @@
 -- Rules:
 -- * Such a deployment has the pipeline's id and values, as DevLake's dora plugin gives it, and needs no commit. Which
 --   pipelines make one is said in base.cicd_deployment_commits.
+-- * Those that a pattern of Bitbucket's rules found have a commit each: domain.cicd_deployments takes them from there.
 WITH finished_steps AS (
     SELECT
         pipeline_id,
         bool_or(type = 'DEPLOYMENT') AS is_deployment,
-        bool_or(deployment_source = 'pattern') AS by_pattern,
         bool_or(environment = 'PRODUCTION') AS to_production,
         bool_or(environment = 'STAGING') AS to_staging,
         bool_or(environment = 'TESTING') AS to_testing,
         min(id) FILTER (WHERE type = 'DEPLOYMENT') AS task_id
     FROM domain.cicd_tasks
-    WHERE deployment_source <> 'bitbucket' AND result IN ('SUCCESS', 'FAILURE')
+    WHERE deployment_source = '' AND result IN ('SUCCESS', 'FAILURE')
     GROUP BY pipeline_id
 ),
 deploying_pipelines AS (
     SELECT
         p.*,
-        CASE WHEN p.deployment_source = 'pattern' OR s.by_pattern THEN 'pattern' ELSE '' END AS source,
         CASE WHEN s.is_deployment THEN s.task_id ELSE '' END AS task_id,
         CASE WHEN p.deployment_source <> 'bitbucket' AND p.environment <> '' THEN p.environment
              WHEN s.to_production THEN 'PRODUCTION'
@@ -33,7 +32,7 @@ deploying_pipelines AS (
     FROM domain.cicd_pipelines AS p
     LEFT JOIN finished_steps AS s ON s.pipeline_id = p.id
     WHERE p.result IN ('SUCCESS', 'FAILURE')
-      AND ((p.type = 'DEPLOYMENT' AND p.deployment_source <> 'bitbucket') OR s.is_deployment)
+      AND ((p.type = 'DEPLOYMENT' AND p.deployment_source = '') OR s.is_deployment)
 ),
 with_commits AS (
     SELECT DISTINCT cicd_deployment_id AS id
@@ -73,7 +72,7 @@ SELECT
     'dora.generateDeployments' AS subtask_name,
     _raw_data_params,
     _raw_data_table,
-    source AS deployment_source,
+    '' AS deployment_source,
     id AS pipeline_id,
     task_id,
     '' AS environment_type,

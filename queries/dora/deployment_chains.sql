@@ -1,7 +1,7 @@
 -- Which production deployments follow each other, and which of them go back?
 --
 -- Grain:  one row per project and deployed commit in production that ended
--- Source: domain.cicd_deployment_commits, dora.commit_deployments
+-- Source: domain.cicd_deployment_commits, dora.commit_deployments; dora.project_pr_metrics for reactive changes
 --
 -- Rules:
 -- * A chain is the successes of one scope, repository and production environment, by (end, start, id, hash).
@@ -10,6 +10,8 @@
 -- * redeploy deploys the same commit as the one before it. rollback deploys another commit that the chain had
 --   before, as itself or within a later one. Going forward again, to what a rollback had left, is a deploy: the
 --   commit came into the chain later than the one before, or is the deployment that brought that one in.
+-- * A failed outcome went out when the next success of its chain is a rollback or ships a reactive change. Any other
+--   may never have reached anyone.
 WITH rows_of_projects AS (
     SELECT
         m.project_name, d.id, d.commit_sha, d.cicd_deployment_id, d.cicd_scope_id, d.repo_id,
@@ -116,6 +118,21 @@ followed AS (
         ORDER BY finished_date DESC NULLS LAST, started_date DESC NULLS LAST, id DESC NULLS LAST, commit_sha DESC NULLS LAST
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
     )
+),
+reactive AS (
+    SELECT DISTINCT r.project_name, r.deployment_id, r.environment
+    FROM releases AS r
+    JOIN dora.project_pr_metrics AS p
+      ON p.project_name = r.project_name AND p.attributed_deployment_commit_id = r.id
+    WHERE p.attribution IN ('direct', 'contained') AND p.reactive_reason IS NOT NULL
+),
+mending AS (
+    SELECT DISTINCT r.project_name, r.id
+    FROM releases AS r
+    LEFT JOIN judged AS j ON j.project_name = r.project_name AND j.id = r.id AND j.commit_sha = r.commit_sha
+    LEFT JOIN reactive AS v
+      ON v.project_name = r.project_name AND v.deployment_id = r.deployment_id AND v.environment = r.environment
+    WHERE j.kind = 'rollback' OR v.deployment_id IS NOT NULL
 )
 SELECT
     r.project_name,
@@ -134,7 +151,9 @@ SELECT
     coalesce(j.previous_deployment_id, '') AS prev_deployment_id,
     coalesce(j.kind, 'deploy') AS kind,
     coalesce(j.is_rolled_back, false) AS is_rolled_back,
-    coalesce(f.next_success_id, '') AS next_success_deployment_commit_id
+    coalesce(f.next_success_id, '') AS next_success_deployment_commit_id,
+    r.result = 'SUCCESS' OR m.id IS NOT NULL AS went_out
 FROM releases AS r
 LEFT JOIN judged AS j ON j.project_name = r.project_name AND j.id = r.id AND j.commit_sha = r.commit_sha
 LEFT JOIN followed AS f ON f.project_name = r.project_name AND f.id = r.id AND f.commit_sha = r.commit_sha
+LEFT JOIN mending AS m ON m.project_name = r.project_name AND m.id = f.next_success_id

@@ -7,6 +7,9 @@
 -- Rules:
 -- * One row of a release that deployed several repositories: it failed if one failed, ended with the last, is a
 --   rollback if one is, a redeploy if all are. Kinds, chains and releases found twice: see dora.deployment_chains.
+-- * A release is what one pipeline, or one deployment without a pipeline, brought to each production environment: its
+--   first success there is one release with the first successes elsewhere, its second one with the second ones, and a
+--   failure one with the success that follows it. Rollbacks are releases of their own.
 -- * Changes are the pull requests whose first production deployment it is (baseline apart). It is rework if it is
 --   a rollback, or if half or more of its changes are reactive.
 -- * It is known to have failed by: incident, one is linked to it; rollback, the next in its chain goes back;
@@ -15,7 +18,9 @@
 --   may never have reached anyone.
 -- * It recovered with the first of: the next rollback to before it; the deployment that shipped the revert, or a
 --   change that names its incident and was opened after it began; the end of its last incident, when all are over;
---   after a failed outcome, the next success.
+--   after a failed outcome that went out, the next success.
+-- * Recovery is counted from the deployment's end; from its start where its outcome is FAILURE, since that may have
+--   done harm all the while (from its end where the start is not known).
 WITH chain_rows AS (
     SELECT c.*,
         d.repo_id AS domain_repo_id, d.pipeline_id, d.ref_name, d.url, d.created_date, d.started_date, d.duration_sec,
@@ -100,11 +105,22 @@ devlake_incidents AS (
     FROM dora.project_incident_deployment_relationships AS r
     JOIN by_deployment AS b ON b.project_name = r.project_name AND b.cicd_deployment_id = r.deployment_id
 ),
+-- each deployment whose changes a pull request takes back
+reverts AS (
+    SELECT p.project_name, p.attribution, p.attributed_deployment_commit_id, p.deployed_date, b.deployment_id, b.environment
+    FROM (
+        SELECT
+            project_name, attribution, attributed_deployment_commit_id, deployed_date,
+            unnest(string_to_array(
+                coalesce(nullif(reverted_deployment_commit_ids, ''), reverted_deployment_commit_id), chr(10)
+            )) AS reverted_id
+        FROM dora.project_pr_metrics
+    ) AS p
+    JOIN by_commit AS b ON b.project_name = p.project_name AND b.deployment_commit_id = p.reverted_id
+    WHERE p.reverted_id <> ''
+),
 reverted AS (
-    SELECT DISTINCT b.project_name, b.deployment_id, b.environment
-    FROM dora.project_pr_metrics AS p
-    JOIN by_commit AS b
-      ON b.project_name = p.project_name AND b.deployment_commit_id = p.reverted_deployment_commit_id
+    SELECT DISTINCT project_name, deployment_id, environment FROM reverts
 ),
 failed_outcomes AS (
     SELECT
@@ -113,9 +129,7 @@ failed_outcomes AS (
     FROM chain_rows AS c
     JOIN chain_rows AS n
       ON n.project_name = c.project_name AND n.deployment_commit_id = c.next_success_deployment_commit_id
-    LEFT JOIN changes AS s
-      ON s.project_name = n.project_name AND s.deployment_id = n.deployment_id AND s.environment = n.environment
-    WHERE c.outcome = 'FAILURE' AND (n.kind = 'rollback' OR s.reactive_changes > 0)
+    WHERE c.outcome = 'FAILURE' AND c.went_out
     GROUP BY c.project_name, c.deployment_id, c.environment
 ),
 failed AS (
@@ -148,13 +162,11 @@ mends AS (
       AND b.kind = 'rollback' AND b.position > c.position
       AND b.first_position <= c.position AND b.commit_sha <> c.commit_sha
     UNION ALL
-    SELECT v.project_name, v.deployment_id, v.environment, b.deployment_id AS mending_id, p.deployed_date AS mended_date
-    FROM dora.project_pr_metrics AS p
-    JOIN by_commit AS v
-      ON v.project_name = p.project_name AND v.deployment_commit_id = p.reverted_deployment_commit_id
+    SELECT v.project_name, v.deployment_id, v.environment, b.deployment_id AS mending_id, v.deployed_date AS mended_date
+    FROM reverts AS v
     JOIN by_commit AS b
-      ON b.project_name = p.project_name AND b.deployment_commit_id = p.attributed_deployment_commit_id
-    WHERE p.attribution IN ('direct', 'contained')
+      ON b.project_name = v.project_name AND b.deployment_commit_id = v.attributed_deployment_commit_id
+    WHERE v.attribution IN ('direct', 'contained')
     UNION ALL
     SELECT d.project_name, d.deployment_id, r.environment, b.deployment_id AS mending_id, p.deployed_date AS mended_date
     FROM dora.incidents AS i
@@ -212,6 +224,39 @@ described AS (
     LEFT JOIN recovered AS f
       ON f.project_name = r.project_name AND f.deployment_id = r.deployment_id AND f.environment = r.environment
     LEFT JOIN devlake_incidents AS d ON d.project_name = r.project_name AND d.deployment_id = r.deployment_id
+),
+rollouts AS (
+    SELECT
+        d.*,
+        CASE WHEN pipeline_id <> '' THEN pipeline_id ELSE deployment_id END AS origin,
+        kind = 'rollback' AS is_rollback,
+        coalesce(sum(CASE WHEN outcome = 'SUCCESS' THEN 1 ELSE 0 END) OVER (
+            PARTITION BY project_name, cicd_scope_id, CASE WHEN pipeline_id <> '' THEN pipeline_id ELSE deployment_id END, environment
+            ORDER BY finished_date, started_date NULLS FIRST, deployment_id
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ), 0) AS rollout
+    FROM described AS d
+),
+numbered AS (
+    SELECT
+        r.*,
+        row_number() OVER (
+            PARTITION BY project_name, cicd_scope_id, origin, rollout, is_rollback
+            ORDER BY finished_date, deployment_id, environment
+        ) AS place,
+        CASE WHEN outcome = 'SUCCESS' THEN row_number() OVER (
+            PARTITION BY project_name, cicd_scope_id, origin, rollout, is_rollback, outcome
+            ORDER BY finished_date, deployment_id, environment
+        ) END AS release_position
+    FROM rollouts AS r
+),
+released AS (
+    SELECT
+        n.*,
+        max(CASE WHEN place = 1 THEN deployment_id END) OVER (
+            PARTITION BY project_name, cicd_scope_id, origin, rollout, is_rollback
+        ) AS release_id
+    FROM numbered AS n
 )
 SELECT
     project_name,
@@ -253,5 +298,7 @@ SELECT
                    - floor(extract(epoch FROM CASE WHEN outcome = 'FAILURE' THEN coalesce(started_date, finished_date)
                                                    ELSE finished_date END)) AS bigint)
          END AS recovery_seconds,
-    devlake_has_incident
-FROM described
+    devlake_has_incident,
+    release_id,
+    release_position
+FROM released

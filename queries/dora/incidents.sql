@@ -8,16 +8,19 @@
 -- * An incident is a project's if its scope is mapped there, or if it names the project itself.
 -- * devlake_deployment_id is DevLake's rule: the project's last successful PRODUCTION deployment, in any scope, that
 --   ended before the incident began. Ties: the later start, then the id.
--- * Candidates for deployment_id are the successful PRODUCTION deployments that ended by five minutes after the
---   beginning (incidents are sometimes noticed during the release) and not longer before it than the project's
---   incident_window_hours. Evidence, best first, and within one kind the deployment that ended last:
+-- * Candidates for deployment_id are the PRODUCTION deployments that ended by five minutes after the beginning
+--   (incidents are sometimes noticed during the release) and not longer before it than the project's
+--   incident_window_hours, failed ones too. Evidence, best first, and within one kind the deployment that ended last:
 --   reference 1.0: the incident names its deployment, commit or pull request, in columns of its own or in title
---     or description (a deployment's id, a pipeline's or pull request's address, 40 hexadecimal digits). The window
---     does not apply; a deployment in the incident's own column counts whenever it ended and whatever its outcome.
+--     or description (a deployment's id, a pipeline's or pull request's address, 40 hexadecimal digits; all that it
+--     names). The window does not apply; a deployment in the incident's own column counts whenever it ended.
 --   fix 0.9: a pull request that names the incident reverts what the deployment had brought to production first.
 --   component 0.7: the incident's component is the deployment's repository, or one whose files it changed.
 --   repository 0.6: the incident's scope is the deployment's.
---   time 0.3: nothing but the time, halved for each deployment in between: so only the last one reaches 0.3.
+--   time 0.3: nothing but the time, halved for each deployment in between: so only the last one reaches 0.3. A failed
+--     outcome that is not known to have gone out (dora.deployment_chains) may have reached nobody and is passed over.
+-- * An incident whose component is the name of a repository is not blamed on another repository's deployment by time;
+--   where the project does not have that repository, nor by the incident's scope: none of its deployments failed.
 WITH incidents AS (
     SELECT
         m.project_name, i.id, i.title, i.description, i.status, i.created_date, i.resolution_date, i.component,
@@ -42,17 +45,36 @@ releases AS (
     WHERE d.environment = 'PRODUCTION' AND d.result IN ('SUCCESS', 'FAILURE')
 ),
 deployments AS (
-    SELECT * FROM releases WHERE result = 'SUCCESS' AND finished_date IS NOT NULL
+    SELECT r.*, coalesce(c.went_out, r.result = 'SUCCESS') AS went_out
+    FROM releases AS r
+    LEFT JOIN dora.deployment_chains AS c
+      ON c.project_name = r.project_name AND c.deployment_commit_id = r.id AND c.commit_sha = r.commit_sha
+    WHERE r.finished_date IS NOT NULL
 ),
 repository_names AS (
     SELECT id, regexp_replace(lower(name), '^.*/', '') AS slug FROM domain.repos
     UNION
     SELECT id, lower(name) AS slug FROM domain.repos
 ),
--- what a deployment can be asked for by: anything in the project, its scope, its components
+-- incidents whose component is a repository, the project's own or another
+named_repositories AS (
+    SELECT i.project_name, i.id, bool_or(m.row_id IS NOT NULL) AS is_own
+    FROM incidents AS i
+    JOIN repository_names AS n ON n.slug = lower(i.component)
+    LEFT JOIN domain.project_mapping AS m
+      ON m.project_name = i.project_name AND m."table" IN ('repos', 'cicd_scopes') AND m.row_id = n.id
+    WHERE i.component <> ''
+    GROUP BY i.project_name, i.id
+),
+-- what a deployment can be asked for by: any success or any that went out in the project, its scope, its components
 deployment_keys AS (
+    SELECT project_name, 'success' AS key_kind, '' AS key, cicd_deployment_id, started_date, finished_date
+    FROM deployments
+    WHERE result = 'SUCCESS'
+    UNION ALL
     SELECT project_name, 'project' AS key_kind, '' AS key, cicd_deployment_id, started_date, finished_date
     FROM deployments
+    WHERE went_out
     UNION ALL
     SELECT project_name, 'scope' AS key_kind, repo_id AS key, cicd_deployment_id, started_date, finished_date
     FROM deployments
@@ -72,7 +94,7 @@ deployment_keys AS (
     WHERE c.component <> 'other'
 ),
 questions AS (
-    SELECT project_name, 'project' AS key_kind, '' AS key, id AS incident_id, 'devlake' AS question,
+    SELECT project_name, 'success' AS key_kind, '' AS key, id AS incident_id, 'devlake' AS question,
            created_date AS happened, 0 AS turn
     FROM incidents
     WHERE is_mapped
@@ -123,30 +145,33 @@ mentions AS (
     UNION ALL
     SELECT project_name, id, created_date, 'pull request' AS kind, pull_request_id AS mention FROM incidents
     UNION ALL
-    SELECT project_name, id, created_date, 'commit' AS kind,
-           regexp_replace(body, '(?s)^.*?\b([0-9a-f]{40})\b.*$', '\1') AS mention
+    SELECT project_name, id, created_date, 'commit' AS kind, unnest(regexp_extract_all(body, '\b[0-9a-f]{40}\b', 0)) AS mention
     FROM texts
-    WHERE regexp_like(body, '\b[0-9a-f]{40}\b')
     UNION ALL
     SELECT project_name, id, created_date, 'deployment' AS kind,
-           regexp_replace(body, '(?s)^.*?(bitbucket:BitbucketDeployment:\d+:\{[0-9a-f-]+\}).*$', '\1') AS mention
+           unnest(regexp_extract_all(body, 'bitbucket:BitbucketDeployment:\d+:\{[0-9a-f-]+\}', 0)) AS mention
     FROM texts
-    WHERE regexp_like(body, 'bitbucket:BitbucketDeployment:\d+:\{[0-9a-f-]+\}')
     UNION ALL
     SELECT project_name, id, created_date, 'address' AS kind,
-           regexp_replace(body, '(?s)^.*?(https?://[^\s<>()"]+pipelines[^\s<>()"]*/results/\d+).*$', '\1') AS mention
+           unnest(regexp_extract_all(body, 'https?://[^\s<>()"]+pipelines[^\s<>()"]*/results/\d+', 0)) AS mention
     FROM texts
-    WHERE regexp_like(body, 'https?://[^\s<>()"]+pipelines[^\s<>()"]*/results/\d+')
     UNION ALL
     SELECT project_name, id, created_date, 'address' AS kind,
-           regexp_replace(body, '(?s)^.*?(https?://[^\s<>()"]+/pull-requests/\d+).*$', '\1') AS mention
+           unnest(regexp_extract_all(body, 'https?://[^\s<>()"]+/pull-requests/\d+', 0)) AS mention
     FROM texts
-    WHERE regexp_like(body, 'https?://[^\s<>()"]+/pull-requests/\d+')
 ),
 changes AS (
-    SELECT project_name, id, attributed_deployment_commit_id, reverted_deployment_commit_id
+    SELECT project_name, id, attributed_deployment_commit_id
     FROM dora.project_pr_metrics
-    WHERE attribution IN ('direct', 'contained') OR reverted_deployment_commit_id <> ''
+    WHERE attribution IN ('direct', 'contained')
+),
+reverts AS (
+    SELECT
+        project_name, id,
+        unnest(string_to_array(
+            coalesce(nullif(reverted_deployment_commit_ids, ''), reverted_deployment_commit_id), chr(10)
+        )) AS reverted_id
+    FROM dora.project_pr_metrics
 ),
 -- what a deployment can be mentioned by
 names AS (
@@ -183,13 +208,19 @@ evidence AS (
     SELECT i.project_name, i.id, 'fix' AS evidence, d.cicd_deployment_id, d.finished_date
     FROM incidents AS i
     JOIN domain.pull_request_issues AS l ON l.issue_id = i.id
-    JOIN changes AS c ON c.project_name = i.project_name AND c.id = l.pull_request_id
-    JOIN deployments AS d ON d.project_name = i.project_name AND d.id = c.reverted_deployment_commit_id
+    JOIN reverts AS c ON c.project_name = i.project_name AND c.id = l.pull_request_id
+    JOIN deployments AS d ON d.project_name = i.project_name AND d.id = c.reverted_id
     WHERE d.finished_date <= i.created_date + INTERVAL '5 minutes'
     UNION ALL
-    SELECT project_name, incident_id AS id, question AS evidence, cicd_deployment_id, finished_date
-    FROM answers
-    WHERE question IN ('component', 'repository', 'time') AND cicd_deployment_id IS NOT NULL
+    SELECT a.project_name, a.incident_id AS id, a.question AS evidence, a.cicd_deployment_id, a.finished_date
+    FROM answers AS a
+    LEFT JOIN named_repositories AS n ON n.project_name = a.project_name AND n.id = a.incident_id
+    WHERE a.cicd_deployment_id IS NOT NULL
+      AND (
+          a.question = 'component'
+          OR (a.question = 'repository' AND coalesce(n.is_own, true))
+          OR (a.question = 'time' AND n.id IS NULL)
+      )
 ),
 scored AS (
     SELECT
@@ -214,9 +245,10 @@ before AS (
     SELECT
         project_name, incident_id AS id,
         max(cicd_deployment_id) FILTER (WHERE question = 'devlake') AS devlake_deployment_id,
-        max(cicd_deployment_id) FILTER (WHERE question = 'time') AS last_deployment_id
+        max(cicd_deployment_id) FILTER (WHERE question = 'time') AS last_deployment_id,
+        max(cicd_deployment_id) FILTER (WHERE question = 'component') AS last_of_component_id
     FROM answers
-    WHERE question IN ('devlake', 'time')
+    WHERE question IN ('devlake', 'time', 'component')
     GROUP BY project_name, incident_id
 )
 SELECT
@@ -237,9 +269,11 @@ SELECT
          END AS age_seconds,
     CASE WHEN b.cicd_deployment_id IS NOT NULL THEN NULL
          WHEN i.created_date IS NULL THEN 'no start'
-         WHEN a.last_deployment_id IS NULL THEN 'no deployment before it'
+         WHEN NOT n.is_own THEN 'component elsewhere'
+         WHEN n.is_own AND a.last_of_component_id IS NULL OR a.last_deployment_id IS NULL THEN 'no deployment before it'
          ELSE 'too long after' END AS unlinked_reason,
     coalesce(a.devlake_deployment_id, '') AS devlake_deployment_id
 FROM incidents AS i
 LEFT JOIN best AS b ON b.project_name = i.project_name AND b.id = i.id
 LEFT JOIN before AS a ON a.project_name = i.project_name AND a.id = i.id
+LEFT JOIN named_repositories AS n ON n.project_name = i.project_name AND n.id = i.id

@@ -28,7 +28,8 @@
 --   whose commits it carries do, each in the first deployment that has its commit.
 -- * reactive_reason is the first that holds of: revert, it takes back (dora.reverts) what production got in the
 --   rework_days before it was merged; incident, it names one that began before it was opened; hotfix, its branch
---   or title matches the rules' hotfix_pattern.
+--   or title matches the rules' hotfix_pattern. A change that restores what a revert took back has none, unless it
+--   takes back something else.
 WITH pull_requests AS (
     SELECT
         m.project_name, p.id, p.base_repo_id, p.author_id, p.title, p.head_ref, p.is_draft, p.created_date, p.merged_date,
@@ -171,7 +172,7 @@ asked AS (
     FROM dora.reverts AS r
     JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = r.repo_id
     JOIN changes AS c ON c.project_name = m.project_name AND c.id = r.pull_request_id
-    WHERE NOT c.is_promotion
+    WHERE r.effect = 'revert' AND NOT c.is_promotion
 ),
 candidates AS (
     SELECT
@@ -209,7 +210,8 @@ attributions AS (
     FROM first_deployments AS f
     LEFT JOIN config.projects AS s ON s.name = f.project_name
 ),
--- per change its own way, and of what it takes back the one that production got last, if within the time for rework
+-- per change its own way, and of what it takes back the one that production got last, if within the time for rework;
+-- and the deployments of all that it takes back
 ways AS (
     SELECT
         project_name, id,
@@ -221,9 +223,21 @@ ways AS (
         (array_agg(reverted_sha ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST)
             FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent))[1] AS reverted_sha,
         (array_agg(deployment_commit_id ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST)
-            FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent))[1] AS reverted_deployment_commit_id
+            FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent))[1] AS reverted_deployment_commit_id,
+        array_to_string(
+            array_agg(DISTINCT deployment_commit_id ORDER BY deployment_commit_id NULLS FIRST)
+                FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent),
+            chr(10)
+        ) AS reverted_deployment_commit_ids
     FROM attributions
     GROUP BY project_name, id
+),
+reapplies AS (
+    SELECT DISTINCT pull_request_id
+    FROM dora.revert_mentions
+    WHERE source = 'title' AND wording = 'reapply'
+    UNION
+    SELECT pull_request_id FROM dora.reverts WHERE effect = 'reapply'
 ),
 incident_fixes AS (
     SELECT l.pull_request_id, min(i.created_date) AS first_incident_date
@@ -263,8 +277,10 @@ described AS (
         coalesce(hr.kind, '') AS first_response_kind,
         coalesce(a.reverted_sha, '') AS reverted_commit_sha,
         coalesce(a.reverted_deployment_commit_id, '') AS reverted_deployment_commit_id,
+        coalesce(a.reverted_deployment_commit_ids, '') AS reverted_deployment_commit_ids,
         CASE WHEN c.is_promotion THEN NULL
              WHEN a.reverted_sha IS NOT NULL THEN 'revert'
+             WHEN ra.pull_request_id IS NOT NULL THEN NULL
              WHEN i.first_incident_date < c.created_date THEN 'incident'
              WHEN regexp_like(c.head_ref, u.hotfix_pattern) OR regexp_like(c.title, u.hotfix_pattern) THEN 'hotfix'
              END AS reactive_reason,
@@ -283,6 +299,7 @@ described AS (
     LEFT JOIN first_answers AS hc ON hc.pull_request_id = c.id AND hc.kind = 'comment'
     LEFT JOIN first_answers AS ha ON ha.pull_request_id = c.id AND ha.kind = 'approval'
     LEFT JOIN responses AS hr ON hr.pull_request_id = c.id
+    LEFT JOIN reapplies AS ra ON ra.pull_request_id = c.id
     LEFT JOIN incident_fixes AS i ON i.pull_request_id = c.id
     LEFT JOIN repository_rules AS rr ON rr.repo_id = c.base_repo_id
     LEFT JOIN config.rules AS u ON u.rules = coalesce(rr.rules, 'default')
@@ -395,5 +412,6 @@ SELECT
     deployed_second - merged_second AS deploy_seconds,
     deployed_second - start_second AS lead_time_seconds,
     reverted_commit_sha,
-    reverted_deployment_commit_id
+    reverted_deployment_commit_id,
+    reverted_deployment_commit_ids
 FROM minutes

@@ -1,100 +1,122 @@
--- Which changes take back which others?
+-- Which changes take back or restore which others?
 --
 -- Grain:  one row per merged pull request and commit that it says it takes back
--- Source: domain.pull_requests, domain.pull_request_commits, domain.commits
+-- Source: dora.revert_mentions, domain.pull_requests, domain.pull_request_commits, domain.commits
 --
 -- Rules:
--- * "This reverts commit <40 characters>" in the description, in the message of one of its commits or of its
---   merge commit names the commit; one that a merged pull request lists stands for that one's merge commit too.
--- * A title such as Revert "Fix the cart" names the last pull request of that title merged before this one was
---   opened; a title such as Revert "…" (pull request #12) the one of that number.
-WITH merged AS (
+-- * A commit that a merged pull request lists stands for that one's merge commit too.
+-- * effect: what takes back a revert restores (reapply), what takes that back reverts again, and so on, however long the
+--   chain. It goes by what the named commit or pull request does itself; where that takes nothing back as far as is
+--   known, by the wording of the text that names it, else of the pull request's title.
+-- * What one commit of a pull request takes back and another commit of it restores has no row.
+WITH RECURSIVE mentions AS (
     SELECT
-        id, base_repo_id, pull_request_key, title, description, created_date, merged_date,
-        CASE WHEN merge_commit_sha_match IN ('ambiguous', 'missing') THEN '' ELSE merge_commit_sha END AS merge_commit_sha
-    FROM domain.pull_requests
-    WHERE merged_date IS NOT NULL
+        m.*,
+        CASE WHEN pull_request_id <> '' THEN pull_request_id ELSE repo_id || ' ' || commit_sha END AS speaker,
+        repo_id || ' ' || commit_sha AS commit_node,
+        CASE WHEN reverted_pull_request_id <> '' THEN reverted_pull_request_id
+             WHEN reverted_commit_sha <> '' THEN repo_id || ' ' || reverted_commit_sha ELSE '' END AS target
+    FROM dora.revert_mentions AS m
 ),
-texts AS (
-    SELECT id, base_repo_id, merged_date, description AS body FROM merged
-    UNION ALL
-    SELECT p.id, p.base_repo_id, p.merged_date, c.message AS body
-    FROM merged AS p
-    JOIN domain.pull_request_commits AS l ON l.pull_request_id = p.id
-    JOIN domain.commits AS c ON c.sha = l.commit_sha
-    UNION ALL
-    SELECT p.id, p.base_repo_id, p.merged_date, c.message AS body
-    FROM merged AS p
-    JOIN domain.commits AS c ON c.sha = p.merge_commit_sha
+-- what the commits of one pull request undo of each other
+undone_commits AS (
+    SELECT DISTINCT t.pull_request_id, t.target AS commit_node
+    FROM mentions AS t
+    WHERE t.pull_request_id <> '' AND t.source = 'commit' AND t.target <> ''
+      AND NOT EXISTS (
+          SELECT 1
+          FROM mentions AS u
+          WHERE u.pull_request_id = t.pull_request_id AND u.source = 'commit' AND u.target = t.commit_node
+      )
 ),
-messages AS (
-    SELECT
-        id, base_repo_id, merged_date,
-        regexp_replace(body, '(?s)^.*?This reverts commit ([0-9a-f]{40}).*$', '\1') AS reverted_sha
-    FROM texts
-    WHERE regexp_like(body, 'This reverts commit [0-9a-f]{40}')
+cancelled AS (
+    SELECT m.pull_request_id, m.target
+    FROM mentions AS m
+    LEFT JOIN undone_commits AS u ON u.pull_request_id = m.pull_request_id AND u.commit_node = m.commit_node
+    WHERE m.pull_request_id <> '' AND m.source = 'commit'
+    GROUP BY m.pull_request_id, m.target
+    HAVING count(*) = count(u.commit_node)
 ),
-titles AS (
-    SELECT
-        id, base_repo_id, merged_date, coalesce(created_date, merged_date) AS opened,
-        CASE WHEN regexp_like(title, '(?is)^revert.*pull request #\d{1,9}\)')
-             THEN cast(regexp_replace(title, '(?is)^revert.*pull request #(\d{1,9})\).*$', '\1') AS bigint)
-             END AS reverted_key,
-        CASE WHEN regexp_like(title, '(?is)^revert:? ".+"')
-             THEN regexp_replace(title, '(?is)^revert:? "(.+)".*$', '\1') END AS reverted_title
-    FROM merged
-    WHERE regexp_like(title, '(?i)^revert')
+title_wordings AS (
+    SELECT pull_request_id, min(wording) AS wording
+    FROM mentions
+    WHERE source = 'title'
+    GROUP BY pull_request_id
 ),
--- pull requests by each of their commits, the merge commit included
-holders AS (
-    SELECT id, base_repo_id, merge_commit_sha AS commit_sha, merge_commit_sha, merged_date FROM merged
+said AS (
+    SELECT m.* EXCLUDE (wording), coalesce(m.wording, w.wording) AS wording
+    FROM mentions AS m
+    LEFT JOIN title_wordings AS w ON w.pull_request_id = m.pull_request_id AND m.pull_request_id <> ''
+    LEFT JOIN cancelled AS c ON c.pull_request_id = m.pull_request_id AND c.target = m.target
+    WHERE c.target IS NULL AND m.target <> m.speaker
+),
+-- who takes back whom: pull requests, and each commit by itself
+edges AS (
+    SELECT speaker AS node, target, wording FROM said
     UNION
-    SELECT p.id, p.base_repo_id, l.commit_sha, p.merge_commit_sha, p.merged_date
-    FROM merged AS p
-    JOIN domain.pull_request_commits AS l ON l.pull_request_id = p.id
+    SELECT commit_node AS node, target, wording FROM said WHERE commit_sha <> ''
+),
+speakers AS (
+    SELECT speaker AS node FROM mentions
+    UNION
+    SELECT commit_node AS node FROM mentions WHERE commit_sha <> ''
+),
+effects AS (
+    SELECT e.node, coalesce(e.wording, 'revert') AS effect
+    FROM edges AS e
+    LEFT JOIN speakers AS s ON s.node = e.target
+    WHERE s.node IS NULL
+    UNION
+    SELECT e.node, CASE WHEN c.effect = 'revert' THEN 'reapply' ELSE 'revert' END AS effect
+    FROM effects AS c
+    JOIN edges AS e ON e.target = c.node
+),
+-- what it means to take back one that has effects of its own
+inverses AS (
+    SELECT node, CASE WHEN bool_or(effect = 'revert') THEN 'reapply' ELSE 'revert' END AS effect
+    FROM effects
+    GROUP BY node
+),
+holders AS (
+    SELECT p.base_repo_id AS repo_id, l.commit_sha, p.id, p.merge_commit_sha, p.merge_commit_sha_match
+    FROM domain.pull_request_commits AS l
+    JOIN domain.pull_requests AS p ON p.id = l.pull_request_id
+    WHERE p.merged_date IS NOT NULL AND p.merge_commit_sha_match NOT IN ('ambiguous', 'missing')
 ),
 found AS (
     SELECT
-        m.id, m.base_repo_id, m.merged_date, 1 AS preference, 'message' AS source,
-        m.reverted_sha, coalesce(h.id, '') AS reverted_id, coalesce(h.merged_date, c.committed_date) AS reverted_date
-    FROM messages AS m
+        s.pull_request_id AS id,
+        CASE WHEN s.source = 'title' THEN 'title' ELSE 'message' END AS source,
+        coalesce(i.effect, s.wording, 'revert') AS effect,
+        CASE WHEN v.holder THEN h.merge_commit_sha ELSE s.reverted_commit_sha END AS reverted_sha,
+        CASE WHEN v.holder THEN h.id ELSE s.reverted_pull_request_id END AS reverted_id
+    FROM said AS s
+    LEFT JOIN inverses AS i ON i.node = s.target
     LEFT JOIN holders AS h
-      ON h.base_repo_id = m.base_repo_id AND h.merge_commit_sha = m.reverted_sha AND h.commit_sha = m.reverted_sha
-    LEFT JOIN domain.commits AS c ON c.sha = m.reverted_sha
-    UNION ALL
-    SELECT
-        m.id, m.base_repo_id, m.merged_date, 2 AS preference, 'message' AS source,
-        h.merge_commit_sha AS reverted_sha, h.id AS reverted_id, h.merged_date AS reverted_date
-    FROM messages AS m
-    JOIN holders AS h ON h.base_repo_id = m.base_repo_id AND h.commit_sha = m.reverted_sha
-    UNION ALL
-    SELECT
-        t.id, t.base_repo_id, t.merged_date, 3 AS preference, 'title' AS source,
-        p.merge_commit_sha AS reverted_sha, p.id AS reverted_id, p.merged_date AS reverted_date
-    FROM titles AS t
-    JOIN merged AS p ON p.base_repo_id = t.base_repo_id AND p.pull_request_key = t.reverted_key
-    UNION ALL
-    SELECT id, base_repo_id, merged_date, preference, source, reverted_sha, reverted_id, reverted_date
-    FROM (
-        SELECT
-            t.id, t.base_repo_id, t.merged_date, 4 AS preference, 'title' AS source,
-            p.merge_commit_sha AS reverted_sha, p.id AS reverted_id, p.merged_date AS reverted_date
-        FROM titles AS t
-        JOIN merged AS p ON p.base_repo_id = t.base_repo_id AND p.title = t.reverted_title
-        WHERE p.merged_date <= t.opened
-        QUALIFY row_number() OVER (PARTITION BY t.id ORDER BY p.merged_date DESC NULLS LAST, p.id) = 1
-    ) AS by_title
+      ON h.repo_id = s.repo_id AND h.commit_sha = s.reverted_commit_sha AND s.reverted_pull_request_id = ''
+    CROSS JOIN (VALUES (false), (true)) AS v(holder)
+    WHERE s.pull_request_id <> '' AND (NOT v.holder OR h.id IS NOT NULL)
+      AND NOT EXISTS (
+          SELECT 1
+          FROM domain.pull_request_commits AS o
+          WHERE o.pull_request_id = s.pull_request_id AND o.commit_sha = s.reverted_commit_sha
+      )
 )
 SELECT
-    id AS pull_request_id,
-    reverted_sha AS reverted_commit_sha,
-    reverted_id AS reverted_pull_request_id,
-    base_repo_id AS repo_id,
-    merged_date,
-    reverted_date,
-    source
-FROM found
-WHERE reverted_sha <> '' AND reverted_id <> id
+    f.id AS pull_request_id,
+    f.reverted_sha AS reverted_commit_sha,
+    f.reverted_id AS reverted_pull_request_id,
+    p.base_repo_id AS repo_id,
+    p.merged_date,
+    coalesce(q.merged_date, c.committed_date) AS reverted_date,
+    f.source,
+    f.effect
+FROM found AS f
+JOIN domain.pull_requests AS p ON p.id = f.id
+LEFT JOIN domain.pull_requests AS q ON q.id = f.reverted_id
+LEFT JOIN domain.commits AS c ON c.sha = f.reverted_sha
+WHERE f.reverted_sha <> '' AND f.reverted_id <> f.id
 QUALIFY row_number() OVER (
-    PARTITION BY id, reverted_sha ORDER BY CASE WHEN reverted_id = '' THEN 1 ELSE 0 END, preference, reverted_id
+    PARTITION BY f.id, f.reverted_sha
+    ORDER BY CASE WHEN f.reverted_id = '' THEN 1 ELSE 0 END, f.source, f.reverted_id, f.effect
 ) = 1

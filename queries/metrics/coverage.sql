@@ -6,6 +6,7 @@
 --
 -- Rules:
 -- * reason is counted, or why a row was looked at and left out. A figure's counted rows are its n in metrics.dora.
+-- * A further environment of a release that is counted already is the same release for the frequency.
 -- * Deployments to production, or to an environment that nobody knows, are looked at; those to other environments are
 --   not, nor releases that wait to be deployed. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
 --   deployment). Failures count in the failure rate alone, where they are known to have done harm in production.
@@ -21,6 +22,7 @@ ended AS (
     SELECT
         d.project_name,
         d.outcome = 'SUCCESS' AS is_success,
+        coalesce(d.release_position, 1) > 1 AS is_further,
         d.is_failed,
         d.recovery_seconds IS NOT NULL AS has_recovered
     FROM dora.deployments AS d
@@ -61,7 +63,9 @@ left_out AS (
 looked_at AS (
     SELECT
         project_name, m.metric, 'deployments' AS kind,
-        CASE WHEN is_success THEN 'counted' ELSE 'failed' END AS reason
+        CASE WHEN NOT is_success THEN 'failed'
+             WHEN is_further AND m.metric = 'deployment_frequency' THEN 'same release'
+             ELSE 'counted' END AS reason
     FROM ended
     CROSS JOIN (VALUES ('deployment_frequency'), ('deployment_rework_rate')) AS m(metric)
     UNION ALL

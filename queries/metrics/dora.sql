@@ -6,12 +6,13 @@
 --
 -- Rules:
 -- * A deployment counts in the period in which it ended, a change in the period in which its deployment ended.
--- * deployment_frequency: successes per day of the period; median, percentiles and mean are over the counts of its days,
---   days without one included; numerator is the days with one. 0 is a figure for a scope that has ever deployed; one that
+-- * deployment_frequency: successful releases per day of the period: one that reaches several production environments
+--   counts once, by the first (release_position). Median, percentiles and mean are over the counts of its days, days
+--   without one included; numerator is the days with one. 0 is a figure for a scope that has ever deployed; one that
 --   never has is null. A period that has not ended divides by all its days, too: see is_complete.
 -- * change_lead_time: median of lead_time_seconds over the changes that nothing excludes.
 -- * change_failure_rate: failed ones over those that reached production: successes, and failures that are known to have
---   done harm there. Each deployment counts once.
+--   done harm there. Each deployment to an environment counts once, here and in the two figures that follow.
 -- * failed_deployment_recovery_time: median over the failed deployments of the period that have recovered.
 -- * deployment_rework_rate: rework over successes.
 -- * A repository's rows are those of its deployments and of the changes merged into it. A team's changes are those whose
@@ -31,6 +32,7 @@ WITH deployments AS (
     SELECT
         project_name, deployment_id, environment, repo_id, finished_date,
         outcome = 'SUCCESS' AS is_success,
+        outcome = 'SUCCESS' AND coalesce(release_position, 1) = 1 AS is_release,
         outcome = 'SUCCESS' OR is_failed AS reached,
         is_failed,
         outcome = 'SUCCESS' AND is_rework AS is_rework,
@@ -91,6 +93,7 @@ deployment_figures AS (
         SELECT
             d.project_name, d.scope, d.scope_id, b.period, b.period_start,
             count(*) FILTER (WHERE d.is_success) AS successes,
+            count(*) FILTER (WHERE d.is_release) AS releases,
             count(*) FILTER (WHERE d.reached) AS reached,
             count(*) FILTER (WHERE d.is_failed) AS failed,
             count(*) FILTER (WHERE d.is_rework) AS rework,
@@ -145,7 +148,7 @@ day_counts AS (
     JOIN config.buckets AS b
       ON b.project_name = d.project_name AND b.period = 'day'
      AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
-    WHERE d.is_success
+    WHERE d.is_release
     GROUP BY d.project_name, d.scope, d.scope_id, b.period_start
 ),
 days_of_periods AS (
@@ -273,6 +276,7 @@ wide AS (
         s.project_name, s.scope, s.scope_id, s.scope_name, s.limits_of,
         b.period, b.period_start, b.period_end, b.label, b.is_complete, b.days,
         coalesce(d.successes, 0) AS successes,
+        coalesce(d.releases, 0) AS releases,
         coalesce(d.reached, 0) AS reached,
         coalesce(d.failed, 0) AS failed,
         coalesce(d.rework, 0) AS rework,
@@ -306,7 +310,7 @@ figures AS (
     SELECT
         w.*, m.metric, m.unit,
         CASE m.metric
-            WHEN 'deployment_frequency' THEN w.successes
+            WHEN 'deployment_frequency' THEN w.releases
             WHEN 'change_lead_time' THEN w.changes
             WHEN 'change_failure_rate' THEN w.reached
             WHEN 'failed_deployment_recovery_time' THEN w.recovered
@@ -352,7 +356,7 @@ SELECT
     f.unit,
     CASE WHEN f.reason IS NULL THEN
         CASE f.metric
-            WHEN 'deployment_frequency' THEN cast(f.successes AS double) / nullif(f.days, 0)
+            WHEN 'deployment_frequency' THEN cast(f.releases AS double) / nullif(f.days, 0)
             WHEN 'change_lead_time' THEN f.lead_median
             WHEN 'change_failure_rate' THEN cast(f.failed AS double) / nullif(f.reached, 0)
             WHEN 'failed_deployment_recovery_time' THEN f.recovery_median
@@ -362,14 +366,14 @@ SELECT
     f.n,
     CASE f.metric
         WHEN 'deployment_frequency' THEN
-            CASE WHEN f.period <> 'day' THEN f.busy_days WHEN f.successes > 0 THEN 1 ELSE 0 END
+            CASE WHEN f.period <> 'day' THEN f.busy_days WHEN f.releases > 0 THEN 1 ELSE 0 END
         WHEN 'change_failure_rate' THEN CASE WHEN f.failures_known THEN f.failed END
         WHEN 'deployment_rework_rate' THEN f.rework
     END AS numerator,
     CASE WHEN f.reason IS NULL THEN
         CASE f.metric
             WHEN 'deployment_frequency' THEN
-                CASE WHEN f.period = 'day' THEN cast(f.successes AS double) ELSE f.daily_median END
+                CASE WHEN f.period = 'day' THEN cast(f.releases AS double) ELSE f.daily_median END
             WHEN 'change_lead_time' THEN f.lead_median
             WHEN 'failed_deployment_recovery_time' THEN f.recovery_median
         END
@@ -377,7 +381,7 @@ SELECT
     CASE WHEN f.reason IS NULL THEN
         CASE f.metric
             WHEN 'deployment_frequency' THEN
-                CASE WHEN f.period = 'day' THEN cast(f.successes AS double) ELSE f.daily_p75 END
+                CASE WHEN f.period = 'day' THEN cast(f.releases AS double) ELSE f.daily_p75 END
             WHEN 'change_lead_time' THEN f.lead_p75
             WHEN 'failed_deployment_recovery_time' THEN f.recovery_p75
         END
@@ -385,7 +389,7 @@ SELECT
     CASE WHEN f.reason IS NULL THEN
         CASE f.metric
             WHEN 'deployment_frequency' THEN
-                CASE WHEN f.period = 'day' THEN cast(f.successes AS double) ELSE f.daily_p90 END
+                CASE WHEN f.period = 'day' THEN cast(f.releases AS double) ELSE f.daily_p90 END
             WHEN 'change_lead_time' THEN f.lead_p90
             WHEN 'failed_deployment_recovery_time' THEN f.recovery_p90
         END
@@ -393,7 +397,7 @@ SELECT
     CASE WHEN f.reason IS NULL THEN
         CASE f.metric
             WHEN 'deployment_frequency' THEN
-                CASE WHEN f.period = 'day' THEN cast(f.successes AS double) ELSE f.daily_mean END
+                CASE WHEN f.period = 'day' THEN cast(f.releases AS double) ELSE f.daily_mean END
             WHEN 'change_lead_time' THEN f.lead_mean
             WHEN 'failed_deployment_recovery_time' THEN f.recovery_mean
         END

@@ -241,10 +241,10 @@ fn the_trail_in_the_readme_leads_from_the_demos_figure_to_its_record() {
                 .starts_with("{4aa3acc7-")
         })
         .unwrap();
-    assert_eq!(failed["value"], 0.2);
+    assert_eq!(failed["value"], 2.0 / 15.0);
     assert_eq!(failed["evidence"], "incident");
     for step in [
-        "checkout, change_failure_rate, 2026-07: 0.2 of n = 15",
+        "checkout, change_failure_rate, 2026-07: 0.13 of n = 15",
         "in Production, failed: incident",
         "acme/checkout-web, _key {4aa3acc7-…}",
     ] {

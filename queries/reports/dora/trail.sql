@@ -22,6 +22,7 @@ deployments AS (
     SELECT
         d.project_name, d.finished_date AS happened, d.deployment_id, d.environment, d.deployment_commit_id, d.url,
         d.outcome = 'SUCCESS' AS is_success,
+        coalesce(d.release_position, 1) = 1 AS is_release,
         d.is_failed, d.is_rework, d.failure_evidence, d.rework_reason, d.recovery_seconds, d.pipeline_id
     FROM dora.deployments AS d
 ),
@@ -44,7 +45,8 @@ rows_behind AS (
     FROM figures AS f
     JOIN deployments AS d
       ON d.project_name = f.project_name AND d.happened >= f.period_start AND d.happened < f.period_end
-    WHERE $metric IN ('deployment_frequency', 'deployment_rework_rate') AND d.is_success
+    WHERE $metric = 'deployment_frequency' AND d.is_success AND d.is_release
+       OR $metric = 'deployment_rework_rate' AND d.is_success
        OR $metric = 'change_failure_rate' AND (d.is_success OR d.is_failed)
        OR $metric = 'failed_deployment_recovery_time' AND d.is_failed AND d.recovery_seconds IS NOT NULL
     UNION ALL

@@ -8,7 +8,7 @@
 -- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
 -- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both.
--- Note: A deployment of two projects counts once.
+-- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Medians are over whole weeks and months of UTC days in the window, interpolated; DevLake takes the lower of
 -- two middle values and cut weeks as whole ones. Classes are DevLake's for these days.
 WITH chosen AS (
@@ -30,14 +30,14 @@ shipped AS (
 ),
 
 deployments AS (
-    SELECT s.team_id, d.deployment_id, d.environment, max(d.finished_date) AS finished_date
+    SELECT s.team_id, d.release_id AS deployment_id, min(d.finished_date) AS finished_date
     FROM dora.deployments AS d
     JOIN shipped AS s ON s.deployment_id = d.deployment_id
     WHERE d.outcome = 'SUCCESS'
         AND ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
         AND ($to IS NULL OR d.finished_date < $to)
-    GROUP BY s.team_id, d.deployment_id, d.environment
+    GROUP BY s.team_id, d.release_id
 ),
 
 calendar AS (

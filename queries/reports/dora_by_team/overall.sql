@@ -41,6 +41,7 @@ deployments AS (
         s.team_id,
         d.deployment_id,
         d.environment,
+        min(d.release_id) AS release_id,
         max(d.finished_date) AS finished_date,
         bool_or(d.outcome = 'SUCCESS') AS is_success,
         bool_or(d.is_failed) AS is_failed,
@@ -111,7 +112,7 @@ rhythms AS (
 totals AS (
     SELECT
         c.team_id,
-        count(d.deployment_id) AS deployments,
+        count(DISTINCT d.release_id) AS deployments,
         count(DISTINCT date_trunc('day', d.finished_date)) AS days,
         (SELECT count(*) FROM days) AS calendar_days
     FROM chosen AS c

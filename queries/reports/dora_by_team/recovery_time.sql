@@ -5,8 +5,8 @@
 -- param: from timestamp = null   ended or resolved at or after
 -- param: to timestamp = null   ended or resolved before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: Report 2023: from the end of a failed deployment of the team until the incident was resolved or a deployment
--- mended it, by the end of the deployment; failures still open are counted beside. 2021: from beginning to resolution
+-- Note: Report 2023: from the end of a failed deployment of the team (its start, where its outcome is FAILURE) until
+-- the incident was resolved or a deployment mended it, by the end of the deployment; failures still open are counted beside. 2021: from beginning to resolution
 -- of the incidents that a member is assigned to, by resolution.
 -- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
 -- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which

@@ -2,8 +2,8 @@
 -- Dashboard: DORA Debug, Deployment Frequency, step 5: deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
--- Note: Counted from domain.cicd_deployment_commits, beside metrics.dora. The published count (n) has each production
--- environment of a deployment. Periods are those of the project's time zone (config.buckets), so that each row can be
+-- Note: Counted from domain.cicd_deployment_commits, beside metrics.dora. The published count (n) has a release that
+-- reached several production environments once. Periods are those of the project's time zone (config.buckets), so that each row can be
 -- laid beside its row of metrics.dora. DevLake's stored figures are for months and all.
 WITH production AS (
     SELECT m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date
