@@ -1,24 +1,26 @@
 -- Which rows join nothing, because what they name is not there?
 --
--- Grain:  one row per kind, with its most frequent value
+-- Grain:  one row per kind, with its three most frequent values
 -- Source: metrics.unmatched
 WITH ranked AS (
     SELECT
-        table_name, column_name, kind, is_expected, value, nearest,
-        sum(n) OVER (PARTITION BY table_name, column_name, kind, is_expected) AS n,
-        count(*) OVER (PARTITION BY table_name, column_name, kind, is_expected) AS n_values,
+        *,
         row_number() OVER (
-            PARTITION BY table_name, column_name, kind, is_expected ORDER BY n DESC, value, refers_to
+            PARTITION BY table_name, column_name, kind, is_expected
+            ORDER BY CASE WHEN value = '' THEN 1 ELSE 0 END, n DESC, value, refers_to
         ) AS place
     FROM metrics.unmatched
 )
 SELECT
     '' AS repository,
     kind || ' (' || table_name || '.' || column_name || '): '
-        || CASE WHEN value = '' THEN 'none is named' ELSE '`' || value || '`' END
-        || coalesce(', the nearest known is `' || nearest || '`', '')
-        || CASE WHEN n_values > 1 THEN ', and ' || cast(n_values - 1 AS varchar) || ' more' ELSE '' END AS kind,
-    n,
+        || string_agg(
+            CASE WHEN value = '' THEN 'none named' ELSE '`' || value || '`' END
+                || coalesce(' (nearest known: `' || nearest || '`)', ''),
+            ', ' ORDER BY place NULLS FIRST
+        ) FILTER (WHERE place <= 3)
+        || CASE WHEN count(*) > 3 THEN ' and ' || cast(count(*) - 3 AS varchar) || ' more' ELSE '' END AS kind,
+    sum(n) AS n,
     is_expected
 FROM ranked
-WHERE place = 1
+GROUP BY table_name, column_name, kind, is_expected

@@ -10,7 +10,8 @@
 -- * is_expected: right as it stands. A repository that was collected and that no project claims, a record of Bitbucket
 --   whose parent is older than the export, a person without an account, an author whom nobody has as an account.
 -- * nearest is the known name with the smallest edit distance, whole or at its end, so that acme/web finds
---   bitbucket:BitbucketRepo:1:acme/web. Only names that people write have one, and a column's ten most frequent values.
+--   bitbucket:BitbucketRepo:1:acme/web. Only names that people write have one, and of a column the ten most frequent
+--   values that are not expected.
 WITH scopes AS (
     SELECT 'repos' AS scope_table, id FROM domain.repos
     UNION
@@ -341,7 +342,8 @@ unmatched AS (
 counted AS (
     SELECT
         link, refers_to, value, bool_and(is_expected) AS is_expected, sum(n) AS n,
-        row_number() OVER (PARTITION BY link, refers_to ORDER BY sum(n) DESC, value) AS place
+        row_number() OVER (PARTITION BY link ORDER BY CASE WHEN value = '' THEN 1 ELSE 0 END, sum(n) DESC, value, refers_to)
+            AS place
     FROM unmatched
     GROUP BY link, refers_to, value
 ),
@@ -349,7 +351,7 @@ near AS (
     SELECT c.link, c.refers_to, c.value, k.name
     FROM counted AS c
     JOIN (SELECT DISTINCT refers_to, name FROM known WHERE name <> '') AS k ON k.refers_to = c.refers_to
-    WHERE c.place <= 10 AND c.value <> ''
+    WHERE c.place <= 10 AND c.value <> '' AND NOT c.is_expected
     QUALIFY row_number() OVER (
         PARTITION BY c.link, c.refers_to, c.value
         ORDER BY
@@ -375,6 +377,12 @@ SELECT
         WHEN 'project_mapping.table' THEN 'rows of project_mapping for an unknown table'
         WHEN 'user_accounts.account_id' THEN 'rows of user_account_mapping for an account that nobody has'
         WHEN 'user_accounts.user_id' THEN 'rows of user_account_mapping for an unknown user'
+        WHEN 'team_users.team_id' THEN 'members of an unknown team'
+        WHEN 'team_users.user_id' THEN 'members of a team that are no users'
+        WHEN 'teams.parent_id' THEN 'teams below an unknown team'
+        WHEN 'incidents.deployment_id' THEN 'incidents that name an unknown deployment'
+        WHEN 'incidents.pull_request_id' THEN 'incidents that name an unknown pull request'
+        WHEN 'incidents.commit_sha' THEN 'incidents that name an unknown commit'
         WHEN 'users.id' THEN 'users without an account in user_account_mapping'
         WHEN 'teams.id' THEN 'teams without figures, because no member has an account in user_account_mapping'
         WHEN 'pull_requests.author_id' THEN 'merged pull requests of no team: user_account_mapping lacks the author'
