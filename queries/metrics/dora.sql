@@ -3,7 +3,7 @@
 -- Grain:  one row per project, scope, period and figure. Periods before the project's first event (a deployment, a
 --         merged change or an incident) have no rows; the whole window always has.
 -- Source: dora.deployments, dora.project_pr_metrics, dora.incidents, metrics.devlake; config.buckets has the periods;
---         domain.incidents and domain.issues for where incidents come from
+--         domain.issues for how long Bitbucket's issue tracker was there
 --
 -- Rules:
 -- * A deployment counts in the period in which it ended, a change in the period in which its deployment ended.
@@ -36,7 +36,7 @@ WITH tracker AS (
     SELECT CASE WHEN count(i.id) = 0 THEN t.removed END AS ends
     FROM (SELECT TIMESTAMP '2026-08-20 00:00:00' AS removed) AS t
     LEFT JOIN domain.issues AS i
-      ON i._raw_data_table = '_raw_bitbucket_api_issues' AND i.created_date >= t.removed
+      ON starts_with(i.id, 'bitbucket:BitbucketIssue:') AND i.created_date >= t.removed
     GROUP BY t.removed
 ),
 deployments AS (
@@ -269,10 +269,9 @@ incident_sources AS (
             AND c.entity = 'issues' AND c.status = 'absent'
       )
     UNION ALL
-    SELECT i.project_name, CASE WHEN d._raw_data_table = '_raw_bitbucket_api_issues' THEN t.ends END AS ends
+    SELECT i.project_name, CASE WHEN starts_with(i.incident_id, 'bitbucket:BitbucketIssue:') THEN t.ends END AS ends
     FROM dora.incidents AS i
     CROSS JOIN tracker AS t
-    LEFT JOIN domain.incidents AS d ON d.id = i.incident_id
 ),
 incidents_known AS (
     SELECT project_name, CASE WHEN bool_and(ends IS NOT NULL) THEN max(ends) END AS ends

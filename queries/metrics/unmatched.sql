@@ -42,6 +42,9 @@ known AS (
     UNION ALL
     SELECT 'projects.name' AS refers_to, project_name AS id, project_name AS name FROM domain.project_mapping
     UNION ALL
+    SELECT 'project_mapping.project_name' AS refers_to, project_name AS id, project_name AS name
+    FROM domain.project_mapping
+    UNION ALL
     SELECT 'project_mapping.row_id' AS refers_to, "table" || ' ' || row_id AS id, row_id AS name
     FROM domain.project_mapping
     UNION ALL
@@ -136,6 +139,12 @@ links AS (
     FROM domain.incidents
     WHERE project_name <> ''
     GROUP BY project_name
+    UNION ALL
+    SELECT
+        'projects.name' AS link, 'project_mapping.project_name' AS refers_to,
+        name AS id, name AS value, '' AS _raw_data_table, count(*) AS n
+    FROM domain.projects
+    GROUP BY name
     UNION ALL
     SELECT
         'project_mapping.row_id' AS link, "table" AS refers_to, row_id AS id, row_id AS value, '' AS _raw_data_table,
@@ -347,19 +356,20 @@ counted AS (
     FROM unmatched
     GROUP BY link, refers_to, value
 ),
-near AS (
-    SELECT c.link, c.refers_to, c.value, k.name
+distances AS (
+    SELECT
+        c.link, c.refers_to, c.value, k.name,
+        levenshtein(lower(c.value), lower(k.name)) AS to_all,
+        levenshtein(lower(c.value), right(lower(k.name), cast(length(c.value) AS bigint))) AS to_end
     FROM counted AS c
     JOIN (SELECT DISTINCT refers_to, name FROM known WHERE name <> '') AS k ON k.refers_to = c.refers_to
     WHERE c.place <= 10 AND c.value <> '' AND NOT c.is_expected
+),
+near AS (
+    SELECT link, refers_to, value, name
+    FROM distances
     QUALIFY row_number() OVER (
-        PARTITION BY c.link, c.refers_to, c.value
-        ORDER BY
-            least(
-                levenshtein(lower(c.value), lower(k.name)),
-                levenshtein(lower(c.value), right(lower(k.name), cast(length(c.value) AS bigint)))
-            ),
-            levenshtein(lower(c.value), lower(k.name)), k.name
+        PARTITION BY link, refers_to, value ORDER BY least(to_all, to_end), to_all, name
     ) = 1
 )
 SELECT
@@ -373,6 +383,7 @@ SELECT
         WHEN 'incidents.scope_id' THEN 'incidents in a scope that no project has'
         WHEN 'board_issues.board_id' THEN 'issues of the type INCIDENT on a board that no project has'
         WHEN 'incidents.project_name' THEN 'incidents of an unknown project'
+        WHEN 'projects.name' THEN 'projects that project_mapping does not have, so that nothing is in them'
         WHEN 'project_mapping.row_id' THEN 'rows of project_mapping for a scope that nothing is in'
         WHEN 'project_mapping.table' THEN 'rows of project_mapping for an unknown table'
         WHEN 'user_accounts.account_id' THEN 'rows of user_account_mapping for an account that nobody has'

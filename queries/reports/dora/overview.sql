@@ -22,10 +22,10 @@ SELECT
     coalesce(
         max(CASE WHEN metric = 'deployment_frequency' THEN reason END),
         max(CASE WHEN metric = 'change_failure_rate' THEN reason END),
+        max(CASE WHEN metric = 'change_failure_rate' AND note <> '' THEN split_part(note, ':', 1) END)
+            || CASE WHEN is_complete OR period = 'all' THEN '' ELSE '; not over yet' END,
         max(CASE WHEN metric = 'change_lead_time' THEN reason END),
         max(CASE WHEN metric = 'failed_deployment_recovery_time' AND reason <> 'no failures' THEN reason END),
-        max(CASE WHEN metric = 'change_failure_rate' THEN split_part(note, ':', 1) END)
-            || CASE WHEN is_complete OR period = 'all' THEN '' ELSE '; not over yet' END,
         CASE WHEN is_complete OR period = 'all' THEN '' ELSE 'not over yet' END
     ) AS note
 FROM metrics.dora
