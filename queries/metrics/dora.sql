@@ -2,7 +2,8 @@
 --
 -- Grain:  one row per project, scope, period and figure. Periods before the project's first event (a deployment, a
 --         merged change or an incident) have no rows; the whole window always has.
--- Source: dora.deployments, dora.project_pr_metrics, dora.incidents, metrics.devlake; config.buckets has the periods
+-- Source: dora.deployments, dora.project_pr_metrics, dora.incidents, metrics.devlake; config.buckets has the periods;
+--         domain.issues for how long Bitbucket's issue tracker was there
 --
 -- Rules:
 -- * A deployment counts in the period in which it ended, a change in the period in which its deployment ended.
@@ -21,6 +22,10 @@
 -- * Without a source of incidents, failure rate and recovery would claim a 0 that nobody has measured: they are null,
 --   unless some deployment of the project is known to have failed by other evidence. Sources are incidents from
 --   wherever they came, and repositories with issues whose rules make some kind an incident and whose tracker is there.
+-- * Atlassian removed Bitbucket's issue tracker on the day that the CTE tracker has. From then on it is a source no more,
+--   unless it shows later issues all the same (as the sandbox does), and what it lacks limits no period that reaches
+--   beyond that day.
+-- * note says what a failure rate and a recovery rest on where no source of incidents covers the whole period.
 -- * Where what a figure needs was not collected for the whole period, its value is null, n says what is known. Deployments
 --   need config.rules' source of them; lead times pull requests too; failures the issues that may be incidents. A
 --   repository is judged by its own collection, project and teams by that of all their repositories. The window begins
@@ -28,7 +33,14 @@
 --   the periods that were over when it was last complete.
 -- * Percentiles are interpolated; p90 from the sorted values, since DataFusion's percentile_cont knows only millionths of
 --   the way from one value to the next. The devlake columns are metrics.devlake's, for project, month and window only.
-WITH deployments AS (
+WITH tracker AS (
+    SELECT CASE WHEN count(i.id) = 0 THEN t.removed END AS ends
+    FROM (SELECT TIMESTAMP '2026-08-20 00:00:00' AS removed) AS t
+    LEFT JOIN domain.issues AS i
+      ON starts_with(i.id, 'bitbucket:BitbucketIssue:') AND i.created_date >= t.removed
+    GROUP BY t.removed
+),
+deployments AS (
     SELECT
         project_name, deployment_id, environment, repo_id, finished_date,
         outcome = 'SUCCESS' AS is_success,
@@ -232,6 +244,8 @@ needed_by AS (
         SELECT *, 'changes' AS needed_for FROM needed WHERE for_deployments OR for_changes
         UNION ALL
         SELECT *, 'failures' AS needed_for FROM needed WHERE for_deployments OR for_failures
+        UNION ALL
+        SELECT *, 'failures without the tracker' AS needed_for FROM needed WHERE for_deployments
     ) AS n
 ),
 limits AS (
@@ -246,9 +260,11 @@ limits AS (
     FROM needed_by
     GROUP BY project_name, limits_of, needed_for
 ),
-failure_sources AS (
-    SELECT r.project_name
+-- where a project's incidents come from, and until when; null: it goes on
+incident_sources AS (
+    SELECT r.project_name, t.ends
     FROM collected_repositories AS r
+    CROSS JOIN tracker AS t
     WHERE r.incidents
       AND NOT EXISTS (
           SELECT 1
@@ -256,10 +272,20 @@ failure_sources AS (
           WHERE c.connection_id = r.connection_id AND c.full_name = r.full_name
             AND c.entity = 'issues' AND c.status = 'absent'
       )
-    UNION
-    SELECT project_name FROM dora.incidents
-    UNION
-    SELECT project_name FROM dora.deployments WHERE is_failed
+    UNION ALL
+    SELECT i.project_name, CASE WHEN starts_with(i.incident_id, 'bitbucket:BitbucketIssue:') THEN t.ends END AS ends
+    FROM dora.incidents AS i
+    CROSS JOIN tracker AS t
+),
+incidents_known AS (
+    SELECT project_name, CASE WHEN bool_and(ends IS NOT NULL) THEN max(ends) END AS ends
+    FROM incident_sources
+    GROUP BY project_name
+),
+failures_without_incident AS (
+    SELECT DISTINCT project_name
+    FROM dora.deployments
+    WHERE is_failed AND coalesce(failure_evidence, '') <> 'incident'
 ),
 devlake AS (
     SELECT
@@ -289,7 +315,13 @@ wide AS (
         c.lead_p90_below + (c.lead_p90_above - c.lead_p90_below) * (9 * (c.changes - 1) % 10) / 10.0 AS lead_p90,
         f.busy_days, f.daily_median, f.daily_p75, f.daily_mean,
         f.daily_p90_below + (f.daily_p90_above - f.daily_p90_below) * (9 * (f.days - 1) % 10) / 10.0 AS daily_p90,
-        i.project_name IS NOT NULL AS failures_known,
+        o.project_name IS NOT NULL
+            OR i.project_name IS NOT NULL AND (i.ends IS NULL OR b.period_start < i.ends) AS failures_known,
+        CASE WHEN i.project_name IS NULL THEN 'no incident source'
+             WHEN b.period_end > i.ends THEN 'no incident source since ' || substr(cast(i.ends AS varchar), 1, 10)
+        END AS sources_lack,
+        i.project_name IS NULL OR coalesce(b.period_start >= i.ends, false) AS without_incidents,
+        coalesce(b.period_end > t.ends, false) AS is_past_tracker,
         sum(coalesce(d.successes, 0)) OVER (PARTITION BY s.project_name, s.scope, s.scope_id) > 0 AS ever_deployed
     FROM scopes AS s
     JOIN config.buckets AS b ON b.project_name = s.project_name
@@ -303,7 +335,9 @@ wide AS (
     LEFT JOIN daily_figures AS f
       ON f.project_name = s.project_name AND f.scope = s.scope AND f.scope_id = s.scope_id
      AND f.period = b.period AND f.period_start = b.period_start
-    LEFT JOIN failure_sources AS i ON i.project_name = s.project_name
+    CROSS JOIN tracker AS t
+    LEFT JOIN incidents_known AS i ON i.project_name = s.project_name
+    LEFT JOIN failures_without_incident AS o ON o.project_name = s.project_name
     WHERE b.period = 'all' OR b.period_end > e.first_event
 ),
 figures AS (
@@ -324,7 +358,7 @@ figures AS (
             WHEN m.metric = 'deployment_frequency' THEN CASE WHEN NOT w.ever_deployed THEN 'no deployments' END
             WHEN m.metric = 'change_lead_time' THEN CASE WHEN w.changes = 0 THEN 'no changes' END
             WHEN m.metric = 'deployment_rework_rate' THEN CASE WHEN w.successes = 0 THEN 'no deployments' END
-            WHEN NOT w.failures_known THEN 'no incident source'
+            WHEN NOT w.failures_known THEN w.sources_lack
             WHEN w.reached = 0 THEN 'no deployments'
             WHEN m.metric = 'change_failure_rate' THEN NULL
             WHEN w.failed = 0 THEN 'no failures'
@@ -340,7 +374,8 @@ figures AS (
             ('deployment_rework_rate', 'ratio', 'deployments')
     ) AS m(metric, unit, needs)
     LEFT JOIN limits AS l
-      ON l.project_name = w.project_name AND l.limits_of = w.limits_of AND l.needed_for = m.needs
+      ON l.project_name = w.project_name AND l.limits_of = w.limits_of
+     AND l.needed_for = m.needs || CASE WHEN m.needs = 'failures' AND w.is_past_tracker THEN ' without the tracker' ELSE '' END
 )
 SELECT
     f.project_name,
@@ -406,7 +441,11 @@ SELECT
     v.devlake_2021,
     v.devlake_2023,
     v.devlake_class_2021,
-    v.devlake_class_2023
+    v.devlake_class_2023,
+    CASE WHEN f.metric IN ('change_failure_rate', 'failed_deployment_recovery_time')
+              AND coalesce(f.reason, 'no failures') IN ('no failures', 'no recovered failures')
+         THEN f.sources_lack || CASE WHEN f.without_incidents THEN ': rollbacks and reverts only' ELSE '' END
+    END AS note
 FROM figures AS f
 LEFT JOIN devlake AS v
   ON f.scope = 'project' AND v.project_name = f.project_name

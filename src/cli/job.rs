@@ -278,12 +278,9 @@ impl<'a> Job<'a> {
         }
         if let Some(report) = &self.report.transform {
             for warning in &report.warnings {
-                tracing::warn!(
-                    repository = warning.repository,
-                    n = warning.n,
-                    "{}",
-                    warning.kind
-                );
+                // A repository is named where the rows are of one.
+                let repository = Some(&warning.repository).filter(|name| !name.is_empty());
+                tracing::warn!(repository, n = warning.n, "{}", warning.kind);
             }
             for (table, odd) in &report.odd_times {
                 warn_of_times("", table, odd);
@@ -348,6 +345,10 @@ impl<'a> Job<'a> {
                 published.files_unchanged,
                 published.files_removed,
             ));
+        }
+        let notices = self.report.transform.iter().flat_map(|it| &it.notices);
+        for notice in notices {
+            text.push_str(&format!("note        {} (n = {})\n", notice.kind, notice.n));
         }
         text.push_str(&format!("lake        {}\n", self.lake.url()));
         text

@@ -25,7 +25,7 @@ mod write;
 
 pub use layout::contracts;
 pub use native::Native;
-pub use report::{LargeFile, Nulled, TransformReport, Warning};
+pub use report::{Checked, LargeFile, Nulled, TransformReport, Warning};
 pub use steps::{Step, Steps, Work, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,7 +86,7 @@ pub async fn transform(
     run.buckets(&states, &assigned, options.as_of).await?;
     run.register_published()?;
     run.steps(options.only.as_ref()).await?;
-    let warnings = run.checks().await?;
+    let checked = run.checks().await?;
     let large_files = report::large_files(&run.contracts, &run.tables);
 
     let Run {
@@ -99,7 +99,8 @@ pub async fn transform(
     fold::settle(lake, &states).await?;
     Ok(TransformReport {
         published,
-        warnings,
+        warnings: checked.warnings,
+        notices: checked.notices,
         large_files,
         ..report
     })
@@ -319,13 +320,13 @@ impl<'a> Run<'a> {
     }
 
     /// What the run report should mention, said in SQL.
-    async fn checks(&self) -> Result<Vec<Warning>> {
-        let mut warnings = Vec::new();
-        for (origin, sql) in steps::checks()? {
-            let found = report::read_warnings(&self.engine, &sql).await;
-            warnings.extend(found.map_err(|error| error.with("file", origin))?);
+    async fn checks(&self) -> Result<Checked> {
+        let mut all = Checked::default();
+        for (origin, sql) in steps::checks() {
+            let found = report::read_check(&self.engine, sql).await;
+            all.extend(found.map_err(|error| error.with("file", origin))?);
         }
-        Ok(warnings)
+        Ok(all)
     }
 
     /// Makes written files the table that later steps read and that will be published.
@@ -429,6 +430,20 @@ pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<En
         engine.register(contract, &published_files(lake, &manifest, contract)?)?;
     }
     Ok(engine)
+}
+
+/// What of the published rows joins nothing, as the check `unmatched` says it.
+///
+/// # Errors
+/// [`ErrorKind::Lake`] when the lake cannot be read.
+pub async fn published_unmatched(lake: &Lake, memory_limit: Option<u64>) -> Result<Checked> {
+    let engine = open_published(lake, memory_limit).await?;
+    let mut all = Checked::default();
+    for (origin, sql) in steps::checks().filter(|(origin, _)| origin.ends_with("/unmatched.sql")) {
+        let found = report::read_check(&engine, sql).await;
+        all.extend(found.map_err(|error| error.with("file", origin))?);
+    }
+    Ok(all)
 }
 
 /// An engine that can read the lake's files.

@@ -31,6 +31,9 @@ pub struct TransformReport {
     /// What of the tables that `[[table]]` brings was something and is null now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nulled: Vec<Nulled>,
+    /// What falls out of the figures, or limits them, and is right as it stands.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Warning>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_files: Vec<LargeFile>,
 }
@@ -97,14 +100,29 @@ pub struct Warning {
     pub n: i64,
 }
 
-/// Runs a check, whose columns are `repository`, `kind`, `n`.
-pub(super) async fn read_warnings(engine: &Engine, sql: &str) -> Result<Vec<Warning>> {
+/// What checks found.
+#[derive(Debug, Default)]
+pub struct Checked {
+    pub warnings: Vec<Warning>,
+    /// The rows that their check calls expected.
+    pub notices: Vec<Warning>,
+}
+
+impl Checked {
+    pub(super) fn extend(&mut self, other: Self) {
+        self.warnings.extend(other.warnings);
+        self.notices.extend(other.notices);
+    }
+}
+
+/// Run a check, whose columns are `repository`, `kind`, `n` and, if some rows are no warnings, `is_expected`.
+pub(super) async fn read_check(engine: &Engine, sql: &str) -> Result<Checked> {
     let frame = engine.plan(sql, &[]).await?;
     let batches = frame
         .collect()
         .await
         .or_error(ErrorKind::Lake, "a check fails")?;
-    let mut warnings = Vec::new();
+    let mut found = Checked::default();
     for batch in batches {
         let column = |name: &str, to: &DataType| {
             let array = batch
@@ -116,16 +134,29 @@ pub(super) async fn read_warnings(engine: &Engine, sql: &str) -> Result<Vec<Warn
         let repository = column("repository", &DataType::Utf8)?;
         let kind = column("kind", &DataType::Utf8)?;
         let n = column("n", &DataType::Int64)?;
+        let expected = match batch.column_by_name("is_expected") {
+            Some(_) => Some(column("is_expected", &DataType::Boolean)?),
+            None => None,
+        };
         for row in 0..batch.num_rows() {
-            warnings.push(Warning {
+            let is_expected = expected
+                .as_ref()
+                .is_some_and(|it| it.as_boolean().value(row));
+            let list = match is_expected {
+                true => &mut found.notices,
+                false => &mut found.warnings,
+            };
+            list.push(Warning {
                 repository: repository.as_string::<i32>().value(row).to_owned(),
                 kind: kind.as_string::<i32>().value(row).to_owned(),
                 n: n.as_primitive::<Int64Type>().value(row),
             });
         }
     }
-    warnings.sort_by(|a, b| (&a.repository, &a.kind).cmp(&(&b.repository, &b.kind)));
-    Ok(warnings)
+    for list in [&mut found.warnings, &mut found.notices] {
+        list.sort_by(|a, b| (&a.repository, &a.kind).cmp(&(&b.repository, &b.kind)));
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

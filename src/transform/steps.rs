@@ -272,10 +272,8 @@ fn bundled(folder: &str) -> impl Iterator<Item = (&'static str, String, &'static
 }
 
 /// `(file, SQL)` of the checks.
-pub(super) fn checks() -> Result<Vec<(String, String)>> {
-    Ok(bundled(CHECKS)
-        .map(|(_, origin, sql)| (origin, sql.to_owned()))
-        .collect())
+pub(super) fn checks() -> impl Iterator<Item = (String, &'static str)> {
+    bundled(CHECKS).map(|(_, origin, sql)| (origin, sql))
 }
 
 /// `(group/name, SQL)` of the queries that people run, sorted.

@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod collect;
 mod contracts;
+mod coverage;
 mod demo;
 mod engines;
 mod extremes;

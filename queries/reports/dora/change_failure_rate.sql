@@ -7,7 +7,8 @@
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: failed is a deployment with a linked incident, a rollback, or a change that was soon reverted or hot-fixed, each once; DevLake
 -- blames the last deployment before each incident, whatever it was of and however long before. Without any source of incidents the rate is
--- unknown, where DevLake shows 0 %, elite. Classes are DevLake's. DevLake's own figure stands beside, for the whole window and all
+-- unknown, unless rollbacks or reverts are evidence: then the note says that it rests on them alone. DevLake shows N/A there while its
+-- database has no incident at all, and 0 %, elite, once another project has one. Classes are DevLake's. DevLake's own figure stands beside, for the whole window and all
 -- repositories only.
 WITH deployments AS (
     SELECT d.project_name, d.is_failed, d.recovery_seconds, d.incidents, d.devlake_has_incident, d.outcome
@@ -27,7 +28,7 @@ figures AS (
 
 rates AS (
     SELECT
-        f.project_name, f.reason, f.devlake_2021, f.devlake_2023, f.devlake_class_2021, f.devlake_class_2023,
+        f.project_name, f.reason, f.note, f.devlake_2021, f.devlake_2023, f.devlake_class_2021, f.devlake_class_2023,
         coalesce(x.n, 0) AS n,
         CASE WHEN f.numerator IS NOT NULL THEN coalesce(x.failed, 0) END AS failed,
         CASE WHEN f.numerator IS NOT NULL THEN cast(x.failed AS double) / nullif(x.n, 0) END AS rate
@@ -54,7 +55,7 @@ SELECT
         WHEN $report = 2021 THEN f.devlake_class_2021
         ELSE f.devlake_class_2023
     END AS "devlake class",
-    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE '' END AS note
+    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE coalesce(f.note, '') END AS note
 FROM rates AS f
 LEFT JOIN metrics.benchmarks AS b
     ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_failure_rate'

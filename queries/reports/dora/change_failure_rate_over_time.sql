@@ -18,7 +18,7 @@ SELECT
     round(1000 * f.value) / 10 AS "failure rate %",
     round(1000 * f.devlake_2023) / 10 AS "devlake %",
     NOT f.is_complete OR coalesce(f.reason, '') LIKE 'not collected%' AS partial,
-    coalesce(f.reason, '') AS note
+    coalesce(f.reason, f.note, '') AS note
 FROM metrics.dora AS f
 WHERE f.metric = 'change_failure_rate' AND f.period = $interval
     AND (

@@ -11,7 +11,7 @@
 -- param: project varchar[] = null   only these projects
 -- param: report bigint = 2023       the year of the report: 2021 to 2024
 WITH figures AS (
-    SELECT project_name, metric, unit, value, n, reason, devlake_class_2021, devlake_class_2023
+    SELECT project_name, metric, unit, value, n, reason, note, devlake_class_2021, devlake_class_2023
     FROM metrics.dora
     WHERE scope = 'project' AND period = 'all'
       AND ($project IS NULL OR list_contains($project, project_name))
@@ -58,7 +58,8 @@ SELECT
          WHEN f.n < 5 THEN 'too few for a class'
          ELSE coalesce(t.fit, 'between bands') END AS fit,
     p.published,
-    CASE WHEN $report = 2021 THEN f.devlake_class_2021 WHEN $report = 2023 THEN f.devlake_class_2023 END AS devlake
+    CASE WHEN $report = 2021 THEN f.devlake_class_2021 WHEN $report = 2023 THEN f.devlake_class_2023 END AS devlake,
+    coalesce(f.note, '') AS note
 FROM figures AS f
 JOIN (
     SELECT metric, string_agg(band || ': ' || text, '; ' ORDER BY place NULLS FIRST) AS published FROM bands GROUP BY metric

@@ -83,9 +83,10 @@ figures AS (
         CASE WHEN $report = 2021 THEN f.devlake_class_2021 ELSE f.devlake_class_2023 END AS devlake_class,
         CASE
             WHEN f.metric <> 'failed_deployment_recovery_time' OR $report = 2023
-                OR f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason
+                OR f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason
             WHEN r.n IS NULL THEN 'no resolved incidents'
         END AS reason,
+        f.note,
         CASE f.metric
             WHEN 'deployment_frequency' THEN 'Deployment frequency'
             WHEN 'change_lead_time' THEN 'Lead time for changes'
@@ -104,7 +105,7 @@ figures AS (
 
 classified AS (
     SELECT
-        f.project_name, f.title, f.place, f.metric, f.n, f.value, f.per_week, f.devlake, f.devlake_class, f.reason,
+        f.project_name, f.title, f.place, f.metric, f.n, f.value, f.per_week, f.devlake, f.devlake_class, f.reason, f.note,
         coalesce(f.class, b.band) AS class
     FROM figures AS f
     LEFT JOIN metrics.benchmarks AS b
@@ -138,7 +139,7 @@ SELECT
         ELSE round(c.devlake / 6) / 10
     END AS devlake,
     c.devlake_class AS "devlake class",
-    coalesce(c.reason, '') AS note
+    coalesce(c.reason, c.note, '') AS note
 FROM classified AS c
 LEFT JOIN metrics.dora_benchmarks AS b ON c.title = b.metric AND b.dora_report = cast($report AS varchar)
 ORDER BY c.project_name, c.place

@@ -5,8 +5,9 @@
 --
 -- Rules:
 -- * Deployments are successes in production; per week counts the days so far of a month that is not over. Lead time and
---   recovery are medians; a rate is over the deployments that reached production. note says why a figure is empty; an
---   empty recovery with a failure rate of 0 needs no word.
+--   recovery are medians; a rate is over the deployments that reached production. note says why a figure is empty,
+--   or that a failure rate has no source of incidents for all of its period (in full: metrics.dora.note); an empty
+--   recovery with a failure rate of 0 needs no word.
 -- * DevLake's overview shows the window's four figures as class texts; see dora/classes for those.
 -- param: project varchar[] = null   only these projects
 SELECT
@@ -21,6 +22,8 @@ SELECT
     coalesce(
         max(CASE WHEN metric = 'deployment_frequency' THEN reason END),
         max(CASE WHEN metric = 'change_failure_rate' THEN reason END),
+        max(CASE WHEN metric = 'change_failure_rate' AND note <> '' THEN split_part(note, ':', 1) END)
+            || CASE WHEN is_complete OR period = 'all' THEN '' ELSE '; not over yet' END,
         max(CASE WHEN metric = 'change_lead_time' THEN reason END),
         max(CASE WHEN metric = 'failed_deployment_recovery_time' AND reason <> 'no failures' THEN reason END),
         CASE WHEN is_complete OR period = 'all' THEN '' ELSE 'not over yet' END

@@ -85,9 +85,9 @@ SELECT
         ELSE f.devlake_class_2023
     END AS "devlake class",
     CASE
-        WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason
+        WHEN f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason
         WHEN t.seconds IS NULL THEN CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
-        ELSE ''
+        ELSE coalesce(f.note, '')
     END AS note
 FROM metrics.dora AS f
 LEFT JOIN times AS t ON f.project_name = t.project_name

@@ -31,7 +31,7 @@ SELECT
     round(CASE WHEN $report = 2021 THEN f.devlake_2021 ELSE f.devlake_2023 END / 6) / 10 AS "devlake h",
     NOT f.is_complete OR coalesce(f.reason, '') LIKE 'not collected%' AS partial,
     CASE
-        WHEN $report = 2023 OR f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN coalesce(f.reason, '')
+        WHEN $report = 2023 OR f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN coalesce(f.reason, f.note, '')
         WHEN r.n IS NULL THEN 'no incidents'
         ELSE ''
     END AS note

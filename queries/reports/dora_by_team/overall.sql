@@ -33,7 +33,7 @@ shipped AS (
 unknown AS (
     SELECT project_name
     FROM metrics.dora
-    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason = 'no incident source'
+    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason LIKE 'no incident source%'
 ),
 
 deployments AS (

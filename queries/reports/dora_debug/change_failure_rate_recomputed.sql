@@ -59,7 +59,7 @@ SELECT
     round(1000.0 * e.failed / nullif(e.deployments, 0)) / 10.0 AS "failed %",
     round(10 * 100 * f.value) / 10.0 AS "published %",
     NOT b.is_complete AS partial,
-    coalesce(f.reason, '') AS note
+    coalesce(f.reason, f.note, '') AS note
 FROM config.buckets AS b
 LEFT JOIN devlake AS v ON v.project_name = b.project_name AND v.period_start = b.period_start
 LEFT JOIN evidence AS e ON e.project_name = b.project_name AND e.period_start = b.period_start

@@ -4,7 +4,8 @@
 -- param: from timestamp = null   happened at or after
 -- param: to timestamp = null   happened before
 -- Note: An incident is blamed by DevLake on the success before it, whatever it was of. One row per project and event;
--- failed deployments are shown, too, but never blamed.
+-- failed deployments are shown, too. An incident that names its project itself, without a scope, is there as well;
+-- DevLake has no such incidents.
 WITH deployments AS (
     SELECT
         m.project_name,
@@ -21,18 +22,18 @@ WITH deployments AS (
     GROUP BY m.project_name, d.cicd_deployment_id
 ),
 
-mapped AS (
-    SELECT m.project_name, i.id, i.created_date, i.resolution_date, i.title, i.url
-    FROM domain.incidents AS i
-    JOIN domain.project_mapping AS m ON m."table" = i."table" AND m.row_id = i.scope_id
+incidents AS (
+    SELECT x.project_name, i.id, i.created_date, i.resolution_date, i.title, i.url
+    FROM dora.incidents AS x
+    JOIN domain.incidents AS i ON i.id = x.incident_id
 ),
 
 events AS (
     SELECT project_name, happened, event, title, id, url FROM deployments
     UNION ALL
-    SELECT project_name, created_date, 'incident', title, id, url FROM mapped WHERE created_date IS NOT NULL
+    SELECT project_name, created_date, 'incident', title, id, url FROM incidents WHERE created_date IS NOT NULL
     UNION ALL
-    SELECT project_name, resolution_date, 'incident resolved', title, id, url FROM mapped WHERE resolution_date IS NOT NULL
+    SELECT project_name, resolution_date, 'incident resolved', title, id, url FROM incidents WHERE resolution_date IS NOT NULL
 )
 
 SELECT e.project_name AS project, e.happened, e.event, e.title, e.id, e.url

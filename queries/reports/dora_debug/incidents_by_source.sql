@@ -3,10 +3,10 @@
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   begun at or after
 -- param: to timestamp = null   begun before
--- Note: An incident whose scope is in no project is in no figure: project is empty then. One of two projects is in
--- the rows of both.
+-- Note: An incident is a project's by its scope or by the project's name. One whose scope is in no project, and that
+-- names none, is in no figure: project is empty then. One of two projects is in the rows of both.
 SELECT
-    coalesce(m.project_name, '') AS project,
+    coalesce(x.project_name, '') AS project,
     i."table",
     i._raw_data_table AS source,
     i.status,
@@ -18,9 +18,9 @@ SELECT
     min(i.created_date) AS first,
     max(i.created_date) AS last
 FROM domain.incidents AS i
-LEFT JOIN domain.project_mapping AS m ON m."table" = i."table" AND m.row_id = i.scope_id
-WHERE ($project IS NULL OR list_contains($project, m.project_name))
+LEFT JOIN dora.incidents AS x ON x.incident_id = i.id
+WHERE ($project IS NULL OR list_contains($project, x.project_name))
     AND ($from IS NULL OR i.created_date >= $from)
     AND ($to IS NULL OR i.created_date < $to)
-GROUP BY coalesce(m.project_name, ''), i."table", i._raw_data_table, i.status, i.original_status
+GROUP BY coalesce(x.project_name, ''), i."table", i._raw_data_table, i.status, i.original_status
 ORDER BY project, i."table", source, i.status, i.original_status

@@ -82,7 +82,7 @@ SELECT
     round(x.seconds / 360.0) / 10.0 AS "recomputed h",
     round(f.value / 360.0) / 10.0 AS "published h",
     NOT b.is_complete AS partial,
-    coalesce(f.reason, '') AS note
+    coalesce(f.reason, f.note, '') AS note
 FROM config.buckets AS b
 LEFT JOIN devlake AS v ON v.project_name = b.project_name AND v.period_start = b.period_start
 LEFT JOIN failures AS x ON x.project_name = b.project_name AND x.period_start = b.period_start

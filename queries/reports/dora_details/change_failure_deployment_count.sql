@@ -30,7 +30,7 @@ SELECT
     coalesce(x.n, 0) AS deployments,
     coalesce(x.successful, 0) AS successful,
     coalesce(x.failed, 0) AS "known to have failed",
-    coalesce(f.reason, '') AS note
+    coalesce(f.reason, f.note, '') AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name
 WHERE f.metric = 'change_failure_rate' AND f.period = 'all' AND f.scope = 'project'

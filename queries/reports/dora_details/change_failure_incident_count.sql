@@ -25,7 +25,7 @@ SELECT
     f.project_name AS project,
     coalesce(x.n, 0) AS incidents,
     coalesce(x.n - x.resolved, 0) AS unresolved,
-    coalesce(f.reason, '') AS note
+    coalesce(f.reason, f.note, '') AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name
 WHERE f.metric = 'change_failure_rate' AND f.period = 'all' AND f.scope = 'project'

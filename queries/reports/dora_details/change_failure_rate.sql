@@ -35,7 +35,7 @@ SELECT
     CASE WHEN f.numerator IS NOT NULL THEN round(1000.0 * x.failed / nullif(x.n, 0)) / 10 END AS "failure rate %",
     CASE WHEN f.numerator IS NOT NULL THEN coalesce(x.incidents, 0) END AS incidents,
     CASE WHEN f.numerator IS NOT NULL THEN round(1000.0 * x.incidents / nullif(x.n, 0)) / 10 END AS "incidents per 100",
-    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN x.n IS NULL THEN 'no deployments' ELSE '' END AS note
+    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN x.n IS NULL THEN 'no deployments' ELSE coalesce(f.note, '') END AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name
 WHERE f.metric = 'change_failure_rate' AND f.period = 'all' AND f.scope = 'project'

@@ -25,7 +25,7 @@ SELECT
     f.project_name AS project,
     coalesce(x.resolved, 0) AS resolved,
     coalesce(x.n - x.resolved, 0) AS "still open",
-    CASE WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason ELSE '' END AS note
+    CASE WHEN f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason ELSE '' END AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name
 WHERE f.metric = 'failed_deployment_recovery_time' AND f.period = 'all' AND f.scope = 'project'

@@ -36,10 +36,10 @@ SELECT
     round(x.seconds / 360) / 10 AS "median h",
     round(x.p90_seconds / 360) / 10 AS "p90 h",
     CASE
-        WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason
+        WHEN f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason
         WHEN x.failed IS NULL THEN 'no failures'
         WHEN x.n = 0 THEN 'no recovered failures'
-        ELSE ''
+        ELSE coalesce(f.note, '')
     END AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name

@@ -40,7 +40,7 @@ SELECT
     coalesce(x.began, 0) AS began,
     coalesce(x.resolved, 0) AS resolved,
     coalesce(x.still_open, 0) AS "of those that began, open",
-    CASE WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason ELSE '' END AS note
+    CASE WHEN f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason ELSE '' END AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name
 WHERE f.metric = 'failed_deployment_recovery_time' AND f.period = 'all' AND f.scope = 'project'

@@ -43,7 +43,7 @@ SELECT
     round(x.p90_seconds / 360) / 10 AS "p90 h",
     round(x.mean_seconds / 360) / 10 AS "mean h",
     CASE
-        WHEN f.reason = 'no incident source' OR f.reason LIKE 'not collected%' THEN f.reason
+        WHEN f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason
         WHEN x.n IS NULL THEN 'no resolved incidents'
         ELSE ''
     END AS note

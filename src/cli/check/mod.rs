@@ -21,6 +21,7 @@ use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Lake, LakeLock, State};
+use crate::transform::published_unmatched;
 use access::Sample;
 use credentials::Identity;
 use finding::{About, Finding, conclude};
@@ -32,7 +33,10 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     let mut findings = Vec::new();
     let opened = lake(&config, &mut findings).await;
     let (states, budgets, _lock) = match opened {
-        Ok((lake, lock, states)) => (states, budgets(&lake, None), Some(lock)),
+        Ok((lake, lock, states)) => {
+            findings.extend(unmatched(&lake, &config).await);
+            (states, budgets(&lake, None), Some(lock))
+        }
         Err(error) => {
             findings.push(About("lake", &config.lake.url).error(&error));
             (Vec::new(), Budgets::default(), None)
@@ -102,6 +106,24 @@ async fn lake(
     findings.push(About("lake", "").ok(format!("{} can be written", lake.url())));
     let states = states.into_iter().map(|(state, _)| state).collect();
     Ok((lake, lock, states))
+}
+
+/// What joins nothing in the tables that the last transform published.
+async fn unmatched(lake: &Lake, config: &Config) -> Vec<Finding> {
+    let about = About("lake", "published rows");
+    let found = match published_unmatched(lake, config.lake.memory_limit).await {
+        Ok(found) => found,
+        Err(error) => return vec![about.error(&error)],
+    };
+    let warned = found.warnings.iter().map(|it| {
+        about.warn(
+            format!("{} (n = {})", it.kind, it.n),
+            "correct the name where it is written, or add it where it is missing; `bitlake query dora_debug/unmatched` lists all of them",
+        )
+    });
+    let noted = found.notices.iter();
+    let noted = noted.map(|it| about.ok(format!("{} (n = {})", it.kind, it.n)));
+    warned.chain(noted).collect()
 }
 
 fn head_room(connection: &str, identity: &Identity) -> Finding {
