@@ -18,6 +18,7 @@ pub mod lake;
 pub mod progress;
 pub mod sandbox;
 pub mod schema;
+mod scratch;
 pub mod secret;
 pub mod telemetry;
 pub mod transform;

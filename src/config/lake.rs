@@ -7,7 +7,8 @@ use super::document::Value;
 use super::layout::{self, Layout};
 use super::load::Relative;
 use super::section::Section;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::lake::Retention;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeConfig {
@@ -23,6 +24,8 @@ pub struct LakeConfig {
     pub layout: Layout,
     /// Every version of every record is kept, in the layer `history`.
     pub keep_history: bool,
+    /// Which run reports stay.
+    pub retention: Retention,
 }
 
 /// What object_store understands of S3 and what may stand in a file.
@@ -52,11 +55,14 @@ const CREDENTIALS: [&str; 5] = [
     "password",
 ];
 
+const RETENTION: [&str; 2] = ["keep_runs", "keep_run_days"];
+
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
     let known: Vec<&str> = ["url", "lease", "memory_limit", "keep_history"]
         .into_iter()
+        .chain(RETENTION)
         .chain(layout::KEYS)
         .chain(OPTIONS)
         .chain(CREDENTIALS)
@@ -97,6 +103,20 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         memory_limit: memory_limit(&lake)?,
         layout: layout::read(&lake)?,
         keep_history: lake.boolean("keep_history")?.unwrap_or_default(),
+        retention: retention(&lake)?,
+    })
+}
+
+fn retention(lake: &Section<'_>) -> Result<Retention> {
+    let [runs, days] = RETENTION;
+    let number = |key: &str| {
+        let number = lake.positive(key, u32::MAX.into())?;
+        Ok::<_, Error>(number.and_then(|number| u32::try_from(number).ok()))
+    };
+    let default = Retention::default();
+    Ok(Retention {
+        runs: number(runs)?.map_or(default.runs, |runs| runs as usize),
+        days: number(days)?.unwrap_or(default.days),
     })
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock};
 
 use bitlake::error::Result;
 use bitlake::lake::{
-    Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
+    Depth, Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
 };
 use bitlake::schema::{Contract, Contracts, LAYERS};
 use chrono::Utc;
@@ -98,7 +98,7 @@ impl Staged {
         files: &[(&str, usize)],
     ) -> Result<Published> {
         let lock = lake.lock()?;
-        let base = lake.manifest().await?;
+        let base = lake.inventory(Depth::Listing).await?;
         publish(lake, &lock, run, Utc::now(), &base, self.tables(files)).await
     }
 
