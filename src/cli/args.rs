@@ -27,7 +27,7 @@ Exit codes:
   2  usage or configuration
   3  credentials
   4  deadline or quota reached, or interrupted; state is saved, run again
-  5  the lake could not be written, another run holds it, or data broke a contract
+  5  the lake could not be written or is damaged, another run holds it, or data broke a contract
 
 Results go to stdout; progress, logs and warnings go to stderr.";
 

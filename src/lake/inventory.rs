@@ -4,8 +4,8 @@
 //! compares existence, size, and, where they can be had without reading, the signs of another content:
 //!
 //! ```text
-//! bucket   the ETag is another than the manifest's                   a copied lake has other ETags
-//! folder   the file is younger than the manifest, which is put last  a copied lake has other times
+//! ETags, where the listing has them    another than the manifest's              a copied lake has other ETags
+//! else the time of the last change     after the manifest's, which is put last  a copied lake has other times
 //! ```
 //!
 //! Such a file is read and its digest compared. If it is what was published, that is noted, so that it is read once.
@@ -13,11 +13,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
 use super::{FileEntry, Lake, Manifest, State, Version, layout};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{HISTORY, LAYERS};
 
 /// Files whose digests are computed at the same time.
@@ -64,7 +65,7 @@ pub struct Inventory {
     pub manifest: Manifest,
     /// By path.
     pub damaged: BTreeMap<String, Damage>,
-    /// Files of the layers that the manifest does not name.
+    /// Files in the folders of its tables that the manifest does not name.
     pub unnamed: BTreeSet<String>,
     /// Files that look changed and are not, under the version that they have now; on local disk versions have no name.
     pub(super) confirmed: BTreeMap<String, Version>,
@@ -84,9 +85,9 @@ impl Lake {
     /// missing or empty count as damaged; the next publish looks at each file.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the lake cannot be listed or read.
+    /// [`ErrorKind::Lake`] when the lake cannot be listed or read, or has lost its manifest.
     pub async fn inventory(&self, depth: Depth) -> Result<Inventory> {
-        let manifest = self.manifest().await?;
+        let manifest = self.manifest_unless_lost().await?;
         let named = manifest
             .tables
             .keys()
@@ -99,17 +100,61 @@ impl Lake {
         self.compare(manifest, listed, depth).await
     }
 
+    /// The manifest; that of a new lake is empty.
+    async fn manifest_unless_lost(&self) -> Result<Manifest> {
+        let (manifest, version) = self.versioned_manifest().await?;
+        if version.is_none() && !self.list(layout::MANIFESTS).await?.is_empty() {
+            return Err(Error::new(ErrorKind::Lake, "the manifest is missing")
+                .with("file", layout::MANIFEST)
+                .hint(layout::way_out(layout::MANIFEST)));
+        }
+        Ok(manifest)
+    }
+
     /// The same for the source layer alone.
     ///
     /// # Errors
     /// As [`Lake::inventory`].
     pub async fn source_inventory(&self) -> Result<Inventory> {
-        let mut manifest = self.manifest().await?;
+        let mut manifest = self.manifest_unless_lost().await?;
         manifest
             .tables
             .retain(|name, _| name.starts_with("bitbucket."));
         let listed = self.listing("bitbucket").await?;
         self.compare(manifest, listed, Depth::Listing).await
+    }
+
+    /// Looks at the files of these tables (`layer.table`) before they are read: the query engine takes an empty or missing
+    /// file for one without rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] naming a file that is missing, empty or of another size than was published.
+    pub async fn check_tables(&self, tables: impl IntoIterator<Item = String>) -> Result<()> {
+        let manifest = self.manifest().await?;
+        for name in tables {
+            let Some(table) = manifest.table(&name) else {
+                continue;
+            };
+            let listed = self.listing(&name.replace('.', "/")).await?;
+            for (path, entry) in &table.files {
+                let found = listed.get(path);
+                // A run that publishes may be about to put the file, or has just removed it.
+                let look = match (&manifest.intent, found) {
+                    (Some(_), None) => Look::Whole,
+                    (Some(_), found) => look_under_intent(found),
+                    (None, found) => look(found, entry, None),
+                };
+                if let Look::Damaged(damage) = look {
+                    return Err(
+                        Error::new(ErrorKind::Lake, format!("a published file {damage}"))
+                            .with("table", name)
+                            .with("file", path)
+                            .hint("run `bitlake run`, which makes or collects it again"),
+                    );
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Segments that these states name and that are missing or empty.
@@ -140,10 +185,8 @@ impl Lake {
         mut listed: BTreeMap<String, ObjectMeta>,
         depth: Depth,
     ) -> Result<Inventory> {
-        let published_on = match self.folder() {
-            Some(_) => self.head(layout::MANIFEST).await?,
-            None => None,
-        };
+        let published_on = self.head(layout::MANIFEST).await?;
+        let published_on = published_on.map(|manifest| manifest.last_modified);
         let mut inventory = Inventory::default();
         let mut unsure = Vec::new();
         let files = manifest.tables.values().flat_map(|table| &table.files);
@@ -151,7 +194,7 @@ impl Lake {
             let found = listed.remove(path);
             let look = match manifest.intent {
                 Some(_) => look_under_intent(found.as_ref()),
-                None => look(found.as_ref(), entry, published_on.as_ref()),
+                None => look(found.as_ref(), entry, published_on),
             };
             match look {
                 Look::Damaged(damage) => {
@@ -180,14 +223,21 @@ impl Lake {
             .paths()
             .flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]))
             .collect();
-        let is_file = |path: &str| !folders.contains(path) && !is_hidden(path);
-        inventory.unnamed = listed.into_keys().filter(|path| is_file(path)).collect();
+        let is_ours = |path: &String| {
+            let in_table = folders.contains(layout::table_folder(path));
+            in_table && !folders.contains(path.as_str()) && !is_hidden(path)
+        };
+        inventory.unnamed = listed.into_keys().filter(is_ours).collect();
         inventory.manifest = manifest;
         Ok(inventory)
     }
 }
 
-fn look(found: Option<&ObjectMeta>, entry: &FileEntry, manifest: Option<&ObjectMeta>) -> Look {
+fn look(
+    found: Option<&ObjectMeta>,
+    entry: &FileEntry,
+    published_on: Option<DateTime<Utc>>,
+) -> Look {
     let Some(found) = found else {
         return Look::Damaged(Damage::Missing);
     };
@@ -200,12 +250,9 @@ fn look(found: Option<&ObjectMeta>, entry: &FileEntry, manifest: Option<&ObjectM
             published: entry.bytes,
         });
     }
-    let is_other = match manifest {
-        Some(manifest) => found.last_modified > manifest.last_modified,
-        None => match (&found.e_tag, &entry.etag) {
-            (Some(found), Some(entry)) => bare(found) != bare(entry),
-            _ => false,
-        },
+    let is_other = match (&found.e_tag, &entry.etag) {
+        (Some(found), Some(entry)) => bare(found) != bare(entry),
+        _ => published_on.is_some_and(|published_on| found.last_modified > published_on),
     };
     match is_other {
         true => Look::Read,

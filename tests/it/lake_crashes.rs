@@ -152,7 +152,7 @@ async fn a_kept_file_is_described_as_it_is() {
         let error = staged.publish(&ground.over(dying), "r2", AFTER).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Lake);
         ground.expire().await;
-        let base = lake.manifest().await.unwrap();
+        let base = lake.inventory(bitlake::lake::Depth::Listing).await.unwrap();
         let mut tables = staged.tables(&[(JULY, 30)]);
         for table in tables.values_mut() {
             for path in [MAY, JUNE] {

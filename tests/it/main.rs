@@ -5,6 +5,7 @@ mod check;
 mod cli;
 mod collect;
 mod contracts;
+mod damaged;
 mod demo;
 mod engines;
 mod failures;
