@@ -4,8 +4,8 @@
 //! compares existence, size, and, where they can be had without reading, the signs of another content:
 //!
 //! ```text
-//! ETags, where the listing has them    another than the manifest's              a copied lake has other ETags
-//! else the time of the last change     after the manifest's, which is put last  a copied lake has other times
+//! bucket   the ETag is another than the manifest's                   a copied lake has other ETags
+//! folder   the file is younger than the manifest, which is put last  a copied lake has other times
 //! ```
 //!
 //! Such a file is read and its digest compared. If it is what was published, that is noted, so that it is read once.
@@ -185,7 +185,11 @@ impl Lake {
         mut listed: BTreeMap<String, ObjectMeta>,
         depth: Depth,
     ) -> Result<Inventory> {
-        let published_on = self.head(layout::MANIFEST).await?;
+        // Buckets name versions.
+        let published_on = match self.folder() {
+            Some(_) => self.head(layout::MANIFEST).await?,
+            None => None,
+        };
         let published_on = published_on.map(|manifest| manifest.last_modified);
         let mut inventory = Inventory::default();
         let mut unsure = Vec::new();
@@ -205,18 +209,22 @@ impl Lake {
             }
         }
         let mut read = stream::iter(unsure)
-            .map(
-                |(path, entry)| async move { Ok((path, self.held_by_content(path, entry).await?)) },
-            )
+            .map(|(path, entry)| async move {
+                let version = match depth {
+                    Depth::Listing => self.held_as(path, entry).await?,
+                    Depth::Content => self.held_by_content(path, entry).await?,
+                };
+                Ok((path, entry, version))
+            })
             .buffer_unordered(AT_ONCE);
-        while let Some((path, version)) = read.try_next().await? {
+        while let Some((path, entry, version)) = read.try_next().await? {
             match version {
-                Some(version) => inventory.confirmed.insert(path.clone(), version),
-                None => {
-                    inventory.damaged.insert(path.clone(), Damage::Content);
-                    None
+                None => drop(inventory.damaged.insert(path.clone(), Damage::Content)),
+                Some(version) if entry.version().as_ref() != Some(&version) => {
+                    inventory.confirmed.insert(path.clone(), version);
                 }
-            };
+                Some(_) => {}
+            }
         }
         drop(read);
         let folders: BTreeSet<&str> = manifest
@@ -250,9 +258,12 @@ fn look(
             published: entry.bytes,
         });
     }
-    let is_other = match (&found.e_tag, &entry.etag) {
-        (Some(found), Some(entry)) => bare(found) != bare(entry),
-        _ => published_on.is_some_and(|published_on| found.last_modified > published_on),
+    let is_other = match (published_on, &found.e_tag, &entry.etag) {
+        (Some(published_on), ..) => found.last_modified > published_on,
+        (None, Some(found), Some(entry)) => bare(found) != bare(entry),
+        // A listing without ETags: the file itself is asked for its own.
+        (None, None, Some(_)) => true,
+        (None, _, None) => false,
     };
     match is_other {
         true => Look::Read,

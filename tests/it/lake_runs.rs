@@ -128,17 +128,19 @@ async fn settling_takes_what_was_folded_and_nothing_else() {
     bench.complete().await;
     let state = bench.state().await;
     let path = layout::state_file(1, &state.uuid);
+    let segment = layout::segment_file(1, &state.uuid, "commits", "later", 0);
+    let later = segment.clone();
     let (lake, raced) = (ground.lake(), AtomicBool::new(false));
     let racing = Faulty::new(Arc::clone(&ground.store), move |op| {
         let is_state = op.name == "put" && op.path.ends_with(&path);
         if !is_state || raced.swap(true, Ordering::SeqCst) {
             return Act::Go;
         }
-        let (lake, uuid) = (lake.clone(), state.uuid.clone());
+        let (lake, uuid, later) = (lake.clone(), state.uuid.clone(), later.clone());
         Act::First(Box::pin(async move {
             let (mut state, version) = lake.state(1, &uuid).await.unwrap().unwrap();
             let collected = SegmentRef {
-                path: "_bitlake/segments/later.parquet".to_owned(),
+                path: later,
                 rows: 1,
                 first: 0,
                 replaces: Replaces::Nothing,
@@ -159,7 +161,7 @@ async fn settling_takes_what_was_folded_and_nothing_else() {
         .flat_map(|entity| &entity.segments)
         .map(|segment| segment.path.as_str())
         .collect();
-    assert_eq!(waiting, ["_bitlake/segments/later.parquet"]);
+    assert_eq!(waiting, [segment]);
 }
 
 /// A repository that got another name, and the run that moved it died: after the manifest, before the state; or after

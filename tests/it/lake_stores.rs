@@ -324,13 +324,14 @@ async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
     let path = "_bitlake/conflict.json";
     let first = ground.over(busy()).put_versioned(path, &1, None).await;
     let first = first.unwrap();
-    let second = ground.over(busy()).put_versioned(path, &2, Some(&first));
-    second.await.unwrap();
+    let second = ground.over(busy());
+    second.put_versioned(path, &2, Some(&first)).await.unwrap();
     let lake = ground.lake();
     assert_eq!(lake.get_json::<u32>(path).await.unwrap(), Some(2));
     // Somebody else's write in between is seen all the same.
-    let stale = ground.over(busy()).put_versioned(path, &3, Some(&first));
-    let stale = stale.await.unwrap_err();
+    let stale = ground.over(busy());
+    let stale = stale.put_versioned(path, &3, Some(&first)).await;
+    let stale = stale.unwrap_err();
     assert!(is_lost_race(&stale), "{stale}");
     let taken = ground.over(busy()).put_versioned(path, &3, None).await;
     assert!(is_lost_race(&taken.unwrap_err()));
@@ -366,9 +367,9 @@ async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
 #[tokio::test]
 async fn a_409_is_tried_again() {
     let ground = stores::s3s_busy(6);
-    let version = ground.lake().put_versioned("_bitlake/x.json", &1, None);
-    let version = version.await.unwrap();
     let lake = ground.lake();
+    let version = lake.put_versioned("_bitlake/x.json", &1, None).await;
+    let version = version.unwrap();
     lake.put_versioned("_bitlake/x.json", &2, Some(&version))
         .await
         .unwrap();
@@ -539,7 +540,7 @@ async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
                 if let Ok(states) = lake.states().await {
                     states
                         .iter()
-                        .for_each(|(state, _)| drop(state.requests_left()));
+                        .for_each(|(state, _)| assert!(state.requests_left() < u64::MAX, "{path}"));
                 }
                 lake.inventory(bitlake::lake::Depth::Listing).await.ok();
             }
