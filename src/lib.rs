@@ -21,6 +21,7 @@ pub mod progress;
 pub mod redaction;
 pub mod sandbox;
 pub mod schema;
+mod scratch;
 pub mod secret;
 pub mod telemetry;
 pub mod transform;

@@ -27,7 +27,7 @@ Exit codes:
   2  usage or configuration
   3  credentials
   4  deadline or quota reached, or interrupted; state is saved, run again
-  5  the lake could not be written, another run holds it, or data broke a contract
+  5  the lake could not be written or is damaged, another run holds it, or data broke a contract
 
 Results go to stdout; progress, logs and warnings go to stderr.";
 
@@ -92,7 +92,7 @@ pub enum Command {
     /// Transform only: from the source layer to the others, without network
     Transform(Transform),
     /// Decode every collected record again under today's schemas, then transform
-    Rebuild(Transforming),
+    Rebuild(Rebuild),
     /// Put back what was published after a run, from the versions that the bucket keeps
     Rollback(Rollback),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
@@ -121,6 +121,9 @@ pub struct Check {
     /// Asks for the lists of every repository, and not of three in each workspace
     #[arg(long)]
     pub all: bool,
+    /// Read every published file and compare its SHA-256 with the manifest's
+    #[arg(long)]
+    pub deep: bool,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +195,15 @@ pub struct Transform {
         value_parser = PossibleValuesParser::new(["domain", "dora", "metrics"])
     )]
     pub only: Vec<String>,
+    #[command(flatten)]
+    pub transforming: Transforming,
+}
+
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    /// Go on without damaged files that nothing can make again; their rows are gone
+    #[arg(long)]
+    pub accept_loss: bool,
     #[command(flatten)]
     pub transforming: Transforming,
 }

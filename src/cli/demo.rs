@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
         as_of: AS_OF.parse().ok(),
         ..Options::default()
     };
-    let mut job = Job::start(context, &config, "demo")?;
+    let mut job = Job::start(context, &config, "demo").await?;
     let lake = job.lake.clone();
     let result = job.run(&Collecting::default(), &options).await;
     let outcome = job.finish(result).await?;

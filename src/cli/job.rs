@@ -17,6 +17,7 @@ use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
 use crate::schema::times::{OddTimes, RANGE};
+use crate::scratch;
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformReport};
 
@@ -98,21 +99,25 @@ pub(super) struct RunHead {
 
 impl<'a> Job<'a> {
     /// # Errors
-    /// [`ErrorKind::Lake`] when another run holds the lake or it cannot be written.
-    pub(super) fn start(context: &'a Context, config: &'a Config, command: &str) -> Result<Self> {
-        Self::start_with(context, config, command, Lake::lock)
-    }
-
-    /// The same beside others: for a collection of a part of the repositories.
-    pub(super) fn start_beside(
+    /// [`ErrorKind::Lake`] when another run holds the lake, it cannot be written, or its store is none for a lake.
+    pub(super) async fn start(
         context: &'a Context,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
-        Self::start_with(context, config, command, Lake::lock_shared)
+        Self::start_with(context, config, command, Lake::lock).await
     }
 
-    fn start_with(
+    /// The same beside others: for a collection of a part of the repositories.
+    pub(super) async fn start_beside(
+        context: &'a Context,
+        config: &'a Config,
+        command: &str,
+    ) -> Result<Self> {
+        Self::start_with(context, config, command, Lake::lock_shared).await
+    }
+
+    async fn start_with(
         context: &'a Context,
         config: &'a Config,
         command: &str,
@@ -121,6 +126,8 @@ impl<'a> Job<'a> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
             .with_lease(config.lake.lease.unwrap_or(LEASE));
         let lock = lock(&lake)?;
+        lake.ensure_conditional().await?;
+        scratch::sweep();
         let now = Utc::now();
         let head = RunHead {
             run_id: run_id(now)?,
@@ -237,6 +244,18 @@ impl<'a> Job<'a> {
         }
         let path = layout::run_file(&head.run_id);
         let written = self.lake.put_json(&path, &self.report).await;
+        let interrupted =
+            |error: &Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Quota);
+        if written.is_ok() && !result.as_ref().is_err_and(interrupted) {
+            let cleaned = self.lake.clean(
+                &self.lock,
+                self.config.lake.retention,
+                self.report.head.started_at,
+            );
+            if let Err(error) = cleaned.await {
+                tracing::warn!("cannot remove what earlier runs left: {error}");
+            }
+        }
         self.warn();
         self.context.progress.finish();
         if self.context.global.log_format == LogFormat::Json {
@@ -345,6 +364,12 @@ impl<'a> Job<'a> {
                 published.files_unchanged,
                 published.files_removed,
             ));
+            if !report.repaired.is_empty() {
+                text.push_str(&format!(
+                    "repaired    {} files that were missing or damaged\n",
+                    report.repaired.len()
+                ));
+            }
         }
         let notices = self.report.transform.iter().flat_map(|it| &it.notices);
         for notice in notices {

@@ -31,12 +31,13 @@ use std::process::ExitCode;
 
 pub use args::{
     Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query,
-    Repos, Rollback, Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
+    Rebuild, Repos, Rollback, Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
 };
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::progress::Progress;
+use crate::scratch::Scratch;
 use crate::telemetry::{self, LogFormat};
 use crate::transform;
 
@@ -134,6 +135,8 @@ pub fn main(cli: Cli) -> ExitCode {
     };
     let context = Context::new(global);
     telemetry::init(format, verbosity, &context.progress);
+    // To the end of the process, after everything that has temporary files.
+    let _scratch = Scratch::open();
     let result = runtime().and_then(|runtime| runtime.block_on(run(&context, command)));
     context.progress.finish();
     match result {

@@ -38,6 +38,9 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     let engine = open_published(&lake, config.lake.memory_limit).await?;
+    let tables = engine.references(&sql)?.into_iter();
+    lake.check_tables(tables.map(|table| table.to_string()))
+        .await?;
     for (name, _) in &args.params {
         if let Some(param) = params.iter().find(|param| param.name == *name) {
             is_known(&engine, param).await?;

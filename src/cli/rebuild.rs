@@ -1,17 +1,18 @@
 //! `bitlake rebuild`: the source layer decoded again from the payloads that it keeps, then everything made from it.
 
-use super::args::Transforming;
+use super::args::Rebuild;
 use super::job::Job;
 use super::{Context, Outcome};
 use crate::error::Result;
 use crate::transform::Options;
 
-pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome> {
+pub(super) async fn run(context: &Context, args: Rebuild) -> Result<Outcome> {
     let config = context.config()?;
-    let mut job = Job::start(context, &config, "rebuild")?;
+    let mut job = Job::start(context, &config, "rebuild").await?;
     let options = Options {
-        queries: args.queries,
+        queries: args.transforming.queries,
         rebuild: true,
+        accept_loss: args.accept_loss,
         ..Options::default()
     };
     let result = job.transform(&options).await;

@@ -7,7 +7,7 @@ use crate::error::Result;
 
 pub(super) async fn run(context: &Context, args: &Rollback) -> Result<Outcome> {
     let config = context.config_for_reading()?;
-    let mut job = Job::start(context, &config, "rollback")?;
+    let mut job = Job::start(context, &config, "rollback").await?;
     let result = job.rollback(&args.run).await;
     job.finish(result).await
 }

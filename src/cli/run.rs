@@ -28,7 +28,7 @@ pub(super) async fn once(
     config: &Config,
     args: &Run,
 ) -> Result<(Outcome, Lake)> {
-    let mut job = Job::start(context, config, "run")?;
+    let mut job = Job::start(context, config, "run").await?;
     let lake = job.lake.clone();
     let options = Options {
         queries: args.transforming.queries.clone(),
@@ -47,8 +47,8 @@ pub(super) async fn once(
 pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome> {
     let config = context.config()?;
     let mut job = match args.shard {
-        None => Job::start(context, &config, "collect")?,
-        Some(_) => Job::start_beside(context, &config, "collect")?,
+        None => Job::start(context, &config, "collect").await?,
+        Some(_) => Job::start_beside(context, &config, "collect").await?,
     };
     let result = job.collect(&collecting(&args.collecting, args.shard)).await;
     job.finish(result.map(drop)).await
@@ -64,7 +64,7 @@ fn collecting(args: &Collecting, shard: Option<Shard>) -> job::Collecting {
 
 pub(super) async fn transform(context: &Context, args: Transform) -> Result<Outcome> {
     let config = context.config()?;
-    let mut job = Job::start(context, &config, "transform")?;
+    let mut job = Job::start(context, &config, "transform").await?;
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());
     let result = job

@@ -11,7 +11,7 @@ use super::{Context, Outcome, rows};
 use crate::error::Result;
 use crate::lake::{EntityState, EntityStatus, Lake, layout};
 
-const RUNS_SHOWN: usize = 5;
+const RUNS_SHOWN: usize = 10;
 
 /// # Errors
 /// As [`Lake::open`]; the outcome is incomplete when something is stale or failed.

@@ -59,7 +59,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn add(&mut self, table: &str, segment: Option<SegmentRef>) {
         let entity = self.entity(table);
         if let Some(segment) = segment {
-            entity.sequence = segment.first + segment.rows;
+            entity.sequence = segment.first.saturating_add(segment.rows);
             entity.segments.push(segment);
         }
     }
@@ -120,8 +120,10 @@ impl<'a> Ledger<'a> {
                 .map_or(&[][..], |entity| &entity.segments);
             let published =
                 |segment: &SegmentRef| before.segments.contains(segment) && !left.contains(segment);
+            let still_lost = theirs.entities.get(table).is_some_and(|it| it.is_lost);
             if let Some(entity) = self.state.entities.get_mut(table) {
                 entity.segments.retain(|segment| !published(segment));
+                entity.is_lost &= still_lost || !before.is_lost;
             }
         }
         self.state.published_as.clone_from(&theirs.published_as);

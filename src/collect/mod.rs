@@ -27,6 +27,7 @@ mod issue_changes;
 mod issue_comments;
 mod issues;
 mod ledger;
+mod lost;
 mod newest_first;
 mod order;
 mod pipeline_steps;
@@ -66,6 +67,7 @@ use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::secret::Masker;
+use lost::Lost;
 use plan::Planned;
 use repository::{Repo, candidate};
 use rounds::Round;
@@ -117,6 +119,8 @@ pub(crate) struct Context<'a> {
     began: Instant,
     /// Commits are read from clones.
     git: Option<&'a Git>,
+    /// What was collected and is not there any more.
+    lost: &'a Lost,
 }
 
 impl Context<'_> {
@@ -166,6 +170,7 @@ async fn collect_with(
         .into_iter()
         .map(|(state, _)| state)
         .collect();
+    let lost = Lost::find(lake, &states).await?;
     let discovery = discover(config, clients, &states).await?;
     let assigned = assign(config, &discovery)?;
     (options.listener)(Event::Discovered {
@@ -178,6 +183,7 @@ async fn collect_with(
         options,
         began: Instant::now(),
         git: git.as_ref(),
+        lost: &lost,
     };
     let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
     let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();

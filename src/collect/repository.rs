@@ -476,7 +476,8 @@ impl<'a> Repo<'a> {
 /// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
 pub(super) fn candidate(state: &State, discovered: &Discovered) -> Candidate {
     let waits = |entity: &EntityState| {
-        entity.refresh.is_some() || entity.deep.is_some() || !entity.queue.is_empty()
+        let walks = entity.refresh.is_some() || entity.deep.is_some();
+        walks || entity.is_lost || !entity.queue.is_empty()
     };
     let cold = is_unmoved(state, discovered) && !state.entities.values().any(waits);
     let last = state.last_visit.as_ref();
@@ -534,6 +535,7 @@ async fn open_state(
         state.since = since.resolve(now);
         state.since_setting = setting;
     }
+    context.lost.start_over(&mut state)?;
     state.full_name = full_name.to_owned();
     state.missing_since = None;
     state.deleted = false;

@@ -8,7 +8,8 @@ use super::layout::{self, Layout};
 use super::load::Relative;
 use super::section::Section;
 use super::since::Since;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::lake::Retention;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeConfig {
@@ -26,6 +27,8 @@ pub struct LakeConfig {
     pub keep_history: bool,
     /// The longest time that periods are made for, where brought tables alone say how long a project is known.
     pub longest_span: Since,
+    /// Which run reports stay.
+    pub retention: Retention,
 }
 
 /// What `longest_span` is where nothing is said: twenty years.
@@ -58,6 +61,8 @@ const CREDENTIALS: [&str; 5] = [
     "password",
 ];
 
+const RETENTION: [&str; 2] = ["keep_runs", "keep_run_days"];
+
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
@@ -69,6 +74,7 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         "longest_span",
     ]
     .into_iter()
+    .chain(RETENTION)
     .chain(layout::KEYS)
     .chain(OPTIONS)
     .chain(CREDENTIALS)
@@ -110,6 +116,20 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         layout: layout::read(&lake)?,
         keep_history: lake.boolean("keep_history")?.unwrap_or_default(),
         longest_span: longest_span(&lake)?,
+        retention: retention(&lake)?,
+    })
+}
+
+fn retention(lake: &Section<'_>) -> Result<Retention> {
+    let [runs, days] = RETENTION;
+    let number = |key: &str| {
+        let number = lake.positive(key, u32::MAX.into())?;
+        Ok::<_, Error>(number.and_then(|number| u32::try_from(number).ok()))
+    };
+    let default = Retention::default();
+    Ok(Retention {
+        runs: number(runs)?.map_or(default.runs, |runs| runs as usize),
+        days: number(days)?.unwrap_or(default.days),
     })
 }
 

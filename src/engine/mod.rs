@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::dataframe::DataFrame;
@@ -312,6 +313,22 @@ fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
 /// Whether the query failed for want of memory.
 pub fn is_starved(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
+}
+
+/// Whether the query failed over a file that is damaged or cannot be reached.
+pub fn is_unreadable(error: &DataFusionError) -> bool {
+    match error.find_root() {
+        DataFusionError::ParquetError(_)
+        | DataFusionError::ObjectStore(_)
+        | DataFusionError::IoError(_) => true,
+        DataFusionError::ArrowError(error, _) => {
+            matches!(
+                **error,
+                ArrowError::ParquetError(_) | ArrowError::IoError(..)
+            )
+        }
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,20 @@ use object_store::Error as StoreError;
 
 use crate::error::{Error, ErrorKind};
 
+/// There is nothing to sign requests with.
+#[derive(Debug, thiserror::Error)]
+#[error("no AWS credentials")]
+pub(super) struct NoCredentials(#[source] pub(super) Option<StoreError>);
+
 pub(super) fn cannot(what: &str, path: &str, error: StoreError) -> Error {
+    if find::<NoCredentials>(&error).is_some() {
+        return Error::new(ErrorKind::Lake, "no AWS credentials")
+            .with("file", path)
+            .hint(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile that has keys in AWS_PROFILE, or give \
+                 the machine a role",
+            );
+    }
     let hint = hint(&error);
     Error::new(ErrorKind::Lake, what)
         .with("file", path)
@@ -14,11 +27,13 @@ pub(super) fn cannot(what: &str, path: &str, error: StoreError) -> Error {
         .hint(hint)
 }
 
-/// The condition of a put did not hold.
+/// A conditional put was refused. Its condition did not hold, or S3 could not tell (409): what is there now decides.
 pub(super) fn is_refused(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::AlreadyExists { .. } | StoreError::Precondition { .. }
+        StoreError::AlreadyExists { .. }
+            | StoreError::Precondition { .. }
+            | StoreError::NotModified { .. }
     )
 }
 
@@ -51,10 +66,15 @@ fn hint(error: &StoreError) -> &'static str {
 
 /// What the operating system said, if it was asked.
 fn io_kind(error: &StoreError) -> Option<Io> {
+    find::<std::io::Error>(error).map(std::io::Error::kind)
+}
+
+/// The first cause of this type.
+fn find<T: std::error::Error + 'static>(error: &StoreError) -> Option<&T> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<std::io::Error>() {
-            return Some(error.kind());
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
         cause = error.source();
     }

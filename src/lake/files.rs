@@ -12,7 +12,6 @@
 //! file that was to be put, by its digest, or another.
 
 use std::path::Path;
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use object_store::path::Path as ObjectPath;
@@ -23,21 +22,17 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::faults::{cannot, is_final, is_refused};
-use super::objects::lost_race;
+use super::faults::{cannot, is_final};
+use super::objects::Attempts;
 use super::parquet::hex;
 use super::{FileEntry, Lake, Place, Version, WrittenFile, layout};
-use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::error::{ErrorKind, OrError, Result};
 
 /// A file up to this size is put by one request, which holds it in memory.
 const SINGLE: u64 = 32 << 20;
 /// Bytes of a part; S3 takes no more than 10,000.
 const PART: usize = 8 << 20;
-/// How often a put that failed in passing is done anew, beside what the store's client does by itself.
-pub(super) const TRIES: u32 = 3;
-const WAIT: Duration = Duration::from_millis(300);
 
-const CANNOT_WRITE: &str = "cannot write to the lake";
 const CANNOT_READ: &str = "cannot read from the lake";
 const CANNOT_COPY: &str = "cannot write a temporary file";
 
@@ -47,10 +42,8 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Lake`] when it cannot be put: then nothing was.
     pub async fn put_file(&self, local: &Path, path: &str) -> Result<()> {
-        let object = self.place.object(path)?;
-        self.put_once(local, path, &object, &PutMode::Overwrite)
-            .await
-            .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
+        self.put_until_done(local, path, None, PutMode::Overwrite)
+            .await?;
         Ok(())
     }
 
@@ -65,34 +58,36 @@ impl Lake {
         path: &str,
         expected: Option<&Version>,
     ) -> Result<Version> {
+        self.put_until_done(&file.path, path, Some(&file.sha256), self.mode(expected))
+            .await
+    }
+
+    /// `sha256`: the file's, by which a put whose reply was lost is known.
+    async fn put_until_done(
+        &self,
+        local: &Path,
+        path: &str,
+        sha256: Option<&String>,
+        mode: PutMode,
+    ) -> Result<Version> {
         let object = self.place.object(path)?;
-        let mode = self.mode(expected);
-        for tried in 1.. {
-            let error = match self.put_once(&file.path, path, &object, &mode).await {
+        let mut attempts = Attempts::default();
+        loop {
+            let error = match self.put_once(local, path, &object, &mode).await {
                 Ok(put) => return Ok(Version::of(put)),
-                Err(error) => error,
+                Err(error) => self.repeatable(path, error)?,
             };
-            let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
-            if self.folder().is_some() || is_final(&error) {
-                return failed(error);
-            }
-            let Ok(current) = self.digest(path).await else {
-                return failed(error);
+            let found = match sha256 {
+                Some(wanted) => self
+                    .digest(path)
+                    .await
+                    .map(|it| it.map(|(found, meta)| (found == *wanted, Version::found(meta)))),
+                None => self.current(path).await.map(|it| it.map(|it| (false, it))),
             };
-            if let Some((sha256, meta)) = current
-                && sha256 == file.sha256
-            {
-                return Ok(Version::found(meta));
+            if let Some(version) = attempts.judge(path, &mode, error, found).await? {
+                return Ok(version);
             }
-            if is_refused(&error) {
-                return Err(lost_race(path));
-            }
-            if tried == TRIES {
-                return failed(error);
-            }
-            tokio::time::sleep(WAIT * tried).await;
         }
-        Err(Error::new(ErrorKind::Internal, "a put without end"))
     }
 
     /// How a put says what it expects.
@@ -197,7 +192,7 @@ impl Lake {
         Ok(self.head(path).await?.map(Version::found))
     }
 
-    async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
+    pub(super) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
         match self.store.head(&self.place.object(path)?).await {
             Ok(meta) => Ok(Some(meta)),
             Err(StoreError::NotFound { .. }) => Ok(None),
@@ -220,6 +215,15 @@ impl Lake {
         if entry.etag.is_some() && entry.etag == meta.e_tag {
             return Ok(Some(Version::found(meta)));
         }
+        self.held_by_content(path, entry).await
+    }
+
+    /// The same, by the digest of its bytes alone.
+    pub(super) async fn held_by_content(
+        &self,
+        path: &str,
+        entry: &FileEntry,
+    ) -> Result<Option<Version>> {
         let found = self.digest(path).await?;
         let same = found.filter(|(sha256, _)| *sha256 == entry.sha256);
         Ok(same.map(|(_, meta)| Version::found(meta)))
@@ -282,17 +286,13 @@ impl Lake {
         let options = GetOptions::new()
             .with_version(entry.version.clone())
             .with_head(true);
-        match self
-            .store
-            .get_opts(&self.place.object(path)?, options)
-            .await
-        {
+        let object = self.place.object(path)?;
+        match self.store.get_opts(&object, options).await {
             Ok(found) => Ok(found.meta.e_tag == entry.etag && found.meta.size == entry.bytes),
             Err(error) if is_final(&error) => Err(cannot(CANNOT_READ, path, error)),
-            Err(StoreError::NotFound { .. }) => Ok(false),
-            // S3 says 400 to an id that it never gave, and 405 where the file was removed.
-            Err(error) if error.to_string().contains("status code: 40") => Ok(false),
-            Err(error) => Err(cannot(CANNOT_READ, path, error)),
+            // S3 has several answers to an id that it never gave or where the file was removed. A store that answers
+            // for the path itself, and not for this version of it, does not have it.
+            Err(_) => self.head(path).await.map(|_| false),
         }
     }
 }

@@ -34,11 +34,7 @@ pub(super) fn moved(
 
 /// Files of the layers that the manifest does not name, and what grew beside them.
 pub(super) async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
-    let files = manifest
-        .tables
-        .values()
-        .flat_map(|table| table.files.keys());
-    let named: BTreeSet<&str> = files.map(String::as_str).collect();
+    let named: BTreeSet<&str> = manifest.paths().map(String::as_str).collect();
     let layers = named.iter().filter_map(|path| path.split('/').next());
     let layers: BTreeSet<&str> = layers.chain(LAYERS).chain([HISTORY]).collect();
     let mut unnamed = Vec::new();

@@ -1,6 +1,7 @@
 //! Every path of the lake, in one place.
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use object_store::path::Path as ObjectPath;
 use sha2::{Digest, Sha256};
 
 use crate::schema::Contract;
@@ -16,8 +17,11 @@ pub const STATE: &str = "_bitlake/state";
 pub const MANIFESTS: &str = "_bitlake/manifests";
 /// Where a file grows on local disk before it is moved to its place.
 pub const INCOMING: &str = "_bitlake/incoming";
-/// What `check` puts and removes.
-pub const PROBE: &str = "_bitlake/probe.json";
+/// What is put and removed to see what a store does.
+pub const PROBES: &str = "_bitlake/probe";
+/// What is known of the store that the lake lies on.
+pub const STORE: &str = "_bitlake/store.json";
+pub const SEGMENTS: &str = "_bitlake/segments";
 /// What the next run asks for, as `plan` said last.
 pub const PLAN: &str = "_bitlake/plan.json";
 pub const RUNS: &str = "_bitlake/runs";
@@ -92,13 +96,29 @@ pub fn segment_file(
     run_id: &str,
     first: u64,
 ) -> String {
-    format!(
-        "_bitlake/segments/{connection_id}/{}/{entity}/{run_id}-{first}.parquet",
-        bare(uuid)
-    )
+    let folder = segments_folder(connection_id, uuid);
+    format!("{folder}{entity}/{run_id}-{first}.parquet")
 }
 
-/// When the run began that wrote a segment, which its name begins with; `None` for a name that no run gives.
+/// Where the segments of a repository lie, with the slash at its end.
+pub(super) fn segments_folder(connection_id: i64, uuid: &str) -> String {
+    format!("{SEGMENTS}/{connection_id}/{}/", bare(uuid))
+}
+
+/// The state whose repository a segment belongs to.
+pub(super) fn state_of_segment(segment: &str) -> Option<String> {
+    let mut parts = segment.strip_prefix(SEGMENTS)?.split('/').skip(1);
+    Some(format!("{STATE}/{}/{}.json", parts.next()?, parts.next()?))
+}
+
+/// Whether a path that was read from a file names something below `folder` (which ends in a slash), and nothing else:
+/// no `..`, no absolute path, no empty name.
+pub(super) fn is_below(path: &str, folder: &str) -> bool {
+    let parsed = ObjectPath::parse(path);
+    path.starts_with(folder) && parsed.is_ok_and(|parsed| parsed.as_ref() == path)
+}
+
+/// When the run began that a segment, report or manifest is named after; `None` for a name that no run gives.
 pub fn collected_at(segment: &str) -> Option<DateTime<Utc>> {
     let name = segment.rsplit('/').next()?;
     let time = name.get(.."20261124T193558Z".len())?;
@@ -239,6 +259,26 @@ mod tests {
         let time = collected_at(&path).unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-24T19:35:58+00:00");
         assert_eq!(collected_at("run-1.parquet"), None);
+    }
+
+    #[test]
+    fn a_path_read_from_a_file_stays_below_its_folder() {
+        let folder = segments_folder(1, "{web}");
+        let own = segment_file(1, "{web}", "commits", "run", 0);
+        assert!(is_below(&own, &folder));
+        assert_eq!(state_of_segment(&own).unwrap(), state_file(1, "{web}"));
+        for hostile in [
+            "/etc/passwd",
+            "../other/_bitlake/segments/1/web/x",
+            "_bitlake/segments/1/web/../../../manifest.json",
+            "_bitlake/segments/1/web//x",
+            "_bitlake/segments/1/web",
+            "_bitlake/segments/1/website/x",
+            "_bitlake/segments/2/web/x",
+            "bitbucket/commits/part-0.parquet",
+        ] {
+            assert!(!is_below(hostile, &folder), "{hostile}");
+        }
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl<'a> Lease<'a> {
         version: Option<&Version>,
     ) -> Result<Self> {
         let former = before.intent.as_ref().map_or(0, |intent| intent.epoch);
-        let epoch = before.epoch.max(former) + 1;
+        let epoch = before.epoch.max(former).saturating_add(1);
         let manifest = Manifest {
             format_version: FORMAT_VERSION,
             epoch,

@@ -11,6 +11,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub struct LakeLock {
     _file: Option<File>,
+    is_alone: bool,
+}
+
+impl LakeLock {
+    /// Whether nobody else writes to the lake; never known of a bucket.
+    pub(super) fn is_alone(&self) -> bool {
+        self.is_alone
+    }
 }
 
 impl Lake {
@@ -19,7 +27,7 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Lake`] when another process holds it: nothing was touched.
     pub fn lock(&self) -> Result<LakeLock> {
-        self.take(File::try_lock)
+        self.take(File::try_lock, true)
     }
 
     /// Takes the lake for collecting beside others who do no more than that.
@@ -27,12 +35,19 @@ impl Lake {
     /// # Errors
     /// As [`Lake::lock`].
     pub fn lock_shared(&self) -> Result<LakeLock> {
-        self.take(File::try_lock_shared)
+        self.take(File::try_lock_shared, false)
     }
 
-    fn take(&self, lock: fn(&File) -> Result<(), TryLockError>) -> Result<LakeLock> {
+    fn take(
+        &self,
+        lock: fn(&File) -> Result<(), TryLockError>,
+        is_alone: bool,
+    ) -> Result<LakeLock> {
         let Some(folder) = self.folder() else {
-            return Ok(LakeLock { _file: None });
+            return Ok(LakeLock {
+                _file: None,
+                is_alone: false,
+            });
         };
         let path = folder.join(layout::LOCK);
         let failed = |source: std::io::Error| {
@@ -48,7 +63,10 @@ impl Lake {
             .open(&path)
             .map_err(failed)?;
         match lock(&file) {
-            Ok(()) => Ok(LakeLock { _file: Some(file) }),
+            Ok(()) => Ok(LakeLock {
+                _file: Some(file),
+                is_alone,
+            }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 ErrorKind::Lake,
                 "another run is writing this lake",

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 
+use super::layout::is_below;
 use super::{FORMAT_VERSION, Lake, Version, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
@@ -87,7 +88,8 @@ impl From<&WrittenFile> for FileEntry {
 }
 
 impl Manifest {
-    fn checked(self) -> Result<Self> {
+    /// `read_from`: the object that it was read from.
+    fn checked(self, read_from: &str) -> Result<Self> {
         if self.format_version > FORMAT_VERSION {
             return Err(Error::new(
                 ErrorKind::Lake,
@@ -96,6 +98,7 @@ impl Manifest {
             .with("format_version", self.format_version)
             .hint("upgrade bitlake"));
         }
+        self.check_paths(read_from)?;
         for contract in Contracts::bundled()?.all() {
             let table = self.table(&contract.name());
             if let Some(newer) = table.filter(|table| table.schema_version > contract.version) {
@@ -111,8 +114,33 @@ impl Manifest {
         Ok(self)
     }
 
+    /// A file of a table lies in the table's folder: nothing else is read, replaced or removed for it.
+    fn check_paths(&self, read_from: &str) -> Result<()> {
+        for (name, table) in &self.tables {
+            let (layer, table_name) = name.split_once('.').unwrap_or_default();
+            let folder = format!("{layer}/{table_name}/");
+            let is_own = |path: &&String| layer != layout::PRIVATE && is_below(path, &folder);
+            if let Some(path) = table.files.keys().find(|path| !is_own(path)) {
+                return Err(Error::new(
+                    ErrorKind::Lake,
+                    "the manifest names a file outside its table's folder",
+                )
+                .with("file", read_from)
+                .with("table", name)
+                .with("path", path)
+                .hint(layout::way_out(read_from)));
+            }
+        }
+        Ok(())
+    }
+
     pub fn table(&self, name: &str) -> Option<&TableEntry> {
         self.tables.get(name)
+    }
+
+    /// The paths of all files.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
+        self.tables.values().flat_map(|table| table.files.keys())
     }
 
     /// The paths of a table's files; none for a table that was never published.
@@ -155,7 +183,8 @@ impl Lake {
     pub(super) async fn versioned_manifest(&self) -> Result<(Manifest, Option<Version>)> {
         let found = self.get_versioned::<Manifest>(layout::MANIFEST).await?;
         let (manifest, version) = found.unzip();
-        Ok((manifest.unwrap_or_default().checked()?, version))
+        let manifest = manifest.unwrap_or_default();
+        Ok((manifest.checked(layout::MANIFEST)?, version))
     }
 
     /// What was published when a run had ended: by that run, or by the last one before it that published anything.
@@ -165,7 +194,7 @@ impl Lake {
     pub async fn former_manifest(&self, run_id: &str) -> Result<Manifest> {
         let wanted = layout::manifest_file(run_id);
         if let Some(manifest) = self.get_json::<Manifest>(&wanted).await? {
-            return manifest.checked();
+            return manifest.checked(&wanted);
         }
         let report = layout::run_file(run_id);
         if self.current(&report).await?.is_none() {
@@ -176,8 +205,8 @@ impl Lake {
         // Run ids sort by time.
         let kept = self.list(layout::MANIFESTS).await?;
         let before = kept.into_iter().rfind(|path| *path < wanted);
-        let manifest = match before {
-            Some(path) => self.get_json::<Manifest>(&path).await?,
+        let manifest = match &before {
+            Some(path) => self.get_json::<Manifest>(path).await?,
             None => None,
         };
         let too_old = || {
@@ -188,15 +217,13 @@ impl Lake {
             .with("run", run_id)
             .hint(format!("the last {KEPT} publishes are: name a later run"))
         };
-        manifest.ok_or_else(too_old)?.checked()
+        let read_from = before.as_deref().unwrap_or(&wanted);
+        manifest.ok_or_else(too_old)?.checked(read_from)
     }
 
     /// Removes the oldest kept manifests.
     pub(super) async fn forget_manifests(&self) -> Result<()> {
         let kept = self.list(layout::MANIFESTS).await?;
-        for path in kept.iter().rev().skip(KEPT) {
-            self.remove(path).await?;
-        }
-        Ok(())
+        self.remove_all(kept.into_iter().rev().skip(KEPT)).await
     }
 }

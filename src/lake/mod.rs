@@ -5,23 +5,29 @@
 //!
 //! ```text
 //! layout.rs     every path, in one place
-//! place.rs      a folder or a bucket                   s3.rs        how a bucket is reached
+//! place.rs      a folder or a bucket                   s3.rs        how a bucket is reached, and profile.rs with whose keys
 //! lock.rs       who may write on local disk            faults.rs    what a store's answers mean
+//! conditions.rs whether a store keeps the conditions of puts
 //! objects.rs    JSON objects that move from version to version
 //! files.rs      data files, put over the version expected
 //! parquet.rs    batches → one deterministic Parquet file, its sha256 and bounds
 //! segments.rs   collected pages, private until published
 //! state.rs      what is known of each repository: how far each entity is collected
 //! manifest.rs   what is published, and was
+//! inventory.rs  what of that is really there
 //! lease.rs      who may put data files
 //! publish.rs    staged files → the lake: intent, puts, removals, manifest
 //! gone.rs       what a publish takes away, and when
 //! rollback.rs   a former publish, put back
+//! clean.rs      what runs leave behind, removed
 //! ```
 
+mod clean;
+mod conditions;
 mod faults;
 mod files;
 mod gone;
+mod inventory;
 pub mod layout;
 mod lease;
 mod lock;
@@ -29,6 +35,7 @@ mod manifest;
 mod objects;
 mod parquet;
 mod place;
+mod profile;
 mod publish;
 mod rollback;
 mod s3;
@@ -36,6 +43,8 @@ mod scan;
 mod segments;
 mod state;
 
+pub use clean::Retention;
+pub use inventory::{Damage, Depth, Inventory};
 pub use lease::LEASE;
 pub use lock::LakeLock;
 pub use manifest::{FileEntry, Manifest, TableEntry};
@@ -56,8 +65,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt};
+use futures::{StreamExt, TryStreamExt, stream};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use reqwest::Url;
 
 use self::faults::cannot;
@@ -66,11 +75,15 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 /// The version of manifest and state objects that this program reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+const REMOVED_AT_ONCE: usize = 16;
+
 /// An opened lake. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Lake {
     store: Arc<dyn ObjectStore>,
     place: Place,
+    /// Where a bucket is reached, if not at AWS's own address.
+    endpoint: Option<String>,
     /// How long a publish may be silent before another run takes over.
     lease: Duration,
 }
@@ -86,14 +99,13 @@ impl Lake {
                 .with("lake", url)
                 .hint("run `bitlake run` first, or correct `lake.url`")
         };
-        let Some((place, store)) = place::in_bucket(url, options)? else {
+        let Some(lake) = Self::in_bucket(url, options)? else {
             let folder = place::folder(url)?;
             return match folder.join(layout::PRIVATE).is_dir() {
                 true => Self::in_folder(&folder),
                 false => Err(missing()),
             };
         };
-        let lake = Self::over(place, store);
         let private = lake.place.object(layout::PRIVATE)?;
         let first = lake.store.list(Some(&private)).try_next().await;
         match first.map_err(|error| cannot("cannot open the lake", url, error))? {
@@ -107,8 +119,8 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Lake`] when the folder cannot be created or written.
     pub fn create(url: &str, options: &BTreeMap<String, String>) -> Result<Self> {
-        if let Some((place, store)) = place::in_bucket(url, options)? {
-            return Ok(Self::over(place, store));
+        if let Some(lake) = Self::in_bucket(url, options)? {
+            return Ok(lake);
         }
         let folder = place::folder(url)?;
         std::fs::create_dir_all(folder.join(layout::PRIVATE))
@@ -121,6 +133,17 @@ impl Lake {
         Self::in_folder(&folder)
     }
 
+    fn in_bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Option<Self>> {
+        let Some(bucket) = s3::reach(url, options)? else {
+            return Ok(None);
+        };
+        let place = place::in_bucket(url, bucket.url)?;
+        Ok(Some(Self {
+            endpoint: bucket.endpoint,
+            ..Self::over(place, bucket.store)
+        }))
+    }
+
     fn in_folder(folder: &Path) -> Result<Self> {
         let (place, store) = place::local_store(folder)?;
         Ok(Self::over(place, store))
@@ -131,6 +154,7 @@ impl Lake {
         Self {
             store,
             place,
+            endpoint: None,
             lease: LEASE,
         }
     }
@@ -175,26 +199,30 @@ impl Lake {
         }
     }
 
-    /// Writes and removes a small object: whether a run will be able to.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Lake`] with what the store says.
-    pub async fn probe(&self) -> Result<()> {
-        self.put_json(layout::PROBE, &env!("CARGO_PKG_VERSION"))
-            .await?;
-        self.remove(layout::PROBE).await
-    }
-
     /// The paths below a folder, sorted.
     pub async fn list(&self, folder: &str) -> Result<Vec<String>> {
-        let mut paths: Vec<String> = self
-            .store
-            .list(Some(&self.place.object(folder)?))
-            .try_filter_map(|object| async move { Ok(self.place.path(&object.location)) })
+        Ok(self.listing(folder).await?.into_keys().collect())
+    }
+
+    /// The same, with what the store says of each object.
+    async fn listing(&self, folder: &str) -> Result<BTreeMap<String, ObjectMeta>> {
+        let objects = self.store.list(Some(&self.place.object(folder)?));
+        let found = objects.try_filter_map(|object| async move {
+            let path = self.place.path(&object.location);
+            Ok(path.map(|path| (path, object)))
+        });
+        found
             .try_collect()
             .await
-            .map_err(|error| cannot("cannot list the lake", folder, error))?;
-        paths.sort();
-        Ok(paths)
+            .map_err(|error| cannot("cannot list the lake", folder, error))
+    }
+
+    /// Removes files, some at once.
+    async fn remove_all(&self, paths: impl IntoIterator<Item = String>) -> Result<()> {
+        stream::iter(paths)
+            .map(|path| async move { self.remove(&path).await })
+            .buffer_unordered(REMOVED_AT_ONCE)
+            .try_collect()
+            .await
     }
 }

@@ -5,13 +5,16 @@
 //! putting, stands for it, and a version is the digest of the text, because inode and time of a file can come again.
 //!
 //! A put whose reply was lost may have been done, and one that the store's client sent twice is refused the second time.
-//! So a put that failed or was refused is judged by what is there now: the text that was to be put, or another.
+//! S3 also answers 409 while another request for the same object is under way, which says nothing about the condition.
+//! So a put that failed or was refused is judged by what is there now: what was to be put, what the condition expects (then
+//! the put is tried again with the same condition), or something else (then the race is lost).
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use object_store::path::Path as ObjectPath;
 use object_store::{
     Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, PutResult, UpdateVersion,
 };
@@ -20,7 +23,6 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::faults::{cannot, is_final, is_refused};
-use super::files::TRIES;
 use super::parquet::hex;
 use super::{Lake, Place, layout};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -66,7 +68,12 @@ pub(super) fn lost_race(path: &str) -> Error {
         .hint("wait for it to end, then run again")
 }
 
+/// How often a put that failed in passing is done anew, beside what the store's client does by itself.
+const TRIES: u32 = 3;
+/// How often a put is tried that the store refuses although its condition holds.
+const CONFLICTS: u32 = 9;
 const WAIT: Duration = Duration::from_millis(100);
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 impl Lake {
     /// The JSON object at `path`, if there is one.
@@ -94,7 +101,7 @@ impl Lake {
         Ok(Some((value, version)))
     }
 
-    async fn get_bytes(&self, path: &str) -> Result<Option<(Bytes, Version)>> {
+    pub(super) async fn get_bytes(&self, path: &str) -> Result<Option<(Bytes, Version)>> {
         let failed = |error| cannot("cannot read from the lake", path, error);
         let found = match self.store.get(&self.place.object(path)?).await {
             Err(StoreError::NotFound { .. }) => return Ok(None),
@@ -150,48 +157,109 @@ impl Lake {
             return Err(lost_race(path));
         }
         let version = Version::digest(&text);
-        self.put(path, text.into(), PutMode::Overwrite)
-            .await?
+        let object = self.place.object(path)?;
+        self.put(path, &object, text.into(), PutMode::Overwrite)
+            .await
             .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
         Ok(version)
     }
 
     async fn put_by_data(&self, path: &str, text: Bytes, mode: PutMode) -> Result<Version> {
-        for tried in 1.. {
-            let error = match self.put(path, text.clone().into(), mode.clone()).await? {
+        let object = self.place.object(path)?;
+        let mut attempts = Attempts::default();
+        loop {
+            let put = self.put(path, &object, text.clone().into(), mode.clone());
+            let error = match put.await {
                 Ok(put) => return Ok(Version::of(put)),
-                Err(error) => error,
+                Err(error) => self.repeatable(path, error)?,
             };
-            let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
-            if self.folder().is_some() || is_final(&error) {
-                return failed(error);
-            }
-            let Ok(current) = self.get_bytes(path).await else {
-                return failed(error);
-            };
-            match current {
-                Some((found, version)) if found == text => return Ok(version),
-                _ if is_refused(&error) => return Err(lost_race(path)),
-                _ if tried == TRIES => return failed(error),
-                _ => tokio::time::sleep(WAIT * tried).await,
+            let found = self.get_bytes(path).await;
+            let found = found.map(|it| it.map(|(found, version)| (found == text, version)));
+            if let Some(version) = attempts.judge(path, &mode, error, found).await? {
+                return Ok(version);
             }
         }
-        Err(Error::new(ErrorKind::Internal, "a put without end"))
+    }
+
+    /// The error of a put that may come to its end when it is repeated.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] for one that cannot.
+    pub(super) fn repeatable(&self, path: &str, error: StoreError) -> Result<StoreError> {
+        match self.folder().is_some() || is_final(&error) {
+            true => Err(cannot(CANNOT_WRITE, path, error)),
+            false => Ok(error),
+        }
     }
 
     async fn put(
         &self,
         path: &str,
+        object: &ObjectPath,
         payload: PutPayload,
         mode: PutMode,
-    ) -> Result<Result<PutResult, StoreError>> {
-        let object = self.place.object(path)?;
-        let put = async {
-            let put = self.store.put_opts(&object, payload, mode.into()).await?;
-            self.flush(path).await?;
-            Ok(put)
+    ) -> Result<PutResult, StoreError> {
+        let put = self.store.put_opts(object, payload, mode.into()).await?;
+        self.flush(path).await?;
+        Ok(put)
+    }
+}
+
+/// The attempts of one put that failed or were refused.
+#[derive(Default)]
+pub(super) struct Attempts {
+    failures: u32,
+    conflicts: u32,
+}
+
+impl Attempts {
+    /// Waits until the put may be tried again with the same condition. `found`: the version that is there now, and
+    /// whether it is what was to be put: then that is returned, and the put is done.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when trying again cannot help; [`is_lost_race`] tells when the object is another than `mode`
+    /// expects.
+    pub(super) async fn judge(
+        &mut self,
+        path: &str,
+        mode: &PutMode,
+        error: StoreError,
+        found: Result<Option<(bool, Version)>>,
+    ) -> Result<Option<Version>> {
+        let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
+        let current = match found {
+            Err(_) => return failed(error),
+            Ok(Some((true, version))) => return Ok(Some(version)),
+            Ok(current) => current.map(|(_, version)| version),
         };
-        Ok(put.await)
+        let wait = if !is_refused(&error) {
+            self.failures += 1;
+            if self.failures == TRIES {
+                return failed(error);
+            }
+            WAIT * self.failures
+        } else if is_as_expected(mode, current.as_ref()) {
+            self.conflicts += 1;
+            if self.conflicts == CONFLICTS {
+                return failed(error);
+            }
+            (WAIT * (1 << self.conflicts)).min(LONGEST_WAIT)
+        } else {
+            return Err(lost_race(path));
+        };
+        tokio::time::sleep(wait).await;
+        Ok(None)
+    }
+}
+
+/// Whether the condition of a put holds over the version that is there.
+fn is_as_expected(mode: &PutMode, current: Option<&Version>) -> bool {
+    match mode {
+        PutMode::Overwrite => true,
+        PutMode::Create => current.is_none(),
+        PutMode::Update(expected) => {
+            current.is_some_and(|Version(current)| current.e_tag == expected.e_tag)
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Where a lake lies, and how people and the query engine call its files.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use reqwest::Url;
 
-use super::bucket;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The ground that a lake lies on.
@@ -23,12 +21,18 @@ pub enum Place {
 
 impl Place {
     /// The name of a file of the lake within its store.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] for a path that is none within the lake, or that a symbolic link leads out of it.
     pub(super) fn object(&self, path: &str) -> Result<ObjectPath> {
         let path = ObjectPath::parse(path)
-            .or_error(ErrorKind::Internal, "not a path of the lake")
+            .or_error(ErrorKind::Lake, "not a path of the lake")
             .map_err(|error| error.with("file", path))?;
         Ok(match self {
-            Self::Folder(_) => path,
+            Self::Folder(folder) => {
+                check_inside(folder, path.as_ref())?;
+                path
+            }
             Self::Bucket { prefix, .. } => prefix.parts().chain(path.parts()).collect(),
         })
     }
@@ -47,7 +51,7 @@ impl Place {
     /// Where the query engine finds a file of the lake.
     pub(super) fn file_url(&self, path: &str) -> Result<Url> {
         match self {
-            Self::Folder(folder) => file_url(&folder.join(path)),
+            Self::Folder(folder) => file_url(&folder.join(self.object(path)?.as_ref())),
             Self::Bucket { url, .. } => {
                 let object = self.object(path)?;
                 let mut url = url.clone();
@@ -72,17 +76,11 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// The bucket of `s3://bucket/prefix`, or `None` for another address; nothing is asked for yet.
+/// The lake at `s3://bucket/prefix` in the bucket `url`.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`] for an address or options that make no sense.
-pub(super) fn in_bucket(
-    address: &str,
-    options: &BTreeMap<String, String>,
-) -> Result<Option<(Place, Arc<dyn ObjectStore>)>> {
-    let Some((url, store)) = bucket(address, options)? else {
-        return Ok(None);
-    };
+/// [`ErrorKind::Configuration`] for an address that makes no sense.
+pub(super) fn in_bucket(address: &str, url: Url) -> Result<Place> {
     let failed = |error: String| {
         Error::new(ErrorKind::Configuration, "not the address of a bucket")
             .with("lake", address)
@@ -91,7 +89,27 @@ pub(super) fn in_bucket(
     let parsed = Url::parse(address).map_err(|error| failed(error.to_string()))?;
     let prefix = ObjectPath::from_url_path(parsed.path());
     let prefix = prefix.map_err(|error| failed(error.to_string()))?;
-    Ok(Some((Place::Bucket { url, prefix }, store)))
+    Ok(Place::Bucket { url, prefix })
+}
+
+/// Refuses a path that a symbolic link leads out of the folder.
+fn check_inside(folder: &Path, path: &str) -> Result<()> {
+    let whole = folder.join(path);
+    for at in whole.ancestors().take_while(|at| *at != folder) {
+        // What is not there yet is created where its folder is.
+        if at.symlink_metadata().is_err() {
+            continue;
+        }
+        return match at.canonicalize() {
+            Ok(real) if real.starts_with(folder) => Ok(()),
+            _ => Err(
+                Error::new(ErrorKind::Lake, "a symbolic link leads out of the lake")
+                    .with("file", path)
+                    .hint("replace the link by the files that it leads to"),
+            ),
+        };
+    }
+    Ok(())
 }
 
 /// The store of a folder that is there.

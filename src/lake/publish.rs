@@ -7,7 +7,8 @@
 //! Where a table is cut otherwise than before, its old files go before its new ones come.
 //!
 //! Each put names the version that it replaces, as the manifest recorded it. One that is refused means that something
-//! else than bitlake wrote there: the run stops.
+//! else than bitlake wrote there: the run stops. A file that was found damaged is put again, over whatever is there now, and
+//! what nobody names is removed.
 //!
 //! A run killed between any two steps leaves files that read correctly, and a manifest with its intent. The next run sees
 //! that intent, believes no entry of that manifest before it has looked at the file, puts every file of its own that is
@@ -21,7 +22,7 @@ use super::gone::{leftovers, moved};
 use super::lease::Lease;
 use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
-use super::{FORMAT_VERSION, FileEntry, Lake, LakeLock, Version, WrittenFile, layout};
+use super::{FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, Version, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// What a table will consist of.
@@ -50,8 +51,7 @@ pub struct Published {
     pub files_removed: u64,
 }
 
-/// Makes `tables` (by `layer.table`) the lake's; tables not named stay as they are. `base`: the manifest that they were
-/// made from.
+/// Makes `tables` (by `layer.table`) the lake's; tables not named stay as they are. `base`: what they were made from.
 ///
 /// # Errors
 /// [`ErrorKind::Lake`] when another run publishes or has published since `base`, or when a file cannot be put; what was
@@ -61,15 +61,16 @@ pub async fn publish(
     _lock: &LakeLock,
     run_id: &str,
     now: DateTime<Utc>,
-    base: &Manifest,
+    base: &Inventory,
     tables: BTreeMap<String, NextTable>,
 ) -> Result<Published> {
     let (before, version) = lake.versioned_manifest().await?;
     lake.refuse_other(&before, Utc::now())?;
-    if before != *base {
+    if before != base.manifest {
         return Err(lost_race(layout::MANIFEST));
     }
-    let mut plan = Plan::new(&before, tables)?;
+    let mut plan = Plan::new(base, tables)?;
+    plan.confirm(lake, base);
     plan.after.run_id = Some(run_id.to_owned());
     plan.after.published_at = Some(now);
     if plan.is_nothing(&before) {
@@ -98,6 +99,9 @@ struct Plan {
     removals: Vec<String>,
     /// The run that died while it was publishing; with it, files may be other than their entries say.
     died: Option<String>,
+    /// Files that were found to be what their entries say although they do not look so: the manifest is put again for
+    /// them, so that nobody reads them a second time.
+    confirmed: usize,
     done: Published,
 }
 
@@ -106,10 +110,13 @@ struct Put {
     path: String,
     written: WrittenFile,
     was: Option<FileEntry>,
+    /// What is there now is not what the manifest says.
+    over_any: bool,
 }
 
 impl Plan {
-    fn new(before: &Manifest, tables: BTreeMap<String, NextTable>) -> Result<Self> {
+    fn new(base: &Inventory, tables: BTreeMap<String, NextTable>) -> Result<Self> {
+        let before = &base.manifest;
         let mut plan = Self {
             after: Manifest {
                 format_version: FORMAT_VERSION,
@@ -120,6 +127,7 @@ impl Plan {
             puts: Vec::new(),
             removals: Vec::new(),
             died: before.intent.as_ref().map(|intent| intent.run_id.clone()),
+            confirmed: 0,
             done: Published {
                 tables: tables.len() as u64,
                 ..Published::default()
@@ -127,12 +135,21 @@ impl Plan {
         };
         for (name, next) in tables {
             let old = before.tables.get(&name).cloned().unwrap_or_default();
-            plan.table(name, next, old)?;
+            plan.table(name, next, old, base)?;
         }
+        let named: BTreeSet<&String> = plan.after.paths().collect();
+        let unnamed = base.unnamed.iter().filter(|path| !named.contains(path));
+        plan.removals.extend(unnamed.cloned());
         Ok(plan)
     }
 
-    fn table(&mut self, name: String, next: NextTable, old: TableEntry) -> Result<()> {
+    fn table(
+        &mut self,
+        name: String,
+        next: NextTable,
+        old: TableEntry,
+        base: &Inventory,
+    ) -> Result<()> {
         let mut entry = TableEntry {
             schema_version: next.schema_version,
             ..TableEntry::default()
@@ -146,20 +163,24 @@ impl Plan {
                     return Err(Error::new(ErrorKind::Internal, what).with("file", path));
                 }
                 (NextFile::Staged(written), was) => {
+                    let is_damaged = base.damaged.contains_key(&path);
+                    let over_any =
+                        self.died.is_some() || is_damaged || base.unnamed.contains(&path);
                     let same = was.as_ref().filter(|was| was.sha256 == written.sha256);
                     let is = same.cloned().unwrap_or_else(|| FileEntry::from(&written));
-                    if self.died.is_some() || same.is_none() {
+                    if over_any || same.is_none() {
                         self.puts.push(Put {
                             table: name.clone(),
                             path: path.clone(),
                             written,
                             was,
+                            over_any,
                         });
                     }
                     is
                 }
             };
-            entry.rows += is.rows;
+            entry.rows = entry.rows.saturating_add(is.rows);
             entry.files.insert(path, is);
         }
         let gone = old.files.into_keys();
@@ -177,7 +198,20 @@ impl Plan {
         self.died.is_none()
             && self.puts.is_empty()
             && self.removals.is_empty()
+            && self.confirmed == 0
             && self.after.tables == before.tables
+    }
+
+    /// Notes the versions of files that look changed and are not.
+    fn confirm(&mut self, lake: &Lake, base: &Inventory) {
+        for table in self.after.tables.values_mut() {
+            for (path, entry) in &mut table.files {
+                if let Some(version) = base.confirmed.get(path) {
+                    note(lake, entry, version.clone());
+                    self.confirmed += 1;
+                }
+            }
+        }
     }
 
     async fn carry_out(&mut self, lake: &Lake, lease: &mut Lease<'_>, run_id: &str) -> Result<()> {
@@ -208,6 +242,7 @@ impl Plan {
             path,
             written,
             was,
+            over_any,
         } = put;
         if self.died.is_some()
             && let Some(was) = was.as_ref().filter(|was| was.sha256 == written.sha256)
@@ -219,9 +254,9 @@ impl Plan {
             return Ok(());
         }
         let expected = match was.map(|was| was.version()) {
-            None if self.died.is_none() => None,
-            Some(Some(recorded)) if self.died.is_none() => Some(recorded),
-            // What is there now is another run's, or the manifest is older than the recording of ETags.
+            None if !over_any => None,
+            Some(Some(recorded)) if !over_any => Some(recorded),
+            // What is there now is another run's, or damaged, or the manifest is older than the recording of ETags.
             _ => lake.current(&path).await?,
         };
         let version = lake.put_data(&written, &path, expected.as_ref()).await;
@@ -240,8 +275,8 @@ impl Plan {
             entry.put_as(version, expected);
         }
         self.done.files_written += 1;
-        self.done.files_unchanged -= 1;
-        self.done.bytes_written += written.bytes;
+        self.done.files_unchanged = self.done.files_unchanged.saturating_sub(1);
+        self.done.bytes_written = self.done.bytes_written.saturating_add(written.bytes);
         Ok(())
     }
 
@@ -276,7 +311,8 @@ impl Plan {
                     None => *entry = describe(lake, path, entry).await?,
                 }
             }
-            table.rows = table.files.values().map(|file| file.rows).sum();
+            let rows = table.files.values().map(|file| file.rows);
+            table.rows = rows.fold(0, u64::saturating_add);
         }
         Ok(())
     }

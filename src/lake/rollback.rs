@@ -12,7 +12,10 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::manifest::Manifest;
-use super::{FileEntry, Lake, LakeLock, NextFile, NextTable, Published, WrittenFile, publish};
+use super::{
+    Depth, FileEntry, Inventory, Lake, LakeLock, NextFile, NextTable, Published, WrittenFile,
+    publish,
+};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// What is collected, and not made.
@@ -32,8 +35,9 @@ pub async fn rollback(
     now: DateTime<Utc>,
     target: &str,
 ) -> Result<Published> {
-    let current = lake.manifest().await?;
-    lake.refuse_other(&current, now)?;
+    let inventory = lake.inventory(Depth::Listing).await?;
+    let current = &inventory.manifest;
+    lake.refuse_other(current, now)?;
     if current.intent.is_some() {
         return Err(
             Error::new(ErrorKind::Lake, "the last publish did not come to its end")
@@ -41,7 +45,7 @@ pub async fn rollback(
         );
     }
     let former = lake.former_manifest(target).await?;
-    let wanted = differing(&current, &former);
+    let wanted = differing(&inventory, &former);
     check(lake, &wanted).await?;
     let folder = tempfile::tempdir();
     let folder = folder.or_error(ErrorKind::Lake, "cannot create a temporary folder")?;
@@ -50,8 +54,8 @@ pub async fn rollback(
         let local = folder.path().join(n.to_string());
         fetched.insert(path, fetch(lake, path, entry, &local).await?);
     }
-    let tables = next(&current, &former, fetched);
-    publish(lake, lock, run_id, now, &current, tables).await
+    let tables = next(current, &former, fetched);
+    publish(lake, lock, run_id, now, &inventory, tables).await
 }
 
 fn is_made(table: &str) -> bool {
@@ -59,13 +63,14 @@ fn is_made(table: &str) -> bool {
 }
 
 /// The former files that are not there as they were.
-fn differing<'a>(current: &Manifest, former: &'a Manifest) -> Vec<(&'a str, &'a FileEntry)> {
+fn differing<'a>(current: &Inventory, former: &'a Manifest) -> Vec<(&'a str, &'a FileEntry)> {
     let tables = former.tables.iter().filter(|(name, _)| is_made(name));
     let files = tables.flat_map(|(name, table)| table.files.iter().map(move |file| (name, file)));
     let differs = files.filter(|(name, (path, entry))| {
-        let now = current.tables.get(*name);
+        let now = current.manifest.tables.get(*name);
         now.and_then(|table| table.files.get(*path))
             .is_none_or(|now| now.sha256 != entry.sha256)
+            || current.damaged.contains_key(*path)
     });
     differs
         .map(|(_, (path, entry))| (path.as_str(), entry))

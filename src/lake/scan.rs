@@ -15,7 +15,7 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::{Lake, Replaces, State, layout};
+use super::{Lake, Replaces, State};
 use crate::error::{Error, ErrorKind, Result};
 
 const ROWS: usize = 8192;
@@ -41,10 +41,12 @@ impl Lake {
         columns: &[&str],
         mut see: impl FnMut(Known<'_>) -> Result<()>,
     ) -> Result<()> {
-        let name = state.published_as.as_ref().unwrap_or(&state.full_name);
-        let published = layout::source_file(entity, state.connection_id, name);
-        self.columns(&published, columns, &mut see).await?;
         let known = state.entities.get(entity);
+        // Nothing counts of a file that is collected again.
+        if known.is_none_or(|known| !known.is_lost) {
+            let published = state.source_file(entity);
+            self.columns(&published, columns, &mut see).await?;
+        }
         for segment in known.iter().flat_map(|known| &known.segments) {
             see(Known::Replaced(&segment.replaces))?;
             self.columns(&segment.path, columns, &mut see).await?;

@@ -64,10 +64,16 @@ impl SegmentWriter {
 
     /// Appends a batch of the contract's schema.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let start = (self.first + self.file.rows()) as i64;
-        let sequence: ArrayRef = Arc::new(Int64Array::from_iter_values(
-            start..start + batch.num_rows() as i64,
-        ));
+        let start = self.first.saturating_add(self.file.rows());
+        let end = start.saturating_add(batch.num_rows() as u64);
+        let range = i64::try_from(start).and_then(|start| Ok(start..i64::try_from(end)?));
+        let range = range
+            .or_error(
+                ErrorKind::Lake,
+                "the state counts more records than there can be",
+            )
+            .map_err(|error| error.with("file", &self.path))?;
+        let sequence: ArrayRef = Arc::new(Int64Array::from_iter_values(range));
         let mut columns = batch.columns().to_vec();
         columns.push(sequence);
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).or_error(

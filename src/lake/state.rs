@@ -4,11 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, Lake, Version, layout};
+use super::{FORMAT_VERSION, Inventory, Lake, Version, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 
@@ -114,6 +114,9 @@ pub struct EntityState {
     /// When it answered so last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent_on: Option<DateTime<Utc>>,
+    /// Its published file was missing or damaged, and it is collected again to take that file's place.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_lost: bool,
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -277,11 +280,53 @@ impl Default for EntityState {
             unfinished_on: None,
             absent_since: None,
             absent_on: None,
+            is_lost: false,
         }
     }
 }
 
 impl EntityState {
+    fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let own = [
+            self.complete_from,
+            self.complete_through,
+            self.stale_since,
+            self.reconciled_on,
+            self.unfinished_on,
+            self.absent_since,
+            self.absent_on,
+        ];
+        let walks = [&self.refresh, &self.deep].into_iter().flatten();
+        let walks = walks.flat_map(|walk| [walk.started, walk.border]);
+        let talks = self.queue.iter().filter_map(|queued| queued.talk.as_ref());
+        let queued = self.queue.iter().map(|queued| queued.created_on);
+        let queued = queued.chain(talks.map(|talk| talk.changed_on));
+        own.into_iter().chain(walks).chain(queued).flatten()
+    }
+
+    /// Forgets how far it is collected, so that the next walk reads all of it again. What waits for the publish stays.
+    pub fn start_over(&mut self, reason: &str) {
+        let (segments, queue) = (
+            std::mem::take(&mut self.segments),
+            std::mem::take(&mut self.queue),
+        );
+        *self = Self {
+            reason: Some(reason.to_owned()),
+            segments,
+            queue,
+            sequence: self.sequence,
+            by_parent: self.by_parent,
+            is_lost: self.is_lost,
+            ..Self::default()
+        };
+    }
+
+    /// Whether what is collected again so far may take the place of a published file that was lost.
+    pub fn replaces_lost(&self) -> bool {
+        let under_way = matches!(self.status, EntityStatus::Complete | EntityStatus::Loading);
+        self.is_lost && under_way
+    }
+
     /// Whether any walk ever came through: only then can the entity be stale instead of absent.
     pub fn ever_returned(&self) -> bool {
         self.complete_through.is_some()
@@ -311,8 +356,8 @@ impl EntityState {
 
     fn requests_left(&self) -> u64 {
         let walks = [&self.refresh, &self.deep].into_iter().flatten();
-        let pages: u64 = walks.map(|walk| walk.pages_left.unwrap_or(1)).sum();
-        let known = pages + self.waiting();
+        let pages = walks.map(|walk| walk.pages_left.unwrap_or(1));
+        let known = pages.fold(self.waiting(), u64::saturating_add);
         match self.status {
             EntityStatus::Loading => known.max(1),
             _ => known,
@@ -331,14 +376,17 @@ impl State {
         // Pull requests wait there only until the feed has told of them.
         let fed = |table: &str| table == "pull_request_activity";
         let entities = entities.filter(|(table, entity)| !fed(table) || entity.by_parent);
-        entities.map(|(_, entity)| entity.requests_left()).sum()
+        let left = entities.map(|(_, entity)| entity.requests_left());
+        left.fold(0, u64::saturating_add)
     }
 
     pub fn path(&self) -> String {
         layout::state_file(self.connection_id, &self.uuid)
     }
 
-    fn checked(self) -> Result<Self> {
+    /// `read_from`: the object that it was read from.
+    fn checked(self, read_from: &str) -> Result<Self> {
+        self.check_names(read_from)?;
         let contracts = Contracts::bundled()?;
         let newer = self.entities.iter().any(|(entity, known)| {
             let version = contracts.get("bitbucket", entity).map(|it| it.version);
@@ -350,10 +398,63 @@ impl State {
                 ErrorKind::Lake,
                 "the state was written by a newer version of bitlake",
             )
-            .with("file", self.path())
+            .with("file", read_from)
             .hint("upgrade bitlake"));
         }
         Ok(self)
+    }
+
+    /// A state may be damaged or not ours: it names its own object, segments of its own folder, and times that can be
+    /// reckoned with.
+    fn check_names(&self, read_from: &str) -> Result<()> {
+        let refused = |what: &str, value: &dyn std::fmt::Display| {
+            Err(Error::new(ErrorKind::Lake, what)
+                .with("file", read_from)
+                .with("value", value)
+                .hint(layout::way_out(read_from)))
+        };
+        if self.path() != read_from {
+            let what = "the state is that of another repository than its name says";
+            return refused(what, &self.path());
+        }
+        let folder = layout::segments_folder(self.connection_id, &self.uuid);
+        let segments = self.entities.values().flat_map(|known| &known.segments);
+        for segment in segments {
+            if !layout::is_below(&segment.path, &folder) {
+                let what = "the state names a segment outside its repository's folder";
+                return refused(what, &segment.path);
+            }
+        }
+        match self.times().find(|time| !(1..=9999).contains(&time.year())) {
+            Some(time) => refused("the state holds a time that cannot be", &time),
+            None => Ok(()),
+        }
+    }
+
+    fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        let visited = self.last_visit.as_ref().map(|visit| visit.on);
+        let own = [self.refs_as_of, visited, self.missing_since];
+        let entities = self.entities.values().flat_map(EntityState::times);
+        let own = own.into_iter().flatten().chain([self.since]);
+        own.chain(entities)
+    }
+
+    /// Whether a run that died while it published may have moved or removed the file of an entity on purpose.
+    pub fn may_have_moved(&self, entity: &str, inventory: &Inventory) -> bool {
+        let is_renamed = self
+            .published_as
+            .as_ref()
+            .is_some_and(|it| *it != self.full_name);
+        let known = self.entities.get(entity);
+        let mut segments = known.iter().flat_map(|known| &known.segments);
+        let is_replaced = segments.any(|segment| segment.replaces == Replaces::Everything);
+        inventory.manifest.intent.is_some() && (is_renamed || is_replaced)
+    }
+
+    /// Where the rows of an entity are published.
+    pub fn source_file(&self, entity: &str) -> String {
+        let name = self.published_as.as_ref().unwrap_or(&self.full_name);
+        layout::source_file(entity, self.connection_id, name)
     }
 }
 
@@ -367,7 +468,7 @@ impl Lake {
         let Some((state, version)) = self.get_versioned::<State>(&path).await? else {
             return Ok(None);
         };
-        Ok(Some((state.checked()?, version)))
+        Ok(Some((state.checked(&path)?, version)))
     }
 
     /// Every repository and workspace that was ever collected, in a stable order.
@@ -375,7 +476,7 @@ impl Lake {
         let paths = self.list(layout::STATE).await?;
         let found = futures::stream::iter(paths).map(|path| async move {
             match self.get_versioned::<State>(&path).await? {
-                Some((state, version)) => Ok(Some((state.checked()?, version))),
+                Some((state, version)) => Ok(Some((state.checked(&path)?, version))),
                 None => Ok(None),
             }
         });

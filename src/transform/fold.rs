@@ -8,7 +8,7 @@
 //!
 //! The hash table of that join holds only what changed. A file whose repository has no new segment is left alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::write;
@@ -231,8 +231,13 @@ fn literal(text: &str) -> String {
 }
 
 /// After publishing: the segments are part of the source layer now, and the states say so. A segment goes when no state
-/// names it any more; what was collected meanwhile stays.
-pub(super) async fn settle(lake: &Lake, folded: &[State]) -> Result<()> {
+/// names it any more; what was collected meanwhile stays. `given_up`: segments and files of the source layer that were lost
+/// for good; their lists are read anew.
+pub(super) async fn settle(
+    lake: &Lake,
+    folded: &[State],
+    given_up: &BTreeSet<String>,
+) -> Result<()> {
     for state in folded {
         while let Some((mut settled, version)) =
             lake.state(state.connection_id, &state.uuid).await?
@@ -240,10 +245,18 @@ pub(super) async fn settle(lake: &Lake, folded: &[State]) -> Result<()> {
             let before = settled.clone();
             settled.published_as = Some(state.full_name.clone());
             for (entity, folded) in &state.entities {
+                let was_published_as = state.source_file(entity);
                 if let Some(entity) = settled.entities.get_mut(entity) {
-                    entity
-                        .segments
-                        .retain(|segment| !folded.segments.contains(segment));
+                    let is_given_up = given_up.contains(&was_published_as)
+                        || entity.segments.iter().any(|it| given_up.contains(&it.path));
+                    entity.segments.retain(|segment| {
+                        !folded.segments.contains(segment) && !given_up.contains(&segment.path)
+                    });
+                    entity.is_lost &= !folded.is_lost;
+                    if is_given_up {
+                        entity.is_lost = false;
+                        entity.start_over("what was collected of it was given up");
+                    }
                 }
             }
             if settled == before {

@@ -11,6 +11,7 @@
 //! all tables have passed their contracts, and not before, they are published together.
 
 mod buckets;
+mod damage;
 mod fold;
 mod history;
 mod layout;
@@ -39,7 +40,9 @@ use tempfile::TempDir;
 use crate::config::{Assigned, Config, Found};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish};
+use crate::lake::{
+    Depth, Inventory, Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish,
+};
 use crate::schema::{Contract, Contracts};
 
 /// The part that a step made itself, beside those that `[[table]]` adds.
@@ -56,6 +59,8 @@ pub struct Options {
     pub queries: Option<PathBuf>,
     /// Every record of the source layer is decoded again.
     pub rebuild: bool,
+    /// Damaged files that nothing can make again are given up.
+    pub accept_loss: bool,
 }
 
 /// Transforms what the lake holds and publishes it.
@@ -72,33 +77,41 @@ pub async fn transform(
     options: &Options,
 ) -> Result<TransformReport> {
     let states = lake.states().await?.into_iter().map(|(state, _)| state);
-    let states = fold::current(states.collect());
+    let mut states = fold::current(states.collect());
     let assigned = config.assign(&found(&states))?;
     let mut steps = Steps::find(options.queries.as_deref())?;
     steps.set_run(run_id, now)?;
     let contracts = contracts(config)?;
     steps.lay_out(&contracts);
-    let mut run = Run::new(config, lake, contracts, steps).await?;
+    let inventory = lake.inventory(Depth::Listing).await?;
+    let mut run = Run::new(config, lake, contracts, steps, &inventory, &states)?;
+    let given_up = run.weigh_damage(&mut states, options.accept_loss).await?;
 
-    run.settings(&states, &assigned)?;
-    run.source(&states, now, options.rebuild).await?;
-    run.outside().await?;
-    run.buckets(&states, &assigned, options.as_of).await?;
-    run.register_published()?;
-    run.steps(options.only.as_ref()).await?;
-    let checked = run.checks().await?;
+    let work = async {
+        run.settings(&states, &assigned)?;
+        run.source(&states, now, options.rebuild).await?;
+        run.outside().await?;
+        run.buckets(&states, &assigned, options.as_of).await?;
+        run.register_published()?;
+        run.steps(options.only.as_ref()).await?;
+        run.checks().await
+    };
+    let checked = match work.await {
+        Ok(checked) => checked,
+        Err(error) => return Err(damage::explain(lake, error).await),
+    };
+    run.settle_damage(options.accept_loss)?;
     let large_files = report::large_files(&run.contracts, &run.tables);
 
-    let Run {
-        tables,
-        report,
-        manifest,
-        ..
-    } = run;
-    let published = publish(lake, lock, run_id, now, &manifest, tables).await?;
-    fold::settle(lake, &states).await?;
+    let Run { tables, report, .. } = run;
+    let published = publish(lake, lock, run_id, now, &inventory, tables).await?;
+    fold::settle(lake, &states, &given_up).await?;
+    let damaged = inventory.damaged.iter();
     Ok(TransformReport {
         published,
+        repaired: damaged
+            .map(|(path, damage)| (path.clone(), damage.to_string()))
+            .collect(),
         warnings: checked.warnings,
         notices: checked.notices,
         large_files,
@@ -125,6 +138,8 @@ struct Run<'a> {
     engine: Engine,
     contracts: Contracts,
     steps: Steps,
+    inventory: &'a Inventory,
+    /// What is published and can be read.
     manifest: Manifest,
     staging: TempDir,
     /// What will be published.
@@ -139,11 +154,13 @@ struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    async fn new(
+    fn new(
         config: &'a Config,
         lake: &'a Lake,
         contracts: Contracts,
         steps: Steps,
+        inventory: &'a Inventory,
+        states: &[State],
     ) -> Result<Self> {
         let staging = tempfile::Builder::new()
             .prefix("bitlake-staging-")
@@ -156,7 +173,8 @@ impl<'a> Run<'a> {
             engine: engine_over(lake, config.lake.memory_limit)?,
             contracts,
             steps,
-            manifest: lake.manifest().await?,
+            inventory,
+            manifest: damage::readable(inventory, states),
             staging,
             tables: BTreeMap::new(),
             parts: Vec::new(),
@@ -164,6 +182,63 @@ impl<'a> Run<'a> {
             registered: BTreeSet::new(),
             report: TransformReport::default(),
         })
+    }
+
+    /// Says what is missing or damaged, and ends the run over what nothing can make again. With `accept_loss` it is
+    /// given up: returns the files of the source layer among it.
+    async fn weigh_damage(
+        &self,
+        states: &mut [State],
+        accept_loss: bool,
+    ) -> Result<BTreeSet<String>> {
+        for (path, damage) in &self.inventory.damaged {
+            tracing::warn!(file = path, "a published file {damage}");
+        }
+        let segments = self.lake.damaged_segments(states).await?;
+        let remembered = self.steps.remembered(&self.engine)?;
+        let lost = damage::irreplaceable(self.inventory, segments, states, &remembered);
+        if lost.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        if !accept_loss {
+            return Err(damage::error(&lost));
+        }
+        for state in states {
+            for known in state.entities.values_mut() {
+                known
+                    .segments
+                    .retain(|segment| !lost.contains_key(&segment.path));
+            }
+        }
+        Ok(lost.into_keys().collect())
+    }
+
+    /// Refuses to publish while a damaged file belongs to a table that was not made; given up, the table goes on without.
+    fn settle_damage(&mut self, accept_loss: bool) -> Result<()> {
+        let mut left = damage::Irreplaceable::new();
+        for (path, damage) in &self.inventory.damaged {
+            let table = damage::table(path);
+            if !self.tables.contains_key(&table) {
+                left.insert(path.clone(), damage.to_string());
+            }
+        }
+        if left.is_empty() {
+            return Ok(());
+        }
+        if !accept_loss {
+            return Err(damage::error(&left));
+        }
+        for name in left.keys().map(|path| damage::table(path)) {
+            if let Some(table) = self.manifest.table(&name) {
+                let kept = table.files.keys();
+                let next = NextTable {
+                    schema_version: table.schema_version,
+                    files: kept.map(|path| (path.clone(), NextFile::Kept)).collect(),
+                };
+                self.tables.insert(name, next);
+            }
+        }
+        Ok(())
     }
 
     fn folder(&self, layer: &str, table: &str) -> PathBuf {

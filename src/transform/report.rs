@@ -27,6 +27,9 @@ pub struct TransformReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
     pub published: Published,
+    /// Published files that were missing or damaged, with what was wrong, and that this run made again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repaired: BTreeMap<String, String>,
     pub warnings: Vec<Warning>,
     /// What of the tables that `[[table]]` brings was something and is null now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -209,6 +209,17 @@ impl Steps {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`], naming the file: SQL that does not parse, a table that nothing makes, a circle.
+    /// The tables (`layer.table`) that are made from what was published of them before.
+    pub(super) fn remembered(&self, engine: &Engine) -> Result<BTreeSet<String>> {
+        let mut remembered = BTreeSet::new();
+        for step in self.0.values() {
+            let reads = step.reads(engine)?.into_iter();
+            let published = reads.filter(|read| read.layer == PUBLISHED);
+            remembered.extend(published.map(|read| format!("{REMEMBERED}.{}", read.table)));
+        }
+        Ok(remembered)
+    }
+
     pub fn in_order(&self, engine: &Engine) -> Result<Vec<Step>> {
         let contracts = Contracts::bundled()?;
         let mut waits: BTreeMap<&TableName, BTreeSet<TableName>> = BTreeMap::new();

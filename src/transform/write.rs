@@ -12,7 +12,7 @@ use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
-use crate::engine::{Engine, Param, is_starved};
+use crate::engine::{Engine, Param, is_starved, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, PartitionBy, conform};
@@ -56,10 +56,15 @@ pub(super) async fn patiently<T>(
     again.map_err(|failure| failure.for_good(contract))
 }
 
+/// The context of an error that a file of the lake is to blame for.
+pub(super) const CAUSE: &str = "cause";
+pub(super) const UNREADABLE: &str = "a file that cannot be read";
+
 /// Why an attempt came to nothing.
 pub(super) enum Failure {
     Starved(DataFusionError),
     /// Before any row was read: the query is wrong.
+    Unreadable(DataFusionError),
     Fails(DataFusionError),
     /// A value that the query cannot take.
     FailsOverData(DataFusionError),
@@ -68,9 +73,12 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn of(error: DataFusionError) -> Self {
-        match is_starved(&error) {
-            true => Self::Starved(error),
-            false => Self::Fails(error),
+        if is_starved(&error) {
+            Self::Starved(error)
+        } else if is_unreadable(&error) {
+            Self::Unreadable(error)
+        } else {
+            Self::Fails(error)
         }
     }
 
@@ -93,6 +101,10 @@ impl Failure {
                     .source(source)
                     .hint("nothing was published; the cause names the value, and `bitlake query --sql` finds its row")
             }
+            Self::Unreadable(source) => Error::new(ErrorKind::Lake, "the query fails")
+                .with(CAUSE, UNREADABLE)
+                .source(source)
+                .hint("`bitlake check --deep` names damaged files"),
             Self::Starved(source) => Error::new(ErrorKind::Lake, "a step needs more memory")
                 .source(source)
                 .hint("raise `lake.memory_limit`"),

@@ -11,8 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
     CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions, Result,
-    UploadPart,
+    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, RenameOptions,
+    Result, UploadPart,
 };
 
 /// One call of the store: `put`, `part`, `complete`, `abort`, `get`, `delete`, `list`, `rename`, `copy`.
@@ -29,6 +29,10 @@ pub enum Act {
     Fail(std::io::ErrorKind),
     /// The store does it, and the reply is lost.
     LoseReply,
+    /// The store does nothing and answers 409, as S3 does while another request for the object is under way.
+    Conflict,
+    /// The store does it whatever the condition of the put is.
+    IgnoreCondition,
     /// Something else comes first.
     First(BoxFuture<'static, ()>),
 }
@@ -96,8 +100,18 @@ impl Faulty {
         path: &Path,
         work: impl Future<Output = Result<T>>,
     ) -> Result<T> {
-        match self.act(name, path.as_ref()) {
-            Act::Go => work.await,
+        self.follow(self.act(name, path.as_ref()), path, work).await
+    }
+
+    async fn follow<T>(
+        &self,
+        act: Act,
+        path: &Path,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        match act {
+            Act::Go | Act::IgnoreCondition => work.await,
+            Act::Conflict => Err(conflict(path)),
             Act::Fail(kind) => Err(fault(kind)),
             Act::LoseReply => {
                 work.await?;
@@ -108,6 +122,14 @@ impl Faulty {
                 work.await
             }
         }
+    }
+}
+
+/// What object_store makes of a 409.
+fn conflict(path: &Path) -> Error {
+    Error::AlreadyExists {
+        path: path.to_string(),
+        source: "409 ConditionalRequestConflict".into(),
     }
 }
 
@@ -138,8 +160,13 @@ impl ObjectStore for Faulty {
         payload: PutPayload,
         opts: PutOptions,
     ) -> Result<PutResult> {
-        self.perform("put", to, self.inner.put_opts(to, payload, opts))
-            .await
+        let mut opts = opts;
+        let act = self.act("put", to.as_ref());
+        if matches!(act, Act::IgnoreCondition) {
+            opts.mode = PutMode::Overwrite;
+        }
+        let put = self.inner.put_opts(to, payload, opts);
+        self.follow(act, to, put).await
     }
 
     async fn put_multipart_opts(
@@ -180,7 +207,9 @@ impl ObjectStore for Faulty {
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
         match self.act("list", prefix.map_or("", |path| path.as_ref())) {
-            Act::Go | Act::First(_) => self.inner.list(prefix),
+            Act::Go | Act::First(_) | Act::Conflict | Act::IgnoreCondition => {
+                self.inner.list(prefix)
+            }
             Act::Fail(kind) => {
                 futures::stream::once(futures::future::ready(Err(fault(kind)))).boxed()
             }

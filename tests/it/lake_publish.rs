@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitlake::error::ErrorKind;
-use bitlake::lake::{is_lost_race, layout, rollback};
+use bitlake::lake::{Depth, is_lost_race, layout, rollback};
 use chrono::{TimeDelta, Utc};
 
 use super::faulty::{Act, Faulty};
@@ -188,7 +188,7 @@ async fn a_publish_keeps_its_lease_as_long_as_it_takes(ground: &Ground) {
 
 async fn a_publish_from_an_older_manifest_is_refused(ground: &Ground) {
     let (lake, staged) = (ground.lake(), Staged::new());
-    let base = lake.manifest().await.unwrap();
+    let base = lake.inventory(Depth::Listing).await.unwrap();
     staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
     let lock = lake.lock().unwrap();
     let tables = staged.tables(&[(MAY, 2)]);
@@ -206,10 +206,16 @@ async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Groun
         .publish(&lake, "r1", &[(MAY, 1), (JUNE, 1)])
         .await
         .unwrap();
-    lake.put_file(&staged.file(9).path, MAY).await.unwrap();
-    lake.put_file(&staged.file(9).path, JULY).await.unwrap();
     for next in [[(MAY, 2), (JUNE, 1)], [(JUNE, 1), (JULY, 2)]] {
-        let error = staged.publish(&lake, "r2", &next).await.unwrap_err();
+        // After the run has looked at what is there.
+        let base = lake.inventory(Depth::Listing).await.unwrap();
+        for path in [MAY, JULY] {
+            lake.put_file(&staged.file(9).path, path).await.unwrap();
+        }
+        let lock = lake.lock().unwrap();
+        let tables = staged.tables(&next);
+        let error = bitlake::lake::publish(&lake, &lock, "r2", Utc::now(), &base, tables).await;
+        let error = error.unwrap_err();
         let said = "something else than bitlake has changed a file of the lake";
         assert!(error.to_string().starts_with(said), "{error}");
         assert_eq!(error.kind().exit_code(), 5);
@@ -218,7 +224,6 @@ async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Groun
             assert_eq!(ground.bytes(path).await, staged.bytes(n), "{path}");
         }
         assert_eq!(ground.files().await.len(), 2);
-        lake.put_file(&staged.file(9).path, JULY).await.unwrap();
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bitlake::lake::{Replaces, SegmentRef, State, layout};
+use bitlake::lake::{Replaces, Retention, SegmentRef, State, layout};
 
 use super::demo::text;
 use super::faulty::{Act, Faulty};
 use super::stores::{self, Ground, JUNE, MAY, Staged};
-use super::support::Bench;
+use super::support::{self, Bench};
 
 /// The whole way over a bucket: segments, state, fold, steps and query.
 #[tokio::test]
@@ -128,17 +128,19 @@ async fn settling_takes_what_was_folded_and_nothing_else() {
     bench.complete().await;
     let state = bench.state().await;
     let path = layout::state_file(1, &state.uuid);
+    let segment = layout::segment_file(1, &state.uuid, "commits", "later", 0);
+    let later = segment.clone();
     let (lake, raced) = (ground.lake(), AtomicBool::new(false));
     let racing = Faulty::new(Arc::clone(&ground.store), move |op| {
         let is_state = op.name == "put" && op.path.ends_with(&path);
         if !is_state || raced.swap(true, Ordering::SeqCst) {
             return Act::Go;
         }
-        let (lake, uuid) = (lake.clone(), state.uuid.clone());
+        let (lake, uuid, later) = (lake.clone(), state.uuid.clone(), later.clone());
         Act::First(Box::pin(async move {
             let (mut state, version) = lake.state(1, &uuid).await.unwrap().unwrap();
             let collected = SegmentRef {
-                path: "_bitlake/segments/later.parquet".to_owned(),
+                path: later,
                 rows: 1,
                 first: 0,
                 replaces: Replaces::Nothing,
@@ -159,7 +161,7 @@ async fn settling_takes_what_was_folded_and_nothing_else() {
         .flat_map(|entity| &entity.segments)
         .map(|segment| segment.path.as_str())
         .collect();
-    assert_eq!(waiting, ["_bitlake/segments/later.parquet"]);
+    assert_eq!(waiting, [segment]);
 }
 
 /// A repository that got another name, and the run that moved it died: after the manifest, before the state; or after
@@ -209,4 +211,131 @@ async fn stored(ground: &Ground) -> (State, bitlake::lake::Version) {
     let states = ground.lake().states().await.unwrap();
     let repository = |(state, _): &(State, _)| !state.is_workspace();
     states.into_iter().find(repository).unwrap()
+}
+
+/// What a dead run leaves below `_bitlake`, and too many reports.
+#[tokio::test]
+async fn what_dead_runs_left_is_removed_and_what_others_need_stays() {
+    for ground in [stores::folder(), stores::memory()] {
+        let mut bench = Bench::quirk("superseded_pull_request").await;
+        bench.lake = ground.lake();
+        bench.complete().await;
+        let named = bench.lake.list(layout::SEGMENTS).await.unwrap();
+        let staged = Staged::new();
+        let uuid = bench.state().await.uuid;
+        let orphans = [
+            layout::segment_file(1, &uuid, "commits", "20260101T000000Z-000000", 0),
+            layout::segment_file(1, "{gone}", "commits", "20260101T000000Z-000000", 0),
+            format!("{}/dead.json", layout::PROBES),
+        ];
+        for path in &orphans {
+            bench
+                .lake
+                .put_file(&staged.file(1).path, path)
+                .await
+                .unwrap();
+        }
+        let now = support::at("2026-11-23T10:00:00Z");
+        for n in 0..30_i64 {
+            let began = now - chrono::TimeDelta::days(20 * n);
+            let run_id = format!("{}-000000", began.format("%Y%m%dT%H%M%SZ"));
+            bench
+                .lake
+                .put_json(&layout::run_file(&run_id), &n)
+                .await
+                .unwrap();
+        }
+        let clean = async |lake: &bitlake::lake::Lake, lock, runs: usize| {
+            let retention = Retention { runs, days: 400 };
+            lake.clean(&lock, retention, now).await.unwrap();
+            lake.list(layout::RUNS).await.unwrap().len()
+        };
+        let left = async || bench.lake.list(layout::SEGMENTS).await.unwrap();
+        // Beside others nothing is removed that they may be about to name.
+        let beside = bench.lake.lock_shared().unwrap();
+        assert_eq!(clean(&bench.lake, beside, 1000).await, 21);
+        assert_eq!(left().await.len(), named.len() + 2);
+        let alone = bench.lake.clone().with_lease(std::time::Duration::ZERO);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert_eq!(clean(&alone, alone.lock().unwrap(), 10).await, 10);
+        assert_eq!(left().await, named);
+        assert!(alone.list(layout::PROBES).await.unwrap().is_empty());
+        bench.transform(&["config"]).await.unwrap();
+    }
+}
+
+/// Whatever the machine of the tests has.
+fn without_credentials(home: &std::path::Path) -> std::process::Command {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bitlake"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+        command.env_remove(name);
+    }
+    command.env("HOME", home).current_dir(home);
+    command
+}
+
+#[test]
+fn missing_credentials_are_said_as_that() {
+    let home = tempfile::tempdir().unwrap();
+    let config = "[lake]\nurl = \"s3://bucket/lake\"\nendpoint = \"http://127.0.0.1:9\"\nallow_http = true\n\
+        [[connection]]\nid = 1\nname = \"x\"\nauth = \"none\"\n";
+    std::fs::write(home.path().join("bitlake.toml"), config).unwrap();
+    let nowhere = [
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_METADATA_ENDPOINT", "http://127.0.0.1:9"),
+    ];
+    for (name, value) in nowhere {
+        for command in ["transform", "status"] {
+            let mut command_line = without_credentials(home.path());
+            command_line.arg(command).env(name, value);
+            let output = command_line.output().unwrap();
+            let said = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(5), "{name} {command}: {said}");
+            assert!(said.starts_with("error: no AWS credentials ("), "{said}");
+            assert!(said.contains("set AWS_ACCESS_KEY_ID and"), "{said}");
+            assert!(
+                !said.contains("PUT") && !said.contains("latest/api"),
+                "{said}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_keys_of_a_profile_open_a_bucket() {
+    let Some(ground) = stores::moto("of-a-profile").await else {
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path().join(".aws");
+    std::fs::create_dir(&folder).unwrap();
+    let keys = "[night]\naws_access_key_id = key\naws_secret_access_key = s3cr3t\n";
+    std::fs::write(folder.join("credentials"), keys).unwrap();
+    std::fs::write(folder.join("config"), "[profile sso]\nsso_session = x\n").unwrap();
+    let endpoint = ground.http.as_deref().unwrap().rsplit_once('/').unwrap().0;
+    let config = format!(
+        "[lake]\nurl = \"s3://of-a-profile/lake\"\nendpoint = \"{endpoint}\"\nallow_http = true\n"
+    );
+    std::fs::write(home.path().join("bitlake.toml"), config).unwrap();
+    let status = async |profile: &str| {
+        let mut command = without_credentials(home.path());
+        command.arg("status").env("AWS_PROFILE", profile);
+        command.env("AWS_EC2_METADATA_DISABLED", "true");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap());
+        let output = output.await.unwrap();
+        (output.status.code(), text(&output.stderr))
+    };
+    let (code, said) = status("night").await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.starts_with("error: there is no lake here yet"),
+        "{said}"
+    );
+    let (code, said) = status("sso").await;
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("the AWS profile has no keys of its own"),
+        "{said}"
+    );
+    assert!(said.contains("export-credentials --profile sso"), "{said}");
 }

@@ -19,6 +19,9 @@ on_every_store!(
     a_state_moves_with_its_version,
     hostile_names_stay_inside_and_read_back,
     a_probe_leaves_nothing,
+    a_conflict_is_tried_again_with_the_same_condition,
+    a_store_that_ignores_conditions_is_refused,
+    paths_from_outside_do_not_leave_the_lake,
 );
 
 async fn objects_move_from_version_to_version(ground: &Ground) {
@@ -304,6 +307,266 @@ async fn a_probe_leaves_nothing(ground: &Ground) {
             .ends_with("check the folder's permissions"),
         "{error}"
     );
+}
+
+/// S3 says 409 while another request for the same object is under way, on the first create too.
+async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
+    if !ground.is_conditional {
+        return;
+    }
+    let staged = Staged::new();
+    let busy = || {
+        Faulty::new(Arc::clone(&ground.store), |op| match (op.name, op.n) {
+            ("put", 1..=6) => Act::Conflict,
+            _ => Act::Go,
+        })
+    };
+    let path = "_bitlake/conflict.json";
+    let first = ground.over(busy()).put_versioned(path, &1, None).await;
+    let first = first.unwrap();
+    let second = ground.over(busy());
+    second.put_versioned(path, &2, Some(&first)).await.unwrap();
+    let lake = ground.lake();
+    assert_eq!(lake.get_json::<u32>(path).await.unwrap(), Some(2));
+    // Somebody else's write in between is seen all the same.
+    let stale = ground.over(busy());
+    let stale = stale.put_versioned(path, &3, Some(&first)).await;
+    let stale = stale.unwrap_err();
+    assert!(is_lost_race(&stale), "{stale}");
+    let taken = ground.over(busy()).put_versioned(path, &3, None).await;
+    assert!(is_lost_race(&taken.unwrap_err()));
+
+    let file = ground
+        .over(busy())
+        .put_data(&staged.file(1), MAY, None)
+        .await;
+    file.unwrap();
+    ground
+        .over(busy())
+        .put_file(&staged.file(2).path, "_bitlake/x")
+        .await
+        .unwrap();
+    assert_eq!(ground.bytes(MAY).await, staged.bytes(1));
+    // A store that never has time is no lost race.
+    let always = Faulty::new(Arc::clone(&ground.store), |op| match op.name {
+        "put" => Act::Conflict,
+        _ => Act::Go,
+    });
+    let error = ground
+        .over(always)
+        .put_versioned("_bitlake/new.json", &1, None)
+        .await;
+    let error = error.unwrap_err();
+    assert!(
+        !is_lost_race(&error) && error.kind() == ErrorKind::Lake,
+        "{error}"
+    );
+}
+
+/// The same through HTTP and the store's client.
+#[tokio::test]
+async fn a_409_is_tried_again() {
+    let ground = stores::s3s_busy(6);
+    let lake = ground.lake();
+    let version = lake.put_versioned("_bitlake/x.json", &1, None).await;
+    let version = version.unwrap();
+    lake.put_versioned("_bitlake/x.json", &2, Some(&version))
+        .await
+        .unwrap();
+    let found = lake.get_json::<u32>("_bitlake/x.json").await.unwrap();
+    assert_eq!(found, Some(2));
+}
+
+async fn a_store_that_ignores_conditions_is_refused(ground: &Ground) {
+    let lake = ground.lake();
+    lake.ensure_conditional().await.unwrap();
+    if !ground.is_conditional {
+        return;
+    }
+    // What was found is not asked again at the same address.
+    let counted = Faulty::new(Arc::clone(&ground.store), |_| Act::Go);
+    ground
+        .over(counted.clone())
+        .ensure_conditional()
+        .await
+        .unwrap();
+    assert_eq!(counted.operations(), 1);
+
+    lake.remove(layout::STORE).await.unwrap();
+    let careless = Faulty::new(Arc::clone(&ground.store), |_| Act::IgnoreCondition);
+    let error = ground
+        .over(careless)
+        .ensure_conditional()
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind().exit_code(), 5);
+    let said = error.to_string();
+    assert!(
+        said.starts_with("the store does not keep the condition of a put"),
+        "{said}"
+    );
+    assert!(said.contains("condition=If-None-Match"), "{said}");
+    // One that keeps the first condition only.
+    let half = Faulty::new(Arc::clone(&ground.store), |op| match (op.name, op.n) {
+        ("put", 3) => Act::IgnoreCondition,
+        _ => Act::Go,
+    });
+    let error = ground.over(half).probe().await.unwrap_err();
+    assert!(error.to_string().contains("condition=If-Match"), "{error}");
+    let left = lake.list("_bitlake").await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
+    let (lake, staged) = (ground.lake(), Staged::new());
+    staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
+    let manifest = lake.manifest().await.unwrap();
+    for hostile in [
+        "/etc/passwd",
+        "../outside.parquet",
+        "domain/things/../../../outside.parquet",
+        "domain/others/part-0.parquet",
+        "_bitlake/state/1/x.json",
+        "",
+    ] {
+        let mut changed = manifest.clone();
+        let files = &mut changed.tables.get_mut("domain.things").unwrap().files;
+        let entry = files.remove(MAY).unwrap();
+        files.insert(hostile.to_owned(), entry);
+        lake.put_json(layout::MANIFEST, &changed).await.unwrap();
+        let error = lake
+            .inventory(bitlake::lake::Depth::Listing)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind().exit_code(), 5, "{hostile}: {error}");
+        let said = error.to_string();
+        assert!(said.contains("file=_bitlake/manifest.json"), "{said}");
+    }
+    let own = layout::segment_file(1, "{ab-1}", "commits", "run", 0);
+    let path = layout::state_file(1, "{ab-1}");
+    let state = |uuid: &str, since: &str, segment: &str| {
+        serde_json::json!({"format_version": 1, "connection_id": 1, "uuid": uuid, "full_name": "acme/web",
+            "bitbucket_project": null, "since": since, "since_setting": "", "entities": {"commits": {
+                "status": "complete", "complete_from": null, "complete_through": null,
+                "segments": [{"path": segment, "rows": u64::MAX}], "sequence": u64::MAX}}})
+    };
+    let good = "2026-01-01T00:00:00Z";
+    lake.put_json(&path, &state("{ab-1}", good, &own))
+        .await
+        .unwrap();
+    let states = lake.states().await.unwrap();
+    assert_eq!(states[0].0.requests_left(), 0);
+    for hostile in [
+        state("{other}", good, &own),
+        state("{ab-1}", "-262143-01-01T00:00:00Z", &own),
+        state(
+            "{ab-1}",
+            good,
+            "_bitlake/segments/1/ab-1/../../../manifest.json",
+        ),
+        state(
+            "{ab-1}",
+            good,
+            "_bitlake/segments/1/other/commits/run-0.parquet",
+        ),
+        state("{ab-1}", good, "domain/things/part-0.parquet"),
+    ] {
+        lake.put_json(&path, &hostile).await.unwrap();
+        let error = lake.states().await.unwrap_err();
+        assert_eq!(error.kind().exit_code(), 5, "{error}");
+        assert!(error.to_string().contains(&path), "{error}");
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_symbolic_link_does_not_lead_out_of_a_folder() {
+    let (ground, staged) = (stores::folder(), Staged::new());
+    let lake = ground.lake();
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("part-0.parquet");
+    std::fs::write(&victim, "precious").unwrap();
+    staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
+    let file = lake.folder().unwrap().join(MAY);
+    let folder = file.parent().unwrap();
+    std::fs::remove_dir_all(folder).unwrap();
+    std::os::unix::fs::symlink(outside.path(), folder).unwrap();
+    let error = staged.publish(&lake, "r2", &[(MAY, 2)]).await.unwrap_err();
+    assert_eq!(error.kind().exit_code(), 5);
+    let said = error.to_string();
+    assert!(
+        said.starts_with("a symbolic link leads out of the lake"),
+        "{said}"
+    );
+    assert!(said.contains(MAY), "{said}");
+    assert!(lake.file_url(MAY).is_err() && lake.remove(MAY).await.is_err());
+    assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+}
+
+/// A state or manifest with any of its values replaced is read or refused.
+#[tokio::test]
+async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
+    let (ground, staged) = (stores::memory(), Staged::new());
+    let lake = ground.lake();
+    staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
+    let manifest: serde_json::Value = lake.get_json(layout::MANIFEST).await.unwrap().unwrap();
+    let walk = serde_json::json!({"started": "2026-01-01T00:00:00Z", "border": null, "next": "x", "pages_left": 3});
+    let state = serde_json::json!({"format_version": 1, "connection_id": 1, "uuid": "{ab-1}", "full_name": "acme/web",
+        "bitbucket_project": null, "since": "2026-01-01T00:00:00Z", "since_setting": "", "last_visit":
+        {"on": "2026-01-01T00:00:00Z", "requests": 1, "quiet": true}, "entities": {"commits": {"status": "loading",
+        "complete_from": null, "complete_through": "2026-01-01T00:00:00Z", "sequence": 5, "refresh": walk, "deep": walk,
+        "queue": [{"id": "1", "created_on": "2026-01-01T00:00:00Z"}], "segments": [{"path":
+        "_bitlake/segments/1/ab-1/commits/run-0.parquet", "rows": 5, "replaces": {"parents": [1]}}]}}});
+    let odd = [
+        serde_json::json!(null),
+        serde_json::json!(u64::MAX),
+        serde_json::json!(i64::MIN),
+        serde_json::json!("../../x"),
+        serde_json::json!("+262142-12-31T23:59:59Z"),
+        serde_json::json!("-262143-01-01T00:00:00Z"),
+        serde_json::json!([]),
+        serde_json::json!({"a/../b": {}}),
+    ];
+    let state_path = layout::state_file(1, "{ab-1}");
+    for (path, whole) in [(layout::MANIFEST, &manifest), (&state_path, &state)] {
+        let mut pointers = Vec::new();
+        collect_pointers(whole, String::new(), &mut pointers);
+        assert!(pointers.len() > 15, "{pointers:?}");
+        for pointer in &pointers {
+            for value in &odd {
+                let mut changed = whole.clone();
+                *changed.pointer_mut(pointer).unwrap() = value.clone();
+                lake.put_json(path, &changed).await.unwrap();
+                if let Ok(states) = lake.states().await {
+                    states
+                        .iter()
+                        .for_each(|(state, _)| assert!(state.requests_left() < u64::MAX, "{path}"));
+                }
+                lake.inventory(bitlake::lake::Depth::Listing).await.ok();
+            }
+        }
+        lake.put_json(path, whole).await.unwrap();
+        lake.states().await.unwrap();
+        lake.manifest().await.unwrap();
+    }
+}
+
+fn collect_pointers(value: &serde_json::Value, at: String, found: &mut Vec<String>) {
+    let escape = |key: &str| key.replace('~', "~0").replace('/', "~1");
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                collect_pointers(value, format!("{at}/{}", escape(key)), found);
+            }
+        }
+        serde_json::Value::Array(items) => {
+            for (n, value) in items.iter().enumerate() {
+                collect_pointers(value, format!("{at}/{n}"), found);
+            }
+        }
+        _ => {}
+    }
+    found.push(at);
 }
 
 /// As the configuration names it: the address alone finds bucket and prefix.

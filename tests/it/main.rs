@@ -7,6 +7,7 @@ mod cli;
 mod collect;
 mod contracts;
 mod coverage;
+mod damaged;
 mod demo;
 mod engines;
 mod extremes;

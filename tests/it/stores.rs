@@ -7,9 +7,10 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
+use axum::http::{Method, StatusCode};
 use bitlake::error::Result;
 use bitlake::lake::{
-    Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
+    Depth, Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
 };
 use bitlake::schema::{Contract, Contracts, LAYERS};
 use chrono::Utc;
@@ -98,7 +99,7 @@ impl Staged {
         files: &[(&str, usize)],
     ) -> Result<Published> {
         let lock = lake.lock()?;
-        let base = lake.manifest().await?;
+        let base = lake.inventory(Depth::Listing).await?;
         publish(lake, &lock, run, Utc::now(), &base, self.tables(files)).await
     }
 
@@ -155,12 +156,16 @@ impl Ground {
         files
     }
 
-    pub async fn bytes(&self, path: &str) -> Vec<u8> {
-        let path = match &self.place {
+    /// The name of a file within the store.
+    pub fn object(&self, path: &str) -> String {
+        match &self.place {
             Place::Folder(_) => path.to_owned(),
             Place::Bucket { prefix, .. } => format!("{prefix}/{path}"),
-        };
-        let object = object_store::path::Path::parse(path).unwrap();
+        }
+    }
+
+    pub async fn bytes(&self, path: &str) -> Vec<u8> {
+        let object = object_store::path::Path::parse(self.object(path)).unwrap();
         let found = self.store.get(&object).await.unwrap();
         found.bytes().await.unwrap().to_vec()
     }
@@ -258,10 +263,32 @@ pub fn s3s() -> Ground {
 
 /// The same, but in the place of every `nth` reply comes an error: in turn the request is done before, or not.
 pub fn s3s_failing(nth: usize) -> Ground {
+    s3s_answering(move |n, _| {
+        let done = !(n / nth).is_multiple_of(2);
+        let status = match done {
+            true => StatusCode::INTERNAL_SERVER_ERROR,
+            false => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        n.is_multiple_of(nth).then_some((status, done))
+    })
+}
+
+/// The same, but the first `times` puts are answered with 409, as S3 does while another request for the object is under way.
+pub fn s3s_busy(times: usize) -> Ground {
+    let puts = AtomicUsize::new(0);
+    s3s_answering(move |_, method| {
+        let is_early = *method == Method::PUT && puts.fetch_add(1, Ordering::SeqCst) < times;
+        is_early.then_some((StatusCode::CONFLICT, false))
+    })
+}
+
+/// `answer`: for the n-th request, from 1 on, the status in the place of its reply, and whether it is done all the same.
+fn s3s_answering(
+    answer: impl Fn(usize, &Method) -> Option<(StatusCode, bool)> + Send + Sync + 'static,
+) -> Ground {
     use axum::Router;
     use axum::error_handling::HandleError;
     use axum::extract::Request;
-    use axum::http::StatusCode;
     use axum::middleware::Next;
     use axum::response::IntoResponse;
 
@@ -272,19 +299,19 @@ pub fn s3s_failing(nth: usize) -> Ground {
     service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
     let service = service.build();
     let service = HandleError::new(service, |_| async { StatusCode::INTERNAL_SERVER_ERROR });
-    let count = Arc::new(AtomicUsize::new(0));
+    let count = AtomicUsize::new(0);
+    let answer =
+        Arc::new(move |method: &Method| answer(count.fetch_add(1, Ordering::SeqCst) + 1, method));
     let fail = move |request: Request, next: Next| {
-        let n = count.fetch_add(1, Ordering::SeqCst) + 1;
+        let answer = answer(request.method());
         async move {
-            let fails = n.is_multiple_of(nth);
-            if fails && (n / nth).is_multiple_of(2) {
-                return StatusCode::SERVICE_UNAVAILABLE.into_response();
+            let Some((status, done)) = answer else {
+                return next.run(request).await;
+            };
+            if done {
+                next.run(request).await;
             }
-            let reply = next.run(request).await;
-            match fails {
-                true => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-                false => reply,
-            }
+            status.into_response()
         }
     };
     let app = Router::new()

@@ -20,7 +20,7 @@ use crate::bitbucket::Budgets;
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Lake, LakeLock, State};
+use crate::lake::{Depth, Inventory, Lake, LakeLock, State};
 use crate::transform::published_unmatched;
 use access::Sample;
 use credentials::Identity;
@@ -31,7 +31,11 @@ use finding::{About, Finding, conclude};
 pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
-    let opened = lake(&config, &mut findings).await;
+    let depth = match args.deep {
+        true => Depth::Content,
+        false => Depth::Listing,
+    };
+    let opened = lake(&config, depth, &mut findings).await;
     let (states, budgets, _lock) = match opened {
         Ok((lake, lock, states)) => {
             findings.extend(unmatched(&lake, &config).await);
@@ -94,9 +98,10 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     conclude(&findings, requests.sum(), context.global.log_format)
 }
 
-/// Whether it can be written, and what earlier runs know.
+/// Whether it can be written, what earlier runs know, and whether what they published is there.
 async fn lake(
     config: &Config,
+    depth: Depth,
     findings: &mut Vec<Finding>,
 ) -> Result<(Lake, LakeLock, Vec<State>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
@@ -104,6 +109,10 @@ async fn lake(
     lake.probe().await?;
     let states = lake.states().await?;
     findings.push(About("lake", "").ok(format!("{} can be written", lake.url())));
+    match lake.inventory(depth).await {
+        Ok(inventory) => findings.extend(files(&inventory)),
+        Err(error) => findings.push(About("lake", "files").error(&error)),
+    }
     let states = states.into_iter().map(|(state, _)| state).collect();
     Ok((lake, lock, states))
 }
@@ -124,6 +133,23 @@ async fn unmatched(lake: &Lake, config: &Config) -> Vec<Finding> {
     let noted = found.notices.iter();
     let noted = noted.map(|it| about.ok(format!("{} (n = {})", it.kind, it.n)));
     warned.chain(noted).collect()
+}
+
+/// What is published and missing or damaged, a finding each.
+fn files(inventory: &Inventory) -> Vec<Finding> {
+    let fix =
+        "remove the file if it is there, then run `bitlake run`: it makes or collects it again";
+    let about = About("lake", "files");
+    let damaged = inventory.damaged.iter();
+    let damaged: Vec<_> = damaged
+        .map(|(path, damage)| about.failed(ErrorKind::Lake, format!("{path} {damage}"), fix))
+        .collect();
+    let published = inventory.manifest.tables.values();
+    let files: usize = published.map(|table| table.files.len()).sum();
+    match damaged.is_empty() {
+        true => vec![about.ok(format!("all {files} published files are there"))],
+        false => damaged,
+    }
 }
 
 fn head_room(connection: &str, identity: &Identity) -> Finding {
