@@ -13,6 +13,7 @@ pub mod collect;
 pub mod config;
 pub mod engine;
 pub mod error;
+pub mod escape;
 pub mod graph;
 pub mod lake;
 pub mod progress;

@@ -9,6 +9,7 @@ use super::job::{FormerRun, RunHead};
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::error::Result;
+use crate::escape::escape;
 use crate::lake::{EntityState, EntityStatus, Lake, layout};
 
 const RUNS_SHOWN: usize = 5;
@@ -80,7 +81,8 @@ async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result
         let word = if fresh { "fresh" } else { "stale" };
         let at = time(finished_at);
         print(&format!(
-            "{word}: the last publish ended at {at} (run {run_id})\n"
+            "{word}: the last publish ended at {at} (run {})\n",
+            escape(&run_id)
         ))?;
         return Ok(match fresh {
             true => Outcome::Complete,

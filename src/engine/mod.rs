@@ -7,6 +7,7 @@ mod dialect;
 mod functions;
 mod params;
 mod references;
+mod select;
 
 pub use dialect::{Dialect, with_values, write_as};
 pub use params::{Param, declared, parse_values, unknown_value};
@@ -27,6 +28,7 @@ use datafusion::datasource::listing::{
 };
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use object_store::ObjectStore;
@@ -47,6 +49,8 @@ const CATALOG: &str = "datafusion";
 /// A session over tables of the lake.
 pub struct Engine {
     context: SessionContext,
+    /// Bytes.
+    memory_limit: u64,
 }
 
 impl Engine {
@@ -59,7 +63,8 @@ impl Engine {
         // DataFusion 55.2 loses the qualifier of a field taken out of a struct below a join, and the query fails with
         // "No field named …" or "would be ambiguous".
         options.optimizer.enable_leaf_expression_pushdown = false;
-        let limit = usize::try_from(memory_limit.unwrap_or(DEFAULT_MEMORY)).unwrap_or(usize::MAX);
+        let memory_limit = memory_limit.unwrap_or(DEFAULT_MEMORY);
+        let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_limit(limit, POOL_SHARE)
             .build_arc()
@@ -67,11 +72,19 @@ impl Engine {
         let context = SessionContext::new_with_config_rt(config, runtime);
         context.register_udf(functions::regexp_extract_all());
         context.register_udf(functions::content_key());
-        let engine = Self { context };
+        let engine = Self {
+            context,
+            memory_limit,
+        };
         for layer in LAYERS {
             engine.add_layer(layer)?;
         }
         Ok(engine)
+    }
+
+    /// Bytes that the process may use.
+    pub fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// Makes `layer` a SQL schema.
@@ -205,12 +218,21 @@ impl Engine {
     /// Plans `sql` with typed parameters.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] with DataFusion's own words: the text is wrong.
+    /// As [`references`] for a text that is not one SELECT that reads; [`ErrorKind::Usage`] with DataFusion's own
+    /// words: the text is wrong.
     pub async fn plan(&self, sql: &str, params: &[Param]) -> Result<DataFrame> {
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
         };
-        let plan = self.context.sql(sql).await.map_err(failed)?;
+        let state = self.context.state();
+        let statement = select::parse(&state, sql)?;
+        let plan = state.statement_to_plan(statement).await.map_err(failed)?;
+        let reads = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        reads.verify_plan(&plan).map_err(failed)?;
+        let plan = DataFrame::new(state, plan);
         if params.is_empty() {
             return Ok(plan);
         }
@@ -257,6 +279,7 @@ impl Engine {
             .build();
         Self {
             context: SessionContext::new_with_state(state),
+            memory_limit: self.memory_limit,
         }
     }
 }
