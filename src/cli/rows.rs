@@ -243,7 +243,7 @@ mod tests {
         ];
         assert_eq!(
             rendered(&texts, Format::Csv, true),
-            "name,'=n\n'=1+1,0\n'+49 30,-1\n-2,-2\n'@x,-3\n'\tx,-4\n+1.5e3,-5\na=b,-6\n'-inf,-7\n\"\",-8\n'\u{ff1d}1,-9\n"
+            "name,'=n\n'=1+1,0\n'+49 30,-1\n-2,-2\n'@x,-3\n'\tx,-4\n+1.5e3,-5\na=b,-6\n'-inf,-7\n,-8\n'\u{ff1d}1,-9\n"
         );
         assert!(rendered(&texts, Format::Csv, false).starts_with("name,=n\n=1+1,0\n"));
     }

@@ -58,7 +58,8 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     for expiry in config.expiring() {
         print(&format!("\n{expiry}: renew it\n"))?;
     }
-    let left: u64 = states.iter().map(|(state, _)| state.requests_left()).sum();
+    let left = states.iter().map(|(state, _)| state.requests_left());
+    let left = left.fold(0, u64::saturating_add);
     if left > 0 {
         print(&format!("\n{}\n", left_over(left, spent)))?;
     }
@@ -115,7 +116,8 @@ async fn runs(lake: &Lake) -> Result<(String, u64)> {
     for path in paths.iter().rev().take(RUNS_SHOWN) {
         if let Some(run) = lake.get_json::<FormerRun>(path).await? {
             if let Some(collected) = &run.collect {
-                spent.get_or_insert(collected.requests.values().sum());
+                let requests = collected.requests.values().copied();
+                spent.get_or_insert(requests.fold(0, u64::saturating_add));
             }
             lines.push(vec![
                 run.head.run_id,

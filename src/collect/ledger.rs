@@ -55,7 +55,7 @@ impl<'a> Ledger<'a> {
     pub(super) fn add(&mut self, table: &str, segment: Option<SegmentRef>) {
         let entity = self.entity(table);
         if let Some(segment) = segment {
-            entity.sequence = segment.first + segment.rows;
+            entity.sequence = segment.first.saturating_add(segment.rows);
             entity.segments.push(segment);
         }
     }

@@ -224,7 +224,7 @@ fn partition_name(by: PartitionBy, value: &str) -> String {
         PartitionBy::Day => "2026-11-24".len(),
         PartitionBy::Repository => value.len(),
     };
-    value[..length].to_owned()
+    value.get(..length).unwrap_or(value).to_owned()
 }
 
 /// A few keys that stand more than once in a registered table, as text.
