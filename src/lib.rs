@@ -14,6 +14,7 @@ pub mod config;
 pub mod encoding;
 pub mod engine;
 pub mod error;
+pub mod escape;
 pub mod graph;
 mod json;
 pub mod lake;

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::escape::escape;
+
 const TICK: Duration = Duration::from_millis(120);
 
 /// Cheap to clone; clones draw on the same lines.
@@ -56,14 +58,14 @@ impl Progress {
 
     /// Says something behind the count of repositories.
     pub fn say(&self, text: &str) {
-        self.repositories.set_message(text.to_owned());
+        self.repositories.set_message(escape(text).into_owned());
     }
 
     /// A line for one repository, until its last handle is dropped or finished.
     pub fn repository(&self, full_name: &str) -> RepositoryProgress {
         let bar = self.bars.insert(0, ProgressBar::new_spinner());
         bar.set_style(style("{spinner} {prefix}  {msg}"));
-        bar.set_prefix(full_name.to_owned());
+        bar.set_prefix(escape(full_name).into_owned());
         if !self.bars.is_hidden() {
             bar.enable_steady_tick(TICK);
         }
@@ -126,7 +128,7 @@ impl RepositoryProgress {
 
 impl Repository {
     fn show(&self) {
-        self.bar.set_message(self.message());
+        self.bar.set_message(escape(&self.message()).into_owned());
     }
 
     fn message(&self) -> String {
@@ -173,6 +175,15 @@ mod tests {
         assert_eq!(handle.0.message(), "commits  150 records  2 requests");
         handle.entity("tags");
         assert_eq!(handle.0.message(), "tags  0 records  0 requests");
+    }
+
+    #[test]
+    fn a_name_cannot_steer_the_terminal() {
+        let progress = Progress::hidden().expecting(1);
+        let handle = progress.repository("acme/\u{1b}[2Jweb");
+        assert_eq!(handle.0.bar.prefix(), "acme/\\u{1b}[2Jweb");
+        progress.say("left\r\n");
+        assert_eq!(progress.repositories.message(), "left\\r\\n");
     }
 
     #[test]

@@ -3,11 +3,16 @@
 //! What happened to the data is in the run report; a log line is for what an operator may have to act on now, and for
 //! finding out why. So without `-v` only warnings show.
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use tracing::field::Field;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 
+use crate::escape::escape;
 use crate::progress::Progress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -36,10 +41,26 @@ pub fn init(format: LogFormat, verbosity: i8, progress: &Progress) {
                 .without_time()
                 .with_target(false)
                 .with_ansi(colour)
+                .fmt_fields(debug_fn(field).delimited(" "))
                 .try_init()
         }
-        LogFormat::Text => builder.with_target(false).with_ansi(false).try_init(),
+        LogFormat::Text => builder
+            .with_target(false)
+            .with_ansi(false)
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .try_init(),
     };
+}
+
+/// Writes `name=value`, or a message alone. The subscriber's own formatter passes on what a field's `Display` writes.
+fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    let value = escape(&value);
+    match (field.name(), writer.has_ansi_escapes()) {
+        ("message", _) => writer.write_str(&value),
+        (name, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
+        (name, false) => write!(writer, "{name}={value}"),
+    }
 }
 
 /// Libraries stay at warnings until they are what one looks for.
@@ -78,7 +99,46 @@ impl Write for Line<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// A place for lines that a test can look into.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_log_line_is_one_line_and_cannot_steer_the_terminal() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .without_time()
+            .with_target(false)
+            .fmt_fields(debug_fn(field).delimited(" "))
+            .with_writer(move || writer.clone())
+            .finish();
+        let hostile = "\u{1b}[2J\n\u{202e}";
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::warn!(repository = hostile, entity = %hostile, n = 3, "said: {hostile}");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let shown = "\\u{1b}[2J\\n\\u{202e}";
+        assert_eq!(
+            text,
+            format!(" WARN said: {shown} repository=\"{shown}\" entity={shown} n=3\n")
+        );
+    }
 
     #[test]
     fn every_level_is_one_that_the_filter_understands() {

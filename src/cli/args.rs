@@ -56,7 +56,7 @@ pub struct Global {
     /// The lake, in the place of the configuration's: a folder or s3://bucket/prefix
     #[arg(long, global = true, value_name = "URL")]
     pub lake: Option<String>,
-    /// How much memory the process may use, in the place of the configuration's: "4 GiB"
+    /// How much memory the process may use, in the place of the configuration's: "4 GiB" [default: 2 GiB]
     #[arg(long, global = true, value_name = "SIZE")]
     pub memory_limit: Option<String>,
     /// How logs, errors and the run's summary are written
@@ -260,6 +260,12 @@ pub struct Query {
     /// How the rows are written
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// In a CSV, puts a ' before every text that a spreadsheet would compute (= + - @)
+    #[arg(long)]
+    pub csv_safe: bool,
+    /// Stops a query that takes longer, as 90s or 2h; --memory-limit stops one that takes more memory
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
+    pub timeout: Duration,
     /// Where the rows go [default: stdout; parquet needs a file]
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     pub out: Option<PathBuf>,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::args::Ddl;
-use super::output::print;
+use super::output::print_data;
 use super::{Context, Outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, Manifest};
@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
             .filter(|contract| is_chosen(&args, &contract.layer))
             .map(whole)
             .collect();
-        print(&script.write()?)?;
+        print_data(script.write()?.as_bytes())?;
         return Ok(Outcome::Complete);
     }
 
@@ -54,7 +54,7 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
         .flat_map(|former| gone(former, &now))
         .collect();
     script.gone.retain(|(layer, _)| is_chosen(&args, layer));
-    print(&script.write()?)?;
+    print_data(script.write()?.as_bytes())?;
     Ok(Outcome::Complete)
 }
 

@@ -13,8 +13,8 @@ const TEMPLATE: &str = include_str!("init.toml");
 pub(super) fn run(context: &Context) -> Result<Outcome> {
     let path = context.config_path();
     write(&path)?;
-    output::print_line(&format!(
-        "wrote {}: name your workspace and token in it, then `bitlake check`",
+    output::print(&format!(
+        "wrote {}: name your workspace and token in it, then `bitlake check`\n",
         path.display()
     ))?;
     Ok(Outcome::Complete)

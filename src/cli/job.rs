@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::output::{print, print_line};
+use super::output::{print, print_json};
 use super::status::left_over;
 use super::watch::Watch;
 use super::{Context, Outcome};
@@ -15,6 +15,7 @@ use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::escape::escape;
 use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
 use crate::schema::times::{OddTimes, RANGE};
 use crate::scratch;
@@ -261,7 +262,7 @@ impl<'a> Job<'a> {
         if self.context.global.log_format == LogFormat::Json {
             let summary = serde_json::to_string(&self.report)
                 .or_error(ErrorKind::Internal, "cannot write the summary")?;
-            print_line(&summary)?;
+            print_json(&summary)?;
         } else if result.is_ok() && !self.context.global.quiet {
             print(&self.summary())?;
         }
@@ -352,7 +353,7 @@ impl<'a> Job<'a> {
             }
             if let Some(reason) = &report.stopped {
                 let left = left_over(report.requests_left, requests);
-                text.push_str(&format!("stopped     {reason}; {left}\n"));
+                text.push_str(&format!("stopped     {}; {left}\n", escape(reason)));
             }
         }
         if let Some(report) = &self.report.transform {

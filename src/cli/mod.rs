@@ -10,6 +10,7 @@ mod ddl;
 mod demo;
 mod init;
 mod job;
+mod limits;
 pub mod output;
 mod plan;
 mod query;
@@ -28,6 +29,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 pub use args::{
     Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query,
@@ -36,12 +38,17 @@ pub use args::{
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::escape::escape;
 use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::telemetry::{self, LogFormat};
 use crate::transform;
 
 const DEFAULT_CONFIG: &str = "bitlake.toml";
+/// Bytes of a thread's stack, of which only what is used takes memory: room for the deepest SQL that is taken.
+const STACK: usize = 64 << 20;
+/// How long tasks that were left may take when the command has ended.
+const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -137,7 +144,14 @@ pub fn main(cli: Cli) -> ExitCode {
     telemetry::init(format, verbosity, &context.progress);
     // To the end of the process, after everything that has temporary files.
     let _scratch = Scratch::open();
-    let result = runtime().and_then(|runtime| runtime.block_on(run(&context, command)));
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    let result = on_deep_stack(|| {
+        let runtime = runtime()?;
+        let result = runtime.block_on(run(&context, command));
+        // A query that was stopped may never yield, and its files are to go if it does.
+        runtime.shutdown_timeout(LAST_STEPS);
+        result
+    });
     context.progress.finish();
     match result {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
@@ -149,8 +163,22 @@ pub fn main(cli: Cli) -> ExitCode {
     }
 }
 
+/// Runs `work` on a thread whose stack does not depend on the shell's limits. A panic is an error like any other.
+fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new()
+            .name("bitlake".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .or_error(ErrorKind::Internal, "cannot start a thread")?;
+        let panicked = |_| Error::new(ErrorKind::Internal, "bitlake made a mistake of its own");
+        thread.join().map_err(panicked)?
+    })
+}
+
 fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK)
         .enable_all()
         .build()
         .or_error(ErrorKind::Internal, "cannot start the runtime")
@@ -180,7 +208,7 @@ async fn run(context: &Context, command: Command) -> Result<Outcome> {
 /// One line, whatever the format.
 fn shown(error: &Error, format: LogFormat) -> String {
     match format {
-        LogFormat::Text => format!("error: {error}"),
+        LogFormat::Text => format!("error: {}", escape(&error.to_string())),
         LogFormat::Json => serde_json::json!({
             "level": "ERROR",
             "kind": format!("{:?}", error.kind()),
@@ -201,6 +229,11 @@ mod tests {
         assert_eq!(
             shown(&error, LogFormat::Text),
             "error: the \"quota\" is used up"
+        );
+        let hostile = Error::new(ErrorKind::Api, "the server says \u{1b}[2J\nok");
+        assert_eq!(
+            shown(&hostile, LogFormat::Text),
+            "error: the server says \\u{1b}[2J\\nok"
         );
         assert_eq!(
             shown(&error, LogFormat::Json),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::Utc;
 
 use super::args::{Plan as Args, PlanFormat};
-use super::output::{print, print_line};
+use super::output::{print, print_json};
 use super::watch::duration;
 use super::{Context, Outcome, rows};
 use crate::bitbucket::Limits;
@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
     let plan = plan(&config, &context.env, &lake, &Limits::default(), Utc::now()).await?;
     match args.format {
         PlanFormat::Table => print(&table(&plan))?,
-        PlanFormat::Json => print_line(
+        PlanFormat::Json => print_json(
             &serde_json::to_string(&plan).or_error(ErrorKind::Internal, "cannot write the plan")?,
         )?,
     }

@@ -2,15 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use futures::TryStreamExt;
 
 use super::args::{Format, Query};
-use super::output::print;
-use super::{Context, Outcome, rows};
+use super::limits::{QueryLimits, too_large};
+use super::output::{print, print_data};
+use super::rows::{self, Style};
+use super::{Context, Outcome};
 use crate::config::suggest;
 use crate::encoding;
-use crate::engine::{Engine, Param, declared, parse_values, unknown_value, with_values, write_as};
+use crate::engine::{
+    Engine, Param, declared, is_starved, parse_values, unknown_value, with_values, write_as,
+};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
 use crate::transform::{open_published, reports};
@@ -32,8 +41,18 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
             Some(dialect) => write_as(&sql, &params, dialect)?,
             None => with_values(&sql, &params)?,
         };
-        print(&text)?;
+        print_data(text.as_bytes())?;
         return Ok(Outcome::Complete);
+    }
+    let style = Style {
+        format: args.format,
+        csv_safe: args.csv_safe,
+    };
+    if style.csv_safe && style.format != Format::Csv {
+        return Err(
+            Error::new(ErrorKind::Usage, "--csv-safe changes a CSV only")
+                .hint("add --format csv, or leave it out"),
+        );
     }
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
@@ -41,13 +60,19 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     let tables = engine.references(&sql)?.into_iter();
     lake.check_tables(tables.map(|table| table.to_string()))
         .await?;
-    for (name, _) in &args.params {
-        if let Some(param) = params.iter().find(|param| param.name == *name) {
+    let limits = QueryLimits {
+        time: args.timeout,
+        memory: engine.memory_limit(),
+    };
+    let given: Vec<_> = args.params.into_iter().map(|(name, _)| name).collect();
+    let work = async move {
+        for param in params.iter().filter(|param| given.contains(&param.name)) {
             is_known(&engine, param).await?;
         }
-    }
-    let batches = execute(&engine, &sql, &params).await?;
-    rows::write(&batches, args.format, args.out.as_deref())?;
+        rows::render(&execute(&engine, &sql, &params).await?, style)
+    };
+    let text = limits.watch(work).await?;
+    rows::write(&text, style.format, args.out.as_deref())?;
     Ok(Outcome::Complete)
 }
 
@@ -85,14 +110,32 @@ pub(super) async fn execute(
     let frame = engine.plan(sql, params).await.map_err(|error| {
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
-    let schema = std::sync::Arc::clone(frame.schema().inner());
-    let mut batches = frame
-        .collect()
+    let schema = Arc::clone(frame.schema().inner());
+    let mut batches = rows_of(frame)
         .await
-        .or_error(ErrorKind::Usage, "the query fails")?;
-    batches.retain(|batch| batch.num_rows() > 0);
+        .map_err(|error| match is_starved(&error) {
+            true => too_large(engine.memory_limit()).source(error),
+            false => Error::new(ErrorKind::Usage, "the query fails").source(error),
+        })?;
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
+    }
+    Ok(batches)
+}
+
+/// All rows, on the account of the engine's memory like what the engine holds itself.
+async fn rows_of(frame: DataFrame) -> Result<Vec<RecordBatch>, DataFusionError> {
+    let pool = Arc::clone(frame.task_ctx().memory_pool());
+    let account = MemoryConsumer::new("the query's rows").register(&pool);
+    let mut stream = frame.execute_stream().await?;
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.try_next().await? {
+        for column in batch.columns() {
+            account.try_grow(column.to_data().get_slice_memory_size()?)?;
+        }
+        if batch.num_rows() > 0 {
+            batches.push(batch);
+        }
     }
     Ok(batches)
 }
@@ -102,7 +145,11 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = bundled(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    rows::write(&batches, Format::Table, None)
+    let style = Style {
+        format: Format::Table,
+        csv_safe: false,
+    };
+    rows::write(&rows::render(&batches, style)?, style.format, None)
 }
 
 /// A named query with its parameters' values.

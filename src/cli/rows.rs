@@ -3,27 +3,42 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
-use arrow::util::display::FormatOptions;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow::util::pretty::pretty_format_batches_with_options;
-use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
 
 use super::args::Format;
-use super::output::print;
+use super::output::print_data;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::escape::escape;
 
-/// Writes `batches` to `out`, or to stdout.
+/// How rows are written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    pub(super) format: Format,
+    /// Cells of a CSV that a spreadsheet would compute are marked as text.
+    pub(super) csv_safe: bool,
+}
+
+/// `batches` as the bytes of a file.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] when the file cannot be written, or for Parquet without one.
-pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>) -> Result<()> {
+/// [`ErrorKind::Usage`] where the format cannot hold a column's type.
+pub(super) fn render(batches: &[RecordBatch], style: Style) -> Result<Vec<u8>> {
     let unwritten = "cannot write the rows";
     let mut text = Vec::new();
-    match format {
+    match style.format {
         Format::Table => {
+            let shown = batches.iter().map(shown).collect::<Result<Vec<_>, _>>();
+            let shown = shown.or_error(ErrorKind::Internal, unwritten)?;
             let options = FormatOptions::default().with_null("");
-            let table = pretty_format_batches_with_options(batches, &options);
+            let table = pretty_format_batches_with_options(&shown, &options);
             let table = table.or_error(ErrorKind::Internal, unwritten)?;
             text.extend(format!("{table}\n").into_bytes());
         }
@@ -32,8 +47,12 @@ pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>)
                 .with_header(true)
                 .build(&mut text);
             for batch in batches {
+                let marked = match style.csv_safe {
+                    true => Some(marked(batch).or_error(ErrorKind::Internal, unwritten)?),
+                    false => None,
+                };
                 writer
-                    .write(batch)
+                    .write(marked.as_ref().unwrap_or(batch))
                     .or_error(ErrorKind::Usage, unwritten)
                     .map_err(|error| error.hint("nested columns need --format json or parquet"))?;
             }
@@ -47,9 +66,9 @@ pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>)
             writer.finish().or_error(ErrorKind::Internal, unwritten)?;
         }
         Format::Parquet => {
-            let schema = batches.first().map(RecordBatch::schema).unwrap_or_else(|| {
-                std::sync::Arc::new(datafusion::arrow::datatypes::Schema::empty())
-            });
+            let schema = batches
+                .first()
+                .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
             let mut writer = ArrowWriter::try_new(&mut text, schema, None)
                 .or_error(ErrorKind::Internal, unwritten)?;
             for batch in batches {
@@ -60,26 +79,100 @@ pub(super) fn write(batches: &[RecordBatch], format: Format, out: Option<&Path>)
             writer.close().or_error(ErrorKind::Internal, unwritten)?;
         }
     }
+    Ok(text)
+}
+
+/// Writes what [`render`] made to `out`, or to stdout.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] when the file cannot be written, or for Parquet without one.
+pub(super) fn write(text: &[u8], format: Format, out: Option<&Path>) -> Result<()> {
     match (out, format) {
         (Some(path), _) => File::create(path)
-            .and_then(|mut file| file.write_all(&text))
-            .or_error(ErrorKind::Usage, unwritten)
+            .and_then(|mut file| file.write_all(text))
+            .or_error(ErrorKind::Usage, "cannot write the rows")
             .map_err(|error| error.with("file", path.display())),
         (None, Format::Parquet) => {
             Err(Error::new(ErrorKind::Usage, "Parquet goes to a file").hint("add --out FILE"))
         }
-        (None, _) => print(&String::from_utf8_lossy(&text)),
+        (None, _) => print_data(text),
     }
 }
 
-/// Lines of cells as aligned columns.
+/// The batch as a person may see it: every cell a text on one line, see [`escape`].
+fn shown(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let options = FormatOptions::default().with_null("");
+    let names = batch.schema_ref().fields().iter();
+    let names = names.map(|field| escape(field.name()).into_owned());
+    let columns = batch.columns().iter().map(|column| {
+        let cells = ArrayFormatter::try_new(column.as_ref(), &options)?;
+        let cells =
+            (0..column.len()).map(|row| Some(escape(&cells.value(row).to_string()).into_owned()));
+        Ok(Arc::new(cells.collect::<StringArray>()) as ArrayRef)
+    });
+    texts(names, columns.collect::<Result<_, ArrowError>>()?)
+}
+
+/// The batch with a quote mark before every text that a spreadsheet would take for a formula.
+fn marked(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let names = batch.schema_ref().fields().iter();
+    let names = names.map(|field| mark(field.name()));
+    let columns = batch.columns().iter().map(|column| {
+        if !is_text(column.data_type()) {
+            return Ok(Arc::clone(column));
+        }
+        let column = cast(column, &DataType::Utf8)?;
+        let cells = column.as_string::<i32>().iter();
+        let cells: StringArray = cells.map(|cell| cell.map(mark)).collect();
+        Ok(Arc::new(cells) as ArrayRef)
+    });
+    texts(names, columns.collect::<Result<_, ArrowError>>()?)
+}
+
+fn texts(
+    names: impl Iterator<Item = String>,
+    columns: Vec<ArrayRef>,
+) -> Result<RecordBatch, ArrowError> {
+    let fields = names
+        .zip(&columns)
+        .map(|(name, column)| Field::new(name, column.data_type().clone(), true));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), columns)
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => true,
+        DataType::Dictionary(_, values) => is_text(values),
+        _ => false,
+    }
+}
+
+/// What spreadsheets take for the beginning of a formula, the wide forms of East Asian input included.
+const FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
+fn mark(cell: &str) -> String {
+    let is_number = cell.parse::<f64>().is_ok_and(f64::is_finite);
+    match cell.starts_with(FORMULA) && !is_number {
+        true => format!("'{cell}"),
+        false => cell.to_owned(),
+    }
+}
+
+/// Lines of cells as aligned columns; each cell is escaped, see [`escape`].
 pub(super) fn aligned(lines: &[Vec<String>]) -> String {
+    let lines: Vec<Vec<_>> = lines
+        .iter()
+        .map(|line| line.iter().map(|cell| escape(cell)).collect())
+        .collect();
     let width = |n: usize| {
         let cells = lines.iter().filter_map(|line| line.get(n));
         cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let mut text = String::new();
-    for line in lines {
+    for line in &lines {
         let mut row = String::new();
         for (n, cell) in line.iter().enumerate() {
             let blanks = (width(n) + 2).saturating_sub(cell.chars().count());
@@ -90,4 +183,68 @@ pub(super) fn aligned(lines: &[Vec<String>]) -> String {
         text.push('\n');
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::Int64Array;
+
+    use super::*;
+
+    const HOSTILE: &str = "\u{1b}[2J\r\nforged | row\u{202e}";
+
+    fn rendered(texts: &[&str], format: Format, csv_safe: bool) -> String {
+        let numbers: Int64Array = (0..texts.len() as i64).map(|n| Some(-n)).collect();
+        let columns: Vec<(&str, ArrayRef)> = vec![
+            ("name", Arc::new(StringArray::from(texts.to_vec()))),
+            ("=n", Arc::new(numbers)),
+        ];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        String::from_utf8(render(&[batch], Style { format, csv_safe }).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_table_shows_control_characters_and_a_file_for_programs_keeps_them() {
+        let table = rendered(&[HOSTILE], Format::Table, false);
+        assert!(
+            table.contains(r"| \u{1b}[2J\r\nforged | row\u{202e} | 0  |"),
+            "{table}"
+        );
+        assert_eq!(table.lines().count(), 5);
+        assert!(rendered(&[HOSTILE], Format::Csv, false).contains(HOSTILE));
+        let json = rendered(&[HOSTILE], Format::Json, false);
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["name"], HOSTILE);
+    }
+
+    #[test]
+    fn a_cell_for_people_is_one_line() {
+        let line = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
+        let lines = [line(["acme/\u{1b}[31mweb", "a\nb"]), line(["x", "y"])];
+        assert_eq!(
+            aligned(&lines),
+            "acme/\\u{1b}[31mweb  a\\nb\nx                   y\n"
+        );
+    }
+
+    #[test]
+    fn a_formula_is_marked_where_asked_and_a_number_stays_a_number() {
+        let texts = [
+            "=1+1",
+            "+49 30",
+            "-2",
+            "@x",
+            "\tx",
+            "+1.5e3",
+            "a=b",
+            "-inf",
+            "",
+            "\u{ff1d}1",
+        ];
+        assert_eq!(
+            rendered(&texts, Format::Csv, true),
+            "name,'=n\n'=1+1,0\n'+49 30,-1\n-2,-2\n'@x,-3\n'\tx,-4\n+1.5e3,-5\na=b,-6\n'-inf,-7\n,-8\n'\u{ff1d}1,-9\n"
+        );
+        assert!(rendered(&texts, Format::Csv, false).starts_with("name,=n\n=1+1,0\n"));
+    }
 }

@@ -9,6 +9,7 @@ use super::job::{FormerRun, RunHead};
 use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::error::Result;
+use crate::escape::escape;
 use crate::lake::{EntityState, EntityStatus, Lake, layout};
 
 const RUNS_SHOWN: usize = 10;
@@ -57,7 +58,8 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     for expiry in config.expiring() {
         print(&format!("\n{expiry}: renew it\n"))?;
     }
-    let left: u64 = states.iter().map(|(state, _)| state.requests_left()).sum();
+    let left = states.iter().map(|(state, _)| state.requests_left());
+    let left = left.fold(0, u64::saturating_add);
     if left > 0 {
         print(&format!("\n{}\n", left_over(left, spent)))?;
     }
@@ -80,7 +82,8 @@ async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result
         let word = if fresh { "fresh" } else { "stale" };
         let at = time(finished_at);
         print(&format!(
-            "{word}: the last publish ended at {at} (run {run_id})\n"
+            "{word}: the last publish ended at {at} (run {})\n",
+            escape(&run_id)
         ))?;
         return Ok(match fresh {
             true => Outcome::Complete,
@@ -113,7 +116,8 @@ async fn runs(lake: &Lake) -> Result<(String, u64)> {
     for path in paths.iter().rev().take(RUNS_SHOWN) {
         if let Some(run) = lake.get_json::<FormerRun>(path).await? {
             if let Some(collected) = &run.collect {
-                spent.get_or_insert(collected.requests.values().sum());
+                let requests = collected.requests.values().copied();
+                spent.get_or_insert(requests.fold(0, u64::saturating_add));
             }
             lines.push(vec![
                 run.head.run_id,

@@ -86,7 +86,8 @@ pub(super) async fn newest_first(
     {
         // What was begun another night ends at that night's news: those of this one are another walk's.
         refreshes = repo.ledger.entity(table).refresh.is_some();
-        let target = (through - OVERLAP).max(since);
+        let overlap = through.checked_sub_signed(OVERLAP);
+        let target = overlap.unwrap_or(through).max(since);
         let outcome = walk(repo, list, Aim::Refresh, target, report, &mut follow).await?;
         if !matches!(outcome, Outcome::Collected) {
             return Ok(outcome);

@@ -4,11 +4,14 @@
 //! shows twice comes the first time only. That is so for one fixed time (`30 2 * * *`); a pattern with several hours or
 //! minutes (`*`, a list, a step) counts what the clock shows, so `0 * * * *` comes every hour, also in the doubled one.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 
 use super::section::Section;
 use crate::error::Result;
+
+/// Local times are less than this away from UTC.
+const MARGIN: TimeDelta = TimeDelta::days(2);
 
 /// Five fields (minute, hour, day of month, month, day of week), read in a time zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +23,11 @@ pub struct Cron {
 impl Cron {
     /// The first date after `instant`.
     pub fn after(&self, instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // At the ends of the calendar there may be no local time.
+        let instant = instant.max(DateTime::UNIX_EPOCH);
+        if instant > DateTime::<Utc>::MAX_UTC - MARGIN {
+            return None;
+        }
         let local = instant.with_timezone(&self.zone);
         let next = self.pattern.find_next_occurrence(&local, false);
         Some(next.ok()?.to_utc())

@@ -21,6 +21,9 @@ use crate::error::Result;
 /// `BITLAKE__SECTION__KEY`: the prefix of the overrides among the environment variables.
 const ENVIRONMENT_PREFIX: &str = "BITLAKE__";
 
+/// Names in an override's key.
+const MOST_LEVELS: usize = 8;
+
 /// A value and where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
@@ -80,8 +83,12 @@ pub(super) fn read(
     for (variable, value) in env {
         if let Some(key) = variable.strip_prefix(ENVIRONMENT_PREFIX) {
             let key = key.to_lowercase();
+            let place = Place::outside(variable);
             let keys: Vec<&str> = key.split("__").collect();
-            root.set(&keys, value, &Place::outside(variable))?;
+            if keys.len() > MOST_LEVELS {
+                return Err(place.error("no key of the configuration lies so deep".to_owned()));
+            }
+            root.set(&keys, value, &place)?;
         }
     }
     for (key, value) in flags {

@@ -7,6 +7,7 @@ mod dialect;
 mod functions;
 mod params;
 mod references;
+mod select;
 mod times;
 
 pub use dialect::{Dialect, with_values, write_as};
@@ -28,8 +29,10 @@ use datafusion::datasource::listing::{
 };
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
 use reqwest::Url;
@@ -49,6 +52,8 @@ const CATALOG: &str = "datafusion";
 /// A session over tables of the lake.
 pub struct Engine {
     context: SessionContext,
+    /// Bytes.
+    memory_limit: u64,
 }
 
 impl Engine {
@@ -61,7 +66,8 @@ impl Engine {
         // DataFusion 55.2 loses the qualifier of a field taken out of a struct below a join, and the query fails with
         // "No field named …" or "would be ambiguous".
         options.optimizer.enable_leaf_expression_pushdown = false;
-        let limit = usize::try_from(memory_limit.unwrap_or(DEFAULT_MEMORY)).unwrap_or(usize::MAX);
+        let memory_limit = memory_limit.unwrap_or(DEFAULT_MEMORY);
+        let limit = usize::try_from(memory_limit).unwrap_or(usize::MAX);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_limit(limit, POOL_SHARE)
             .build_arc()
@@ -70,11 +76,19 @@ impl Engine {
         context.register_udf(functions::regexp_extract_all());
         context.register_udf(functions::content_key());
         context.register_udf(times::to_timestamp(&context)?);
-        let engine = Self { context };
+        let engine = Self {
+            context,
+            memory_limit,
+        };
         for layer in LAYERS {
             engine.add_layer(layer)?;
         }
         Ok(engine)
+    }
+
+    /// Bytes that the process may use.
+    pub fn memory_limit(&self) -> u64 {
+        self.memory_limit
     }
 
     /// Makes `layer` a SQL schema.
@@ -214,12 +228,14 @@ impl Engine {
     /// Plans `sql` with typed parameters.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] with DataFusion's own words: the text is wrong.
+    /// As [`references`] for a text that is not one SELECT that reads; [`ErrorKind::Usage`] with DataFusion's own
+    /// words: the text is wrong.
     pub async fn plan(&self, sql: &str, params: &[Param]) -> Result<DataFrame> {
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
         };
-        let plan = self.try_plan(sql).await.map_err(failed)?;
+        let statement = self.parse(sql)?;
+        let plan = self.plan_statement(statement).await.map_err(failed)?;
         if params.is_empty() {
             return Ok(plan);
         }
@@ -230,14 +246,26 @@ impl Engine {
         plan.with_param_values(values).map_err(failed)
     }
 
-    /// Plans `sql`, and leaves the error as DataFusion gives it.
-    pub async fn try_plan(&self, sql: &str) -> Result<DataFrame, DataFusionError> {
-        let state = self.context.state();
-        let dialect = state.config_options().sql_parser.dialect;
-        let mut statement = state.sql_to_statement(sql, &dialect)?;
+    /// Parses `sql`, whose times count microseconds.
+    ///
+    /// # Errors
+    /// As [`references`].
+    pub fn parse(&self, sql: &str) -> Result<Statement> {
+        let mut statement = select::parse(&self.context.state(), sql)?;
         times::in_microseconds(&mut statement);
+        Ok(statement)
+    }
+
+    /// Plans a statement that [`Engine::parse`] gave, and leaves the error as DataFusion has it.
+    pub async fn plan_statement(&self, statement: Statement) -> Result<DataFrame, DataFusionError> {
+        let state = self.context.state();
         let plan = state.statement_to_plan(statement).await?;
-        self.context.execute_logical_plan(plan).await
+        SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false)
+            .verify_plan(&plan)?;
+        Ok(DataFrame::new(state, plan))
     }
 
     /// The one text column of a query, nulls left out.
@@ -276,6 +304,7 @@ impl Engine {
             .build();
         Self {
             context: SessionContext::new_with_state(state),
+            memory_limit: self.memory_limit,
         }
     }
 }

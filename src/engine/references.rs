@@ -4,9 +4,8 @@ use std::fmt;
 
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 
+use super::select::parse;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// `layer.table`.
@@ -37,20 +36,10 @@ const TABLE_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
 /// The two-part names in `sql`, sorted.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`]: not a single query, a bare name that is neither a CTE nor a table function (a misspelt
+/// [`ErrorKind::Configuration`]: not one SELECT that reads, a bare name that is neither a CTE nor a table function (a misspelt
 /// CTE would otherwise be looked for on the lake), or a name of three parts.
 pub fn references(state: &SessionState, sql: &str) -> Result<Vec<TableName>> {
-    let dialect = state.config_options().sql_parser.dialect;
-    let statement = state
-        .sql_to_statement(sql, &dialect)
-        .or_error(ErrorKind::Configuration, "cannot parse the SQL")?;
-    let is_query = matches!(&statement, Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)));
-    if !is_query {
-        return Err(Error::new(
-            ErrorKind::Configuration,
-            "the SQL is not one SELECT",
-        ));
-    }
+    let statement = parse(state, sql)?;
     let found = state.resolve_table_references(&statement).or_error(
         ErrorKind::Configuration,
         "cannot resolve the tables of the SQL",
@@ -109,5 +98,6 @@ mod tests {
     fn only_one_select_is_taken() {
         assert!(found("DROP TABLE domain.repos").is_err());
         assert!(found("SELECT 1; SELECT 2").is_err());
+        assert!(found("").is_err());
     }
 }

@@ -91,7 +91,10 @@ pub(super) fn made(
             put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
-                put("next", link(call, "page", &(page + 1).to_string()));
+                put(
+                    "next",
+                    link(call, "page", &page.saturating_add(1).to_string()),
+                );
             }
             if page > 1 {
                 put("previous", link(call, "page", &(page - 1).to_string()));
@@ -101,7 +104,7 @@ pub(super) fn made(
             put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
-                let kept = [("page", page + 1), ("pagelen", pagelen)];
+                let kept = [("page", page.saturating_add(1)), ("pagelen", pagelen)];
                 put("next", bare_link(call, &kept));
             }
         }

@@ -90,7 +90,7 @@ fn midnight(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
     let local = date.and_time(NaiveTime::MIN);
     (0..=24)
         .find_map(|quarters| {
-            let local = local + TimeDelta::minutes(15 * quarters);
+            let local = local.checked_add_signed(TimeDelta::minutes(15 * quarters))?;
             zone.from_local_datetime(&local).earliest()
         })
         .map_or_else(|| local.and_utc(), |time| time.to_utc())

@@ -187,7 +187,8 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
         for (entity, known) in &state.entities {
             let lags = known
                 .complete_through
-                .is_some_and(|through| newest > Some(through + LAG));
+                .and_then(|through| through.checked_add_signed(LAG))
+                .is_some_and(|by_then| newest > Some(by_then));
             let stands_still =
                 lags || matches!(known.status, EntityStatus::Stale | EntityStatus::Failed);
             rows.push(json!({

@@ -63,8 +63,9 @@ pub(super) const UNREADABLE: &str = "a file that cannot be read";
 /// Why an attempt came to nothing.
 pub(super) enum Failure {
     Starved(DataFusionError),
-    /// Before any row was read: the query is wrong.
+    /// A file is damaged or cannot be reached.
     Unreadable(DataFusionError),
+    /// Before any row was read: the query is wrong.
     Fails(DataFusionError),
     /// A value that the query cannot take.
     FailsOverData(DataFusionError),
@@ -84,9 +85,9 @@ impl Failure {
 
     /// The same, once rows are read.
     pub(super) fn over_data(error: DataFusionError) -> Self {
-        match is_starved(&error) {
-            true => Self::Starved(error),
-            false => Self::FailsOverData(error),
+        match Self::of(error) {
+            Self::Fails(error) => Self::FailsOverData(error),
+            failure => failure,
         }
     }
 

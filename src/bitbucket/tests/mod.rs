@@ -1,6 +1,7 @@
 //! The client against servers of a few lines, each misbehaving in one way.
 
 mod failures;
+mod fuzz;
 mod hours;
 mod identities;
 mod oauth;

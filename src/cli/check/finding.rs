@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::rows::aligned;
 use crate::cli::{Outcome, output};
 use crate::error::{Error, ErrorKind, Result};
+use crate::escape::escape;
 use crate::telemetry::LogFormat;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -126,7 +127,7 @@ pub(super) fn conclude(findings: &[Finding], requests: u64, format: LogFormat) -
             let exit_code = worst.map_or(0, ErrorKind::exit_code);
             let object =
                 json!({"findings": findings, "requests": requests, "exit_code": exit_code});
-            output::print_line(&object.to_string())?;
+            output::print_json(&object.to_string())?;
         }
     }
     match worst {
@@ -164,7 +165,7 @@ fn text(findings: &[Finding]) -> String {
         if let Some(fix) = &finding.fix
             && known.insert(fix)
         {
-            text.push_str(&format!("        fix: {fix}\n"));
+            text.push_str(&format!("        fix: {}\n", escape(fix)));
         }
     }
     text

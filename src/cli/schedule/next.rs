@@ -64,8 +64,11 @@ impl fmt::Display for Why {
 /// However many dates have passed since the last run began, one run makes up for them. `None` when no date comes any
 /// more.
 pub(super) fn next(now: DateTime<Utc>, last: &Last, cron: &Cron) -> Option<Next> {
+    // A report from the future would silence the schedule until then.
+    let known = |time: DateTime<Utc>| time.min(now).max(DateTime::UNIX_EPOCH);
+    let (started, finished) = (known(last.started), known(last.finished));
     let resume = |wait: TimeDelta| Next {
-        at: (last.finished + wait).max(now),
+        at: (finished + wait).max(now),
         why: Why::Resume,
     };
     match last.end {
@@ -74,9 +77,9 @@ pub(super) fn next(now: DateTime<Utc>, last: &Last, cron: &Cron) -> Option<Next>
         End::Interrupted => return Some(resume(TimeDelta::zero())),
         End::Over | End::NoLake => {}
     }
-    let date = cron.after(last.started)?;
+    let date = cron.after(started)?;
     let missed = date <= now;
-    let retry = (last.finished + HELD).max(now);
+    let retry = (finished + HELD).max(now);
     let (at, why) = match last.end {
         End::NoLake if missed || retry < date => (retry, Why::Retry),
         _ if missed => (now, Why::Missed),

@@ -153,7 +153,9 @@ impl Probe<'_> {
             let read = dates.iter().filter(|date| **date >= self.since).count() as f64;
             sizes.activity = match (first.size, dates.iter().min()) {
                 (None, Some(oldest)) if *oldest > self.since => {
-                    let from = self.now - chrono::TimeDelta::minutes((sizes.days * 1440.0) as i64);
+                    let span = chrono::TimeDelta::try_minutes((sizes.days * 1440.0) as i64);
+                    let from = span.and_then(|span| self.now.checked_sub_signed(span));
+                    let from = from.unwrap_or(self.since);
                     Some(dense(read, *oldest, from, self.now))
                 }
                 _ => Some(read),

@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 pub use values::with_values;
 
 use super::Param;
+use super::select::check_depth;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Where the text is to run.
@@ -67,6 +68,7 @@ pub fn write_as(sql: &str, params: &[Param], dialect: Dialect) -> Result<String>
     if dialect == Dialect::Duckdb {
         return Ok(format!("{DUCKDB}\n{}", with_values(sql, params)?));
     }
+    check_depth(sql)?;
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql)
         .or_error(ErrorKind::Usage, "cannot parse the query")?;
     let [statement @ Statement::Query(_)] = statements.as_mut_slice() else {

@@ -248,7 +248,7 @@ async fn plan(
     let mut absent = BTreeSet::new();
     loop {
         let sql = external.with(&absent) + &query;
-        let error = match engine.try_plan(&sql).await {
+        let error = match engine.plan_statement(engine.parse(&sql)?).await {
             Ok(frame) => return Ok((frame, absent)),
             Err(error) => error,
         };

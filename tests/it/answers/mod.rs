@@ -3,7 +3,7 @@
 mod budget;
 mod random;
 mod secrets;
-mod workspace;
+pub mod workspace;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

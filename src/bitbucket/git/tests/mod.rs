@@ -2,6 +2,7 @@
 
 mod clones;
 mod commits;
+mod fuzz;
 mod settings;
 
 use std::collections::BTreeMap;

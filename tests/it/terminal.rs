@@ -1,0 +1,162 @@
+//! What the program shows to people cannot steer their terminal, and a query ends within its limits.
+
+use bitlake::sandbox::{Fault, Sandbox};
+use serde_json::json;
+
+use super::answers::workspace;
+use super::demo::{bitlake, demo_lake, text};
+use super::program::{Ended, Program};
+
+/// Clears the screen, forges a line, turns the reading direction.
+const HOSTILE: &str = "\u{1b}[2J\r\nok  acme/forged\u{9b}31m\u{202e}\u{2028}";
+
+/// Nothing of it is obeyed, and it is there to be read.
+fn is_shown(ended: &Ended) {
+    for shown in [&ended.stdout, &ended.stderr] {
+        let steers = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2028}".contains(c);
+        assert!(!shown.chars().any(steers), "{shown:?}");
+        assert!(
+            !shown
+                .lines()
+                .any(|line| line.starts_with("ok  acme/forged")),
+            "{shown}"
+        );
+    }
+    let all = [ended.stdout.as_str(), &ended.stderr].concat();
+    assert!(all.contains(r"\u{1b}[2J"), "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_people_read_cannot_steer_their_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    workspace::write(folder.path());
+    let issues = folder.path().join("acme/web/issues.jsonl");
+    let bent = std::fs::read_to_string(&issues).unwrap();
+    let title = json!(HOSTILE).to_string();
+    std::fs::write(
+        &issues,
+        bent.replace("\"title\":\"t\"", &format!("\"title\":{title}")),
+    )
+    .unwrap();
+    let sandbox = Sandbox::builder()
+        .workspace_dir(folder.path())
+        .start(0)
+        .await
+        .unwrap();
+    let refused = json!({"type": "error", "error": {"message": HOSTILE}});
+    sandbox.inject(
+        Fault::on("/web/deployments/")
+            .status(418)
+            .body(refused.clone()),
+    );
+    sandbox.inject(Fault::on("/web/pipelines/").status(403).body(refused));
+    let program = Program::beside(
+        &sandbox,
+        "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }",
+        "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n[sync]\nsince = \"2026-01-01\"\n",
+    );
+    let env = [("TOKEN", "secret")];
+    for command in ["check", "run", "plan", "status"] {
+        is_shown(&program.run(&[command], &env).await);
+    }
+    is_shown(&program.run(&["-vvv", "collect"], &env).await);
+    let sql = ["query", "--sql", "SELECT title FROM domain.issues"];
+    let ended = program.run(&sql, &env).await;
+    is_shown(&ended);
+    assert_eq!(ended.stdout.lines().count(), 5, "{}", ended.stdout);
+    let csv = program
+        .run(&[&sql[..], &["--format", "csv"]].concat(), &env)
+        .await;
+    assert!(csv.stdout.contains(HOSTILE), "{:?}", csv.stdout);
+    let json = program
+        .run(&[&sql[..], &["--format", "json"]].concat(), &env)
+        .await;
+    let row: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(row["title"], HOSTILE);
+
+    let listed = json!([{"full_name": format!("acme/{HOSTILE}"), "updated_on": HOSTILE, "project": {"key": HOSTILE}}]);
+    sandbox.inject(Fault::on("/repositories/acme?").set("values", listed));
+    is_shown(&program.run(&["repos"], &env).await);
+}
+
+fn query(sql: &str, more: &[&str]) -> (i32, String, String) {
+    let lake = demo_lake().to_str().unwrap();
+    let output = bitlake(&[&["--lake", lake, "query", "--sql", sql], more].concat());
+    let code = output.status.code().expect("ended by a signal");
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_query_that_does_not_end_is_stopped() {
+    let million = "generate_series(1, 1000000)";
+    let cross = format!("SELECT count(*) FROM {million} AS a, {million} AS b, {million} AS c");
+    let alone = "SELECT levenshtein(repeat('x', 300000), repeat('y', 300000))";
+    for sql in [cross.as_str(), alone] {
+        let (code, _, error) = query(sql, &["--timeout", "1s"]);
+        assert_eq!(code, 2, "{error}");
+        assert_eq!(
+            error,
+            "error: the query takes longer than it may (timeout=1s): \
+             ask for less, or allow it more time with --timeout\n"
+        );
+    }
+}
+
+#[test]
+fn a_query_that_takes_too_much_memory_is_stopped() {
+    let million = "generate_series(1, 1000000)";
+    let rows = format!(
+        "SELECT a.value, b.value, 'a text of some length' FROM {million} AS a, {million} AS b"
+    );
+    for sql in [rows.as_str(), "SELECT length(repeat('x', 2000000000))"] {
+        let (code, _, error) = query(sql, &["--memory-limit", "1 GiB", "--format", "csv"]);
+        assert_eq!(code, 2, "{error}");
+        assert!(
+            error.starts_with(
+                "error: the query needs more memory than it may (memory_limit=1024 MiB)"
+            ),
+            "{error}"
+        );
+        assert!(error.contains("--memory-limit"), "{error}");
+    }
+}
+
+#[test]
+fn a_deep_query_is_an_error() {
+    for (first, link) in [
+        ("1", "+1"),
+        ("true", " OR true"),
+        ("1", "::int"),
+        ("1", " EXCEPT SELECT 1"),
+    ] {
+        let (code, _, error) = query(&format!("SELECT {first}{}", link.repeat(6_000)), &[]);
+        assert_eq!(code, 2, "{error}");
+        assert!(error.contains("nested too deeply"), "{error}");
+    }
+}
+
+#[test]
+fn a_query_that_writes_is_refused() {
+    for sql in [
+        "SELECT 1 AS a INTO domain.t",
+        "WITH x AS (SELECT 1 AS a INTO t) SELECT * FROM x",
+        "WITH x AS (SELECT 1) DELETE FROM domain.repos",
+        "COPY (SELECT 1) TO 'x.parquet'",
+        "EXPLAIN ANALYZE SELECT 1",
+        "SET datafusion.execution.batch_size = 1",
+    ] {
+        let (code, out, error) = query(sql, &[]);
+        assert_eq!((code, out.as_str()), (2, ""), "{sql}: {error}");
+    }
+}
+
+#[test]
+fn formulas_are_marked_in_a_csv_where_asked() {
+    let sql = "SELECT '=1+1' AS a, -2 AS b, '-2' AS c";
+    let (_, plain, _) = query(sql, &["--format", "csv"]);
+    assert_eq!(plain, "a,b,c\n=1+1,-2,-2\n");
+    let (_, safe, _) = query(sql, &["--format", "csv", "--csv-safe"]);
+    assert_eq!(safe, "a,b,c\n'=1+1,-2,-2\n");
+    let (code, _, error) = query(sql, &["--csv-safe"]);
+    assert_eq!(code, 2, "{error}");
+}
