@@ -30,7 +30,11 @@ projects AS (
     SELECT name FROM domain.projects UNION SELECT project_name AS name FROM domain.project_mapping
 ),
 collected_scopes AS (
-    SELECT id FROM domain.repos UNION SELECT id FROM domain.cicd_scopes UNION SELECT id FROM domain.boards
+    SELECT 'repos' AS scope_table, id FROM domain.repos
+    UNION
+    SELECT 'cicd_scopes' AS scope_table, id FROM domain.cicd_scopes
+    UNION
+    SELECT 'boards' AS scope_table, id FROM domain.boards
 ),
 ended AS (
     SELECT
@@ -77,19 +81,20 @@ left_out AS (
 ),
 -- what the window has, and no project
 outside AS (
-    SELECT 'deployments' AS kind, c.cicd_scope_id AS scope_id, '' AS named_project, c.happened
+    SELECT
+        'deployments' AS kind, 'cicd_scopes' AS scope_table, c.cicd_scope_id AS scope_id, '' AS named_project, c.happened
     FROM candidates AS c
     WHERE NOT EXISTS (
         SELECT 1 FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND m.row_id = c.cicd_scope_id
     )
     UNION ALL
-    SELECT 'changes', p.base_repo_id, '', p.merged_date
+    SELECT 'changes', 'repos', p.base_repo_id, '', p.merged_date
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND m.row_id = p.base_repo_id
     )
     UNION ALL
-    SELECT 'incidents', i.scope_id, i.project_name, i.created_date
+    SELECT 'incidents', i."table", i.scope_id, i.project_name, i.created_date
     FROM domain.incidents AS i
     WHERE NOT EXISTS (
         SELECT 1
@@ -108,7 +113,7 @@ in_no_project AS (
     JOIN all_windows AS w
       ON w.window_end IS NOT NULL
      AND (o.happened IS NULL OR o.happened >= w.window_start AND o.happened < w.window_end)
-    LEFT JOIN collected_scopes AS s ON s.id = o.scope_id
+    LEFT JOIN collected_scopes AS s ON s.scope_table = o.scope_table AND s.id = o.scope_id
 ),
 looked_at AS (
     SELECT
