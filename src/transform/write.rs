@@ -97,6 +97,9 @@ impl Failure {
             Self::Fails(source) => {
                 Error::new(ErrorKind::Configuration, "the query fails").source(source)
             }
+            Self::FailsOverData(source) if is_of_storage(&source) => {
+                Error::new(ErrorKind::Lake, "cannot read or write files of a step").source(source)
+            }
             Self::FailsOverData(source) => {
                 Error::new(ErrorKind::Contract, "the query fails over the data")
                     .source(source)
@@ -112,6 +115,16 @@ impl Failure {
         };
         error.with("table", contract.name())
     }
+}
+
+/// Whether files are what failed, and not the values in them.
+fn is_of_storage(error: &DataFusionError) -> bool {
+    matches!(
+        error.find_root(),
+        DataFusionError::IoError(_)
+            | DataFusionError::ObjectStore(_)
+            | DataFusionError::ParquetError(_)
+    )
 }
 
 impl From<Error> for Failure {

@@ -362,5 +362,5 @@ fn no_step_fails_over_the_extremes_of_source_tables() {
 
 #[test]
 fn no_step_fails_over_the_extremes_of_domain_tables() {
-    holds("domain", &["dora", "metrics"]);
+    holds("domain", &["base", "dora", "metrics"]);
 }
