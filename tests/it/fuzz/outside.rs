@@ -98,20 +98,22 @@ fn an_ndjson_of_any_bytes_is_a_table_or_an_error() {
     .to_vec();
     files.push(vec![0xff; 300]);
     files.push(b"{\"id\":\"\xff\"}".to_vec());
-    for n in [100, 1_000, 100_000] {
+    for n in [100, 100_000] {
         files.push(format!("{{\"id\":{}1{}}}", "[".repeat(n), "]".repeat(n)).into_bytes());
         files.push(format!("{}1{}", "{\"id\":".repeat(n), "}".repeat(n)).into_bytes());
         files.push("{\"id\":".repeat(n).into_bytes());
     }
-    let rows = HOSTILE.map(|value| {
-        format!("{{\"id\":\"1\",\"created_date\":{value},\"title\":{value}}}\n").into_bytes()
-    });
-    files.extend(rows);
+    for values in HOSTILE.chunks(8) {
+        let rows = values
+            .iter()
+            .map(|value| format!("{{\"id\":\"1\",\"created_date\":{value},\"title\":{value}}}\n"));
+        files.push(rows.collect::<String>().into_bytes());
+    }
     each("ndjson", &files);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(8))]
+    #![proptest_config(ProptestConfig::with_cases(3))]
 
     #[test]
     fn random_bytes_are_a_table_or_an_error(

@@ -16,7 +16,7 @@ use super::{mutate, mutations};
 /// More, by hand: `BENT_REPLIES=500 cargo test --test it fuzz::replies`.
 fn cases() -> usize {
     let more = std::env::var("BENT_REPLIES").ok();
-    more.and_then(|more| more.parse().ok()).unwrap_or(60)
+    more.and_then(|more| more.parse().ok()).unwrap_or(16)
 }
 
 fn limits() -> Limits {

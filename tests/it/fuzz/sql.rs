@@ -176,21 +176,17 @@ fn what_is_just_not_too_deep_is_answered() {
     let chain =
         |first: &str, link: &str, n: usize| format!("SELECT {first}{} AS x", link.repeat(n));
     for sql in [
-        chain("1", " + 1", 4_900),
-        chain("1", "::int", 2_400),
-        chain("1", " IS NULL", 2_400),
+        chain("1", " + 1", 1_000),
+        chain("1", "::int", 2_000),
+        chain("1", " IS NULL", 400),
         format!(
             "SELECT 1 FROM domain.t WHERE {}",
-            vec!["n = 1"; 2_400].join(" OR ")
+            vec!["n = 1"; 1_500].join(" OR ")
         ),
-        vec!["SELECT 1 AS x"; 190].join(" EXCEPT "),
-        vec!["SELECT 1 AS x"; 190].join(" UNION "),
+        vec!["SELECT 1 AS x"; 100].join(" EXCEPT "),
+        vec!["SELECT 1 AS x"; 60].join(" UNION "),
         format!("SELECT {}true", "NOT ".repeat(40)),
         format!("SELECT {}1{}", "(".repeat(40), ")".repeat(40)),
-        format!(
-            "SELECT 1 FROM domain.t AS a{}",
-            " JOIN domain.t AS b ON true".repeat(0)
-        ),
     ] {
         assert_eq!(tried(sql.clone()), None, "{}", &sql[..30]);
     }
