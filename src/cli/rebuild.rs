@@ -1,8 +1,10 @@
-//! `bitlake rebuild`: the source layer decoded again from the payloads that it keeps, then everything made from it.
+//! `bitlake rebuild`: the source layer decoded and redacted again from the payloads that it keeps, then everything made
+//! from it.
 
 use super::args::Transforming;
 use super::job::Job;
 use super::{Context, Outcome};
+use crate::collect;
 use crate::error::Result;
 use crate::transform::Options;
 
@@ -12,6 +14,7 @@ pub(super) async fn run(context: &Context, args: Transforming) -> Result<Outcome
     let options = Options {
         queries: args.queries,
         rebuild: true,
+        masker: collect::masker(&config, &context.env),
         ..Options::default()
     };
     let result = job.transform(&options).await;

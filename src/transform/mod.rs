@@ -41,6 +41,7 @@ use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish};
 use crate::schema::{Contract, Contracts};
+use crate::secret::Masker;
 
 /// The part that a step made itself, beside those that `[[table]]` adds.
 const MADE: &str = "made";
@@ -56,6 +57,8 @@ pub struct Options {
     pub queries: Option<PathBuf>,
     /// Every record of the source layer is decoded again.
     pub rebuild: bool,
+    /// Credentials that records which are decoded again must not hold.
+    pub masker: Masker,
 }
 
 /// Transforms what the lake holds and publishes it.
@@ -81,7 +84,7 @@ pub async fn transform(
     let mut run = Run::new(config, lake, contracts, steps).await?;
 
     run.settings(&states, &assigned)?;
-    run.source(&states, now, options.rebuild).await?;
+    run.source(&states, now, options).await?;
     run.outside().await?;
     run.buckets(&states, &assigned, options.as_of).await?;
     run.register_published()?;
