@@ -80,7 +80,7 @@ fn decoded(part: &str) -> Option<String> {
 
 impl ClientOptions {
     /// Every text that must not leave the process: secrets alone, and with their user as a header carries them.
-    pub(super) fn secrets(&self) -> Vec<String> {
+    pub(crate) fn secrets(&self) -> Vec<String> {
         let plain = |token: &Token| token.secret.expose().to_owned();
         let basic = |user: &str, token: &Token| {
             let header = BASE64_STANDARD.encode(format!("{user}:{}", token.secret.expose()));

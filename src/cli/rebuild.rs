@@ -1,8 +1,10 @@
-//! `bitlake rebuild`: the source layer decoded again from the payloads that it keeps, then everything made from it.
+//! `bitlake rebuild`: the source layer decoded and redacted again from the payloads that it keeps, then everything made
+//! from it.
 
 use super::args::Rebuild;
 use super::job::Job;
 use super::{Context, Outcome};
+use crate::collect;
 use crate::error::Result;
 use crate::transform::Options;
 
@@ -13,6 +15,7 @@ pub(super) async fn run(context: &Context, args: Rebuild) -> Result<Outcome> {
         queries: args.transforming.queries,
         rebuild: true,
         accept_loss: args.accept_loss,
+        masker: collect::masker(&config, &context.env),
         ..Options::default()
     };
     let result = job.transform(&options).await;

@@ -375,6 +375,17 @@ fn of_the_environment(env: &BTreeMap<String, String>) -> impl Iterator<Item = &s
     values.map(String::as_str).filter(|it| it.len() >= SHORTEST)
 }
 
+/// Knows the credentials of the configuration that can be read now, for who needs none: the others are left out.
+pub fn masker(config: &Config, env: &BTreeMap<String, String>) -> Masker {
+    let masker = Masker::of(of_the_environment(env));
+    for connection in &config.connections {
+        if let Ok(options) = ClientOptions::from_connection(connection, env) {
+            masker.learn(options.secrets().iter().map(String::as_str));
+        }
+    }
+    masker
+}
+
 fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {
     let found = discovery
         .found

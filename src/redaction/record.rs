@@ -278,6 +278,15 @@ mod tests {
     }
 
     #[test]
+    fn a_block_around_what_was_removed_goes_whole() {
+        let block = |inner: &str| format!("-----BEGIN PRIVATE KEY-----\nMIIE {inner}");
+        let (removed, text) =
+            redacted(json!({"raw": block("own-s3cr3t-token"), "old": block(REMOVED)}));
+        assert_eq!(text, r#"{"raw":"[removed]","old":"[removed]"}"#);
+        assert_eq!(removed, 3);
+    }
+
+    #[test]
     fn ordinary_records_are_left_alone() {
         let record = json!({"key": "CHK", "author": {"raw": "A <a@x.example>"}, "links": {"self": {"href": "https://api.bitbucket.org/2.0/x"}}});
         let before = record.to_string();

@@ -226,8 +226,8 @@ impl Rule {
         }
         .chain(&self.allowed);
         secret.is_empty()
-            || secret.contains(REMOVED)
-            || self.context && entropy(secret) < self.entropy
+            || secret == REMOVED
+            || self.context && (secret.contains(REMOVED) || entropy(secret) < self.entropy)
             || lists.any(|list| list.allows(secret, RegexTarget::Secret))
     }
 }

@@ -25,7 +25,6 @@ use super::times::OddTimes;
 use super::typed::Typed;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::redaction::{Received, Redacted, Redactor};
-use crate::secret::Masker;
 
 /// One record of a reply, with what the URL knows and the record may not.
 #[derive(Debug, Clone)]
@@ -174,17 +173,14 @@ pub struct Redecoder {
 }
 
 impl Redecoder {
-    /// # Errors
-    /// As [`Redactor::new`].
-    pub fn new(contract: Arc<Contract>) -> Result<Self> {
-        Ok(Self {
+    pub fn new(contract: Arc<Contract>, redactor: Redactor) -> Self {
+        Self {
             typed: Typed::new(&contract),
             contract,
-            // Nobody's credentials are read to decode again.
-            redactor: Redactor::new(Masker::default())?,
+            redactor,
             redactions: 0,
             renamed: HashSet::new(),
-        })
+        }
     }
 
     /// Secrets found so far.
@@ -297,6 +293,7 @@ mod tests {
 
     use super::*;
     use crate::schema::Contracts;
+    use crate::secret::Masker;
 
     fn decoder() -> Decoder {
         let text = r#"{"description": "d", "version": 1, "primary_key": ["_key"], "columns": [
@@ -478,7 +475,8 @@ mod tests {
         });
         let old = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
 
-        let mut redecoder = Redecoder::new(Arc::clone(&decoder.contract)).unwrap();
+        let redactor = Redactor::new(Masker::default()).unwrap();
+        let mut redecoder = Redecoder::new(Arc::clone(&decoder.contract), redactor);
         let new = redecoder.decode(&old).unwrap();
         let texts = |name: &str| {
             let column = new.column_by_name(name).unwrap().as_string::<i32>();

@@ -44,6 +44,7 @@ use crate::lake::{
     Depth, Inventory, Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish,
 };
 use crate::schema::{Contract, Contracts};
+use crate::secret::Masker;
 
 /// The part that a step made itself, beside those that `[[table]]` adds.
 const MADE: &str = "made";
@@ -61,6 +62,8 @@ pub struct Options {
     pub rebuild: bool,
     /// Damaged files that nothing can make again are given up.
     pub accept_loss: bool,
+    /// Credentials that records which are decoded again must not hold.
+    pub masker: Masker,
 }
 
 /// Transforms what the lake holds and publishes it.
@@ -89,7 +92,7 @@ pub async fn transform(
 
     let work = async {
         run.settings(&states, &assigned)?;
-        run.source(&states, now, options.rebuild).await?;
+        run.source(&states, now, options).await?;
         run.outside().await?;
         run.buckets(&states, &assigned, options.as_of).await?;
         run.register_published()?;

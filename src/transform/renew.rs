@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
 use futures::StreamExt;
 use reqwest::Url;
@@ -32,12 +31,12 @@ pub(super) struct Renewed {
 pub(super) async fn renew(
     lake: &Lake,
     engine: &Engine,
-    contract: &Arc<Contract>,
+    mut decoder: Redecoder,
+    contract: &Contract,
     table: &mut NextTable,
     stale: impl Fn(&str) -> bool,
     folder: &Path,
 ) -> Result<Renewed> {
-    let mut decoder = Redecoder::new(Arc::clone(contract))?;
     let files = table.files.iter_mut();
     for (n, (path, file)) in files.filter(|(path, _)| stale(path)).enumerate() {
         let from = match file {

@@ -6,21 +6,23 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::history::Past;
-use super::{Run, fold, renew};
+use super::{Options, Run, fold, renew};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::{NextFile, NextTable, State, file_url, layout};
-use crate::schema::{Contract, HISTORY};
+use crate::redaction::Redactor;
+use crate::schema::{Contract, HISTORY, Redecoder};
 
 impl Run<'_> {
-    /// `rebuild`: every file is decoded again.
     pub(super) async fn source(
         &mut self,
         states: &[State],
         now: DateTime<Utc>,
-        rebuild: bool,
+        options: &Options,
     ) -> Result<()> {
         let engine = self.engine.for_payloads();
+        let redactor = Redactor::new(options.masker.clone())?;
+        let rebuild = options.rebuild;
         let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
         for contract in contracts {
             let folder = self.folder("bitbucket", &contract.table);
@@ -35,7 +37,8 @@ impl Run<'_> {
             .await?;
             let old = old_segments(&contract, states);
             let stale = |path: &str| rebuild || old.contains(path);
-            self.renewed(&engine, &contract, folded, stale).await?;
+            self.renewed(&engine, &redactor, &contract, folded, stale)
+                .await?;
             if !self.config.lake.keep_history {
                 continue;
             }
@@ -50,7 +53,7 @@ impl Run<'_> {
             let folder = self.folder(HISTORY, &contract.table);
             let extended = past.extend(&contract, &versions, &folder).await?;
             let stale = rebuild || !old.is_empty();
-            self.renewed(&engine, &versions, extended, |_| stale)
+            self.renewed(&engine, &redactor, &versions, extended, |_| stale)
                 .await?;
         }
         Ok(())
@@ -60,6 +63,7 @@ impl Run<'_> {
     async fn renewed(
         &mut self,
         engine: &Engine,
+        redactor: &Redactor,
         contract: &Arc<Contract>,
         mut table: NextTable,
         stale: impl Fn(&str) -> bool,
@@ -70,6 +74,7 @@ impl Run<'_> {
         let renewed = renew::renew(
             self.lake,
             engine,
+            Redecoder::new(Arc::clone(contract), redactor.clone()),
             contract,
             &mut table,
             |path| outdated || stale(path),
