@@ -213,8 +213,8 @@ impl Probe<'_> {
         let Step::Page(page) = pages.next().await? else {
             return Ok(None);
         };
-        let read = |record: &Box<RawValue>| Received::read(record.get()).value().clone();
-        let values: Vec<Value> = page.values.iter().map(read).collect();
+        let read = |record: &RawValue| Received::read(record.get()).value().clone();
+        let values: Vec<Value> = page.values.iter().map(|it| read(it)).collect();
         let all = || pages.cursor().is_none().then_some(values.len() as f64);
         Ok(Some(First {
             size: page.size.map(|size| size as f64).or_else(all),
