@@ -21,6 +21,8 @@ const MASKED: &str = "***";
 /// Secrets with fewer characters are masked in messages and not in records: every credential that Bitbucket issues is
 /// longer, and a made-up "test" would destroy ordinary text.
 const SHORTEST_IN_RECORDS: usize = 8;
+/// A secret with fewer characters is in every text, and masking it would tell more than it hides.
+const SHORTEST_IN_MESSAGES: usize = 4;
 
 /// Bytes of a compiled pattern, for hundreds of tokens of thousands of characters.
 const PATTERN_SIZE: usize = 1 << 28;
@@ -86,15 +88,25 @@ impl Masker {
         known
             .secrets
             .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        let is_long = |secret: &&Secret| secret.expose().chars().count() >= SHORTEST_IN_RECORDS;
-        known.in_messages = Pattern::of(known.secrets.iter());
-        known.in_records = Pattern::of(known.secrets.iter().filter(is_long));
+        let from = |shortest: usize| {
+            let secrets = known.secrets.iter();
+            Pattern::of(secrets.filter(|it| it.expose().chars().count() >= shortest))
+        };
+        let (in_messages, in_records) = (from(SHORTEST_IN_MESSAGES), from(SHORTEST_IN_RECORDS));
+        known.in_messages = in_messages;
+        known.in_records = in_records;
     }
 
     /// `text` for a message, with `***` in the place of each secret.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.in_messages.replace(text, MASKED)
+    }
+
+    /// Whether `text` has a secret that is too long to be there by chance.
+    pub fn is_in(&self, text: &str) -> bool {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.in_records.count(text) > 0
     }
 
     /// Puts [`REMOVED`] in the place of each secret in a text of a record; returns how many there were.
@@ -253,6 +265,12 @@ mod tests {
         assert_eq!(masker.remove(&mut text), 2);
         assert_eq!(text, "test [removed] [removed]");
         assert_eq!(masker.mask("test"), "***");
+        assert!(masker.is_in("s3cr3t-token") && !masker.is_in("test"));
+    }
+
+    #[test]
+    fn a_letter_is_no_secret() {
+        assert_eq!(Masker::of(["t"]).mask("the text"), "the text");
     }
 
     #[test]

@@ -232,7 +232,7 @@ rollouts AS (
         kind = 'rollback' AS is_rollback,
         coalesce(sum(CASE WHEN outcome = 'SUCCESS' THEN 1 ELSE 0 END) OVER (
             PARTITION BY project_name, cicd_scope_id, CASE WHEN pipeline_id <> '' THEN pipeline_id ELSE deployment_id END, environment
-            ORDER BY finished_date, started_date NULLS FIRST, deployment_id
+            ORDER BY finished_date NULLS FIRST, started_date NULLS FIRST, deployment_id NULLS FIRST
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ), 0) AS rollout
     FROM described AS d

@@ -3,7 +3,6 @@
 //! A list must arrive whole or not at all: a page that is missing, repeated or from elsewhere fails the walk, because
 //! half a list taken for a full one is worse than an error.
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -526,7 +525,7 @@ impl Pages {
                 .hint("check endpoint and proxy: credentials are not sent to other hosts"));
         }
         // It would reach the state, where a paused walk keeps the address that it goes on at.
-        if matches!(masker.mask(next.as_str()), Cow::Owned(_)) {
+        if masker.is_in(next.as_str()) {
             return Err(self
                 .broken(url, "the next page's address repeats the credentials")
                 .hint("check endpoint and proxy"));

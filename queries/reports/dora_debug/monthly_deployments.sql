@@ -2,18 +2,41 @@
 -- Dashboard: DORA Debug, Deployment Frequency, step 5: deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
--- Note: Counted from domain.cicd_deployment_commits, beside metrics.dora. The published count (n) has a release that
--- reached several production environments once. Periods are those of the project's time zone (config.buckets), so that each row can be
--- laid beside its row of metrics.dora. DevLake's stored figures are for months and all.
-WITH production AS (
-    SELECT m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date
+-- Note: Counted from domain.cicd_deployment_commits, beside metrics.dora. The first, second, … success of a pipeline in each
+-- production environment is one release, at the time of the first environment. Periods are those of the project's time
+-- zone (config.buckets), so that each row can be laid beside its row of metrics.dora. DevLake's stored figures are for
+-- months and all.
+WITH deployments AS (
+    SELECT
+        m.project_name,
+        d.cicd_scope_id,
+        d.cicd_deployment_id,
+        coalesce(nullif(d.pipeline_id, ''), d.cicd_deployment_id) AS origin,
+        coalesce(d.original_environment, '') AS original_environment,
+        max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
     JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
         AND ($project IS NULL OR list_contains($project, m.project_name))
-    GROUP BY m.project_name, d.cicd_deployment_id
+    GROUP BY 1, 2, 3, 4, 5
+),
+
+rollouts AS (
+    SELECT
+        d.*,
+        row_number() OVER (
+            PARTITION BY d.project_name, d.cicd_scope_id, d.origin, d.original_environment
+            ORDER BY d.finished_date, d.cicd_deployment_id
+        ) AS rollout
+    FROM deployments AS d
+),
+
+production AS (
+    SELECT r.project_name, r.origin, r.rollout, min(r.finished_date) AS finished_date
+    FROM rollouts AS r
+    GROUP BY r.project_name, r.cicd_scope_id, r.origin, r.rollout
 ),
 
 counts AS (
@@ -22,7 +45,7 @@ counts AS (
         b.period_start,
         b.label,
         b.is_complete,
-        count(p.cicd_deployment_id) AS deployments,
+        count(p.origin) AS deployments,
         count(DISTINCT cast(p.finished_date AS date)) AS days
     FROM config.buckets AS b
     LEFT JOIN production AS p

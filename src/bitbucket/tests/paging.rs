@@ -296,11 +296,17 @@ async fn a_smaller_page_of_a_number_beyond_all_bounds_does_not_overflow() {
 async fn a_next_page_that_repeats_the_credentials_is_not_kept() {
     let server = serve(|_, request| {
         let host = request.header("host");
-        let next = format!("http://{host}/2.0/x?page=2&u=%73%33cr3t");
+        let next = format!("http://{host}/2.0/x?page=2&u=%73%33cr3t-t0ken");
         json(200, format!(r#"{{"values":[1],"next":"{next}"}}"#))
     })
     .await;
-    let error = failure(&server.client(), &endpoints::BRANCHES).await;
+    let client = Client::new(ClientOptions {
+        credentials: Credentials::AccessToken {
+            tokens: vec![token("s3cr3t-t0ken")],
+        },
+        ..server.options()
+    });
+    let error = failure(&client.unwrap(), &endpoints::BRANCHES).await;
     assert!(
         error.message().contains("repeats the credentials"),
         "{error}"

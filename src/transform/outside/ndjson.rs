@@ -157,6 +157,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_nested_deeply_is_the_text_of_its_json() {
+        let text = format!("{{\"k\": {}1{}}}", "[".repeat(100), "]".repeat(100));
+        let lines = lines(&text);
+        assert!(
+            lines[0].ends_with(&format!("Utf8{}", ")".repeat(16))),
+            "{}",
+            lines[0]
+        );
+        assert!(lines[1].contains("[[[[1]]]]"), "{}", lines[1]);
+    }
+
+    #[test]
     fn a_key_of_several_types_is_text_and_no_row_is_lost() {
         assert_eq!(
             lines(

@@ -9,6 +9,10 @@ use serde_json::Value;
 /// An object with more keys is one whose keys are data, and is kept as text: a column for each would fill the memory.
 const MOST_FIELDS: usize = 1000;
 
+/// What is nested deeper, and not asked for by the query, is kept as text: planning goes down into a type, function by
+/// function.
+const MOST_LEVELS: usize = 16;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scalar {
     Boolean,
@@ -89,14 +93,18 @@ impl Shape {
 
     /// The columns of rows of this shape, for a query that takes what `wanted` has.
     pub(super) fn fields(&self, wanted: &Self) -> Vec<Field> {
+        self.fields_at(0, wanted)
+    }
+
+    fn fields_at(&self, level: usize, wanted: &Self) -> Vec<Field> {
         let mut names: BTreeMap<&str, DataType> = BTreeMap::new();
         for (name, shape) in self.fields.iter().flatten() {
-            names.insert(name, shape.data_type(wanted.field(name)));
+            names.insert(name, shape.data_type(level + 1, wanted.field(name)));
         }
         for (name, shape) in wanted.fields.iter().flatten() {
             names
                 .entry(name)
-                .or_insert_with(|| Self::default().data_type(Some(shape)));
+                .or_insert_with(|| Self::default().data_type(level + 1, Some(shape)));
         }
         let fields = names.into_iter();
         fields
@@ -106,9 +114,12 @@ impl Shape {
 
     /// The type that holds every value seen: text where there is no other. Where some of them are objects or lists,
     /// and the query looks into them, `wanted` decides.
-    fn data_type(&self, wanted: Option<&Self>) -> DataType {
+    fn data_type(&self, level: usize, wanted: Option<&Self>) -> DataType {
         let nothing = Self::default();
         let wanted = wanted.unwrap_or(&nothing);
+        if level > MOST_LEVELS && wanted.is_unknown() {
+            return DataType::Utf8;
+        }
         let has_fields = self
             .fields
             .as_ref()
@@ -118,11 +129,11 @@ impl Shape {
         let takes_fields = wanted.fields.is_some() && (has_fields || kinds == 0);
         let takes_item = wanted.item.is_some() && (self.item.is_some() || kinds == 0);
         if takes_fields || (has_fields && kinds == 1) {
-            return DataType::Struct(self.fields(wanted).into());
+            return DataType::Struct(self.fields_at(level, wanted).into());
         }
         if takes_item || (self.item.is_some() && kinds == 1) {
             let item = self.item.as_deref().unwrap_or(&nothing);
-            let item = item.data_type(wanted.item.as_deref());
+            let item = item.data_type(level + 1, wanted.item.as_deref());
             return DataType::List(Arc::new(Field::new_list_field(item, true)));
         }
         match self.scalar {
