@@ -23,14 +23,14 @@
 --   where the project does not have that repository, nor by the incident's scope: none of its deployments failed.
 WITH incidents AS (
     SELECT
-        m.project_name, i.id, i.title, i.description, i.status, i.created_date, i.resolution_date, i.component,
-        i.scope_id, i.deployment_id, i.commit_sha, i.pull_request_id, true AS is_mapped
+        m.project_name, i.id, i.title, i.description, i.status, i.created_date, i.resolution_date,
+        trim(i.component) AS component, i.scope_id, i.deployment_id, i.commit_sha, i.pull_request_id, true AS is_mapped
     FROM domain.incidents AS i
     JOIN domain.project_mapping AS m ON m."table" = i."table" AND m.row_id = i.scope_id
     UNION ALL
     SELECT
-        i.project_name, i.id, i.title, i.description, i.status, i.created_date, i.resolution_date, i.component,
-        i.scope_id, i.deployment_id, i.commit_sha, i.pull_request_id, false AS is_mapped
+        i.project_name, i.id, i.title, i.description, i.status, i.created_date, i.resolution_date,
+        trim(i.component) AS component, i.scope_id, i.deployment_id, i.commit_sha, i.pull_request_id, false AS is_mapped
     FROM domain.incidents AS i
     LEFT JOIN domain.project_mapping AS m
       ON m."table" = i."table" AND m.row_id = i.scope_id AND m.project_name = i.project_name

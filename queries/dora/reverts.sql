@@ -8,6 +8,8 @@
 -- * effect: what takes back a revert restores (reapply), what takes that back reverts again, and so on, however long the
 --   chain. It goes by what the named commit or pull request does itself; where that takes nothing back as far as is
 --   known, by the wording of the text that names it, else of the pull request's title.
+-- * A commit speaks for the pull request that was merged first of those that list it: a release that carries it further
+--   takes nothing back by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
 -- * What one commit of a pull request takes back and another commit of it restores has no row.
 WITH RECURSIVE mentions AS (
     SELECT
@@ -83,6 +85,17 @@ holders AS (
     JOIN domain.pull_requests AS p ON p.id = l.pull_request_id
     WHERE p.merged_date IS NOT NULL AND p.merge_commit_sha_match NOT IN ('ambiguous', 'missing')
 ),
+carried AS (
+    SELECT l.pull_request_id, l.commit_sha
+    FROM domain.pull_request_commits AS l
+    JOIN domain.pull_requests AS p ON p.id = l.pull_request_id
+    WHERE p.merged_date IS NOT NULL
+      AND coalesce(p.merge_kind, '') <> 'squash_or_rebase'
+      AND coalesce(p.promotion_evidence, '') <> 'branch'
+    QUALIFY row_number() OVER (
+        PARTITION BY p.base_repo_id, l.commit_sha ORDER BY p.merged_date, p.pull_request_key, p.id
+    ) > 1
+),
 found AS (
     SELECT
         s.pull_request_id AS id,
@@ -94,8 +107,10 @@ found AS (
     LEFT JOIN inverses AS i ON i.node = s.target
     LEFT JOIN holders AS h
       ON h.repo_id = s.repo_id AND h.commit_sha = s.reverted_commit_sha AND s.reverted_pull_request_id = ''
+    LEFT JOIN carried AS k
+      ON k.pull_request_id = s.pull_request_id AND k.commit_sha = s.commit_sha AND s.source = 'commit'
     CROSS JOIN (VALUES (false), (true)) AS v(holder)
-    WHERE s.pull_request_id <> '' AND (NOT v.holder OR h.id IS NOT NULL)
+    WHERE s.pull_request_id <> '' AND (NOT v.holder OR h.id IS NOT NULL) AND k.commit_sha IS NULL
       AND NOT EXISTS (
           SELECT 1
           FROM domain.pull_request_commits AS o

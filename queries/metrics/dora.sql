@@ -22,6 +22,7 @@
 -- * Without a source of incidents, failure rate and recovery would claim a 0 that nobody has measured: they are null,
 --   unless some deployment of the project is known to have failed by other evidence. Sources are incidents from
 --   wherever they came, and repositories with issues whose rules make some kind an incident and whose tracker is there.
+--   An incidents table from outside that has no rows is a source for every project: no incidents were there to bring.
 -- * Atlassian removed Bitbucket's issue tracker on the day that the CTE tracker has. From then on it is a source no more,
 --   unless it shows later issues all the same (as the sandbox does), and what it lacks limits no period that reaches
 --   beyond that day.
@@ -276,6 +277,12 @@ incident_sources AS (
     SELECT i.project_name, CASE WHEN starts_with(i.incident_id, 'bitbucket:BitbucketIssue:') THEN t.ends END AS ends
     FROM dora.incidents AS i
     CROSS JOIN tracker AS t
+    UNION ALL
+    SELECT b.project_name, NULL AS ends
+    FROM config.buckets AS b
+    WHERE EXISTS (
+        SELECT 1 FROM config.outside_tables AS o WHERE o.name IN ('domain.incidents', 'dora.incidents') AND o.row_count = 0
+    )
 ),
 incidents_known AS (
     SELECT project_name, CASE WHEN bool_and(ends IS NOT NULL) THEN max(ends) END AS ends

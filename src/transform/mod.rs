@@ -300,15 +300,16 @@ impl<'a> Run<'a> {
         self.setting("buckets", &rows)
     }
 
-    /// Tables that `[[table]]` puts in the place of a step's.
+    /// Tables that `[[table]]` puts in the place of a step's, and the record of what each `[[table]]` brought.
     async fn outside(&mut self) -> Result<()> {
         let mut replaced = BTreeMap::new();
+        let mut rows = Vec::new();
         for (n, given) in self.config.tables.iter().enumerate() {
             let contract = self.contract(&given.layer, &given.table)?;
             let contract = self.steps.place_of(&contract);
             let part = format!("part_{n}");
             let folder = self.staging.path().join(outside::GIVEN);
-            let nulled = outside::read(
+            let read = outside::read(
                 &self.engine,
                 given,
                 &self.config.lake.options,
@@ -317,7 +318,8 @@ impl<'a> Run<'a> {
                 &folder,
             )
             .await?;
-            self.report.nulled.extend(nulled);
+            rows.push(settings::outside_table(n, given, read.rows));
+            self.report.nulled.extend(read.nulled);
             self.parts.push((Arc::clone(&contract), part.clone()));
             let name = TableName::new(&contract.layer, &contract.table);
             self.given.entry(name.clone()).or_default().push(part);
@@ -329,7 +331,7 @@ impl<'a> Run<'a> {
             let parts = self.given.remove(&name).unwrap_or_default();
             self.unite(&contract, &parts).await?;
         }
-        Ok(())
+        self.setting("outside_tables", &rows)
     }
 
     /// Makes the given parts the table.

@@ -9,7 +9,7 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
-use crate::config::{Assigned, Config, EntityGroup, Found, groups};
+use crate::config::{Assigned, Config, EntityGroup, Found, OutsideTable, groups};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{EntityStatus, ParquetFile, State, WrittenFile};
@@ -17,7 +17,7 @@ use crate::schema::{Contract, conform};
 
 type Rows = Vec<Value>;
 
-/// The rows of every `config` table, by table.
+/// The rows of the `config` tables that are known before anything is read, by table.
 pub(super) fn tables(
     config: &Config,
     states: &[State],
@@ -110,6 +110,16 @@ fn tag_pairs(config: &Config) -> Rows {
         }
     }
     rows
+}
+
+/// The row of `outside_tables` for the `index`th `[[table]]`, which brought `rows`.
+pub(super) fn outside_table(index: usize, given: &OutsideTable, rows: u64) -> Value {
+    json!({
+        "position": index + 1,
+        "name": format!("{}.{}", given.layer, given.table),
+        "is_added": given.add,
+        "row_count": rows,
+    })
 }
 
 fn components(config: &Config) -> Rows {

@@ -83,6 +83,29 @@ async fn an_input_without_rows_is_an_empty_table_also_under_a_query() {
 }
 
 #[tokio::test]
+async fn an_incidents_table_without_rows_measures_a_failure_rate_of_zero() {
+    let rate = "SELECT value, reason FROM metrics.dora WHERE scope = 'project' AND period = 'all' \
+                AND metric = 'change_failure_rate'";
+    let given = shop();
+    given.transform(&[]).await.unwrap();
+    assert_eq!(given.query(rate).await, ["NULL | no incident source"]);
+    let filtered = "add = true\nquery = \"SELECT id, title FROM external WHERE title = 'never'\"";
+    for (text, options) in [
+        ("", ""),
+        ("id,title,created_date", "add = true"),
+        ("id,title\ni1,a", filtered),
+    ] {
+        let given = shop().table("domain.incidents", "csv", text, options);
+        given.transform(&[]).await.unwrap();
+        assert_eq!(given.query(rate).await, ["0.0 | NULL"], "{text:?}");
+        let brought = "SELECT name, is_added, row_count FROM config.outside_tables WHERE name LIKE '%incidents'";
+        let added = !options.is_empty();
+        let expected = format!("domain.incidents | {added} | 0");
+        assert_eq!(given.query(brought).await, [expected]);
+    }
+}
+
+#[tokio::test]
 async fn what_a_query_names_and_no_row_has_is_null_and_said() {
     let given = Outside::new()
         .table(

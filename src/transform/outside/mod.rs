@@ -50,8 +50,14 @@ const BOOKKEEPING: [&str; 6] = [
     "_raw_data_remark",
 ];
 
+/// What was read of a `[[table]]`.
+pub(super) struct Given {
+    pub rows: u64,
+    /// What is null now although it was something.
+    pub nulled: Vec<Nulled>,
+}
+
 /// Reads an outside table (`options`: how buckets are reached) and registers it as `given.<part>`, with the contract's columns, all of them nullable.
-/// Returns what of it is null now although it was something.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`], naming the `[[table]]`, its location and the column: a file that cannot be read, a
@@ -63,7 +69,7 @@ pub(super) async fn read(
     contract: &Contract,
     part: &str,
     folder: &Path,
-) -> Result<Vec<Nulled>> {
+) -> Result<Given> {
     let domain = contract.layer == super::steps::BASE;
     let layer = if domain { "domain" } else { &contract.layer };
     let table = format!("{layer}.{}", contract.table);
@@ -74,13 +80,13 @@ pub(super) async fn read(
         let external = open(engine, given, &folder.join(format!("{part}-external"))).await?;
         let (frame, absent) = plan(engine, given, &external, contract).await?;
         check_columns(&frame, contract, &external)?;
-        let mut nulled = external.nulled(&absent);
-        nulled.extend(write(frame, contract, part, engine, folder).await?);
-        for nulled in &mut nulled {
+        let mut written = write(frame, contract, part, engine, folder).await?;
+        written.nulled.splice(..0, external.nulled(&absent));
+        for nulled in &mut written.nulled {
             nulled.table.clone_from(&table);
             nulled.location.clone_from(&given.location);
         }
-        Ok(nulled)
+        Ok(written)
     };
     read.await.map_err(|error: Error| {
         error
@@ -309,7 +315,7 @@ async fn write(
     part: &str,
     engine: &Engine,
     folder: &Path,
-) -> Result<Vec<Nulled>> {
+) -> Result<Given> {
     let relaxed = contract.relaxed();
     let path = folder.join(part).with_extension("parquet");
     let mut file = ParquetFile::create(&path, relaxed.arrow_schema(), &relaxed)?;
@@ -332,6 +338,7 @@ async fn write(
         })?;
         file.write(&door.check(contract, &batch)?)?;
     }
+    let rows = file.rows();
     file.finish()?;
     engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
     let taken = door.taken.into_iter().map(|((column, why), taken)| Nulled {
@@ -341,7 +348,10 @@ async fn write(
         values: taken.examples,
         ..Nulled::default()
     });
-    Ok(taken.collect())
+    Ok(Given {
+        rows,
+        nulled: taken.collect(),
+    })
 }
 
 /// The contract's columns of `batch`, null where it lacks them.
