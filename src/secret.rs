@@ -10,6 +10,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex::{NoExpand, Regex, RegexBuilder};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -51,8 +53,8 @@ impl fmt::Debug for Secret {
 /// Removes the program's own credentials from texts that came from outside, such as an error page that repeats the
 /// request or a record into which somebody pasted a token. Clones share their secrets.
 ///
-/// The text is one that was decoded. Inside it, a secret is found as it is, URL-encoded, or escaped as in JSON, as a
-/// whole or in parts: a decoded text may quote another encoded one.
+/// The text is one that was decoded. Inside it, a secret is found as it is, URL-encoded, or escaped as in JSON or HTML, as
+/// a whole or in parts, and in base64: a decoded text may quote another encoded one.
 #[derive(Clone, Default)]
 pub struct Masker(Arc<RwLock<Known>>);
 
@@ -142,7 +144,9 @@ impl Pattern {
         if secrets.is_empty() {
             return Self::Nothing;
         }
-        let spellings: Vec<_> = secrets.iter().map(|it| spellings(it.expose())).collect();
+        let plain = secrets.iter().map(|it| spellings(it.expose()));
+        let encoded = secrets.iter().flat_map(|it| base64(it.expose()));
+        let spellings: Vec<_> = plain.chain(encoded).collect();
         let pattern = RegexBuilder::new(&spellings.join("|"))
             .size_limit(PATTERN_SIZE)
             .build();
@@ -202,9 +206,30 @@ fn spellings(secret: &str) -> String {
             '>' => pattern.push_str("|&gt;"),
             _ => {}
         }
+        let code = u32::from(character);
+        let _ = write!(pattern, "|&#0*(?:{code}|[xX]0*(?i:{code:x}));");
         pattern.push(')');
     }
     pattern
+}
+
+/// Patterns for a secret inside base64: the characters that are the same whatever stands before and behind it, which
+/// depend on where its first byte falls in a group of three, and their neighbours, which hold the rest of its bits. None
+/// for a secret that would leave too few characters to tell it by.
+fn base64(secret: &str) -> Vec<String> {
+    let bytes = secret.as_bytes();
+    if bytes.len() < SHORTEST_IN_RECORDS {
+        return Vec::new();
+    }
+    let pattern = |before: usize| {
+        let padded = [&vec![0; before][..], bytes].concat();
+        let text = STANDARD_NO_PAD.encode(&padded);
+        // A character holds six bits.
+        let own = (before * 8).div_ceil(6)..padded.len() * 8 / 6;
+        let own = text[own].replace('+', "[+-]").replace('/', "[/_]");
+        format!("[A-Za-z0-9+/_-]{{0,1}}{own}[A-Za-z0-9+/_-]{{0,1}}={{0,2}}")
+    };
+    (0..3).map(pattern).collect()
 }
 
 fn bytes(character: char) -> impl Iterator<Item = u8> {
@@ -216,6 +241,7 @@ fn bytes(character: char) -> impl Iterator<Item = u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
     #[test]
     fn debug_does_not_show_the_secret() {
@@ -241,6 +267,28 @@ mod tests {
             let text = format!("a {spelling} b {spelling}");
             assert_eq!(masker.mask(&text), "a *** b ***", "{spelling}");
         }
+    }
+
+    #[test]
+    fn a_secret_is_masked_inside_base64_and_html() {
+        let masker = Masker::of(["s3cr3t/tok+en~9\u{ff}?"]);
+        for before in ["", "b", "b:", "bo:", "me@x.example:"] {
+            for behind in ["", "x", "xy", "xyz"] {
+                let text = format!("{before}s3cr3t/tok+en~9\u{ff}?{behind}");
+                for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
+                    let masked = masker.mask(&encoded).into_owned();
+                    assert!(masked.contains("***"), "{encoded}");
+                    let left = masked.replace("***", "").len();
+                    assert!(left <= 4 * (before.len() + behind.len()), "{masked}");
+                }
+            }
+        }
+        let html = "s3cr3t&#47;tok&#x2B;en&#126;9&#xff;&#063;";
+        assert_eq!(masker.mask(html), "***");
+        assert_eq!(
+            Masker::of(["test"]).mask("dGVzdA== tes&#116;"),
+            "dGVzdA== ***"
+        );
     }
 
     #[test]

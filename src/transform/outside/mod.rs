@@ -25,6 +25,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use futures::StreamExt;
 
 use self::files::TextFile;
@@ -107,8 +108,8 @@ struct External {
     looked_into: BTreeSet<String>,
     /// `None` where nobody counted.
     rows: Option<u64>,
-    /// Values that the query looks into and that have no inside, by path.
-    misfits: BTreeMap<String, u64>,
+    /// What of NDJSON did not fit.
+    misfits: ndjson::Misfits,
 }
 
 impl External {
@@ -145,7 +146,7 @@ impl External {
             rows,
             ..Nulled::default()
         };
-        let misfits = self.misfits.iter().map(|(path, rows)| {
+        let misfits = self.misfits.values.iter().map(|(path, rows)| {
             nulled(
                 path,
                 "values that the query looks into have no fields",
@@ -156,7 +157,11 @@ impl External {
         let absent = absent.iter().filter(|_| rows > 0);
         let absent =
             absent.map(|column| nulled(column, "the query names it and no row has it", rows));
-        misfits.chain(absent).collect()
+        let repaired = (self.misfits.repaired > 0).then(|| {
+            let reason = "rows that are not quite JSON: what cannot be read of them";
+            nulled("(repaired)", reason, self.misfits.repaired)
+        });
+        misfits.chain(absent).chain(repaired).collect()
     }
 
     /// `WITH external AS (…)`. `absent`: further columns, which are null.
@@ -320,13 +325,17 @@ async fn write(
     let path = folder.join(part).with_extension("parquet");
     let mut file = ParquetFile::create(&path, relaxed.arrow_schema(), &relaxed)?;
     let mut door = times::Door::default();
-    let failed = "cannot read an outside table";
-    let mut rows = frame
-        .execute_stream()
-        .await
-        .or_error(ErrorKind::Configuration, failed)?;
+    let failed = |error: DataFusionError| {
+        Error::new(ErrorKind::Configuration, "cannot read an outside table")
+            .source(error)
+            .hint(
+                "correct the file; or in the [[table]]'s `query`, turn into null what is no value, \
+                 as in `nullif(resolved, '0000-00-00')` or `try_cast(resolved AS timestamp)`",
+            )
+    };
+    let mut rows = frame.execute_stream().await.map_err(failed)?;
     while let Some(batch) = rows.next().await {
-        let batch = batch.or_error(ErrorKind::Configuration, failed)?;
+        let batch = batch.map_err(failed)?;
         let batch = door.impossible(contract, &complete(&relaxed, &batch)?)?;
         let batch = conform(&relaxed, &batch).map_err(|error| {
             let column = error.context("column").unwrap_or_default().to_owned();

@@ -1,6 +1,10 @@
 //! NDJSON with the types that all of its rows have, not a sample of them: a key may appear first in the last row.
+//!
+//! Objects are cut out by their brackets, so that one that is not quite JSON costs what does not fit (see [`crate::json`])
+//! and one that is no JSON at all is an error with its line.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read};
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
@@ -10,35 +14,47 @@ use serde_json::Value;
 use super::files::{TextFile, in_file};
 use super::shape::Shape;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::json::{self, Lenient};
 
 const BATCH_ROWS: usize = 1024;
+/// Bytes of an object that is written over several lines: one that is cut short would take the rest of its file in.
+const LONGEST: usize = 1 << 26;
+
+/// What of the rows of a file did not fit.
+#[derive(Debug, Default)]
+pub(super) struct Misfits {
+    /// Values that are null because they are of another type, by path.
+    pub values: BTreeMap<String, u64>,
+    /// Rows that are not quite JSON.
+    pub repaired: u64,
+}
 
 /// What the rows of all files have.
 pub(super) fn observe(files: &[TextFile]) -> Result<Shape> {
     let mut shape = Shape::default();
     for file in files {
         for row in rows(file)? {
-            shape.observe(&row?);
+            shape.observe(&row?.value);
         }
     }
     Ok(shape)
 }
 
-/// Hands the rows of `file` to `write`, with the columns of `schema`; counts in `misfits`, by path, what is null because
-/// it is of another type.
+/// Hands the rows of `file` to `write`, with the columns of `schema`; counts in `misfits` what did not fit.
 pub(super) fn read(
     file: &TextFile,
     schema: &SchemaRef,
-    misfits: &mut BTreeMap<String, u64>,
+    misfits: &mut Misfits,
     mut write: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<()> {
     let mut waiting = Vec::new();
     for row in rows(file)? {
-        let mut row = row?;
-        if let Value::Object(object) = &mut row {
-            fit_fields(object, schema.fields(), "", misfits);
+        let Lenient { mut value, exact } = row?;
+        misfits.repaired += u64::from(!exact);
+        if let Value::Object(object) = &mut value {
+            fit_fields(object, schema.fields(), "", &mut misfits.values);
         }
-        waiting.push(row);
+        waiting.push(value);
         if waiting.len() == BATCH_ROWS {
             write(&batch(schema, &waiting)?)?;
             waiting.clear();
@@ -48,20 +64,117 @@ pub(super) fn read(
 }
 
 /// The objects of a file.
-fn rows(file: &TextFile) -> Result<impl Iterator<Item = Result<Value>>> {
-    let values = serde_json::Deserializer::from_reader(file.read()?).into_iter::<Value>();
-    let objects = values.map(|value| {
-        let value = value.or_error(ErrorKind::Configuration, "cannot read the NDJSON")?;
-        match value.is_object() {
-            true => Ok(value),
-            false => Err(Error::new(
-                ErrorKind::Configuration,
-                "a line of the NDJSON is no JSON object",
-            )
-            .hint("write one object a line, as `jq -c '.[]'` does with a list")),
+fn rows(file: &TextFile) -> Result<impl Iterator<Item = Result<Lenient>>> {
+    let mut objects = Objects {
+        reader: BufReader::new(file.read()?),
+        line: String::new(),
+        at: 0,
+        number: 0,
+    };
+    let rows = std::iter::from_fn(move || objects.next().transpose());
+    Ok(rows.map(|row| row.map_err(in_file(file))))
+}
+
+/// Cuts a text into its objects, as a rule one a line.
+struct Objects<R> {
+    reader: BufReader<R>,
+    line: String,
+    /// Where the rest of the line begins.
+    at: usize,
+    number: u64,
+}
+
+impl<R: Read> Objects<R> {
+    fn next(&mut self) -> Result<Option<Lenient>> {
+        let mut text = String::new();
+        let mut brackets = Brackets::default();
+        let mut first = 0;
+        loop {
+            if self.at == self.line.len() && !self.next_line()? {
+                return match text.is_empty() {
+                    true => Ok(None),
+                    false => Err(unreadable("an object of the NDJSON does not end", first)),
+                };
+            }
+            let mut rest = &self.line[self.at..];
+            if text.is_empty() {
+                rest = rest.trim_ascii_start();
+                self.at = self.line.len() - rest.len();
+                first = self.number;
+                match rest.bytes().next() {
+                    None => continue,
+                    Some(b'{') => {}
+                    Some(_) => {
+                        let what = "a line of the NDJSON is no JSON object";
+                        return Err(unreadable(what, first));
+                    }
+                }
+            }
+            if let Some(end) = brackets.close(rest.as_bytes()) {
+                text.push_str(&rest[..end]);
+                self.at += end;
+                let read = json::read(&text).filter(|read| read.value.is_object());
+                let what = "an object of the NDJSON is no JSON";
+                return read.map(Some).ok_or_else(|| unreadable(what, first));
+            }
+            if brackets.is_in_text {
+                let what = "a text in the NDJSON does not end on its line";
+                return Err(unreadable(what, self.number));
+            }
+            text.push_str(rest);
+            self.at = self.line.len();
+            if text.len() > LONGEST {
+                return Err(unreadable("an object of the NDJSON does not end", first));
+            }
         }
-    });
-    Ok(objects.map(|row| row.map_err(in_file(file))))
+    }
+
+    /// `false` at the end.
+    fn next_line(&mut self) -> Result<bool> {
+        self.line.clear();
+        self.at = 0;
+        self.number += 1;
+        let read = self.reader.read_line(&mut self.line);
+        let read = read.or_error(ErrorKind::Configuration, "cannot read the NDJSON")?;
+        Ok(read > 0)
+    }
+}
+
+fn unreadable(what: &'static str, line: u64) -> Error {
+    Error::new(ErrorKind::Configuration, what)
+        .with("line", line)
+        .hint("write one object a line, as `jq -c '.[]'` does with a list")
+}
+
+/// Where an object ends, found without recursion.
+#[derive(Debug, Default)]
+struct Brackets {
+    depth: usize,
+    is_in_text: bool,
+    is_escaped: bool,
+}
+
+impl Brackets {
+    /// Goes on with `bytes`, and returns the place behind the bracket that closes the first one.
+    fn close(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            match byte {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' if self.is_in_text => self.is_escaped = true,
+                b'"' => self.is_in_text = !self.is_in_text,
+                _ if self.is_in_text => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return Some(at + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
 }
 
 fn batch(schema: &SchemaRef, rows: &[Value]) -> Result<RecordBatch> {
@@ -123,14 +236,14 @@ mod tests {
     use super::*;
 
     /// Type of each column, then the rows, read as a query that looks at `wanted` would.
-    fn table(text: &str, wanted: &Shape) -> (Vec<String>, BTreeMap<String, u64>) {
+    fn table(text: &str, wanted: &Shape) -> (Vec<String>, Misfits) {
         let files = [TextFile::of(text.as_bytes())];
         let shape = observe(&files).unwrap();
         let schema = Arc::new(Schema::new(shape.fields(wanted)));
         let columns = schema.fields().iter();
         let columns = columns.map(|field| format!("{} {}", field.name(), field.data_type()));
         let mut lines = vec![columns.collect::<Vec<_>>().join(", ")];
-        let mut misfits = BTreeMap::new();
+        let mut misfits = Misfits::default();
         read(&files[0], &schema, &mut misfits, |batch| {
             for row in 0..batch.num_rows() {
                 let cells = batch.columns().iter();
@@ -200,7 +313,7 @@ mod tests {
         );
         assert_eq!(lines[0], "service Struct(\"id\": Int64, \"summary\": Utf8)");
         assert_eq!(lines.len(), 4);
-        assert_eq!(misfits, BTreeMap::from([("service".to_owned(), 1)]));
+        assert_eq!(misfits.values, BTreeMap::from([("service".to_owned(), 1)]));
     }
 
     #[test]
@@ -212,6 +325,46 @@ mod tests {
             lines("\u{feff}\n{\"k\": 1}\n\n{\"k\": 2}\n\n"),
             ["k Int64", "1", "2"]
         );
+    }
+
+    #[test]
+    fn a_row_that_is_not_quite_json_costs_what_does_not_fit() {
+        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+        let text = format!(
+            "{{\"id\": 1, \"k\": \"x\\ud83dy\", \"n\": 7}}\n{{\"id\": 2, \"n\": 1e999}}\n\
+             {{\"id\": 3, \"d\": {{\"e\": {deep}}}}}\n{{\"id\": 4, \"k\": \"}}\\\"{{\"}}"
+        );
+        let (lines, misfits) = table(&text, &Shape::default());
+        assert_eq!(misfits.repaired, 3);
+        assert_eq!(lines.len(), 5);
+        assert!(lines[1].ends_with(" | 1 | x\u{fffd}y | 7"), "{}", lines[1]);
+        assert!(lines[2].ends_with(" | 2 |  | "), "{}", lines[2]);
+        assert!(lines[3].ends_with(" | 3 |  | "), "{}", lines[3]);
+        assert!(lines[4].ends_with(" | 4 | }\"{ | "), "{}", lines[4]);
+    }
+
+    #[test]
+    fn objects_may_share_a_line_and_span_several() {
+        assert_eq!(
+            lines("{\"k\": 1} {\"k\": 2}\n{\n  \"k\":\n  3\n}{\"k\": 4}"),
+            ["k Int64", "1", "2", "3", "4"]
+        );
+    }
+
+    #[test]
+    fn what_is_no_json_is_an_error_that_names_the_line() {
+        for (text, line) in [
+            ("{\"id\": 1}\n\n{\"id\": 2 oops}\n{\"id\": 3}", 3),
+            ("{\"id\": 1}\n{\"id\": 2\n{\"id\": 3}\n{\"id\": 4}", 2),
+            ("{\"id\": 1}\n{\"id\": \"2\n{\"id\": 3}", 2),
+            ("{\"id\": 1}\n{\"id\": 2]", 2),
+            ("{\"id\": 1},\n{\"id\": 2}", 1),
+        ] {
+            let failure = observe(&[TextFile::of(text.as_bytes())]).unwrap_err();
+            assert_eq!(failure.kind(), ErrorKind::Configuration, "{text}");
+            let line = format!("line={line}");
+            assert!(failure.to_string().contains(&line), "{failure}");
+        }
     }
 
     #[test]
