@@ -195,7 +195,7 @@ impl Rule {
         let Some(regex) = self.regex.get() else {
             // Nothing that was not looked at is kept.
             tracing::error!(rule = self.id, "the rule cannot be compiled");
-            return Vec::from([0..text.len()]);
+            return std::iter::once(0..text.len()).collect();
         };
         let found = regex.captures_iter(text.as_bytes()).filter_map(|captures| {
             let secret = self.secret(&captures)?;

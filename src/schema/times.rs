@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 const EARLIEST: i64 = i64::MIN / 1000;
 const LATEST: i64 = i64::MAX / 1000;
 
-/// For messages: the days of [`EARLIEST`] and [`LATEST`].
+/// For messages: the days of the first and the last instant.
 pub const RANGE: &str = "1677-09-21 to 2262-04-11";
 
 /// Days (UTC) that programs write where they know no time: the zeros and the ends of Excel, SQL Server, Unix and Java,
