@@ -71,12 +71,13 @@ struct Random(u64);
 
 impl Random {
     fn text(&mut self, length: usize) -> String {
-        let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .";
+        // Short words: among megabytes of random digits and capitals some look like a secret, and are removed.
+        let letters = b"abcdefghijklmnopqrstuvwxyz   .";
         let letter = |_| {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
             self.0 ^= self.0 << 17;
-            char::from(letters[(self.0 % 64) as usize])
+            char::from(letters[(self.0 % letters.len() as u64) as usize])
         };
         (0..length).map(letter).collect()
     }
