@@ -35,6 +35,8 @@ impl Scratch {
 
     fn create_in(parent: &Path) -> Option<Self> {
         let attempt = || -> std::io::Result<Option<Self>> {
+            // The engine takes no path with `..` in it.
+            let parent = parent.canonicalize()?;
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let path = folder.path().join(LOCK);
             let lock = File::create(&path)?;
@@ -90,6 +92,16 @@ mod tests {
 
     fn folders(parent: &Path) -> usize {
         std::fs::read_dir(parent).unwrap().count()
+    }
+
+    #[test]
+    fn a_folder_that_is_named_by_a_way_around_is_named_by_its_own_path() {
+        let parent = tempfile::tempdir().unwrap();
+        let around = parent.path().join("aside/..");
+        std::fs::create_dir(parent.path().join("aside")).unwrap();
+        let scratch = Scratch::create_in(&around).unwrap();
+        let own = parent.path().canonicalize().unwrap();
+        assert_eq!(scratch.folder.path().parent(), Some(own.as_path()));
     }
 
     #[test]
