@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use datafusion::parquet::basic::Compression;
 use serde::Deserialize;
 
@@ -181,6 +181,22 @@ impl Contract {
             }
         }
         Ok(contract)
+    }
+
+    /// A contract with these columns, all nullable, and without a key.
+    ///
+    /// # Errors
+    /// As [`Contract::new`].
+    pub fn of_fields(layer: &str, table: &str, fields: &Fields) -> Result<Self> {
+        let columns = fields.iter().map(|field| Column {
+            name: field.name().clone(),
+            data_type: field.data_type().clone(),
+            nullable: true,
+            since: 1,
+            unit: None,
+            description: String::new(),
+        });
+        Self::new(layer, table, columns.collect(), Vec::new())
     }
 
     /// Loaders add columns behind those they have, and leave them null in rows that were loaded before.

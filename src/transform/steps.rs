@@ -13,7 +13,7 @@ use super::stem;
 use crate::encoding;
 use crate::engine::{Engine, Param, TableName, declared, parse_values};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::schema::{Column, Contract, Contracts};
+use crate::schema::{Contract, Contracts};
 
 static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 
@@ -69,21 +69,9 @@ impl Step {
             .plan(sql, &self.params)
             .await
             .map_err(|e| e.with("file", &self.origin))?;
-        let columns = frame.schema().fields().iter().map(|field| Column {
-            name: field.name().clone(),
-            data_type: field.data_type().clone(),
-            nullable: true,
-            since: 1,
-            unit: None,
-            description: String::new(),
-        });
         let TableName { layer, table } = &self.name;
-        Ok(Arc::new(Contract::new(
-            layer,
-            table,
-            columns.collect(),
-            Vec::new(),
-        )?))
+        let fields = frame.schema().fields();
+        Ok(Arc::new(Contract::of_fields(layer, table, fields)?))
     }
 }
 

@@ -34,7 +34,7 @@ use crate::config::{Format, OutsideTable};
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, bucket, file_url};
-use crate::schema::{Column, Contract, conform};
+use crate::schema::{Contract, conform};
 
 /// The schema that an outside file is registered in, and its name there; a `query` says `FROM external`.
 const SCHEMA: &str = "outside";
@@ -207,7 +207,8 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
         _ => external.columns_of_csv(&files)?,
     };
     let path = folder.with_extension("parquet");
-    let mut file = ParquetFile::create(&path, Arc::clone(&schema), &columns_of(&schema)?)?;
+    let contract = Contract::of_fields(SCHEMA, NAME, schema.fields())?;
+    let mut file = ParquetFile::create(&path, Arc::clone(&schema), &contract)?;
     for text in &files {
         let write = |batch: &RecordBatch| file.write(batch);
         match given.format {
@@ -224,19 +225,6 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     };
     engine.register_parquet(SCHEMA, NAME, schema, &urls)?;
     Ok(external)
-}
-
-/// A contract that promises nothing but these columns.
-fn columns_of(schema: &SchemaRef) -> Result<Contract> {
-    let columns = schema.fields().iter().map(|field| Column {
-        name: field.name().clone(),
-        data_type: field.data_type().clone(),
-        nullable: true,
-        since: 1,
-        unit: None,
-        description: String::new(),
-    });
-    Contract::new(SCHEMA, NAME, columns.collect(), Vec::new())
 }
 
 /// Plans the query, and returns the columns that it names and the files do not have. They are null: columns of the
