@@ -14,7 +14,7 @@ use bitlake::collect::plan::{plan, total};
 use bitlake::collect::{Options, Stop, collect};
 use bitlake::config::Config;
 use bitlake::lake::Lake;
-use bitlake::sandbox::{Day, Estate, Sandbox};
+use bitlake_sandbox::{Day, Estate, Sandbox};
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitlake::sandbox::{Builder, Credentials, Fault, Sandbox};
+use bitlake_sandbox::{Builder, Credentials, Fault, Sandbox};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -395,7 +395,7 @@ async fn a_proxy_that_refuses_is_told_from_one_that_is_not_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_reads_tls_is_recognised_and_can_be_trusted() {
-    let pem = fixture("tls/self_signed.pem");
+    let pem = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tls/self_signed.pem");
     let certificate = CertificateDer::from_pem_file(&pem).unwrap();
     let key = PrivateKeyDer::from_pem_file(&pem).unwrap();
     let tls = ServerConfig::builder().with_no_client_auth();

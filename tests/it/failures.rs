@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bitlake::sandbox::{Builder, Credentials, Cut, Fault, Sandbox};
+use bitlake_sandbox::{Builder, Credentials, Cut, Fault, Sandbox};
 use tempfile::TempDir;
 
 use super::support::{copy, fixture};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bitlake::collect::Stop;
 use bitlake::collect::plan::{Kind, total};
-use bitlake::sandbox::{Day, Estate, Fault, Sandbox, Sizes};
+use bitlake_sandbox::{Day, Estate, Fault, Sandbox, Sizes};
 use chrono::{TimeDelta, Utc};
 
 use super::demo::{bitlake, text as program_text};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitlake::sandbox::{Credentials, Fault, Sandbox};
+use bitlake_sandbox::{Credentials, Fault, Sandbox};
 use serde_json::json;
 
 use super::program::Program;

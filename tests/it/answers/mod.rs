@@ -11,7 +11,7 @@ use std::time::Duration;
 use bitlake::bitbucket::Limits;
 use bitlake::error::ErrorKind;
 use bitlake::lake::EntityStatus;
-use bitlake::sandbox::{Cut, Fault, Sandbox};
+use bitlake_sandbox::{Cut, Fault, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

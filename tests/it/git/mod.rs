@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bitlake::collect::{Reason, Stop};
 use bitlake::error::ErrorKind;
 use bitlake::lake::EntityStatus;
-use bitlake::sandbox::{Credentials, Cut, Fault};
+use bitlake_sandbox::{Credentials, Cut, Fault};
 
 use super::support::*;
 use source::{Source, cache, set, texts};

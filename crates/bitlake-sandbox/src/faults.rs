@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use reqwest::Url;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use url::Url;
 
 use super::errors::{self, Reply, Service};
 

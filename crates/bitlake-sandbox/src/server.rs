@@ -20,10 +20,10 @@ use axum::response::Response;
 use axum::serve::{IncomingStream, Listener};
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, stream};
-use reqwest::Url;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
+use url::Url;
 
 use super::auth::Auth;
 use super::errors::{self, Reply, Service};

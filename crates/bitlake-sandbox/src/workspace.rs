@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
-use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::error::{Result, SandboxError};
 
 /// A folder, wherever it lies.
 #[derive(Clone)]
@@ -30,12 +30,12 @@ impl Folder {
         let mut found = Vec::new();
         match self {
             Self::Disk(path) => {
-                let entries = std::fs::read_dir(path)
-                    .or_error(ErrorKind::Usage, "cannot read the sandbox's folder")
-                    .map_err(|error| error.with("folder", path.display()))?;
-                for entry in entries {
-                    let entry =
-                        entry.or_error(ErrorKind::Usage, "cannot read the sandbox's folder")?;
+                let unreadable = |source| SandboxError::Read {
+                    path: path.display().to_string(),
+                    source,
+                };
+                for entry in std::fs::read_dir(path).map_err(unreadable)? {
+                    let entry = entry.map_err(unreadable)?;
                     if entry.path().is_dir() {
                         let name = entry.file_name().to_string_lossy().into_owned();
                         found.push((name, Self::Disk(entry.path())));
@@ -56,10 +56,9 @@ impl Folder {
     }
 
     fn text(&self, name: &str) -> Result<Option<String>> {
-        let unreadable = |error| {
-            Error::new(ErrorKind::Usage, "cannot read a fixture")
-                .with("file", self.place(name))
-                .source(error)
+        let unreadable = |source| SandboxError::Read {
+            path: self.place(name),
+            source,
         };
         match self {
             Self::Disk(path) => match std::fs::read_to_string(path.join(name)) {
@@ -100,9 +99,11 @@ impl Folder {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
-        let value = serde_json::from_str(&text)
-            .or_error(ErrorKind::Usage, "a fixture is not what it should be")
-            .map_err(|error| error.with("file", self.place(name)))?;
+        let value = serde_json::from_str(&text).map_err(|source| SandboxError::Parse {
+            file: self.place(name),
+            line: source.line(),
+            source,
+        })?;
         Ok(Some(value))
     }
 
@@ -113,13 +114,11 @@ impl Folder {
             if line.trim().is_empty() {
                 continue;
             }
-            let record = serde_json::from_str(line)
-                .or_error(ErrorKind::Usage, "a fixture is not what it should be")
-                .map_err(|error| {
-                    error
-                        .with("file", self.place(name))
-                        .with("line", number + 1)
-                })?;
+            let record = serde_json::from_str(line).map_err(|source| SandboxError::Parse {
+                file: self.place(name),
+                line: number + 1,
+                source,
+            })?;
             records.push(record);
         }
         Ok(records)
@@ -267,8 +266,9 @@ impl Workspace {
 impl Repository {
     fn load(folder: &Folder, name: &str, record: Value) -> Result<Self> {
         let Some(uuid) = text(&record, "uuid").map(str::to_owned) else {
-            return Err(Error::new(ErrorKind::Usage, "a repository has no uuid")
-                .with("file", folder.place("repository.json")));
+            return Err(SandboxError::NoUuid {
+                file: folder.place("repository.json"),
+            });
         };
         let mut tables = BTreeMap::new();
         for table in TABLES {

@@ -20,6 +20,7 @@ mod auth;
 mod bbql;
 mod commits;
 mod core;
+mod error;
 mod errors;
 mod estate;
 mod faults;
@@ -39,7 +40,6 @@ mod workspace;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,10 +50,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use auth::Credentials;
+pub use error::SandboxError;
 pub use estate::{Day, Estate, Sizes};
 pub use faults::{Cut, Fault, Random};
 
-use crate::error::{Error, ErrorKind, OrError, Result};
+use error::Result;
 use estate::Served;
 use server::Shared;
 use workspace::{Folder, World};
@@ -162,17 +163,11 @@ impl Builder {
             Some(_) => World::empty(),
             None => World::load(&source)?,
         };
+        let unbound = |source| SandboxError::Listen { port, source };
         let listener = TcpListener::bind(("127.0.0.1", port))
             .await
-            .map_err(|error| {
-                Error::new(ErrorKind::Usage, "the sandbox cannot listen on this port")
-                    .with("port", port)
-                    .source(error)
-                    .hint("choose another one with --port, or 0 for any free one")
-            })?;
-        let address = listener
-            .local_addr()
-            .or_error(ErrorKind::Internal, "the sandbox's port is unknown")?;
+            .map_err(unbound)?;
+        let address = listener.local_addr().map_err(unbound)?;
         let mut faults = self.faults;
         faults.extend(world.faults.iter().cloned());
         let mut shared = Shared::new(
@@ -298,20 +293,4 @@ impl Drop for Sandbox {
             task.abort();
         }
     }
-}
-
-/// `bitlake sandbox`: serves `folder`, or the demo, until Ctrl-C. The endpoint is the one line on stdout.
-pub async fn run(port: u16, folder: Option<PathBuf>) -> Result<()> {
-    let builder = match folder {
-        Some(path) => Sandbox::builder().workspace_dir(path),
-        None => Sandbox::builder().demo(),
-    };
-    let sandbox = builder.start(port).await?;
-    // A closed stdout (`bitlake sandbox | head`) is no reason to stop serving.
-    let _ = writeln!(std::io::stdout(), "{}", sandbox.endpoint());
-    tokio::signal::ctrl_c()
-        .await
-        .or_error(ErrorKind::Internal, "cannot wait for ctrl-c")?;
-    sandbox.stop().await;
-    Ok(())
 }

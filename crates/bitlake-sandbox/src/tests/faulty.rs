@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::sandbox::{Cut, Fault};
+use crate::{Cut, Fault};
 
 #[tokio::test]
 async fn rate_limit_answer_is_text_and_strikes_as_often_as_told() {

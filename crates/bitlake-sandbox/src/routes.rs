@@ -4,8 +4,8 @@
 //! only without. Counts are kept by template.
 
 use axum::http::Method;
-use reqwest::Url;
 use serde_json::Value;
+use url::Url;
 
 use super::auth::{Caller, Scope};
 use super::errors::{self, Reply, Service};
