@@ -34,7 +34,7 @@ mod server;
 mod testing;
 mod workspace;
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

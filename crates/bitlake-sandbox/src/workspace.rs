@@ -1,11 +1,11 @@
-//! Loads what is served: folders of JSON lines, from the disk or compiled into the binary.
+//! The fixtures: folders of JSON lines, from the disk or compiled into the crate.
 //!
 //! ```text
-//! <root>/faults.json  <root>/user.json                       optional: faults, the answer to /user
-//! <root>/<workspace>/members.jsonl  workspace.json           optional
-//! <root>/<workspace>/<repository>/repository.json            required
-//! <root>/<workspace>/<repository>/disabled_features.json                optional: {"pipelines": {"status": 404}}
-//! <root>/<workspace>/<repository>/<entity>.jsonl             a missing file is an empty list
+//! <root>/faults.json  <root>/user.json                            optional: faults, the reply to /user
+//! <root>/<workspace>/members.jsonl  workspace.json                optional
+//! <root>/<workspace>/<repository>/repository.json                 required
+//! <root>/<workspace>/<repository>/disabled_features.json          optional: {"pipelines": {"status": 404}}
+//! <root>/<workspace>/<repository>/<entity>.jsonl                  a missing file is an empty list
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,7 +19,7 @@ use crate::error::{Result, SandboxError};
 #[cfg(feature = "testing")]
 use crate::testing::Fault;
 
-/// A folder, wherever it lies.
+/// A folder of fixtures, on disk or embedded.
 #[derive(Clone)]
 pub(crate) enum FixtureFolder {
     Disk(PathBuf),
@@ -98,7 +98,7 @@ impl FixtureFolder {
 
     /// Return the faults of `faults.json`; none without that file.
     #[cfg(feature = "testing")]
-    pub fn faults(&self) -> Result<Vec<Fault>> {
+    pub(crate) fn faults(&self) -> Result<Vec<Fault>> {
         Ok(self.json("faults.json")?.unwrap_or_default())
     }
 
@@ -147,7 +147,7 @@ pub(crate) struct WorkspaceFixture {
     pub repositories: Vec<RepositoryFixture>,
 }
 
-/// One repository's records by entity, and its commit graph.
+/// One repository's records by entity, with its commit graph.
 pub(crate) struct RepositoryFixture {
     pub slug: String,
     pub uuid: String,
@@ -155,16 +155,16 @@ pub(crate) struct RepositoryFixture {
     tables: BTreeMap<&'static str, Vec<Value>>,
     pub pull_request_commits: HashMap<i64, Vec<String>>,
     pub disabled: BTreeMap<String, DisabledFeature>,
-    /// Full hash → (table, row).
+    /// Table and row of each commit, by its full hash.
     hashes: BTreeMap<String, (&'static str, usize)>,
 }
 
-/// A feature that this repository lacks, or that its readers may not see.
+/// A feature that this repository lacks, or that the caller may not read.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DisabledFeature {
     pub status: u16,
-    /// In place of the usual body; a text is sent as it is.
+    /// Replaces the usual body; a text is sent as it is.
     pub body: Option<Value>,
 }
 
@@ -195,7 +195,7 @@ const TABLES: [&str; 14] = [
 ];
 
 impl Fixtures {
-    pub fn load(root: &FixtureFolder) -> Result<Self> {
+    pub(crate) fn load(root: &FixtureFolder) -> Result<Self> {
         let mut workspaces = Vec::new();
         if root.is_workspace()? {
             let name = match root {
@@ -208,7 +208,7 @@ impl Fixtures {
             )?);
         } else {
             for (name, folder) in root.folders()? {
-                // The programs that make a fixture may lie beside it.
+                // The programs that generate fixtures may stand beside them.
                 if folder.is_workspace()? {
                     workspaces.push(WorkspaceFixture::load(&folder, &name)?);
                 }
@@ -220,15 +220,16 @@ impl Fixtures {
         })
     }
 
-    /// By slug or `{uuid}`.
-    pub fn workspace(&self, id: &str) -> Option<&WorkspaceFixture> {
+    /// Find a workspace by its slug or `{uuid}`.
+    pub(crate) fn workspace(&self, id: &str) -> Option<&WorkspaceFixture> {
         self.workspaces
             .iter()
             .find(|workspace| workspace.slug == id || workspace.uuid == id)
     }
 
-    /// A workspace of `{}` stands for whichever holds the repository's `{uuid}`.
-    pub fn repository(&self, workspace: &str, id: &str) -> Option<&RepositoryFixture> {
+    /// Find a repository by its slug or `{uuid}`. The workspace `{}` matches any workspace, as in Bitbucket, and then only the
+    /// uuid identifies the repository.
+    pub(crate) fn repository(&self, workspace: &str, id: &str) -> Option<&RepositoryFixture> {
         self.workspaces
             .iter()
             .filter(|known| workspace == "{}" || known.slug == workspace || known.uuid == workspace)
@@ -299,17 +300,17 @@ impl RepositoryFixture {
         })
     }
 
-    pub fn table(&self, name: &str) -> &[Value] {
+    pub(crate) fn table(&self, name: &str) -> &[Value] {
         self.tables.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Reachable commits first, then those that only pull requests hold; newest first in each.
-    pub fn commits(&self) -> impl Iterator<Item = &Value> {
+    /// Iterate over the reachable commits, then over those that only pull requests contain; newest first in both.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = &Value> {
         self.table(COMMITS).iter().chain(self.table(UNLISTED))
     }
 
-    /// A commit by its hash or a unique prefix of at least seven characters.
-    pub fn commit(&self, hash: &str) -> Option<&Value> {
+    /// Find a commit by its hash or a unique prefix of at least seven characters.
+    pub(crate) fn commit(&self, hash: &str) -> Option<&Value> {
         let mut found = self
             .hashes
             .range(hash.to_owned()..)
@@ -321,17 +322,17 @@ impl RepositoryFixture {
         self.table(table).get(*row)
     }
 
-    pub fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         self.record.get("is_private") != Some(&Value::Bool(false))
     }
 }
 
-/// The string under `key`.
+/// Return the string member `key`.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
-/// What `path` leads to, dot by dot; nothing when a step is missing.
+/// Return the value at the dotted `path`; `None` when a member is missing.
 pub(crate) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| value.get(key))
 }
