@@ -15,7 +15,7 @@ use include_dir::Dir;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::error::{Result, SandboxError};
+use crate::error::SandboxError;
 #[cfg(feature = "testing")]
 use crate::testing::Fault;
 
@@ -27,7 +27,7 @@ pub(crate) enum FixtureFolder {
 }
 
 impl FixtureFolder {
-    fn folders(&self) -> Result<Vec<(String, FixtureFolder)>> {
+    fn folders(&self) -> Result<Vec<(String, FixtureFolder)>, SandboxError> {
         let mut found = Vec::new();
         match self {
             Self::Disk(path) => {
@@ -56,7 +56,7 @@ impl FixtureFolder {
         Ok(found)
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>> {
+    fn text(&self, name: &str) -> Result<Option<String>, SandboxError> {
         let unreadable = |source| SandboxError::Read {
             path: self.place(name),
             source,
@@ -75,7 +75,7 @@ impl FixtureFolder {
         }
     }
 
-    fn is_workspace(&self) -> Result<bool> {
+    fn is_workspace(&self) -> Result<bool, SandboxError> {
         for name in ["workspace.json", "members.jsonl"] {
             if self.text(name)?.is_some() {
                 return Ok(true);
@@ -98,11 +98,11 @@ impl FixtureFolder {
 
     /// Return the faults of `faults.json`; none without that file.
     #[cfg(feature = "testing")]
-    pub(crate) fn faults(&self) -> Result<Vec<Fault>> {
+    pub(crate) fn faults(&self) -> Result<Vec<Fault>, SandboxError> {
         Ok(self.json("faults.json")?.unwrap_or_default())
     }
 
-    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
+    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, SandboxError> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -114,7 +114,7 @@ impl FixtureFolder {
         Ok(Some(value))
     }
 
-    fn lines<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Vec<T>> {
+    fn lines<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Vec<T>, SandboxError> {
         let text = self.text(name)?.unwrap_or_default();
         let mut records = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -195,7 +195,7 @@ const TABLES: [&str; 14] = [
 ];
 
 impl Fixtures {
-    pub(crate) fn load(root: &FixtureFolder) -> Result<Self> {
+    pub(crate) fn load(root: &FixtureFolder) -> Result<Self, SandboxError> {
         let mut workspaces = Vec::new();
         if root.is_workspace()? {
             let name = match root {
@@ -239,7 +239,7 @@ impl Fixtures {
 }
 
 impl WorkspaceFixture {
-    fn load(folder: &FixtureFolder, name: &str) -> Result<Self> {
+    fn load(folder: &FixtureFolder, name: &str) -> Result<Self, SandboxError> {
         let mut repositories = Vec::new();
         for (name, folder) in folder.folders()? {
             if let Some(record) = folder.json("repository.json")? {
@@ -266,7 +266,7 @@ impl WorkspaceFixture {
 }
 
 impl RepositoryFixture {
-    fn load(folder: &FixtureFolder, name: &str, record: Value) -> Result<Self> {
+    fn load(folder: &FixtureFolder, name: &str, record: Value) -> Result<Self, SandboxError> {
         let Some(uuid) = text(&record, "uuid").map(str::to_owned) else {
             return Err(SandboxError::NoUuid {
                 file: folder.place("repository.json"),

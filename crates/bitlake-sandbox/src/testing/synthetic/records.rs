@@ -107,7 +107,7 @@ impl SyntheticRepository<'_> {
             "created_on": core(self.time_of(0) + TimeDelta::seconds(self.number as i64)),
             "updated_on": core(self.history.touched), "size": 1_000_000 + self.number,
             "mainbranch": {"type": "branch", "name": "main"}, "parent": null,
-            "project": {"type": "project", "key": "EST", "uuid": "{00000000-0000-4000-8000-00000000e571}", "name": "Estate"},
+            "project": {"type": "project", "key": "EST", "uuid": "{00000000-0000-4000-8000-00000000e571}", "name": "Synthetic"},
             "workspace": workspace(),
             "owner": {"type": "team", "uuid": workspace_uuid(), "display_name": "Acme"},
         })
