@@ -40,7 +40,6 @@ mod recipes;
 mod schedule;
 mod schemas;
 mod secrets;
-mod sql;
 mod steps_alone;
 mod stores;
 mod support;
