@@ -162,7 +162,7 @@ impl Consumer {
             _ => ErrorKind::Credentials,
         };
         let error = Error::new(kind, "bitbucket grants no OAuth token")
-            .with("status", status.as_u16())
+            .with_status(status)
             .with("answer", refusal.message);
         error.hint(match kind {
             ErrorKind::Credentials => format!(

@@ -43,7 +43,7 @@ pub struct Page {
 /// Why there is nothing to read: said by the first request, for an endpoint where that is a fact and not a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Absence {
-    pub status: u16,
+    pub status: StatusCode,
     pub reason: String,
     /// Commits asked from or up to that the repository does not have (any more).
     pub unknown_commits: Vec<String>,
@@ -53,7 +53,7 @@ pub struct Absence {
 }
 
 impl Absence {
-    pub fn new(status: u16, reason: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, reason: impl Into<String>) -> Self {
         Self {
             status,
             reason: reason.into(),
@@ -187,21 +187,21 @@ impl Client {
 
     /// What a refused first request means where that is a fact about the repository.
     fn absence(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Absence> {
-        let status = refusal.status.as_u16();
+        let status = refusal.status;
         if refusal.html || refusal.is_wrong_path() || endpoint.absent.is_empty() {
             return None;
         }
-        if status == 401 && self.is_anonymous() {
+        if status == StatusCode::UNAUTHORIZED && self.is_anonymous() {
             let reason = "not readable without credentials (401)".to_owned();
             return Some(Absence::new(status, reason));
         }
         let (_, meaning) = endpoint
             .absent
             .iter()
-            .find(|(listed, _)| *listed == status)?;
+            .find(|(listed, _)| *listed == status.as_u16())?;
         let said = match refusal.message.as_str() {
-            "" => format!("{meaning} ({status})"),
-            said => format!("{meaning} ({status} {said})"),
+            "" => format!("{meaning} ({})", status.as_u16()),
+            said => format!("{meaning} ({} {said})", status.as_u16()),
         };
         let reason = match (refusal.status, refusal.required_scopes.as_slice()) {
             (StatusCode::GONE, _) => format!("{said}: {}", removed(endpoint, refusal)),

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::pin::pin;
 
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
 use super::entity::Entity;
@@ -97,7 +98,7 @@ pub(super) async fn children_but(
                 }
                 done.push(list.parent.clone());
             }
-            Err(absence) if absence.status == 404 => {
+            Err(absence) if absence.status == StatusCode::NOT_FOUND => {
                 report.missing_parents += 1;
                 missing = Some(absence);
                 done.push(list.parent.clone());

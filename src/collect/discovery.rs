@@ -10,6 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::StatusCode;
+
 use super::repositories::{Discovered, read};
 use crate::bitbucket::{Client, Lookup, Step, Target, endpoints};
 use crate::config::{Config, Found, Pattern, Selection};
@@ -288,13 +290,17 @@ async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>>
 /// A workspace that is not there is a mistake in the configuration.
 fn blame(error: Error, pattern: &Pattern) -> Error {
     let workspace = pattern.workspace();
-    let what = match error.context("status") {
-        Some("404") => format!("there is no workspace `{workspace}` that the credentials can see"),
-        Some("403") => format!("the credentials may not list the workspace `{workspace}`"),
+    let what = match error.status() {
+        Some(StatusCode::NOT_FOUND) => {
+            format!("there is no workspace `{workspace}` that the credentials can see")
+        }
+        Some(StatusCode::FORBIDDEN) => {
+            format!("the credentials may not list the workspace `{workspace}`")
+        }
         _ => return pattern.place.locate(error),
     };
-    let kind = match error.context("status") {
-        Some("403") => ErrorKind::Credentials,
+    let kind = match error.status() {
+        Some(StatusCode::FORBIDDEN) => ErrorKind::Credentials,
         _ => ErrorKind::Configuration,
     };
     pattern.place.locate(Error::new(kind, what)).source(error)

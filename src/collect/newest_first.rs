@@ -11,6 +11,7 @@
 use std::ops::{Deref, DerefMut};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::entity::Entity;
@@ -223,7 +224,12 @@ async fn walk(
 
 /// What a server says to a page's address that it does not know any more.
 fn is_refusal(step: &Result<Option<Step>>) -> bool {
-    let refused = |error: &Error| matches!(error.context("status"), Some("400" | "404" | "410"));
+    let refused = |error: &Error| {
+        matches!(
+            error.status(),
+            Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE)
+        )
+    };
     step.as_ref().err().is_some_and(refused)
 }
 

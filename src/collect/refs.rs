@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
 use super::entity::{Entity, text};
@@ -34,7 +35,7 @@ impl Refs {
         report: &mut EntityReport,
     ) -> Result<Outcome> {
         match together(repo, &mut self.heads, report).await {
-            Ok(Outcome::Absent(absence)) if absence.status == 404 => {}
+            Ok(Outcome::Absent(absence)) if absence.status == StatusCode::NOT_FOUND => {}
             Err(error) if is_refused(&error) => {}
             ended => return ended,
         }
@@ -58,7 +59,15 @@ impl Refs {
 }
 
 fn is_refused(error: &Error) -> bool {
-    matches!(error.context("status"), Some("400" | "404" | "500" | "504"))
+    matches!(
+        error.status(),
+        Some(
+            StatusCode::BAD_REQUEST
+                | StatusCode::NOT_FOUND
+                | StatusCode::INTERNAL_SERVER_ERROR
+                | StatusCode::GATEWAY_TIMEOUT
+        )
+    )
 }
 
 async fn together(

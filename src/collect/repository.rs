@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::StatusCode;
 
 use super::ledger::Ledger;
 use super::report::{EntityReport, RepositoryReport};
@@ -369,7 +370,7 @@ impl<'a> Repo<'a> {
         let reason = report.reason.clone().unwrap_or_default();
         match report.status? {
             EntityStatus::Absent | EntityStatus::Stale => {
-                Some(Ended::Absent(Absence::new(404, reason)))
+                Some(Ended::Absent(Absence::new(StatusCode::NOT_FOUND, reason)))
             }
             EntityStatus::Failed => Some(Ended::Failed(reason)),
             EntityStatus::Complete | EntityStatus::Loading => None,
@@ -431,11 +432,12 @@ impl<'a> Repo<'a> {
                     state.stale_since.get_or_insert(now);
                 } else {
                     if state.status != EntityStatus::Absent {
-                        report.newly_absent = Some(absence.status);
+                        report.newly_absent = Some(absence.status.as_u16());
                     }
                     state.status = EntityStatus::Absent;
                     // A permission may be given any day; what the repository does not have rarely comes.
-                    let is_gone = matches!(absence.status, 404 | 410);
+                    let is_gone =
+                        matches!(absence.status, StatusCode::NOT_FOUND | StatusCode::GONE);
                     state.absent_on = is_gone.then_some(now);
                     state.absent_since = state.absent_since.filter(|_| is_gone).or(state.absent_on);
                 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use super::failures::Trouble;
 use super::process::Process;
 use super::{Git, Origin};
@@ -100,11 +102,14 @@ impl Clone<'_> {
                     is_new = true;
                 }
                 Err((Trouble::NotFound, _)) => {
-                    return Ok(Some(Absence::new(404, "git does not find the repository")));
+                    return Ok(Some(Absence::new(
+                        StatusCode::NOT_FOUND,
+                        "git does not find the repository",
+                    )));
                 }
                 Err((Trouble::Forbidden, _)) => {
                     let reason = "the credentials may not clone the repository";
-                    return Ok(Some(Absence::new(403, reason)));
+                    return Ok(Some(Absence::new(StatusCode::FORBIDDEN, reason)));
                 }
                 Err((trouble, words)) => return Err(self.error(trouble, &words)),
             }

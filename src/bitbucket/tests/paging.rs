@@ -200,7 +200,7 @@ async fn a_refused_first_page_is_absence_and_a_later_one_an_error() {
         let server = serve(move |_, _| json(status, "")).await;
         let mut pages = server.client().walk(&endpoints::PIPELINES, web());
         let absence = all(&mut pages).await.unwrap().unwrap_err();
-        assert_eq!(absence.status, status);
+        assert_eq!(absence.status.as_u16(), status);
         assert!(absence.reason.contains(reason), "{absence:?}");
     }
     let server = serve(|n, _| match n {

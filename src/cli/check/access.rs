@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 
 use super::credentials::Identity;
 use super::finding::{About, Finding};
@@ -260,7 +261,9 @@ async fn probe(
         .sample(1, 1);
     let finding = match pages.next().await {
         Ok(Step::Page(_) | Step::End) => None,
-        Ok(Step::Absent(absence)) if absence.status != 403 => Some(about.absent(absence.reason)),
+        Ok(Step::Absent(absence)) if absence.status != StatusCode::FORBIDDEN => {
+            Some(about.absent(absence.reason))
+        }
         Ok(Step::Absent(absence)) => {
             let scope = match absence.required_scopes.as_slice() {
                 [] => endpoint.scope.to_owned(),

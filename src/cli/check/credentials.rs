@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 
 use super::finding::{About, Finding};
 use super::trouble::{explain, proxy};
@@ -210,7 +211,14 @@ async fn contact(
     };
     match answer {
         // It was let in, and what it may not see is for the repositories to say.
-        Err(error) if matches!(error.context("status"), Some("403" | "404")) => Ok(None),
+        Err(error)
+            if matches!(
+                error.status(),
+                Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+            ) =>
+        {
+            Ok(None)
+        }
         answer => answer,
     }
 }
@@ -248,7 +256,7 @@ async fn workspaces(
                 slugs.extend(page.values.iter().filter_map(|record| slug(record.get())));
             }
             Ok(Step::End | Step::Absent(_)) => break,
-            Err(error) if error.context("status") == Some("403") => {
+            Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
                 findings.push(about.warn(
                     "the credentials may not list their workspaces",
                     format!("add scope {} to see them here", endpoints::WORKSPACES.scope),
