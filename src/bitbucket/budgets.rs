@@ -50,6 +50,13 @@ struct Inner {
     desk: tokio::sync::Mutex<()>,
 }
 
+/// The requests that can be sent now without waiting, and the hourly limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeadRoom {
+    pub left: u32,
+    pub limit: u32,
+}
+
 impl std::fmt::Debug for Budgets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Budgets").field(&self.paces()).finish()
@@ -98,13 +105,16 @@ impl Budgets {
             .lower(configured);
     }
 
-    /// Requests that can go out now, and the hourly limit.
-    pub(super) fn head_room(&self, identity: &str) -> (u32, u32) {
+    /// Return the head room of one identity; zero for an unknown one.
+    pub(super) fn head_room(&self, identity: &str) -> HeadRoom {
         let now = self.now();
         let mut paces = self.paces();
         let pace = paces.get_mut(identity);
-        pace.map(|pace| (pace.left(now), pace.limit()))
-            .unwrap_or_default()
+        pace.map(|pace| HeadRoom {
+            left: pace.left(now),
+            limit: pace.limit(),
+        })
+        .unwrap_or_default()
     }
 
     /// Waits until one of the identities may send. Dropping the permit says that no answer came.

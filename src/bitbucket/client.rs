@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 use super::ask::{Answer, Ask, Remedy, Target};
 use super::auth::Identity;
-use super::budgets::Budgets;
+use super::budgets::{Budgets, HeadRoom};
 use super::endpoints::Endpoint;
 use super::failures::{broken, too_large};
 use super::options::ClientOptions;
@@ -116,13 +116,14 @@ impl Client {
             .clone()
     }
 
-    /// Requests that can go out now, and the hourly limits they come from, over all identities.
-    pub fn head_room(&self) -> (u32, u32) {
+    /// Return the head room of all identities, added up. Identities that share a budget count once.
+    pub fn head_room(&self) -> HeadRoom {
         let budgets = self.0.identities.iter().map(|it| it.budget.as_str());
         let budgets: BTreeSet<&str> = budgets.collect();
         let rooms = budgets.into_iter().map(|it| self.0.budgets.head_room(it));
-        rooms.fold((0, 0), |(left, limit), (more_left, more)| {
-            (left.saturating_add(more_left), limit.saturating_add(more))
+        rooms.fold(HeadRoom::default(), |sum, one| HeadRoom {
+            left: sum.left.saturating_add(one.left),
+            limit: sum.limit.saturating_add(one.limit),
         })
     }
 

@@ -43,7 +43,7 @@ mod tests;
 mod transport;
 
 pub use ask::Target;
-pub use budgets::{Budgets, Keeper};
+pub use budgets::{Budgets, HeadRoom, Keeper};
 pub use client::Client;
 pub use endpoints::Endpoint;
 pub use options::{ClientOptions, Credentials, Token};
