@@ -12,7 +12,7 @@ use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::Outcome;
-use crate::bitbucket::{Absence, endpoints};
+use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::Queued;
 
@@ -42,7 +42,7 @@ pub(super) async fn collect(
     report: &mut EntityReport,
 ) -> Result<Outcome> {
     if !has_tracker {
-        return Ok(Outcome::Absent(Absence::new(
+        return Ok(Outcome::Absent(Unavailable::new(
             StatusCode::NOT_FOUND,
             "issue tracker disabled",
         )));

@@ -24,7 +24,7 @@ use super::{
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
     pull_requests, refs::Refs, repositories, workspace_members,
 };
-use crate::bitbucket::{Absence, Client, Target};
+use crate::bitbucket::{ApiTarget, Client, Unavailable};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version, Visit};
@@ -53,8 +53,8 @@ impl Site<'_> {
         !self.full_name.contains('/')
     }
 
-    pub(super) fn target(&self) -> Target {
-        Target::full_name(&self.full_name)
+    pub(super) fn target(&self) -> ApiTarget {
+        ApiTarget::full_name(&self.full_name)
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Repo<'a> {
 /// How a list ended, for the lists of its records.
 enum Ended {
     Read,
-    Absent(Absence),
+    Absent(Unavailable),
     Failed(String),
 }
 
@@ -369,9 +369,10 @@ impl<'a> Repo<'a> {
         let report = self.report.entities.get(table)?;
         let reason = report.reason.clone().unwrap_or_default();
         match report.status? {
-            EntityStatus::Absent | EntityStatus::Stale => {
-                Some(Ended::Absent(Absence::new(StatusCode::NOT_FOUND, reason)))
-            }
+            EntityStatus::Absent | EntityStatus::Stale => Some(Ended::Absent(Unavailable::new(
+                StatusCode::NOT_FOUND,
+                reason,
+            ))),
             EntityStatus::Failed => Some(Ended::Failed(reason)),
             EntityStatus::Complete | EntityStatus::Loading => None,
         }

@@ -7,7 +7,7 @@ use super::entity::{Entity, text};
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::{self, Outcome};
-use crate::bitbucket::{Absence, endpoints};
+use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::{ErrorKind, Result};
 
 static ENTITY: Entity = Entity {
@@ -22,7 +22,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
         // The same token has just listed repositories: it is of a kind that this list does not accept.
         Err(error) if error.kind() == ErrorKind::Credentials => {
             let reason = "not readable with this kind of token (401)";
-            Ok(Outcome::Absent(Absence::new(
+            Ok(Outcome::Absent(Unavailable::new(
                 StatusCode::UNAUTHORIZED,
                 reason,
             )))
