@@ -4,6 +4,7 @@ WORKDIR /src
 # target before it fetches.
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
+COPY crates crates
 RUN mkdir src && touch src/lib.rs src/main.rs && cargo fetch --locked
 # From here on without network.
 COPY . .

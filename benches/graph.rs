@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bitlake::graph::{Builder, Graph, NEVER, Node, Ranges};
+use bitlake_graph::{Builder, Graph, NEVER, Node, Ranges};
 
 /// Commits and deployments; a debug build shows that it runs.
 const SIZE: (usize, usize) = if cfg!(debug_assertions) {

@@ -1,12 +1,13 @@
 //! `bitlake demo`: the whole way once, without account or network.
 
+use bitlake_sandbox::Sandbox;
+
 use super::args::Demo;
 use super::job::{Collecting, Job};
 use super::output::print;
-use super::{Context, Outcome, query};
+use super::{Context, Outcome, query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::sandbox::Sandbox;
 use crate::transform::Options;
 
 const CONFIG: &str = include_str!("demo.toml");
@@ -14,11 +15,8 @@ const CONFIG: &str = include_str!("demo.toml");
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
 pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
-    let sandbox = Sandbox::builder()
-        .demo()
-        .rate_limit_header(1_000_000)
-        .start(0)
-        .await?;
+    let builder = Sandbox::builder().demo().rate_limit_header(1_000_000);
+    let sandbox = sandbox::start(builder, 0).await?;
     let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;
     let text = CONFIG
         .replace("ENDPOINT", &sandbox.endpoint())

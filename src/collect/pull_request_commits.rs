@@ -16,8 +16,8 @@ use super::repository::Repo;
 use super::walk::Outcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::graph::{Builder, Graph};
 use crate::lake::{Ends, Known, Queued, Replaces};
+use bitlake_graph::{Builder, Graph};
 
 /// A force-push takes commits out of a pull request.
 static ENTITY: Entity = Entity {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bitlake::lake::{Damage, Depth, EntityStatus, layout};
-use bitlake::sandbox::{Fault, Sandbox};
+use bitlake_sandbox::{Fault, Sandbox};
 use object_store::{ObjectStoreExt, PutPayload};
 
 use super::killed::{self, workspace};

@@ -177,7 +177,9 @@ fn every_person_is_one_account() {
 
 #[test]
 fn planted_secrets_and_private_drafts_do_not_reach_the_lake() {
-    let planted = include_str!("../../fixtures/demo/acme/checkout-web/pipeline_steps.jsonl");
+    let planted = include_str!(
+        "../../crates/bitlake-sandbox/fixtures/demo/acme/checkout-web/pipeline_steps.jsonl"
+    );
     assert!(
         planted.contains("hunter2-registry-password"),
         "the fixture plants a password"
@@ -198,7 +200,8 @@ fn merged_pull_requests_have_forty_character_shas() {
 
 #[test]
 fn the_demo_fixtures_are_what_their_program_makes() {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/demo/make.py");
+    let program =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/bitlake-sandbox/fixtures/demo/make.py");
     match Command::new("python3")
         .arg(&program)
         .arg("--check")

@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bitlake::graph::{Builder, Graph, Ranges};
+use bitlake_graph::{Builder, Graph, Ranges};
 
 const REPOSITORY: &str = "BITLAKE_GIT_REPOSITORY";
 

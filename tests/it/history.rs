@@ -1,6 +1,6 @@
 //! `keep_history`: every version of every record, once each.
 
-use bitlake::sandbox::Sandbox;
+use bitlake_sandbox::Sandbox;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bitlake::lake::EntityStatus;
-use bitlake::sandbox::Fault;
+use bitlake_sandbox::Fault;
 
 use super::support::*;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use bitlake::collect::Stop;
-use bitlake::sandbox::Sandbox;
 use bitlake::transform::open_published;
+use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bitlake::lake::Lake;
-use bitlake::sandbox::{Fault, Sandbox};
+use bitlake_sandbox::{Fault, Sandbox};
 
 use super::faulty::Faulty;
 use super::stores::{self, Ground};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use bitlake::sandbox::Sandbox;
+use bitlake_sandbox::Sandbox;
 use tempfile::TempDir;
 
 use super::demo::text;

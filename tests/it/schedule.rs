@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use bitlake::sandbox::{Fault, Sandbox};
+use bitlake_sandbox::{Fault, Sandbox};
 
 use super::program::Program;
 use super::support::fixture;

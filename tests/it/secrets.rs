@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
 use bitlake::redaction::{Received, Redactor};
-use bitlake::sandbox::{Fault, Sandbox};
 use bitlake::secret::Masker;
+use bitlake_sandbox::{Fault, Sandbox};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;

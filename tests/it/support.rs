@@ -13,8 +13,8 @@ use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
 use bitlake::lake::{Lake, State};
-use bitlake::sandbox::{Builder, Sandbox};
 use bitlake::transform::{Step, Steps, TransformReport, open_published, run_step, transform};
+use bitlake_sandbox::{Builder, Sandbox};
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{AsArray, RecordBatch};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -126,7 +126,7 @@ fn print(batch: &RecordBatch) -> Vec<String> {
 
 pub fn fixture(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fixtures")
+        .join("crates/bitlake-sandbox/fixtures")
         .join(path)
 }
 

@@ -1,6 +1,6 @@
 //! What the program shows to people cannot steer their terminal, and a query ends within its limits.
 
-use bitlake::sandbox::{Fault, Sandbox};
+use bitlake_sandbox::{Fault, Sandbox};
 use serde_json::json;
 
 use super::answers::workspace;

@@ -12,8 +12,8 @@ use super::read::Rows;
 use super::sheet::{Cell, Sheet};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::graph::{Builder, Graph, NEVER};
 use crate::transform::write::Failure;
+use bitlake_graph::{Builder, Graph, NEVER};
 
 fn chains_sql() -> String {
     let ctes = deployed::CTES;

@@ -13,8 +13,8 @@ use super::read::Rows;
 use super::sheet::{Cell, Sheet};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::graph::{Graph, Ranges};
 use crate::transform::write::Failure;
+use bitlake_graph::{Graph, Ranges};
 
 /// A deployment with several predecessors of one id (several commits deployed at once) is compared with each. Given rows
 /// count where a project has their scope, as in DevLake, or anywhere while no project has any.

@@ -6,8 +6,8 @@
 
 use super::read::{Batch, Rows};
 use crate::engine::Engine;
-use crate::graph::{Builder, Graph};
 use crate::transform::write::Failure;
+use bitlake_graph::{Builder, Graph};
 
 const BY_REPOSITORY: &str = "
     SELECT r.repo_id, r.commit_sha, p.parent_commit_sha, p.parent_index, c.committed_date

@@ -14,9 +14,9 @@ use super::histories::{self, Histories};
 use super::read::Rows;
 use super::sheet::{Cell, Sheet};
 use crate::engine::Engine;
-use crate::graph::{Graph, Node, Ranges};
 use crate::schema::{Column, Contract};
 use crate::transform::write::Failure;
+use bitlake_graph::{Graph, Node, Ranges};
 
 const ENDS: &str = "
     SELECT id, base_repo_id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha

@@ -1,7 +1,7 @@
 //! What is not asked for, because it is here already or follows from what is here.
 
 use bitlake::config::Steps;
-use bitlake::sandbox::Sandbox;
+use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 use tempfile::TempDir;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bitlake::collect::{CollectReport, Shard, Stop};
 use bitlake::lake::{State, is_lost_race};
-use bitlake::sandbox::Sandbox;
+use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 
 use super::super::faulty::{Act, Faulty};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
-use bitlake::sandbox::{Fault, Sandbox};
+use bitlake_sandbox::{Fault, Sandbox};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 

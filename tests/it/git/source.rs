@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bitlake::sandbox::{Builder, Sandbox};
+use bitlake_sandbox::{Builder, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

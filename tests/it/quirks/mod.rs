@@ -1,4 +1,4 @@
-//! Bitbucket's traps, one test for each folder of `fixtures/quirks`, by its name: what lands in the lake all the same.
+//! Bitbucket's traps, one test for each folder of `crates/bitlake-sandbox/fixtures/quirks`, by its name: what lands in the lake all the same.
 //!
 //! ```text
 //! fixtures/quirks/<quirk> ─▶ sandbox ─▶ collect ─▶ source layer ─▶ domain layer ─▶ the query that the test states
