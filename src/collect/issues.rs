@@ -2,6 +2,7 @@
 //! repository that says it has none is not asked.
 
 use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::entity::{Entity, id, updated_on};
@@ -11,7 +12,7 @@ use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::Outcome;
-use crate::bitbucket::{Absence, endpoints};
+use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::Queued;
 
@@ -41,7 +42,10 @@ pub(super) async fn collect(
     report: &mut EntityReport,
 ) -> Result<Outcome> {
     if !has_tracker {
-        return Ok(Outcome::Absent(Absence::new(404, "issue tracker disabled")));
+        return Ok(Outcome::Absent(Unavailable::new(
+            StatusCode::NOT_FOUND,
+            "issue tracker disabled",
+        )));
     }
     newest_first(repo, &LIST, report, follow).await
 }

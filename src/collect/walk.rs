@@ -13,7 +13,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::stop::Reason;
-use crate::bitbucket::{Absence, Endpoint, Page, Pages, Step};
+use crate::bitbucket::{Endpoint, NextPage, Page, Pages, Unavailable};
 use crate::error::{ErrorKind, Result};
 use crate::lake::Replaces;
 use crate::schema::Parent;
@@ -31,11 +31,11 @@ pub(super) enum Outcome {
     Paused,
     /// Everybody has to stop; what was read is saved.
     Stopped,
-    Absent(Absence),
+    Absent(Unavailable),
 }
 
 /// A page, or that it is time to stop.
-pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<Step>> {
+pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<NextPage>> {
     let stop = site.context.options.stop;
     let step = tokio::select! {
         biased;
@@ -43,7 +43,7 @@ pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Opti
         step = pages.next() => or_stop(site, step)?,
     };
     Ok(step.map(|step| match step {
-        Step::Page(page) => Step::Page(Page {
+        NextPage::Page(page) => NextPage::Page(Page {
             date: page.date.map(|date| site.context.not_ahead(date)),
             ..page
         }),
@@ -73,16 +73,16 @@ pub(super) async fn whole(
     mut each: impl FnMut(&Value),
 ) -> Result<Outcome> {
     let Repo { site, ledger, .. } = repo;
-    let mut pages = site.client.walk(endpoint, site.target());
+    let mut pages = site.client.list(endpoint, site.target());
     let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
     let mut started = None;
     let outcome = loop {
         match next_page(site, &mut pages).await {
             Err(error) => break Err(error),
             Ok(None) => break Ok(Outcome::Stopped),
-            Ok(Some(Step::Absent(absence))) => break Ok(Outcome::Absent(absence)),
-            Ok(Some(Step::End)) => break Ok(Outcome::Collected),
-            Ok(Some(Step::Page(page))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => break Ok(Outcome::Absent(absence)),
+            Ok(Some(NextPage::End)) => break Ok(Outcome::Collected),
+            Ok(Some(NextPage::Page(page))) => {
                 started = started.or(page.date);
                 sink.take(&page.values, Some(&Parent::None), report, &mut each)?;
             }
