@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::errors::{self, Reply};
-use super::server::lock;
+use crate::errors::{self, SandboxReply};
+use crate::server::lock;
 
 /// One set of credentials that the sandbox lets in.
 #[derive(Debug, Clone)]
-pub enum Credentials {
+pub enum AcceptedCredentials {
     /// API token (with the account's e-mail) or app password (with the user name).
     Basic { user: String, password: String },
     /// Repository, project or workspace access token.
@@ -25,7 +25,7 @@ pub enum Credentials {
     },
 }
 
-impl Credentials {
+impl AcceptedCredentials {
     pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Basic {
             user: user.into(),
@@ -53,14 +53,14 @@ impl Credentials {
 }
 
 /// What a route asks of a token: the same right in API-token and in OAuth-consumer spelling.
-pub(super) struct Scope {
+pub(crate) struct Scope {
     pub new: &'static str,
     pub old: &'static str,
 }
 
 /// How a request was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Caller {
+pub(crate) enum Caller {
     /// Sees everything its scopes allow.
     Known,
     /// Access tokens and consumers act as a bot of their own.
@@ -69,15 +69,15 @@ pub(super) enum Caller {
     Anonymous,
 }
 
-pub(super) struct Auth {
-    accepted: Vec<Credentials>,
+pub(crate) struct AccessControl {
+    accepted: Vec<AcceptedCredentials>,
     scopes: Option<Vec<String>>,
     /// Access tokens handed out, with the moment they die.
     tokens: Mutex<BTreeMap<String, Instant>>,
 }
 
-impl Auth {
-    pub fn new(accepted: Vec<Credentials>, scopes: Option<Vec<String>>) -> Self {
+impl AccessControl {
+    pub fn new(accepted: Vec<AcceptedCredentials>, scopes: Option<Vec<String>>) -> Self {
         Self {
             accepted,
             scopes,
@@ -86,7 +86,7 @@ impl Auth {
     }
 
     /// Reads an `Authorization` header.
-    pub fn caller(&self, header: Option<&str>) -> Result<Caller, Reply> {
+    pub fn caller(&self, header: Option<&str>) -> Result<Caller, SandboxReply> {
         if self.accepted.is_empty() {
             return Ok(Caller::Known);
         }
@@ -95,10 +95,12 @@ impl Auth {
         };
         for credentials in &self.accepted {
             match credentials {
-                Credentials::Basic { user, password } if header == basic(user, password) => {
+                AcceptedCredentials::Basic { user, password }
+                    if header == basic(user, password) =>
+                {
                     return Ok(Caller::Known);
                 }
-                Credentials::Bearer { token } if header == format!("Bearer {token}") => {
+                AcceptedCredentials::Bearer { token } if header == format!("Bearer {token}") => {
                     return Ok(Caller::Bot);
                 }
                 _ => {}
@@ -126,17 +128,17 @@ impl Auth {
             .accepted
             .iter()
             .find_map(|credentials| match credentials {
-                Credentials::Basic { user, password } => {
+                AcceptedCredentials::Basic { user, password } => {
                     let user = match user.contains('@') {
                         true => "x-bitbucket-api-token-auth",
                         false => user,
                     };
                     (header == basic(user, password)).then_some(Caller::Known)
                 }
-                Credentials::Bearer { token } => {
+                AcceptedCredentials::Bearer { token } => {
                     (header == basic("x-token-auth", token)).then_some(Caller::Bot)
                 }
-                Credentials::OauthClient { .. } => None,
+                AcceptedCredentials::OauthClient { .. } => None,
             });
         let now = Instant::now();
         let granted = || {
@@ -147,7 +149,7 @@ impl Auth {
         accepted.or_else(|| granted().then_some(Caller::Bot))
     }
 
-    pub fn check_scope(&self, scope: &Scope) -> Result<(), Reply> {
+    pub fn check_scope(&self, scope: &Scope) -> Result<(), SandboxReply> {
         let Some(granted) = &self.scopes else {
             return Ok(());
         };
@@ -167,7 +169,7 @@ impl Auth {
     }
 
     /// Required and granted scopes travel in headers, too.
-    pub fn announce(&self, scope: &Scope, reply: &mut Reply) {
+    pub fn announce(&self, scope: &Scope, reply: &mut SandboxReply) {
         if let Some(granted) = &self.scopes {
             reply.set_header("x-oauth-scopes", &granted.join(", "));
             reply.set_header("x-accepted-oauth-scopes", scope.old);
@@ -175,14 +177,14 @@ impl Auth {
     }
 
     /// `POST /site/oauth2/access_token`: key and secret by Basic or in the form.
-    pub fn issue_token(&self, header: Option<&str>, form: &[(String, String)]) -> Reply {
+    pub fn issue_token(&self, header: Option<&str>, form: &[(String, String)]) -> SandboxReply {
         let field = |name: &str| {
             form.iter()
                 .find(|(key, _)| key == name)
                 .map(|(_, value)| value.as_str())
         };
         if field("grant_type") != Some("client_credentials") {
-            return Reply::json(
+            return SandboxReply::json(
                 400,
                 &json!({"error": "unsupported_grant_type", "error_description": "Unsupported grant type"}),
             );
@@ -191,7 +193,7 @@ impl Auth {
             .accepted
             .iter()
             .find_map(|credentials| match credentials {
-                Credentials::OauthClient {
+                AcceptedCredentials::OauthClient {
                     key,
                     secret,
                     expires_in,
@@ -205,7 +207,7 @@ impl Auth {
                 _ => None,
             });
         let Some(expires_in) = consumer else {
-            return Reply::json(
+            return SandboxReply::json(
                 400,
                 &json!({"error": "unauthorized_client", "error_description": "Invalid OAuth client credentials"}),
             );
@@ -217,7 +219,7 @@ impl Auth {
             Some(scopes) => Value::String(scopes.join(" ")),
             None => json!("repository pullrequest pipeline account"),
         };
-        Reply::json(
+        SandboxReply::json(
             200,
             &json!({
                 "access_token": token,
@@ -274,7 +276,7 @@ mod tests {
         };
         let with = |scopes: &[&str]| {
             let scopes = scopes.iter().map(|scope| scope.to_string()).collect();
-            Auth::new(Vec::new(), Some(scopes)).check_scope(&scope)
+            AccessControl::new(Vec::new(), Some(scopes)).check_scope(&scope)
         };
         assert!(with(&["write:pullrequest:bitbucket"]).is_err());
         assert!(with(&["read:pullrequest:bitbucket"]).is_ok());

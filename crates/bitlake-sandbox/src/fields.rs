@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// What the default form of a record leaves out.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Hidden {
+pub(crate) enum Hidden {
     /// One member, by its path from the record.
     Member(&'static str),
     /// Every member of the object at this path but those named: a stub.
@@ -27,7 +27,7 @@ impl Hidden {
 }
 
 /// Applies `fields` to a whole answer. `root` is where records lie in it: `["values"]` for a list, empty for one record.
-pub(super) fn apply(
+pub(crate) fn apply(
     document: &Value,
     fields: Option<&str>,
     root: &[&str],

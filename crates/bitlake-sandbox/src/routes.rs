@@ -7,26 +7,26 @@ use axum::http::Method;
 use serde_json::Value;
 use url::Url;
 
-use super::auth::{Caller, Scope};
-use super::errors::{self, Reply, Service};
-use super::server::{Parameters, Shared};
-use super::workspace::{Repository, Workspace, World};
-use super::{commits, core, fields, pipelines, pull_requests};
+use crate::auth::{Caller, Scope};
+use crate::errors::{self, SandboxReply, Service};
+use crate::server::{Parameters, ServerState};
+use crate::workspace::{Fixtures, RepositoryFixture, WorkspaceFixture};
+use crate::{commits, core, fields, pipelines, pull_requests};
 
-pub(super) struct Route {
+pub(crate) struct Route {
     pub method: &'static str,
     pub template: &'static str,
     pub service: Service,
-    /// Names under which `absent.json` may switch it off, the narrowest first.
+    /// Names under which `disabled_features.json` may switch it off, the narrowest first.
     features: &'static [&'static str],
     pub scope: Option<Scope>,
-    answer: fn(&Call) -> Result<Value, Reply>,
+    answer: fn(&Call) -> Result<Value, SandboxReply>,
 }
 
 /// One request on its way to an answer.
-pub(super) struct Call<'a> {
-    pub shared: &'a Shared,
-    pub world: &'a World,
+pub(crate) struct Call<'a> {
+    pub state: &'a ServerState,
+    pub fixtures: &'a Fixtures,
     pub route: &'a Route,
     pub caller: Caller,
     /// The values of the template's `{…}`, decoded.
@@ -47,7 +47,7 @@ macro_rules! repository {
 
 const READ_USER: Option<Scope> = scope("read:user:bitbucket", "account");
 const READ_WORKSPACE: Option<Scope> = scope("read:workspace:bitbucket", "account");
-pub(super) const READ_REPOSITORY: Option<Scope> = scope("read:repository:bitbucket", "repository");
+pub(crate) const READ_REPOSITORY: Option<Scope> = scope("read:repository:bitbucket", "repository");
 const READ_PULL_REQUEST: Option<Scope> = scope("read:pullrequest:bitbucket", "pullrequest");
 const READ_ISSUE: Option<Scope> = scope("read:issue:bitbucket", "issue");
 const READ_PIPELINE: Option<Scope> = scope("read:pipeline:bitbucket", "pipeline");
@@ -56,7 +56,7 @@ const fn scope(new: &'static str, old: &'static str) -> Option<Scope> {
     Some(Scope { new, old })
 }
 
-type Answer = fn(&Call) -> Result<Value, Reply>;
+type Answer = fn(&Call) -> Result<Value, SandboxReply>;
 
 const fn get(
     template: &'static str,
@@ -247,7 +247,7 @@ static ROUTES: &[Route] = &[
 ];
 
 /// The route of a path as sent, with the decoded values of its template's `{…}`.
-pub(super) fn find(method: &Method, path: &str) -> Option<(&'static Route, Vec<String>)> {
+pub(crate) fn find(method: &Method, path: &str) -> Option<(&'static Route, Vec<String>)> {
     let path = path.strip_prefix("/2.0")?;
     ROUTES
         .iter()
@@ -288,7 +288,7 @@ fn decode(segment: &str) -> Option<String> {
 }
 
 impl<'a> Call<'a> {
-    pub fn answer(&self) -> Result<Value, Reply> {
+    pub fn answer(&self) -> Result<Value, SandboxReply> {
         (self.route.answer)(self)
     }
 
@@ -309,30 +309,30 @@ impl<'a> Call<'a> {
     }
 
     /// The workspace that the path names.
-    pub fn workspace(&self) -> Result<&'a Workspace, Reply> {
+    pub fn workspace(&self) -> Result<&'a WorkspaceFixture, SandboxReply> {
         let id = self.parameter(0);
-        self.world
+        self.fixtures
             .workspace(id)
             .ok_or_else(|| errors::no_workspace(id))
     }
 
     /// The repository that the path names, if the caller may see it and it has the feature asked for.
-    pub fn repository(&self) -> Result<&'a Repository, Reply> {
+    pub fn repository(&self) -> Result<&'a RepositoryFixture, SandboxReply> {
         let found = self
-            .world
+            .fixtures
             .repository(self.parameter(0), self.parameter(1))
             .filter(|repository| self.sees(repository))
             .ok_or_else(errors::no_repository)?;
-        let absent = self
+        let disabled = self
             .route
             .features
             .iter()
-            .find_map(|feature| found.absent.get(*feature));
-        match absent {
+            .find_map(|feature| found.disabled.get(*feature));
+        match disabled {
             None => Ok(found),
-            Some(absent) => Err(match (&absent.body, absent.status) {
-                (Some(Value::String(text)), status) => Reply::text(status, text),
-                (Some(body), status) => Reply::json(status, body),
+            Some(disabled) => Err(match (&disabled.body, disabled.status) {
+                (Some(Value::String(text)), status) => SandboxReply::text(status, text),
+                (Some(body), status) => SandboxReply::json(status, body),
                 (None, 403) => self.lacks_scope(),
                 (None, 410) => errors::gone(errors::ISSUES_REMOVED),
                 (None, 404) if self.route.features.contains(&"issues") => {
@@ -343,11 +343,11 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub fn sees(&self, repository: &Repository) -> bool {
+    pub fn sees(&self, repository: &RepositoryFixture) -> bool {
         self.caller != Caller::Anonymous || !repository.is_private()
     }
 
-    fn lacks_scope(&self) -> Reply {
+    fn lacks_scope(&self) -> SandboxReply {
         let required = self.route.scope.as_ref().map_or("", |scope| scope.new);
         errors::lacks_scopes(&[required], &["read:user:bitbucket".to_owned()])
     }
@@ -357,7 +357,7 @@ impl<'a> Call<'a> {
         fields::apply(record, self.first("fields"), &[], &[])
     }
 
-    pub fn not_found(&self) -> Reply {
+    pub fn not_found(&self) -> SandboxReply {
         errors::not_found(self.route.service)
     }
 }

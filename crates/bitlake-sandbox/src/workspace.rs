@@ -4,7 +4,7 @@
 //! <root>/faults.json  <root>/user.json                       optional: faults, the answer to /user
 //! <root>/<workspace>/members.jsonl  workspace.json           optional
 //! <root>/<workspace>/<repository>/repository.json            required
-//! <root>/<workspace>/<repository>/absent.json                optional: {"pipelines": {"status": 404}}
+//! <root>/<workspace>/<repository>/disabled_features.json                optional: {"pipelines": {"status": 404}}
 //! <root>/<workspace>/<repository>/<entity>.jsonl             a missing file is an empty list
 //! ```
 
@@ -15,18 +15,19 @@ use include_dir::Dir;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::faults::Fault;
 use crate::error::{Result, SandboxError};
+#[cfg(feature = "testing")]
+use crate::testing::Fault;
 
 /// A folder, wherever it lies.
 #[derive(Clone)]
-pub(super) enum Folder {
+pub(crate) enum FixtureFolder {
     Disk(PathBuf),
     Embedded(&'static Dir<'static>),
 }
 
-impl Folder {
-    fn folders(&self) -> Result<Vec<(String, Folder)>> {
+impl FixtureFolder {
+    fn folders(&self) -> Result<Vec<(String, FixtureFolder)>> {
         let mut found = Vec::new();
         match self {
             Self::Disk(path) => {
@@ -95,6 +96,12 @@ impl Folder {
         }
     }
 
+    /// Return the faults of `faults.json`; none without that file.
+    #[cfg(feature = "testing")]
+    pub fn faults(&self) -> Result<Vec<Fault>> {
+        Ok(self.json("faults.json")?.unwrap_or_default())
+    }
+
     fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
@@ -125,29 +132,29 @@ impl Folder {
     }
 }
 
-/// Everything that is served.
-pub(super) struct World {
-    pub workspaces: Vec<Workspace>,
+/// All records to serve.
+#[derive(Default)]
+pub(crate) struct Fixtures {
+    pub workspaces: Vec<WorkspaceFixture>,
     pub user: Option<Value>,
-    pub faults: Vec<Fault>,
 }
 
-pub(super) struct Workspace {
+pub(crate) struct WorkspaceFixture {
     pub slug: String,
     pub uuid: String,
     pub record: Value,
     pub members: Vec<Value>,
-    pub repositories: Vec<Repository>,
+    pub repositories: Vec<RepositoryFixture>,
 }
 
 /// One repository's records by entity, and its commit graph.
-pub(super) struct Repository {
+pub(crate) struct RepositoryFixture {
     pub slug: String,
     pub uuid: String,
     pub record: Value,
     tables: BTreeMap<&'static str, Vec<Value>>,
     pub pull_request_commits: HashMap<i64, Vec<String>>,
-    pub absent: BTreeMap<String, Absent>,
+    pub disabled: BTreeMap<String, DisabledFeature>,
     /// Full hash → (table, row).
     hashes: BTreeMap<String, (&'static str, usize)>,
 }
@@ -155,7 +162,7 @@ pub(super) struct Repository {
 /// A feature that this repository lacks, or that its readers may not see.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Absent {
+pub(crate) struct DisabledFeature {
     pub status: u16,
     /// In place of the usual body; a text is sent as it is.
     pub body: Option<Value>,
@@ -187,47 +194,41 @@ const TABLES: [&str; 14] = [
     "environments",
 ];
 
-impl World {
-    pub fn empty() -> Self {
-        Self {
-            workspaces: Vec::new(),
-            user: None,
-            faults: Vec::new(),
-        }
-    }
-
-    pub fn load(root: &Folder) -> Result<Self> {
+impl Fixtures {
+    pub fn load(root: &FixtureFolder) -> Result<Self> {
         let mut workspaces = Vec::new();
         if root.is_workspace()? {
             let name = match root {
-                Folder::Disk(path) => path.file_name().map(|name| name.to_string_lossy()),
-                Folder::Embedded(_) => None,
+                FixtureFolder::Disk(path) => path.file_name().map(|name| name.to_string_lossy()),
+                FixtureFolder::Embedded(_) => None,
             };
-            workspaces.push(Workspace::load(root, &name.unwrap_or("acme".into()))?);
+            workspaces.push(WorkspaceFixture::load(
+                root,
+                &name.unwrap_or("acme".into()),
+            )?);
         } else {
             for (name, folder) in root.folders()? {
                 // The programs that make a fixture may lie beside it.
                 if folder.is_workspace()? {
-                    workspaces.push(Workspace::load(&folder, &name)?);
+                    workspaces.push(WorkspaceFixture::load(&folder, &name)?);
                 }
             }
         }
         Ok(Self {
             workspaces,
             user: root.json("user.json")?,
-            faults: root.json("faults.json")?.unwrap_or_default(),
         })
     }
 
     /// By slug or `{uuid}`.
-    pub fn workspace(&self, id: &str) -> Option<&Workspace> {
+    pub fn workspace(&self, id: &str) -> Option<&WorkspaceFixture> {
         self.workspaces
             .iter()
             .find(|workspace| workspace.slug == id || workspace.uuid == id)
     }
 
     /// A workspace of `{}` stands for whichever holds the repository's `{uuid}`.
-    pub fn repository(&self, workspace: &str, id: &str) -> Option<&Repository> {
+    pub fn repository(&self, workspace: &str, id: &str) -> Option<&RepositoryFixture> {
         self.workspaces
             .iter()
             .filter(|known| workspace == "{}" || known.slug == workspace || known.uuid == workspace)
@@ -236,12 +237,12 @@ impl World {
     }
 }
 
-impl Workspace {
-    fn load(folder: &Folder, name: &str) -> Result<Self> {
+impl WorkspaceFixture {
+    fn load(folder: &FixtureFolder, name: &str) -> Result<Self> {
         let mut repositories = Vec::new();
         for (name, folder) in folder.folders()? {
             if let Some(record) = folder.json("repository.json")? {
-                repositories.push(Repository::load(&folder, &name, record)?);
+                repositories.push(RepositoryFixture::load(&folder, &name, record)?);
             }
         }
         let own = folder.json::<Value>("workspace.json")?;
@@ -263,8 +264,8 @@ impl Workspace {
     }
 }
 
-impl Repository {
-    fn load(folder: &Folder, name: &str, record: Value) -> Result<Self> {
+impl RepositoryFixture {
+    fn load(folder: &FixtureFolder, name: &str, record: Value) -> Result<Self> {
         let Some(uuid) = text(&record, "uuid").map(str::to_owned) else {
             return Err(SandboxError::NoUuid {
                 file: folder.place("repository.json"),
@@ -293,7 +294,7 @@ impl Repository {
             record,
             tables,
             pull_request_commits,
-            absent: folder.json("absent.json")?.unwrap_or_default(),
+            disabled: folder.json("disabled_features.json")?.unwrap_or_default(),
             hashes,
         })
     }
@@ -326,11 +327,11 @@ impl Repository {
 }
 
 /// The string under `key`.
-pub(super) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
 /// What `path` leads to, dot by dot; nothing when a step is missing.
-pub(super) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
+pub(crate) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| value.get(key))
 }

@@ -288,7 +288,7 @@ async fn issues_and_their_children_filter_and_sort() {
 async fn missing_features_answer_as_they_do() {
     let sandbox = Fixture::new()
         .file(
-            "acme/web/absent.json",
+            "acme/web/disabled_features.json",
             r#"{"pipelines": {"status": 404}, "issues": {"status": 410}, "deployments": {"status": 403},
                 "pull_request_commits": {"status": 404, "body": "Not Found"}}"#,
         )

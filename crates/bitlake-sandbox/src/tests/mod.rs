@@ -1,13 +1,13 @@
 //! Each behaviour of the stand-in, asked over HTTP as a client would.
 
 mod access;
-mod estate;
-mod faulty;
+mod faults;
 mod lists;
 mod paging;
 mod pull_requests;
 mod quirks;
 mod service;
+mod synthetic_workspace;
 
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};

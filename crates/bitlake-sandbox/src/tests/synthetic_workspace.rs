@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Day, Estate};
+use super::super::{Day, SyntheticWorkspace};
 use super::*;
 
 async fn estate() -> Sandbox {
-    let estate = Estate {
+    let estate = SyntheticWorkspace {
         repositories: 2,
         idle: 1,
         pull_requests: 60,
@@ -17,7 +17,7 @@ async fn estate() -> Sandbox {
         past: chrono::TimeDelta::days(30),
         now: "2026-11-23T10:00:00Z".parse().unwrap(),
     };
-    Sandbox::builder().estate(estate).start(0).await.unwrap()
+    Sandbox::builder().synthetic(estate).start(0).await.unwrap()
 }
 
 /// All records of a list of a repository, page by page: `next` where there is one, else by number.
@@ -213,7 +213,7 @@ async fn a_day_shows_in_busy_repositories_and_not_in_idle_ones() {
         entries: 15,
         pipelines: 20,
     };
-    let now = sandbox.live(&day).unwrap();
+    let now = sandbox.advance(&day).unwrap();
     assert_eq!(now.to_rfc3339(), "2026-11-24T10:00:00+00:00");
     let after = sandbox.sizes(0).unwrap();
     assert_eq!(after.pull_requests - before.pull_requests, 3);

@@ -3,8 +3,8 @@
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::history::History;
-use super::records::{Named, Repo, user, uuid};
+use super::history::RepositoryHistory;
+use super::records::{RecordKind, SyntheticRepository, user, uuid};
 
 /// A pipeline in so many deploys, one of these in `UNDEPLOYED` stays undeployed, and one in `FAILED` fails.
 const DEPLOYS: usize = 10;
@@ -20,9 +20,9 @@ fn service(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
-impl Repo<'_> {
+impl SyntheticRepository<'_> {
     pub fn pipeline_uuid(&self, n: usize) -> String {
-        uuid(Named::Pipeline, self.number, n)
+        uuid(RecordKind::Pipeline, self.number, n)
     }
 
     /// By uuid, or by build number.
@@ -60,7 +60,7 @@ impl Repo<'_> {
             let result = outcome(n);
             let begin = start + TimeDelta::minutes(2 * at as i64 + 1);
             json!({
-                "type": "pipeline_step", "uuid": uuid(Named::Step, self.number, 2 * n + at), "name": name,
+                "type": "pipeline_step", "uuid": uuid(RecordKind::Step, self.number, 2 * n + at), "name": name,
                 "pipeline": {"type": "pipeline", "uuid": self.pipeline_uuid(n)}, "run_number": 1,
                 "trigger": {"type": "pipeline_step_trigger_automatic"},
                 "state": {"type": "pipeline_step_state_completed", "name": "COMPLETED",
@@ -80,7 +80,7 @@ impl Repo<'_> {
     }
 
     pub fn deployment_uuid(&self, n: usize) -> String {
-        uuid(Named::Deployment, self.number, n)
+        uuid(RecordKind::Deployment, self.number, n)
     }
 
     /// When it was deployed, if it was.
@@ -100,9 +100,9 @@ impl Repo<'_> {
         });
         let mut record = json!({
             "type": "deployment", "uuid": self.deployment_uuid(n), "number": n + 1, "version": 1,
-            "key": format!("steps-{}", uuid(Named::Step, self.number, 2 * at + 1)),
+            "key": format!("steps-{}", uuid(RecordKind::Step, self.number, 2 * at + 1)),
             "environment": self.environment(n % ENVIRONMENTS),
-            "step": {"type": "pipeline_step", "uuid": uuid(Named::Step, self.number, 2 * at + 1), "name": "Deploy"},
+            "step": {"type": "pipeline_step", "uuid": uuid(RecordKind::Step, self.number, 2 * at + 1), "name": "Deploy"},
             "release": release,
             "state": {"type": "deployment_state_undeployed", "name": "UNDEPLOYED"},
         });
@@ -121,7 +121,7 @@ impl Repo<'_> {
     pub fn environment(&self, n: usize) -> Value {
         let name = TYPES[n];
         json!({
-            "type": "deployment_environment", "uuid": uuid(Named::Environment, self.number, n), "name": name,
+            "type": "deployment_environment", "uuid": uuid(RecordKind::Environment, self.number, n), "name": name,
             "slug": name.to_lowercase(), "rank": n, "hidden": false, "category": {"name": name},
             "environment_type": {"type": "deployment_environment_type", "name": name, "rank": n},
             "lock": {"type": "deployment_environment_lock_open", "name": "OPEN"},
@@ -137,7 +137,7 @@ fn outcome(pipeline: usize) -> &'static str {
     }
 }
 
-impl History {
+impl RepositoryHistory {
     /// Pipelines that deploy; a deployment's number is its place here plus one.
     pub fn deployments(&self) -> usize {
         self.pipelines.len() / DEPLOYS

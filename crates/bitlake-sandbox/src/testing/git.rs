@@ -16,13 +16,13 @@ use std::process::{Command, Stdio};
 use axum::http::request::Parts;
 use bytes::Bytes;
 
-use super::auth::Caller;
-use super::errors::{self, Reply};
-use super::routes::READ_REPOSITORY;
-use super::server::Shared;
+use crate::auth::Caller;
+use crate::errors::{self, SandboxReply};
+use crate::routes::READ_REPOSITORY;
+use crate::server::ServerState;
 
 /// The workspace and the repository that a path asks for by git.
-pub(super) fn target(path: &str) -> Option<(&str, &str)> {
+pub(crate) fn target(path: &str) -> Option<(&str, &str)> {
     let (workspace, rest) = path.strip_prefix('/')?.split_once('/')?;
     let (slug, rest) = rest.split_once(".git/")?;
     let known = ["info/refs", "git-upload-pack"].contains(&rest);
@@ -30,32 +30,38 @@ pub(super) fn target(path: &str) -> Option<(&str, &str)> {
 }
 
 /// `folder` holds `<workspace>/<repository>.git`.
-pub(super) async fn answer(shared: &Shared, folder: &Path, head: &Parts, body: Bytes) -> Reply {
+pub(crate) async fn answer(
+    state: &ServerState,
+    folder: &Path,
+    head: &Parts,
+    body: Bytes,
+) -> SandboxReply {
     let refused = |status, said: &str| {
-        Reply::text(status, said).header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
+        SandboxReply::text(status, said)
+            .header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
     };
     let Some((workspace, slug)) = target(head.uri.path()) else {
         return errors::no_such_url();
     };
     let authorization = text(head, "authorization");
-    let Some(caller) = shared.auth.git_caller(authorization) else {
+    let Some(caller) = state.access.git_caller(authorization) else {
         return refused(401, "Invalid credentials");
     };
     if let Some(scope) = &READ_REPOSITORY
-        && shared.auth.check_scope(scope).is_err()
+        && state.access.check_scope(scope).is_err()
     {
         return refused(
             403,
             "Your credentials lack one or more required privilege scopes.",
         );
     }
-    let world = shared.world();
+    let world = state.fixtures();
     let mut workspaces = world.workspaces.iter();
     let found = workspaces.find(|known| known.slug == workspace);
     let mut repositories = found.iter().flat_map(|workspace| &workspace.repositories);
     let found = repositories.find(|known| known.slug == slug);
     match (found, caller) {
-        (None, _) => return Reply::text(404, "Repository not found"),
+        (None, _) => return SandboxReply::text(404, "Repository not found"),
         (Some(repository), Caller::Anonymous) if repository.is_private() => {
             return refused(401, "You must log in");
         }
@@ -93,7 +99,7 @@ pub(super) async fn answer(shared: &Shared, folder: &Path, head: &Parts, body: B
         .map_err(io::Error::other)
     {
         Ok(Ok(output)) => reply(&output),
-        Ok(Err(error)) | Err(error) => Reply::text(500, &error.to_string()),
+        Ok(Err(error)) | Err(error) => SandboxReply::text(500, &error.to_string()),
     }
 }
 
@@ -115,11 +121,11 @@ fn run(mut command: Command, body: &[u8]) -> io::Result<Vec<u8>> {
 }
 
 /// CGI's headers, of which `Status` is no header of HTTP's.
-fn reply(output: &[u8]) -> Reply {
+fn reply(output: &[u8]) -> SandboxReply {
     const END: &[u8] = b"\r\n\r\n";
     let end = output.windows(END.len()).position(|bytes| bytes == END);
     let (head, body) = output.split_at(end.unwrap_or(0));
-    let mut reply = Reply {
+    let mut reply = SandboxReply {
         status: 200,
         headers: Vec::new(),
         body: body.get(END.len()..).unwrap_or_default().to_vec(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::errors::{self, Reply, Service};
+use crate::errors::{self, SandboxReply, Service};
 
 /// One rule. The first live rule whose `match` fits answers; a rule without `status` and `body` lets the real answer
 /// through and only delays, alters or cuts it. In `faults.json`, a list of them:
@@ -33,14 +33,14 @@ pub struct Fault {
     pub status: Option<u16>,
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A text is sent as it is, anything else as JSON. Absent with a `status`: Bitbucket's usual body for it.
+    /// A text is sent as it is, anything else as JSON. DisabledFeature with a `status`: Bitbucket's usual body for it.
     pub body: Option<Value>,
     /// Members laid over the answer's JSON object; null takes a member away.
     #[serde(default)]
     pub set: Map<String, Value>,
     #[serde(default)]
     pub delay_ms: u64,
-    pub cut: Option<Cut>,
+    pub cut: Option<Interruption>,
     /// Every page is followed by another, with the first page's records again, each a little different.
     #[serde(default)]
     pub endless: bool,
@@ -55,13 +55,13 @@ pub struct Fault {
     #[serde(default)]
     pub echo: bool,
     /// Strikes some requests only, and each in another way that passes.
-    pub random: Option<Random>,
+    pub random: Option<RandomFaults>,
 }
 
 /// Faults that pass, at random: the same for the same seed and order of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Random {
+pub struct RandomFaults {
     pub seed: u64,
     /// So many of a thousand requests.
     pub per_thousand: u64,
@@ -70,7 +70,7 @@ pub struct Random {
 /// Where an answer ends too early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cut {
+pub enum Interruption {
     /// The connection closes without a byte of an answer.
     Connection,
     /// The head promises the whole body, the connection closes after this many bytes of it.
@@ -141,7 +141,7 @@ impl Fault {
     }
 
     #[must_use]
-    pub fn cut(mut self, cut: Cut) -> Self {
+    pub fn cut(mut self, cut: Interruption) -> Self {
         self.cut = Some(cut);
         self
     }
@@ -184,28 +184,28 @@ impl Fault {
     /// Passing faults for so many of a thousand requests, whatever they ask.
     pub fn random(seed: u64, per_thousand: u64) -> Self {
         Self {
-            random: Some(Random { seed, per_thousand }),
+            random: Some(RandomFaults { seed, per_thousand }),
             ..Self::default()
         }
     }
 
     /// The answer that replaces the real one, if this rule has one.
-    pub(super) fn replacement(&self, service: Service, endpoint: &str) -> Option<Reply> {
+    pub(crate) fn replacement(&self, service: Service, endpoint: &str) -> Option<SandboxReply> {
         let reply = match (&self.body, self.status) {
             (None, None) => return None,
             (None, Some(status)) => errors::standard(status, service),
             (Some(Value::String(text)), status) => {
-                Reply::text(status.unwrap_or(200), &text.replace("{endpoint}", endpoint))
+                SandboxReply::text(status.unwrap_or(200), &text.replace("{endpoint}", endpoint))
             }
             (Some(body), status) => {
-                Reply::json(status.unwrap_or(200), &with_endpoint(body, endpoint))
+                SandboxReply::json(status.unwrap_or(200), &with_endpoint(body, endpoint))
             }
         };
         Some(reply)
     }
 
     /// Everything but the delay and the cut, which belong to the sending.
-    pub(super) fn alter(&self, mut reply: Reply, endpoint: &str) -> Reply {
+    pub(crate) fn alter(&self, mut reply: SandboxReply, endpoint: &str) -> SandboxReply {
         if !self.set.is_empty()
             && let Ok(Value::Object(mut object)) = serde_json::from_slice(&reply.body)
         {
@@ -226,7 +226,7 @@ impl Fault {
 }
 
 /// One page of a list without end.
-pub(super) struct Endless {
+pub(crate) struct Endless {
     /// The address of the list's true first page.
     pub first: Url,
     number: u64,
@@ -246,7 +246,7 @@ impl Endless {
         }
     }
 
-    pub fn alter(&self, mut reply: Reply) -> Reply {
+    pub fn alter(&self, mut reply: SandboxReply) -> SandboxReply {
         let Ok(Value::Object(mut page)) = serde_json::from_slice(&reply.body) else {
             return reply;
         };
@@ -273,7 +273,7 @@ impl Endless {
     }
 }
 
-impl Random {
+impl RandomFaults {
     /// What the `n`-th request meets.
     fn draw(self, n: u64) -> Option<Fault> {
         let random = mix(mix(self.seed).wrapping_add(n));
@@ -290,10 +290,10 @@ impl Random {
             4 => fault.status(503),
             5 => fault.status(504),
             6 => fault.body(""),
-            7 => fault.cut(Cut::Connection),
-            8 => fault.cut(Cut::Body(bytes)),
-            9 => fault.cut(Cut::Text(bytes)),
-            _ => fault.cut(Cut::Stall(bytes)),
+            7 => fault.cut(Interruption::Connection),
+            8 => fault.cut(Interruption::Body(bytes)),
+            9 => fault.cut(Interruption::Text(bytes)),
+            _ => fault.cut(Interruption::Stall(bytes)),
         })
     }
 }
@@ -308,7 +308,7 @@ fn mix(seed: u64) -> u64 {
 
 /// The rules in force; each counts its own strikes.
 #[derive(Default)]
-pub(super) struct Faults(Vec<(Fault, u64)>);
+pub(crate) struct Faults(Vec<(Fault, u64)>);
 
 impl Faults {
     pub fn new(faults: Vec<Fault>) -> Self {

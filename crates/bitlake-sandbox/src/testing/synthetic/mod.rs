@@ -5,7 +5,7 @@
 //! paging, filters and hidden fields are those of the sandbox's other lists.
 //!
 //! ```text
-//! Estate ─▶ History: numbers and times ── page ──▶ Repo: JSON of the records it shows
+//! SyntheticWorkspace ─▶ RepositoryHistory: numbers and times ── page ──▶ SyntheticRepository: JSON of the records it shows
 //!              ▲ Day: what happened since
 //! ```
 
@@ -19,16 +19,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::core;
-use super::errors::{self, Reply};
-use super::routes::Call;
+use crate::core;
+use crate::errors::{self, SandboxReply};
+use crate::routes::Call;
 use builds::ENVIRONMENTS;
-use history::{Fate, History, VARIANTS};
-use records::Repo;
+use history::{PullRequestFate, RepositoryHistory, VARIANTS};
+use records::SyntheticRepository;
 
 /// What each repository of the workspace `acme` has, and when it was measured.
 #[derive(Debug, Clone)]
-pub struct Estate {
+pub struct SyntheticWorkspace {
     /// `acme/repo-000` and so on.
     pub repositories: usize,
     /// So many of these, the last ones, that [`Day`]s pass by.
@@ -63,7 +63,7 @@ pub struct Day {
 
 /// How many records the lists of one repository have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct ListSizes {
     pub branches: usize,
     pub tags: usize,
     /// That branches and tags hold.
@@ -80,7 +80,7 @@ pub struct Sizes {
     pub environments: usize,
 }
 
-impl Default for Estate {
+impl Default for SyntheticWorkspace {
     fn default() -> Self {
         Self {
             repositories: 100,
@@ -96,31 +96,33 @@ impl Default for Estate {
     }
 }
 
-impl Estate {
+impl SyntheticWorkspace {
     fn start(&self) -> DateTime<Utc> {
         self.now - self.past
     }
 }
 
 /// An estate being served.
-pub(super) struct Served {
-    estate: Estate,
-    past: RwLock<Arc<Past>>,
+pub(crate) struct SyntheticServer {
+    estate: SyntheticWorkspace,
+    past: RwLock<Arc<Timeline>>,
 }
 
 #[derive(Clone)]
-struct Past {
+struct Timeline {
     now: DateTime<Utc>,
     /// Of each variant.
-    busy: Vec<History>,
-    idle: Vec<History>,
+    busy: Vec<RepositoryHistory>,
+    idle: Vec<RepositoryHistory>,
 }
 
-impl Served {
-    pub fn new(estate: Estate) -> Self {
+impl SyntheticServer {
+    pub fn new(estate: SyntheticWorkspace) -> Self {
         let variants = 0..VARIANTS;
-        let busy: Vec<_> = variants.map(|n| History::new(&estate, n)).collect();
-        let past = Past {
+        let busy: Vec<_> = variants
+            .map(|n| RepositoryHistory::new(&estate, n))
+            .collect();
+        let past = Timeline {
             now: estate.now,
             idle: busy.clone(),
             busy,
@@ -132,17 +134,17 @@ impl Served {
     }
 
     /// Lets a day pass; the time it is then.
-    pub fn live(&self, day: &Day) -> DateTime<Utc> {
+    pub fn advance(&self, day: &Day) -> DateTime<Utc> {
         let mut past = self.past.write().unwrap_or_else(PoisonError::into_inner);
         let past = Arc::make_mut(&mut past);
         for history in &mut past.busy {
-            history.live(day, past.now);
+            history.advance(day, past.now);
         }
         past.now += TimeDelta::days(1);
         past.now
     }
 
-    pub fn sizes(&self, number: usize) -> Sizes {
+    pub fn sizes(&self, number: usize) -> ListSizes {
         let past = self.past();
         let history = self.history(&past, number);
         let of = |fate| {
@@ -152,7 +154,7 @@ impl Served {
                 .filter(|one| one.fate == fate)
                 .count()
         };
-        Sizes {
+        ListSizes {
             branches: history.branches.len() + 1,
             tags: history.tags.len(),
             commits: history
@@ -161,9 +163,9 @@ impl Served {
                 .filter(|is| *is)
                 .count(),
             pull_requests: history.pull_requests.len(),
-            squashed: of(Fate::Squashed),
-            open: of(Fate::Open),
-            declined: of(Fate::Declined),
+            squashed: of(PullRequestFate::Squashed),
+            open: of(PullRequestFate::Open),
+            declined: of(PullRequestFate::Declined),
             commented: history
                 .pull_requests
                 .iter()
@@ -176,20 +178,20 @@ impl Served {
         }
     }
 
-    fn history<'a>(&self, past: &'a Past, number: usize) -> &'a History {
+    fn history<'a>(&self, past: &'a Timeline, number: usize) -> &'a RepositoryHistory {
         match number + self.estate.idle < self.estate.repositories {
             true => &past.busy[number % VARIANTS],
             false => &past.idle[number % VARIANTS],
         }
     }
 
-    fn past(&self) -> Arc<Past> {
+    fn past(&self) -> Arc<Timeline> {
         Arc::clone(&self.past.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn answer(&self, call: &Call) -> Result<Value, Reply> {
+    pub fn answer(&self, call: &Call) -> Result<Value, SandboxReply> {
         let past = self.past();
-        let repo = |number| Repo {
+        let repo = |number| SyntheticRepository {
             number,
             history: self.history(&past, number),
         };

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::server::lock;
+use crate::server::lock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Lets everything pass until it is given a limit.
 #[derive(Default)]
-pub(super) struct Meter(Mutex<Counts>);
+pub(crate) struct Meter(Mutex<Counts>);
 
 #[derive(Default)]
 struct Counts {

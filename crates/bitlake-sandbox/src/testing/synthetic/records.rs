@@ -5,13 +5,15 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::history::{Entry, Fate, History, Kind, PullRequest};
+use super::history::{
+    ActivityEntry, ActivityKind, PullRequestFate, RepositoryHistory, SyntheticPullRequest,
+};
 
 pub(super) const WORKSPACE: &str = "acme";
 const PEOPLE: usize = 12;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Named {
+pub(super) enum RecordKind {
     Workspace,
     Repository,
     User,
@@ -23,16 +25,16 @@ pub(super) enum Named {
 
 /// A repository, by its number in the estate.
 #[derive(Clone, Copy)]
-pub(super) struct Repo<'a> {
+pub(super) struct SyntheticRepository<'a> {
     pub number: usize,
-    pub history: &'a History,
+    pub history: &'a RepositoryHistory,
 }
 
 pub(super) fn slug(number: usize) -> String {
     format!("repo-{number:03}")
 }
 
-pub(super) fn uuid(kind: Named, repository: usize, n: usize) -> String {
+pub(super) fn uuid(kind: RecordKind, repository: usize, n: usize) -> String {
     let kind = kind as usize + 1;
     let salt = mix((kind << 56 | repository << 32 | n) as u64) >> 16;
     format!("{{{n:08x}-{repository:04x}-4{kind:03x}-8000-{salt:012x}}}")
@@ -54,7 +56,7 @@ fn core(time: DateTime<Utc>) -> String {
 pub(super) fn user(n: usize) -> Value {
     let n = n % PEOPLE;
     json!({
-        "type": "user", "uuid": uuid(Named::User, 0, n), "account_id": format!("712020:{n:08x}"),
+        "type": "user", "uuid": uuid(RecordKind::User, 0, n), "account_id": format!("712020:{n:08x}"),
         "nickname": format!("person{n}"), "display_name": format!("Person {n}"),
     })
 }
@@ -64,7 +66,7 @@ pub(super) fn workspace() -> Value {
 }
 
 pub(super) fn workspace_uuid() -> String {
-    uuid(Named::Workspace, 0, 0)
+    uuid(RecordKind::Workspace, 0, 0)
 }
 
 pub(super) fn is_workspace(id: &str) -> bool {
@@ -83,23 +85,23 @@ pub(super) fn number(id: &str) -> Option<usize> {
         (Some(number), _) => number.parse().ok()?,
         (None, number) => usize::from_str_radix(number?, 16).ok()?,
     };
-    (id == slug(number) || id == uuid(Named::Repository, 0, number)).then_some(number)
+    (id == slug(number) || id == uuid(RecordKind::Repository, 0, number)).then_some(number)
 }
 
-impl Repo<'_> {
+impl SyntheticRepository<'_> {
     fn full_name(&self) -> String {
         format!("{WORKSPACE}/{}", slug(self.number))
     }
 
     pub(super) fn stub(&self) -> Value {
-        let uuid = uuid(Named::Repository, 0, self.number);
+        let uuid = uuid(RecordKind::Repository, 0, self.number);
         json!({"type": "repository", "uuid": uuid, "full_name": self.full_name(), "name": slug(self.number)})
     }
 
     pub fn record(&self) -> Value {
         let slug = slug(self.number);
         json!({
-            "type": "repository", "uuid": uuid(Named::Repository, 0, self.number), "name": slug, "slug": slug,
+            "type": "repository", "uuid": uuid(RecordKind::Repository, 0, self.number), "name": slug, "slug": slug,
             "full_name": self.full_name(), "description": "", "website": null, "language": "rust", "scm": "git",
             "is_private": true, "has_issues": false, "has_wiki": false, "fork_policy": "no_public_forks",
             "created_on": core(self.time_of(0) + TimeDelta::seconds(self.number as i64)),
@@ -206,20 +208,20 @@ impl Repo<'_> {
         })
     }
 
-    fn destination(&self, of: &PullRequest) -> Value {
+    fn destination(&self, of: &SyntheticPullRequest) -> Value {
         json!({
             "branch": {"name": "main"}, "commit": {"type": "commit", "hash": self.short(of.base)}, "repository": self.stub(),
         })
     }
 
-    fn participants(&self, n: usize, of: &PullRequest) -> Vec<Value> {
+    fn participants(&self, n: usize, of: &SyntheticPullRequest) -> Vec<Value> {
         let mut known = std::collections::BTreeMap::new();
         for at in &of.entries {
             let entry = &self.history.entries[*at];
-            if matches!(entry.kind, Kind::Approval | Kind::Comment) {
+            if matches!(entry.kind, ActivityKind::Approval | ActivityKind::Comment) {
                 let who = self.actor(*at, entry);
                 let (approved, time) = known.entry(who).or_insert((false, entry.time));
-                *approved |= entry.kind == Kind::Approval;
+                *approved |= entry.kind == ActivityKind::Approval;
                 *time = entry.time;
             }
         }
@@ -238,11 +240,11 @@ impl Repo<'_> {
     }
 
     /// Authors push and close, others comment and approve.
-    fn actor(&self, at: usize, entry: &Entry) -> usize {
+    fn actor(&self, at: usize, entry: &ActivityEntry) -> usize {
         let n = entry.pull_request;
         match entry.kind {
-            Kind::Comment | Kind::Approval => (n + 1 + at % (PEOPLE - 1)) % PEOPLE,
-            Kind::Opened | Kind::Pushed | Kind::Closed => n % PEOPLE,
+            ActivityKind::Comment | ActivityKind::Approval => (n + 1 + at % (PEOPLE - 1)) % PEOPLE,
+            ActivityKind::Opened | ActivityKind::Pushed | ActivityKind::Closed => n % PEOPLE,
         }
     }
 
@@ -272,21 +274,21 @@ impl Repo<'_> {
         let n = entry.pull_request;
         let (date, of) = (core(entry.time), &self.history.pull_requests[n]);
         let (kind, content) = match entry.kind {
-            Kind::Comment => ("comment", self.comment(at)),
-            Kind::Approval => {
+            ActivityKind::Comment => ("comment", self.comment(at)),
+            ActivityKind::Approval => {
                 let user = user(self.actor(at, entry));
                 (
                     "approval",
                     json!({"date": date, "user": user, "pullrequest": self.reference(n)}),
                 )
             }
-            Kind::Opened | Kind::Pushed | Kind::Closed => {
+            ActivityKind::Opened | ActivityKind::Pushed | ActivityKind::Closed => {
                 let (state, changes) = match (entry.kind, of.fate) {
-                    (Kind::Closed, Fate::Declined) => (
+                    (ActivityKind::Closed, PullRequestFate::Declined) => (
                         "DECLINED",
                         json!({"status": {"old": "open", "new": "rejected"}}),
                     ),
-                    (Kind::Closed, _) => (
+                    (ActivityKind::Closed, _) => (
                         "MERGED",
                         json!({"status": {"old": "open", "new": "fulfilled"}}),
                     ),

@@ -9,7 +9,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{Day, Estate};
+use super::{Day, SyntheticWorkspace};
 
 /// Repositories differ in so many ways.
 pub(super) const VARIANTS: usize = 5;
@@ -21,7 +21,7 @@ const SILENT: usize = 5;
 const STEP: TimeDelta = TimeDelta::hours(12);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum PullRequestFate {
     Open,
     /// With a merge commit.
     Merged,
@@ -29,7 +29,7 @@ pub(super) enum Fate {
     Declined,
 }
 
-impl Fate {
+impl PullRequestFate {
     pub fn state(self) -> &'static str {
         match self {
             Self::Open => "OPEN",
@@ -41,11 +41,11 @@ impl Fate {
 
 /// Its id is its place in the history plus one.
 #[derive(Debug, Clone)]
-pub(super) struct PullRequest {
+pub(super) struct SyntheticPullRequest {
     pub created: DateTime<Utc>,
     pub updated: DateTime<Utc>,
     pub closed: Option<DateTime<Utc>>,
-    pub fate: Fate,
+    pub fate: PullRequestFate,
     /// The commit of the trunk that it was branched from.
     pub base: usize,
     pub head: usize,
@@ -57,7 +57,7 @@ pub(super) struct PullRequest {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ActivityKind {
     Opened,
     Pushed,
     Comment,
@@ -66,33 +66,33 @@ pub(super) enum Kind {
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(super) struct ActivityEntry {
     pub pull_request: usize,
-    pub kind: Kind,
+    pub kind: ActivityKind,
     pub time: DateTime<Utc>,
     /// The pull request's head after it.
     pub head: usize,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Commit {
+pub(super) struct SyntheticCommit {
     pub parents: Vec<usize>,
     pub time: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Pipeline {
+pub(super) struct SyntheticPipeline {
     pub created: DateTime<Utc>,
     pub commit: usize,
 }
 
 /// One repository's past. Everything is in the order of time, oldest first.
 #[derive(Debug, Clone)]
-pub(super) struct History {
-    pub pull_requests: Vec<PullRequest>,
-    pub entries: Vec<Entry>,
-    pub commits: Vec<Commit>,
-    pub pipelines: Vec<Pipeline>,
+pub(super) struct RepositoryHistory {
+    pub pull_requests: Vec<SyntheticPullRequest>,
+    pub entries: Vec<ActivityEntry>,
+    pub commits: Vec<SyntheticCommit>,
+    pub pipelines: Vec<SyntheticPipeline>,
     /// Pull requests whose branches are there, open ones and declined ones.
     pub branches: Vec<usize>,
     /// Commits of the trunk.
@@ -106,7 +106,7 @@ pub(super) struct History {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Event {
+enum HistoryEvent {
     Open,
     Push(usize),
     Comment(usize),
@@ -116,15 +116,15 @@ enum Event {
     Run,
 }
 
-impl History {
+impl RepositoryHistory {
     /// The past that `estate` describes: pull requests, pipelines and tags spread evenly over it. Squashes come at another
     /// time in each variant.
-    pub fn new(estate: &Estate, variant: usize) -> Self {
+    pub fn new(estate: &SyntheticWorkspace, variant: usize) -> Self {
         let start = estate.start();
         let mut history = Self {
             pull_requests: Vec::new(),
             entries: Vec::new(),
-            commits: vec![Commit {
+            commits: vec![SyntheticCommit {
                 parents: Vec::new(),
                 time: start,
             }],
@@ -144,19 +144,20 @@ impl History {
         for n in 0..estate.pull_requests {
             let opened = even(n, estate.pull_requests);
             let rest = match n % SILENT {
-                0 | 1 => [Event::Push(n), Event::Approve(n)],
-                _ => [Event::Comment(n), Event::Approve(n)],
+                0 | 1 => [HistoryEvent::Push(n), HistoryEvent::Approve(n)],
+                _ => [HistoryEvent::Comment(n), HistoryEvent::Approve(n)],
             };
-            events.push((opened, Event::Open));
-            let rest = rest.into_iter().chain([Event::Close(n)]);
+            events.push((opened, HistoryEvent::Open));
+            let rest = rest.into_iter().chain([HistoryEvent::Close(n)]);
             events.extend(
                 (1..)
                     .zip(rest)
                     .map(|(step, event)| (opened + STEP * step, event)),
             );
         }
-        events.extend((0..estate.tags).map(|n| (even(n, estate.tags), Event::Tag)));
-        events.extend((0..estate.pipelines).map(|n| (even(n, estate.pipelines), Event::Run)));
+        events.extend((0..estate.tags).map(|n| (even(n, estate.tags), HistoryEvent::Tag)));
+        events
+            .extend((0..estate.pipelines).map(|n| (even(n, estate.pipelines), HistoryEvent::Run)));
         // Nothing just now: what comes while it is read is another test's.
         let end = estate.now - TimeDelta::hours(1);
         events.retain(|(time, _)| *time <= end);
@@ -165,7 +166,7 @@ impl History {
     }
 
     /// What a day brings, spread evenly over twelve hours of it.
-    pub fn live(&mut self, day: &Day, from: DateTime<Utc>) {
+    pub fn advance(&mut self, day: &Day, from: DateTime<Utc>) {
         let open: Vec<usize> = self.open().collect();
         let (closing, still) = open.split_at(day.closed.min(open.len()));
         let others = day.touched.saturating_sub(day.opened + closing.len());
@@ -178,28 +179,28 @@ impl History {
         };
         let touched: Vec<usize> = closing.iter().chain(still).copied().chain(closed).collect();
 
-        let mut events = vec![Event::Open; day.opened];
+        let mut events = vec![HistoryEvent::Open; day.opened];
         let more = day.entries.saturating_sub(day.opened + closing.len());
         for (n, pull_request) in touched.iter().copied().cycle().take(more).enumerate() {
             let is_open = open.contains(&pull_request);
             events.push(match (n / touched.len(), n % 4) {
-                (0, 3) if is_open => Event::Push(pull_request),
-                (0, _) => Event::Comment(pull_request),
-                _ if is_open => Event::Approve(pull_request),
-                _ => Event::Comment(pull_request),
+                (0, 3) if is_open => HistoryEvent::Push(pull_request),
+                (0, _) => HistoryEvent::Comment(pull_request),
+                _ if is_open => HistoryEvent::Approve(pull_request),
+                _ => HistoryEvent::Comment(pull_request),
             });
         }
-        events.extend(closing.iter().map(|n| Event::Close(*n)));
-        let even = |events: Vec<Event>| {
+        events.extend(closing.iter().map(|n| HistoryEvent::Close(*n)));
+        let even = |events: Vec<HistoryEvent>| {
             let parts = events.len() as i32 + 1;
             let time = move |n| from + TimeDelta::hours(2) + TimeDelta::hours(12) * n / parts;
             (1..).map(time).zip(events)
         };
-        let runs = vec![Event::Run; day.pipelines];
+        let runs = vec![HistoryEvent::Run; day.pipelines];
         self.play(even(events).chain(even(runs)).collect());
     }
 
-    fn play(&mut self, mut events: Vec<(DateTime<Utc>, Event)>) {
+    fn play(&mut self, mut events: Vec<(DateTime<Utc>, HistoryEvent)>) {
         events.sort_by_key(|(time, _)| *time);
         for (time, event) in events {
             self.happen(event, time);
@@ -210,43 +211,43 @@ impl History {
         let is_open = |n: &usize| {
             self.pull_requests
                 .get(*n)
-                .is_some_and(|one| one.fate == Fate::Open)
+                .is_some_and(|one| one.fate == PullRequestFate::Open)
         };
         (0..self.pull_requests.len()).filter(is_open)
     }
 
-    fn happen(&mut self, event: Event, time: DateTime<Utc>) {
+    fn happen(&mut self, event: HistoryEvent, time: DateTime<Utc>) {
         let (n, kind) = match event {
-            Event::Run => {
+            HistoryEvent::Run => {
                 let commit = self.commits.len() - 1;
                 let created = time;
-                return self.pipelines.push(Pipeline { created, commit });
+                return self.pipelines.push(SyntheticPipeline { created, commit });
             }
-            Event::Tag => return self.tags.push(self.trunk),
-            Event::Open => (self.begin(time), Kind::Opened),
-            Event::Push(n) => (n, Kind::Pushed),
-            Event::Comment(n) => (n, Kind::Comment),
-            Event::Approve(n) => (n, Kind::Approval),
-            Event::Close(n) => (n, Kind::Closed),
+            HistoryEvent::Tag => return self.tags.push(self.trunk),
+            HistoryEvent::Open => (self.begin(time), ActivityKind::Opened),
+            HistoryEvent::Push(n) => (n, ActivityKind::Pushed),
+            HistoryEvent::Comment(n) => (n, ActivityKind::Comment),
+            HistoryEvent::Approve(n) => (n, ActivityKind::Approval),
+            HistoryEvent::Close(n) => (n, ActivityKind::Closed),
         };
         match kind {
-            Kind::Pushed => {
+            ActivityKind::Pushed => {
                 let head = self.commit(vec![self.pull_requests[n].head], time);
                 self.pull_requests[n].head = head;
             }
-            Kind::Closed => self.close(n, time),
-            Kind::Comment => self.pull_requests[n].comments += 1,
-            Kind::Opened | Kind::Approval => {}
+            ActivityKind::Closed => self.close(n, time),
+            ActivityKind::Comment => self.pull_requests[n].comments += 1,
+            ActivityKind::Opened | ActivityKind::Approval => {}
         }
         let pull_request = &mut self.pull_requests[n];
         // An approval is seen in the participants only.
-        if kind != Kind::Approval {
+        if kind != ActivityKind::Approval {
             pull_request.updated = time;
             self.touched = time;
         }
         pull_request.entries.push(self.entries.len());
         let head = pull_request.head;
-        self.entries.push(Entry {
+        self.entries.push(ActivityEntry {
             pull_request: n,
             kind,
             time,
@@ -257,11 +258,11 @@ impl History {
     fn begin(&mut self, time: DateTime<Utc>) -> usize {
         let n = self.pull_requests.len();
         let head = self.commit(vec![self.trunk], time);
-        self.pull_requests.push(PullRequest {
+        self.pull_requests.push(SyntheticPullRequest {
             created: time,
             updated: time,
             closed: None,
-            fate: Fate::Open,
+            fate: PullRequestFate::Open,
             base: self.trunk,
             head,
             landed: None,
@@ -276,14 +277,14 @@ impl History {
     fn close(&mut self, n: usize, time: DateTime<Utc>) {
         let head = self.pull_requests[n].head;
         let fate = match n % DECLINED {
-            0 => Fate::Declined,
-            _ if self.merges % self.squashed == self.squashed - 1 => Fate::Squashed,
-            _ => Fate::Merged,
+            0 => PullRequestFate::Declined,
+            _ if self.merges % self.squashed == self.squashed - 1 => PullRequestFate::Squashed,
+            _ => PullRequestFate::Merged,
         };
-        if fate != Fate::Declined {
+        if fate != PullRequestFate::Declined {
             self.merges += 1;
             self.trunk = match fate {
-                Fate::Merged => self.commit(vec![self.trunk, head], time),
+                PullRequestFate::Merged => self.commit(vec![self.trunk, head], time),
                 _ => self.commit(vec![self.trunk], time),
             };
             self.branches.retain(|branch| *branch != n);
@@ -291,7 +292,7 @@ impl History {
         let pull_request = &mut self.pull_requests[n];
         pull_request.fate = fate;
         pull_request.closed = Some(time);
-        pull_request.landed = (fate != Fate::Declined).then_some(self.trunk);
+        pull_request.landed = (fate != PullRequestFate::Declined).then_some(self.trunk);
         self.tidy();
     }
 
@@ -308,7 +309,7 @@ impl History {
     }
 
     fn commit(&mut self, parents: Vec<usize>, time: DateTime<Utc>) -> usize {
-        self.commits.push(Commit { parents, time });
+        self.commits.push(SyntheticCommit { parents, time });
         self.commits.len() - 1
     }
 
@@ -333,7 +334,7 @@ impl History {
     }
 
     /// The commits of a pull request, newest first.
-    pub fn commits_of(&self, pull_request: &PullRequest) -> Vec<usize> {
+    pub fn commits_of(&self, pull_request: &SyntheticPullRequest) -> Vec<usize> {
         let mut commits = Vec::new();
         let mut at = pull_request.head;
         while at != pull_request.base {

@@ -11,7 +11,7 @@ const TAIL: &[u8] = br#""}]}"#;
 const PIECE: usize = 64 * 1024;
 
 /// `bytes` letters, plain.
-pub(super) fn plain(bytes: u64) -> Body {
+pub(crate) fn plain(bytes: u64) -> Body {
     let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
     let pieces = (0..whole.div_ceil(PIECE)).map(move |n| {
         let left = whole - n * PIECE;
@@ -27,7 +27,7 @@ pub(super) fn plain(bytes: u64) -> Body {
 
 /// `bytes` letters and some more, in gzip: deflate's longest match, 258 bytes back to the byte before, takes 13 bits.
 /// The checksum is left out, as nobody should get there.
-pub(super) fn packed(bytes: u64) -> Body {
+pub(crate) fn packed(bytes: u64) -> Body {
     let mut head = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     head.extend(stored(&[HEAD, b"a"].concat()));
     // Eight matches fill 13 bytes, but a block begins with three bits of its own: hence blocks of 8 n matches, padded
