@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::pin::pin;
 
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
 use super::checkpoint::CheckpointStore;
@@ -16,7 +17,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::{ListOutcome, Pace, or_stop};
-use crate::bitbucket::{Absence, Endpoint, Step};
+use crate::bitbucket::{Endpoint, NextPage, Unavailable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{PendingRecord, Replaces};
 use crate::schema::Parent;
@@ -99,7 +100,7 @@ pub(super) async fn children_but(
                 }
                 done.push(list.parent.clone());
             }
-            Err(absence) if absence.status == 404 => {
+            Err(absence) if absence.status == StatusCode::NOT_FOUND => {
                 report.missing_parents += 1;
                 missing = Some(absence);
                 done.push(list.parent.clone());
@@ -176,17 +177,17 @@ fn id(parent: &Parent) -> String {
 struct Child<'p> {
     parent: &'p Parent,
     requests: u64,
-    values: Result<std::result::Result<Vec<Box<RawValue>>, Absence>>,
+    values: Result<std::result::Result<Vec<Box<RawValue>>, Unavailable>>,
 }
 
 async fn child<'p>(site: &Site<'_>, endpoint: &'static Endpoint, parent: &'p Parent) -> Child<'p> {
-    let mut pages = site.client.walk(endpoint, site.target().parent(id(parent)));
+    let mut pages = site.client.list(endpoint, site.target().parent(id(parent)));
     let mut all = Vec::new();
     let values = loop {
         match pages.next().await {
-            Ok(Step::Page(page)) => all.extend(page.values),
-            Ok(Step::End) => break Ok(Ok(all)),
-            Ok(Step::Absent(absence)) => break Ok(Err(absence)),
+            Ok(NextPage::Page(page)) => all.extend(page.values),
+            Ok(NextPage::End) => break Ok(Ok(all)),
+            Ok(NextPage::Unavailable(absence)) => break Ok(Err(absence)),
             Err(error) => break Err(error),
         }
     };

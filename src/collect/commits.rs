@@ -17,7 +17,7 @@ use super::report::EntityReport;
 use super::repository::Repo;
 use super::sink::Sink;
 use super::walk::{ListOutcome, Pace, next_page};
-use crate::bitbucket::{Absence, Step, endpoints};
+use crate::bitbucket::{NextPage, Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::{Cursor, Replaces};
 use crate::schema::Parent;
@@ -75,7 +75,7 @@ async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutc
 }
 
 /// Takes unknown commits out of the range; whether there were any.
-fn forget(repo: &mut Repo<'_>, absence: &Absence) -> bool {
+fn forget(repo: &mut Repo<'_>, absence: &Unavailable) -> bool {
     let state = repo.checkpoints.entity(ENTITY.table);
     let mut any = false;
     let had_heads = state
@@ -118,8 +118,8 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListO
             true => Vec::new(),
             false => state.heads.iter().cloned().collect(),
         };
-        let pages = site.client.walk(&endpoints::COMMITS, site.target());
-        pages.between(include, exclude)
+        let pages = site.client.list(&endpoints::COMMITS, site.target());
+        pages.with_commit_range(include, exclude)
     };
     let resumed = at.next.as_deref().map(|next| from_the_top().resume(next));
     let mut pages = match resumed {
@@ -130,8 +130,8 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListO
     let mut pace = Pace::default();
     loop {
         let step = next_page(site, &mut pages).await;
-        let lost = !matches!(step, Ok(Some(Step::Page(_) | Step::End) | None));
-        if lost && at.next.is_some() && pages.is_at_start() {
+        let lost = !matches!(step, Ok(Some(NextPage::Page(_) | NextPage::End) | None));
+        if lost && at.next.is_some() && pages.has_no_page() {
             report.requests += pages.requests();
             at.next = None;
             checkpoints.entity(ENTITY.table).deep = Some(at);
@@ -142,13 +142,13 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListO
                 report.requests += pages.requests();
                 return Err(error);
             }
-            Ok(Some(Step::Absent(absence))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => {
                 report.requests += pages.requests();
                 return Ok(ListOutcome::Unavailable(absence));
             }
             Ok(None) => Some(ListOutcome::Stopped),
-            Ok(Some(Step::End)) => Some(ListOutcome::Complete),
-            Ok(Some(Step::Page(page))) => {
+            Ok(Some(NextPage::End)) => Some(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 at.started = at.started.or(page.date);
                 let times = sink.take(&page.values, Some(&Parent::None), report, |_| {})?;
                 at.border = times.newest().or(at.border);
@@ -163,7 +163,7 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListO
             continue;
         }
         at.next = pages.cursor();
-        at.pages_left = pages.left();
+        at.pages_left = pages.remaining_pages();
         let segment = sink.finish(Replaces::Nothing).await?;
         checkpoints.add(ENTITY.table, segment);
         let state = checkpoints.entity(ENTITY.table);

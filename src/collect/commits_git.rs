@@ -16,7 +16,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::ListOutcome;
-use crate::bitbucket::git::{Change, Commit, Git, Kind, Origin, Range};
+use crate::bitbucket::git::{ChangeKind, ChangedFile, Git, GitCommit, GitRemote, RevisionRange};
 use crate::config::Connection;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{Cursor, Replaces};
@@ -48,8 +48,8 @@ pub(super) async fn walk(
 
     let connection = connection(site)?;
     let pages = format!("{}{}/commits/", connection.git_endpoint, site.full_name);
-    let origin = Origin::new(connection, &site.full_name)?;
-    let clone = git.repository(site.connection_id, &site.uuid, origin, site.client);
+    let origin = GitRemote::new(connection, &site.full_name)?;
+    let clone = git.open_clone(site.connection_id, &site.uuid, origin, site.client);
     let Some(clone) = or_stopped(site, clone).await? else {
         return Ok(ListOutcome::Stopped);
     };
@@ -60,14 +60,14 @@ pub(super) async fn walk(
         return Ok(ListOutcome::Unavailable(absence));
     }
     // What was force-pushed away meanwhile is not here. Where that is all there was, every branch and tag is.
-    let here = clone.holds(&(&at.heads | &known)).await?;
+    let here = clone.existing_commits(&(&at.heads | &known)).await?;
     let heads = match &at.heads & &here {
         none if none.is_empty() => clone.heads().await?,
         heads => heads,
     };
-    let range = Range {
-        from: heads,
-        without: match at.heads.is_empty() {
+    let range = RevisionRange {
+        include: heads,
+        exclude: match at.heads.is_empty() {
             true => BTreeSet::new(),
             false => &known & &here,
         },
@@ -78,9 +78,9 @@ pub(super) async fn walk(
     loop {
         let batch = or_stopped(site, async {
             let mut batch = log
-                .batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
+                .next_batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
                 .await?;
-            if git.counts_lines() && !batch.is_empty() {
+            if git.has_line_counts() && !batch.is_empty() {
                 clone.count_lines(&mut batch).await?;
             }
             Ok(batch)
@@ -110,7 +110,7 @@ pub(super) async fn walk(
         state.deep = None;
         state.complete_from = None;
         state.complete_through = through.or(Some(site.context.options.now));
-        state.heads.extend(range.from);
+        state.heads.extend(range.include);
         if let Some(heads) = &repo.heads {
             state.heads.retain(|head| heads.contains(head));
         }
@@ -122,8 +122,8 @@ pub(super) async fn walk(
 /// No address begins like it, so that the API's walk does not take it for one of its own.
 const CURSOR: &str = "git:";
 
-fn name(range: &Range) -> String {
-    content_key(&format!("{range:?}"))
+fn name(range: &RevisionRange) -> String {
+    content_key(&range.to_stable_text())
 }
 
 /// How many commits of the range a cursor says are here.
@@ -199,7 +199,7 @@ struct File<'a> {
 }
 
 /// The commit as the API would give it, and its times and files besides. Bitbucket's one date is the author's.
-fn record(commit: &Commit, pages: &str) -> Result<Box<RawValue>> {
+fn record(commit: &GitCommit, pages: &str) -> Result<Box<RawValue>> {
     let time = |time: Option<DateTime<Utc>>| {
         time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, false))
     };
@@ -231,13 +231,13 @@ fn record(commit: &Commit, pages: &str) -> Result<Box<RawValue>> {
 }
 
 /// In the words of Bitbucket's diffstat.
-fn file(change: &Change) -> File<'_> {
+fn file(change: &ChangedFile) -> File<'_> {
     File {
         path: &change.path,
         status: match change.kind {
-            Kind::Added => "added",
-            Kind::Removed => "removed",
-            Kind::Modified => "modified",
+            ChangeKind::Added => "added",
+            ChangeKind::Removed => "removed",
+            ChangeKind::Modified => "modified",
         },
         lines_added: change.lines.map(|lines| lines.added),
         lines_removed: change.lines.map(|lines| lines.deleted),

@@ -2,6 +2,7 @@
 //! repository that says it has none is not asked.
 
 use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::checkpoint::FollowUps;
@@ -11,7 +12,7 @@ use super::order::Stop;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::ListOutcome;
-use crate::bitbucket::{Absence, endpoints};
+use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::PendingRecord;
 
@@ -41,8 +42,8 @@ pub(super) async fn collect(
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
     if !has_tracker {
-        return Ok(ListOutcome::Unavailable(Absence::new(
-            404,
+        return Ok(ListOutcome::Unavailable(Unavailable::new(
+            StatusCode::NOT_FOUND,
             "issue tracker disabled",
         )));
     }

@@ -263,7 +263,7 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
             .collect();
         let per_hour = of_one
             .first()
-            .map_or(0, |(repo, ..)| repo.site.client.head_room().0);
+            .map_or(0, |(repo, ..)| repo.site.client.head_room().left);
         let resting = rotation::resting(&candidates, per_hour.into(), now);
         for (place, one) in of_one.into_iter().enumerate() {
             match resting.contains(&place) {

@@ -11,6 +11,7 @@
 use std::ops::{Deref, DerefMut};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::checkpoint::{CheckpointStore, FollowUps};
@@ -21,7 +22,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::{ListOutcome, Pace, next_page};
-use crate::bitbucket::{Endpoint, Pages, Step};
+use crate::bitbucket::{Endpoint, NextPage, Pages};
 use crate::error::{Error, Result};
 use crate::lake::{Cursor, Replaces};
 use crate::schema::Parent;
@@ -142,8 +143,8 @@ async fn walk(
         asked = pages.cursor();
         let resumed = at.next.is_some();
         let step = next_page(site, &mut pages).await;
-        let lost = matches!(&step, Ok(Some(Step::Absent(_)))) || is_refusal(&step);
-        if lost && resumed && pages.is_at_start() {
+        let lost = matches!(&step, Ok(Some(NextPage::Unavailable(_)))) || is_refusal(&step);
+        if lost && resumed && pages.has_no_page() {
             // The page's address has expired: the walk begins again, as far down as it knows.
             report.requests += pages.requests();
             at.next = None;
@@ -155,13 +156,13 @@ async fn walk(
                 report.requests += pages.requests();
                 return Err(error);
             }
-            Ok(Some(Step::Absent(absence))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => {
                 report.requests += pages.requests();
                 return Ok(ListOutcome::Unavailable(absence));
             }
             Ok(None) => Some(ListOutcome::Stopped),
-            Ok(Some(Step::End)) => Some(ListOutcome::Complete),
-            Ok(Some(Step::Page(page))) => {
+            Ok(Some(NextPage::End)) => Some(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 at.started = at.started.or(page.date);
                 let parent = entity.parent.is_none().then_some(Parent::None);
                 let times = sink.take(&page.values, parent.as_ref(), report, |record| {
@@ -202,7 +203,7 @@ async fn walk(
             continue;
         }
         at.next = pages.cursor();
-        at.pages_left = pages.left();
+        at.pages_left = pages.remaining_pages();
         let segment = sink.finish(Replaces::Nothing).await?;
         checkpoints.add(entity.table, segment);
         held.save(site, checkpoints).await?;
@@ -224,8 +225,13 @@ async fn walk(
 }
 
 /// What a server says to a page's address that it does not know any more.
-fn is_refusal(step: &Result<Option<Step>>) -> bool {
-    let refused = |error: &Error| matches!(error.context("status"), Some("400" | "404" | "410"));
+fn is_refusal(step: &Result<Option<NextPage>>) -> bool {
+    let refused = |error: &Error| {
+        matches!(
+            error.status(),
+            Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE)
+        )
+    };
     step.as_ref().err().is_some_and(refused)
 }
 
@@ -268,9 +274,9 @@ impl ListCursor {
     fn pages(&self, site: &Site<'_>, list: &List, aim: Aim, target: DateTime<Utc>) -> Pages {
         let begin = || {
             let filter = (list.filter)(aim, target, self.border);
-            let pages = site.client.walk(list.endpoint, site.target());
+            let pages = site.client.list(list.endpoint, site.target());
             let only = list.only.filter(|_| aim == Aim::Refresh);
-            pages.matching(filter).only(only)
+            pages.with_filter(filter).with_parameter(only)
         };
         match self.next.as_ref().map(|next| begin().resume(next)) {
             Some(Ok(pages)) => pages,

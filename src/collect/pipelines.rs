@@ -18,7 +18,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::{ListOutcome, Pace, or_stop};
-use crate::bitbucket::{Lookup, endpoints};
+use crate::bitbucket::{RecordLookup, endpoints};
 use crate::config::Steps;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Cursor, PendingRecord, Replaces};
@@ -153,8 +153,8 @@ async fn ask(
     report.requests += 1;
     let target = site.target().parent(&queued.id);
     match site.client.get(&endpoints::PIPELINE, &target).await? {
-        Lookup::Found { value, .. } => Ok(Some(value)),
-        Lookup::Absent(_) => Ok(None),
+        RecordLookup::Found { value, .. } => Ok(Some(value)),
+        RecordLookup::Unavailable(_) => Ok(None),
     }
 }
 

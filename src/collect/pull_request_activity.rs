@@ -9,6 +9,7 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::children;
@@ -76,7 +77,9 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
         .await?;
         repo.told.extend(told);
         match outcome {
-            ListOutcome::Unavailable(absence) if absence.status == 404 && changed > 0 => {
+            ListOutcome::Unavailable(absence)
+                if absence.status == StatusCode::NOT_FOUND && changed > 0 =>
+            {
                 repo.checkpoints.entity(ENTITY.table).by_parent = true;
             }
             outcome => {

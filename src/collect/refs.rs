@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
 use super::entity::{Entity, text};
@@ -11,7 +12,7 @@ use super::repository::Repo;
 use super::sink::Sink;
 use super::walk::{ListOutcome, next_page, whole};
 use super::{branches, tags};
-use crate::bitbucket::{Step, endpoints};
+use crate::bitbucket::{NextPage, endpoints};
 use crate::error::{Error, Result};
 use crate::lake::Replaces;
 use crate::redaction::Received;
@@ -34,7 +35,7 @@ impl Refs {
         report: &mut EntityReport,
     ) -> Result<ListOutcome> {
         match together(repo, &mut self.heads, report).await {
-            Ok(ListOutcome::Unavailable(absence)) if absence.status == 404 => {}
+            Ok(ListOutcome::Unavailable(absence)) if absence.status == StatusCode::NOT_FOUND => {}
             Err(error) if is_refused(&error) => {}
             ended => return ended,
         }
@@ -58,7 +59,15 @@ impl Refs {
 }
 
 fn is_refused(error: &Error) -> bool {
-    matches!(error.context("status"), Some("400" | "404" | "500" | "504"))
+    matches!(
+        error.status(),
+        Some(
+            StatusCode::BAD_REQUEST
+                | StatusCode::NOT_FOUND
+                | StatusCode::INTERNAL_SERVER_ERROR
+                | StatusCode::GATEWAY_TIMEOUT
+        )
+    )
 }
 
 async fn together(
@@ -69,7 +78,7 @@ async fn together(
     let Repo {
         site, checkpoints, ..
     } = repo;
-    let mut pages = site.client.walk(&endpoints::REFS, site.target());
+    let mut pages = site.client.list(&endpoints::REFS, site.target());
     let open = |entity: &'static Entity, checkpoints: &super::checkpoint::CheckpointStore<'_>| {
         Sink::open(site, entity, checkpoints.sequence(entity.table))
     };
@@ -81,9 +90,11 @@ async fn together(
         match next_page(site, &mut pages).await {
             Err(error) => break Err(error),
             Ok(None) => break Ok(ListOutcome::Stopped),
-            Ok(Some(Step::Absent(absence))) => break Ok(ListOutcome::Unavailable(absence)),
-            Ok(Some(Step::End)) => break Ok(ListOutcome::Complete),
-            Ok(Some(Step::Page(page))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => {
+                break Ok(ListOutcome::Unavailable(absence));
+            }
+            Ok(Some(NextPage::End)) => break Ok(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 started = started.or(page.date);
                 let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
                 let (first, second): (Vec<_>, Vec<_>) =

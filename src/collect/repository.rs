@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::StatusCode;
 
 use super::checkpoint::CheckpointStore;
 use super::report::{EntityReport, RepositoryReport};
@@ -23,7 +24,7 @@ use super::{
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
     pull_requests, refs::Refs, repositories, workspace_members,
 };
-use crate::bitbucket::{Absence, Client, Target};
+use crate::bitbucket::{ApiTarget, Client, Unavailable};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{FORMAT_VERSION, ListState, ListStatus, RepositoryState, Version, Visit};
@@ -52,8 +53,8 @@ impl Site<'_> {
         !self.full_name.contains('/')
     }
 
-    pub(super) fn target(&self) -> Target {
-        Target::full_name(&self.full_name)
+    pub(super) fn target(&self) -> ApiTarget {
+        ApiTarget::full_name(&self.full_name)
     }
 }
 
@@ -80,7 +81,7 @@ pub(super) struct Repo<'a> {
 /// How a list ended, for the lists of its records.
 enum Ended {
     Read,
-    Absent(Absence),
+    Absent(Unavailable),
     Failed(String),
 }
 
@@ -368,9 +369,10 @@ impl<'a> Repo<'a> {
         let report = self.report.entities.get(table)?;
         let reason = report.reason.clone().unwrap_or_default();
         match report.status? {
-            ListStatus::Unavailable | ListStatus::Stale => {
-                Some(Ended::Absent(Absence::new(404, reason)))
-            }
+            ListStatus::Unavailable | ListStatus::Stale => Some(Ended::Absent(Unavailable::new(
+                StatusCode::NOT_FOUND,
+                reason,
+            ))),
             ListStatus::Failed => Some(Ended::Failed(reason)),
             ListStatus::Complete | ListStatus::Loading => None,
         }
@@ -431,11 +433,12 @@ impl<'a> Repo<'a> {
                     state.stale_since.get_or_insert(now);
                 } else {
                     if state.status != ListStatus::Unavailable {
-                        report.newly_absent = Some(absence.status);
+                        report.newly_absent = Some(absence.status.as_u16());
                     }
                     state.status = ListStatus::Unavailable;
                     // A permission may be given any day; what the repository does not have rarely comes.
-                    let is_gone = matches!(absence.status, 404 | 410);
+                    let is_gone =
+                        matches!(absence.status, StatusCode::NOT_FOUND | StatusCode::GONE);
                     state.absent_on = is_gone.then_some(now);
                     state.absent_since = state.absent_since.filter(|_| is_gone).or(state.absent_on);
                 }

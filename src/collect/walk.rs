@@ -13,7 +13,7 @@ use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::stop::Reason;
-use crate::bitbucket::{Absence, Endpoint, Page, Pages, Step};
+use crate::bitbucket::{Endpoint, NextPage, Page, Pages, Unavailable};
 use crate::error::{ErrorKind, Result};
 use crate::lake::Replaces;
 use crate::schema::Parent;
@@ -31,11 +31,11 @@ pub(super) enum ListOutcome {
     Partial,
     /// Everybody has to stop; what was read is saved.
     Stopped,
-    Unavailable(Absence),
+    Unavailable(Unavailable),
 }
 
 /// A page, or that it is time to stop.
-pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<Step>> {
+pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<NextPage>> {
     let stop = site.context.options.stop;
     let step = tokio::select! {
         biased;
@@ -43,7 +43,7 @@ pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Opti
         step = pages.next() => or_stop(site, step)?,
     };
     Ok(step.map(|step| match step {
-        Step::Page(page) => Step::Page(Page {
+        NextPage::Page(page) => NextPage::Page(Page {
             date: page.date.map(|date| site.context.not_ahead(date)),
             ..page
         }),
@@ -75,16 +75,18 @@ pub(super) async fn whole(
     let Repo {
         site, checkpoints, ..
     } = repo;
-    let mut pages = site.client.walk(endpoint, site.target());
+    let mut pages = site.client.list(endpoint, site.target());
     let mut sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
     let mut started = None;
     let outcome = loop {
         match next_page(site, &mut pages).await {
             Err(error) => break Err(error),
             Ok(None) => break Ok(ListOutcome::Stopped),
-            Ok(Some(Step::Absent(absence))) => break Ok(ListOutcome::Unavailable(absence)),
-            Ok(Some(Step::End)) => break Ok(ListOutcome::Complete),
-            Ok(Some(Step::Page(page))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => {
+                break Ok(ListOutcome::Unavailable(absence));
+            }
+            Ok(Some(NextPage::End)) => break Ok(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 started = started.or(page.date);
                 sink.take(&page.values, Some(&Parent::None), report, &mut each)?;
             }

@@ -155,7 +155,7 @@ impl Bench {
             date: None,
             limits: Limits {
                 first_wait: Duration::from_millis(1),
-                refused_first_wait: Duration::from_millis(10),
+                rate_limit_first_wait: Duration::from_millis(10),
                 ..Limits::default()
             },
             _source: None,

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 
 use super::credentials::Identity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
-use crate::bitbucket::{Endpoint, Step, Target, endpoints};
+use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
 use crate::error::ErrorKind;
@@ -256,12 +257,14 @@ async fn probe(
     let about = About(name, endpoint.name);
     let mut pages = identity
         .client
-        .walk(endpoint, Target::full_name(name))
-        .sample(1, 1);
+        .list(endpoint, ApiTarget::full_name(name))
+        .with_page(1, 1);
     let finding = match pages.next().await {
-        Ok(Step::Page(_) | Step::End) => None,
-        Ok(Step::Absent(absence)) if absence.status != 403 => Some(about.absent(absence.reason)),
-        Ok(Step::Absent(absence)) => {
+        Ok(NextPage::Page(_) | NextPage::End) => None,
+        Ok(NextPage::Unavailable(absence)) if absence.status != StatusCode::FORBIDDEN => {
+            Some(about.absent(absence.reason))
+        }
+        Ok(NextPage::Unavailable(absence)) => {
             let scope = match absence.required_scopes.as_slice() {
                 [] => endpoint.scope.to_owned(),
                 required => required.join(" and "),

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 
 use super::args::Check;
 use super::{Context, Outcome};
-use crate::bitbucket::Budgets;
+use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
@@ -154,7 +154,7 @@ fn files(inventory: &Inventory) -> Vec<Finding> {
 
 fn head_room(connection: &str, identity: &Identity) -> Finding {
     let about = About(connection, "quota");
-    let (left, limit) = identity.client.head_room();
+    let HeadRoom { left, limit } = identity.client.head_room();
     let said = format!(
         "{left} of {limit} requests are left this hour ({})",
         identity.origin

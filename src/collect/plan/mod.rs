@@ -24,7 +24,7 @@ use super::rotation::{self, Candidate};
 use super::{
     SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
 };
-use crate::bitbucket::{Client, Limits};
+use crate::bitbucket::{Client, HeadRoom, Limits};
 use crate::config::{Config, Rules, Sync};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, RepositoryState, layout};
@@ -225,7 +225,10 @@ async fn plan_with(
 impl Plan {
     /// What is asked once is counted to the first connection: it is little.
     fn budget(&self, client: &Client) -> Budget {
-        let (left, requests_per_hour) = client.head_room();
+        let HeadRoom {
+            left,
+            limit: requests_per_hour,
+        } = client.head_room();
         let own = |one: &&RepositoryPlan| one.connection == client.connection();
         let own = || self.repositories.iter().filter(own);
         let once = total(&self.once);
@@ -282,7 +285,7 @@ fn take_turns(
         let places: Vec<usize> = places.collect();
         let of = |place: &usize| candidates[*place].clone().unwrap_or(Candidate::NEW);
         let of_one: Vec<_> = places.iter().map(of).collect();
-        for place in rotation::resting(&of_one, client.head_room().1.into(), now) {
+        for place in rotation::resting(&of_one, client.head_room().limit.into(), now) {
             let plan = &mut plans[places[place]];
             plan.kind = Kind::Rest;
             plan.next.clear();

@@ -140,14 +140,14 @@ use Outcome::{Absent, Ends, Fails, Passes, Stops};
 
 fn limits() -> Limits {
     Limits {
-        tries: 2,
+        retries: 2,
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(2),
-        refused_tries: 3,
-        refused_first_wait: Duration::from_millis(1),
-        refused_longest_wait: Duration::from_millis(2),
-        largest_reply: 1 << 20,
-        most_pages: 30,
+        rate_limit_retries: 3,
+        rate_limit_first_wait: Duration::from_millis(1),
+        rate_limit_longest_wait: Duration::from_millis(2),
+        max_reply_bytes: 1 << 20,
+        max_pages: 30,
         ..Limits::default()
     }
 }
@@ -163,7 +163,7 @@ fn served() -> TempDir {
 fn impatient() -> Limits {
     Limits {
         read_timeout: Duration::from_millis(200),
-        tries: 1,
+        retries: 1,
         ..limits()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::bitbucket::Spent;
+use bitlake::bitbucket::BudgetRecord;
 use bitlake::lake::{Manifest, RepositoryState};
 use proptest::prelude::*;
 use serde::Serialize;
@@ -43,7 +43,7 @@ fn stable<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &
 fn the_documents_are_some() {
     serde_json::from_str::<RepositoryState>(STATE).unwrap();
     serde_json::from_str::<Manifest>(MANIFEST).unwrap();
-    serde_json::from_str::<Spent>(BUDGET).unwrap();
+    serde_json::from_str::<BudgetRecord>(BUDGET).unwrap();
     stable::<BTreeMap<String, u64>>("{}");
 }
 
@@ -62,6 +62,6 @@ proptest! {
 
     #[test]
     fn a_bent_budget_is_read_alike_or_refused(mutations in mutations()) {
-        stable::<Spent>(&mutate(BUDGET, &mutations));
+        stable::<BudgetRecord>(&mutate(BUDGET, &mutations));
     }
 }
