@@ -10,7 +10,7 @@ use bitlake::collect::plan::{Plan, plan};
 use bitlake::collect::{CollectReport, Event, Options, Reason, Shard, Stop, collect};
 use bitlake::config::Config;
 use bitlake::error::Result;
-use bitlake::lake::{Lake, State};
+use bitlake::lake::{Lake, RepositoryState};
 use bitlake::transform::{TransformReport, open_published, transform};
 use bitlake_sandbox::{Builder, Sandbox};
 use chrono::{DateTime, Utc};
@@ -201,7 +201,7 @@ impl Bench {
         report
     }
 
-    pub async fn state(&self) -> State {
+    pub async fn state(&self) -> RepositoryState {
         let states = self.lake.states().await.unwrap();
         states
             .into_iter()
