@@ -14,7 +14,7 @@ use bitlake::collect::plan::{plan, total};
 use bitlake::collect::{Options, Stop, collect};
 use bitlake::config::Config;
 use bitlake::lake::Lake;
-use bitlake_sandbox::{Day, Estate, Sandbox};
+use bitlake_sandbox::{Day, Sandbox, SyntheticWorkspace};
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
@@ -52,10 +52,10 @@ struct Column {
 }
 
 impl Nights {
-    async fn of(estate: Estate) -> Self {
+    async fn of(estate: SyntheticWorkspace) -> Self {
         Self {
             now: estate.now,
-            sandbox: Sandbox::builder().estate(estate).start(0).await.unwrap(),
+            sandbox: Sandbox::builder().synthetic(estate).start(0).await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
             requests_per_hour: 1_000_000,
             columns: Vec::new(),
@@ -64,7 +64,7 @@ impl Nights {
 
     /// Lets a day pass and collects.
     async fn night(&mut self, name: &str, day: &Day) -> u64 {
-        self.now = self.sandbox.live(day).unwrap();
+        self.now = self.sandbox.advance(day).unwrap();
         self.collect(name).await
     }
 
@@ -198,12 +198,12 @@ async fn main() {
         None => (100, 1_000, 5_000, 300),
     };
     let now = "2026-11-23T10:00:00Z".parse().unwrap();
-    let estate = Estate {
+    let estate = SyntheticWorkspace {
         repositories,
         pull_requests,
         pipelines,
         now,
-        ..Estate::default()
+        ..SyntheticWorkspace::default()
     };
     let mut nights = Nights::of(estate).await;
     println!(
@@ -220,12 +220,12 @@ async fn main() {
         nothing as f64 / repositories as f64
     );
 
-    let mut nights = Nights::of(Estate {
+    let mut nights = Nights::of(SyntheticWorkspace {
         repositories: idle,
         pull_requests: 20,
         pipelines: 50,
         now,
-        ..Estate::default()
+        ..SyntheticWorkspace::default()
     })
     .await;
     nights.collect("first load").await;

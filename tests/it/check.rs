@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bitlake_sandbox::{Builder, Credentials, Fault, Sandbox};
+use bitlake_sandbox::{AcceptedCredentials, Builder, Fault, Sandbox};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,7 +22,7 @@ const ACCESS_TOKEN: &str = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }
 const GOOD: (&str, &str) = ("TOKEN", "ATATT3xFfGF0good");
 
 fn for_the_good_token() -> Builder {
-    let good = Credentials::basic("ci@acme.example", GOOD.1);
+    let good = AcceptedCredentials::basic("ci@acme.example", GOOD.1);
     Sandbox::builder().demo().credentials(good)
 }
 
@@ -190,7 +190,7 @@ async fn of_several_tokens_the_bad_one_is_named() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_further_token_reads_the_lists_of_one_repository_and_has_its_own_hour() {
     let tokens = "auth = \"api-token\"\nemail = \"ci@acme.example\"\ntoken = [{ env = \"TOKEN\" }, { env = \"MORE\" }]";
-    let more = Credentials::basic("ci@acme.example", "ATATT3xFfGF0more");
+    let more = AcceptedCredentials::basic("ci@acme.example", "ATATT3xFfGF0more");
     let env = [GOOD, ("MORE", "ATATT3xFfGF0more")];
     let (_, ended) = check(for_the_good_token().credentials(more), tokens, &env).await;
     assert_eq!(ended.code, 0, "{}", ended.stdout);

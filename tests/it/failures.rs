@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
 
-use bitlake_sandbox::{Builder, Credentials, Cut, Fault, Sandbox};
+use bitlake_sandbox::{AcceptedCredentials, Builder, Fault, Interruption, Sandbox};
 use tempfile::TempDir;
 
 use super::support::{copy, fixture};
@@ -192,7 +192,8 @@ async fn a_missing_secret_names_its_variable() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_name_where_they_came_from() {
-    let place = Place::serving(|builder| builder.credentials(Credentials::bearer("another"))).await;
+    let place =
+        Place::serving(|builder| builder.credentials(AcceptedCredentials::bearer("another"))).await;
     place.run().is_error(3, &["environment variable TOKEN"]);
     assert!(!place.published());
 }
@@ -218,7 +219,7 @@ async fn html_in_the_place_of_the_first_answer_ends_the_run() {
     place.sandbox.clear_faults();
     place
         .sandbox
-        .inject(Fault::on("/repositories/acme").cut(Cut::Text(60)));
+        .inject(Fault::on("/repositories/acme").cut(Interruption::Text(60)));
     place.run().is_error(1, &["JSON"]);
     assert!(!place.published());
 }
@@ -227,7 +228,7 @@ async fn html_in_the_place_of_the_first_answer_ends_the_run() {
 async fn a_body_that_ends_too_early_is_asked_for_again() {
     let place = Place::new().await;
     let cut = Fault::on("/acme/web/commits?").times(1);
-    place.sandbox.inject(cut.cut(Cut::Body(100)));
+    place.sandbox.inject(cut.cut(Interruption::Body(100)));
     place.run().is_complete();
     assert_eq!(place.rows("SELECT count(*) FROM domain.commits"), "3");
 }
@@ -346,7 +347,7 @@ async fn a_refused_list_of_one_repository_silences_no_other_and_is_named_once() 
     for granted in [granted, legacy.to_vec()] {
         let place = Place::serving(|builder| builder.scopes(granted)).await;
         let absent = r#"{"pipelines": {"status": 403, "body": "Forbidden"}}"#;
-        std::fs::write(place.path("served/acme/api/absent.json"), absent).unwrap();
+        std::fs::write(place.path("served/acme/api/disabled_features.json"), absent).unwrap();
         place.sandbox.reload().unwrap();
         // The refusal is the first thing that the run hears of pipelines.
         let late = Fault::on("/acme/web/refs").delay(std::time::Duration::from_millis(500));
@@ -369,7 +370,7 @@ async fn what_the_first_run_may_not_read_or_does_not_find_is_named_once() {
     let place = Place::serving(|builder| builder.scopes(granted)).await;
     let absent = r#"{"pullrequests": {"status": 404}}"#;
     for repository in ["api", "web"] {
-        let path = format!("served/acme/{repository}/absent.json");
+        let path = format!("served/acme/{repository}/disabled_features.json");
         std::fs::write(place.path(&path), absent).unwrap();
     }
     place.sandbox.reload().unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bitlake::collect::Stop;
 use bitlake::collect::plan::{Kind, total};
-use bitlake_sandbox::{Day, Estate, Fault, Sandbox, Sizes};
+use bitlake_sandbox::{Day, Fault, ListSizes, Sandbox, SyntheticWorkspace};
 use chrono::{TimeDelta, Utc};
 
 use super::demo::{bitlake, text as program_text};
@@ -13,16 +13,16 @@ use super::support::*;
 const REPOSITORIES: usize = 3;
 
 async fn estate() -> Bench {
-    let estate = Estate {
+    let estate = SyntheticWorkspace {
         repositories: REPOSITORIES,
         pull_requests: 100,
         pipelines: 500,
         squashed: 25,
         past: TimeDelta::days(60),
         now: at("2026-11-23T10:00:00Z"),
-        ..Estate::default()
+        ..SyntheticWorkspace::default()
     };
-    let mut bench = Bench::new(Sandbox::builder().estate(estate)).await;
+    let mut bench = Bench::new(Sandbox::builder().synthetic(estate)).await;
     bench.connection.push_str("\nrequests_per_hour = 100000");
     bench.more =
         "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nsteps = \"deployments\"".to_owned();
@@ -31,7 +31,7 @@ async fn estate() -> Bench {
 
 /// Lets a day pass and collects what it brought.
 async fn night(bench: &mut Bench, day: &Day) {
-    bench.now = bench.sandbox.live(day).unwrap();
+    bench.now = bench.sandbox.advance(day).unwrap();
     bench.sandbox.reset_requests();
     bench.complete().await;
 }
@@ -51,7 +51,7 @@ fn spent(bench: &Bench) -> BTreeMap<String, usize> {
 /// What each repository's lists may cost, and what is asked once.
 fn allowed(
     bench: &Bench,
-    lists: impl Fn(Sizes) -> Vec<(&'static str, usize)>,
+    lists: impl Fn(ListSizes) -> Vec<(&'static str, usize)>,
 ) -> BTreeMap<String, usize> {
     let once = [
         "GET /repositories/{workspace}",
@@ -71,7 +71,7 @@ async fn a_first_load_costs_the_pages_of_its_lists_and_a_request_for_each_squash
     let mut bench = estate().await;
     bench.complete().await;
     let pages = |records: usize, pagelen: usize| records.div_ceil(pagelen);
-    let lists = |sizes: Sizes| {
+    let lists = |sizes: ListSizes| {
         vec![
             ("/refs", pages(sizes.branches + sizes.tags, 100)),
             ("/commits", pages(sizes.commits, 100)),
@@ -148,11 +148,11 @@ async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_nigh
         entries: 16,
         pipelines: 20,
     };
-    bench.now = bench.sandbox.live(&day).unwrap();
+    bench.now = bench.sandbox.advance(&day).unwrap();
     let usual = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(usual), "usual day: {usual:?}");
 
-    bench.now = bench.sandbox.live(&Day::default()).unwrap();
+    bench.now = bench.sandbox.advance(&Day::default()).unwrap();
     let plan = bench.plan().await;
     assert_eq!(
         plan.spent, 1,
@@ -238,15 +238,15 @@ async fn a_repository_that_rests_is_planned_without_a_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_program_tells_what_a_run_will_cost_and_the_run_what_was_planned() {
-    let estate = Estate {
+    let estate = SyntheticWorkspace {
         repositories: 1,
         pull_requests: 20,
         pipelines: 150,
         past: TimeDelta::days(30),
         now: Utc::now(),
-        ..Estate::default()
+        ..SyntheticWorkspace::default()
     };
-    let sandbox = Sandbox::builder().estate(estate).start(0).await.unwrap();
+    let sandbox = Sandbox::builder().synthetic(estate).start(0).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("bitlake.toml");
     let text = format!(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bitlake_sandbox::{Credentials, Fault, Sandbox};
+use bitlake_sandbox::{AcceptedCredentials, Fault, Sandbox};
 use serde_json::json;
 
 use super::program::Program;
@@ -20,7 +20,7 @@ async fn run(script: &str, command: &str, times: u64, seconds: u64) {
         .times(times);
     let sandbox = Sandbox::builder()
         .workspace_dir(fixture("quirks/approval_activity"))
-        .credentials(Credentials::bearer("good"))
+        .credentials(AcceptedCredentials::bearer("good"))
         .faults([slow]);
     let sandbox = sandbox.start(0).await.unwrap();
     let connection = "auth = \"access-token\"\ntoken = { env = \"BITBUCKET_TOKEN\" }";

@@ -1,4 +1,4 @@
-//! BBQL, Bitbucket's query language, as far as its lists understand it.
+//! BBQL, Bitbucket's query language, as far as its lists support it.
 //!
 //! ```text
 //! any   := all (OR all)*          all := test (AND test)*
@@ -10,10 +10,10 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::errors::{self, Reply};
-use super::query::{Vocabulary, nanoseconds};
+use crate::errors::{self, SandboxReply};
+use crate::query::{Vocabulary, nanoseconds};
 
-pub(super) enum Condition {
+pub(crate) enum Condition {
     Any(Vec<Condition>),
     All(Vec<Condition>),
     Test {
@@ -28,7 +28,7 @@ pub(super) enum Condition {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Operator {
+pub(crate) enum Operator {
     Equal,
     NotEqual,
     Contains,
@@ -40,7 +40,7 @@ pub(super) enum Operator {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Literal {
+pub(crate) enum Literal {
     Null,
     Bool(bool),
     Number(f64),
@@ -49,7 +49,7 @@ pub(super) enum Literal {
 }
 
 impl Condition {
-    pub fn parse(q: &str, vocabulary: &Vocabulary) -> Result<Self, Reply> {
+    pub(crate) fn parse(q: &str, vocabulary: &Vocabulary) -> Result<Self, SandboxReply> {
         let mut parser = Parser {
             rest: q.trim(),
             vocabulary,
@@ -62,7 +62,7 @@ impl Condition {
         }
     }
 
-    pub fn holds(&self, record: &Value) -> bool {
+    pub(crate) fn holds(&self, record: &Value) -> bool {
         match self {
             Self::Any(conditions) => conditions.iter().any(|one| one.holds(record)),
             Self::All(conditions) => conditions.iter().all(|one| one.holds(record)),
@@ -80,7 +80,7 @@ impl Condition {
     }
 }
 
-/// Tries `check` on what `path` leads to; a list holds when one of its items does, a missing member is null.
+/// Apply `check` to the value at `path`. A list matches when one of its items does; a missing member is null.
 fn reach(value: &Value, path: &str, check: &dyn Fn(&Value) -> bool) -> bool {
     if let Value::Array(items) = value {
         return items.iter().any(|item| reach(item, path, check));
@@ -129,7 +129,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn fail(&self) -> Reply {
+    fn fail(&self) -> SandboxReply {
         errors::bad_request(&format!("Invalid query near '{}'", self.rest))
     }
 
@@ -157,7 +157,7 @@ impl Parser<'_> {
         }
     }
 
-    fn any(&mut self) -> Result<Condition, Reply> {
+    fn any(&mut self) -> Result<Condition, SandboxReply> {
         let mut conditions = vec![self.all()?];
         while self.keyword("OR") {
             conditions.push(self.all()?);
@@ -165,7 +165,7 @@ impl Parser<'_> {
         Ok(Condition::Any(conditions))
     }
 
-    fn all(&mut self) -> Result<Condition, Reply> {
+    fn all(&mut self) -> Result<Condition, SandboxReply> {
         let mut conditions = vec![self.test()?];
         while self.keyword("AND") {
             conditions.push(self.test()?);
@@ -173,7 +173,7 @@ impl Parser<'_> {
         Ok(Condition::All(conditions))
     }
 
-    fn test(&mut self) -> Result<Condition, Reply> {
+    fn test(&mut self) -> Result<Condition, SandboxReply> {
         if self.take("(") {
             let inner = self.any()?;
             return if self.take(")") {
@@ -233,7 +233,7 @@ impl Parser<'_> {
         word.to_owned()
     }
 
-    fn literal(&mut self, field: &str) -> Result<Literal, Reply> {
+    fn literal(&mut self, field: &str) -> Result<Literal, SandboxReply> {
         let is_time = field.ends_with("_on") || field.ends_with("date");
         let literal = if let Some(quoted) = self.rest.strip_prefix('"') {
             let mut text = String::new();
@@ -296,7 +296,7 @@ mod tests {
         refused: &["closed_on"],
     };
 
-    fn ids(q: &str) -> Result<Vec<i64>, Reply> {
+    fn ids(q: &str) -> Result<Vec<i64>, SandboxReply> {
         let records = [
             json!({"id": 1, "state": "OPEN", "title": "Add a (cart)", "draft": true, "author": null,
                    "reviewers": [{"uuid": "{r}"}], "created_on": "2026-01-01T00:00:00.500000+00:00"}),

@@ -1,28 +1,28 @@
-//! Commits: `include` and `exclude` are real reachability over the parents, as in `git rev-list`, and the only bounds
-//! there are. `q`, `sort`, `since` and the like are accepted and ignored.
+//! Commits: `include` and `exclude` are reachability over the parents, as in `git rev-list`, and nothing else limits the
+//! list. `q`, `sort`, `since` and similar parameters are accepted and ignored.
 
 use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::errors::{self, Reply};
-use super::fields::Hidden;
-use super::page::{self, Listing, Style};
-use super::routes::Call;
-use super::server::lock;
-use super::workspace::{Repository, at, text};
+use crate::errors::{self, SandboxReply};
+use crate::fields::Hidden;
+use crate::page::{self, Listing, PagingStyle};
+use crate::routes::Call;
+use crate::server::lock;
+use crate::workspace::{RepositoryFixture, at, text};
 
-pub(super) const LISTING: Listing = Listing {
+pub(crate) const LISTING: Listing = Listing {
     cap: 100,
-    style: Style::Opaque,
+    style: PagingStyle::Opaque,
     hidden: &[Hidden::Member("participants")],
 };
 
-/// What the request includes and excludes, in its address or its form.
-pub(super) fn range(call: &Call) -> (Vec<String>, Vec<String>) {
+/// Return the revisions that the request includes and excludes, by its address or its form.
+pub(crate) fn range(call: &Call) -> (Vec<String>, Vec<String>) {
     let posted = call
         .first("form")
-        .and_then(|key| lock(&call.shared.forms).get(key).cloned())
+        .and_then(|key| lock(&call.state.forms).get(key).cloned())
         .unwrap_or_default();
     let named = |name: &'static str| -> Vec<String> {
         let posted = posted.iter().filter(|(key, _)| key == name);
@@ -38,7 +38,7 @@ pub(super) fn range(call: &Call) -> (Vec<String>, Vec<String>) {
     (include, named("exclude"))
 }
 
-pub(super) fn list(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn list(call: &Call) -> Result<Value, SandboxReply> {
     let repository = call.repository()?;
     let (include, exclude) = range(call);
     let mut unknown = Vec::new();
@@ -81,7 +81,7 @@ pub(super) fn list(call: &Call) -> Result<Value, Reply> {
     page::answer(call, &LISTING, &records)
 }
 
-pub(super) fn detail(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn detail(call: &Call) -> Result<Value, SandboxReply> {
     let hash = call.parameter(2);
     match call.repository()?.commit(hash) {
         Some(commit) => Ok(call.record(commit)),
@@ -89,8 +89,8 @@ pub(super) fn detail(call: &Call) -> Result<Value, Reply> {
     }
 }
 
-/// A branch, a tag, or a hash that the repository holds.
-fn resolve(repository: &Repository, revision: &str) -> Option<String> {
+/// Resolve a branch, a tag or a hash of the repository.
+fn resolve(repository: &RepositoryFixture, revision: &str) -> Option<String> {
     let named = ["branches", "tags"]
         .iter()
         .flat_map(|table| repository.table(table))
@@ -101,7 +101,7 @@ fn resolve(repository: &Repository, revision: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn reachable(repository: &Repository, heads: Vec<String>) -> HashSet<&str> {
+fn reachable(repository: &RepositoryFixture, heads: Vec<String>) -> HashSet<&str> {
     let mut seen = HashSet::new();
     let mut open: Vec<&Value> = heads
         .iter()

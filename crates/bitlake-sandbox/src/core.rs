@@ -2,33 +2,33 @@
 
 use serde_json::{Value, json};
 
-use super::auth::Caller;
-use super::errors::{self, Reply};
-use super::fields::Hidden;
-use super::page::{self, Listing, Style};
-use super::query::{self, Vocabulary};
-use super::routes::Call;
-use super::workspace::{Repository, text};
+use crate::auth::Caller;
+use crate::errors::{self, SandboxReply};
+use crate::fields::Hidden;
+use crate::page::{self, Listing, PagingStyle};
+use crate::query::{self, Vocabulary};
+use crate::routes::Call;
+use crate::workspace::{RepositoryFixture, text};
 
 const PLAIN: Listing = Listing {
     cap: 100,
-    style: Style::Numbered,
+    style: PagingStyle::Numbered,
     hidden: &[],
 };
 
-/// Lists that went in April 2026; an empty workspace segment ends here, too.
-pub(super) fn removed(_: &Call) -> Result<Value, Reply> {
+/// Lists that Bitbucket removed in April 2026; a path with an empty workspace segment gets the same reply.
+pub(crate) fn removed(_: &Call) -> Result<Value, SandboxReply> {
     Err(errors::gone(errors::CROSS_WORKSPACE_REMOVED))
 }
 
-fn identified(call: &Call) -> Result<(), Reply> {
+fn identified(call: &Call) -> Result<(), SandboxReply> {
     match call.caller {
         Caller::Anonymous => Err(errors::unauthorized(errors::TOKEN_INVALID)),
         Caller::Known | Caller::Bot => Ok(()),
     }
 }
 
-pub(super) fn user(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn user(call: &Call) -> Result<Value, SandboxReply> {
     identified(call)?;
     let bot = json!({
         "type": "app_user",
@@ -43,27 +43,27 @@ pub(super) fn user(call: &Call) -> Result<Value, Reply> {
         return Ok(call.record(&bot));
     }
     let member = || {
-        let workspace = call.world.workspaces.first()?;
+        let workspace = call.fixtures.workspaces.first()?;
         workspace.members.first()?.get("user")
     };
-    let user = call.world.user.as_ref().or_else(member).unwrap_or(&bot);
+    let user = call.fixtures.user.as_ref().or_else(member).unwrap_or(&bot);
     Ok(call.record(user))
 }
 
-pub(super) fn user_workspaces(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn user_workspaces(call: &Call) -> Result<Value, SandboxReply> {
     identified(call)?;
-    let known = call.world.workspaces.iter();
+    let known = call.fixtures.workspaces.iter();
     let known = known.map(|one| (one.uuid.as_str(), one.slug.as_str()));
     workspace_list(call, known)
 }
 
-/// Of workspaces by uuid and slug.
-pub(super) fn workspace_list<'a>(
+/// Answer with a list of workspaces, given by uuid and slug.
+pub(crate) fn workspace_list<'a>(
     call: &Call,
     known: impl Iterator<Item = (&'a str, &'a str)>,
-) -> Result<Value, Reply> {
+) -> Result<Value, SandboxReply> {
     let record = |(uuid, slug)| {
-        let own = format!("{}workspaces/{slug}", call.shared.endpoint());
+        let own = format!("{}workspaces/{slug}", call.state.endpoint());
         json!({
             "type": "workspace_access",
             "administrator": false,
@@ -76,17 +76,17 @@ pub(super) fn workspace_list<'a>(
     page::answer(call, &PLAIN, &records.iter().collect::<Vec<_>>())
 }
 
-pub(super) fn workspace(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn workspace(call: &Call) -> Result<Value, SandboxReply> {
     identified(call)?;
     Ok(call.record(&call.workspace()?.record))
 }
 
-pub(super) fn members(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn members(call: &Call) -> Result<Value, SandboxReply> {
     identified(call)?;
     member_list(call, &call.workspace()?.members)
 }
 
-pub(super) fn member_list(call: &Call, records: &[Value]) -> Result<Value, Reply> {
+pub(crate) fn member_list(call: &Call, records: &[Value]) -> Result<Value, SandboxReply> {
     let records: Vec<_> = records.iter().collect();
     let listing = Listing {
         hidden: &[Hidden::Member("user.email")],
@@ -95,13 +95,13 @@ pub(super) fn member_list(call: &Call, records: &[Value]) -> Result<Value, Reply
     page::answer(call, &listing, &records)
 }
 
-pub(super) fn repositories(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn repositories(call: &Call) -> Result<Value, SandboxReply> {
     let all = call.workspace()?.repositories.iter();
     let seen = all.filter(|repository| call.sees(repository));
     repository_list(call, seen.map(|repository| &repository.record).collect())
 }
 
-pub(super) fn repository_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {
+pub(crate) fn repository_list(call: &Call, records: Vec<&Value>) -> Result<Value, SandboxReply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "uuid",
@@ -128,30 +128,30 @@ pub(super) fn repository_list(call: &Call, records: Vec<&Value>) -> Result<Value
     page::answer(call, &PLAIN, &records)
 }
 
-pub(super) fn repository(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn repository(call: &Call) -> Result<Value, SandboxReply> {
     Ok(call.record(&call.repository()?.record))
 }
 
-/// Branches and tags mixed.
-pub(super) fn refs(call: &Call) -> Result<Value, Reply> {
+/// Branches and tags in one list.
+pub(crate) fn refs(call: &Call) -> Result<Value, SandboxReply> {
     named(call, &["branches", "tags"])
 }
 
-pub(super) fn branches(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn branches(call: &Call) -> Result<Value, SandboxReply> {
     named(call, &["branches"])
 }
 
-pub(super) fn tags(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn tags(call: &Call) -> Result<Value, SandboxReply> {
     named(call, &["tags"])
 }
 
-fn named(call: &Call, tables: &[&str]) -> Result<Value, Reply> {
+fn named(call: &Call, tables: &[&str]) -> Result<Value, SandboxReply> {
     let repository = call.repository()?;
     let records = tables.iter().flat_map(|table| repository.table(table));
     ref_list(call, records.collect())
 }
 
-pub(super) fn ref_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {
+pub(crate) fn ref_list(call: &Call, records: Vec<&Value>) -> Result<Value, SandboxReply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &["name", "target", "date", "tagger", "message"],
         refused: &[],
@@ -183,8 +183,8 @@ const ISSUE: Vocabulary = Vocabulary {
     refused: &[],
 };
 
-/// The tracker, which a repository may never have had.
-fn tracker<'a>(call: &Call<'a>) -> Result<&'a Repository, Reply> {
+/// Return the repository if it has an issue tracker.
+fn tracker<'a>(call: &Call<'a>) -> Result<&'a RepositoryFixture, SandboxReply> {
     let repository = call.repository()?;
     if repository.record.get("has_issues") == Some(&Value::Bool(false)) {
         return Err(errors::no_issue_tracker());
@@ -192,22 +192,22 @@ fn tracker<'a>(call: &Call<'a>) -> Result<&'a Repository, Reply> {
     Ok(repository)
 }
 
-pub(super) fn issues(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn issues(call: &Call) -> Result<Value, SandboxReply> {
     let sort = call.first("sort").unwrap_or("-updated_on");
     let records = tracker(call)?.table("issues").iter().collect();
     let records = query::apply(records, call.first("q"), Some(sort), &ISSUE)?;
     page::answer(call, &PLAIN, &records)
 }
 
-pub(super) fn issue_comments(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn issue_comments(call: &Call) -> Result<Value, SandboxReply> {
     issue_children(call, "issue_comments")
 }
 
-pub(super) fn issue_changes(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn issue_changes(call: &Call) -> Result<Value, SandboxReply> {
     issue_children(call, "issue_changes")
 }
 
-fn issue_children(call: &Call, table: &str) -> Result<Value, Reply> {
+fn issue_children(call: &Call, table: &str) -> Result<Value, SandboxReply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "id",
@@ -239,8 +239,8 @@ fn issue_children(call: &Call, table: &str) -> Result<Value, Reply> {
     page::answer(call, &PLAIN, &records)
 }
 
-/// Whether the member `key`, a number or a string, reads as `id`.
-pub(super) fn is(record: &Value, key: &str, id: &str) -> bool {
+/// Check whether the member `key`, a number or a string, equals `id`.
+pub(crate) fn is(record: &Value, key: &str, id: &str) -> bool {
     match record.get(key) {
         Some(Value::Number(number)) => number.to_string() == id,
         Some(Value::String(_)) => text(record, key) == Some(id),

@@ -1,25 +1,25 @@
-//! Refusals as they really look, because clients have crashed on every one of them: text where JSON was expected,
-//! `detail` as a string or an object, bodies with and without a top-level `type`.
+//! Error replies as Bitbucket sends them, because clients have crashed on each: text where JSON is expected, `detail` as a
+//! string or an object, bodies with and without a top-level `type`.
 
 use serde_json::{Value, json};
 
-/// Two services stand behind the API, and their habits differ: error bodies, paging, trailing slashes.
+/// The two services behind the API. They differ in error bodies, paging and trailing slashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Service {
+pub(crate) enum Service {
     Core,
     Pipelines,
 }
 
-/// A complete answer, ready to be sent.
+/// A complete reply, ready to be sent.
 #[derive(Debug, Clone)]
-pub(super) struct Reply {
+pub(crate) struct SandboxReply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Reply {
-    pub fn json(status: u16, body: &Value) -> Self {
+impl SandboxReply {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
         Self {
             status,
             headers: vec![(
@@ -30,7 +30,7 @@ impl Reply {
         }
     }
 
-    pub fn text(status: u16, body: &str) -> Self {
+    pub(crate) fn text(status: u16, body: &str) -> Self {
         Self {
             status,
             headers: vec![("content-type".into(), "text/plain".into())],
@@ -38,34 +38,34 @@ impl Reply {
         }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.set_header(name, value);
         self
     }
 
-    pub fn set_header(&mut self, name: &str, value: &str) {
+    pub(crate) fn set_header(&mut self, name: &str, value: &str) {
         self.headers
             .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.into(), value.into()));
     }
 }
 
-fn error(service: Service, status: u16, error: Value) -> Reply {
+fn error(service: Service, status: u16, error: Value) -> SandboxReply {
     match service {
-        Service::Core => Reply::json(status, &json!({"type": "error", "error": error})),
-        Service::Pipelines => Reply::json(status, &json!({"error": error})),
+        Service::Core => SandboxReply::json(status, &json!({"type": "error", "error": error})),
+        Service::Pipelines => SandboxReply::json(status, &json!({"error": error})),
     }
 }
 
-pub(super) fn invalid_pagelen(service: Service) -> Reply {
+pub(crate) fn invalid_pagelen(service: Service) -> SandboxReply {
     error(service, 400, json!({"message": "Invalid pagelen"}))
 }
 
-pub(super) fn invalid_page(service: Service) -> Reply {
+pub(crate) fn invalid_page(service: Service) -> SandboxReply {
     error(service, 400, json!({"message": "Invalid page"}))
 }
 
-pub(super) fn bad_request(detail: &str) -> Reply {
+pub(crate) fn bad_request(detail: &str) -> SandboxReply {
     error(
         Service::Core,
         400,
@@ -73,7 +73,7 @@ pub(super) fn bad_request(detail: &str) -> Reply {
     )
 }
 
-pub(super) fn invalid_sort(attribute: &str) -> Reply {
+pub(crate) fn invalid_sort(attribute: &str) -> SandboxReply {
     error(
         Service::Pipelines,
         400,
@@ -85,17 +85,17 @@ pub(super) fn invalid_sort(attribute: &str) -> Reply {
     )
 }
 
-pub(super) fn unauthorized(message: &str) -> Reply {
+pub(crate) fn unauthorized(message: &str) -> SandboxReply {
     error(Service::Core, 401, json!({"message": message}))
         .header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
 }
 
-pub(super) const TOKEN_INVALID: &str =
+pub(crate) const TOKEN_INVALID: &str =
     "Token is invalid, expired, or not supported for this endpoint.";
-pub(super) const TOKEN_EXPIRED: &str = "Access token expired.";
+pub(crate) const TOKEN_EXPIRED: &str = "Access token expired.";
 
-/// `detail` is an object here and a string elsewhere.
-pub(super) fn lacks_scopes(required: &[&str], granted: &[String]) -> Reply {
+/// `detail` is an object here and a string in other errors.
+pub(crate) fn lacks_scopes(required: &[&str], granted: &[String]) -> SandboxReply {
     error(
         Service::Core,
         403,
@@ -106,7 +106,7 @@ pub(super) fn lacks_scopes(required: &[&str], granted: &[String]) -> Reply {
     )
 }
 
-pub(super) fn no_such_url() -> Reply {
+pub(crate) fn no_such_url() -> SandboxReply {
     error(
         Service::Core,
         404,
@@ -114,7 +114,7 @@ pub(super) fn no_such_url() -> Reply {
     )
 }
 
-pub(super) fn not_found(service: Service) -> Reply {
+pub(crate) fn not_found(service: Service) -> SandboxReply {
     match service {
         Service::Core => error(service, 404, json!({"message": "Resource not found"})),
         Service::Pipelines => error(
@@ -129,7 +129,7 @@ pub(super) fn not_found(service: Service) -> Reply {
     }
 }
 
-pub(super) fn no_workspace(slug: &str) -> Reply {
+pub(crate) fn no_workspace(slug: &str) -> SandboxReply {
     error(
         Service::Core,
         404,
@@ -137,8 +137,8 @@ pub(super) fn no_workspace(slug: &str) -> Reply {
     )
 }
 
-/// A private repository looks like an absent one.
-pub(super) fn no_repository() -> Reply {
+/// The same reply for a repository that does not exist and for a private one.
+pub(crate) fn no_repository() -> SandboxReply {
     error(
         Service::Core,
         404,
@@ -149,7 +149,7 @@ pub(super) fn no_repository() -> Reply {
     )
 }
 
-pub(super) fn no_issue_tracker() -> Reply {
+pub(crate) fn no_issue_tracker() -> SandboxReply {
     error(
         Service::Core,
         404,
@@ -157,8 +157,8 @@ pub(super) fn no_issue_tracker() -> Reply {
     )
 }
 
-/// Names every hash that the repository does not hold, so that a client can ask again without them.
-pub(super) fn no_commits(shas: &[String]) -> Reply {
+/// Name every hash that the repository does not contain, so that a client can repeat the request without them.
+pub(crate) fn no_commits(shas: &[String]) -> SandboxReply {
     error(
         Service::Core,
         404,
@@ -166,7 +166,7 @@ pub(super) fn no_commits(shas: &[String]) -> Reply {
     )
 }
 
-pub(super) fn gone(change: &str) -> Reply {
+pub(crate) fn gone(change: &str) -> SandboxReply {
     error(
         Service::Core,
         410,
@@ -181,20 +181,20 @@ pub(super) fn gone(change: &str) -> Reply {
     )
 }
 
-pub(super) const CROSS_WORKSPACE_REMOVED: &str = "CHANGE-2770";
-pub(super) const ISSUES_REMOVED: &str = "CHANGE-3071";
+pub(crate) const CROSS_WORKSPACE_REMOVED: &str = "CHANGE-2770";
+pub(crate) const ISSUES_REMOVED: &str = "CHANGE-3071";
 
-/// Text, not JSON.
-pub(super) fn rate_limited() -> Reply {
-    Reply::text(429, "Rate limit for this resource has been exceeded")
+/// The body is text, not JSON.
+pub(crate) fn rate_limited() -> SandboxReply {
+    SandboxReply::text(429, "Rate limit for this resource has been exceeded")
 }
 
-/// The body that goes with `status` when nothing more is known.
-pub(super) fn standard(status: u16, service: Service) -> Reply {
+/// Return the usual body of a `status`.
+pub(crate) fn standard(status: u16, service: Service) -> SandboxReply {
     match status {
         400 => error(service, 400, json!({"message": "Bad request"})),
         401 => unauthorized(TOKEN_INVALID),
-        403 => Reply::text(403, "Forbidden"),
+        403 => SandboxReply::text(403, "Forbidden"),
         404 => not_found(service),
         410 => gone(CROSS_WORKSPACE_REMOVED),
         429 => rate_limited(),
@@ -206,13 +206,13 @@ pub(super) fn standard(status: u16, service: Service) -> Reply {
         502 => html(502, "502 Bad Gateway"),
         503 => html(503, "503 Service Temporarily Unavailable"),
         504 => html(504, "504 Gateway Time-out"),
-        _ => Reply::text(status, ""),
+        _ => SandboxReply::text(status, ""),
     }
 }
 
-/// What the load balancer says when the service behind it does not.
-fn html(status: u16, title: &str) -> Reply {
-    Reply::text(
+/// The load balancer's reply when the service behind it does not answer.
+fn html(status: u16, title: &str) -> SandboxReply {
+    SandboxReply::text(
         status,
         &format!("<html><head><title>{title}</title></head><body><h1>{title}</h1></body></html>"),
     )

@@ -1,38 +1,42 @@
-//! Cutting a list into pages, in each of the API's four ways.
+//! Paging in each of the API's four styles.
 //!
-//! | style | who | `next` | `size`, `page` |
+//! | style | lists | `next` | `size`, `page` |
 //! |---|---|---|---|
 //! | numbered | most | the request with the next number | yes |
-//! | service | pipelines, steps, deployments, environments | only `page` and `pagelen`: every other parameter is lost | yes |
+//! | service | pipelines, steps, deployments, environments | only `page` and `pagelen`; every other parameter is dropped | yes |
 //! | opaque | commits | the request with a token | no |
 //! | context | activity | the request with a `ctx` token | no |
 
 use serde_json::{Value, json};
 
-use super::errors::{self, Reply, Service};
-use super::fields::{self, Hidden};
-use super::routes::Call;
-use super::server::{Parameters, lock};
+use crate::errors::{self, SandboxReply, Service};
+use crate::fields::{self, Hidden};
+use crate::routes::Call;
+use crate::server::{Parameters, lock};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(crate) enum PagingStyle {
     Numbered,
     Service,
     Opaque,
     Context,
 }
 
-/// How one endpoint lists its records.
-pub(super) struct Listing {
-    /// A `pagelen` above it is refused, not cut down.
+/// The properties of one endpoint's list.
+pub(crate) struct Listing {
+    /// The largest `pagelen`; a larger one is refused, not clamped.
     pub cap: usize,
-    pub style: Style,
+    pub style: PagingStyle,
     pub hidden: &'static [Hidden],
 }
 
 const DEFAULT_PAGELEN: usize = 10;
 
-pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Result<Value, Reply> {
+pub(crate) fn answer(
+    call: &Call,
+    listing: &Listing,
+    records: &[&Value],
+) -> Result<Value, SandboxReply> {
     let record = |n: usize| {
         records
             .get(n)
@@ -41,15 +45,15 @@ pub(super) fn answer(call: &Call, listing: &Listing, records: &[&Value]) -> Resu
     made(call, listing, records.len(), record)
 }
 
-/// The same for a list of `total` records that are made when they are shown.
-pub(super) fn made(
+/// Answer with one page of `total` records, calling `record` only for those on it.
+pub(crate) fn made(
     call: &Call,
     listing: &Listing,
     total: usize,
     record: impl Fn(usize) -> Value,
-) -> Result<Value, Reply> {
+) -> Result<Value, SandboxReply> {
     let service = match listing.style {
-        Style::Service => Service::Pipelines,
+        PagingStyle::Service => Service::Pipelines,
         _ => Service::Core,
     };
     let pagelen = match call.first("pagelen") {
@@ -62,7 +66,7 @@ pub(super) fn made(
     };
     let salt = salt(call.url.path());
     let (page, offset) = match listing.style {
-        Style::Numbered | Style::Service => {
+        PagingStyle::Numbered | PagingStyle::Service => {
             let page = match call.first("page") {
                 None => 1,
                 Some(text) => text
@@ -73,8 +77,8 @@ pub(super) fn made(
             };
             (page, (page - 1usize).saturating_mul(pagelen))
         }
-        Style::Opaque => (0, offset(call.first("page"), salt, service)?),
-        Style::Context => (0, offset(call.first("ctx"), salt, service)?),
+        PagingStyle::Opaque => (0, offset(call.first("page"), salt, service)?),
+        PagingStyle::Context => (0, offset(call.first("ctx"), salt, service)?),
     };
     let offset = offset.saturating_sub(call.shift);
     let values: Vec<Value> = (offset..total).take(pagelen).map(record).collect();
@@ -87,7 +91,7 @@ pub(super) fn made(
         }
     };
     match listing.style {
-        Style::Numbered => {
+        PagingStyle::Numbered => {
             put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
@@ -100,7 +104,7 @@ pub(super) fn made(
                 put("previous", link(call, "page", &(page - 1).to_string()));
             }
         }
-        Style::Service => {
+        PagingStyle::Service => {
             put("size", (total + call.shift).into());
             put("page", page.into());
             if more {
@@ -108,9 +112,9 @@ pub(super) fn made(
                 put("next", bare_link(call, &kept));
             }
         }
-        Style::Opaque if more => put("next", link(call, "page", &token(end, salt))),
-        Style::Context if more => put("next", link(call, "ctx", &token(end, salt))),
-        Style::Opaque | Style::Context => {}
+        PagingStyle::Opaque if more => put("next", link(call, "page", &token(end, salt))),
+        PagingStyle::Context if more => put("next", link(call, "ctx", &token(end, salt))),
+        PagingStyle::Opaque | PagingStyle::Context => {}
     }
     Ok(fields::apply(
         &document,
@@ -120,7 +124,7 @@ pub(super) fn made(
     ))
 }
 
-/// The request again with one parameter replaced.
+/// Repeat the request's address with one parameter replaced.
 fn link(call: &Call, name: &str, value: &str) -> Value {
     let mut url = call.url.clone();
     let kept: Parameters = url
@@ -131,8 +135,8 @@ fn link(call: &Call, name: &str, value: &str) -> Value {
     let mut pairs = url.query_pairs_mut();
     pairs.clear().extend_pairs(kept).append_pair(name, value);
     if !call.form.is_empty() {
-        // A link cannot carry a posted form: the server keeps it.
-        let mut forms = lock(&call.shared.forms);
+        // A link cannot contain a posted form, so the server keeps the form.
+        let mut forms = lock(&call.state.forms);
         let key = format!("f{}", forms.len());
         forms.insert(key.clone(), call.form.to_vec());
         pairs.append_pair("form", &key);
@@ -153,14 +157,14 @@ fn bare_link(call: &Call, kept: &[(&str, usize)]) -> Value {
 
 const MODULUS: usize = 7919;
 
-/// Ties a token to its list, so that one list's token is no page of another.
+/// Tie a token to its list, so that a token of one list is not valid for another.
 fn salt(path: &str) -> usize {
     path.bytes().fold(17, |salt: usize, byte| {
         (salt * 31 + usize::from(byte)) % MODULUS
     })
 }
 
-/// Letters only: no number that a client makes up is ever a token.
+/// Encode with letters only, so that a page number invented by a client is never a valid token.
 fn token(offset: usize, salt: usize) -> String {
     let mut rest = offset.saturating_mul(MODULUS).saturating_add(salt);
     let mut text = String::new();
@@ -176,7 +180,7 @@ fn token(offset: usize, salt: usize) -> String {
     text
 }
 
-fn offset(token: Option<&str>, salt: usize, service: Service) -> Result<usize, Reply> {
+fn offset(token: Option<&str>, salt: usize, service: Service) -> Result<usize, SandboxReply> {
     let Some(token) = token else {
         return Ok(0);
     };

@@ -1,36 +1,36 @@
-//! The pipelines service: pipelines, steps, deployments, environments. It has paging, errors and parameters of its own;
-//! `q` means nothing to it, and most `sort`s are refused.
+//! The pipelines service: pipelines, steps, deployments, environments. It has its own paging, errors and parameters; it
+//! ignores `q` and refuses most values of `sort`.
 
 use serde_json::Value;
 
-use super::core::is;
-use super::errors::{self, Reply};
-use super::fields::Hidden;
-use super::page::{self, Listing, Style};
-use super::query;
-use super::routes::Call;
-use super::workspace::{at, text};
+use crate::core::is;
+use crate::errors::{self, SandboxReply};
+use crate::fields::Hidden;
+use crate::page::{self, Listing, PagingStyle};
+use crate::query;
+use crate::routes::Call;
+use crate::workspace::{at, text};
 
 const fn listing(hidden: &'static [Hidden]) -> Listing {
     Listing {
         cap: 100,
-        style: Style::Service,
+        style: PagingStyle::Service,
         hidden,
     }
 }
 
-pub(super) const PLAIN: Listing = listing(&[]);
-pub(super) const LISTING: Listing = listing(&[Hidden::Member("target.commit.message")]);
-/// Environment, step and pipeline are stubs unless asked for.
-pub(super) const DEPLOYMENTS: Listing = listing(&[
+pub(crate) const PLAIN: Listing = listing(&[]);
+pub(crate) const LISTING: Listing = listing(&[Hidden::Member("target.commit.message")]);
+/// Environment, step and pipeline are stubs unless `fields` names them.
+pub(crate) const DEPLOYMENTS: Listing = listing(&[
     Hidden::AllBut("environment", &["type", "uuid"]),
     Hidden::AllBut("step", &["type", "uuid"]),
     Hidden::AllBut("release.pipeline", &["type", "uuid"]),
     Hidden::AllBut("deployable.pipeline", &["type", "uuid"]),
 ]);
 
-/// Oldest first unless sorted.
-pub(super) fn list(call: &Call) -> Result<Value, Reply> {
+/// The oldest pipeline comes first unless the request sorts.
+pub(crate) fn list(call: &Call) -> Result<Value, SandboxReply> {
     let sort = sorting(call, &["created_on", "creator.uuid", "run_creation_date"])?;
     let statuses: Vec<&str> = call.all("status").collect();
     let mut records: Vec<&Value> = call
@@ -48,7 +48,7 @@ pub(super) fn list(call: &Call) -> Result<Value, Reply> {
     page::answer(call, &LISTING, &records)
 }
 
-pub(super) fn sorting<'a>(call: &'a Call, known: &[&str]) -> Result<Option<&'a str>, Reply> {
+pub(crate) fn sorting<'a>(call: &'a Call, known: &[&str]) -> Result<Option<&'a str>, SandboxReply> {
     let sort = call.first("sort").filter(|sort| !sort.is_empty());
     match sort.map(|sort| sort.strip_prefix('-').unwrap_or(sort)) {
         Some(field) if !known.contains(&field) => Err(errors::invalid_sort(field)),
@@ -56,7 +56,7 @@ pub(super) fn sorting<'a>(call: &'a Call, known: &[&str]) -> Result<Option<&'a s
     }
 }
 
-/// Whether `record` passes the parameter `key`, if that is one of the filters which pipelines have.
+/// Check `record` against the filter `key`; a parameter that is no filter of pipelines passes.
 fn own_filter(record: &Value, key: &str, value: &str) -> bool {
     let path = match key {
         "creator.uuid"
@@ -73,12 +73,12 @@ fn own_filter(record: &Value, key: &str, value: &str) -> bool {
         .and_then(Value::as_str)
         .is_some_and(|known| {
             known.eq_ignore_ascii_case(value)
-                // The filter's word for what the record calls SCHEDULE.
+                // The filter says SCHEDULED where the record says SCHEDULE.
                 || key == "trigger_type" && value == "SCHEDULED" && known == "SCHEDULE"
         })
 }
 
-/// The words of the `status` filter are not the names of the states.
+/// Map a record's state to the values of the `status` filter, which differ from the names of the states.
 fn status(record: &Value) -> &str {
     let name = |path| at(record, path).and_then(Value::as_str).unwrap_or_default();
     match (
@@ -95,12 +95,12 @@ fn status(record: &Value) -> &str {
     }
 }
 
-/// By uuid, or by build number.
-pub(super) fn detail(call: &Call) -> Result<Value, Reply> {
+/// Find a pipeline by its uuid or build number.
+pub(crate) fn detail(call: &Call) -> Result<Value, SandboxReply> {
     find(call).map(|record| call.record(record))
 }
 
-fn find<'a>(call: &Call<'a>) -> Result<&'a Value, Reply> {
+fn find<'a>(call: &Call<'a>) -> Result<&'a Value, SandboxReply> {
     let id = call.parameter(2);
     call.repository()?
         .table("pipelines")
@@ -109,8 +109,8 @@ fn find<'a>(call: &Call<'a>) -> Result<&'a Value, Reply> {
         .ok_or_else(|| call.not_found())
 }
 
-/// In the pipeline's order, not in that of time.
-pub(super) fn steps(call: &Call) -> Result<Value, Reply> {
+/// Steps are listed in the pipeline's order, not by time.
+pub(crate) fn steps(call: &Call) -> Result<Value, SandboxReply> {
     let uuid = text(find(call)?, "uuid");
     let records: Vec<&Value> = call
         .repository()?
@@ -121,8 +121,8 @@ pub(super) fn steps(call: &Call) -> Result<Value, Reply> {
     page::answer(call, &PLAIN, &records)
 }
 
-/// Unsorted in no order at all: that of the file.
-pub(super) fn deployments(call: &Call) -> Result<Value, Reply> {
+/// Without `sort`, deployments come in no particular order: here, the order of the file.
+pub(crate) fn deployments(call: &Call) -> Result<Value, SandboxReply> {
     let sort = sorting(call, &["state.completed_on", "state.started_on"])?;
     let wanted = |record: &&Value, key: &str, path: &str| {
         call.first(key)
@@ -141,7 +141,7 @@ pub(super) fn deployments(call: &Call) -> Result<Value, Reply> {
     page::answer(call, &DEPLOYMENTS, &records)
 }
 
-pub(super) fn deployment(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn deployment(call: &Call) -> Result<Value, SandboxReply> {
     call.repository()?
         .table("deployments")
         .iter()
@@ -150,7 +150,7 @@ pub(super) fn deployment(call: &Call) -> Result<Value, Reply> {
         .ok_or_else(|| call.not_found())
 }
 
-pub(super) fn environments(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn environments(call: &Call) -> Result<Value, SandboxReply> {
     let records: Vec<&Value> = call.repository()?.table("environments").iter().collect();
     page::answer(call, &PLAIN, &records)
 }

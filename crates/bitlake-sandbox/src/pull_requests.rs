@@ -1,20 +1,20 @@
-//! Pull requests. Lists show open ones only unless asked, at most fifty at a time, and hide participants, reviewers and
-//! the closing time; the detail shows everything.
+//! Pull requests. Lists show open pull requests unless the request names states, at most fifty a page, and hide
+//! participants, reviewers and the closing time; the detail shows everything.
 
 use serde_json::Value;
 
-use super::commits::LISTING as COMMITS;
-use super::core::is;
-use super::errors::{self, Reply};
-use super::fields::Hidden;
-use super::page::{self, Listing, Style};
-use super::query::{self, Vocabulary};
-use super::routes::Call;
-use super::workspace::{at, text};
+use crate::commits::LISTING as COMMITS;
+use crate::core::is;
+use crate::errors::{self, SandboxReply};
+use crate::fields::Hidden;
+use crate::page::{self, Listing, PagingStyle};
+use crate::query::{self, Vocabulary};
+use crate::routes::Call;
+use crate::workspace::{at, text};
 
-pub(super) const LISTING: Listing = Listing {
+pub(crate) const LISTING: Listing = Listing {
     cap: 50,
-    style: Style::Numbered,
+    style: PagingStyle::Numbered,
     hidden: &[
         Hidden::Member("participants"),
         Hidden::Member("reviewers"),
@@ -23,24 +23,24 @@ pub(super) const LISTING: Listing = Listing {
     ],
 };
 
-pub(super) const ACTIVITY: Listing = Listing {
+pub(crate) const ACTIVITY: Listing = Listing {
     cap: 50,
-    style: Style::Context,
+    style: PagingStyle::Context,
     hidden: &[],
 };
 
 const STATES: [&str; 4] = ["OPEN", "MERGED", "DECLINED", "SUPERSEDED"];
 
-pub(super) fn list(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn list(call: &Call) -> Result<Value, SandboxReply> {
     let records = chosen(call, call.repository()?.table("pull_requests").iter())?;
     page::answer(call, &LISTING, &records)
 }
 
-/// Those of the states and the `q` that the request names, in its order.
-pub(super) fn chosen<'a>(
+/// Return the pull requests that match the request's states and `q`, in its order.
+pub(crate) fn chosen<'a>(
     call: &Call,
     records: impl Iterator<Item = &'a Value>,
-) -> Result<Vec<&'a Value>, Reply> {
+) -> Result<Vec<&'a Value>, SandboxReply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "id",
@@ -83,12 +83,12 @@ pub(super) fn chosen<'a>(
     query::apply(records, q, Some(sort), &VOCABULARY)
 }
 
-pub(super) fn detail(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn detail(call: &Call) -> Result<Value, SandboxReply> {
     find(call).map(|record| call.record(record))
 }
 
-/// The pull request that the path names.
-fn find<'a>(call: &Call<'a>) -> Result<&'a Value, Reply> {
+/// Return the pull request that the path names.
+fn find<'a>(call: &Call<'a>) -> Result<&'a Value, SandboxReply> {
     call.repository()?
         .table("pull_requests")
         .iter()
@@ -96,7 +96,7 @@ fn find<'a>(call: &Call<'a>) -> Result<&'a Value, Reply> {
         .ok_or_else(|| call.not_found())
 }
 
-pub(super) fn comments(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn comments(call: &Call) -> Result<Value, SandboxReply> {
     find(call)?;
     comment_list(
         call,
@@ -104,7 +104,7 @@ pub(super) fn comments(call: &Call) -> Result<Value, Reply> {
     )
 }
 
-pub(super) fn comment_list(call: &Call, records: Vec<&Value>) -> Result<Value, Reply> {
+pub(crate) fn comment_list(call: &Call, records: Vec<&Value>) -> Result<Value, SandboxReply> {
     const VOCABULARY: Vocabulary = Vocabulary {
         fields: &[
             "id",
@@ -122,7 +122,7 @@ pub(super) fn comment_list(call: &Call, records: Vec<&Value>) -> Result<Value, R
     };
     let listing = Listing {
         cap: 100,
-        style: Style::Numbered,
+        style: PagingStyle::Numbered,
         hidden: &[],
     };
     let sort = call.first("sort").unwrap_or("created_on");
@@ -130,7 +130,11 @@ pub(super) fn comment_list(call: &Call, records: Vec<&Value>) -> Result<Value, R
     page::answer(call, &listing, &records)
 }
 
-fn children<'a>(call: &Call<'a>, table: &str, parent: &str) -> Result<Vec<&'a Value>, Reply> {
+fn children<'a>(
+    call: &Call<'a>,
+    table: &str,
+    parent: &str,
+) -> Result<Vec<&'a Value>, SandboxReply> {
     let records = call.repository()?.table(table).iter();
     let belongs = |record: &&Value| {
         record
@@ -140,8 +144,8 @@ fn children<'a>(call: &Call<'a>, table: &str, parent: &str) -> Result<Vec<&'a Va
     Ok(records.filter(belongs).collect())
 }
 
-/// Its page tokens are random: a page number made up by the client is refused.
-pub(super) fn commits(call: &Call) -> Result<Value, Reply> {
+/// Page tokens are random: a page number invented by the client is refused.
+pub(crate) fn commits(call: &Call) -> Result<Value, SandboxReply> {
     let repository = call.repository()?;
     let id = find(call)?.get("id").and_then(Value::as_i64);
     let records: Vec<&Value> = id
@@ -153,18 +157,18 @@ pub(super) fn commits(call: &Call) -> Result<Value, Reply> {
     page::answer(call, &COMMITS, &records)
 }
 
-pub(super) fn activity(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn activity(call: &Call) -> Result<Value, SandboxReply> {
     find(call)?;
     let records = children(call, "pull_request_activity", "pull_request")?;
     page::answer(call, &ACTIVITY, &newest_first(records))
 }
 
-pub(super) fn all_activity(call: &Call) -> Result<Value, Reply> {
+pub(crate) fn all_activity(call: &Call) -> Result<Value, SandboxReply> {
     let records = call.repository()?.table("pull_request_activity").iter();
     page::answer(call, &ACTIVITY, &newest_first(records.collect()))
 }
 
-/// An entry without any time, which Bitbucket does send, stays behind its neighbour.
+/// Bitbucket sends entries without any time; such an entry keeps its place after its neighbour.
 fn newest_first(records: Vec<&Value>) -> Vec<&Value> {
     let mut neighbour = "";
     let mut timed: Vec<(&str, &Value)> = Vec::new();
@@ -180,7 +184,7 @@ fn newest_first(records: Vec<&Value>) -> Vec<&Value> {
         neighbour = time.unwrap_or(neighbour);
         timed.push((neighbour, record));
     }
-    // All in one format and zone; a missing fraction sorts by the second.
+    // All times have one format and zone; a time without a fraction sorts by the second.
     timed.sort_by(|one, other| other.0.cmp(one.0));
     timed.into_iter().map(|(_, record)| record).collect()
 }

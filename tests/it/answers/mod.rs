@@ -11,7 +11,7 @@ use std::time::Duration;
 use bitlake::bitbucket::Limits;
 use bitlake::error::ErrorKind;
 use bitlake::lake::EntityStatus;
-use bitlake_sandbox::{Cut, Fault, Sandbox};
+use bitlake_sandbox::{Fault, Interruption, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -394,7 +394,11 @@ async fn a_web_page_fails_the_list() {
 
 #[tokio::test]
 async fn nothing_half_of_it_or_another_shape_is_asked_again_and_then_fails_the_list() {
-    for cut in [Cut::Text(0), Cut::Text(20), Cut::Body(20)] {
+    for cut in [
+        Interruption::Text(0),
+        Interruption::Text(20),
+        Interruption::Body(20),
+    ] {
         each(|_, on| vec![on.times(2).cut(cut)], Passes, always).await;
         each(|_, on| vec![on.cut(cut)], Fails, always).await;
     }
@@ -435,12 +439,17 @@ async fn a_list_without_end_fails() {
 #[tokio::test]
 async fn a_connection_that_breaks_is_made_again_and_fails_the_list_when_it_keeps_breaking() {
     each(
-        |_, on| vec![on.times(2).cut(Cut::Connection)],
+        |_, on| vec![on.times(2).cut(Interruption::Connection)],
         Passes,
         always,
     )
     .await;
-    each(|_, on| vec![on.cut(Cut::Connection)], Fails, always).await;
+    each(
+        |_, on| vec![on.cut(Interruption::Connection)],
+        Fails,
+        always,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -448,7 +457,7 @@ async fn a_silence_is_given_up_and_asked_again() {
     let late = Duration::from_secs(60);
     let faults = |_: &List, on: Fault| vec![on.times(1).delay(late)];
     each_within(impatient(), faults, Passes, always).await;
-    let faults = |_: &List, on: Fault| vec![on.times(1).cut(Cut::Stall(20))];
+    let faults = |_: &List, on: Fault| vec![on.times(1).cut(Interruption::Stall(20))];
     each_within(impatient(), faults, Passes, always).await;
     let faults = |_: &List, on: Fault| vec![on.delay(late)];
     each_within(impatient(), faults, Fails, always).await;

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bitlake_sandbox::Credentials;
+use bitlake_sandbox::AcceptedCredentials;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -142,7 +142,7 @@ fn echoes() -> Vec<Fault> {
     ]
 }
 
-async fn with(command: &'static str, connection: &str, credentials: Credentials) -> String {
+async fn with(command: &'static str, connection: &str, credentials: AcceptedCredentials) -> String {
     let folder = planted();
     let builder = Sandbox::builder()
         .workspace_dir(folder.path())
@@ -164,13 +164,13 @@ async fn with(command: &'static str, connection: &str, credentials: Credentials)
 async fn an_api_token_is_nowhere() {
     let connection =
         format!("auth = \"api-token\"\nemail = \"{EMAIL}\"\ntoken = {{ env = \"TOKEN\" }}");
-    with("run", &connection, Credentials::basic(EMAIL, TOKEN)).await;
+    with("run", &connection, AcceptedCredentials::basic(EMAIL, TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_is_nowhere() {
     let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
-    with("collect", connection, Credentials::bearer(TOKEN)).await;
+    with("collect", connection, AcceptedCredentials::bearer(TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +181,7 @@ async fn an_oauth_consumer_and_its_tokens_are_nowhere() {
     let all = with(
         "collect",
         connection,
-        Credentials::oauth_client(KEY, SECRET, hour),
+        AcceptedCredentials::oauth_client(KEY, SECRET, hour),
     )
     .await;
     assert!(!all.contains("sandbox-access-token-"), "{all}");
@@ -212,7 +212,7 @@ async fn a_token_that_is_repeated_in_another_spelling_is_nowhere() {
     ];
     let folder = served();
     let builder = Sandbox::builder().workspace_dir(folder.path());
-    let builder = builder.credentials(Credentials::bearer(TOKEN));
+    let builder = builder.credentials(AcceptedCredentials::bearer(TOKEN));
     let sandbox = builder.faults(faults).start(0).await.unwrap();
     let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
     let place = Place::new(&sandbox.endpoint(), connection);

@@ -20,7 +20,7 @@ async fn a_public_repository_needs_one_request_and_no_credentials_to_be_found() 
     assert_ne!(public, record);
     std::fs::write(&path, public).unwrap();
     let builder = Sandbox::builder().workspace_dir(folder.path());
-    let mut bench = Bench::new(builder.credentials(Credentials::bearer("other"))).await;
+    let mut bench = Bench::new(builder.credentials(AcceptedCredentials::bearer("other"))).await;
     bench.connection = "auth = \"none\"".to_owned();
     bench.include = "acme/web".to_owned();
     let report = bench.complete().await;
@@ -90,7 +90,7 @@ async fn refused_credentials_end_the_run() {
     let folder = fixture("quirks/repository_without_project");
     let builder = Sandbox::builder()
         .workspace_dir(folder)
-        .credentials(Credentials::bearer("other"));
+        .credentials(AcceptedCredentials::bearer("other"));
     let error = Bench::new(builder).await.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     let text = error.to_string();

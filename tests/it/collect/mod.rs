@@ -9,7 +9,7 @@ mod whole;
 
 use bitlake::error::{Error, ErrorKind};
 use bitlake::lake::EntityStatus;
-use bitlake_sandbox::{Credentials, Fault, Sandbox};
+use bitlake_sandbox::{AcceptedCredentials, Fault, Sandbox};
 use serde_json::{Value, json};
 
 use super::support::*;

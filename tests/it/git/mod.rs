@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bitlake::collect::{Reason, Stop};
 use bitlake::error::ErrorKind;
 use bitlake::lake::EntityStatus;
-use bitlake_sandbox::{Credentials, Cut, Fault};
+use bitlake_sandbox::{AcceptedCredentials, Fault, Interruption};
 
 use super::support::*;
 use source::{Source, cache, set, texts};
@@ -274,19 +274,19 @@ async fn git_signs_in_as_bitbucket_wants_it_and_leaves_no_secret_anywhere() {
     let ways = [
         (
             "auth = \"api-token\"\nemail = \"ann@acme.example\"\ntoken = { env = \"TOKEN\" }",
-            Credentials::basic("ann@acme.example", "s3cr3t"),
+            AcceptedCredentials::basic("ann@acme.example", "s3cr3t"),
         ),
         (
             "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }",
-            Credentials::bearer("s3cr3t"),
+            AcceptedCredentials::bearer("s3cr3t"),
         ),
         (
             "auth = \"oauth-client\"\nkey = { env = \"TOKEN\" }\nsecret = { env = \"TOKEN\" }\ntoken_url = \"TOKEN_URL\"",
-            Credentials::oauth_client("s3cr3t", "s3cr3t", hour),
+            AcceptedCredentials::oauth_client("s3cr3t", "s3cr3t", hour),
         ),
         (
             "auth = \"app-password\"\nusername = \"ann\"\npassword = { env = \"TOKEN\" }",
-            Credentials::basic("ann", "s3cr3t"),
+            AcceptedCredentials::basic("ann", "s3cr3t"),
         ),
     ];
     for (connection, credentials) in ways {
@@ -327,7 +327,7 @@ async fn refused_credentials_end_the_run_with_what_to_check() {
 #[tokio::test]
 async fn a_public_repository_needs_no_credentials() {
     let Some(source) = history() else { return };
-    let credentials = Credentials::bearer("s3cr3t");
+    let credentials = AcceptedCredentials::bearer("s3cr3t");
     let mut bench = Bench::new(source.builder().credentials(credentials)).await;
     set(&mut bench, "git", "");
     bench.connection = "auth = \"none\"".to_owned();
@@ -343,7 +343,7 @@ async fn a_token_that_ends_meanwhile_is_renewed() {
     let hour = Duration::from_secs(3600);
     let builder = source
         .builder()
-        .credentials(Credentials::oauth_client("s3cr3t", "s3cr3t", hour));
+        .credentials(AcceptedCredentials::oauth_client("s3cr3t", "s3cr3t", hour));
     let mut bench = Bench::new(builder).await;
     set(&mut bench, "git", "");
     bench.connection = format!(
@@ -412,8 +412,10 @@ async fn what_passes_is_fetched_again_and_what_stays_fails_the_list_alone() {
             .body("Too many requests"),
         Fault::on(".git/git-upload-pack")
             .times(2)
-            .cut(Cut::Body(40)),
-        Fault::on(".git/info/refs").times(1).cut(Cut::Connection),
+            .cut(Interruption::Body(40)),
+        Fault::on(".git/info/refs")
+            .times(1)
+            .cut(Interruption::Connection),
         Fault::on(".git/info/refs")
             .times(1)
             .header("content-type", "text/html")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::Credentials;
+use crate::AcceptedCredentials;
 
 async fn with(sandbox: &Sandbox, path: &str, authorization: &str) -> Answer {
     let url = format!("{}{path}", sandbox.endpoint());
@@ -20,8 +20,8 @@ async fn wrong_credentials_are_401_and_missing_ones_see_public_repositories() {
     let fixture = Fixture::new().repository("open", json!({"is_private": false}));
     let sandbox = fixture
         .builder()
-        .credentials(Credentials::basic("ci@acme.example", "secret"))
-        .credentials(Credentials::bearer("token"))
+        .credentials(AcceptedCredentials::basic("ci@acme.example", "secret"))
+        .credentials(AcceptedCredentials::bearer("token"))
         .start(0)
         .await
         .unwrap();
@@ -85,7 +85,7 @@ async fn a_missing_scope_is_403_with_an_object_as_detail() {
 #[tokio::test]
 async fn headers_name_granted_scopes_in_the_tokens_words_and_accepted_ones_in_legacy_words() {
     let fixture = Fixture::new().file(
-        "acme/web/absent.json",
+        "acme/web/disabled_features.json",
         r#"{"pipelines": {"status": 403, "body": "Forbidden"}}"#,
     );
     for granted in [
@@ -93,7 +93,7 @@ async fn headers_name_granted_scopes_in_the_tokens_words_and_accepted_ones_in_le
         ["repository", "pipeline:write"],
     ] {
         let sandbox = fixture.builder().scopes(granted).start(0).await.unwrap();
-        // Of one repository, in words that name no scope.
+        // A refusal of one repository, in words that name no scope.
         let refused = web(&sandbox, "/pipelines/").await;
         assert_eq!((refused.status, refused.text.as_str()), (403, "Forbidden"));
         let granted = granted.join(", ");
@@ -123,7 +123,7 @@ async fn oauth_tokens_are_issued_and_expire() {
     let fixture = Fixture::new();
     let sandbox = fixture
         .builder()
-        .credentials(Credentials::oauth_client(
+        .credentials(AcceptedCredentials::oauth_client(
             "key",
             "secret",
             Duration::from_secs(7200),

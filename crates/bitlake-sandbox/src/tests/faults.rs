@@ -1,12 +1,12 @@
-//! Faults: replaced, altered, delayed and broken answers.
+//! Faults: replaced, altered, delayed and interrupted replies.
 
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::{Cut, Fault};
+use crate::{Fault, Interruption};
 
 #[tokio::test]
-async fn rate_limit_answer_is_text_and_strikes_as_often_as_told() {
+async fn rate_limit_reply_is_text_and_a_fault_applies_as_often_as_configured() {
     let fixture = Fixture::new();
     let fault = Fault::on("/refs/branches")
         .status(429)
@@ -78,8 +78,16 @@ async fn answers_can_be_late() {
 #[tokio::test]
 async fn connections_and_bodies_can_break_off() {
     let sandbox = Fixture::new().start_owned().await;
-    sandbox.inject(Fault::on("/refs/tags").times(1).cut(Cut::Connection));
-    sandbox.inject(Fault::on("/refs/branches").times(1).cut(Cut::Body(4)));
+    sandbox.inject(
+        Fault::on("/refs/tags")
+            .times(1)
+            .cut(Interruption::Connection),
+    );
+    sandbox.inject(
+        Fault::on("/refs/branches")
+            .times(1)
+            .cut(Interruption::Body(4)),
+    );
     let url = |path: &str| format!("{}repositories/acme/web{path}", sandbox.endpoint());
     assert!(
         reqwest::get(url("/refs/tags")).await.is_err(),
@@ -98,7 +106,7 @@ async fn connections_and_bodies_can_break_off() {
 #[tokio::test]
 async fn a_body_can_stop_halfway_and_stay_open() {
     let sandbox = Fixture::new().start_owned().await;
-    sandbox.inject(Fault::on("/refs/tags").cut(Cut::Stall(4)));
+    sandbox.inject(Fault::on("/refs/tags").cut(Interruption::Stall(4)));
     let url = format!("{}repositories/acme/web/refs/tags", sandbox.endpoint());
     let mut response = reqwest::get(url).await.unwrap();
     assert_eq!(response.chunk().await.unwrap().unwrap().len(), 4);

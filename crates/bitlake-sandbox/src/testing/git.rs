@@ -1,13 +1,13 @@
-//! Git over smart HTTP, for clients that read commits from clones: git's own server program behind the sandbox's
-//! credentials, visibility and faults.
+//! Git over smart HTTP, for clients that read commits from clones: git's own HTTP server behind the sandbox's credentials,
+//! visibility and faults.
 //!
 //! ```text
 //! GET  /<workspace>/<repository>.git/info/refs?service=git-upload-pack ─┐
 //! POST /<workspace>/<repository>.git/git-upload-pack ───────────────────┴▶ Basic, scope ─▶ `git http-backend` (CGI)
 //! ```
 //!
-//! Git has users of its own: `x-bitbucket-api-token-auth` for API tokens, `x-token-auth` for access tokens and those of
-//! consumers. The API's users are refused, as Bitbucket does.
+//! Git has its own user names: `x-bitbucket-api-token-auth` for API tokens, `x-token-auth` for access tokens and tokens of
+//! OAuth consumers. The API's user names are refused, as in Bitbucket.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -16,46 +16,52 @@ use std::process::{Command, Stdio};
 use axum::http::request::Parts;
 use bytes::Bytes;
 
-use super::auth::Caller;
-use super::errors::{self, Reply};
-use super::routes::READ_REPOSITORY;
-use super::server::Shared;
+use crate::auth::Caller;
+use crate::errors::{self, SandboxReply};
+use crate::routes::READ_REPOSITORY;
+use crate::server::ServerState;
 
-/// The workspace and the repository that a path asks for by git.
-pub(super) fn target(path: &str) -> Option<(&str, &str)> {
+/// Return workspace and repository of a git path.
+pub(crate) fn target(path: &str) -> Option<(&str, &str)> {
     let (workspace, rest) = path.strip_prefix('/')?.split_once('/')?;
     let (slug, rest) = rest.split_once(".git/")?;
     let known = ["info/refs", "git-upload-pack"].contains(&rest);
     (known && !slug.contains('/')).then_some((workspace, slug))
 }
 
-/// `folder` holds `<workspace>/<repository>.git`.
-pub(super) async fn answer(shared: &Shared, folder: &Path, head: &Parts, body: Bytes) -> Reply {
-    let refused = |status, said: &str| {
-        Reply::text(status, said).header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
+/// Answer a git request from `folder`, which contains `<workspace>/<repository>.git`.
+pub(crate) async fn answer(
+    state: &ServerState,
+    folder: &Path,
+    head: &Parts,
+    body: Bytes,
+) -> SandboxReply {
+    let refused = |status, text: &str| {
+        SandboxReply::text(status, text)
+            .header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
     };
     let Some((workspace, slug)) = target(head.uri.path()) else {
         return errors::no_such_url();
     };
     let authorization = text(head, "authorization");
-    let Some(caller) = shared.auth.git_caller(authorization) else {
+    let Some(caller) = state.access.git_caller(authorization) else {
         return refused(401, "Invalid credentials");
     };
     if let Some(scope) = &READ_REPOSITORY
-        && shared.auth.check_scope(scope).is_err()
+        && state.access.check_scope(scope).is_err()
     {
         return refused(
             403,
             "Your credentials lack one or more required privilege scopes.",
         );
     }
-    let world = shared.world();
+    let world = state.fixtures();
     let mut workspaces = world.workspaces.iter();
     let found = workspaces.find(|known| known.slug == workspace);
     let mut repositories = found.iter().flat_map(|workspace| &workspace.repositories);
     let found = repositories.find(|known| known.slug == slug);
     match (found, caller) {
-        (None, _) => return Reply::text(404, "Repository not found"),
+        (None, _) => return SandboxReply::text(404, "Repository not found"),
         (Some(repository), Caller::Anonymous) if repository.is_private() => {
             return refused(401, "You must log in");
         }
@@ -93,7 +99,7 @@ pub(super) async fn answer(shared: &Shared, folder: &Path, head: &Parts, body: B
         .map_err(io::Error::other)
     {
         Ok(Ok(output)) => reply(&output),
-        Ok(Err(error)) | Err(error) => Reply::text(500, &error.to_string()),
+        Ok(Err(error)) | Err(error) => SandboxReply::text(500, &error.to_string()),
     }
 }
 
@@ -108,18 +114,18 @@ fn run(mut command: Command, body: &[u8]) -> io::Result<Vec<u8>> {
         .stderr(Stdio::null())
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // It reads all of its input before it answers, or none.
+        // Git reads all of its input before it answers, or none.
         let _ = stdin.write_all(body);
     }
     Ok(child.wait_with_output()?.stdout)
 }
 
-/// CGI's headers, of which `Status` is no header of HTTP's.
-fn reply(output: &[u8]) -> Reply {
+/// Parse a CGI response, whose `Status` is not an HTTP header.
+fn reply(output: &[u8]) -> SandboxReply {
     const END: &[u8] = b"\r\n\r\n";
     let end = output.windows(END.len()).position(|bytes| bytes == END);
     let (head, body) = output.split_at(end.unwrap_or(0));
-    let mut reply = Reply {
+    let mut reply = SandboxReply {
         status: 200,
         headers: Vec::new(),
         body: body.get(END.len()..).unwrap_or_default().to_vec(),

@@ -1,17 +1,17 @@
-//! One repository's lists, in the pages that the request asks for.
+//! The lists of one synthetic repository, page by page.
 
 use serde_json::Value;
 
-use super::super::errors::{self, Reply};
-use super::super::routes::Call;
-use super::super::{commits, core, page, pipelines, pull_requests};
 use super::builds::ENVIRONMENTS;
-use super::history::Kind;
-use super::records::Repo;
+use super::history::ActivityKind;
+use super::records::SyntheticRepository;
+use crate::errors::{self, SandboxReply};
+use crate::routes::Call;
+use crate::{commits, core, page, pipelines, pull_requests};
 
-impl Repo<'_> {
-    /// `what`: the route's template below the repository.
-    pub fn answer(&self, call: &Call, what: &str) -> Result<Value, Reply> {
+impl SyntheticRepository<'_> {
+    /// Answer a request; `what` is the route's template below the repository.
+    pub(super) fn answer(&self, call: &Call, what: &str) -> Result<Value, SandboxReply> {
         match what {
             "" => Ok(call.record(&self.record())),
             "/refs" => core::ref_list(call, self.branches().iter().chain(&self.tags()).collect()),
@@ -40,7 +40,7 @@ impl Repo<'_> {
                 let entries = of
                     .entries
                     .iter()
-                    .filter(|at| self.history.entries[**at].kind == Kind::Comment);
+                    .filter(|at| self.history.entries[**at].kind == ActivityKind::Comment);
                 let comments: Vec<Value> = entries.map(|at| self.comment(*at)).collect();
                 pull_requests::comment_list(call, comments.iter().collect())
             }
@@ -80,7 +80,7 @@ impl Repo<'_> {
         }
     }
 
-    fn commit_list(&self, call: &Call) -> Result<Value, Reply> {
+    fn commit_list(&self, call: &Call) -> Result<Value, SandboxReply> {
         let (include, exclude) = commits::range(call);
         let mut unknown = Vec::new();
         let mut known = |revisions: &[String]| -> Vec<usize> {
@@ -113,7 +113,7 @@ impl Repo<'_> {
         })
     }
 
-    fn pull_request_list(&self, call: &Call) -> Result<Value, Reply> {
+    fn pull_request_list(&self, call: &Call) -> Result<Value, SandboxReply> {
         let outlines: Vec<Value> = (0..self.history.pull_requests.len())
             .map(|n| self.outline(n))
             .collect();
@@ -124,7 +124,7 @@ impl Repo<'_> {
         })
     }
 
-    fn pull_request_named(&self, call: &Call) -> Result<usize, Reply> {
+    fn pull_request_named(&self, call: &Call) -> Result<usize, SandboxReply> {
         let id = call
             .parameter(2)
             .parse::<usize>()
@@ -134,12 +134,12 @@ impl Repo<'_> {
             .ok_or_else(|| call.not_found())
     }
 
-    fn pipeline_of(&self, call: &Call) -> Result<usize, Reply> {
+    fn pipeline_of(&self, call: &Call) -> Result<usize, SandboxReply> {
         self.pipeline_named(call.parameter(2))
             .ok_or_else(|| call.not_found())
     }
 
-    fn pipeline_list(&self, call: &Call) -> Result<Value, Reply> {
+    fn pipeline_list(&self, call: &Call) -> Result<Value, SandboxReply> {
         let newest_first = match pipelines::sorting(call, &["created_on", "run_creation_date"])? {
             Some(sort) => sort.starts_with('-'),
             None => false,
@@ -151,8 +151,8 @@ impl Repo<'_> {
         })
     }
 
-    /// By the time they were done, where asked to: those that were not done come first in falling order.
-    fn deployment_list(&self, call: &Call) -> Result<Value, Reply> {
+    /// Sort by completion time if requested; in descending order, incomplete deployments come first.
+    fn deployment_list(&self, call: &Call) -> Result<Value, SandboxReply> {
         let sort = pipelines::sorting(call, &["state.completed_on", "state.started_on"])?;
         let wanted = |n: &usize| match call.first("state.name") {
             Some("COMPLETED") => self.deployed(*n).is_some(),
@@ -167,7 +167,7 @@ impl Repo<'_> {
                 chosen.sort_by_key(|n| std::cmp::Reverse(missing_last(n)))
             }
             Some(_) => chosen.sort_by_key(missing_last),
-            // In no order at all.
+            // Without `sort`, the order is arbitrary.
             None => chosen.sort_by_key(|n| (n % 7, *n)),
         }
         page::made(call, &pipelines::DEPLOYMENTS, chosen.len(), |n| {

@@ -1,17 +1,19 @@
-//! The API's records of an estate, made from a place in the history when a page shows them.
+//! The API records of a synthetic workspace, made from an index of the history when a page contains them.
 //!
-//! Ids tell what they name: a hash begins with repository and commit, a uuid with kind and number.
+//! Ids are readable: a hash begins with repository and commit, a uuid with kind and number.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::history::{Entry, Fate, History, Kind, PullRequest};
+use super::history::{
+    ActivityEntry, ActivityKind, PullRequestFate, RepositoryHistory, SyntheticPullRequest,
+};
 
 pub(super) const WORKSPACE: &str = "acme";
 const PEOPLE: usize = 12;
 
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Named {
+pub(super) enum RecordKind {
     Workspace,
     Repository,
     User,
@@ -21,24 +23,24 @@ pub(super) enum Named {
     Environment,
 }
 
-/// A repository, by its number in the estate.
+/// A repository, by its number in the workspace.
 #[derive(Clone, Copy)]
-pub(super) struct Repo<'a> {
+pub(super) struct SyntheticRepository<'a> {
     pub number: usize,
-    pub history: &'a History,
+    pub history: &'a RepositoryHistory,
 }
 
 pub(super) fn slug(number: usize) -> String {
     format!("repo-{number:03}")
 }
 
-pub(super) fn uuid(kind: Named, repository: usize, n: usize) -> String {
+pub(super) fn uuid(kind: RecordKind, repository: usize, n: usize) -> String {
     let kind = kind as usize + 1;
     let salt = mix((kind << 56 | repository << 32 | n) as u64) >> 16;
     format!("{{{n:08x}-{repository:04x}-4{kind:03x}-8000-{salt:012x}}}")
 }
 
-/// The same numbers on every machine (splitmix64).
+/// Mix the bits of a number (splitmix64); equal on every machine.
 fn mix(n: u64) -> u64 {
     let mut z = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -46,7 +48,7 @@ fn mix(n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// As the core API writes a time.
+/// Format a time as the core API does.
 fn core(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
@@ -54,7 +56,7 @@ fn core(time: DateTime<Utc>) -> String {
 pub(super) fn user(n: usize) -> Value {
     let n = n % PEOPLE;
     json!({
-        "type": "user", "uuid": uuid(Named::User, 0, n), "account_id": format!("712020:{n:08x}"),
+        "type": "user", "uuid": uuid(RecordKind::User, 0, n), "account_id": format!("712020:{n:08x}"),
         "nickname": format!("person{n}"), "display_name": format!("Person {n}"),
     })
 }
@@ -64,7 +66,7 @@ pub(super) fn workspace() -> Value {
 }
 
 pub(super) fn workspace_uuid() -> String {
-    uuid(Named::Workspace, 0, 0)
+    uuid(RecordKind::Workspace, 0, 0)
 }
 
 pub(super) fn is_workspace(id: &str) -> bool {
@@ -77,35 +79,35 @@ pub(super) fn members() -> Vec<Value> {
     (0..PEOPLE).map(member).collect()
 }
 
-/// The repository that a path names, by slug or uuid.
+/// Return the number of the repository that a path names by slug or uuid.
 pub(super) fn number(id: &str) -> Option<usize> {
     let number = match (id.strip_prefix("repo-"), id.get(1..9)) {
         (Some(number), _) => number.parse().ok()?,
         (None, number) => usize::from_str_radix(number?, 16).ok()?,
     };
-    (id == slug(number) || id == uuid(Named::Repository, 0, number)).then_some(number)
+    (id == slug(number) || id == uuid(RecordKind::Repository, 0, number)).then_some(number)
 }
 
-impl Repo<'_> {
+impl SyntheticRepository<'_> {
     fn full_name(&self) -> String {
         format!("{WORKSPACE}/{}", slug(self.number))
     }
 
     pub(super) fn stub(&self) -> Value {
-        let uuid = uuid(Named::Repository, 0, self.number);
+        let uuid = uuid(RecordKind::Repository, 0, self.number);
         json!({"type": "repository", "uuid": uuid, "full_name": self.full_name(), "name": slug(self.number)})
     }
 
-    pub fn record(&self) -> Value {
+    pub(super) fn record(&self) -> Value {
         let slug = slug(self.number);
         json!({
-            "type": "repository", "uuid": uuid(Named::Repository, 0, self.number), "name": slug, "slug": slug,
+            "type": "repository", "uuid": uuid(RecordKind::Repository, 0, self.number), "name": slug, "slug": slug,
             "full_name": self.full_name(), "description": "", "website": null, "language": "rust", "scm": "git",
             "is_private": true, "has_issues": false, "has_wiki": false, "fork_policy": "no_public_forks",
             "created_on": core(self.time_of(0) + TimeDelta::seconds(self.number as i64)),
             "updated_on": core(self.history.touched), "size": 1_000_000 + self.number,
             "mainbranch": {"type": "branch", "name": "main"}, "parent": null,
-            "project": {"type": "project", "key": "EST", "uuid": "{00000000-0000-4000-8000-00000000e571}", "name": "Estate"},
+            "project": {"type": "project", "key": "EST", "uuid": "{00000000-0000-4000-8000-00000000e571}", "name": "Synthetic"},
             "workspace": workspace(),
             "owner": {"type": "team", "uuid": workspace_uuid(), "display_name": "Acme"},
         })
@@ -115,7 +117,7 @@ impl Repo<'_> {
         self.history.commits[commit].time
     }
 
-    pub fn hash(&self, commit: usize) -> String {
+    pub(super) fn hash(&self, commit: usize) -> String {
         let salt = (self.number << 32 | commit) as u64;
         format!(
             "{:04x}{commit:08x}{:016x}{:012x}",
@@ -131,13 +133,13 @@ impl Repo<'_> {
         hash
     }
 
-    /// The commit with this hash, or one that begins so.
-    pub fn commit_named(&self, hash: &str) -> Option<usize> {
+    /// Find a commit by its hash or a prefix of it.
+    pub(super) fn commit_named(&self, hash: &str) -> Option<usize> {
         let n = usize::from_str_radix(hash.get(4..12)?, 16).ok()?;
         (n < self.history.commits.len() && self.hash(n).starts_with(hash)).then_some(n)
     }
 
-    pub fn commit(&self, n: usize) -> Value {
+    pub(super) fn commit(&self, n: usize) -> Value {
         let parents = self.history.commits[n].parents.iter();
         let parents: Vec<Value> = parents
             .map(|n| json!({"type": "commit", "hash": self.hash(*n)}))
@@ -151,7 +153,7 @@ impl Repo<'_> {
         })
     }
 
-    pub fn branches(&self) -> Vec<Value> {
+    pub(super) fn branches(&self) -> Vec<Value> {
         let branches = self.history.branches.iter();
         let branches = branches.map(|n| (branch(*n), self.history.pull_requests[*n].head));
         let branches = branches.chain([("main".to_owned(), self.history.trunk)]);
@@ -164,7 +166,7 @@ impl Repo<'_> {
         branches.map(record).collect()
     }
 
-    pub fn tags(&self) -> Vec<Value> {
+    pub(super) fn tags(&self) -> Vec<Value> {
         let record = |(n, commit): (usize, &usize)| {
             let (name, target) = (format!("v1.{n}.0"), self.commit(*commit));
             json!({"type": "tag", "name": name, "target": target, "message": null, "date": null, "tagger": null})
@@ -172,8 +174,8 @@ impl Repo<'_> {
         self.history.tags.iter().enumerate().map(record).collect()
     }
 
-    /// As much of a pull request as a filter or an order looks at.
-    pub fn outline(&self, n: usize) -> Value {
+    /// Return the members of a pull request that filters and sorting use.
+    pub(super) fn outline(&self, n: usize) -> Value {
         let of = &self.history.pull_requests[n];
         json!({
             "id": n + 1, "state": of.fate.state(), "title": title(n), "draft": false, "comment_count": of.comments,
@@ -181,7 +183,7 @@ impl Repo<'_> {
         })
     }
 
-    pub fn pull_request(&self, n: usize) -> Value {
+    pub(super) fn pull_request(&self, n: usize) -> Value {
         let of = &self.history.pull_requests[n];
         let landed = of.landed.map(|commit| {
             json!({"type": "commit", "hash": self.short(commit), "date": core(self.time_of(commit))})
@@ -206,20 +208,20 @@ impl Repo<'_> {
         })
     }
 
-    fn destination(&self, of: &PullRequest) -> Value {
+    fn destination(&self, of: &SyntheticPullRequest) -> Value {
         json!({
             "branch": {"name": "main"}, "commit": {"type": "commit", "hash": self.short(of.base)}, "repository": self.stub(),
         })
     }
 
-    fn participants(&self, n: usize, of: &PullRequest) -> Vec<Value> {
+    fn participants(&self, n: usize, of: &SyntheticPullRequest) -> Vec<Value> {
         let mut known = std::collections::BTreeMap::new();
         for at in &of.entries {
             let entry = &self.history.entries[*at];
-            if matches!(entry.kind, Kind::Approval | Kind::Comment) {
+            if matches!(entry.kind, ActivityKind::Approval | ActivityKind::Comment) {
                 let who = self.actor(*at, entry);
                 let (approved, time) = known.entry(who).or_insert((false, entry.time));
-                *approved |= entry.kind == Kind::Approval;
+                *approved |= entry.kind == ActivityKind::Approval;
                 *time = entry.time;
             }
         }
@@ -237,12 +239,12 @@ impl Repo<'_> {
         known.into_iter().map(record).collect()
     }
 
-    /// Authors push and close, others comment and approve.
-    fn actor(&self, at: usize, entry: &Entry) -> usize {
+    /// Return the actor of an entry: authors push and close, other members comment and approve.
+    fn actor(&self, at: usize, entry: &ActivityEntry) -> usize {
         let n = entry.pull_request;
         match entry.kind {
-            Kind::Comment | Kind::Approval => (n + 1 + at % (PEOPLE - 1)) % PEOPLE,
-            Kind::Opened | Kind::Pushed | Kind::Closed => n % PEOPLE,
+            ActivityKind::Comment | ActivityKind::Approval => (n + 1 + at % (PEOPLE - 1)) % PEOPLE,
+            ActivityKind::Opened | ActivityKind::Pushed | ActivityKind::Closed => n % PEOPLE,
         }
     }
 
@@ -250,8 +252,8 @@ impl Repo<'_> {
         json!({"type": "pullrequest", "id": n + 1, "title": title(n)})
     }
 
-    /// The comment that the entry at this place holds.
-    pub fn comment(&self, at: usize) -> Value {
+    /// Return the comment of the entry at this index.
+    pub(super) fn comment(&self, at: usize) -> Value {
         let entry = &self.history.entries[at];
         let (text, time) = (format!("Remark {at}."), core(entry.time));
         let mut record = json!({
@@ -266,27 +268,27 @@ impl Repo<'_> {
         record
     }
 
-    /// An entry of the activity.
-    pub fn activity(&self, at: usize) -> Value {
+    /// Return the entry of the activity at this index.
+    pub(super) fn activity(&self, at: usize) -> Value {
         let entry = &self.history.entries[at];
         let n = entry.pull_request;
         let (date, of) = (core(entry.time), &self.history.pull_requests[n]);
         let (kind, content) = match entry.kind {
-            Kind::Comment => ("comment", self.comment(at)),
-            Kind::Approval => {
+            ActivityKind::Comment => ("comment", self.comment(at)),
+            ActivityKind::Approval => {
                 let user = user(self.actor(at, entry));
                 (
                     "approval",
                     json!({"date": date, "user": user, "pullrequest": self.reference(n)}),
                 )
             }
-            Kind::Opened | Kind::Pushed | Kind::Closed => {
+            ActivityKind::Opened | ActivityKind::Pushed | ActivityKind::Closed => {
                 let (state, changes) = match (entry.kind, of.fate) {
-                    (Kind::Closed, Fate::Declined) => (
+                    (ActivityKind::Closed, PullRequestFate::Declined) => (
                         "DECLINED",
                         json!({"status": {"old": "open", "new": "rejected"}}),
                     ),
-                    (Kind::Closed, _) => (
+                    (ActivityKind::Closed, _) => (
                         "MERGED",
                         json!({"status": {"old": "open", "new": "fulfilled"}}),
                     ),
