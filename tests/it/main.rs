@@ -9,6 +9,7 @@ mod contracts;
 mod coverage;
 mod damaged;
 mod demo;
+mod docs;
 mod engines;
 mod extremes;
 mod failures;
