@@ -317,10 +317,10 @@ async fn refused_credentials_end_the_run_with_what_to_check() {
     bench.sandbox.inject(refused.body("Invalid credentials"));
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.contains("environment variable TOKEN") && !said.contains("s3cr3t"),
-        "{said}"
+        printed.contains("environment variable TOKEN") && !printed.contains("s3cr3t"),
+        "{printed}"
     );
 }
 

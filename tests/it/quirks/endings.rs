@@ -110,8 +110,11 @@ async fn sort_with_states_500() {
 
 async fn no_pull_requests_but_commits(name: &str, reason: &str) {
     let lake = failing(name, "pull_requests").await;
-    let said = lake.reason("pull_requests");
-    assert!(said.contains(reason) && !said.contains('\n'), "{said}");
+    let printed = lake.reason("pull_requests");
+    assert!(
+        printed.contains(reason) && !printed.contains('\n'),
+        "{printed}"
+    );
     lake.gives("SELECT * FROM domain.pull_requests", &[""; 0])
         .await;
     lake.gives("SELECT count(*) FROM domain.commits", &["3"])
