@@ -6,6 +6,7 @@ mod check;
 mod cli;
 mod collect;
 mod contracts;
+mod conventions;
 mod coverage;
 mod damaged;
 mod demo;
