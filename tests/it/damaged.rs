@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bitlake::lake::{Damage, Depth, EntityStatus, layout};
+use bitlake::lake::{Damage, Depth, ListStatus, layout};
 use bitlake_sandbox::{Fault, Sandbox};
 use object_store::{ObjectStoreExt, PutPayload};
 
@@ -431,7 +431,7 @@ async fn a_list_that_is_collected_again_in_parts_is_loading_meanwhile() {
     bench.stops_after = Some(0);
     bench.run().await.unwrap();
     let status = bench.state().await.entities["pipelines"].status;
-    assert_ne!(status, EntityStatus::Complete);
+    assert_ne!(status, ListStatus::Complete);
     bench.stops_after = None;
     bench.stop = bitlake::collect::Stop::new(None);
     assert!(killed::run(&mut bench).await);

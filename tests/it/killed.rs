@@ -318,7 +318,8 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
     let begun = Instant::now();
     assert_eq!(collect.wait().unwrap().code(), Some(4));
     assert!(begun.elapsed() < Duration::from_secs(15));
-    let loading = |state: &bitlake::lake::State| !state.is_workspace() && state.requests_left() > 0;
+    let loading =
+        |state: &bitlake::lake::RepositoryState| !state.is_workspace() && state.requests_left() > 0;
     let states = ground.lake().states().await.unwrap();
     assert!(states.iter().any(|(state, _)| loading(state)), "{states:?}");
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bitlake::lake::{Replaces, Retention, SegmentRef, State, layout};
+use bitlake::lake::{Replaces, RepositoryState, Retention, SegmentRef, layout};
 
 use super::demo::text;
 use super::faulty::{Act, Faulty};
@@ -207,9 +207,9 @@ async fn a_move_to_another_name_survives_a_death() {
 }
 
 /// The state of the one repository.
-async fn stored(ground: &Ground) -> (State, bitlake::lake::Version) {
+async fn stored(ground: &Ground) -> (RepositoryState, bitlake::lake::Version) {
     let states = ground.lake().states().await.unwrap();
-    let repository = |(state, _): &(State, _)| !state.is_workspace();
+    let repository = |(state, _): &(RepositoryState, _)| !state.is_workspace();
     states.into_iter().find(repository).unwrap()
 }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bitlake::error::ErrorKind;
-use bitlake::lake::{EntityState, EntityStatus, FORMAT_VERSION, Lake, State, is_lost_race, layout};
+use bitlake::lake::{
+    FORMAT_VERSION, Lake, ListState, ListStatus, RepositoryState, is_lost_race, layout,
+};
 use object_store::ObjectStoreExt;
 
 use super::faulty::{Act, Faulty};
@@ -185,11 +187,11 @@ async fn a_large_file_goes_whole_or_leaves_nothing(ground: &Ground) {
 
 async fn a_state_moves_with_its_version(ground: &Ground) {
     let lake = ground.lake();
-    let entity = EntityState {
-        status: EntityStatus::Complete,
-        ..EntityState::default()
+    let entity = ListState {
+        status: ListStatus::Complete,
+        ..ListState::default()
     };
-    let mut state = State {
+    let mut state = RepositoryState {
         format_version: FORMAT_VERSION,
         connection_id: 1,
         uuid: "{ab-1}".to_owned(),

@@ -12,7 +12,7 @@ use bitlake::collect::{CollectReport, EntityReport, Event, Options, Reason, Shar
 use bitlake::config::Config;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
-use bitlake::lake::{Lake, State};
+use bitlake::lake::{Lake, RepositoryState};
 use bitlake::transform::{Step, Steps, TransformReport, open_published, run_step, transform};
 use bitlake_sandbox::{Builder, Sandbox};
 use chrono::{DateTime, Utc};
@@ -155,7 +155,7 @@ impl Bench {
             date: None,
             limits: Limits {
                 first_wait: Duration::from_millis(1),
-                refused_first_wait: Duration::from_millis(10),
+                rate_limit_first_wait: Duration::from_millis(10),
                 ..Limits::default()
             },
             _source: None,
@@ -284,7 +284,7 @@ impl Bench {
         report
     }
 
-    pub async fn state(&self) -> State {
+    pub async fn state(&self) -> RepositoryState {
         let states = self.lake.states().await.unwrap();
         states
             .into_iter()
