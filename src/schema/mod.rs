@@ -14,12 +14,14 @@ mod conform;
 mod contract;
 pub mod ddl;
 mod decode;
+mod source_table;
 pub mod times;
 mod typed;
 mod types;
 
 pub use conform::conform;
 pub use contract::{CONTENT, Column, Contract, Partition, PartitionBy, SEEN_AT};
+pub use source_table::SourceTable;
 pub use decode::{Decoder, Envelope, Parent, Record, Redecoder, content_key};
 
 use std::collections::BTreeMap;
