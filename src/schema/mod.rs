@@ -21,8 +21,8 @@ mod types;
 
 pub use conform::conform;
 pub use contract::{CONTENT, Column, Contract, Partition, PartitionBy, SEEN_AT};
+pub use decode::{Decoder, Parent, RecordEnvelope, Redecoder, SourceRecord, content_key};
 pub use source_table::SourceTable;
-pub use decode::{Decoder, Envelope, Parent, Record, Redecoder, content_key};
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
