@@ -9,7 +9,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use crate::collect::Shard;
 use crate::engine::Dialect;
 use crate::schema::LAYERS;
-use crate::schema::ddl::Target;
+use crate::schema::ddl::DdlDialect;
 use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_AND_EXIT_CODES: &str = "\
@@ -288,7 +288,7 @@ pub enum Format {
 pub struct Ddl {
     /// Where the statements are to run
     #[arg(long, value_enum, value_name = "NAME")]
-    pub dialect: Target,
+    pub dialect: DdlDialect,
     /// Only what the lake changed since this run, for tables that hold it as that run left it
     #[arg(long, value_name = "RUN", conflicts_with = "create")]
     pub changed_since: Option<String>,
@@ -446,7 +446,7 @@ mod tests {
         let Command::Ddl(ddl) = cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!((ddl.dialect, ddl.only.len()), (Target::BigQuery, 2));
+        assert_eq!((ddl.dialect, ddl.only.len()), (DdlDialect::BigQuery, 2));
     }
 
     #[test]

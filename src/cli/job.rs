@@ -16,7 +16,7 @@ use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
-use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
+use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, layout, rollback};
 use crate::schema::times::{OddTimes, RANGE};
 use crate::scratch;
 use crate::telemetry::LogFormat;
@@ -125,7 +125,7 @@ impl<'a> Job<'a> {
         lock: fn(&Lake) -> Result<LakeLock>,
     ) -> Result<Self> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
-            .with_lease(config.lake.lease.unwrap_or(LEASE));
+            .with_lease(config.lake.lease.unwrap_or(DEFAULT_LEASE));
         let lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();

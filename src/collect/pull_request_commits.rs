@@ -16,7 +16,7 @@ use super::repository::Repo;
 use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{Known, NamedCommits, PendingRecord, Replaces};
+use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
 use bitlake_graph::{Builder, Graph};
 
 /// A force-push takes commits out of a pull request.
@@ -49,17 +49,17 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
     }
     let (lake, state) = (repo.site.context.lake, &repo.checkpoints.state);
     let columns = ["hash", "parents"];
-    lake.known(state, "commits", &columns, |known| match known {
-        Known::Batch(batch) => commits.see(&batch),
-        Known::Replaced(_) => Ok(()),
+    lake.scan(state, "commits", &columns, |known| match known {
+        ScanItem::Batch(batch) => commits.see(&batch),
+        ScanItem::Replaced(_) => Ok(()),
     })
     .await?;
     let commits = commits.finish();
     let mut lists = Lists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
-    lake.known(state, ENTITY.table, &columns, |known| match known {
-        Known::Batch(batch) => lists.see(&batch, &commits.wanted),
-        Known::Replaced(replaces) => {
+    lake.scan(state, ENTITY.table, &columns, |known| match known {
+        ScanItem::Batch(batch) => lists.see(&batch, &commits.wanted),
+        ScanItem::Replaced(replaces) => {
             lists.forget(replaces);
             Ok(())
         }

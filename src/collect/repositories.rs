@@ -15,7 +15,7 @@ use super::walk::ListOutcome;
 use crate::config::Found;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ListStatus, Replaces};
-use crate::redaction::{Received, Redactor};
+use crate::redaction::{ReceivedRecord, Redactor};
 use crate::schema::Parent;
 
 static ENTITY: Entity = Entity::new("repositories", uuid);
@@ -120,7 +120,7 @@ pub(super) fn read(
     record: Box<RawValue>,
     date: Option<DateTime<Utc>>,
 ) -> Result<Discovered> {
-    let received = Received::read(record.get());
+    let received = ReceivedRecord::read(record.get());
     let value = received.value();
     let connection = source.client.connection().to_owned();
     let (Some(uuid), Some(full_name)) = (uuid(value), text(value, "/full_name")) else {

@@ -27,7 +27,7 @@ use super::{
 use crate::bitbucket::{ApiTarget, Client, Unavailable};
 use crate::config::{EntityGroup, Rules, Since, Steps};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, ListState, ListStatus, RepositoryState, Version, Visit};
+use crate::lake::{FORMAT_VERSION, ListState, ListStatus, ObjectVersion, RepositoryState, Visit};
 
 /// How long what is not there is not asked for again, once it was missed for a day: Bitbucket has said so of whole
 /// workspaces by mistake.
@@ -104,7 +104,7 @@ impl<'a> Repo<'a> {
         client: &'a Client,
         workspace: &str,
         state: RepositoryState,
-        saved: Option<(RepositoryState, Version)>,
+        saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
         Self {
             site: Site {
@@ -512,7 +512,7 @@ async fn open_state(
     connection_id: i64,
     uuid: &str,
     full_name: &str,
-) -> Result<(RepositoryState, Option<(RepositoryState, Version)>)> {
+) -> Result<(RepositoryState, Option<(RepositoryState, ObjectVersion)>)> {
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);

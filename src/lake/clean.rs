@@ -98,7 +98,7 @@ impl Lake {
         let oldest = TimeDelta::try_days(retention.days.into());
         let oldest = oldest.and_then(|days| now.checked_sub_signed(days));
         let is_old = |path: &str| {
-            let began = layout::collected_at(path);
+            let began = layout::run_started_at(path);
             began
                 .zip(oldest)
                 .is_some_and(|(began, oldest)| began < oldest)

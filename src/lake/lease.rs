@@ -16,12 +16,12 @@ use chrono::{DateTime, Utc};
 
 use super::manifest::{Intent, Manifest};
 use super::objects::is_lost_race;
-use super::{FORMAT_VERSION, Lake, Version, layout};
+use super::{FORMAT_VERSION, Lake, ObjectVersion, layout};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an intent lasts without a word of its run, unless told otherwise: long enough for a slow store, short enough
 /// that the successor of a killed run need not wait for a night.
-pub const LEASE: Duration = Duration::from_secs(600);
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(600);
 
 /// However short the life, work gets on between two renewals.
 const STEP: Duration = Duration::from_millis(10);
@@ -30,7 +30,7 @@ pub(super) struct Lease<'a> {
     lake: &'a Lake,
     /// The manifest as it was before, with the intent.
     manifest: Manifest,
-    version: Version,
+    version: ObjectVersion,
     taken: Instant,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Lease<'a> {
         lake: &'a Lake,
         run_id: &str,
         before: Manifest,
-        version: Option<&Version>,
+        version: Option<&ObjectVersion>,
     ) -> Result<Self> {
         let former = before.intent.as_ref().map_or(0, |intent| intent.epoch);
         let epoch = before.epoch.max(former).saturating_add(1);
@@ -171,7 +171,7 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    async fn put(&self, manifest: &Manifest) -> Result<Version> {
+    async fn put(&self, manifest: &Manifest) -> Result<ObjectVersion> {
         let put = self
             .lake
             .put_versioned(layout::MANIFEST, manifest, Some(&self.version));

@@ -41,8 +41,8 @@ use crate::config::{Assigned, Config, Found};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{
-    Depth, Inventory, Lake, LakeLock, Manifest, NextFile, NextTable, RepositoryState, WrittenFile,
-    publish,
+    Inventory, InventoryDepth, Lake, LakeLock, Manifest, NextFile, NextTable, RepositoryState,
+    WrittenFile, publish,
 };
 use crate::schema::{Contract, Contracts};
 use crate::secret::Masker;
@@ -87,7 +87,7 @@ pub async fn transform(
     steps.set_run(run_id, now)?;
     let contracts = contracts(config)?;
     steps.lay_out(&contracts);
-    let inventory = lake.inventory(Depth::Listing).await?;
+    let inventory = lake.inventory(InventoryDepth::Listing).await?;
     let mut run = Run::new(config, lake, contracts, steps, &inventory, &states)?;
     let given_up = run.weigh_damage(&mut states, options.accept_loss).await?;
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::layout;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{NextFile, NextTable, Published};
+use crate::lake::{NextFile, NextTable, PublishSummary};
 use crate::schema::{Contracts, times::OddTimes};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,8 @@ pub struct TransformReport {
     /// Secrets that were removed when records were decoded again, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
-    pub published: Published,
-    /// Published files that were missing or damaged, with what was wrong, and that this run made again.
+    pub published: PublishSummary,
+    /// PublishSummary files that were missing or damaged, with what was wrong, and that this run made again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub repaired: BTreeMap<String, String>,
     pub warnings: Vec<Warning>,

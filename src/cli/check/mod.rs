@@ -20,7 +20,7 @@ use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
+use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
 use crate::transform::published_unmatched;
 use access::Sample;
 use credentials::Identity;
@@ -32,8 +32,8 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
     let depth = match args.deep {
-        true => Depth::Content,
-        false => Depth::Listing,
+        true => InventoryDepth::Content,
+        false => InventoryDepth::Listing,
     };
     let opened = lake(&config, depth, &mut findings).await;
     let (states, budgets, _lock) = match opened {
@@ -101,7 +101,7 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
 /// Whether it can be written, what earlier runs know, and whether what they published is there.
 async fn lake(
     config: &Config,
-    depth: Depth,
+    depth: InventoryDepth,
     findings: &mut Vec<Finding>,
 ) -> Result<(Lake, LakeLock, Vec<RepositoryState>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;

@@ -22,7 +22,7 @@ use super::night::Rates;
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
 use crate::config::{EntityGroup, Rules, Steps};
 use crate::error::Result;
-use crate::redaction::Received;
+use crate::redaction::ReceivedRecord;
 
 pub(super) struct Probe<'a> {
     pub client: &'a Client,
@@ -213,7 +213,7 @@ impl Probe<'_> {
         let NextPage::Page(page) = pages.next().await? else {
             return Ok(None);
         };
-        let read = |record: &RawValue| Received::read(record.get()).value().clone();
+        let read = |record: &RawValue| ReceivedRecord::read(record.get()).value().clone();
         let values: Vec<Value> = page.values.iter().map(|it| read(it)).collect();
         let all = || pages.cursor().is_none().then_some(values.len() as f64);
         Ok(Some(First {
