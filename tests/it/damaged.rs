@@ -246,7 +246,7 @@ async fn what_cannot_be_collected_again_ends_the_run_by_name_until_it_is_given_u
     assert_eq!(error.kind().exit_code(), 5, "{error}");
     assert!(error.to_string().contains(&issues), "{error}");
     assert!(error.to_string().contains("--accept-loss"), "{error}");
-    let given_up = bitlake::transform::Options {
+    let given_up = bitlake::transform::TransformOptions {
         accept_loss: true,
         ..Default::default()
     };

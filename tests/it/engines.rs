@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use bitlake::engine::{
-    Dialect, Engine, Param, TableName, declared, parse_values, with_values, write_as,
+    Dialect, Engine, Param, TableName, bind_params, declared_params, inline_params, translate,
 };
 use bitlake::lake::Lake;
 use bitlake::schema::Contracts;
-use bitlake::transform::{Steps, open_published, run_step};
+use bitlake::transform::{StepGraph, open_published, run_step};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -136,7 +136,10 @@ impl<'a> Plan<'a> {
     /// The tables that steps read and the lake does not hold, in an order in which they can be made; one that no SQL
     /// makes comes with its rows.
     async fn private(&self, tables: &mut Vec<Value>) -> Vec<Value> {
-        let steps = Steps::find(None).unwrap().in_order(&self.engine).unwrap();
+        let steps = StepGraph::find(None)
+            .unwrap()
+            .topological_order(&self.engine)
+            .unwrap();
         let texts = files("base");
         let mut views = Vec::new();
         for step in steps.iter().filter(|step| step.name.layer == "base") {
@@ -195,7 +198,7 @@ impl<'a> Plan<'a> {
 
     /// A query that people run: with its defaults, and with other values for what it declares.
     async fn report(&self, name: &str, sql: &str) -> Vec<Value> {
-        let declared = declared(sql).unwrap();
+        let declared = declared_params(sql).unwrap();
         let mut cases = vec![self.case(name, sql, &declared, &[]).await];
         let given: Vec<_> = VARIATION
             .iter()
@@ -224,7 +227,7 @@ impl<'a> Plan<'a> {
     ) -> Value {
         let shown = given.iter().map(|(name, value)| format!(" {name}={value}"));
         let title = format!("{name}{}", shown.collect::<String>());
-        let params = parse_values(declared.to_vec(), given).unwrap();
+        let params = bind_params(declared.to_vec(), given).unwrap();
         let path = self
             .folder
             .join(title.replace(['/', ' ', ':', ','], "_") + ".parquet");
@@ -237,9 +240,9 @@ impl<'a> Plan<'a> {
             })
             .collect();
         let mut printed =
-            vec![json!({"dialect": "duckdb", "sql": with_values(sql, &params).unwrap()})];
+            vec![json!({"dialect": "duckdb", "sql": inline_params(sql, &params).unwrap()})];
         for dialect in Dialect::WAREHOUSES {
-            printed.push(match write_as(sql, &params, dialect) {
+            printed.push(match translate(sql, &params, dialect) {
                 Ok(text) => json!({"dialect": dialect.name(), "sql": text}),
                 Err(error) => json!({"dialect": dialect.name(), "failure": error.to_string()}),
             });

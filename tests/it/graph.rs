@@ -7,7 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bitlake_graph::{Builder, Graph, Ranges};
+use bitlake_graph::{CommitGraph, GraphBuilder, RevisionRanges};
 
 const REPOSITORY: &str = "BITLAKE_GIT_REPOSITORY";
 
@@ -33,8 +33,8 @@ fn is_there() -> bool {
     answer.is_ok_and(|output| output.status.success())
 }
 
-fn graph_of(folder: &Path) -> Graph {
-    let mut builder = Builder::default();
+fn graph_of(folder: &Path) -> CommitGraph {
+    let mut builder = GraphBuilder::default();
     for line in git(folder, &["log", "--all", "--format=%H %ct %P"]) {
         let mut words = line.split_whitespace();
         let hash = words.next().unwrap();
@@ -68,7 +68,7 @@ fn tags_of(folder: &Path) -> Vec<(String, String)> {
 /// Every pair of tags that follow each other, and each the other way round, is as git says. Returns how many rows.
 fn compare(folder: &Path, in_order: bool) -> usize {
     let graph = graph_of(folder);
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let tags = tags_of(folder);
     let mut rows = 0;
     for pair in tags.windows(2) {

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::names::{Names, Packed, pack};
-use super::{Graph, Node};
+use super::names::{HashIndex, Packed, pack};
+use super::{CommitGraph, CommitIndex};
 
 /// Takes the rows of a history one by one.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub struct GraphBuilder {
     packed: HashMap<Packed, u32>,
     others: HashMap<Box<str>, u32>,
     /// Child, parent, position.
@@ -16,7 +16,7 @@ pub struct Builder {
     timed: bool,
 }
 
-impl Builder {
+impl GraphBuilder {
     /// A commit, and when it was committed, if that is known.
     pub fn commit(&mut self, hash: &str, time: Option<i64>) {
         let number = self.number(hash);
@@ -50,8 +50,8 @@ impl Builder {
         number
     }
 
-    pub fn finish(self) -> Graph {
-        let (names, nodes) = Names::sort(self.packed, self.others);
+    pub fn finish(self) -> CommitGraph {
+        let (names, nodes) = HashIndex::sort(self.packed, self.others);
         let node = |number: u32| nodes[number as usize];
         let mut edges = self.edges;
         for (child, parent, _) in &mut edges {
@@ -75,7 +75,7 @@ impl Builder {
                 times[nodes[number] as usize] = time;
             }
         }
-        let mut graph = Graph {
+        let mut graph = CommitGraph {
             names,
             offsets,
             parents: edges.into_iter().map(|(_, parent, _)| parent).collect(),
@@ -88,13 +88,13 @@ impl Builder {
     }
 }
 
-impl Graph {
+impl CommitGraph {
     /// Depth first with a stack of our own. A parent that is still on the stack closes a circle and does not count.
     fn number_generations(&mut self, nodes: usize) {
         const OPEN: u32 = u32::MAX;
         let mut generations = vec![0; nodes];
-        let mut stack: Vec<(Node, usize)> = Vec::new();
-        for start in 0..nodes as Node {
+        let mut stack: Vec<(CommitIndex, usize)> = Vec::new();
+        for start in 0..nodes as CommitIndex {
             if generations[start as usize] != 0 {
                 continue;
             }

@@ -22,25 +22,25 @@ mod range;
 #[cfg(test)]
 mod tests;
 
-pub use build::Builder;
-pub use label::NEVER;
-pub use names::{Lookup, Name};
-pub use range::Ranges;
+pub use build::GraphBuilder;
+pub use label::NOT_CONTAINED;
+pub use names::{CommitHash, PrefixMatch};
+pub use range::RevisionRanges;
 
 use std::collections::HashSet;
 
-use names::Names;
+use names::HashIndex;
 
 /// A commit: its place among the sorted hashes of its repository.
-pub type Node = u32;
+pub type CommitIndex = u32;
 
 /// The commits of one repository and what they build on. A commit that is only named as a parent is one of them.
 #[derive(Debug)]
-pub struct Graph {
-    names: Names,
+pub struct CommitGraph {
+    names: HashIndex,
     /// `parents[offsets[node]..offsets[node + 1]]`.
     offsets: Vec<u32>,
-    parents: Vec<Node>,
+    parents: Vec<CommitIndex>,
     /// From 1; greater than that of every ancestor, unless `circular`.
     generations: Vec<u32>,
     /// When it was committed, in any unit; `i64::MIN` when that is unknown. Empty when no time is known at all.
@@ -49,7 +49,7 @@ pub struct Graph {
     circular: bool,
 }
 
-impl Graph {
+impl CommitGraph {
     /// How many commits there are.
     pub fn len(&self) -> usize {
         self.generations.len()
@@ -59,36 +59,36 @@ impl Graph {
         self.generations.is_empty()
     }
 
-    pub fn name(&self, node: Node) -> Name<'_> {
+    pub fn name(&self, node: CommitIndex) -> CommitHash<'_> {
         self.names.name(node)
     }
 
     /// The commit with exactly this hash.
-    pub fn find(&self, hash: &str) -> Option<Node> {
+    pub fn find(&self, hash: &str) -> Option<CommitIndex> {
         self.names.find(hash)
     }
 
     /// The commit whose hash begins with `prefix`, if there is exactly one.
-    pub fn find_prefix(&self, prefix: &str) -> Lookup {
+    pub fn find_prefix(&self, prefix: &str) -> PrefixMatch {
         self.names.find_prefix(prefix)
     }
 
     /// The commits that `node` builds on, by position: the line that was merged into is the first.
-    pub fn parents(&self, node: Node) -> &[Node] {
+    pub fn parents(&self, node: CommitIndex) -> &[CommitIndex] {
         let at = node as usize;
         &self.parents[self.offsets[at] as usize..self.offsets[at + 1] as usize]
     }
 
-    pub fn generation(&self, node: Node) -> u32 {
+    pub fn generation(&self, node: CommitIndex) -> u32 {
         self.generations[node as usize]
     }
 
-    fn time(&self, node: Node) -> i64 {
+    fn time(&self, node: CommitIndex) -> i64 {
         self.times.get(node as usize).copied().unwrap_or(i64::MIN)
     }
 
     /// Whether `ancestor` can be reached from `node`; a commit is its own ancestor here.
-    pub fn is_ancestor(&self, ancestor: Node, node: Node) -> bool {
+    pub fn is_ancestor(&self, ancestor: CommitIndex, node: CommitIndex) -> bool {
         let lowest = if self.circular {
             0
         } else {

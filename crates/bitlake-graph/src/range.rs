@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Graph, Node};
+use super::{CommitGraph, CommitIndex};
 
 const NEW: u8 = 1;
 const OLD: u8 = 2;
@@ -15,11 +15,11 @@ const WAITS: u8 = 4;
 const MEMBER: u8 = 8;
 
 /// Walks one graph many times, with arrays that are allocated once.
-pub struct Ranges<'a> {
-    graph: &'a Graph,
+pub struct RevisionRanges<'a> {
+    graph: &'a CommitGraph,
     colours: Vec<u8>,
-    coloured: Vec<Node>,
-    waiting: BinaryHeap<(u32, Node)>,
+    coloured: Vec<CommitIndex>,
+    waiting: BinaryHeap<(u32, CommitIndex)>,
     /// How many of those that wait have the new end's colour alone.
     fresh: usize,
     visited: usize,
@@ -27,8 +27,8 @@ pub struct Ranges<'a> {
     children: Vec<u32>,
 }
 
-impl<'a> Ranges<'a> {
-    pub fn new(graph: &'a Graph) -> Self {
+impl<'a> RevisionRanges<'a> {
+    pub fn new(graph: &'a CommitGraph) -> Self {
         Self {
             graph,
             colours: vec![0; graph.len()],
@@ -41,7 +41,7 @@ impl<'a> Ranges<'a> {
     }
 
     /// `new` and its ancestors without `old` and its ancestors, in no particular order; all of the former for no `old`.
-    pub fn difference(&mut self, new: Node, old: Option<Node>) -> Vec<Node> {
+    pub fn difference(&mut self, new: CommitIndex, old: Option<CommitIndex>) -> Vec<CommitIndex> {
         self.fresh = 0;
         self.colour(new, NEW);
         if let Some(old) = old {
@@ -77,7 +77,7 @@ impl<'a> Ranges<'a> {
     }
 
     /// Adds a colour. A commit that passed its colours on already waits again: only in a circle does that happen.
-    fn colour(&mut self, node: Node, colour: u8) {
+    fn colour(&mut self, node: CommitIndex, colour: u8) {
         let before = self.colours[node as usize];
         let after = before | colour | WAITS;
         if (before ^ after) & (NEW | OLD) == 0 {
@@ -97,7 +97,7 @@ impl<'a> Ranges<'a> {
 
     /// The members of a range as DevLake numbers them: depth first from the newer end, a commit before its parents,
     /// parents by hash.
-    pub fn depth_first(&mut self, new: Node, members: &[Node]) -> Vec<Node> {
+    pub fn depth_first(&mut self, new: CommitIndex, members: &[CommitIndex]) -> Vec<CommitIndex> {
         self.mark(members);
         let mut order = Vec::with_capacity(members.len());
         let mut stack = vec![new];
@@ -117,7 +117,7 @@ impl<'a> Ranges<'a> {
 
     /// The members of a range, children before parents; among those that are ready the one committed last, then by
     /// hash. In a circle none is ever ready: then the one committed last is taken.
-    pub fn topological(&mut self, members: &[Node]) -> Vec<Node> {
+    pub fn topological(&mut self, members: &[CommitIndex]) -> Vec<CommitIndex> {
         self.mark(members);
         for &node in members {
             for &parent in self.graph.parents(node) {
@@ -125,7 +125,7 @@ impl<'a> Ranges<'a> {
             }
         }
         let graph = self.graph;
-        let rank = |node: Node| (graph.time(node), Reverse(node));
+        let rank = |node: CommitIndex| (graph.time(node), Reverse(node));
         let mut ready: BinaryHeap<_> = members
             .iter()
             .filter(|node| self.children[**node as usize] == 0)
@@ -155,13 +155,13 @@ impl<'a> Ranges<'a> {
         order
     }
 
-    fn mark(&mut self, members: &[Node]) {
+    fn mark(&mut self, members: &[CommitIndex]) {
         for &node in members {
             self.colours[node as usize] = MEMBER;
         }
     }
 
-    fn unmark(&mut self, members: &[Node]) {
+    fn unmark(&mut self, members: &[CommitIndex]) {
         for &node in members {
             self.colours[node as usize] = 0;
         }

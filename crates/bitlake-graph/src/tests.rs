@@ -16,8 +16,8 @@ struct History {
 }
 
 impl History {
-    fn graph(&self) -> Graph {
-        let mut builder = Builder::default();
+    fn graph(&self) -> CommitGraph {
+        let mut builder = GraphBuilder::default();
         for (name, time) in self.names.iter().zip(&self.times) {
             builder.commit(name, *time);
         }
@@ -142,14 +142,14 @@ fn topological(history: &History, mut left: BTreeSet<String>) -> Vec<String> {
     order
 }
 
-fn names(graph: &Graph, nodes: &[Node]) -> Vec<String> {
+fn names(graph: &CommitGraph, nodes: &[CommitIndex]) -> Vec<String> {
     nodes
         .iter()
         .map(|node| graph.name(*node).to_owned())
         .collect()
 }
 
-fn set(graph: &Graph, nodes: &[Node]) -> BTreeSet<String> {
+fn set(graph: &CommitGraph, nodes: &[CommitIndex]) -> BTreeSet<String> {
     let set: BTreeSet<_> = names(graph, nodes).into_iter().collect();
     assert_eq!(set.len(), nodes.len(), "a commit stands twice");
     set
@@ -162,7 +162,7 @@ proptest! {
     fn a_range_is_what_one_end_reaches_and_the_other_does_not(history in histories(3)) {
         let (graph, parents) = (history.graph(), history.parents());
         // One walker for all: what a walk leaves behind would show in the next.
-        let mut ranges = Ranges::new(&graph);
+        let mut ranges = RevisionRanges::new(&graph);
         for new in &history.names {
             for old in history.names.iter().map(Some).chain([None]) {
                 let nodes = ranges.difference(
@@ -178,7 +178,7 @@ proptest! {
     #[test]
     fn devlakes_order_is_the_recursive_pre_order(history in histories(3)) {
         let (graph, parents) = (history.graph(), history.parents());
-        let mut ranges = Ranges::new(&graph);
+        let mut ranges = RevisionRanges::new(&graph);
         for new in &history.names {
             for old in &history.names {
                 let node = graph.find(new).unwrap();
@@ -194,7 +194,7 @@ proptest! {
     #[test]
     fn children_come_before_parents_and_the_newest_of_the_ready_first(history in histories(0)) {
         let (graph, parents) = (history.graph(), history.parents());
-        let mut ranges = Ranges::new(&graph);
+        let mut ranges = RevisionRanges::new(&graph);
         for new in &history.names {
             for old in history.names.iter().map(Some).chain([None]) {
                 let members = ranges.difference(graph.find(new).unwrap(), old.and_then(|old| graph.find(old)));
@@ -208,8 +208,8 @@ proptest! {
     #[test]
     fn a_circle_loses_no_commit_in_either_order(history in histories(5)) {
         let graph = history.graph();
-        let mut ranges = Ranges::new(&graph);
-        for new in 0..graph.len() as Node {
+        let mut ranges = RevisionRanges::new(&graph);
+        for new in 0..graph.len() as CommitIndex {
             let members = ranges.difference(new, None);
             prop_assert_eq!(set(&graph, &ranges.depth_first(new, &members)), set(&graph, &members));
             prop_assert_eq!(set(&graph, &ranges.topological(&members)), set(&graph, &members));
@@ -232,7 +232,7 @@ proptest! {
                 deployed.as_ref().is_some_and(|deployed| reachable(&parents, deployed).contains(name))
             });
             let label = labels[graph.find(name).unwrap() as usize];
-            prop_assert_eq!(label, expected.map_or(NEVER, |index| index as u32));
+            prop_assert_eq!(label, expected.map_or(NOT_CONTAINED, |index| index as u32));
         }
     }
 
@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn generations_rise_from_parent_to_child(history in histories(0)) {
         let graph = history.graph();
-        for node in 0..graph.len() as Node {
+        for node in 0..graph.len() as CommitIndex {
             let largest = graph.parents(node).iter().map(|parent| graph.generation(*parent)).max();
             prop_assert_eq!(graph.generation(node), 1 + largest.unwrap_or(0));
         }
@@ -274,23 +274,23 @@ proptest! {
         words in prop::collection::btree_set("[ab]{1,5}|[ab]{39,41}", 1..20),
         prefix in "[ab]{0,6}",
     ) {
-        let mut builder = Builder::default();
+        let mut builder = GraphBuilder::default();
         for word in &words {
             builder.commit(word, None);
         }
         let graph = builder.finish();
         for (node, word) in words.iter().enumerate() {
-            prop_assert_eq!(&*graph.name(node as Node), word, "nodes are in the order of hashes");
-            prop_assert_eq!(graph.find(word), Some(node as Node));
+            prop_assert_eq!(&*graph.name(node as CommitIndex), word, "nodes are in the order of hashes");
+            prop_assert_eq!(graph.find(word), Some(node as CommitIndex));
         }
         prop_assert_eq!(graph.find(&prefix).is_some(), words.contains(&prefix));
         let having: Vec<_> = words.iter().filter(|word| word.starts_with(&prefix)).collect();
         let expected = match having.as_slice() {
-            _ if prefix.is_empty() => Lookup::None,
-            [] => Lookup::None,
-            [one] => Lookup::One(graph.find(one).unwrap()),
-            _ if words.contains(&prefix) => Lookup::One(graph.find(&prefix).unwrap()),
-            _ => Lookup::Ambiguous,
+            _ if prefix.is_empty() => PrefixMatch::None,
+            [] => PrefixMatch::None,
+            [one] => PrefixMatch::One(graph.find(one).unwrap()),
+            _ if words.contains(&prefix) => PrefixMatch::One(graph.find(&prefix).unwrap()),
+            _ => PrefixMatch::Ambiguous,
         };
         prop_assert_eq!(graph.find_prefix(&prefix), expected);
     }
@@ -298,7 +298,7 @@ proptest! {
 
 #[test]
 fn parents_keep_their_position_and_one_named_twice_counts_once() {
-    let mut builder = Builder::default();
+    let mut builder = GraphBuilder::default();
     builder.edge("merge", "side", 1);
     builder.edge("merge", "trunk", 0);
     builder.edge("merge", "side", 2);
@@ -315,7 +315,7 @@ fn parents_keep_their_position_and_one_named_twice_counts_once() {
 
 #[test]
 fn a_hash_in_capitals_is_another() {
-    let mut builder = Builder::default();
+    let mut builder = GraphBuilder::default();
     let hash = "abcdef0123abcdef0123abcdef0123abcdef0123";
     builder.edge(hash, &hash.to_uppercase(), 0);
     let graph = builder.finish();
@@ -325,7 +325,7 @@ fn a_hash_in_capitals_is_another() {
 
 #[test]
 fn a_long_history_needs_no_stack() {
-    let mut builder = Builder::default();
+    let mut builder = GraphBuilder::default();
     let name = |n: u32| format!("{n:040x}");
     for n in 1..200_000 {
         builder.edge(&name(n), &name(n - 1), 0);
@@ -339,7 +339,7 @@ fn a_long_history_needs_no_stack() {
         graph.find(&name(199_999)).unwrap(),
     );
     assert_eq!(graph.generation(last), 200_000);
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let before = graph.find(&name(199_990));
     assert_eq!(ranges.difference(last, before).len(), 9);
     assert!(

@@ -21,7 +21,7 @@ use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
-use crate::transform::published_unmatched;
+use crate::transform::check_unmatched;
 use access::Sample;
 use credentials::Identity;
 use finding::{About, Finding, conclude};
@@ -120,7 +120,7 @@ async fn lake(
 /// What joins nothing in the tables that the last transform published.
 async fn unmatched(lake: &Lake, config: &Config) -> Vec<Finding> {
     let about = About("lake", "published rows");
-    let found = match published_unmatched(lake, config.lake.memory_limit).await {
+    let found = match check_unmatched(lake, config.lake.memory_limit).await {
         Ok(found) => found,
         Err(error) => return vec![about.error(&error)],
     };
