@@ -1,16 +1,16 @@
-//! The first deployment of a chain that has a commit, for all commits at once.
+//! Finds, for all commits at once, the first deployment of a series that contains them.
 //!
-//! A commit that has its label passes nothing on, since all its ancestors have theirs: each is visited once per chain,
-//! however many deployments there are.
+//! The traversal stops at labelled commits, because all their ancestors are labelled too. So every commit is visited
+//! once per series, however many deployments the series has.
 
 use super::{CommitGraph, CommitIndex};
 
-/// The label of a commit that no deployment has.
+/// The label of a commit that no deployment contains.
 pub const NOT_CONTAINED: u32 = u32::MAX;
 
 impl CommitGraph {
-    /// For every commit the smallest index in `chain` from whose commit it is reachable, or [`NOT_CONTAINED`]. `None` in the
-    /// chain is a deployment of a commit that the graph does not know, and labels nothing.
+    /// Return for every commit the smallest index in `chain` whose commit has it as an ancestor, or [`NOT_CONTAINED`].
+    /// `None` in the chain is a deployment of a commit outside the graph. It labels nothing.
     pub fn first_containing(
         &self,
         chain: impl IntoIterator<Item = Option<CommitIndex>>,

@@ -1,7 +1,7 @@
-//! The hashes of a history, sorted, in 20 bytes each.
+//! The sorted hashes of a history, 20 bytes each.
 //!
-//! What is not a whole lower-case SHA-1 (a test's `commit1`, a SHA-256, an abbreviated hash) is kept as text, in its
-//! place in the one sorted order.
+//! A name that is not a full lower-case SHA-1, such as a SHA-256, an abbreviated hash or a test's `commit1`, is stored
+//! as text. Both kinds share one sorted order.
 
 use std::cmp::Ordering;
 use std::ops::Deref;
@@ -10,17 +10,22 @@ use super::CommitIndex;
 
 pub(super) type Packed = [u8; 20];
 
-/// What a beginning of a hash leads to.
+/// The result of a search by abbreviated hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PrefixMatch {
+    /// No hash starts with the prefix.
     None,
+    /// One hash starts with the prefix, or equals it.
     One(CommitIndex),
+    /// Several hashes start with the prefix.
     Ambiguous,
 }
 
-/// A hash as text.
+/// A hash, dereferenced as text.
 pub enum CommitHash<'a> {
+    /// The 40 digits of a SHA-1.
     Hex([u8; 40]),
+    /// Any other name.
     Text(&'a str),
 }
 
@@ -35,7 +40,7 @@ impl Deref for CommitHash<'_> {
     }
 }
 
-/// A hash that did not fit 20 bytes.
+/// A name that is not a full lower-case SHA-1.
 #[derive(Debug)]
 struct UnpackedHash {
     node: CommitIndex,
@@ -48,7 +53,7 @@ pub(super) struct HashIndex {
     others: Vec<UnpackedHash>,
 }
 
-/// Twenty bytes for forty lower-case hexadecimal digits.
+/// Pack forty lower-case hexadecimal digits into twenty bytes.
 pub(super) fn pack(hash: &str) -> Option<Packed> {
     let digits: &[u8; 40] = hash.as_bytes().try_into().ok()?;
     let mut packed = [0; 20];
@@ -77,7 +82,7 @@ fn unpack(packed: &Packed) -> CommitHash<'static> {
 }
 
 impl HashIndex {
-    /// Sorts distinct names; also the node of each, by the number it was given.
+    /// Sort distinct names. Also return the index of each, by the number that it was inserted with.
     pub(super) fn sort(
         packed: impl IntoIterator<Item = (Packed, u32)>,
         others: impl IntoIterator<Item = (Box<str>, u32)>,
