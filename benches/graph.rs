@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bitlake_graph::{Builder, Graph, NEVER, Node, Ranges};
+use bitlake_graph::{CommitGraph, CommitIndex, GraphBuilder, NOT_CONTAINED, RevisionRanges};
 
 /// Commits and deployments; a debug build shows that it runs.
 const SIZE: (usize, usize) = if cfg!(debug_assertions) {
@@ -103,8 +103,8 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> (T, Duration) {
     (done, took)
 }
 
-fn intern(history: &History) -> Graph {
-    let mut builder = Builder::default();
+fn intern(history: &History) -> CommitGraph {
+    let mut builder = GraphBuilder::default();
     for (commit, parents) in history.parents.iter().enumerate() {
         builder.commit(&history.hashes[commit], Some(commit as i64));
         for (position, parent) in (0..).zip(parents) {
@@ -143,7 +143,7 @@ fn main() {
     println!("{commits} commits, {edges} edges, {count} deployments");
 
     let (graph, interning) = timed("hashes into a graph, with generations", || intern(&history));
-    let chain: Vec<Node> = deployed
+    let chain: Vec<CommitIndex> = deployed
         .iter()
         .filter_map(|commit| graph.find(&history.hashes[*commit]))
         .collect();
@@ -152,10 +152,13 @@ fn main() {
     });
     println!(
         "  labelled: {}",
-        labels.iter().filter(|label| **label != NEVER).count()
+        labels
+            .iter()
+            .filter(|label| **label != NOT_CONTAINED)
+            .count()
     );
 
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let mut visited = 0;
     let (sizes, walking) = timed("commits between successive deployments, all pairs", || {
         let mut sizes = Vec::new();

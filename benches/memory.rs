@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bitlake::config::Config;
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, transform};
+use bitlake::transform::{TransformOptions, transform};
 
 #[path = "../tests/it/wide.rs"]
 mod wide;
@@ -97,9 +97,9 @@ async fn child_run(folder: &Path, limit: u64, rebuild: bool) {
     config.lake.memory_limit = Some(limit * MIB as u64);
     let lake = Lake::create(&config.lake.url, &BTreeMap::new()).unwrap();
     let lock = lake.lock().unwrap();
-    let options = Options {
+    let options = TransformOptions {
         rebuild,
-        ..Options::default()
+        ..TransformOptions::default()
     };
     transform(&config, &lake, &lock, "bench", wide::now(), &options)
         .await

@@ -22,5 +22,6 @@ pub mod redaction;
 pub mod schema;
 mod scratch;
 pub mod secret;
+pub mod suggest;
 pub mod telemetry;
 pub mod transform;

@@ -157,7 +157,7 @@ impl<'a> Job<'a> {
     pub(super) async fn run(
         &mut self,
         collecting: &Collecting,
-        options: &transform::Options,
+        options: &transform::TransformOptions,
     ) -> Result<()> {
         match self.collect(collecting).await? {
             // Whoever interrupts wants an end, and not another quarter of an hour.
@@ -189,7 +189,7 @@ impl<'a> Job<'a> {
         Ok(stop.reason())
     }
 
-    pub(super) async fn transform(&mut self, options: &transform::Options) -> Result<()> {
+    pub(super) async fn transform(&mut self, options: &transform::TransformOptions) -> Result<()> {
         let head = &self.report.head;
         let work = transform::transform(
             self.config,

@@ -15,13 +15,14 @@ use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
 use super::rows::{self, Style};
 use super::{Context, Outcome};
-use crate::config::suggest;
 use crate::encoding;
 use crate::engine::{
-    Engine, Param, declared, is_starved, parse_values, unknown_value, with_values, write_as,
+    Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
+    unknown_value_error,
 };
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
+use crate::suggest;
 use crate::transform::{open_published, reports};
 
 const OVERVIEW: &str = "dora/overview";
@@ -38,8 +39,8 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     };
     if args.print {
         let text = match args.dialect {
-            Some(dialect) => write_as(&sql, &params, dialect)?,
-            None => with_values(&sql, &params)?,
+            Some(dialect) => translate(&sql, &params, dialect)?,
+            None => inline_params(&sql, &params)?,
         };
         print_data(text.as_bytes())?;
         return Ok(Outcome::Complete);
@@ -94,7 +95,12 @@ async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
     known.sort();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
     match param.words().into_iter().find(|word| !known.contains(word)) {
-        Some(word) => Err(unknown_value(&param.name, word, &known, "the lake has")),
+        Some(word) => Err(unknown_value_error(
+            &param.name,
+            word,
+            &known,
+            "the lake has",
+        )),
         None => Ok(()),
     }
 }
@@ -113,7 +119,7 @@ pub(super) async fn execute(
     let schema = Arc::clone(frame.schema().inner());
     let mut batches = rows_of(frame)
         .await
-        .map_err(|error| match is_starved(&error) {
+        .map_err(|error| match is_out_of_memory(&error) {
             true => too_large(engine.memory_limit()).source(error),
             false => Error::new(ErrorKind::Usage, "the query fails").source(error),
         })?;
@@ -171,7 +177,7 @@ pub(super) fn bundled(
             .with("name", name)
             .hint(hint));
     };
-    Ok((sql.clone(), parse_values(declared(sql)?, given)?))
+    Ok((sql.clone(), bind_params(declared_params(sql)?, given)?))
 }
 
 /// Bundled queries, with those of `own/reports` added or in their place.

@@ -6,17 +6,17 @@ use super::job::Job;
 use super::{Context, Outcome};
 use crate::collect;
 use crate::error::Result;
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
 pub(super) async fn run(context: &Context, args: Rebuild) -> Result<Outcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "rebuild").await?;
-    let options = Options {
+    let options = TransformOptions {
         queries: args.transforming.queries,
         rebuild: true,
         accept_loss: args.accept_loss,
         masker: collect::masker(&config, &context.env),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let result = job.transform(&options).await;
     job.finish(result).await

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::telemetry::LogFormat;
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
 pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
     let config = context.config()?;
@@ -30,9 +30,9 @@ pub(super) async fn once(
 ) -> Result<(Outcome, Lake)> {
     let mut job = Job::start(context, config, "run").await?;
     let lake = job.lake.clone();
-    let options = Options {
+    let options = TransformOptions {
         queries: args.transforming.queries.clone(),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let result = async {
         // Before the first request: a publish that is refused must not cost a night's quota.
@@ -68,10 +68,10 @@ pub(super) async fn transform(context: &Context, args: Transform) -> Result<Outc
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());
     let result = job
-        .transform(&Options {
+        .transform(&TransformOptions {
             only,
             queries: args.transforming.queries,
-            ..Options::default()
+            ..TransformOptions::default()
         })
         .await;
     job.finish(result).await

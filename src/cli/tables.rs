@@ -3,9 +3,9 @@
 use super::args::Tables;
 use super::output::print;
 use super::{Context, Outcome, rows};
-use crate::config::suggest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
+use crate::suggest;
 
 pub(super) fn run(_: &Context, args: &Tables) -> Result<Outcome> {
     let contracts = Contracts::bundled()?;

@@ -16,8 +16,13 @@ use super::repository::Repo;
 use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
+<<<<<<< HEAD
 use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
 use bitlake_graph::{Builder, Graph};
+=======
+use crate::lake::{Known, NamedCommits, PendingRecord, Replaces};
+use bitlake_graph::{CommitGraph, GraphBuilder};
+>>>>>>> transform
 
 /// A force-push takes commits out of a pull request.
 static ENTITY: Entity = Entity {
@@ -42,7 +47,7 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
         known: BTreeMap::new(),
         history: ends()
             .any(|ends| ends.merge.is_some())
-            .then(Builder::default),
+            .then(GraphBuilder::default),
     };
     if commits.wanted.is_empty() {
         return Ok(HashSet::new());
@@ -92,7 +97,7 @@ struct CommitsSeen {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
     /// All commits and their parents, about 100 bytes each: only where a merged pull request waits.
-    history: Option<Builder>,
+    history: Option<GraphBuilder>,
 }
 
 impl CommitsSeen {
@@ -125,7 +130,7 @@ impl CommitsSeen {
         Commits {
             wanted: self.wanted,
             known: self.known,
-            graph: self.history.map(Builder::finish),
+            graph: self.history.map(GraphBuilder::finish),
         }
     }
 }
@@ -134,7 +139,7 @@ impl CommitsSeen {
 struct Commits {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
-    graph: Option<Graph>,
+    graph: Option<CommitGraph>,
 }
 
 struct Commit {

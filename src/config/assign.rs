@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Config;
 use super::patterns::Pattern;
 use super::project::{Project, Selection};
-use super::{Config, suggest};
 use crate::error::Result;
+use crate::suggest;
 
 /// A repository as discovery found it.
 #[derive(Debug, Clone, PartialEq, Eq)]

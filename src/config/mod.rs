@@ -28,7 +28,6 @@ mod project;
 mod rules;
 mod section;
 mod since;
-pub mod suggest;
 #[cfg(test)]
 mod tests;
 

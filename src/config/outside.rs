@@ -6,8 +6,8 @@ use super::keys;
 use super::load::Relative;
 use super::place::Place;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[[table]]`: outside data in the place of a table of the lake, or beside its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,8 @@ use super::patterns::{self, Pattern};
 use super::place::Place;
 use super::rules::Rules;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[[repositories]]`.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use super::keys;
 use super::patterns::{regex, regex_of_any};
 use super::place::Place;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {

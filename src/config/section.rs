@@ -10,8 +10,8 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::document::{Node, Value};
 use super::place::Place;
-use super::suggest;
 use crate::error::{Error, Result};
+use crate::suggest;
 
 pub(super) struct Section<'a> {
     /// As a reader would name it: `[lake]`, `[[connection]]`, `[rules.default] tags`; empty for the file itself.

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use reqwest::Url;
+use url::Url;
 
 use super::write;
 use crate::engine::Engine;

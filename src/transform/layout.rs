@@ -5,9 +5,10 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-use crate::config::{Config, Cut, TableLayout, suggest};
+use crate::config::{Config, Cut, TableLayout};
 use crate::error::Result;
 use crate::schema::{Contract, Contracts, Partition, PartitionBy};
+use crate::suggest;
 
 /// The layers whose tables can be cut otherwise.
 const LAYERS: [&str; 3] = ["domain", "dora", "metrics"];

@@ -250,7 +250,7 @@ async fn a_lost_file_that_cannot_be_collected_again_fails_the_run_by_name() {
     assert_eq!(error.kind().exit_code(), 5, "{error}");
     assert!(error.to_string().contains(&issues), "{error}");
     assert!(error.to_string().contains("--accept-loss"), "{error}");
-    let given_up = bitlake::transform::Options {
+    let given_up = bitlake::transform::TransformOptions {
         accept_loss: true,
         ..Default::default()
     };

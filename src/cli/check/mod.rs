@@ -20,8 +20,13 @@ use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
+<<<<<<< HEAD
 use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
 use crate::transform::published_unmatched;
+=======
+use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
+use crate::transform::check_unmatched;
+>>>>>>> transform
 use access::Sample;
 use credentials::Identity;
 use finding::{About, Finding, conclude};
@@ -120,7 +125,7 @@ async fn lake(
 /// What joins nothing in the tables that the last transform published.
 async fn unmatched(lake: &Lake, config: &Config) -> Vec<Finding> {
     let about = About("lake", "published rows");
-    let found = match published_unmatched(lake, config.lake.memory_limit).await {
+    let found = match check_unmatched(lake, config.lake.memory_limit).await {
         Ok(found) => found,
         Err(error) => return vec![about.error(&error)],
     };

@@ -29,7 +29,7 @@ use datafusion::error::DataFusionError;
 use futures::StreamExt;
 
 use self::files::TextFile;
-use super::report::Nulled;
+use super::report::NulledValues;
 use crate::config::{Format, OutsideTable};
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -55,7 +55,7 @@ const BOOKKEEPING: [&str; 6] = [
 pub(super) struct Given {
     pub rows: u64,
     /// What is null now although it was something.
-    pub nulled: Vec<Nulled>,
+    pub nulled: Vec<NulledValues>,
 }
 
 /// Reads an outside table (`options`: how buckets are reached) and registers it as `given.<part>`, with the contract's columns, all of them nullable.
@@ -139,12 +139,12 @@ impl External {
     }
 
     /// What is reported. `absent`: columns of the query that the files do not have.
-    fn nulled(&self, absent: &BTreeSet<String>) -> Vec<Nulled> {
-        let nulled = |column: &str, reason: &str, rows| Nulled {
+    fn nulled(&self, absent: &BTreeSet<String>) -> Vec<NulledValues> {
+        let nulled = |column: &str, reason: &str, rows| NulledValues {
             column: column.to_owned(),
             reason: reason.to_owned(),
             rows,
-            ..Nulled::default()
+            ..NulledValues::default()
         };
         let misfits = self.misfits.values.iter().map(|(path, rows)| {
             nulled(
@@ -338,13 +338,16 @@ async fn write(
     let rows = file.rows();
     file.finish()?;
     engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
-    let taken = door.taken.into_iter().map(|((column, why), taken)| Nulled {
-        column,
-        reason: why.reason(),
-        rows: taken.rows,
-        values: taken.examples,
-        ..Nulled::default()
-    });
+    let taken = door
+        .taken
+        .into_iter()
+        .map(|((column, why), taken)| NulledValues {
+            column,
+            reason: why.reason(),
+            rows: taken.rows,
+            values: taken.examples,
+            ..NulledValues::default()
+        });
     Ok(Given {
         rows,
         nulled: taken.collect(),
