@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::output::{print, print_json};
 use super::status::left_over;
 use super::watch::Watch;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
 use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
-use crate::config::{Config, Expiry};
+use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
 use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, layout, rollback};
@@ -35,7 +35,7 @@ pub(super) struct Collecting {
 
 /// A run under way: the lake is ours.
 pub(super) struct Job<'a> {
-    context: &'a Context,
+    context: &'a CliContext,
     config: &'a Config,
     pub(super) lake: Lake,
     lock: LakeLock,
@@ -49,7 +49,7 @@ pub(super) struct RunReport {
     head: RunHead,
     /// Credentials that end soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    expiring: Vec<Expiry>,
+    expiring: Vec<CredentialExpiry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     collect: Option<CollectReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,7 +102,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`ErrorKind::Lake`] when another run holds the lake, it cannot be written, or its store is none for a lake.
     pub(super) async fn start(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
@@ -111,7 +111,7 @@ impl<'a> Job<'a> {
 
     /// The same beside others: for a collection of a part of the repositories.
     pub(super) async fn start_beside(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
@@ -119,7 +119,7 @@ impl<'a> Job<'a> {
     }
 
     async fn start_with(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
         lock: fn(&Lake) -> Result<LakeLock>,
@@ -224,11 +224,11 @@ impl<'a> Job<'a> {
     }
 
     /// Writes the report, says what the reader should know, and passes the result on.
-    pub(super) async fn finish(mut self, result: Result<()>) -> Result<Outcome> {
+    pub(super) async fn finish(mut self, result: Result<()>) -> Result<CommandOutcome> {
         let outcome = match &self.report.collect {
-            Some(report) if report.stopped.is_some() => Outcome::Unfinished,
-            Some(report) if report.is_incomplete() => Outcome::Incomplete,
-            _ => Outcome::Complete,
+            Some(report) if report.stopped.is_some() => CommandOutcome::Unfinished,
+            Some(report) if report.is_incomplete() => CommandOutcome::Incomplete,
+            _ => CommandOutcome::Complete,
         };
         let head = &mut self.report.head;
         head.finished_at = Utc::now();

@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use chrono::Utc;
 
-use super::args::{Plan as Args, PlanFormat};
+use super::args::{PlanArgs as Args, PlanFormat};
 use super::output::{print, print_json};
 use super::watch::duration;
-use super::{Context, Outcome, rows};
+use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::Limits;
 use crate::collect::plan::{Kind, Plan, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
 
-pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutcome> {
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
@@ -26,8 +26,8 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
     }
     let incomplete = plan.repositories.iter().any(|one| one.reason.is_some());
     Ok(match incomplete {
-        true => Outcome::Incomplete,
-        false => Outcome::Complete,
+        true => CommandOutcome::Incomplete,
+        false => CommandOutcome::Complete,
     })
 }
 

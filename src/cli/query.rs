@@ -10,11 +10,17 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
-use super::args::{Format, Query};
+use super::args::{OutputFormat, QueryArgs};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
+<<<<<<< HEAD
 use super::rows::{self, Style};
 use super::{Context, Outcome};
+=======
+use super::rows::{self, RowStyle};
+use super::{CliContext, CommandOutcome};
+use crate::config::suggest;
+>>>>>>> config
 use crate::encoding;
 use crate::engine::{
     Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
@@ -27,10 +33,10 @@ use crate::transform::{open_published, reports};
 
 const OVERVIEW: &str = "dora/overview";
 
-pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<CommandOutcome> {
     if args.list {
         print(&list(args.queries.as_deref())?)?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
     let (sql, params) = match (&args.sql, &args.name) {
         (Some(sql), _) => (sql.clone(), Vec::new()),
@@ -43,13 +49,13 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
             None => inline_params(&sql, &params)?,
         };
         print_data(text.as_bytes())?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
-    let style = Style {
+    let style = RowStyle {
         format: args.format,
         csv_safe: args.csv_safe,
     };
-    if style.csv_safe && style.format != Format::Csv {
+    if style.csv_safe && style.format != OutputFormat::Csv {
         return Err(
             Error::new(ErrorKind::Usage, "--csv-safe changes a CSV only")
                 .hint("add --format csv, or leave it out"),
@@ -74,7 +80,7 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     };
     let text = limits.watch(work).await?;
     rows::write(&text, style.format, args.out.as_deref())?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 /// Parameters whose values are names that the lake knows: a misspelt one would give an answer without rows.
@@ -151,8 +157,8 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = bundled(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    let style = Style {
-        format: Format::Table,
+    let style = RowStyle {
+        format: OutputFormat::Table,
         csv_safe: false,
     };
     rows::write(&rows::render(&batches, style)?, style.format, None)

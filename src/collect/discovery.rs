@@ -14,7 +14,7 @@ use reqwest::StatusCode;
 
 use super::repositories::{Discovered, read};
 use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
-use crate::config::{Config, Found, Pattern, Selection};
+use crate::config::{Config, RepositoryIdentity, RepositoryPattern, RepositorySelection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::RepositoryState;
 
@@ -29,8 +29,8 @@ pub struct Gone {
 }
 
 impl Gone {
-    pub(super) fn found(&self) -> Found {
-        Found {
+    pub(super) fn found(&self) -> RepositoryIdentity {
+        RepositoryIdentity {
             connection_id: self.state.connection_id,
             full_name: self.state.full_name.clone(),
             uuid: self.state.uuid.clone(),
@@ -66,7 +66,7 @@ pub async fn discover(
             continue;
         };
         for pattern in &selection.include {
-            if pattern.exact() {
+            if pattern.is_exact() {
                 search
                     .exact(&source, selection, pattern, states, &mut sought)
                     .await?;
@@ -94,7 +94,7 @@ impl<'a> Source<'a> {
     fn of(
         config: &Config,
         clients: &'a BTreeMap<String, Client>,
-        selection: &Selection,
+        selection: &RepositorySelection,
     ) -> Option<Self> {
         let id = config
             .connections
@@ -127,8 +127,8 @@ impl Search {
     async fn glob(
         &mut self,
         source: &Source<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
     ) -> Result<()> {
         let key = (source.id, pattern.workspace().to_owned());
         if !self.listings.contains_key(&key) {
@@ -164,8 +164,8 @@ impl Search {
     async fn exact(
         &mut self,
         source: &Source<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
         states: &[RepositoryState],
         sought: &mut BTreeSet<(i64, String)>,
     ) -> Result<()> {
@@ -241,17 +241,24 @@ impl Search {
     }
 }
 
-fn selection_of<'a>(config: &'a Config, found: &Found) -> Option<&'a Selection> {
+fn selection_of<'a>(
+    config: &'a Config,
+    found: &RepositoryIdentity,
+) -> Option<&'a RepositorySelection> {
     selection(config, found.connection_id, &found.full_name)
 }
 
-fn selection<'a>(config: &'a Config, connection_id: i64, full_name: &str) -> Option<&'a Selection> {
+fn selection<'a>(
+    config: &'a Config,
+    connection_id: i64,
+    full_name: &str,
+) -> Option<&'a RepositorySelection> {
     let connection = config.connections.iter().find(|c| c.id == connection_id)?;
     let mut selections = config.repositories.iter();
     selections.find(|s| s.connection == connection.name && s.selects(full_name))
 }
 
-async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>> {
+async fn list(source: &Source<'_>, pattern: &RepositoryPattern) -> Result<Vec<Discovered>> {
     let workspace = pattern.workspace();
     let mut pages = source
         .client
@@ -288,7 +295,7 @@ async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>>
 }
 
 /// A workspace that is not there is a mistake in the configuration.
-fn blame(error: Error, pattern: &Pattern) -> Error {
+fn blame(error: Error, pattern: &RepositoryPattern) -> Error {
     let workspace = pattern.workspace();
     let what = match error.status() {
         Some(StatusCode::NOT_FOUND) => {

@@ -63,7 +63,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::bitbucket::git::Git;
 use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
-use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
+use crate::config::{AssignedRepository, Config, EntityGroup, RepositoryIdentity, RuleSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::secret::Masker;
@@ -275,7 +275,7 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     (visited, rest)
 }
 
-type Work<'a> = (Repo<'a>, &'a Rules, &'a Discovered);
+type Work<'a> = (Repo<'a>, &'a RuleSet, &'a Discovered);
 
 /// Takes every repository as far down as the round goes; after the first round, those that are not there yet.
 async fn one_round<'a>(
@@ -386,7 +386,7 @@ pub fn masker(config: &Config, env: &BTreeMap<String, String>) -> Masker {
     masker
 }
 
-fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {
+fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<AssignedRepository>> {
     let found = discovery
         .found
         .iter()
@@ -395,11 +395,14 @@ fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {
     config.assign(&found.chain(gone).collect::<Vec<_>>())
 }
 
-fn find<'a>(assigned: &'a [Assigned], found: &Found) -> Option<&'a Assigned> {
+fn find<'a>(
+    assigned: &'a [AssignedRepository],
+    found: &RepositoryIdentity,
+) -> Option<&'a AssignedRepository> {
     assigned.iter().find(|assigned| assigned.found == *found)
 }
 
-fn rules<'a>(config: &'a Config, assigned: &Assigned) -> Result<&'a Rules> {
+fn rules<'a>(config: &'a Config, assigned: &AssignedRepository) -> Result<&'a RuleSet> {
     config.rules.get(&assigned.rules).ok_or_else(|| {
         Error::new(ErrorKind::Internal, "a rule set vanished").with("rules", &assigned.rules)
     })
@@ -416,7 +419,7 @@ fn client<'a>(clients: &'a BTreeMap<String, Client>, of: &Discovered) -> Result<
 fn members_wanted(
     config: &Config,
     discovery: &Discovery,
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Result<BTreeSet<(i64, String)>> {
     let mut wanted = BTreeSet::new();
     for discovered in &discovery.found {

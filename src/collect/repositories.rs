@@ -12,7 +12,7 @@ use super::report::{EntityReport, RepositoryReport};
 use super::repository::Repo;
 use super::sink::Sink;
 use super::walk::ListOutcome;
-use crate::config::Found;
+use crate::config::RepositoryIdentity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ListStatus, Replaces};
 use crate::redaction::{ReceivedRecord, Redactor};
@@ -23,7 +23,7 @@ static ENTITY: Entity = Entity::new("repositories", uuid);
 /// A repository that is there.
 #[derive(Debug, Clone)]
 pub struct Discovered {
-    pub found: Found,
+    pub found: RepositoryIdentity,
     /// The connection's name.
     pub connection: String,
     /// The workspace's slug.
@@ -144,7 +144,7 @@ pub(super) fn read(
             .unwrap_or(true),
         updated_on: time(value, "/updated_on"),
         created_on: time(value, "/created_on"),
-        found: Found {
+        found: RepositoryIdentity {
             connection_id: source.id,
             full_name,
             uuid,

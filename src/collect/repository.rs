@@ -25,7 +25,7 @@ use super::{
     pull_requests, refs::Refs, repositories, workspace_members,
 };
 use crate::bitbucket::{ApiTarget, Client, Unavailable};
-use crate::config::{EntityGroup, Rules, Since, Steps};
+use crate::config::{EntityGroup, RuleSet, Since, StepsRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{FORMAT_VERSION, ListState, ListStatus, ObjectVersion, RepositoryState, Visit};
 
@@ -70,7 +70,7 @@ pub(super) struct Repo<'a> {
     /// When the last thing happened to each pull request that this run was told of.
     pub(super) told: HashMap<i64, DateTime<Utc>>,
     /// Whose steps are wanted.
-    pub(super) steps: Steps,
+    pub(super) steps: StepsRule,
     /// Environments that this run's deployments name.
     pub(super) environments: BTreeSet<String>,
     report: RepositoryReport,
@@ -127,7 +127,7 @@ impl<'a> Repo<'a> {
             heads: None,
             pipelines: HashMap::new(),
             told: HashMap::new(),
-            steps: Steps::None,
+            steps: StepsRule::None,
             environments: BTreeSet::new(),
             unreachable: None,
         }
@@ -136,7 +136,7 @@ impl<'a> Repo<'a> {
     /// Collects the lists that the rules ask for, as far as the round goes.
     pub(super) async fn collect(
         &mut self,
-        rules: &Rules,
+        rules: &RuleSet,
         discovered: &Discovered,
         round: Round,
     ) -> Result<()> {
@@ -181,7 +181,7 @@ impl<'a> Repo<'a> {
                 .await?;
         }
         if wants(EntityGroup::Cicd) {
-            self.steps = rules.steps_read();
+            self.steps = rules.effective_steps();
             let list = self.run("pipelines", pipelines::collect).await?;
             // Where there never were pipelines, nothing was deployed by one.
             let shared = match list {
@@ -193,7 +193,7 @@ impl<'a> Repo<'a> {
             if matches!(list, Ended::Read) && round.refreshes {
                 self.run("pipelines", pipelines::look_again).await?;
             }
-            if self.steps != Steps::None {
+            if self.steps != StepsRule::None {
                 self.child(&list, "pipeline_steps", pipeline_steps::collect)
                     .await?;
             }

@@ -16,12 +16,12 @@ pub struct KeyTable {
     /// Describes the table in one or two sentences of Markdown.
     pub description: &'static str,
     /// The keys in the order of the reference.
-    pub keys: &'static [Key],
+    pub keys: &'static [ConfigKey],
 }
 
 /// One key of a table.
 #[derive(Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// The key's name.
     pub name: &'static str,
     /// The values that it takes, in Markdown.
@@ -44,8 +44,8 @@ const fn key(
     values: &'static str,
     default: &'static str,
     description: &'static str,
-) -> Key {
-    Key {
+) -> ConfigKey {
+    ConfigKey {
         name,
         values,
         default,

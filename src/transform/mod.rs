@@ -37,7 +37,7 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use crate::config::{Assigned, Config, Found};
+use crate::config::{AssignedRepository, Config, RepositoryIdentity};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{
@@ -128,10 +128,10 @@ pub async fn transform(
     })
 }
 
-fn found(states: &[RepositoryState]) -> Vec<Found> {
+fn found(states: &[RepositoryState]) -> Vec<RepositoryIdentity> {
     let repositories = states.iter().filter(|state| !state.is_workspace());
     repositories
-        .map(|state| Found {
+        .map(|state| RepositoryIdentity {
             connection_id: state.connection_id,
             full_name: state.full_name.clone(),
             uuid: state.uuid.clone(),
@@ -255,7 +255,11 @@ impl<'a> TransformRun<'a> {
     }
 
     /// The configuration as tables.
-    fn settings(&mut self, states: &[RepositoryState], assigned: &[Assigned]) -> Result<()> {
+    fn settings(
+        &mut self,
+        states: &[RepositoryState],
+        assigned: &[AssignedRepository],
+    ) -> Result<()> {
         for (table, rows) in settings::tables(self.config, states, assigned)? {
             self.setting(table, &rows)?;
         }
@@ -273,7 +277,7 @@ impl<'a> TransformRun<'a> {
     async fn buckets(
         &mut self,
         states: &[RepositoryState],
-        assigned: &[Assigned],
+        assigned: &[AssignedRepository],
         as_of: Option<DateTime<Utc>>,
     ) -> Result<()> {
         if self

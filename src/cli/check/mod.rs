@@ -14,8 +14,8 @@ mod trouble;
 
 use std::collections::BTreeSet;
 
-use super::args::Check;
-use super::{Context, Outcome};
+use super::args::CheckArgs;
+use super::{CliContext, CommandOutcome};
 use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
@@ -28,12 +28,12 @@ use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
 use crate::transform::check_unmatched;
 >>>>>>> transform
 use access::Sample;
-use credentials::Identity;
+use credentials::CheckedIdentity;
 use finding::{About, Finding, conclude};
 
 /// # Errors
 /// A configuration that cannot be read; when anything failed, an error of its kind.
-pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
     let depth = match args.deep {
@@ -157,7 +157,7 @@ fn files(inventory: &Inventory) -> Vec<Finding> {
     }
 }
 
-fn head_room(connection: &str, identity: &Identity) -> Finding {
+fn head_room(connection: &str, identity: &CheckedIdentity) -> Finding {
     let about = About(connection, "quota");
     let HeadRoom { left, limit } = identity.client.head_room();
     let said = format!(

@@ -29,8 +29,13 @@ use datafusion::error::DataFusionError;
 use futures::StreamExt;
 
 use self::files::TextFile;
+<<<<<<< HEAD
 use super::report::NulledValues;
 use crate::config::{Format, OutsideTable};
+=======
+use super::report::Nulled;
+use crate::config::{OutsideFormat, OutsideTable};
+>>>>>>> config
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, bucket, file_url};
@@ -191,7 +196,7 @@ impl External {
 }
 
 async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<External> {
-    if given.format == Format::Parquet {
+    if given.format == OutsideFormat::Parquet {
         engine
             .register_outside(SCHEMA, NAME, &given.location)
             .await?;
@@ -203,7 +208,7 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     let files = files::open(engine, &given.location, folder).await?;
     let mut external = External::default();
     let schema = match given.format {
-        Format::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
+        OutsideFormat::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
         _ => external.columns_of_csv(&files)?,
     };
     let path = folder.with_extension("parquet");
@@ -212,7 +217,7 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     for text in &files {
         let write = |batch: &RecordBatch| file.write(batch);
         match given.format {
-            Format::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
+            OutsideFormat::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
             _ => csv::read(text, &schema, write)?,
         }
     }
@@ -241,7 +246,7 @@ async fn plan(
     };
     let may_lack = |column: &str| {
         external.rows == Some(0)
-            || given.format == Format::Ndjson
+            || given.format == OutsideFormat::Ndjson
             || contract.column(column).is_some()
     };
     let mut absent = BTreeSet::new();
