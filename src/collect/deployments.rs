@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::checkpoint::FollowUps;
 use super::entity::{Entity, text, time, uuid};
 use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository::Repo;
@@ -33,7 +33,7 @@ static ENTITY: Entity = Entity {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: None,
     reconciles: false,
@@ -43,7 +43,7 @@ static LIST: List = List {
 static ENDED: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: Some(("state.name", "COMPLETED")),
     reconciles: false,

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::checkpoint::{CheckpointStore, FollowUps};
 use super::entity::{Entity, text, time, uuid};
 use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
@@ -32,7 +32,7 @@ static ENTITY: Entity = Entity {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::PIPELINES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: None,
     reconciles: false,

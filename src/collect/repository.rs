@@ -15,12 +15,12 @@ use reqwest::StatusCode;
 
 use super::checkpoint::CheckpointStore;
 use super::report::{EntityReport, RepositoryReport};
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::rotation::{Candidate, LISTS_OF_A_VISIT};
 use super::rounds::Round;
 use super::walk::ListOutcome;
 use super::{
-    Context, commits, deployments, environments, issue_changes, issue_comments, issues,
+    RunContext, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
     pull_requests, refs::Refs, repositories, workspace_members,
 };
@@ -36,7 +36,7 @@ const MISSED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
-    pub(super) context: &'a Context<'a>,
+    pub(super) context: &'a RunContext<'a>,
     pub(super) client: &'a Client,
     pub(super) connection_id: i64,
     /// The workspace's slug.
@@ -87,9 +87,9 @@ enum Ended {
 
 impl<'a> Repo<'a> {
     pub(super) async fn open(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<Self> {
         let found = &discovered.found;
         let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
@@ -100,7 +100,7 @@ impl<'a> Repo<'a> {
     }
 
     fn new(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
         workspace: &str,
         state: RepositoryState,
@@ -136,8 +136,13 @@ impl<'a> Repo<'a> {
     /// Collects the lists that the rules ask for, as far as the round goes.
     pub(super) async fn collect(
         &mut self,
+<<<<<<< HEAD
         rules: &RuleSet,
         discovered: &Discovered,
+=======
+        rules: &Rules,
+        discovered: &DiscoveredRepository,
+>>>>>>> collect
         round: Round,
     ) -> Result<()> {
         self.round = round;
@@ -206,7 +211,7 @@ impl<'a> Repo<'a> {
     }
 
     /// Branches, tags and commits, unless the repository says that nothing was pushed since they were read.
-    async fn code(&mut self, discovered: &Discovered) -> Result<()> {
+    async fn code(&mut self, discovered: &DiscoveredRepository) -> Result<()> {
         let updated_on = discovered.updated_on;
         let full = self.site.context.options.full;
         let stands_still = is_unmoved(&self.checkpoints.state, discovered) && !full;
@@ -267,9 +272,9 @@ impl<'a> Repo<'a> {
 
     /// Collects a workspace's members. `discovered` is any repository of it.
     pub(super) async fn workspace(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<RepositoryReport> {
         let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
         let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
@@ -477,7 +482,7 @@ impl<'a> Repo<'a> {
 }
 
 /// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
-pub(super) fn candidate(state: &RepositoryState, discovered: &Discovered) -> Candidate {
+pub(super) fn candidate(state: &RepositoryState, discovered: &DiscoveredRepository) -> Candidate {
     let waits = |entity: &ListState| {
         let walks = entity.refresh.is_some() || entity.deep.is_some();
         walks || entity.is_lost || !entity.queue.is_empty()
@@ -493,7 +498,7 @@ pub(super) fn candidate(state: &RepositoryState, discovered: &Discovered) -> Can
 }
 
 /// Whether nothing was pushed since its branches, tags and commits were read.
-pub(super) fn is_unmoved(state: &RepositoryState, discovered: &Discovered) -> bool {
+pub(super) fn is_unmoved(state: &RepositoryState, discovered: &DiscoveredRepository) -> bool {
     discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
 }
 
@@ -508,7 +513,7 @@ pub(super) fn is_absent_still(known: &ListState, now: DateTime<Utc>) -> bool {
 
 /// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.
 async fn open_state(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     connection_id: i64,
     uuid: &str,
     full_name: &str,

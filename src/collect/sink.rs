@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::CollectEvent;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;
 use super::repository::Site;
@@ -154,7 +154,7 @@ impl<'a> Sink<'a> {
         report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
         report.add_odd_times(self.decoder.take_odd_times());
-        (self.site.context.options.listener)(Event::Page {
+        (self.site.context.options.listener)(CollectEvent::Page {
             repository: &self.site.full_name,
             entity: self.entity.table,
             records: kept,

@@ -9,8 +9,13 @@ use super::credentials::CheckedIdentity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
 use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
+<<<<<<< HEAD
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
+=======
+use crate::collect::{DiscoveredRepository, Discovery, discover};
+use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
+>>>>>>> collect
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
 
@@ -46,10 +51,16 @@ pub(super) async fn repositories(
     identity: &CheckedIdentity,
     states: &[RepositoryState],
     findings: &mut Vec<Finding>,
+<<<<<<< HEAD
 ) -> Vec<Discovered> {
     let own = |selection: &&RepositorySelection| selection.connection == connection.name;
     let selections: Vec<RepositorySelection> =
         config.repositories.iter().filter(own).cloned().collect();
+=======
+) -> Vec<DiscoveredRepository> {
+    let own = |selection: &&Selection| selection.connection == connection.name;
+    let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
+>>>>>>> collect
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
     let states: Vec<RepositoryState> = states
         .iter()
@@ -105,7 +116,7 @@ pub(super) async fn repositories(
 /// whatever the number of repositories and lists.
 pub(super) fn scopes(
     config: &Config,
-    found: &[Discovered],
+    found: &[DiscoveredRepository],
     connection: &str,
     identity: &CheckedIdentity,
     findings: &mut Vec<Finding>,
@@ -159,12 +170,17 @@ fn add_scope(identity: &CheckedIdentity, scope: &str, granted: &[String]) -> Str
 /// The lists of a sample of each workspace, or of all.
 pub(super) async fn lists(
     config: &Config,
+<<<<<<< HEAD
     found: &[Discovered],
     identity: &CheckedIdentity,
+=======
+    found: &[DiscoveredRepository],
+    identity: &Identity,
+>>>>>>> collect
     sample: Sample,
     findings: &mut Vec<Finding>,
 ) {
-    let mut workspaces: BTreeMap<&str, Vec<&Discovered>> = BTreeMap::new();
+    let mut workspaces: BTreeMap<&str, Vec<&DiscoveredRepository>> = BTreeMap::new();
     for discovered in found {
         let workspace = workspaces.entry(&discovered.workspace).or_default();
         workspace.push(discovered);
@@ -183,7 +199,7 @@ pub(super) async fn lists(
                 }
             }
         }
-        let members = |it: &&Discovered| {
+        let members = |it: &&DiscoveredRepository| {
             rules(config, it).is_some_and(|it| it.entities.contains(&EntityGroup::Accounts))
         };
         if repositories.iter().any(members) {
@@ -217,7 +233,7 @@ pub(super) enum Sample {
 
 impl Sample {
     /// Spread over the names.
-    fn of<'a>(self, repositories: &[&'a Discovered]) -> Vec<&'a Discovered> {
+    fn of<'a>(self, repositories: &[&'a DiscoveredRepository]) -> Vec<&'a DiscoveredRepository> {
         let wanted = match self {
             Self::All => return repositories.to_vec(),
             Self::Few => SAMPLE,
@@ -231,8 +247,13 @@ impl Sample {
 }
 
 /// The rules under which a run reads it.
+<<<<<<< HEAD
 fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a RuleSet> {
     let selects = |selection: &&RepositorySelection| {
+=======
+fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a Rules> {
+    let selects = |selection: &&Selection| {
+>>>>>>> collect
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)
     };

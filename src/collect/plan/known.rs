@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::super::environments;
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::super::repository::{is_absent_still, is_unmoved};
 use super::night::Rates;
 use super::{Kind, RepositoryPlan, Requests};
@@ -14,8 +14,13 @@ use crate::lake::{ListState, RepositoryState};
 /// A repository of which something is collected.
 pub(in super::super) struct Known<'a> {
     pub state: &'a RepositoryState,
+<<<<<<< HEAD
     pub discovered: &'a Discovered,
     pub rules: &'a RuleSet,
+=======
+    pub discovered: &'a DiscoveredRepository,
+    pub rules: &'a Rules,
+>>>>>>> collect
     /// What was planned for it before.
     pub former: Option<&'a RepositoryPlan>,
     pub now: DateTime<Utc>,

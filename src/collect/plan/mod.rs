@@ -18,7 +18,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::repository::candidate;
 use super::rotation::{self, Candidate};
 use super::{
@@ -255,7 +255,7 @@ fn spent(clients: &BTreeMap<String, Client>) -> u64 {
 
 fn state_of<'a>(
     states: &'a [RepositoryState],
-    discovered: &Discovered,
+    discovered: &DiscoveredRepository,
 ) -> Option<&'a RepositoryState> {
     let found = &discovered.found;
     let mut states = states.iter();
@@ -304,8 +304,13 @@ pub(super) fn is_new(state: &RepositoryState) -> bool {
 
 async fn first_load(
     client: &Client,
+<<<<<<< HEAD
     discovered: &Discovered,
     rules: &RuleSet,
+=======
+    discovered: &DiscoveredRepository,
+    rules: &Rules,
+>>>>>>> collect
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<RepositoryPlan> {

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::super::entity::{text, time};
 use super::super::newest_first::quoted;
 use super::super::pull_request_activity;
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::Requests;
 use super::night::Rates;
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
@@ -26,8 +26,13 @@ use crate::redaction::ReceivedRecord;
 
 pub(super) struct Probe<'a> {
     pub client: &'a Client,
+<<<<<<< HEAD
     pub discovered: &'a Discovered,
     pub rules: &'a RuleSet,
+=======
+    pub discovered: &'a DiscoveredRepository,
+    pub rules: &'a Rules,
+>>>>>>> collect
     pub since: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }
