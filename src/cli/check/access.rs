@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use super::credentials::Identity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
-use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
+use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
 use crate::error::ErrorKind;
@@ -122,7 +122,7 @@ pub(super) fn scopes(
     }
     let mut missing: BTreeMap<String, (Vec<&str>, Vec<String>)> = BTreeMap::new();
     for list in lists {
-        if let Some((scope, granted)) = identity.client.missing_scope(list) {
+        if let Some(MissingScope { scope, granted }) = identity.client.missing_scope(list) {
             let (names, _) = missing.entry(scope).or_insert((Vec::new(), granted));
             if !names.contains(&list.name) {
                 names.push(list.name);
