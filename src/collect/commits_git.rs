@@ -15,11 +15,11 @@ use super::commits::ENTITY;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::git::{ChangeKind, ChangedFile, Git, GitCommit, GitRemote, RevisionRange};
 use crate::config::Connection;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{Replaces, Walk};
+use crate::lake::{Cursor, Replaces};
 use crate::schema::{Parent, content_key};
 
 /// What a killed run reads again at most.
@@ -34,24 +34,30 @@ pub(super) async fn walk(
     repo: &mut Repo<'_>,
     git: &Git,
     report: &mut EntityReport,
-) -> Result<Outcome> {
-    let through = repo.ledger.entity("branches").complete_through;
-    let Repo { site, ledger, .. } = repo;
-    let at = ledger.entity(ENTITY.table).deep.clone().unwrap_or_default();
-    let known = ledger.entity(ENTITY.table).heads.clone();
+) -> Result<ListOutcome> {
+    let through = repo.checkpoints.entity("branches").complete_through;
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let at = checkpoints
+        .entity(ENTITY.table)
+        .deep
+        .clone()
+        .unwrap_or_default();
+    let known = checkpoints.entity(ENTITY.table).heads.clone();
 
     let connection = connection(site)?;
     let pages = format!("{}{}/commits/", connection.git_endpoint, site.full_name);
     let origin = GitRemote::new(connection, &site.full_name)?;
     let clone = git.open_clone(site.connection_id, &site.uuid, origin, site.client);
     let Some(clone) = or_stopped(site, clone).await? else {
-        return Ok(Outcome::Stopped);
+        return Ok(ListOutcome::Stopped);
     };
     let Some(absence) = or_stopped(site, clone.fetch(!at.heads.is_empty())).await? else {
-        return Ok(Outcome::Stopped);
+        return Ok(ListOutcome::Stopped);
     };
     if let Some(absence) = absence {
-        return Ok(Outcome::Absent(absence));
+        return Ok(ListOutcome::Unavailable(absence));
     }
     // What was force-pushed away meanwhile is not here. Where that is all there was, every branch and tag is.
     let here = clone.existing_commits(&(&at.heads | &known)).await?;
@@ -80,25 +86,25 @@ pub(super) async fn walk(
             Ok(batch)
         });
         let Some(batch) = batch.await? else {
-            return Ok(Outcome::Stopped);
+            return Ok(ListOutcome::Stopped);
         };
-        let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+        let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
         for page in batch.chunks(COMMITS_PER_PAGE) {
             let records = page.iter().map(|commit| record(commit, &pages));
             let records = records.collect::<Result<Vec<_>>>()?;
             sink.take(&records, Some(&Parent::None), report, |_| {})?;
         }
         let segment = sink.finish(Replaces::Nothing).await?;
-        ledger.add(ENTITY.table, segment);
+        checkpoints.add(ENTITY.table, segment);
         done += batch.len() as u64;
-        let state = ledger.entity(ENTITY.table);
+        let state = checkpoints.entity(ENTITY.table);
         if !batch.is_empty() {
-            state.deep = Some(Walk {
+            state.deep = Some(Cursor {
                 next: Some(format!("{CURSOR}{done}:{name}")),
                 pages_left: Some(0),
                 ..at.clone()
             });
-            ledger.put().await?;
+            checkpoints.put().await?;
             continue;
         }
         state.deep = None;
@@ -108,8 +114,8 @@ pub(super) async fn walk(
         if let Some(heads) = &repo.heads {
             state.heads.retain(|head| heads.contains(head));
         }
-        ledger.put().await?;
-        return Ok(Outcome::Collected);
+        checkpoints.put().await?;
+        return Ok(ListOutcome::Complete);
     }
 }
 

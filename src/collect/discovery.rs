@@ -16,13 +16,13 @@ use super::repositories::{Discovered, read};
 use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
 use crate::config::{Config, Found, Pattern, Selection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::State;
+use crate::lake::RepositoryState;
 
 /// A repository of earlier runs that is not found any more.
 #[derive(Debug, Clone)]
 pub struct Gone {
     pub connection: String,
-    pub state: State,
+    pub state: RepositoryState,
     pub reason: String,
     /// Bitbucket knows it under no name; one that was renamed out of the configuration is still there.
     pub missing: bool,
@@ -54,7 +54,7 @@ pub struct Discovery {
 pub async fn discover(
     config: &Config,
     clients: &BTreeMap<String, Client>,
-    states: &[State],
+    states: &[RepositoryState],
 ) -> Result<Discovery> {
     let mut search = Search {
         listings: BTreeMap::new(),
@@ -166,7 +166,7 @@ impl Search {
         source: &Source<'_>,
         selection: &Selection,
         pattern: &Pattern,
-        states: &[State],
+        states: &[RepositoryState],
         sought: &mut BTreeSet<(i64, String)>,
     ) -> Result<()> {
         let name = pattern.text.to_lowercase();
@@ -200,7 +200,7 @@ impl Search {
         &mut self,
         config: &Config,
         clients: &BTreeMap<String, Client>,
-        states: &[State],
+        states: &[RepositoryState],
     ) -> Result<Vec<Gone>> {
         let mut gone = Vec::new();
         for state in states.iter().filter(|state| !state.is_workspace()) {

@@ -12,7 +12,7 @@ use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
 use crate::error::ErrorKind;
-use crate::lake::State;
+use crate::lake::RepositoryState;
 
 /// The lists that each group needs; lists of one pull request, issue or pipeline follow their parents' scope.
 const LISTS: [(EntityGroup, &[&Endpoint]); 4] = [
@@ -44,18 +44,18 @@ pub(super) async fn repositories(
     config: &Config,
     connection: &Connection,
     identity: &Identity,
-    states: &[State],
+    states: &[RepositoryState],
     findings: &mut Vec<Finding>,
 ) -> Vec<Discovered> {
     let own = |selection: &&Selection| selection.connection == connection.name;
     let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
-    let states: Vec<State> = states
+    let states: Vec<RepositoryState> = states
         .iter()
         .filter(|state| state.connection_id == connection.id)
         .cloned()
         .collect();
-    let search = async |repositories: Vec<Selection>, states: &[State]| {
+    let search = async |repositories: Vec<Selection>, states: &[RepositoryState]| {
         let part = Config {
             repositories,
             ..config.clone()

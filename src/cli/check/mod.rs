@@ -20,7 +20,7 @@ use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Depth, Inventory, Lake, LakeLock, State};
+use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
 use crate::transform::published_unmatched;
 use access::Sample;
 use credentials::Identity;
@@ -103,7 +103,7 @@ async fn lake(
     config: &Config,
     depth: Depth,
     findings: &mut Vec<Finding>,
-) -> Result<(Lake, LakeLock, Vec<State>)> {
+) -> Result<(Lake, LakeLock, Vec<RepositoryState>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let lock = lake.lock()?;
     lake.probe().await?;

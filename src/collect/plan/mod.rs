@@ -27,7 +27,7 @@ use super::{
 use crate::bitbucket::{Client, HeadRoom, Limits};
 use crate::config::{Config, Rules, Sync};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Lake, State, layout};
+use crate::lake::{Lake, RepositoryState, layout};
 use known::Known;
 pub(super) use planned::Planned;
 use probe::Probe;
@@ -156,7 +156,7 @@ async fn plan_with(
     lake: &Lake,
     now: DateTime<Utc>,
 ) -> Result<Plan> {
-    let states: Vec<State> = lake
+    let states: Vec<RepositoryState> = lake
         .states()
         .await?
         .into_iter()
@@ -253,7 +253,10 @@ fn spent(clients: &BTreeMap<String, Client>) -> u64 {
         .sum()
 }
 
-fn state_of<'a>(states: &'a [State], discovered: &Discovered) -> Option<&'a State> {
+fn state_of<'a>(
+    states: &'a [RepositoryState],
+    discovered: &Discovered,
+) -> Option<&'a RepositoryState> {
     let found = &discovered.found;
     let mut states = states.iter();
     states.find(|state| state.connection_id == found.connection_id && state.uuid == found.uuid)
@@ -292,7 +295,7 @@ fn take_turns(
 }
 
 /// Whether no list of it was ever begun, the repository's own record apart.
-pub(super) fn is_new(state: &State) -> bool {
+pub(super) fn is_new(state: &RepositoryState) -> bool {
     let mut entities = state.entities.iter();
     !entities.any(|(table, entity)| {
         table != "repositories" && (entity.ever_returned() || entity.deep.is_some())

@@ -1,4 +1,4 @@
-//! Every list × every bad answer: what becomes of it. README.md has the same table for people.
+//! Every list × every bad answer: what becomes of it. docs/src/api-behaviour.md has the same table for people.
 
 mod budget;
 mod random;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
 use bitlake::error::ErrorKind;
-use bitlake::lake::EntityStatus;
+use bitlake::lake::ListStatus;
 use bitlake_sandbox::{Fault, Interruption, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -245,9 +245,9 @@ async fn each_within(
         };
         let entity = of(&report, repository, list.table);
         let expected = match outcome {
-            Passes => EntityStatus::Complete,
-            Absent => EntityStatus::Absent,
-            _ => EntityStatus::Failed,
+            Passes => ListStatus::Complete,
+            Absent => ListStatus::Unavailable,
+            _ => ListStatus::Failed,
         };
         assert_eq!(
             entity.status,
@@ -498,7 +498,7 @@ async fn a_missing_scope_is_asked_for_once() {
     let report = bench.complete().await;
     for table in ["pipelines", "deployments", "environments"] {
         let entity = web(&report, table);
-        assert_eq!(entity.status, Some(EntityStatus::Absent), "{table}");
+        assert_eq!(entity.status, Some(ListStatus::Unavailable), "{table}");
         assert!(
             entity
                 .reason
