@@ -11,7 +11,8 @@ use reqwest::StatusCode;
 use super::failures::Trouble;
 use super::process::Process;
 use super::{Git, GitRemote};
-use crate::bitbucket::{Client, Unavailable, safe_url};
+use crate::bitbucket::urls::safe_url;
+use crate::bitbucket::{Client, Unavailable};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 pub(super) const TRIES: usize = 3;

@@ -7,8 +7,7 @@ use reqwest::header::AUTHORIZATION;
 
 use super::clone::{RepositoryClone, TRIES};
 use super::failures::Trouble;
-use crate::bitbucket::safe_url;
-use crate::bitbucket::transport::is_loopback;
+use crate::bitbucket::urls::{is_loopback, safe_url};
 use crate::error::{ErrorKind, OrError, Result};
 
 impl RepositoryClone<'_> {

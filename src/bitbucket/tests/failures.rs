@@ -42,9 +42,12 @@ async fn a_403_of_one_repository_is_that_repositorys_only() {
         })
         .await;
         let client = server.client();
-        let absence = all(&mut client.list(&endpoints::PIPELINES, web())).await;
-        let absence = absence.unwrap().unwrap_err();
-        assert!(absence.required_scopes.is_empty(), "{granted}: {absence:?}");
+        let unavailable = all(&mut client.list(&endpoints::PIPELINES, web())).await;
+        let unavailable = unavailable.unwrap().unwrap_err();
+        assert!(
+            unavailable.required_scopes.is_empty(),
+            "{granted}: {unavailable:?}"
+        );
         let api = ApiTarget::full_name("acme/api");
         for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
             let found = all(&mut client.list(endpoint, api.clone())).await;
@@ -62,9 +65,9 @@ async fn a_scope_that_headers_of_two_vocabularies_name_is_missing_everywhere() {
         let server = serve(move |_, _| (StatusCode::FORBIDDEN, scopes(granted), "Forbidden")).await;
         let client = server.client();
         for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
-            let absence = all(&mut client.list(endpoint, web())).await;
-            let absence = absence.unwrap().unwrap_err();
-            assert_eq!(absence.required_scopes, [named]);
+            let unavailable = all(&mut client.list(endpoint, web())).await;
+            let unavailable = unavailable.unwrap().unwrap_err();
+            assert_eq!(unavailable.required_scopes, [named]);
         }
         assert_eq!(server.seen().len(), 1);
     }
@@ -79,9 +82,9 @@ async fn a_refusal_that_names_another_scope_is_no_matter_of_this_list() {
     })
     .await;
     let client = server.client();
-    let absence = all(&mut client.list(&endpoints::PIPELINES, web())).await;
+    let unavailable = all(&mut client.list(&endpoints::PIPELINES, web())).await;
     assert_eq!(
-        absence.unwrap().unwrap_err().required_scopes,
+        unavailable.unwrap().unwrap_err().required_scopes,
         ["read:project:bitbucket"]
     );
     assert_eq!(records(&client, &endpoints::PIPELINES).await, ["1"]);

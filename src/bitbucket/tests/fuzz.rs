@@ -5,8 +5,8 @@ use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use reqwest::header::HeaderName;
 
-use super::super::reply::Refusal;
-use super::super::retry::RateLimitHeaders;
+use super::super::rate_limit::RateLimitHeaders;
+use super::super::refusal::Refusal;
 use super::*;
 
 const NAMES: [&str; 9] = [
@@ -100,8 +100,8 @@ proptest! {
         let Some(now) = DateTime::<Utc>::from_timestamp(now, 0) else {
             return Ok(());
         };
-        let said = RateLimitHeaders::read(&headers, now);
-        prop_assert_eq!(&RateLimitHeaders::read(&headers, now), &said);
-        prop_assert!(said.wait.is_none() || headers.contains_key("retry-after"));
+        let read = RateLimitHeaders::read(&headers, now);
+        prop_assert_eq!(&RateLimitHeaders::read(&headers, now), &read);
+        prop_assert!(read.retry_after.is_none() || headers.contains_key("retry-after"));
     }
 }

@@ -190,7 +190,7 @@ async fn an_http_proxy_carries_the_requests() {
 #[test]
 fn urls_are_shown_without_user_password_and_tokens() {
     let url = Url::parse("https://me:pw@api.bitbucket.org/2.0/x?access_token=abc").unwrap();
-    assert_eq!(safe_url(&url), "https://api.bitbucket.org/2.0/x");
+    assert_eq!(urls::safe_url(&url), "https://api.bitbucket.org/2.0/x");
 }
 
 #[test]

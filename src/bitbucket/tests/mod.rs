@@ -1,14 +1,14 @@
 //! The client against servers of a few lines, each misbehaving in one way.
 
 mod failures;
+mod fallbacks;
 mod fuzz;
-mod hours;
 mod identities;
 mod oauth;
 mod paging;
 mod rate_limiter;
-mod remedies;
-mod untrusted;
+mod rolling_window;
+mod untrusted_replies;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+
+use reqwest::Url;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
@@ -142,7 +144,7 @@ async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Unava
         match pages.next().await? {
             NextPage::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
             NextPage::End => return Ok(Ok(records)),
-            NextPage::Unavailable(absence) => return Ok(Err(absence)),
+            NextPage::Unavailable(unavailable) => return Ok(Err(unavailable)),
         }
     }
 }

@@ -199,9 +199,9 @@ async fn a_refused_first_page_is_absence_and_a_later_one_an_error() {
     ] {
         let server = serve(move |_, _| json(status, "")).await;
         let mut pages = server.client().list(&endpoints::PIPELINES, web());
-        let absence = all(&mut pages).await.unwrap().unwrap_err();
-        assert_eq!(absence.status.as_u16(), status);
-        assert!(absence.reason.contains(reason), "{absence:?}");
+        let unavailable = all(&mut pages).await.unwrap().unwrap_err();
+        assert_eq!(unavailable.status.as_u16(), status);
+        assert!(unavailable.reason.contains(reason), "{unavailable:?}");
     }
     let server = serve(|n, _| match n {
         0 => json(200, r#"{"values":[1],"pagelen":1,"size":2}"#),

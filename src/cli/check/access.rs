@@ -8,8 +8,12 @@ use reqwest::StatusCode;
 use super::credentials::CheckedIdentity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
+<<<<<<< HEAD
 use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
 <<<<<<< HEAD
+=======
+use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
+>>>>>>> bitbucket
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
 =======
@@ -134,7 +138,7 @@ pub(super) fn scopes(
     }
     let mut missing: BTreeMap<String, (Vec<&str>, Vec<String>)> = BTreeMap::new();
     for list in lists {
-        if let Some((scope, granted)) = identity.client.missing_scope(list) {
+        if let Some(MissingScope { scope, granted }) = identity.client.missing_scope(list) {
             let (names, _) = missing.entry(scope).or_insert((Vec::new(), granted));
             if !names.contains(&list.name) {
                 names.push(list.name);

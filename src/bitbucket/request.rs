@@ -1,4 +1,4 @@
-//! A question and its answer: what one request is about, and what came back in the end.
+//! One request to the API and its answer.
 
 use std::sync::atomic::AtomicU64;
 
@@ -6,19 +6,21 @@ use chrono::{DateTime, Utc};
 use reqwest::Url;
 
 use super::endpoints::Endpoint;
-use super::reply::Refusal;
+use super::refusal::Refusal;
 
-/// Whose list: the segments that an endpoint's path is filled with.
+/// The values of the placeholders in an endpoint's path.
 #[derive(Debug, Clone, Default)]
 pub struct ApiTarget {
+    /// The slug of the workspace.
     pub workspace: String,
-    /// The slug; empty for lists of a workspace.
+    /// The slug of the repository; empty for lists of a workspace.
     pub repository: String,
-    /// The pull request's or issue's id, the pipeline's uuid.
+    /// The id of a pull request or an issue, or the UUID of a pipeline.
     pub parent: String,
 }
 
 impl ApiTarget {
+    /// Create the target of a workspace's list.
     pub fn workspace(workspace: impl Into<String>) -> Self {
         Self {
             workspace: workspace.into(),
@@ -26,6 +28,7 @@ impl ApiTarget {
         }
     }
 
+    /// Create the target of a repository's list.
     pub fn repository(workspace: impl Into<String>, slug: impl Into<String>) -> Self {
         Self {
             workspace: workspace.into(),
@@ -34,12 +37,14 @@ impl ApiTarget {
         }
     }
 
-    /// From "workspace/slug".
+    /// Create the target of a repository's list from `workspace/slug`.
+    #[must_use]
     pub fn full_name(full_name: &str) -> Self {
         let (workspace, slug) = full_name.split_once('/').unwrap_or((full_name, ""));
         Self::repository(workspace, slug)
     }
 
+    /// Return the target of a list below a pull request, an issue or a pipeline.
     #[must_use]
     pub fn parent(&self, parent: impl ToString) -> Self {
         Self {
@@ -48,6 +53,7 @@ impl ApiTarget {
         }
     }
 
+    /// Return `workspace/slug`, or the workspace alone.
     pub(super) fn name(&self) -> String {
         match self.repository.as_str() {
             "" => self.workspace.clone(),
@@ -56,38 +62,42 @@ impl ApiTarget {
     }
 }
 
-/// One request, with what its errors must name.
-pub(crate) struct Ask<'a> {
+/// A request, with the parts that its errors name.
+pub(crate) struct ApiRequest<'a> {
     pub(crate) endpoint: &'static Endpoint,
     pub(crate) target: &'a ApiTarget,
     pub(crate) url: Url,
-    /// Counts every attempt.
-    pub(crate) requests: &'a AtomicU64,
-    pub(crate) remedy: Remedy,
-    /// Repetitions before the remedy.
-    pub(crate) patience: usize,
-    /// What does not fit into the address; with any of it, the request is a POST.
+    /// Incremented by every attempt.
+    pub(crate) attempts: &'a AtomicU64,
+    pub(crate) fallback: Fallback,
+    /// Retries before the fallback is used.
+    pub(crate) retries_before_fallback: usize,
+    /// Parameters that do not fit into the URL. A request with a form is a POST.
     pub(crate) form: &'a [(&'static str, String)],
 }
 
-/// What the caller can ask instead when the server cannot do what was asked, so that it is not repeated for long.
+/// The request that the caller can send instead when the server is overloaded. With a fallback, the original request is
+/// not retried for long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Remedy {
+pub(crate) enum Fallback {
     None,
-    /// A smaller page.
-    Smaller,
-    /// The list without its sort: dear, so only for a 500, which comes again for certain.
+    /// The same list with a smaller page.
+    SmallerPage,
+    /// The same list without `sort`. It costs incremental reading, and is therefore the fallback for a 500 only, which a
+    /// sort over several states causes on every attempt.
     Unsorted,
 }
 
-/// What came back in the end.
-pub(crate) enum Answer<T> {
+/// The final result of a request.
+pub(crate) enum ApiAnswer<T> {
     Value {
         value: T,
+        /// The `Date` header of the response.
         date: Option<DateTime<Utc>>,
     },
     Refused {
         refusal: Refusal,
+        /// The number of the identity whose request was refused.
         identity: usize,
     },
 }

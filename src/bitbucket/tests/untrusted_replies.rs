@@ -1,8 +1,8 @@
 //! Whatever a reply's head and body hold, and whatever a budget file says: no panic, and no wait beyond the hour.
 
-use super::super::rate_limiter::{RateLimiter, Wait};
-use super::super::reply::Refusal;
-use super::super::retry::RateLimitHeaders;
+use super::super::rate_limit::{RateLimitHeaders, Wait};
+use super::super::rate_limiter::RateLimiter;
+use super::super::refusal::Refusal;
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -106,22 +106,22 @@ proptest! {
         jump in -400_000i64..400_000,
     ) {
         let mut now = now();
-        let mut pace = RateLimiter::new(None, 1000, &Limits::default(), 7);
-        pace.remember(spent, now, now + TimeDelta::seconds(jump));
+        let mut limiter = RateLimiter::new(None, 1000, &Limits::default(), 7);
+        limiter.restore(spent, now, now + TimeDelta::seconds(jump));
         for (headers, refused, seconds) in heads {
-            let said = RateLimitHeaders::read(&headers, now);
-            if pace.needs_block() {
-                let block = pace.block();
-                pace.spent(block, now, now + TimeDelta::seconds(jump));
-                pace.book(block);
+            let headers = RateLimitHeaders::read(&headers, now);
+            if limiter.needs_reservation() {
+                let block = limiter.block_size();
+                limiter.to_record(block, now, now + TimeDelta::seconds(jump));
+                limiter.reserve(block);
             }
-            if let Some(ticket) = pace.take(now) {
+            if let Some(sent) = limiter.start_request(now) {
                 match refused {
-                    true => drop(pace.refused(ticket, now, &said)),
-                    false => pace.answered(ticket, now, &said),
+                    true => drop(limiter.record_refusal(sent, now, &headers)),
+                    false => limiter.record_response(sent, now, &headers),
                 }
             }
-            if let Err(Wait::Until(until)) = pace.look(now) {
+            if let Err(Wait::Until(until)) = limiter.check(now) {
                 // A wait that is asked for comes with a few seconds of chance.
                 prop_assert!(until - now <= TimeDelta::seconds(3605), "{until}");
             }

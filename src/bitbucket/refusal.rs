@@ -1,39 +1,46 @@
-//! Reads what Bitbucket says when it does not say yes.
+//! The parsed form of a response that is not a success.
 //!
-//! The body of a refusal is JSON with an `error` object, JSON with the message at top level, plain text (every 429),
-//! an HTML page of something in between, or nothing; `detail` is a text or an object. All of them become a
-//! [`Refusal`], and a refusal becomes an error that names the fix.
+//! The body of such a response is JSON with an `error` object, JSON with the message at top level, plain text (every
+//! 429), an HTML page of a proxy, or empty; `detail` is a string or an object. All of them are parsed into a
+//! [`Refusal`].
 //!
-//! Everything in it comes from outside and may repeat the request: each text is decoded first, then loses the
-//! program's credentials, then is made one line.
+//! Every text of a response is untrusted and may repeat the request: it is decoded first, then the credentials are
+//! masked, then it is reduced to one line.
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{StatusCode, Url};
 use serde_json::Value;
 
-use super::scopes::{none_granted, not_granted};
+use super::scope_names::{missing_accepted, missing_required};
+use super::server_messages::ServerMessage;
 
-const LONGEST_MESSAGE: usize = 300;
-const MOST_SCOPES: usize = 100;
+/// Characters of a message that are kept.
+const MAX_MESSAGE_CHARS: usize = 300;
+/// Scopes of one list that are kept.
+const MAX_SCOPES: usize = 100;
 
+/// A response that is not a success.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    /// One line; empty when the server said nothing.
+    /// The sentences of the body in one line; empty when it has none.
     pub(crate) message: String,
-    /// Those that the credentials lack.
+    /// What the body means, where that changes what the client does.
+    pub(crate) meaning: ServerMessage,
+    /// The scopes that the credentials lack, where the response names them.
     pub(crate) required_scopes: Vec<String>,
+    /// The scopes of the credentials, where the response names them.
     pub(crate) granted_scopes: Vec<String>,
-    /// The address of the page that announced why this is gone.
+    /// The URL of the page that announced the removal of the endpoint.
     pub(crate) announcement: Option<String>,
-    /// Of a range of commits: those that the repository does not have.
+    /// Commits of the requested range that the repository does not have.
     pub(crate) unknown_commits: Vec<String>,
-    /// Not an API's answer: a proxy's, a login page's.
-    pub(crate) html: bool,
+    /// Whether the body is an HTML page, which the API never sends.
+    pub(crate) is_html: bool,
 }
 
 impl Refusal {
-    /// `mask` takes secrets out of a decoded text.
+    /// Parse a response. `mask` removes secrets from a decoded text.
     pub(crate) fn read(
         status: StatusCode,
         headers: &HeaderMap,
@@ -41,73 +48,73 @@ impl Refusal {
         mask: impl Fn(&str) -> String,
     ) -> Self {
         let text = String::from_utf8_lossy(body);
-        let html = is_html(headers, body);
-        let mut said = match serde_json::from_str::<Value>(&text) {
-            Ok(json) => Words::of(&json),
-            Err(_) if html => Words::message(title(&text)),
-            Err(_) => Words::message(text.into_owned()),
+        let is_html = is_html(headers, body);
+        let mut error = match serde_json::from_str::<Value>(&text) {
+            Ok(json) => ErrorBody::parse(&json),
+            Err(_) if is_html => ErrorBody::from_message(title(&text)),
+            Err(_) => ErrorBody::from_message(text.into_owned()),
         };
         if status.is_redirection()
             && let Some(to) = headers.get(LOCATION).and_then(|to| to.to_str().ok())
         {
-            said.message = format!("redirects to {to}");
+            error.message = format!("redirects to {to}");
         }
-        let safe = |text: &str| one_line(&mask(text));
-        let each = |texts: Vec<String>| -> Vec<String> {
-            let texts = texts.iter().take(MOST_SCOPES);
-            texts.map(|text| safe(text)).collect()
+        let sanitize = |text: &str| one_line(&mask(text));
+        let sanitize_all = |texts: Vec<String>| -> Vec<String> {
+            let texts = texts.iter().take(MAX_SCOPES);
+            texts.map(|text| sanitize(text)).collect()
         };
-        let granted = match said.granted.is_empty() {
-            true => granted_scopes(headers, &mask),
-            false => each(said.granted),
+        let granted_scopes = if error.granted.is_empty() {
+            granted_scopes(headers, &mask)
+        } else {
+            sanitize_all(error.granted)
         };
-        let required_scopes = match said.required.is_empty() {
-            true => none_granted(each(scopes(headers, "x-accepted-oauth-scopes")), &granted),
-            false => not_granted(each(said.required), &granted),
+        let required_scopes = if error.required.is_empty() {
+            let accepted = sanitize_all(scopes(headers, "x-accepted-oauth-scopes"));
+            missing_accepted(&accepted, &granted_scopes)
+        } else {
+            missing_required(&sanitize_all(error.required), &granted_scopes)
         };
-        let announcement = said.announcement.filter(|text| {
+        let announcement = error.announcement.filter(|text| {
             Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
         });
+        let message = sanitize(&error.message);
+        let key = error.key.as_deref();
         Self {
             status,
-            message: safe(&said.message),
+            meaning: ServerMessage::classify(status, key, &error.parameters, &message),
+            message,
             required_scopes,
-            granted_scopes: granted,
-            announcement: announcement.map(|text| safe(&text)),
-            unknown_commits: said.unknown_commits,
-            html,
+            granted_scopes,
+            announcement: announcement.map(|text| sanitize(&text)),
+            unknown_commits: error.unknown_commits,
+            is_html,
         }
-    }
-
-    pub(crate) fn mentions(&self, word: &str) -> bool {
-        self.message.to_ascii_lowercase().contains(word)
-    }
-
-    /// The API does not know this path at all, which says nothing about the repository.
-    pub(crate) fn is_wrong_path(&self) -> bool {
-        self.status == StatusCode::NOT_FOUND && self.mentions("no api hosted at this url")
     }
 }
 
-/// A refusal's words as they came.
+/// The parts of an error body, as received.
 #[derive(Default)]
-struct Words {
+struct ErrorBody {
     message: String,
+    key: Option<String>,
+    /// The keys of `fields`.
+    parameters: Vec<String>,
     required: Vec<String>,
     granted: Vec<String>,
     announcement: Option<String>,
     unknown_commits: Vec<String>,
 }
 
-impl Words {
-    fn message(message: String) -> Self {
+impl ErrorBody {
+    fn from_message(message: String) -> Self {
         Self {
             message,
             ..Self::default()
         }
     }
 
-    fn of(json: &Value) -> Self {
+    fn parse(json: &Value) -> Self {
         let error = match json.get("error") {
             Some(error @ Value::Object(_)) => error,
             _ => json,
@@ -119,22 +126,26 @@ impl Words {
             texts.flatten().collect()
         };
         let mut parts: Vec<String> = Vec::new();
-        // OAuth says `{"error": "invalid_client", "error_description": "…"}`.
+        // An OAuth error is `{"error": "invalid_client", "error_description": "…"}`.
         parts.extend(text(json.get("error")));
         parts.extend(text(json.get("error_description")));
         parts.extend(text(error.get("message")));
         parts.extend(text(error.get("detail")));
+        let mut parameters = Vec::new();
         if let Some(Value::Object(fields)) = error.get("fields") {
-            parts.extend(fields.iter().map(|(field, what)| {
-                let what = what.get(0).unwrap_or(what);
-                format!("{field}: {}", what.as_str().unwrap_or_default())
+            parts.extend(fields.iter().map(|(field, problem)| {
+                let problem = problem.get(0).unwrap_or(problem);
+                format!("{field}: {}", problem.as_str().unwrap_or_default())
             }));
+            parameters.extend(fields.keys().cloned());
         }
         parts.extend(text(error.get("id")).map(|id| format!("id {id}")));
         let mut unknown_commits = texts("/data/shas");
         unknown_commits.retain(|sha| sha.bytes().all(|byte| byte.is_ascii_hexdigit()));
         Self {
             message: parts.join(": "),
+            key: text(error.pointer("/data/key")),
+            parameters,
             required: texts("/detail/required"),
             granted: texts("/detail/granted"),
             announcement: text(error.pointer("/data/announcement_url"))
@@ -144,40 +155,39 @@ impl Words {
     }
 }
 
-/// The scopes of the token that a request carried, as every reply says.
+/// Return the scopes of the token, which the headers of every response list.
 pub(crate) fn granted_scopes(headers: &HeaderMap, mask: impl Fn(&str) -> String) -> Vec<String> {
     let granted = scopes(headers, "x-oauth-scopes");
-    let granted = granted.iter().take(MOST_SCOPES);
+    let granted = granted.iter().take(MAX_SCOPES);
     granted.map(|scope| one_line(&mask(scope))).collect()
 }
 
-/// `true` for a page made for people: never an answer of the API.
+/// Whether a response is an HTML page, which the API never sends.
 pub(crate) fn is_html(headers: &HeaderMap, body: &[u8]) -> bool {
-    let declared = headers
+    let is_declared = headers
         .get(CONTENT_TYPE)
         .and_then(|kind| kind.to_str().ok())
         .is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
-    let json = body.iter().find(|byte| !byte.is_ascii_whitespace());
-    match json {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    match first {
         Some(b'<') => true,
         Some(b'{' | b'[') => false,
-        _ => declared,
+        _ => is_declared,
     }
 }
 
+/// Return the names in a comma-separated header.
 fn scopes(headers: &HeaderMap, name: &str) -> Vec<String> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(|list| {
-            list.split([',', ' '])
-                .map(str::trim)
-                .filter(|s| !s.is_empty())
-        })
-        .map(|list| list.map(str::to_owned).collect())
-        .unwrap_or_default()
+    let list = headers.get(name).and_then(|value| value.to_str().ok());
+    list.unwrap_or_default()
+        .split([',', ' '])
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
+/// Return a description of an HTML page by its title.
 fn title(html: &str) -> String {
     let lower = html.to_ascii_lowercase();
     let inner = lower
@@ -197,7 +207,7 @@ fn one_line(text: &str) -> String {
         .filter(|word| !word.is_empty())
         .collect::<Vec<_>>()
         .join(" ");
-    match line.char_indices().nth(LONGEST_MESSAGE) {
+    match line.char_indices().nth(MAX_MESSAGE_CHARS) {
         Some((end, _)) => format!("{}…", line.get(..end).unwrap_or_default()),
         None => line,
     }
@@ -243,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_a_body_names_a_scope_only_where_both_headers_speak_of_it() {
+    fn a_refusal_without_a_body_names_a_scope_only_when_both_headers_are_present() {
         let read = |accepted: &'static str, granted: &'static str| {
             let headers = HeaderMap::from_iter(
                 [
@@ -268,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_escaped_is_masked_after_it_was_decoded() {
+    fn escaped_secrets_are_masked_after_decoding() {
         let mask = |text: &str| text.replace("to/ken", "***");
         let body = r#"{"error": {"message": "no to\/ken", "detail": {"required": ["\u0074o/ken"], "granted": ["to\u002fken"]},
             "fields": {"\u0074o/ken": ["to\/ken"]}, "id": "to\/ken",
@@ -284,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn an_announcement_is_an_address() {
+    fn an_announcement_is_an_http_url() {
         let body = r#"{"message": "gone", "data": {"announcement_url": "javascript:alert(1)"}}"#;
         assert_eq!(read(410, "application/json", body).announcement, None);
     }
@@ -304,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn text_html_and_nothing_are_read() {
+    fn text_html_and_an_empty_body_are_read() {
         assert_eq!(read(404, "text/plain", "Not Found").message, "Not Found");
         let page = read(
             503,
@@ -312,7 +322,7 @@ mod tests {
             "<html><title>Sign in\n</title>",
         );
         assert_eq!(
-            (page.html, page.message.as_str()),
+            (page.is_html, page.message.as_str()),
             (true, "an HTML page \"Sign in\"")
         );
         assert_eq!(read(500, "application/json", "").message, "");

@@ -118,9 +118,9 @@ async fn a_scope_that_is_missing_is_asked_for_once_and_others_go_on() {
     let client = server.client();
     for _ in 0..3 {
         let mut pages = client.list(&endpoints::PIPELINES, web());
-        let absence = all(&mut pages).await.unwrap().unwrap_err();
+        let unavailable = all(&mut pages).await.unwrap().unwrap_err();
         assert!(
-            absence
+            unavailable
                 .reason
                 .contains("lacks scope read:pipeline:bitbucket")
         );
@@ -160,8 +160,11 @@ async fn a_403_that_is_not_about_scopes_is_asked_again() {
     let client = server.client();
     for _ in 0..2 {
         let mut pages = client.list(&endpoints::PIPELINES, web());
-        let absence = all(&mut pages).await.unwrap().unwrap_err();
-        assert!(absence.reason.contains("may not read it"), "{absence:?}");
+        let unavailable = all(&mut pages).await.unwrap().unwrap_err();
+        assert!(
+            unavailable.reason.contains("may not read it"),
+            "{unavailable:?}"
+        );
     }
     assert_eq!(server.seen().len(), 2);
 }
@@ -174,6 +177,9 @@ async fn an_absence_that_repeats_the_request_hides_its_secrets() {
     })
     .await;
     let mut pages = server.client().list(&endpoints::PIPELINES, web());
-    let absence = all(&mut pages).await.unwrap().unwrap_err();
-    assert!(absence.reason.contains("Basic *** ***"), "{absence:?}");
+    let unavailable = all(&mut pages).await.unwrap().unwrap_err();
+    assert!(
+        unavailable.reason.contains("Basic *** ***"),
+        "{unavailable:?}"
+    );
 }

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::super::budgets::{Choice, choose};
-use super::super::rate_limiter::{InFlight, RateLimiter, Wait};
-use super::super::retry::RateLimitHeaders;
+use super::super::rate_limit::{RateLimitHeaders, SentRequest, Wait};
+use super::super::rate_limiter::RateLimiter;
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -82,7 +82,7 @@ struct Server {
 
 struct Flight {
     server: usize,
-    ticket: InFlight,
+    sent: SentRequest,
     arrives: DateTime<Utc>,
     arrived: bool,
     answer: Option<(bool, RateLimitHeaders)>,
@@ -94,7 +94,7 @@ struct World {
     random: u64,
     servers: Vec<Server>,
     flights: Vec<Flight>,
-    paces: BTreeMap<String, RateLimiter>,
+    limiters: BTreeMap<String, RateLimiter>,
     written: BTreeMap<String, BudgetRecord>,
     sent: u64,
 }
@@ -122,7 +122,7 @@ impl World {
             random: seed | 1,
             servers: NAMES.iter().map(server).collect(),
             flights: Vec::new(),
-            paces: BTreeMap::new(),
+            limiters: BTreeMap::new(),
             written: BTreeMap::new(),
             sent: 0,
         };
@@ -144,40 +144,40 @@ impl World {
             ..Limits::default()
         };
         for (server, name) in NAMES.iter().enumerate() {
-            let mut pace = RateLimiter::new(None, USUAL, &limits, self.below(u64::MAX));
+            let mut limiter = RateLimiter::new(None, USUAL, &limits, self.below(u64::MAX));
             let spent = self.written.get(*name).cloned();
             let told = spent.as_ref().and_then(|spent| spent.limit);
             self.servers[server].told = told.unwrap_or(USUAL);
-            pace.remember(spent, self.now, self.now);
-            self.paces.insert((*name).to_owned(), pace);
+            limiter.restore(spent, self.now, self.now);
+            self.limiters.insert((*name).to_owned(), limiter);
         }
     }
 
     fn write(&mut self, name: &str, block: u32) {
-        let pace = self.paces.get_mut(name).unwrap();
-        let spent = pace.spent(block, self.now, self.now);
+        let limiter = self.limiters.get_mut(name).unwrap();
+        let spent = limiter.to_record(block, self.now, self.now);
         self.written.insert(name.to_owned(), spent);
-        pace.book(block);
+        limiter.reserve(block);
     }
 
     fn work(&mut self, workers: u8) {
         for _ in 0..workers {
             loop {
-                match choose(&mut self.paces, &NAMES, self.now, true) {
-                    Choice::Read(name) => panic!("{name} is known"),
-                    Choice::Book(name) => {
-                        let block = self.paces[&name].block();
+                match choose(&mut self.limiters, &NAMES, self.now, true) {
+                    Choice::Restore(name) => panic!("{name} is known"),
+                    Choice::Reserve(name) => {
+                        let block = self.limiters[&name].block_size();
                         self.write(&name, block);
                     }
                     Choice::Wait(wait) => {
-                        assert_ne!(wait, Wait::Never);
+                        assert_ne!(wait, Wait::Forever);
                         if let Wait::Until(until) = wait {
                             assert!(until > self.now, "a wait that is none");
                         }
                         return;
                     }
-                    Choice::Go(name, ticket) => {
-                        self.send(&name, ticket);
+                    Choice::Send(name, sent) => {
+                        self.send(&name, sent);
                         break;
                     }
                 }
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, name: &str, ticket: InFlight) {
+    fn send(&mut self, name: &str, sent: SentRequest) {
         let n = NAMES.iter().position(|known| *known == name).unwrap();
         let way = TimeDelta::milliseconds(1 + self.below(20_000) as i64);
         let back = TimeDelta::milliseconds(1 + self.below(20_000) as i64);
@@ -208,7 +208,7 @@ impl World {
         self.sent += 1;
         self.flights.push(Flight {
             server: n,
-            ticket,
+            sent,
             arrives: self.now + way,
             arrived: false,
             answer: None,
@@ -234,41 +234,41 @@ impl World {
             remaining,
             near,
         } = server.headers;
-        let said = RateLimitHeaders {
+        let headers = RateLimitHeaders {
             limit: limit.then_some(server.limit),
             remaining: remaining.then_some(left),
             reset: None,
             near_limit: near.then_some(left < server.limit / 5),
-            wait: storm
+            retry_after: storm
                 .and_then(|(_, asks)| asks)
                 .map(|asks| TimeDelta::seconds(asks.into())),
         };
-        flight.answer = Some((storm.is_some() || used > server.limit, said));
+        flight.answer = Some((storm.is_some() || used > server.limit, headers));
     }
 
     fn answer(&mut self, flight: Flight) {
         let name = NAMES[flight.server];
         let (now, server) = (flight.answers, &mut self.servers[flight.server]);
-        let (refused, said) = flight.answer.unwrap();
-        server.told = said.limit.unwrap_or(server.told);
-        let pace = self.paces.get_mut(name).unwrap();
+        let (refused, headers) = flight.answer.unwrap();
+        server.told = headers.limit.unwrap_or(server.told);
+        let limiter = self.limiters.get_mut(name).unwrap();
         if !refused {
-            return pace.answered(flight.ticket, now, &said);
+            return limiter.record_response(flight.sent, now, &headers);
         }
         // Without being asked to wait, the first refusal of a storm makes everybody wait all the same.
-        let first = flight.ticket.alone || flight.ticket.at >= server.refused_at;
+        let first = flight.sent.is_probe || flight.sent.at >= server.refused_at;
         let least = if first {
             TimeDelta::seconds(5)
         } else {
             TimeDelta::zero()
         };
-        let asked = said.wait.filter(|wait| *wait > TimeDelta::zero());
+        let asked = headers.retry_after.filter(|wait| *wait > TimeDelta::zero());
         let wait = asked.unwrap_or(least);
         server.forbidden = server.forbidden.max(now + wait);
         if wait > TimeDelta::zero() {
             server.refused_at = now;
         }
-        pace.refused(flight.ticket, now, &said);
+        limiter.record_refusal(flight.sent, now, &headers);
         self.write(name, 0);
     }
 
@@ -311,18 +311,14 @@ impl World {
     }
 
     fn end(&mut self, alone: bool) {
-        let tickets: Vec<_> = self
-            .flights
-            .iter()
-            .map(|it| (it.server, it.ticket))
-            .collect();
+        let sent_requests: Vec<_> = self.flights.iter().map(|it| (it.server, it.sent)).collect();
         self.kill(alone);
-        for (server, ticket) in tickets {
-            let pace = self.paces.get_mut(NAMES[server]).unwrap();
-            pace.lost(ticket, self.now);
+        for (server, sent) in sent_requests {
+            let limiter = self.limiters.get_mut(NAMES[server]).unwrap();
+            limiter.record_lost(sent, self.now);
         }
         for name in NAMES {
-            self.paces.get_mut(name).unwrap().close_book();
+            self.limiters.get_mut(name).unwrap().release_reservation();
             self.write(name, 0);
         }
     }
