@@ -25,6 +25,7 @@ use tokio::time::sleep;
 use super::failures::{late, quota};
 use super::pace::{Pace, Spent, Ticket, Wait};
 use super::retry::{Limits, Said};
+use crate::clock;
 use crate::error::Result;
 
 /// A shorter wait is nobody's concern.
@@ -71,7 +72,7 @@ impl Budgets {
 
     fn new(keeper: Option<Box<dyn Keeper>>) -> Self {
         Self(Arc::new(Inner {
-            began: (Instant::now(), Utc::now()),
+            began: (Instant::now(), clock::now()),
             paces: Mutex::default(),
             settled: Notify::new(),
             keeper,
@@ -185,7 +186,7 @@ impl Budgets {
             let spent = keeper.read(identity).await?;
             let now = self.now();
             if let Some(pace) = self.paces().get_mut(identity) {
-                pace.remember(spent, now, Utc::now());
+                pace.remember(spent, now, clock::now());
             }
         }
         Ok(())
@@ -211,7 +212,7 @@ impl Budgets {
                     0
                 }
             };
-            (pace.spent(block, now, Utc::now()), block)
+            (pace.spent(block, now, clock::now()), block)
         };
         keeper.write(identity, spent).await?;
         if let Some(pace) = self.paces().get_mut(identity) {

@@ -29,6 +29,7 @@ use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
 use super::scopes::Scopes;
 use super::transport::{body, transport};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Masker;
 
@@ -249,7 +250,7 @@ impl Client {
             if !shared.reached.swap(true, Ordering::Relaxed) {
                 waits = limits.waits(limits.tries);
             }
-            let said = Said::read(&reply.headers, Utc::now());
+            let said = Said::read(&reply.headers, clock::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
                 // Of those in a row, one is news.
                 if permit.refused(&said).await? {

@@ -5,7 +5,6 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use reqwest::header::{ACCEPT, HeaderMap};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -17,6 +16,7 @@ use super::reply::{Refusal, is_html};
 use super::retry::{Limits, Said, is_transient};
 use super::safe_url;
 use super::transport::body;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{Masker, Secret};
 
@@ -97,7 +97,7 @@ impl Consumer {
                 }
                 Ok((status, headers, body)) => {
                     let refused = status == StatusCode::TOO_MANY_REQUESTS;
-                    let asked = Said::read(&headers, Utc::now()).wait;
+                    let asked = Said::read(&headers, clock::now()).wait;
                     let asked = asked
                         .and_then(|wait| wait.to_std().ok())
                         .unwrap_or_default();

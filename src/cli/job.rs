@@ -12,6 +12,7 @@ use super::status::left_over;
 use super::watch::Watch;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
+use crate::clock;
 use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -129,7 +130,7 @@ impl<'a> Job<'a> {
         let lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
-        let now = Utc::now();
+        let now = clock::now();
         let head = RunHead {
             run_id: run_id(now)?,
             command: command.to_owned(),
@@ -231,7 +232,7 @@ impl<'a> Job<'a> {
             _ => Outcome::Complete,
         };
         let head = &mut self.report.head;
-        head.finished_at = Utc::now();
+        head.finished_at = clock::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
             Ok(()) => outcome.exit_code(),

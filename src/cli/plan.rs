@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Utc;
-
 use super::args::{Plan as Args, PlanFormat};
 use super::output::{print, print_json};
 use super::watch::duration;
 use super::{Context, Outcome, rows};
 use crate::bitbucket::Limits;
+use crate::clock;
 use crate::collect::plan::{Kind, Plan, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
@@ -17,7 +16,14 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
-    let plan = plan(&config, &context.env, &lake, &Limits::default(), Utc::now()).await?;
+    let plan = plan(
+        &config,
+        &context.env,
+        &lake,
+        &Limits::default(),
+        clock::now(),
+    )
+    .await?;
     match args.format {
         PlanFormat::Table => print(&table(&plan))?,
         PlanFormat::Json => print_json(

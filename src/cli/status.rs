@@ -8,6 +8,7 @@ use super::args::Status;
 use super::job::{FormerRun, RunHead};
 use super::output::print;
 use super::{Context, Outcome, rows};
+use crate::clock;
 use crate::error::Result;
 use crate::escape::escape;
 use crate::lake::{EntityState, EntityStatus, Lake, layout};
@@ -20,7 +21,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     if let Some(max_age) = args.max_age {
-        return freshness(&lake, max_age, Utc::now()).await;
+        return freshness(&lake, max_age, clock::now()).await;
     }
     let (runs, spent) = runs(&lake).await?;
     print(&runs)?;

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::Config;
+use crate::clock;
 
 /// Days before the end from which on it is worth a word.
 const SOON: i64 = 30;
@@ -27,7 +28,7 @@ pub struct Expiry {
 impl Config {
     /// What ends within thirty days of today (UTC), in the order of the file.
     pub fn expiring(&self) -> Vec<Expiry> {
-        self.expiring_on(Utc::now().date_naive())
+        self.expiring_on(clock::now().date_naive())
     }
 
     fn expiring_on(&self, today: NaiveDate) -> Vec<Expiry> {

@@ -23,6 +23,7 @@ use super::lease::Lease;
 use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
 use super::{FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, Version, WrittenFile, layout};
+use crate::clock;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// What a table will consist of.
@@ -65,7 +66,7 @@ pub async fn publish(
     tables: BTreeMap<String, NextTable>,
 ) -> Result<Published> {
     let (before, version) = lake.versioned_manifest().await?;
-    lake.refuse_other(&before, Utc::now())?;
+    lake.refuse_other(&before, clock::now())?;
     if before != base.manifest {
         return Err(lost_race(layout::MANIFEST));
     }

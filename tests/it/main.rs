@@ -1,5 +1,14 @@
 //! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic and read the clock, and its helpers are public to the other files"
+)]
+
 mod answers;
 mod brought;
 mod check;

@@ -10,6 +10,7 @@ use super::trouble::{explain, proxy};
 use crate::bitbucket::{
     Budgets, Client, ClientOptions, Credentials, Limits, Lookup, Step, Target, Token, endpoints,
 };
+use crate::clock;
 use crate::config::{Config, Connection, Expiry, Pattern};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -88,7 +89,7 @@ pub(super) async fn check(
         });
         match contact {
             Ok(date) if std::mem::take(&mut first) => {
-                findings.extend(date.map(|date| clock(About(name, "clock"), date, Utc::now())));
+                findings.extend(date.map(|date| clock(About(name, "clock"), date, clock::now())));
             }
             Ok(_) => {}
             Err(error) => findings.push(explain(About(name, "contact"), &error, proxy.as_deref())),
