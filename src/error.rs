@@ -19,6 +19,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use reqwest::StatusCode;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, by who has to act.
@@ -70,6 +72,7 @@ struct Inner {
     message: String,
     context: Vec<(&'static str, String)>,
     hint: Option<String>,
+    status: Option<StatusCode>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -81,6 +84,7 @@ impl Error {
             message: message.into(),
             context: Vec::new(),
             hint: None,
+            status: None,
             source: None,
         }))
     }
@@ -93,6 +97,14 @@ impl Error {
             self.0.context.push((key, value.to_string()));
         }
         self
+    }
+
+    /// Record the HTTP status of the response that caused the error, and show it as context `status`. The first
+    /// status wins.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status.get_or_insert(status);
+        self.with("status", status.as_u16())
     }
 
     /// What the reader should do. The first hint wins.
@@ -110,6 +122,11 @@ impl Error {
 
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// The HTTP status of the response that caused the error; `None` when no response did.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
     }
 
     pub fn message(&self) -> &str {

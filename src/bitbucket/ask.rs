@@ -10,7 +10,7 @@ use super::reply::Refusal;
 
 /// Whose list: the segments that an endpoint's path is filled with.
 #[derive(Debug, Clone, Default)]
-pub struct Target {
+pub struct ApiTarget {
     pub workspace: String,
     /// The slug; empty for lists of a workspace.
     pub repository: String,
@@ -18,7 +18,7 @@ pub struct Target {
     pub parent: String,
 }
 
-impl Target {
+impl ApiTarget {
     pub fn workspace(workspace: impl Into<String>) -> Self {
         Self {
             workspace: workspace.into(),
@@ -59,7 +59,7 @@ impl Target {
 /// One request, with what its errors must name.
 pub(crate) struct Ask<'a> {
     pub(crate) endpoint: &'static Endpoint,
-    pub(crate) target: &'a Target,
+    pub(crate) target: &'a ApiTarget,
     pub(crate) url: Url,
     /// Counts every attempt.
     pub(crate) requests: &'a AtomicU64,

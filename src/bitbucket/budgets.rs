@@ -23,8 +23,8 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use super::failures::{late, quota};
-use super::pace::{Pace, Spent, Ticket, Wait};
-use super::retry::{Limits, Said};
+use super::rate_limiter::{BudgetRecord, InFlight, RateLimiter, Wait};
+use super::retry::{Limits, RateLimitHeaders};
 use crate::clock;
 use crate::error::Result;
 
@@ -32,9 +32,9 @@ use crate::error::Result;
 const WORTH_SAYING: Duration = Duration::from_secs(10);
 
 /// Keeps what identities have spent, from one process to the next. Names of identities hold no secret.
-pub trait Keeper: Send + Sync {
-    fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<Spent>>>;
-    fn write<'a>(&'a self, identity: &'a str, spent: Spent) -> BoxFuture<'a, Result<()>>;
+pub trait BudgetStore: Send + Sync {
+    fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<BudgetRecord>>>;
+    fn write<'a>(&'a self, identity: &'a str, spent: BudgetRecord) -> BoxFuture<'a, Result<()>>;
 }
 
 /// The budgets of a process, by identity. Cheap to clone; clones are the same budgets.
@@ -43,12 +43,19 @@ pub struct Budgets(Arc<Inner>);
 
 struct Inner {
     began: (Instant, DateTime<Utc>),
-    paces: Mutex<BTreeMap<String, Pace>>,
+    paces: Mutex<BTreeMap<String, RateLimiter>>,
     /// Told when a request is settled, which may let others go.
     settled: Notify,
-    keeper: Option<Box<dyn Keeper>>,
+    keeper: Option<Box<dyn BudgetStore>>,
     /// One writes at a time; the others then find a block.
     desk: tokio::sync::Mutex<()>,
+}
+
+/// The requests that can be sent now without waiting, and the hourly limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HeadRoom {
+    pub left: u32,
+    pub limit: u32,
 }
 
 impl std::fmt::Debug for Budgets {
@@ -66,11 +73,11 @@ impl Default for Budgets {
 
 impl Budgets {
     /// Budgets that `keeper` remembers.
-    pub fn kept(keeper: impl Keeper + 'static) -> Self {
+    pub fn with_store(keeper: impl BudgetStore + 'static) -> Self {
         Self::new(Some(Box::new(keeper)))
     }
 
-    fn new(keeper: Option<Box<dyn Keeper>>) -> Self {
+    fn new(keeper: Option<Box<dyn BudgetStore>>) -> Self {
         Self(Arc::new(Inner {
             began: (Instant::now(), clock::now()),
             paces: Mutex::default(),
@@ -90,7 +97,7 @@ impl Budgets {
     ) {
         let new = || {
             let seed = getrandom::u64().unwrap_or_default();
-            Pace::new(configured, usual, limits, seed)
+            RateLimiter::new(configured, usual, limits, seed)
         };
         let mut paces = self.paces();
         paces
@@ -99,13 +106,16 @@ impl Budgets {
             .lower(configured);
     }
 
-    /// Requests that can go out now, and the hourly limit.
-    pub(super) fn head_room(&self, identity: &str) -> (u32, u32) {
+    /// Return the head room of one identity; zero for an unknown one.
+    pub(super) fn head_room(&self, identity: &str) -> HeadRoom {
         let now = self.now();
         let mut paces = self.paces();
         let pace = paces.get_mut(identity);
-        pace.map(|pace| (pace.left(now), pace.limit()))
-            .unwrap_or_default()
+        pace.map(|pace| HeadRoom {
+            left: pace.left(now),
+            limit: pace.limit(),
+        })
+        .unwrap_or_default()
     }
 
     /// Waits until one of the identities may send. Dropping the permit says that no answer came.
@@ -168,7 +178,8 @@ impl Budgets {
     /// # Errors
     /// Those of the keeper.
     pub async fn close(&self) -> Result<()> {
-        let used = |(identity, pace): (&String, &Pace)| pace.is_kept().then(|| identity.clone());
+        let used =
+            |(identity, pace): (&String, &RateLimiter)| pace.is_kept().then(|| identity.clone());
         let identities: Vec<String> = self.paces().iter().filter_map(used).collect();
         for identity in identities {
             self.write(&identity, Write::Rest).await?;
@@ -181,7 +192,7 @@ impl Budgets {
             return Ok(());
         };
         let _one = self.0.desk.lock().await;
-        let known = self.paces().get(identity).is_none_or(Pace::is_kept);
+        let known = self.paces().get(identity).is_none_or(RateLimiter::is_kept);
         if !known {
             let spent = keeper.read(identity).await?;
             let now = self.now();
@@ -231,14 +242,14 @@ impl Budgets {
         time + instant.elapsed()
     }
 
-    fn paces(&self) -> MutexGuard<'_, BTreeMap<String, Pace>> {
+    fn paces(&self) -> MutexGuard<'_, BTreeMap<String, RateLimiter>> {
         self.0.paces.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn settle<T: Default>(
         &self,
         identity: &str,
-        how: impl FnOnce(&mut Pace, DateTime<Utc>) -> T,
+        how: impl FnOnce(&mut RateLimiter, DateTime<Utc>) -> T,
     ) -> T {
         let now = self.now();
         let settled = self.paces().get_mut(identity).map(|pace| how(pace, now));
@@ -256,7 +267,7 @@ enum Write {
 }
 
 pub(super) enum Choice {
-    Go(String, Ticket),
+    Go(String, InFlight),
     /// What it has spent before is not known yet.
     Read(String),
     /// A block has to be written down first.
@@ -266,7 +277,7 @@ pub(super) enum Choice {
 
 /// The identity that may send and has most left, or what has to happen first.
 pub(super) fn choose(
-    paces: &mut BTreeMap<String, Pace>,
+    paces: &mut BTreeMap<String, RateLimiter>,
     identities: &[&str],
     now: DateTime<Utc>,
     kept: bool,
@@ -304,7 +315,7 @@ pub(super) fn choose(
 pub(super) struct Permit {
     budgets: Budgets,
     identity: String,
-    ticket: Option<Ticket>,
+    ticket: Option<InFlight>,
 }
 
 impl Permit {
@@ -313,9 +324,9 @@ impl Permit {
     }
 
     /// Any answer but 429.
-    pub(super) fn answered(mut self, said: &Said) {
+    pub(super) fn answered(mut self, said: &RateLimitHeaders) {
         if let Some(ticket) = self.ticket.take() {
-            let how = |pace: &mut Pace, now| pace.answered(ticket, now, said);
+            let how = |pace: &mut RateLimiter, now| pace.answered(ticket, now, said);
             self.budgets.settle(&self.identity, how);
         }
     }
@@ -324,9 +335,9 @@ impl Permit {
     ///
     /// # Errors
     /// Those of the keeper.
-    pub(super) async fn refused(mut self, said: &Said) -> Result<bool> {
+    pub(super) async fn refused(mut self, said: &RateLimitHeaders) -> Result<bool> {
         let first = self.ticket.take().is_some_and(|ticket| {
-            let how = |pace: &mut Pace, now| pace.refused(ticket, now, said);
+            let how = |pace: &mut RateLimiter, now| pace.refused(ticket, now, said);
             self.budgets.settle(&self.identity, how)
         });
         self.budgets.write(&self.identity, Write::Refusal).await?;
@@ -337,7 +348,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let how = |pace: &mut Pace, now| pace.lost(ticket, now);
+            let how = |pace: &mut RateLimiter, now| pace.lost(ticket, now);
             self.budgets.settle(&self.identity, how);
         }
     }

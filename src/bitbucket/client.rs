@@ -18,14 +18,14 @@ use reqwest::header::{ACCEPT, DATE, HeaderMap};
 use reqwest::{StatusCode, Url};
 use tokio::time::sleep;
 
-use super::ask::{Answer, Ask, Remedy, Target};
+use super::ask::{Answer, ApiTarget, Ask, Remedy};
 use super::auth::Identity;
-use super::budgets::Budgets;
+use super::budgets::{Budgets, HeadRoom};
 use super::endpoints::Endpoint;
 use super::failures::{broken, too_large};
 use super::options::ClientOptions;
 use super::reply::{Refusal, granted_scopes, is_html};
-use super::retry::{Limits, Said, TOO_LONG, is_overload, is_transient};
+use super::retry::{Limits, RateLimitHeaders, TOO_LONG, is_overload, is_transient};
 use super::safe_url;
 use super::scopes::Scopes;
 use super::transport::{body, transport};
@@ -117,13 +117,14 @@ impl Client {
             .clone()
     }
 
-    /// Requests that can go out now, and the hourly limits they come from, over all identities.
-    pub fn head_room(&self) -> (u32, u32) {
+    /// Return the head room of all identities, added up. Identities that share a budget count once.
+    pub fn head_room(&self) -> HeadRoom {
         let budgets = self.0.identities.iter().map(|it| it.budget.as_str());
         let budgets: BTreeSet<&str> = budgets.collect();
         let rooms = budgets.into_iter().map(|it| self.0.budgets.head_room(it));
-        rooms.fold((0, 0), |(left, limit), (more_left, more)| {
-            (left.saturating_add(more_left), limit.saturating_add(more))
+        rooms.fold(HeadRoom::default(), |sum, one| HeadRoom {
+            left: sum.left.saturating_add(one.left),
+            limit: sum.limit.saturating_add(one.limit),
         })
     }
 
@@ -165,7 +166,7 @@ impl Client {
     }
 
     /// The URL of an endpoint without parameters. Segments are encoded here: uuids come with braces.
-    pub(crate) fn url(&self, endpoint: &Endpoint, target: &Target) -> Result<Url> {
+    pub(crate) fn url(&self, endpoint: &Endpoint, target: &ApiTarget) -> Result<Url> {
         let mut url = self.0.endpoint.clone();
         let mut segments: Vec<&str> = Vec::new();
         for segment in endpoint.path.split('/') {
@@ -209,9 +210,9 @@ impl Client {
     ) -> Result<Answer<T>> {
         let shared = &*self.0;
         let limits = &shared.limits;
-        let mut waits = limits.waits(match shared.reached.load(Ordering::Relaxed) {
-            true => limits.tries,
-            false => limits.first_contact_tries,
+        let mut waits = limits.backoff(match shared.reached.load(Ordering::Relaxed) {
+            true => limits.retries,
+            false => limits.first_contact_retries,
         });
         let (mut failures, mut renewed, mut misshapen) = (0, false, false);
         loop {
@@ -248,9 +249,9 @@ impl Client {
                 },
             };
             if !shared.reached.swap(true, Ordering::Relaxed) {
-                waits = limits.waits(limits.tries);
+                waits = limits.backoff(limits.retries);
             }
-            let said = Said::read(&reply.headers, clock::now());
+            let said = RateLimitHeaders::read(&reply.headers, clock::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
                 // Of those in a row, one is news.
                 if permit.refused(&said).await? {
@@ -314,7 +315,7 @@ impl Client {
                     .wait
                     .and_then(|asked| asked.to_std().ok())
                     .unwrap_or_default();
-                sleep(asked.min(limits.refused_longest_wait).max(wait)).await;
+                sleep(asked.min(limits.rate_limit_longest_wait).max(wait)).await;
                 continue;
             }
             let refusal = refusal();
@@ -350,7 +351,7 @@ impl Client {
             .or_default() += 1;
         let response = request.send().await.map_err(Failure::Transport)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let most = shared.limits.largest_reply;
+        let most = shared.limits.max_reply_bytes;
         let body = body(response, most).await.map_err(Failure::Transport)?;
         Ok(Reply {
             status,

@@ -9,7 +9,7 @@
 //! | `q` is accepted and ignored | the collector sends none, and cuts by itself |
 //! | `sort` with several states answers 500 on big repositories, an unknown sort 400 | [`Endpoint::sort`] can be dropped |
 //! | the lists of the pipelines service want a trailing slash | the path ends in `/` |
-//! | "not there" is 404, 403 or 410 | [`Endpoint::absent`] |
+//! | "not there" is 404, 403 or 410 | [`Endpoint::unavailable`] |
 
 use crate::config::EntityGroup;
 
@@ -38,7 +38,7 @@ pub struct Endpoint {
     /// Asked for, and dropped when the server refuses it.
     pub fields: Option<&'static str>,
     /// What a refused first page means; a status that is not listed is an error.
-    pub absent: &'static [(u16, &'static str)],
+    pub unavailable: &'static [(u16, &'static str)],
     /// The scope a token needs.
     pub scope: &'static str,
 }
@@ -74,7 +74,7 @@ const PLAIN: Endpoint = Endpoint {
     params: &[],
     sort: None,
     fields: None,
-    absent: &[(403, HIDDEN), (404, "not there"), (410, REMOVED)],
+    unavailable: &[(403, HIDDEN), (404, "not there"), (410, REMOVED)],
     scope: REPOSITORY_SCOPE,
 };
 
@@ -82,7 +82,7 @@ const PLAIN: Endpoint = Endpoint {
 pub static WORKSPACES: Endpoint = Endpoint {
     name: "workspaces",
     path: "user/workspaces",
-    absent: &[],
+    unavailable: &[],
     scope: WORKSPACE_SCOPE,
     ..PLAIN
 };
@@ -92,7 +92,7 @@ pub static REPOSITORIES: Endpoint = Endpoint {
     name: "repositories",
     path: "repositories/{workspace}",
     sort: Some("created_on"),
-    absent: &[],
+    unavailable: &[],
     ..PLAIN
 };
 
@@ -136,7 +136,7 @@ pub static COMMITS: Endpoint = Endpoint {
     name: "commits",
     path: "repositories/{workspace}/{repository}/commits",
     fields: Some("-values.repository,-values.rendered,-values.summary"),
-    absent: &[(403, HIDDEN), (404, "no commits"), (410, REMOVED)],
+    unavailable: &[(403, HIDDEN), (404, "no commits"), (410, REMOVED)],
     ..PLAIN
 };
 
@@ -174,7 +174,7 @@ pub static PULL_REQUEST_COMMITS: Endpoint = Endpoint {
     name: "pull_request_commits",
     path: "repositories/{workspace}/{repository}/pullrequests/{parent}/commits",
     fields: Some("-values.repository,-values.rendered,-values.summary"),
-    absent: &[
+    unavailable: &[
         (403, HIDDEN),
         (404, "the source repository is gone"),
         (410, REMOVED),
@@ -210,7 +210,7 @@ pub static ISSUES: Endpoint = Endpoint {
     name: "issues",
     path: "repositories/{workspace}/{repository}/issues",
     sort: Some("-updated_on"),
-    absent: NO_TRACKER,
+    unavailable: NO_TRACKER,
     scope: ISSUE_SCOPE,
     ..PLAIN
 };
@@ -241,7 +241,7 @@ pub static PIPELINES: Endpoint = Endpoint {
     path: "repositories/{workspace}/{repository}/pipelines/",
     paging: Paging::Counted,
     sort: Some("-created_on"),
-    absent: NO_PIPELINES,
+    unavailable: NO_PIPELINES,
     scope: PIPELINE_SCOPE,
     ..PLAIN
 };
@@ -250,7 +250,7 @@ pub static PIPELINES: Endpoint = Endpoint {
 pub static PIPELINE: Endpoint = Endpoint {
     name: "pipelines",
     path: "repositories/{workspace}/{repository}/pipelines/{parent}",
-    absent: NO_PIPELINES,
+    unavailable: NO_PIPELINES,
     scope: PIPELINE_SCOPE,
     ..PLAIN
 };
@@ -266,7 +266,7 @@ pub static PIPELINE_STEPS: Endpoint = Endpoint {
          values.completed_on,values.duration_in_seconds,values.build_seconds_used,values.run_number,values.maxTime,\
          values.image.name,next,page,pagelen,size",
     ),
-    absent: &[
+    unavailable: &[
         (403, HIDDEN),
         (404, "steps expired or never made"),
         (410, REMOVED),
@@ -284,7 +284,7 @@ pub static DEPLOYMENTS: Endpoint = Endpoint {
     fields: Some(
         "+values.environment.name,+values.environment.slug,+values.environment.environment_type.name",
     ),
-    absent: NO_PIPELINES,
+    unavailable: NO_PIPELINES,
     scope: PIPELINE_SCOPE,
     ..PLAIN
 };
@@ -293,7 +293,7 @@ pub static ENVIRONMENTS: Endpoint = Endpoint {
     name: "environments",
     path: "repositories/{workspace}/{repository}/environments/",
     paging: Paging::Counted,
-    absent: NO_PIPELINES,
+    unavailable: NO_PIPELINES,
     scope: PIPELINE_SCOPE,
     ..PLAIN
 };

@@ -50,7 +50,7 @@ impl Client {
                     .hint("please report this with the request's URL"),
             }
         };
-        let error = error.with("status", status.as_u16());
+        let error = error.with_status(status);
         let error = if said.is_empty() {
             error
         } else {

@@ -5,8 +5,8 @@
 //! [`Pages`] walks.
 //!
 //! ```text
-//! client.walk(&endpoints::PULL_REQUESTS, target).matching(…)
-//!   └─ pages.next() ─▶ Step::Page | Step::End | Step::Absent (first page: 403, 404, 410)
+//! client.list(&endpoints::PULL_REQUESTS, target).with_filter(…)
+//!   └─ pages.next() ─▶ NextPage::Page | NextPage::End | NextPage::Unavailable (first page: 403, 404, 410)
 //! ```
 //!
 //! What is done about an answer, and where:
@@ -26,15 +26,15 @@
 mod ask;
 mod auth;
 mod budgets;
+mod circuit_breaker;
 mod client;
 pub mod endpoints;
 mod failures;
-mod gate;
 pub mod git;
 mod oauth;
 mod options;
-mod pace;
 mod page;
+mod rate_limiter;
 mod reply;
 mod retry;
 mod scopes;
@@ -42,13 +42,13 @@ mod scopes;
 mod tests;
 mod transport;
 
-pub use ask::Target;
-pub use budgets::{Budgets, Keeper};
+pub use ask::ApiTarget;
+pub use budgets::{BudgetStore, Budgets, HeadRoom};
 pub use client::Client;
 pub use endpoints::Endpoint;
 pub use options::{ClientOptions, Credentials, Token};
-pub use pace::Spent;
-pub use page::{Absence, Lookup, Page, Pages, Step};
+pub use page::{NextPage, Page, Pages, RecordLookup, Unavailable};
+pub use rate_limiter::BudgetRecord;
 pub use retry::Limits;
 
 use reqwest::Url;

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::options::Token;
 use super::reply::{Refusal, is_html};
-use super::retry::{Limits, Said, is_transient};
+use super::retry::{Limits, RateLimitHeaders, is_transient};
 use super::safe_url;
 use super::transport::body;
 use crate::clock;
@@ -88,7 +88,7 @@ impl Consumer {
 
     /// Asks until there is a token, or no point in asking again.
     async fn grant(&self, http: &reqwest::Client) -> Result<Granted> {
-        let mut waits = self.limits.waits(self.limits.first_contact_tries);
+        let mut waits = self.limits.backoff(self.limits.first_contact_retries);
         loop {
             let asked_at = Instant::now();
             let (again, error) = match self.ask(http).await {
@@ -97,7 +97,7 @@ impl Consumer {
                 }
                 Ok((status, headers, body)) => {
                     let refused = status == StatusCode::TOO_MANY_REQUESTS;
-                    let asked = Said::read(&headers, clock::now()).wait;
+                    let asked = RateLimitHeaders::read(&headers, clock::now()).wait;
                     let asked = asked
                         .and_then(|wait| wait.to_std().ok())
                         .unwrap_or_default();
@@ -133,7 +133,7 @@ impl Consumer {
             .await
             .map_err(Failure::Transport)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = body(response, self.limits.largest_reply.min(LARGEST_REPLY));
+        let body = body(response, self.limits.max_reply_bytes.min(LARGEST_REPLY));
         let body = body.await.map_err(Failure::Transport)?;
         let body = body.ok_or_else(|| Failure::Final(no_token("it is too large")))?;
         Ok((status, headers, body))
@@ -162,7 +162,7 @@ impl Consumer {
             _ => ErrorKind::Credentials,
         };
         let error = Error::new(kind, "bitbucket grants no OAuth token")
-            .with("status", status.as_u16())
+            .with_status(status)
             .with("answer", refusal.message);
         error.hint(match kind {
             ErrorKind::Credentials => format!(

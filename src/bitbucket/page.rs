@@ -11,7 +11,7 @@ use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::ask::{Answer, Ask, Remedy, Target};
+use super::ask::{Answer, ApiTarget, Ask, Remedy};
 use super::client::Client;
 use super::endpoints::{Endpoint, Paging};
 use super::failures::removed;
@@ -42,8 +42,8 @@ pub struct Page {
 
 /// Why there is nothing to read: said by the first request, for an endpoint where that is a fact and not a failure.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Absence {
-    pub status: u16,
+pub struct Unavailable {
+    pub status: StatusCode,
     pub reason: String,
     /// Commits asked from or up to that the repository does not have (any more).
     pub unknown_commits: Vec<String>,
@@ -52,8 +52,8 @@ pub struct Absence {
     pub granted_scopes: Vec<String>,
 }
 
-impl Absence {
-    pub fn new(status: u16, reason: impl Into<String>) -> Self {
+impl Unavailable {
+    pub fn new(status: StatusCode, reason: impl Into<String>) -> Self {
         Self {
             status,
             reason: reason.into(),
@@ -66,21 +66,21 @@ impl Absence {
 
 /// The outcome of one step of a walk.
 #[derive(Debug)]
-pub enum Step {
+pub enum NextPage {
     Page(Page),
     End,
     /// Only as the first outcome.
-    Absent(Absence),
+    Unavailable(Unavailable),
 }
 
 /// The outcome of asking for one record.
 #[derive(Debug)]
-pub enum Lookup {
+pub enum RecordLookup {
     Found {
         value: Box<RawValue>,
         date: Option<DateTime<Utc>>,
     },
-    Absent(Absence),
+    Unavailable(Unavailable),
 }
 
 #[derive(Deserialize)]
@@ -103,7 +103,7 @@ fn count<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
 pub struct Pages {
     client: Client,
     endpoint: &'static Endpoint,
-    target: Target,
+    target: ApiTarget,
     filter: Option<String>,
     /// A parameter of the endpoint's own that narrows the list.
     only: Option<(&'static str, &'static str)>,
@@ -121,7 +121,7 @@ pub struct Pages {
     read: u64,
     /// Pages received, and how many a list of this length can have.
     pages: u64,
-    most_pages: Option<u64>,
+    max_pages: Option<u64>,
     seen: HashSet<String>,
     last: Option<(String, String)>,
     requests: AtomicU64,
@@ -129,7 +129,7 @@ pub struct Pages {
 
 impl Client {
     /// Starts a walk; the first request goes out with [`Pages::next`].
-    pub fn walk(&self, endpoint: &'static Endpoint, target: Target) -> Pages {
+    pub fn list(&self, endpoint: &'static Endpoint, target: ApiTarget) -> Pages {
         Pages {
             client: self.clone(),
             endpoint,
@@ -147,7 +147,7 @@ impl Client {
             number: 1,
             read: 0,
             pages: 0,
-            most_pages: None,
+            max_pages: None,
             seen: HashSet::new(),
             last: None,
             requests: AtomicU64::new(0),
@@ -155,7 +155,11 @@ impl Client {
     }
 
     /// Asks for one record.
-    pub async fn get(&self, endpoint: &'static Endpoint, target: &Target) -> Result<Lookup> {
+    pub async fn get(
+        &self,
+        endpoint: &'static Endpoint,
+        target: &ApiTarget,
+    ) -> Result<RecordLookup> {
         let url = self.url(endpoint, target)?;
         let requests = AtomicU64::new(0);
         let ask = Ask {
@@ -177,31 +181,31 @@ impl Client {
             })
             .await?
         {
-            Answer::Value { value, date } => Ok(Lookup::Found { value, date }),
-            Answer::Refused { refusal, identity } => match self.absence(endpoint, &refusal) {
-                Some(absence) => Ok(Lookup::Absent(absence)),
+            Answer::Value { value, date } => Ok(RecordLookup::Found { value, date }),
+            Answer::Refused { refusal, identity } => match self.unavailable(endpoint, &refusal) {
+                Some(unavailable) => Ok(RecordLookup::Unavailable(unavailable)),
                 None => Err(self.refused(&ask, &refusal, identity)),
             },
         }
     }
 
     /// What a refused first request means where that is a fact about the repository.
-    fn absence(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Absence> {
-        let status = refusal.status.as_u16();
-        if refusal.html || refusal.is_wrong_path() || endpoint.absent.is_empty() {
+    fn unavailable(&self, endpoint: &Endpoint, refusal: &Refusal) -> Option<Unavailable> {
+        let status = refusal.status;
+        if refusal.html || refusal.is_wrong_path() || endpoint.unavailable.is_empty() {
             return None;
         }
-        if status == 401 && self.is_anonymous() {
+        if status == StatusCode::UNAUTHORIZED && self.is_anonymous() {
             let reason = "not readable without credentials (401)".to_owned();
-            return Some(Absence::new(status, reason));
+            return Some(Unavailable::new(status, reason));
         }
         let (_, meaning) = endpoint
-            .absent
+            .unavailable
             .iter()
-            .find(|(listed, _)| *listed == status)?;
+            .find(|(listed, _)| *listed == status.as_u16())?;
         let said = match refusal.message.as_str() {
-            "" => format!("{meaning} ({status})"),
-            said => format!("{meaning} ({status} {said})"),
+            "" => format!("{meaning} ({})", status.as_u16()),
+            said => format!("{meaning} ({} {said})", status.as_u16()),
         };
         let reason = match (refusal.status, refusal.required_scopes.as_slice()) {
             (StatusCode::GONE, _) => format!("{said}: {}", removed(endpoint, refusal)),
@@ -210,11 +214,11 @@ impl Client {
             }
             _ => said,
         };
-        Some(Absence {
+        Some(Unavailable {
             unknown_commits: refusal.unknown_commits.clone(),
             required_scopes: refusal.required_scopes.clone(),
             granted_scopes: refusal.granted_scopes.clone(),
-            ..Absence::new(status, reason)
+            ..Unavailable::new(status, reason)
         })
     }
 }
@@ -223,21 +227,21 @@ impl Pages {
     /// Restricts the walk to what `filter` (`q`) finds, where the server can do that. It is a saving, not a promise:
     /// the caller cuts as well.
     #[must_use]
-    pub fn matching(mut self, filter: Option<String>) -> Self {
+    pub fn with_filter(mut self, filter: Option<String>) -> Self {
         self.filter = filter;
         self
     }
 
     /// Restricts the walk by a parameter that only this endpoint has; no promise either.
     #[must_use]
-    pub fn only(mut self, parameter: Option<(&'static str, &'static str)>) -> Self {
+    pub fn with_parameter(mut self, parameter: Option<(&'static str, &'static str)>) -> Self {
         self.only = parameter;
         self
     }
 
     /// Commits reachable from `include` and not from `exclude`. More than fit into an address are sent as a form.
     #[must_use]
-    pub fn between(mut self, include: Vec<String>, exclude: Vec<String>) -> Self {
+    pub fn with_commit_range(mut self, include: Vec<String>, exclude: Vec<String>) -> Self {
         let pairs = |name: &'static str, commits: Vec<String>| {
             commits.into_iter().map(move |commit| (name, commit))
         };
@@ -249,7 +253,7 @@ impl Pages {
 
     /// Asks for pages of another size than the walk's, and, of a list that counts its pages, from this one on.
     #[must_use]
-    pub fn sample(mut self, pagelen: u16, page: u64) -> Self {
+    pub fn with_page(mut self, pagelen: u16, page: u64) -> Self {
         self.pagelen = pagelen;
         self.number = page;
         self
@@ -292,12 +296,12 @@ impl Pages {
     }
 
     /// Whether no page has arrived yet.
-    pub fn is_at_start(&self) -> bool {
+    pub fn has_no_page(&self) -> bool {
         self.read == 0
     }
 
     /// Pages that are still to come, where the server says how long the list is.
-    pub fn left(&self) -> Option<u64> {
+    pub fn remaining_pages(&self) -> Option<u64> {
         let size = self.size?;
         Some(
             size.div_ceil(self.pagelen.into())
@@ -316,7 +320,7 @@ impl Pages {
     }
 
     /// The next page, the end, or why there is nothing.
-    pub async fn next(&mut self) -> Result<Step> {
+    pub async fn next(&mut self) -> Result<NextPage> {
         let first = !self.started;
         let sends_form = first && self.sends_form();
         if first {
@@ -324,13 +328,13 @@ impl Pages {
             self.next = Some(self.build()?);
         }
         let Some(url) = self.next.take() else {
-            return Ok(Step::End);
+            return Ok(NextPage::End);
         };
         if !self.seen.insert(url.as_str().to_owned()) {
             return Err(self.broken(&url, "the list repeats a page it has already given"));
         }
         let mut url = url;
-        let mut patience = self.client.limits().first_contact_tries;
+        let mut patience = self.client.limits().first_contact_retries;
         let (envelope, date) = loop {
             let remedy = match (self.smaller(), self.sort) {
                 (Some(_), _) => Remedy::Smaller,
@@ -361,8 +365,8 @@ impl Pages {
                     if !first {
                         return Err(error);
                     }
-                    if let Some(absence) = self.client.absence(self.endpoint, &refusal) {
-                        return Ok(Step::Absent(absence));
+                    if let Some(unavailable) = self.client.unavailable(self.endpoint, &refusal) {
+                        return Ok(NextPage::Unavailable(unavailable));
                     }
                     if !self.ask_for_less(&refusal) {
                         return Err(error);
@@ -380,9 +384,9 @@ impl Pages {
             let pages = (size / u64::from(SMALLEST_PAGE)).saturating_mul(GROWTH);
             pages.saturating_add(MORE_PAGES)
         };
-        let limit = self.client.limits().most_pages;
+        let limit = self.client.limits().max_pages;
         let most = *self
-            .most_pages
+            .max_pages
             .get_or_insert(envelope.size.map_or(limit, of_size));
         if self.pages > most {
             let error = self
@@ -395,8 +399,8 @@ impl Pages {
             Paging::Counted => self.count(&url, &envelope)?,
         };
         match (envelope.values.is_empty(), self.next.is_none()) {
-            (true, true) if !first => Ok(Step::End),
-            _ => Ok(Step::Page(Page {
+            (true, true) if !first => Ok(NextPage::End),
+            _ => Ok(NextPage::Page(Page {
                 values: envelope.values,
                 size: envelope.size,
                 date,

@@ -16,21 +16,21 @@ pub struct Limits {
     /// The longest that one reply may take.
     pub reply_timeout: Duration,
     /// Bytes of one reply, unpacked; what is larger is an error, because it has to fit into memory.
-    pub largest_reply: usize,
+    pub max_reply_bytes: usize,
     /// Pages of a list that does not say how long it is.
-    pub most_pages: u64,
+    pub max_pages: u64,
     /// Repetitions after a failed connection or a 5xx.
-    pub tries: usize,
+    pub retries: usize,
     /// Repetitions while no request has ever succeeded: a wrong host name should not take a minute to be noticed.
-    pub first_contact_tries: usize,
+    pub first_contact_retries: usize,
     pub first_wait: Duration,
     pub longest_wait: Duration,
     /// Repetitions after a 429 that names no wait; together their waits outlast the rolling hour.
-    pub refused_tries: usize,
-    pub refused_first_wait: Duration,
-    pub refused_longest_wait: Duration,
+    pub rate_limit_retries: usize,
+    pub rate_limit_first_wait: Duration,
+    pub rate_limit_longest_wait: Duration,
     /// How long refusals that name their own wait are waited for, in a row.
-    pub refused_patience: Duration,
+    pub rate_limit_longest_total_wait: Duration,
     /// A wait for the budget that would end later than this is not begun: [`ErrorKind::Quota`].
     ///
     /// [`ErrorKind::Quota`]: crate::error::ErrorKind::Quota
@@ -43,28 +43,28 @@ impl Default for Limits {
             connect_timeout: Duration::from_secs(15),
             read_timeout: Duration::from_secs(90),
             reply_timeout: Duration::from_secs(300),
-            largest_reply: 64 << 20,
-            most_pages: 50_000,
-            tries: 6,
-            first_contact_tries: 2,
+            max_reply_bytes: 64 << 20,
+            max_pages: 50_000,
+            retries: 6,
+            first_contact_retries: 2,
             first_wait: Duration::from_millis(500),
             longest_wait: Duration::from_secs(30),
-            refused_tries: 9,
-            refused_first_wait: Duration::from_secs(5),
-            refused_longest_wait: Duration::from_secs(900),
-            refused_patience: Duration::from_secs(3600),
+            rate_limit_retries: 9,
+            rate_limit_first_wait: Duration::from_secs(5),
+            rate_limit_longest_wait: Duration::from_secs(900),
+            rate_limit_longest_total_wait: Duration::from_secs(3600),
             deadline: None,
         }
     }
 }
 
 impl Limits {
-    pub(crate) fn waits(&self, tries: usize) -> impl Iterator<Item = Duration> + Send + use<> {
+    pub(crate) fn backoff(&self, retries: usize) -> impl Iterator<Item = Duration> + Send + use<> {
         ExponentialBuilder::default()
             .with_factor(2.0)
             .with_min_delay(self.first_wait)
             .with_max_delay(self.longest_wait)
-            .with_max_times(tries)
+            .with_max_times(retries)
             .with_jitter()
             // Without a seed of its own every process would jitter alike, which is no jitter.
             .with_jitter_seed(getrandom::u64().unwrap_or_default())
@@ -87,7 +87,7 @@ pub(crate) const TOO_LONG: u16 = 555;
 
 /// What the headers of a reply say about the budget.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct RateLimitHeaders {
     /// Requests an hour.
     pub(crate) limit: Option<u32>,
     pub(crate) remaining: Option<u32>,
@@ -99,7 +99,7 @@ pub(crate) struct Said {
     pub(crate) wait: Option<TimeDelta>,
 }
 
-impl Said {
+impl RateLimitHeaders {
     /// `now`: for headers that name a date; the reply's own `Date` goes before, because whose clock is wrong cannot be
     /// told.
     pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
@@ -141,13 +141,13 @@ mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
-    fn said(headers: &[(&'static str, &str)]) -> Said {
+    fn said(headers: &[(&'static str, &str)]) -> RateLimitHeaders {
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
         let headers = headers.iter().map(|(name, value)| {
             let value = HeaderValue::from_str(value).unwrap();
             (HeaderName::from_static(name), value)
         });
-        Said::read(&headers.collect(), now)
+        RateLimitHeaders::read(&headers.collect(), now)
     }
 
     fn wait(value: &str) -> Option<i64> {
@@ -224,12 +224,12 @@ mod tests {
             first_wait: Duration::from_secs(1),
             ..Limits::default()
         };
-        let waits: Vec<_> = limits.waits(4).collect();
+        let waits: Vec<_> = limits.backoff(4).collect();
         assert_eq!(waits.len(), 4);
         for (n, wait) in waits.iter().enumerate() {
             let floor = Duration::from_secs(1 << n);
             assert!(*wait >= floor && *wait < 2 * floor, "{waits:?}");
         }
-        assert_ne!(waits, limits.waits(4).collect::<Vec<_>>());
+        assert_ne!(waits, limits.backoff(4).collect::<Vec<_>>());
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::args::Repos;
 use super::output::print;
 use super::{Context, Outcome, rows};
-use crate::bitbucket::{Client, Limits, Step, Target, endpoints};
+use crate::bitbucket::{ApiTarget, Client, Limits, NextPage, endpoints};
 use crate::collect::clients;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -67,12 +67,12 @@ async fn list(
     lines: &mut Vec<Vec<String>>,
 ) -> Result<()> {
     let search = search.unwrap_or_default().to_lowercase();
-    let mut pages = client.walk(&endpoints::REPOSITORIES, Target::workspace(workspace));
+    let mut pages = client.list(&endpoints::REPOSITORIES, ApiTarget::workspace(workspace));
     loop {
         let page = match pages.next().await? {
-            Step::Page(page) => page,
-            Step::End => return Ok(()),
-            Step::Absent(absence) => {
+            NextPage::Page(page) => page,
+            NextPage::End => return Ok(()),
+            NextPage::Unavailable(absence) => {
                 return Err(
                     Error::new(ErrorKind::Configuration, "the workspace cannot be listed")
                         .with("workspace", workspace)

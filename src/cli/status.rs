@@ -11,7 +11,7 @@ use super::{Context, Outcome, rows};
 use crate::clock;
 use crate::error::Result;
 use crate::escape::escape;
-use crate::lake::{EntityState, EntityStatus, Lake, layout};
+use crate::lake::{Lake, ListState, ListStatus, layout};
 
 const RUNS_SHOWN: usize = 10;
 
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     let states = lake.states().await?;
     for (state, _) in &states {
         for (entity, known) in &state.entities {
-            if matches!(known.status, EntityStatus::Failed | EntityStatus::Stale) {
+            if matches!(known.status, ListStatus::Failed | ListStatus::Stale) {
                 outcome = Outcome::Incomplete;
             }
             lines.push(vec![
@@ -136,7 +136,7 @@ async fn runs(lake: &Lake) -> Result<(String, u64)> {
     Ok((text, spent.unwrap_or_default()))
 }
 
-fn from(known: &EntityState) -> String {
+fn from(known: &ListState) -> String {
     match (known.complete_from, known.complete_through) {
         (Some(from), _) => time(from),
         (None, Some(_)) => "beginning".to_owned(),

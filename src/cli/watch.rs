@@ -82,11 +82,11 @@ impl Shown {
     }
 
     fn spend(&mut self, client: &Client) {
-        let (left, per_hour) = client.head_room();
+        let room = client.head_room();
         let budget = Budget {
             spent: client.requests().values().sum(),
-            left,
-            per_hour,
+            left: room.left,
+            per_hour: room.limit,
         };
         self.budgets.insert(client.connection().to_owned(), budget);
         let all = self

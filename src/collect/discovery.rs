@@ -10,17 +10,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use reqwest::StatusCode;
+
 use super::repositories::{Discovered, read};
-use crate::bitbucket::{Client, Lookup, Step, Target, endpoints};
+use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
 use crate::config::{Config, Found, Pattern, Selection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::State;
+use crate::lake::RepositoryState;
 
 /// A repository of earlier runs that is not found any more.
 #[derive(Debug, Clone)]
 pub struct Gone {
     pub connection: String,
-    pub state: State,
+    pub state: RepositoryState,
     pub reason: String,
     /// Bitbucket knows it under no name; one that was renamed out of the configuration is still there.
     pub missing: bool,
@@ -52,7 +54,7 @@ pub struct Discovery {
 pub async fn discover(
     config: &Config,
     clients: &BTreeMap<String, Client>,
-    states: &[State],
+    states: &[RepositoryState],
 ) -> Result<Discovery> {
     let mut search = Search {
         listings: BTreeMap::new(),
@@ -164,7 +166,7 @@ impl Search {
         source: &Source<'_>,
         selection: &Selection,
         pattern: &Pattern,
-        states: &[State],
+        states: &[RepositoryState],
         sought: &mut BTreeSet<(i64, String)>,
     ) -> Result<()> {
         let name = pattern.text.to_lowercase();
@@ -174,7 +176,7 @@ impl Search {
         let known = states.iter().any(|state| {
             state.connection_id == source.id && state.full_name.eq_ignore_ascii_case(&name)
         });
-        let error = match get(source, &Target::full_name(&name)).await? {
+        let error = match get(source, &ApiTarget::full_name(&name)).await? {
             Ok(discovered) if selection.selects(&discovered.found.full_name) => {
                 self.add(discovered);
                 return Ok(());
@@ -198,7 +200,7 @@ impl Search {
         &mut self,
         config: &Config,
         clients: &BTreeMap<String, Client>,
-        states: &[State],
+        states: &[RepositoryState],
     ) -> Result<Vec<Gone>> {
         let mut gone = Vec::new();
         for state in states.iter().filter(|state| !state.is_workspace()) {
@@ -211,7 +213,7 @@ impl Search {
             let selection = selection(config, state.connection_id, &state.full_name);
             let source = selection.and_then(|selection| Source::of(config, clients, selection));
             let Some(source) = source else { continue };
-            let mut target = Target::full_name(&state.full_name);
+            let mut target = ApiTarget::full_name(&state.full_name);
             target.repository.clone_from(&state.uuid);
             let (missing, reason) = match get(&source, &target).await? {
                 Ok(found) => {
@@ -253,17 +255,17 @@ async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>>
     let workspace = pattern.workspace();
     let mut pages = source
         .client
-        .walk(&endpoints::REPOSITORIES, Target::workspace(workspace));
+        .list(&endpoints::REPOSITORIES, ApiTarget::workspace(workspace));
     let mut listing = Vec::new();
     loop {
         match pages.next().await.map_err(|error| blame(error, pattern))? {
-            Step::Page(page) => {
+            NextPage::Page(page) => {
                 for record in page.values {
                     listing.push(read(source, record, page.date)?);
                 }
             }
-            Step::End => break,
-            Step::Absent(absence) => {
+            NextPage::End => break,
+            NextPage::Unavailable(absence) => {
                 let what = format!(
                     "cannot list the workspace `{workspace}`: {}",
                     absence.reason
@@ -288,13 +290,17 @@ async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>>
 /// A workspace that is not there is a mistake in the configuration.
 fn blame(error: Error, pattern: &Pattern) -> Error {
     let workspace = pattern.workspace();
-    let what = match error.context("status") {
-        Some("404") => format!("there is no workspace `{workspace}` that the credentials can see"),
-        Some("403") => format!("the credentials may not list the workspace `{workspace}`"),
+    let what = match error.status() {
+        Some(StatusCode::NOT_FOUND) => {
+            format!("there is no workspace `{workspace}` that the credentials can see")
+        }
+        Some(StatusCode::FORBIDDEN) => {
+            format!("the credentials may not list the workspace `{workspace}`")
+        }
         _ => return pattern.place.locate(error),
     };
-    let kind = match error.context("status") {
-        Some("403") => ErrorKind::Credentials,
+    let kind = match error.status() {
+        Some(StatusCode::FORBIDDEN) => ErrorKind::Credentials,
         _ => ErrorKind::Configuration,
     };
     pattern.place.locate(Error::new(kind, what)).source(error)
@@ -302,10 +308,10 @@ fn blame(error: Error, pattern: &Pattern) -> Error {
 
 async fn get(
     source: &Source<'_>,
-    target: &Target,
+    target: &ApiTarget,
 ) -> Result<std::result::Result<Discovered, String>> {
     match source.client.get(&endpoints::REPOSITORY, target).await? {
-        Lookup::Found { value, date } => read(source, value, date).map(Ok),
-        Lookup::Absent(absence) => Ok(Err(absence.reason)),
+        RecordLookup::Found { value, date } => read(source, value, date).map(Ok),
+        RecordLookup::Unavailable(absence) => Ok(Err(absence.reason)),
     }
 }

@@ -15,6 +15,7 @@
 
 mod branches;
 mod budget;
+mod checkpoint;
 mod children;
 mod commits;
 mod commits_git;
@@ -26,7 +27,6 @@ mod held;
 mod issue_changes;
 mod issue_comments;
 mod issues;
-mod ledger;
 mod lost;
 mod newest_first;
 mod order;
@@ -259,11 +259,11 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     for (_, of_one) in by_connection {
         let candidates: Vec<_> = of_one
             .iter()
-            .map(|(repo, _, it)| candidate(&repo.ledger.state, it))
+            .map(|(repo, _, it)| candidate(&repo.checkpoints.state, it))
             .collect();
         let per_hour = of_one
             .first()
-            .map_or(0, |(repo, ..)| repo.site.client.head_room().0);
+            .map_or(0, |(repo, ..)| repo.site.client.head_room().left);
         let resting = rotation::resting(&candidates, per_hour.into(), now);
         for (place, one) in of_one.into_iter().enumerate() {
             match resting.contains(&place) {

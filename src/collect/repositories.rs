@@ -11,10 +11,10 @@ use super::entity::{Entity, text, time, uuid};
 use super::report::{EntityReport, RepositoryReport};
 use super::repository::Repo;
 use super::sink::Sink;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::config::Found;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityStatus, Replaces};
+use crate::lake::{ListStatus, Replaces};
 use crate::redaction::{Received, Redactor};
 use crate::schema::Parent;
 
@@ -43,17 +43,19 @@ pub(super) async fn store(
     repo: &mut Repo<'_>,
     discovered: &Discovered,
     report: &mut EntityReport,
-) -> Result<Outcome> {
-    let Repo { site, ledger, .. } = repo;
-    let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+) -> Result<ListOutcome> {
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
     let record = std::slice::from_ref(&discovered.record);
     sink.take(record, Some(&Parent::None), report, |_| {})?;
     let segment = sink.finish(Replaces::Nothing).await?;
-    ledger.add(ENTITY.table, segment);
-    let state = ledger.entity(ENTITY.table);
+    checkpoints.add(ENTITY.table, segment);
+    let state = checkpoints.entity(ENTITY.table);
     let date = discovered.date.unwrap_or(site.context.options.now);
     state.complete_through = Some(site.context.not_ahead(date));
-    Ok(Outcome::Collected)
+    Ok(ListOutcome::Complete)
 }
 
 /// After this long a repository that is missing still counts as deleted.
@@ -94,7 +96,7 @@ pub(super) async fn mark_gone(
         };
         for (table, entity) in &mut state.entities {
             if entity.ever_returned() {
-                entity.status = EntityStatus::Stale;
+                entity.status = ListStatus::Stale;
                 entity.reason = Some(reason.clone());
                 entity.stale_since.get_or_insert(now);
             }

@@ -17,7 +17,7 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
 
-use super::{Lake, LakeLock, State, layout};
+use super::{Lake, LakeLock, RepositoryState, layout};
 use crate::clock;
 use crate::error::{ErrorKind, OrError, Result};
 
@@ -86,7 +86,7 @@ impl Lake {
             .filter_map(|path| layout::state_of_segment(path))
             .collect();
         for state in states {
-            let state = self.get_json::<State>(&state).await?;
+            let state = self.get_json::<RepositoryState>(&state).await?;
             let entities = state.into_iter().flat_map(|state| state.entities);
             let segments = entities.flat_map(|(_, known)| known.segments);
             named.extend(segments.map(|segment| segment.path));

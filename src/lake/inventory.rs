@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::{FileEntry, Lake, Manifest, State, Version, layout};
+use super::{FileEntry, Lake, Manifest, RepositoryState, Version, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{HISTORY, LAYERS};
 
@@ -161,7 +161,10 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::inventory`].
-    pub async fn damaged_segments(&self, states: &[State]) -> Result<BTreeMap<String, Damage>> {
+    pub async fn damaged_segments(
+        &self,
+        states: &[RepositoryState],
+    ) -> Result<BTreeMap<String, Damage>> {
         let entities = states.iter().flat_map(|state| state.entities.values());
         let named = entities.flat_map(|known| &known.segments);
         let named: BTreeSet<&String> = named.map(|segment| &segment.path).collect();

@@ -57,7 +57,8 @@ pub use s3::bucket;
 pub use scan::Known;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{
-    Ends, EntityState, EntityStatus, Queued, Replaces, SegmentRef, State, Talk, Visit, Walk,
+    Cursor, ExpectedComments, ListState, ListStatus, NamedCommits, PendingRecord, Replaces,
+    RepositoryState, SegmentRef, Visit,
 };
 
 use std::collections::BTreeMap;

@@ -15,7 +15,7 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::{Lake, Replaces, State};
+use super::{Lake, Replaces, RepositoryState};
 use crate::error::{Error, ErrorKind, Result};
 
 const ROWS: usize = 8192;
@@ -36,7 +36,7 @@ impl Lake {
     /// [`ErrorKind::Lake`], with the file.
     pub async fn known(
         &self,
-        state: &State,
+        state: &RepositoryState,
         entity: &str,
         columns: &[&str],
         mut see: impl FnMut(Known<'_>) -> Result<()>,

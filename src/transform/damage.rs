@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind};
-use crate::lake::{Damage, Depth, Inventory, Lake, Manifest, State, layout};
+use crate::lake::{Damage, Depth, Inventory, Lake, Manifest, RepositoryState, layout};
 use crate::schema::HISTORY;
 
 const SOURCE: &str = "bitbucket";
@@ -23,7 +23,7 @@ pub(super) type Irreplaceable = BTreeMap<String, String>;
 pub(super) fn irreplaceable(
     inventory: &Inventory,
     segments: BTreeMap<String, Damage>,
-    states: &[State],
+    states: &[RepositoryState],
     remembered: &BTreeSet<String>,
 ) -> Irreplaceable {
     let mut lost: Irreplaceable = segments
@@ -48,7 +48,7 @@ pub(super) fn irreplaceable(
 fn not_collected_again(
     path: &str,
     entity: &str,
-    states: &[State],
+    states: &[RepositoryState],
     inventory: &Inventory,
 ) -> Option<String> {
     let state = states
@@ -101,12 +101,12 @@ pub(super) async fn explain(lake: &Lake, error: Error) -> Error {
 }
 
 /// What is published and can be read.
-pub(super) fn readable(inventory: &Inventory, states: &[State]) -> Manifest {
+pub(super) fn readable(inventory: &Inventory, states: &[RepositoryState]) -> Manifest {
     let may_have_moved = |path: &str| {
         let table = table(path);
         let entity = table.strip_prefix("bitbucket.");
         entity.is_some_and(|entity| {
-            let of_file = |state: &&State| state.source_file(entity) == path;
+            let of_file = |state: &&RepositoryState| state.source_file(entity) == path;
             let state = states.iter().find(of_file);
             state.is_some_and(|state| state.may_have_moved(entity, inventory))
         })

@@ -15,8 +15,8 @@ use super::write;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
-    EntityState, Lake, Manifest, NextFile, NextTable, ParquetFile, Replaces, SEQUENCE, SegmentRef,
-    State, is_lost_race, layout, segment_schema,
+    Lake, ListState, Manifest, NextFile, NextTable, ParquetFile, Replaces, RepositoryState,
+    SEQUENCE, SegmentRef, is_lost_race, layout, segment_schema,
 };
 use crate::schema::Contract;
 
@@ -25,9 +25,9 @@ const SCHEMA: &str = "fold";
 const PARENTS: [&str; 2] = ["_pull_request_id", "_issue_id"];
 
 /// One state per name: when a repository was deleted and made anew, its name belongs to the new one.
-pub(super) fn current(states: Vec<State>) -> Vec<State> {
-    let mut by_name: BTreeMap<(i64, String), State> = BTreeMap::new();
-    let seen = |state: &State| {
+pub(super) fn current(states: Vec<RepositoryState>) -> Vec<RepositoryState> {
+    let mut by_name: BTreeMap<(i64, String), RepositoryState> = BTreeMap::new();
+    let seen = |state: &RepositoryState| {
         let through = state
             .entities
             .values()
@@ -52,7 +52,7 @@ pub(super) async fn fold(
     lake: &Lake,
     engine: &Engine,
     contract: &Contract,
-    states: &[State],
+    states: &[RepositoryState],
     manifest: &Manifest,
     folder: &Path,
 ) -> Result<NextTable> {
@@ -102,7 +102,7 @@ async fn base(
     manifest: &Manifest,
     is_published: &impl Fn(&String) -> bool,
     entity: &str,
-    state: &State,
+    state: &RepositoryState,
     path: &String,
 ) -> Result<Option<String>> {
     let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
@@ -118,7 +118,7 @@ async fn base(
 }
 
 /// The segments that count: what came before a complete one is superseded.
-fn pending(state: &EntityState) -> &[SegmentRef] {
+fn pending(state: &ListState) -> &[SegmentRef] {
     let complete = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
     let from = state.segments.iter().rposition(complete).unwrap_or(0);
     state.segments.get(from..).unwrap_or(&[])
@@ -129,7 +129,7 @@ fn register(
     lake: &Lake,
     engine: &Engine,
     contract: &Contract,
-    state: &State,
+    state: &RepositoryState,
     segments: &[SegmentRef],
     base: Option<&str>,
 ) -> Result<String> {
@@ -213,7 +213,7 @@ fn replaced(segments: &[SegmentRef]) -> BTreeMap<i64, u64> {
 }
 
 /// The contract's columns, under the name that the repository has now.
-fn columns(contract: &Contract, state: &State) -> String {
+fn columns(contract: &Contract, state: &RepositoryState) -> String {
     let workspace = state.full_name.split('/').next().unwrap_or_default();
     let named = contract
         .columns
@@ -235,7 +235,7 @@ fn literal(text: &str) -> String {
 /// for good; their lists are read anew.
 pub(super) async fn settle(
     lake: &Lake,
-    folded: &[State],
+    folded: &[RepositoryState],
     given_up: &BTreeSet<String>,
 ) -> Result<()> {
     for state in folded {

@@ -19,7 +19,7 @@ use super::write;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::lake::{
-    Lake, Manifest, NextFile, NextTable, SEQUENCE, SegmentRef, State, file_url, layout,
+    Lake, Manifest, NextFile, NextTable, RepositoryState, SEQUENCE, SegmentRef, file_url, layout,
     segment_schema,
 };
 use crate::schema::{CONTENT, Contract, SEEN_AT};
@@ -30,7 +30,7 @@ const SCHEMA: &str = "versions";
 pub(super) struct Past<'a> {
     pub(super) lake: &'a Lake,
     pub(super) engine: &'a Engine,
-    pub(super) states: &'a [State],
+    pub(super) states: &'a [RepositoryState],
     pub(super) manifest: &'a Manifest,
     /// The start of this run: when a version was seen that no segment brought.
     pub(super) now: DateTime<Utc>,
@@ -125,7 +125,7 @@ impl Past<'_> {
         &self,
         source: &Contract,
         contract: &Contract,
-        state: &State,
+        state: &RepositoryState,
         segments: &[SegmentRef],
     ) -> Result<String> {
         let mut arrived = Vec::new();

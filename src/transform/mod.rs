@@ -41,7 +41,8 @@ use crate::config::{Assigned, Config, Found};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{
-    Depth, Inventory, Lake, LakeLock, Manifest, NextFile, NextTable, State, WrittenFile, publish,
+    Depth, Inventory, Lake, LakeLock, Manifest, NextFile, NextTable, RepositoryState, WrittenFile,
+    publish,
 };
 use crate::schema::{Contract, Contracts};
 use crate::secret::Masker;
@@ -122,7 +123,7 @@ pub async fn transform(
     })
 }
 
-fn found(states: &[State]) -> Vec<Found> {
+fn found(states: &[RepositoryState]) -> Vec<Found> {
     let repositories = states.iter().filter(|state| !state.is_workspace());
     repositories
         .map(|state| Found {
@@ -163,7 +164,7 @@ impl<'a> Run<'a> {
         contracts: Contracts,
         steps: Steps,
         inventory: &'a Inventory,
-        states: &[State],
+        states: &[RepositoryState],
     ) -> Result<Self> {
         let staging = tempfile::Builder::new()
             .prefix("bitlake-staging-")
@@ -191,7 +192,7 @@ impl<'a> Run<'a> {
     /// given up: returns the files of the source layer among it.
     async fn weigh_damage(
         &self,
-        states: &mut [State],
+        states: &mut [RepositoryState],
         accept_loss: bool,
     ) -> Result<BTreeSet<String>> {
         for (path, damage) in &self.inventory.damaged {
@@ -249,7 +250,7 @@ impl<'a> Run<'a> {
     }
 
     /// The configuration as tables.
-    fn settings(&mut self, states: &[State], assigned: &[Assigned]) -> Result<()> {
+    fn settings(&mut self, states: &[RepositoryState], assigned: &[Assigned]) -> Result<()> {
         for (table, rows) in settings::tables(self.config, states, assigned)? {
             self.setting(table, &rows)?;
         }
@@ -266,7 +267,7 @@ impl<'a> Run<'a> {
     /// The periods of every project that the configuration or a `[[table]]` names.
     async fn buckets(
         &mut self,
-        states: &[State],
+        states: &[RepositoryState],
         assigned: &[Assigned],
         as_of: Option<DateTime<Utc>>,
     ) -> Result<()> {

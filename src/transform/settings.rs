@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::config::{Assigned, Config, EntityGroup, Found, OutsideTable, groups};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{EntityStatus, ParquetFile, State, WrittenFile};
+use crate::lake::{ListStatus, ParquetFile, RepositoryState, WrittenFile};
 use crate::schema::{Contract, conform};
 
 type Rows = Vec<Value>;
@@ -20,7 +20,7 @@ type Rows = Vec<Value>;
 /// The rows of the `config` tables that are known before anything is read, by table.
 pub(super) fn tables(
     config: &Config,
-    states: &[State],
+    states: &[RepositoryState],
     assigned: &[Assigned],
 ) -> Result<Vec<(&'static str, Rows)>> {
     let org = &config.org;
@@ -153,7 +153,7 @@ fn mapped(
     rows
 }
 
-fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Rows {
+fn repositories(config: &Config, states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
     let deleted = |found: &Found| {
         let mut states = states.iter();
         states.any(|one| {
@@ -184,8 +184,8 @@ fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Row
 const LAG: TimeDelta = TimeDelta::hours(12);
 
 /// How far each entity is known. `complete_through` is told only where it stands still: otherwise it moves with every run.
-fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
-    let selected = |state: &State| {
+fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
+    let selected = |state: &RepositoryState| {
         assigned.iter().any(|one| {
             one.found.connection_id == state.connection_id && one.found.uuid == state.uuid
         })
@@ -200,7 +200,7 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
                 .and_then(|through| through.checked_add_signed(LAG))
                 .is_some_and(|by_then| newest > Some(by_then));
             let stands_still =
-                lags || matches!(known.status, EntityStatus::Stale | EntityStatus::Failed);
+                lags || matches!(known.status, ListStatus::Stale | ListStatus::Failed);
             rows.push(json!({
                 "connection_id": state.connection_id,
                 "repository_uuid": state.uuid,
@@ -220,7 +220,7 @@ fn completeness(states: &[State], assigned: &[Assigned]) -> Rows {
 /// it lacks, to where the slowest of them was looked at. `None` when nothing of it is.
 pub(super) fn collected(
     project: &str,
-    states: &[State],
+    states: &[RepositoryState],
     assigned: &[Assigned],
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let of_project = states.iter().filter(|state| {

@@ -9,14 +9,14 @@ use super::history::Past;
 use super::{Options, Run, fold, renew};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
-use crate::lake::{NextFile, NextTable, State, file_url, layout};
+use crate::lake::{NextFile, NextTable, RepositoryState, file_url, layout};
 use crate::redaction::Redactor;
 use crate::schema::{Contract, HISTORY, Redecoder};
 
 impl Run<'_> {
     pub(super) async fn source(
         &mut self,
-        states: &[State],
+        states: &[RepositoryState],
         now: DateTime<Utc>,
         options: &Options,
     ) -> Result<()> {
@@ -107,7 +107,7 @@ impl Run<'_> {
 }
 
 /// The files into which a segment of an older schema was folded.
-fn old_segments(contract: &Contract, states: &[State]) -> BTreeSet<String> {
+fn old_segments(contract: &Contract, states: &[RepositoryState]) -> BTreeSet<String> {
     let entity = &contract.table;
     let old = states.iter().filter(|state| {
         let known = state.entities.get(entity);

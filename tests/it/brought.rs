@@ -22,7 +22,7 @@ fn shop() -> Outside {
 }
 
 /// `column: rows (values)` of each.
-fn said(nulled: &[Nulled]) -> Vec<String> {
+fn printed(nulled: &[Nulled]) -> Vec<String> {
     let line = |it: &Nulled| {
         format!(
             "{} {}: {} of {}",
@@ -123,7 +123,7 @@ async fn what_a_query_names_and_no_row_has_is_null_and_said() {
         );
     let report = given.transform(&CONFIG).await.unwrap();
     assert_eq!(
-        said(&report.nulled),
+        printed(&report.nulled),
         [
             "domain.incidents service: 1 of ",
             "domain.incidents closer: 2 of ",
@@ -177,7 +177,7 @@ async fn times_that_stand_for_none_are_null_and_named_and_make_no_periods() {
     let given = shop().csv("domain.incidents", &csv);
     let report = given.transform(&["domain", "dora"]).await.unwrap();
     assert_eq!(
-        said(&report.nulled),
+        printed(&report.nulled),
         [
             "domain.incidents resolution_date: 9 of 0000-00-00 00:00:00 (id=i1), 10000-01-01T00:00:00Z (id=i8), 0001-01-01T00:00:00Z (id=i0)"
         ]
@@ -204,7 +204,7 @@ async fn a_query_may_cast_a_time_that_stands_for_none() {
     );
     let report = given.transform(&CONFIG).await.unwrap();
     assert_eq!(
-        said(&report.nulled),
+        printed(&report.nulled),
         [
             "domain.incidents created_date: 1 of 0001-01-01T00:00:00Z (id=i2)",
             "domain.incidents resolution_date: 1 of 9999-12-31T23:59:59Z (id=i1)",
@@ -238,7 +238,7 @@ async fn what_ends_before_it_begins_takes_no_time_and_negative_durations_are_not
         );
     let report = given.transform(&[]).await.unwrap();
     assert_eq!(
-        said(&report.nulled),
+        printed(&report.nulled),
         [
             "domain.incidents lead_time_minutes: 1 of -120 (id=i1)",
             "domain.cicd_pipelines duration_sec: 1 of -5.0 (id=p1)",

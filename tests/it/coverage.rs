@@ -225,9 +225,9 @@ fn deployments_in_a_scope_without_a_project_are_in_the_output_the_report_and_the
     assert!(unclaimed.contains(UNCLAIMED), "{unclaimed}");
 
     let checked = text(&bitlake(&["--config", config, "check"]).stdout);
-    let line = |level: &str, said: &str| {
+    let line = |level: &str, printed: &str| {
         let mut lines = checked.lines();
-        lines.any(|line| line.starts_with(level) && line.contains(said))
+        lines.any(|line| line.starts_with(level) && line.contains(printed))
     };
     assert!(line("warn", LOST) && line("ok", UNCLAIMED), "{checked}");
 }

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bitlake::lake::{Damage, Depth, EntityStatus, layout};
+use bitlake::lake::{Damage, Depth, ListStatus, layout};
 use bitlake_sandbox::{Fault, Sandbox};
 use object_store::{ObjectStoreExt, PutPayload};
 
 use super::killed::{self, workspace};
-use super::program::Ended;
+use super::program::ProgramOutput;
 use super::stores::{self, Ground, MAY, Staged, on_every_store};
 use super::world::World;
 
@@ -137,14 +137,14 @@ async fn without_its_manifest_nothing_of_a_lake_is_touched(ground: &Ground) {
     lake.remove(layout::MANIFEST).await.unwrap();
     let error = lake.inventory(Depth::Listing).await.unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.starts_with("the manifest is missing (file=_bitlake/manifest.json)"),
-        "{said}"
+        printed.starts_with("the manifest is missing (file=_bitlake/manifest.json)"),
+        "{printed}"
     );
     assert!(
-        said.contains("put the newest file of _bitlake/manifests/ in its place"),
-        "{said}"
+        printed.contains("put the newest file of _bitlake/manifests/ in its place"),
+        "{printed}"
     );
     assert_eq!(ground.bytes(MAY).await, staged.bytes(21));
     assert_eq!(ground.bytes(foreign).await, staged.bytes(3));
@@ -284,16 +284,20 @@ async fn through_the_program(ground: &Ground, lake: &str) {
         command.stdout(std::process::Stdio::piped());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = output.await.unwrap();
-        Ended {
+        ProgramOutput {
             code: output.status.code().unwrap(),
             stdout: super::demo::text(&output.stdout),
             stderr: super::demo::text(&output.stderr),
         }
     };
     let good = async |args: &[&str], when: &str| {
-        let ended = run(args).await;
-        assert_eq!(ended.code, 0, "{when}: {}{}", ended.stdout, ended.stderr);
-        ended
+        let finished = run(args).await;
+        assert_eq!(
+            finished.code, 0,
+            "{when}: {}{}",
+            finished.stdout, finished.stderr
+        );
+        finished
     };
     good(&["run"], "first").await;
     good(&["run"], "second").await;
@@ -319,11 +323,11 @@ async fn through_the_program(ground: &Ground, lake: &str) {
                 checked.stdout
             );
         }
-        let ended = good(&["run"], "damaged").await;
+        let finished = good(&["run"], "damaged").await;
         assert!(
-            ended.stdout.contains("repaired    6 files"),
+            finished.stdout.contains("repaired    6 files"),
             "{}",
-            ended.stdout
+            finished.stdout
         );
         killed::same(&expected, &ground.files().await);
     }
@@ -332,9 +336,9 @@ async fn through_the_program(ground: &Ground, lake: &str) {
     let history = path_of("metrics/history/");
     let whole = ground.bytes(&history).await;
     ground.harm(&history, Harm::Emptied).await;
-    let ended = run(&["run"]).await;
-    assert_eq!(ended.code, 5, "{}", ended.stderr);
-    assert!(ended.stderr.contains(&history), "{}", ended.stderr);
+    let finished = run(&["run"]).await;
+    assert_eq!(finished.code, 5, "{}", finished.stderr);
+    assert!(finished.stderr.contains(&history), "{}", finished.stderr);
     ground.overwrite(&history, whole).await;
     good(&["transform"], "restored").await;
     killed::same(&expected, &ground.files().await);
@@ -412,9 +416,9 @@ async fn a_query_over_an_empty_or_missing_file_fails() {
             .current_dir(folder.path())
             .output()
             .unwrap();
-        let said = super::demo::text(&output.stderr);
-        assert_eq!(output.status.code(), Some(5), "{harm:?}: {said}");
-        assert!(said.contains(&path), "{harm:?}: {said}");
+        let printed = super::demo::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{harm:?}: {printed}");
+        assert!(printed.contains(&path), "{harm:?}: {printed}");
     }
 }
 
@@ -431,7 +435,7 @@ async fn a_list_that_is_collected_again_in_parts_is_loading_meanwhile() {
     bench.stops_after = Some(0);
     bench.run().await.unwrap();
     let status = bench.state().await.entities["pipelines"].status;
-    assert_ne!(status, EntityStatus::Complete);
+    assert_ne!(status, ListStatus::Complete);
     bench.stops_after = None;
     bench.stop = bitlake::collect::Stop::new(None);
     assert!(killed::run(&mut bench).await);

@@ -19,8 +19,8 @@ fn git(folder: &Path, arguments: &[&str]) -> Vec<String> {
         .args(arguments)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {arguments:?}: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {printed}");
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()

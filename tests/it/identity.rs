@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use bitlake::lake::EntityStatus;
+use bitlake::lake::ListStatus;
 use bitlake_sandbox::Fault;
 
 use super::support::*;
@@ -113,7 +113,7 @@ async fn a_later_page_that_is_refused_leaves_the_published_rows_alone() {
     let report = bench.run().await.unwrap();
     assert_eq!(
         web(&report, "pull_requests").status,
-        Some(EntityStatus::Failed)
+        Some(ListStatus::Failed)
     );
     bench.transform(&[]).await.unwrap();
     let count = "SELECT count(*) FROM bitbucket.pull_requests";

@@ -174,10 +174,10 @@ async fn killed(
         // Spread evenly, without a random number: the golden ratio's multiples.
         let part = (n as f64 * 0.618_033_988_75).fract();
         std::thread::sleep(longest.mul_f64(part));
-        let ended = process.try_wait().unwrap().is_some();
+        let finished = process.try_wait().unwrap().is_some();
         process.kill().ok();
         process.wait().unwrap();
-        if ended && command == "collect" {
+        if finished && command == "collect" {
             longest = begun.elapsed().min(longest).max(Duration::from_millis(200));
         }
         ground.expire().await;
@@ -187,8 +187,8 @@ async fn killed(
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     for command in ["collect", "transform"] {
-        let mut ended = bitlake(&config, command);
-        assert_eq!(ended.status().unwrap().code(), Some(0), "{command}");
+        let mut finished = bitlake(&config, command);
+        assert_eq!(finished.status().unwrap().code(), Some(0), "{command}");
     }
     let left = std::fs::read_dir(&temporary).unwrap().count();
     assert_eq!(left, 0, "TMPDIR is as it was");
@@ -318,7 +318,8 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
     let begun = Instant::now();
     assert_eq!(collect.wait().unwrap().code(), Some(4));
     assert!(begun.elapsed() < Duration::from_secs(15));
-    let loading = |state: &bitlake::lake::State| !state.is_workspace() && state.requests_left() > 0;
+    let loading =
+        |state: &bitlake::lake::RepositoryState| !state.is_workspace() && state.requests_left() > 0;
     let states = ground.lake().states().await.unwrap();
     assert!(states.iter().any(|(state, _)| loading(state)), "{states:?}");
 

@@ -112,8 +112,8 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
     let refused = staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap_err();
     for error in [asked, refused] {
         assert_eq!(error.kind().exit_code(), 5);
-        let said = "another run is publishing to this lake (lake=";
-        assert!(error.to_string().starts_with(said), "{error}");
+        let printed = "another run is publishing to this lake (lake=";
+        assert!(error.to_string().starts_with(printed), "{error}");
         assert_eq!(error.context("run"), Some("r1"));
     }
     assert_eq!(ground.files().await, before);
@@ -216,8 +216,8 @@ async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Groun
         let tables = staged.tables(&next);
         let error = bitlake::lake::publish(&lake, &lock, "r2", Utc::now(), &base, tables).await;
         let error = error.unwrap_err();
-        let said = "something else than bitlake has changed a file of the lake";
-        assert!(error.to_string().starts_with(said), "{error}");
+        let printed = "something else than bitlake has changed a file of the lake";
+        assert!(error.to_string().starts_with(printed), "{error}");
         assert_eq!(error.kind().exit_code(), 5);
         staged.publish(&lake, "r3", &next).await.unwrap();
         for (path, n) in next {
@@ -277,8 +277,8 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
     let error = rollback(&lake, &lock, "r5", Utc::now(), "r1")
         .await
         .unwrap_err();
-    let said = "a former file is not what its manifest says";
-    assert!(error.to_string().starts_with(said), "{error}");
+    let printed = "a former file is not what its manifest says";
+    assert!(error.to_string().starts_with(printed), "{error}");
     assert_eq!(ground.files().await, before);
     let unknown = rollback(&lake, &lock, "r5", Utc::now(), "r9")
         .await

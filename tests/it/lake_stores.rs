@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bitlake::error::ErrorKind;
-use bitlake::lake::{EntityState, EntityStatus, FORMAT_VERSION, Lake, State, is_lost_race, layout};
+use bitlake::lake::{
+    FORMAT_VERSION, Lake, ListState, ListStatus, RepositoryState, is_lost_race, layout,
+};
 use object_store::ObjectStoreExt;
 
 use super::faulty::{Act, Faulty};
@@ -185,11 +187,11 @@ async fn a_large_file_goes_whole_or_leaves_nothing(ground: &Ground) {
 
 async fn a_state_moves_with_its_version(ground: &Ground) {
     let lake = ground.lake();
-    let entity = EntityState {
-        status: EntityStatus::Complete,
-        ..EntityState::default()
+    let entity = ListState {
+        status: ListStatus::Complete,
+        ..ListState::default()
     };
-    let mut state = State {
+    let mut state = RepositoryState {
         format_version: FORMAT_VERSION,
         connection_id: 1,
         uuid: "{ab-1}".to_owned(),
@@ -400,12 +402,12 @@ async fn a_store_that_ignores_conditions_is_refused(ground: &Ground) {
         .await
         .unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.starts_with("the store does not keep the condition of a put"),
-        "{said}"
+        printed.starts_with("the store does not keep the condition of a put"),
+        "{printed}"
     );
-    assert!(said.contains("condition=If-None-Match"), "{said}");
+    assert!(printed.contains("condition=If-None-Match"), "{printed}");
     // One that keeps the first condition only.
     let half = Faulty::new(Arc::clone(&ground.store), |op| match (op.name, op.n) {
         ("put", 3) => Act::IgnoreCondition,
@@ -439,8 +441,8 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
             .await
             .unwrap_err();
         assert_eq!(error.kind().exit_code(), 5, "{hostile}: {error}");
-        let said = error.to_string();
-        assert!(said.contains("file=_bitlake/manifest.json"), "{said}");
+        let printed = error.to_string();
+        assert!(printed.contains("file=_bitlake/manifest.json"), "{printed}");
     }
     let own = layout::segment_file(1, "{ab-1}", "commits", "run", 0);
     let path = layout::state_file(1, "{ab-1}");
@@ -493,12 +495,12 @@ async fn a_symbolic_link_does_not_lead_out_of_a_folder() {
     std::os::unix::fs::symlink(outside.path(), folder).unwrap();
     let error = staged.publish(&lake, "r2", &[(MAY, 2)]).await.unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.starts_with("a symbolic link leads out of the lake"),
-        "{said}"
+        printed.starts_with("a symbolic link leads out of the lake"),
+        "{printed}"
     );
-    assert!(said.contains(MAY), "{said}");
+    assert!(printed.contains(MAY), "{printed}");
     assert!(lake.file_url(MAY).is_err() && lake.remove(MAY).await.is_err());
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bitlake::lake::{Lake, Replaces, SegmentWriter, State};
+use bitlake::lake::{Lake, Replaces, RepositoryState, SegmentWriter};
 use bitlake::redaction::{Received, Redactor};
 use bitlake::schema::{Contracts, Decoder, Envelope, Parent, Record};
 use bitlake::secret::Masker;
@@ -45,7 +45,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             "entities": {"pull_requests": {
                 "status": "complete", "complete_from": null, "complete_through": now(), "segments": [segment]}},
         });
-        let state: State = serde_json::from_value(state).unwrap();
+        let state: RepositoryState = serde_json::from_value(state).unwrap();
         lake.put_state(&state, None).await.unwrap();
     }
 }

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use reqwest::StatusCode;
+
 use super::failures::Trouble;
 use super::process::Process;
-use super::{Git, Origin};
-use crate::bitbucket::{Absence, Client, safe_url};
+use super::{Git, GitRemote};
+use crate::bitbucket::{Client, Unavailable, safe_url};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 pub(super) const TRIES: usize = 3;
@@ -27,10 +29,10 @@ const FETCH: [&str; 8] = [
 ];
 
 /// A clone that nobody else uses meanwhile.
-pub struct Clone<'a> {
+pub struct RepositoryClone<'a> {
     pub(super) git: &'a Git,
     pub(super) client: &'a Client,
-    pub(super) origin: Origin,
+    pub(super) origin: GitRemote,
     pub(super) folder: PathBuf,
     _lock: File,
 }
@@ -40,13 +42,13 @@ impl Git {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] where the folder of clones cannot be written.
-    pub async fn repository<'a>(
+    pub async fn open_clone<'a>(
         &'a self,
         connection_id: i64,
         uuid: &str,
-        origin: Origin,
+        origin: GitRemote,
         client: &'a Client,
-    ) -> Result<Clone<'a>> {
+    ) -> Result<RepositoryClone<'a>> {
         let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
         let name: String = uuid.chars().filter(plain).collect();
         let parent = self.cache.join(connection_id.to_string());
@@ -65,7 +67,7 @@ impl Git {
                 Err(TryLockError::Error(error)) => return Err(unwritable(error)),
             }
         }
-        Ok(Clone {
+        Ok(RepositoryClone {
             git: self,
             client,
             origin,
@@ -75,15 +77,15 @@ impl Git {
     }
 }
 
-impl Clone<'_> {
+impl RepositoryClone<'_> {
     /// Brings all branches and tags here, without contents. A clone that git cannot work with is made anew.
     /// `Some`: Bitbucket does not have the repository, or not for these credentials. `has_heads`: the repository is known
     /// not to be empty; git takes a web page in the place of an answer for an empty one.
     ///
     /// # Errors
     /// Refused credentials, an unreachable host, a full disk.
-    pub async fn fetch(&self, has_heads: bool) -> Result<Option<Absence>> {
-        let mut waits = self.git.limits.waits(TRIES);
+    pub async fn fetch(&self, has_heads: bool) -> Result<Option<Unavailable>> {
+        let mut waits = self.git.limits.backoff(TRIES);
         let mut is_new = !self.folder.join("HEAD").exists();
         loop {
             if is_new {
@@ -100,11 +102,14 @@ impl Clone<'_> {
                     is_new = true;
                 }
                 Err((Trouble::NotFound, _)) => {
-                    return Ok(Some(Absence::new(404, "git does not find the repository")));
+                    return Ok(Some(Unavailable::new(
+                        StatusCode::NOT_FOUND,
+                        "git does not find the repository",
+                    )));
                 }
                 Err((Trouble::Forbidden, _)) => {
                     let reason = "the credentials may not clone the repository";
-                    return Ok(Some(Absence::new(403, reason)));
+                    return Ok(Some(Unavailable::new(StatusCode::FORBIDDEN, reason)));
                 }
                 Err((trouble, words)) => return Err(self.error(trouble, &words)),
             }
@@ -142,7 +147,7 @@ impl Clone<'_> {
         command.args(["for-each-ref", "--format=%(objectname) %(*objectname)"]);
         let refs = self.output(command, Vec::new()).await?;
         let refs = String::from_utf8_lossy(&refs).into_owned();
-        self.holds(&refs.split_whitespace().map(str::to_owned).collect())
+        self.existing_commits(&refs.split_whitespace().map(str::to_owned).collect())
             .await
     }
 
@@ -150,7 +155,7 @@ impl Clone<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Api`] when git cannot read the clone.
-    pub async fn holds(&self, commits: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+    pub async fn existing_commits(&self, commits: &BTreeSet<String>) -> Result<BTreeSet<String>> {
         let objects = self.objects(commits.iter().map(String::as_str)).await?;
         let commits = objects.into_iter().filter(|(_, kind)| kind == "commit");
         Ok(commits.map(|(hash, _)| hash).collect())

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// For `--format`: what [`Commit`] is made of.
+/// For `--format`: what [`GitCommit`] is made of.
 pub(super) const FORMAT: &str =
     "--format=tformat:%x01%H%x00%P%x00%an <%ae>%x00%at%x00%cn <%ce>%x00%ct%x00%B%x00";
 const FIELDS: usize = 7;
@@ -22,7 +22,7 @@ const HASH_FIELDS: usize = 1;
 
 /// A commit as git has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
+pub struct GitCommit {
     pub hash: String,
     pub parents: Vec<String>,
     /// `Name <e-mail>`.
@@ -32,30 +32,30 @@ pub struct Commit {
     pub committer_date: Option<DateTime<Utc>>,
     pub message: String,
     /// Against the first parent, or against nothing for a root; a moved file is one removed and one added.
-    pub changes: Vec<Change>,
+    pub changes: Vec<ChangedFile>,
 }
 
 /// A file that a commit changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct ChangedFile {
     /// Bytes that are no UTF-8 are replaced.
     pub path: String,
-    pub kind: Kind,
+    pub kind: ChangeKind,
     /// Of a text, where lines were counted.
-    pub lines: Option<Lines>,
+    pub lines: Option<LineCounts>,
     /// The contents before and after; none of a submodule.
     pub(super) blobs: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ChangeKind {
     Added,
     Removed,
     Modified,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lines {
+pub struct LineCounts {
     pub added: u64,
     pub deleted: u64,
 }
@@ -63,7 +63,7 @@ pub struct Lines {
 /// The line counts of a commit: of each path, none for a binary.
 pub(super) struct Counts {
     pub(super) hash: String,
-    pub(super) files: Vec<(String, Option<Lines>)>,
+    pub(super) files: Vec<(String, Option<LineCounts>)>,
 }
 
 /// Cuts the output into commits.
@@ -151,11 +151,11 @@ impl Reader {
         self.open.take()
     }
 
-    pub(super) fn commits(&mut self, bytes: &[u8]) -> Result<Vec<Commit>> {
+    pub(super) fn commits(&mut self, bytes: &[u8]) -> Result<Vec<GitCommit>> {
         self.push(bytes).into_iter().map(commit).collect()
     }
 
-    pub(super) fn last_commit(&mut self) -> Result<Option<Commit>> {
+    pub(super) fn last_commit(&mut self) -> Result<Option<GitCommit>> {
         self.end().map(commit).transpose()
     }
 
@@ -178,7 +178,7 @@ fn split_counts(text: &str) -> Option<(&str, &str)> {
     Some((text.get(..end)?, text.get(end + 1..)?))
 }
 
-fn commit(entry: Entry) -> Result<Commit> {
+fn commit(entry: Entry) -> Result<GitCommit> {
     let odd = || {
         Error::new(ErrorKind::Internal, "cannot read what git prints")
             .hint("please report this with the version of git")
@@ -193,7 +193,7 @@ fn commit(entry: Entry) -> Result<Commit> {
         committed,
         message,
     ] = fields;
-    let mut changes: Vec<Change> = Vec::with_capacity(entry.changes.len());
+    let mut changes: Vec<ChangedFile> = Vec::with_capacity(entry.changes.len());
     for (raw, path) in entry.changes {
         let change = change(&raw, path).ok_or_else(odd)?;
         match changes.iter_mut().rfind(|known| known.path == change.path) {
@@ -202,7 +202,7 @@ fn commit(entry: Entry) -> Result<Commit> {
             _ => changes.push(change),
         }
     }
-    Ok(Commit {
+    Ok(GitCommit {
         hash,
         parents: parents.split_whitespace().map(str::to_owned).collect(),
         author,
@@ -219,19 +219,19 @@ fn time(seconds: &str) -> Option<DateTime<Utc>> {
 }
 
 /// `:100644 100644 <old> <new> M`.
-fn change(raw: &str, path: String) -> Option<Change> {
+fn change(raw: &str, path: String) -> Option<ChangedFile> {
     const SUBMODULE: &str = "160000";
     let mut words = raw.strip_prefix(':')?.split(' ');
     let [before, after, old, new, status] = std::array::from_fn(|_| words.next().unwrap_or(""));
     let blobs = [(before, old), (after, new)].into_iter();
     let there = |blob: &&str| blob.bytes().any(|byte| byte != b'0');
     let blobs = blobs.filter_map(|(mode, blob)| (mode != SUBMODULE).then_some(blob));
-    Some(Change {
+    Some(ChangedFile {
         path,
         kind: match status.bytes().next()? {
-            b'A' => Kind::Added,
-            b'D' => Kind::Removed,
-            _ => Kind::Modified,
+            b'A' => ChangeKind::Added,
+            b'D' => ChangeKind::Removed,
+            _ => ChangeKind::Modified,
         },
         lines: None,
         blobs: blobs.filter(there).map(str::to_owned).collect(),
@@ -241,7 +241,7 @@ fn change(raw: &str, path: String) -> Option<Change> {
 fn counts(entry: Entry) -> Option<Counts> {
     let lines = |counts: &str| {
         let (added, deleted) = counts.split_once('\t')?;
-        Some(Lines {
+        Some(LineCounts {
             added: added.parse().ok()?,
             deleted: deleted.parse().ok()?,
         })

@@ -5,7 +5,7 @@
 //! commits and folders only; contents are fetched for the commits whose lines are counted.
 //!
 //! ```text
-//! Git::find ─▶ git.repository(…) ─▶ fetch ─▶ holds(heads) ─▶ log(range) ─▶ commits ─▶ count_lines(commits)
+//! Git::find ─▶ git.open_clone(…) ─▶ fetch ─▶ holds(heads) ─▶ log(range) ─▶ commits ─▶ count_lines(commits)
 //!                                  network                    local                    network, for contents
 //! ```
 //!
@@ -28,9 +28,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use reqwest::Url;
 
-pub use clone::Clone;
-pub use log::{Change, Commit, Kind, Lines};
-pub use read::{Log, Range};
+pub use clone::RepositoryClone;
+pub use log::{ChangeKind, ChangedFile, GitCommit, LineCounts};
+pub use read::{CommitLog, RevisionRange};
 
 use super::Limits;
 use crate::config::{Auth, Connection, GitCommits};
@@ -94,7 +94,7 @@ pub struct Git {
 
 /// Where a repository comes from.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub struct GitRemote {
     /// Without credentials.
     pub url: Url,
     /// The user that git wants in the place of a name or an address; `None` for public repositories.
@@ -103,7 +103,7 @@ pub struct Origin {
     pub proxy: Option<String>,
 }
 
-impl Origin {
+impl GitRemote {
     /// `full_name`: "workspace/slug".
     ///
     /// # Errors
@@ -167,7 +167,7 @@ impl Git {
     }
 
     /// Whether lines are to be counted.
-    pub fn counts_lines(&self) -> bool {
+    pub fn has_line_counts(&self) -> bool {
         self.line_counts
     }
 

@@ -5,20 +5,20 @@ use std::sync::atomic::Ordering;
 
 use reqwest::header::AUTHORIZATION;
 
-use super::clone::{Clone, TRIES};
+use super::clone::{RepositoryClone, TRIES};
 use super::failures::Trouble;
 use crate::bitbucket::safe_url;
 use crate::bitbucket::transport::is_loopback;
 use crate::error::{ErrorKind, OrError, Result};
 
-impl Clone<'_> {
+impl RepositoryClone<'_> {
     /// A command that reaches Bitbucket. What passes by itself is tried again; the rest is for the caller.
     pub(super) async fn online(
         &self,
         arguments: &[&str],
         input: Vec<u8>,
     ) -> Result<std::result::Result<(), (Trouble, String)>> {
-        let mut waits = self.git.limits.waits(TRIES);
+        let mut waits = self.git.limits.backoff(TRIES);
         let mut renewed = false;
         loop {
             self.git.operations.fetch_add(1, Ordering::Relaxed);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
-use super::clone::{Clone, lines};
-use super::log::{Commit, FORMAT, HASH_ONLY, Lines, Reader};
+use super::clone::{RepositoryClone, lines};
+use super::log::{FORMAT, GitCommit, HASH_ONLY, LineCounts, Reader};
 use super::process::Process;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -39,35 +39,48 @@ const LOG: [&str; 10] = [
 
 /// Commits that are reachable from one set of heads and from none of another.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Range {
-    pub from: BTreeSet<String>,
-    pub without: BTreeSet<String>,
+pub struct RevisionRange {
+    pub include: BTreeSet<String>,
+    pub exclude: BTreeSet<String>,
+}
+
+impl RevisionRange {
+    /// Return the range as text, the same for equal ranges. Cursors in repository states hold its digest, so the format
+    /// must not change.
+    pub fn to_stable_text(&self) -> String {
+        let list = |hashes: &BTreeSet<String>| {
+            let quoted: Vec<String> = hashes.iter().map(|hash| format!("\"{hash}\"")).collect();
+            quoted.join(", ")
+        };
+        let (from, without) = (list(&self.include), list(&self.exclude));
+        format!("Range {{ from: {{{from}}}, without: {{{without}}} }}")
+    }
 }
 
 /// Commits of a range, newest first.
-pub struct Log<'a> {
-    clone: &'a Clone<'a>,
+pub struct CommitLog<'a> {
+    clone: &'a RepositoryClone<'a>,
     process: Option<Process>,
     reader: Reader,
-    ready: VecDeque<Commit>,
+    ready: VecDeque<GitCommit>,
 }
 
-impl Clone<'_> {
+impl RepositoryClone<'_> {
     /// The commits of a range behind the first `skip`. The same range gives the same order.
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] when git does not start.
-    pub fn log(&self, range: &Range, skip: u64) -> Result<Log<'_>> {
+    pub fn log(&self, range: &RevisionRange, skip: u64) -> Result<CommitLog<'_>> {
         let mut command = self.git.command(Some(&self.folder), &[]);
         command.args(LOG).args(["--raw", FORMAT]);
         command.arg(format!("--skip={skip}"));
-        let mut input = lines(range.from.iter().map(String::as_str));
-        for hash in &range.without {
+        let mut input = lines(range.include.iter().map(String::as_str));
+        for hash in &range.exclude {
             input.extend(format!("^{hash}\n").bytes());
         }
-        Ok(Log {
+        Ok(CommitLog {
             clone: self,
-            process: match range.from.is_empty() {
+            process: match range.include.is_empty() {
                 true => None,
                 false => Some(self.start(command, input)?),
             },
@@ -79,8 +92,8 @@ impl Clone<'_> {
     /// Counts the lines that each commit added and deleted, of each file, after fetching the contents that are missing.
     ///
     /// # Errors
-    /// As [`Clone::fetch`]; [`ErrorKind::Api`] when git cannot read the clone.
-    pub async fn count_lines(&self, commits: &mut [Commit]) -> Result<()> {
+    /// As [`RepositoryClone::fetch`]; [`ErrorKind::Api`] when git cannot read the clone.
+    pub async fn count_lines(&self, commits: &mut [GitCommit]) -> Result<()> {
         let blobs = commits.iter().flat_map(|commit| &commit.changes);
         let blobs = blobs.flat_map(|change| &change.blobs).map(String::as_str);
         let blobs: BTreeSet<&str> = blobs.collect();
@@ -136,12 +149,12 @@ impl Clone<'_> {
     }
 }
 
-impl Log<'_> {
+impl CommitLog<'_> {
     /// The next commits, as many as asked for, or fewer that change many files. None behind the last.
     ///
     /// # Errors
-    /// As [`Log::next`].
-    pub async fn batch(&mut self, commits: usize, changes: usize) -> Result<Vec<Commit>> {
+    /// As [`CommitLog::next`].
+    pub async fn next_batch(&mut self, commits: usize, changes: usize) -> Result<Vec<GitCommit>> {
         let (mut batch, mut changed) = (Vec::new(), 0);
         while batch.len() < commits && changed < changes {
             let Some(commit) = self.next().await? else {
@@ -157,7 +170,7 @@ impl Log<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Api`] when git cannot read the clone.
-    pub async fn next(&mut self) -> Result<Option<Commit>> {
+    pub async fn next(&mut self) -> Result<Option<GitCommit>> {
         loop {
             if let Some(commit) = self.ready.pop_front() {
                 return Ok(Some(commit));
@@ -183,12 +196,12 @@ impl Log<'_> {
 }
 
 /// Sets the counts of a commit's files; those of one path are added up.
-fn set(commit: &mut Commit, files: Vec<(String, Option<Lines>)>) {
-    let mut counts: HashMap<String, Option<Lines>> = HashMap::new();
+fn set(commit: &mut GitCommit, files: Vec<(String, Option<LineCounts>)>) {
+    let mut counts: HashMap<String, Option<LineCounts>> = HashMap::new();
     for (path, lines) in files {
         let known = counts.entry(path).or_default();
         *known = match (*known, lines) {
-            (Some(a), Some(b)) => Some(Lines {
+            (Some(a), Some(b)) => Some(LineCounts {
                 added: a.added + b.added,
                 deleted: a.deleted + b.deleted,
             }),

@@ -42,12 +42,12 @@ async fn a_403_of_one_repository_is_that_repositorys_only() {
         })
         .await;
         let client = server.client();
-        let absence = all(&mut client.walk(&endpoints::PIPELINES, web())).await;
+        let absence = all(&mut client.list(&endpoints::PIPELINES, web())).await;
         let absence = absence.unwrap().unwrap_err();
         assert!(absence.required_scopes.is_empty(), "{granted}: {absence:?}");
-        let api = Target::full_name("acme/api");
+        let api = ApiTarget::full_name("acme/api");
         for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
-            let found = all(&mut client.walk(endpoint, api.clone())).await;
+            let found = all(&mut client.list(endpoint, api.clone())).await;
             assert_eq!(found.unwrap().unwrap(), ["1"], "{granted}");
         }
     }
@@ -62,7 +62,7 @@ async fn a_scope_that_headers_of_two_vocabularies_name_is_missing_everywhere() {
         let server = serve(move |_, _| (StatusCode::FORBIDDEN, scopes(granted), "Forbidden")).await;
         let client = server.client();
         for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
-            let absence = all(&mut client.walk(endpoint, web())).await;
+            let absence = all(&mut client.list(endpoint, web())).await;
             let absence = absence.unwrap().unwrap_err();
             assert_eq!(absence.required_scopes, [named]);
         }
@@ -79,7 +79,7 @@ async fn a_refusal_that_names_another_scope_is_no_matter_of_this_list() {
     })
     .await;
     let client = server.client();
-    let absence = all(&mut client.walk(&endpoints::PIPELINES, web())).await;
+    let absence = all(&mut client.list(&endpoints::PIPELINES, web())).await;
     assert_eq!(
         absence.unwrap().unwrap_err().required_scopes,
         ["read:project:bitbucket"]
@@ -108,7 +108,7 @@ async fn what_an_answer_repeats_in_any_encoding_is_masked() {
                 tokens: vec![token("s3cr3t-of-the-test")],
             };
             let client = Client::new(options).unwrap();
-            let refused = all(&mut client.walk(&endpoints::PIPELINES, web())).await;
+            let refused = all(&mut client.list(&endpoints::PIPELINES, web())).await;
             let error = failure(&client, &endpoints::REPOSITORIES).await;
             let shown = format!("{refused:?} {error}");
             assert!(shown.contains("***"), "{shown}");
@@ -227,8 +227,8 @@ async fn a_429_waits_as_long_as_retry_after_says_and_gives_up_as_quota() {
 
     let server = serve(|_, _| (StatusCode::TOO_MANY_REQUESTS, "no")).await;
     let mut options = server.options();
-    options.limits.refused_first_wait = Duration::from_millis(1);
-    options.limits.refused_tries = 3;
+    options.limits.rate_limit_first_wait = Duration::from_millis(1);
+    options.limits.rate_limit_retries = 3;
     let error = failure(&Client::new(options).unwrap(), &endpoints::BRANCHES).await;
     assert_eq!(error.kind(), ErrorKind::Quota);
     assert_eq!(server.seen().len(), 4);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use reqwest::header::HeaderName;
 
 use super::super::reply::Refusal;
-use super::super::retry::Said;
+use super::super::retry::RateLimitHeaders;
 use super::*;
 
 const NAMES: [&str; 9] = [
@@ -100,8 +100,8 @@ proptest! {
         let Some(now) = DateTime::<Utc>::from_timestamp(now, 0) else {
             return Ok(());
         };
-        let said = Said::read(&headers, now);
-        prop_assert_eq!(&Said::read(&headers, now), &said);
+        let said = RateLimitHeaders::read(&headers, now);
+        prop_assert_eq!(&RateLimitHeaders::read(&headers, now), &said);
         prop_assert!(said.wait.is_none() || headers.contains_key("retry-after"));
     }
 }

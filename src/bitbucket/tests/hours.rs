@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::super::budgets::{Choice, choose};
-use super::super::pace::{Pace, Ticket, Wait};
-use super::super::retry::Said;
+use super::super::rate_limiter::{InFlight, RateLimiter, Wait};
+use super::super::retry::RateLimitHeaders;
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -82,10 +82,10 @@ struct Server {
 
 struct Flight {
     server: usize,
-    ticket: Ticket,
+    ticket: InFlight,
     arrives: DateTime<Utc>,
     arrived: bool,
-    answer: Option<(bool, Said)>,
+    answer: Option<(bool, RateLimitHeaders)>,
     answers: DateTime<Utc>,
 }
 
@@ -94,8 +94,8 @@ struct World {
     random: u64,
     servers: Vec<Server>,
     flights: Vec<Flight>,
-    paces: BTreeMap<String, Pace>,
-    written: BTreeMap<String, Spent>,
+    paces: BTreeMap<String, RateLimiter>,
+    written: BTreeMap<String, BudgetRecord>,
     sent: u64,
 }
 
@@ -139,12 +139,12 @@ impl World {
 
     fn start(&mut self) {
         let limits = Limits {
-            refused_tries: usize::MAX,
-            refused_patience: Duration::from_secs(1 << 30),
+            rate_limit_retries: usize::MAX,
+            rate_limit_longest_total_wait: Duration::from_secs(1 << 30),
             ..Limits::default()
         };
         for (server, name) in NAMES.iter().enumerate() {
-            let mut pace = Pace::new(None, USUAL, &limits, self.below(u64::MAX));
+            let mut pace = RateLimiter::new(None, USUAL, &limits, self.below(u64::MAX));
             let spent = self.written.get(*name).cloned();
             let told = spent.as_ref().and_then(|spent| spent.limit);
             self.servers[server].told = told.unwrap_or(USUAL);
@@ -185,7 +185,7 @@ impl World {
         }
     }
 
-    fn send(&mut self, name: &str, ticket: Ticket) {
+    fn send(&mut self, name: &str, ticket: InFlight) {
         let n = NAMES.iter().position(|known| *known == name).unwrap();
         let way = TimeDelta::milliseconds(1 + self.below(20_000) as i64);
         let back = TimeDelta::milliseconds(1 + self.below(20_000) as i64);
@@ -234,7 +234,7 @@ impl World {
             remaining,
             near,
         } = server.headers;
-        let said = Said {
+        let said = RateLimitHeaders {
             limit: limit.then_some(server.limit),
             remaining: remaining.then_some(left),
             reset: None,

@@ -1,6 +1,11 @@
 //! Who asks: credentials, budgets, proxies.
 
 use super::*;
+use crate::bitbucket::HeadRoom;
+
+fn room(left: u32, limit: u32) -> HeadRoom {
+    HeadRoom { left, limit }
+}
 
 #[tokio::test]
 async fn a_401_is_a_credentials_error_that_names_their_origin_and_hides_them() {
@@ -22,9 +27,9 @@ async fn a_401_is_a_credentials_error_that_names_their_origin_and_hides_them() {
 async fn the_servers_rate_limit_header_sets_the_budget() {
     let server = serve(|_, _| ([("x-ratelimit-limit", "4000")], r#"{"values":[1]}"#)).await;
     let client = server.client();
-    assert_eq!(client.head_room(), (1000, 1000));
+    assert_eq!(client.head_room(), room(1000, 1000));
     records(&client, &endpoints::BRANCHES).await;
-    assert_eq!(client.head_room(), (3999, 4000));
+    assert_eq!(client.head_room(), room(3999, 4000));
 }
 
 #[tokio::test]
@@ -68,9 +73,9 @@ async fn the_api_tokens_of_one_user_share_a_budget_and_so_do_connections() {
     for _ in 0..4 {
         records(&first, &endpoints::BRANCHES).await;
     }
-    assert_eq!(first.head_room(), (996, 1000));
-    assert_eq!(same.head_room(), (996, 1000));
-    assert_eq!(other.head_room(), (1000, 1000));
+    assert_eq!(first.head_room(), room(996, 1000));
+    assert_eq!(same.head_room(), room(996, 1000));
+    assert_eq!(other.head_room(), room(1000, 1000));
     // Both tokens were used all the same.
     let seen = server.seen();
     assert_ne!(
@@ -96,7 +101,7 @@ async fn while_one_token_waits_the_others_go_on() {
     for _ in 0..3 {
         assert_eq!(records(&client, &endpoints::BRANCHES).await, ["1"]);
     }
-    assert_eq!(client.head_room(), (997, 2000));
+    assert_eq!(client.head_room(), room(997, 2000));
     assert_eq!(server.seen().len(), 4);
 }
 

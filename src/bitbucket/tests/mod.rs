@@ -5,8 +5,8 @@ mod fuzz;
 mod hours;
 mod identities;
 mod oauth;
-mod pace;
 mod paging;
+mod rate_limiter;
 mod remedies;
 mod untrusted;
 
@@ -102,7 +102,7 @@ impl Server {
             requests_per_hour: None,
             limits: Limits {
                 first_wait: Duration::from_millis(1),
-                refused_first_wait: Duration::from_millis(300),
+                rate_limit_first_wait: Duration::from_millis(300),
                 ..Limits::default()
             },
             budgets: Budgets::default(),
@@ -131,29 +131,29 @@ fn json(status: u16, body: impl Into<String>) -> Response {
     (status, [("content-type", "application/json")], body.into()).into_response()
 }
 
-fn web() -> Target {
-    Target::full_name("acme/web")
+fn web() -> ApiTarget {
+    ApiTarget::full_name("acme/web")
 }
 
 /// Walks to the end: the records' texts, or why there are none.
-async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Absence>> {
+async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Unavailable>> {
     let mut records = Vec::new();
     loop {
         match pages.next().await? {
-            Step::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
-            Step::End => return Ok(Ok(records)),
-            Step::Absent(absence) => return Ok(Err(absence)),
+            NextPage::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
+            NextPage::End => return Ok(Ok(records)),
+            NextPage::Unavailable(absence) => return Ok(Err(absence)),
         }
     }
 }
 
 async fn records(client: &Client, endpoint: &'static Endpoint) -> Vec<String> {
-    all(&mut client.walk(endpoint, web().parent("{p}")))
+    all(&mut client.list(endpoint, web().parent("{p}")))
         .await
         .unwrap()
         .unwrap()
 }
 
 async fn failure(client: &Client, endpoint: &'static Endpoint) -> Error {
-    all(&mut client.walk(endpoint, web())).await.unwrap_err()
+    all(&mut client.list(endpoint, web())).await.unwrap_err()
 }

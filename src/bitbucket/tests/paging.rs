@@ -124,8 +124,8 @@ async fn pull_requests_ask_for_all_states_embed_people_and_encode_the_filter() {
     let filter = "updated_on >= \"2026-05-23T09:00:00+00:00\"";
     let mut pages = server
         .client()
-        .walk(&endpoints::PULL_REQUESTS, web())
-        .matching(Some(filter.to_owned()));
+        .list(&endpoints::PULL_REQUESTS, web())
+        .with_filter(Some(filter.to_owned()));
     assert!(all(&mut pages).await.unwrap().unwrap().is_empty());
     let seen = &server.seen()[0];
     assert_eq!(seen.get("pagelen"), Some("50"));
@@ -198,9 +198,9 @@ async fn a_refused_first_page_is_absence_and_a_later_one_an_error() {
         (403, "may not"),
     ] {
         let server = serve(move |_, _| json(status, "")).await;
-        let mut pages = server.client().walk(&endpoints::PIPELINES, web());
+        let mut pages = server.client().list(&endpoints::PIPELINES, web());
         let absence = all(&mut pages).await.unwrap().unwrap_err();
-        assert_eq!(absence.status, status);
+        assert_eq!(absence.status.as_u16(), status);
         assert!(absence.reason.contains(reason), "{absence:?}");
     }
     let server = serve(|n, _| match n {
@@ -218,7 +218,7 @@ async fn an_empty_workspace_is_a_configuration_error_and_no_request() {
     let server = serve(|_, _| json(410, "")).await;
     let mut pages = server
         .client()
-        .walk(&endpoints::REPOSITORIES, Target::workspace(""));
+        .list(&endpoints::REPOSITORIES, ApiTarget::workspace(""));
     assert_eq!(
         pages.next().await.unwrap_err().kind(),
         ErrorKind::Configuration
@@ -254,10 +254,10 @@ async fn numbers_that_no_list_can_have_cost_nobody_a_record() {
         })
         .await;
         let client = server.client();
-        let mut pages = client.walk(&endpoints::PIPELINES, web()).sample(2, 1);
+        let mut pages = client.list(&endpoints::PIPELINES, web()).with_page(2, 1);
         let found = all(&mut pages).await.unwrap().unwrap();
         assert_eq!(found, ["1", "2", "3", "4", "5"]);
-        let _ = pages.left();
+        let _ = pages.remaining_pages();
     }
 }
 
@@ -266,13 +266,13 @@ async fn a_cursor_with_a_page_beyond_all_bounds_is_the_end() {
     let server = serve(|_, _| json(200, r#"{"values":[],"pagelen":100,"size":3}"#)).await;
     for page in ["0", "18446744073709551615", "99999999999999999999999"] {
         let cursor = server.url(&format!("2.0/x?page={page}&pagelen=18446744073709551615"));
-        let pages = server.client().walk(&endpoints::PIPELINES, web());
+        let pages = server.client().list(&endpoints::PIPELINES, web());
         let mut pages = pages.resume(&cursor).unwrap();
         assert_eq!(
             all(&mut pages).await.unwrap().unwrap(),
             Vec::<String>::new()
         );
-        let _ = pages.left();
+        let _ = pages.remaining_pages();
     }
 }
 
@@ -284,7 +284,7 @@ async fn a_smaller_page_of_a_number_beyond_all_bounds_does_not_overflow() {
     })
     .await;
     let cursor = server.url("2.0/x?page=18446744073709551615&pagelen=18446744073709551615");
-    let pages = server.client().walk(&endpoints::PULL_REQUESTS, web());
+    let pages = server.client().list(&endpoints::PULL_REQUESTS, web());
     let mut pages = pages.resume(&cursor).unwrap();
     assert_eq!(
         all(&mut pages).await.unwrap().unwrap(),

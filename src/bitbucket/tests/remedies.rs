@@ -39,12 +39,12 @@ async fn a_page_with_embedded_records_is_halved_until_the_server_can_do_it_and_n
         for most in [12, 25] {
             let server = overloaded(most, 170).await;
             let client = server.client();
-            let mut pages = client.walk(endpoint, web());
+            let mut pages = client.list(endpoint, web());
             let records = all(&mut pages).await.unwrap().unwrap();
             let distinct: std::collections::BTreeSet<_> = records.iter().collect();
             assert_eq!(distinct.len(), 170, "{} {most}", endpoint.name);
             assert!(pages.sort().is_some(), "the sort stays");
-            assert_eq!(pages.left(), Some(0));
+            assert_eq!(pages.remaining_pages(), Some(0));
         }
     }
 }
@@ -53,7 +53,7 @@ async fn a_page_with_embedded_records_is_halved_until_the_server_can_do_it_and_n
 async fn a_page_without_embedded_records_is_not_halved() {
     let server = serve(|_, _| json(504, "")).await;
     let mut options = server.options();
-    options.limits.tries = 2;
+    options.limits.retries = 2;
     failure(&Client::new(options).unwrap(), &endpoints::BRANCHES).await;
     let seen = server.seen();
     assert!(seen.len() == 3 && seen.iter().all(|it| it.get("pagelen") == Some("100")));
@@ -79,7 +79,7 @@ async fn a_reply_larger_than_allowed_is_an_error_and_asked_once() {
     let server =
         serve(|_, _| json(200, format!(r#"{{"values":["{}"]}}"#, "a".repeat(3 << 20)))).await;
     let mut options = server.options();
-    options.limits.largest_reply = 2 << 20;
+    options.limits.max_reply_bytes = 2 << 20;
     let error = failure(&Client::new(options).unwrap(), &endpoints::COMMITS).await;
     assert!(error.message().contains("larger than 2 MiB"), "{error}");
     assert_eq!(server.seen().len(), 1);
@@ -98,7 +98,7 @@ async fn a_list_that_grows_for_ever_ends_with_an_error() {
         })
         .await;
         let mut options = server.options();
-        options.limits.most_pages = 26;
+        options.limits.max_pages = 26;
         let error = failure(&Client::new(options).unwrap(), &endpoints::BRANCHES).await;
         assert_eq!(error.message(), "the list does not end");
         assert_eq!(error.context("pages"), Some("27"));
@@ -117,7 +117,7 @@ async fn a_scope_that_is_missing_is_asked_for_once_and_others_go_on() {
     .await;
     let client = server.client();
     for _ in 0..3 {
-        let mut pages = client.walk(&endpoints::PIPELINES, web());
+        let mut pages = client.list(&endpoints::PIPELINES, web());
         let absence = all(&mut pages).await.unwrap().unwrap_err();
         assert!(
             absence
@@ -159,7 +159,7 @@ async fn a_403_that_is_not_about_scopes_is_asked_again() {
     .await;
     let client = server.client();
     for _ in 0..2 {
-        let mut pages = client.walk(&endpoints::PIPELINES, web());
+        let mut pages = client.list(&endpoints::PIPELINES, web());
         let absence = all(&mut pages).await.unwrap().unwrap_err();
         assert!(absence.reason.contains("may not read it"), "{absence:?}");
     }
@@ -173,7 +173,7 @@ async fn an_absence_that_repeats_the_request_hides_its_secrets() {
         json(404, said)
     })
     .await;
-    let mut pages = server.client().walk(&endpoints::PIPELINES, web());
+    let mut pages = server.client().list(&endpoints::PIPELINES, web());
     let absence = all(&mut pages).await.unwrap().unwrap_err();
     assert!(absence.reason.contains("Basic *** ***"), "{absence:?}");
 }

@@ -1,8 +1,8 @@
 //! Whatever a reply's head and body hold, and whatever a budget file says: no panic, and no wait beyond the hour.
 
-use super::super::pace::{Pace, Wait};
+use super::super::rate_limiter::{RateLimiter, Wait};
 use super::super::reply::Refusal;
-use super::super::retry::Said;
+use super::super::retry::RateLimitHeaders;
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -74,12 +74,12 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
     ]
 }
 
-fn spent() -> impl Strategy<Value = Spent> {
+fn spent() -> impl Strategy<Value = BudgetRecord> {
     let count = || prop_oneof![any::<u32>(), 0..2000u32];
     let minutes = prop::collection::btree_map(time(), count(), 0..6);
     let limit = prop::option::of(count());
     (minutes, count(), limit, prop::option::of(time())).prop_map(
-        |(minutes, open, limit, closed_until)| Spent {
+        |(minutes, open, limit, closed_until)| BudgetRecord {
             minutes,
             open,
             limit,
@@ -106,10 +106,10 @@ proptest! {
         jump in -400_000i64..400_000,
     ) {
         let mut now = now();
-        let mut pace = Pace::new(None, 1000, &Limits::default(), 7);
+        let mut pace = RateLimiter::new(None, 1000, &Limits::default(), 7);
         pace.remember(spent, now, now + TimeDelta::seconds(jump));
         for (headers, refused, seconds) in heads {
-            let said = Said::read(&headers, now);
+            let said = RateLimitHeaders::read(&headers, now);
             if pace.needs_block() {
                 let block = pace.block();
                 pace.spent(block, now, now + TimeDelta::seconds(jump));

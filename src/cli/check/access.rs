@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 
 use super::credentials::Identity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
-use crate::bitbucket::{Endpoint, Step, Target, endpoints};
+use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
 use crate::collect::{Discovered, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
 use crate::error::ErrorKind;
-use crate::lake::State;
+use crate::lake::RepositoryState;
 
 /// The lists that each group needs; lists of one pull request, issue or pipeline follow their parents' scope.
 const LISTS: [(EntityGroup, &[&Endpoint]); 4] = [
@@ -43,18 +44,18 @@ pub(super) async fn repositories(
     config: &Config,
     connection: &Connection,
     identity: &Identity,
-    states: &[State],
+    states: &[RepositoryState],
     findings: &mut Vec<Finding>,
 ) -> Vec<Discovered> {
     let own = |selection: &&Selection| selection.connection == connection.name;
     let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
-    let states: Vec<State> = states
+    let states: Vec<RepositoryState> = states
         .iter()
         .filter(|state| state.connection_id == connection.id)
         .cloned()
         .collect();
-    let search = async |repositories: Vec<Selection>, states: &[State]| {
+    let search = async |repositories: Vec<Selection>, states: &[RepositoryState]| {
         let part = Config {
             repositories,
             ..config.clone()
@@ -256,12 +257,14 @@ async fn probe(
     let about = About(name, endpoint.name);
     let mut pages = identity
         .client
-        .walk(endpoint, Target::full_name(name))
-        .sample(1, 1);
+        .list(endpoint, ApiTarget::full_name(name))
+        .with_page(1, 1);
     let finding = match pages.next().await {
-        Ok(Step::Page(_) | Step::End) => None,
-        Ok(Step::Absent(absence)) if absence.status != 403 => Some(about.absent(absence.reason)),
-        Ok(Step::Absent(absence)) => {
+        Ok(NextPage::Page(_) | NextPage::End) => None,
+        Ok(NextPage::Unavailable(absence)) if absence.status != StatusCode::FORBIDDEN => {
+            Some(about.absent(absence.reason))
+        }
+        Ok(NextPage::Unavailable(absence)) => {
             let scope = match absence.required_scopes.as_slice() {
                 [] => endpoint.scope.to_owned(),
                 required => required.join(" and "),

@@ -4,11 +4,13 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 
 use super::finding::{About, Finding};
 use super::trouble::{explain, proxy};
 use crate::bitbucket::{
-    Budgets, Client, ClientOptions, Credentials, Limits, Lookup, Step, Target, Token, endpoints,
+    ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
+    endpoints,
 };
 use crate::clock;
 use crate::config::{Config, Connection, Expiry, Pattern};
@@ -103,10 +105,10 @@ fn limits() -> Limits {
     Limits {
         connect_timeout: std::time::Duration::from_secs(10),
         read_timeout: std::time::Duration::from_secs(30),
-        tries: 2,
-        first_contact_tries: 1,
-        refused_tries: 0,
-        refused_patience: std::time::Duration::ZERO,
+        retries: 2,
+        first_contact_retries: 1,
+        rate_limit_retries: 0,
+        rate_limit_longest_total_wait: std::time::Duration::ZERO,
         ..Limits::default()
     }
 }
@@ -211,24 +213,33 @@ async fn contact(
     };
     match answer {
         // It was let in, and what it may not see is for the repositories to say.
-        Err(error) if matches!(error.context("status"), Some("403" | "404")) => Ok(None),
+        Err(error)
+            if matches!(
+                error.status(),
+                Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+            ) =>
+        {
+            Ok(None)
+        }
         answer => answer,
     }
 }
 
 async fn one(client: &Client, pattern: &Pattern) -> Result<Option<DateTime<Utc>>> {
     if pattern.exact() {
-        let target = Target::full_name(&pattern.text);
+        let target = ApiTarget::full_name(&pattern.text);
         return Ok(match client.get(&endpoints::REPOSITORY, &target).await? {
-            Lookup::Found { date, .. } => date,
-            Lookup::Absent(_) => None,
+            RecordLookup::Found { date, .. } => date,
+            RecordLookup::Unavailable(_) => None,
         });
     }
-    let target = Target::workspace(pattern.workspace());
-    let mut pages = client.walk(&endpoints::REPOSITORIES, target).sample(1, 1);
+    let target = ApiTarget::workspace(pattern.workspace());
+    let mut pages = client
+        .list(&endpoints::REPOSITORIES, target)
+        .with_page(1, 1);
     Ok(match pages.next().await? {
-        Step::Page(page) => page.date,
-        Step::End | Step::Absent(_) => None,
+        NextPage::Page(page) => page.date,
+        NextPage::End | NextPage::Unavailable(_) => None,
     })
 }
 
@@ -240,16 +251,16 @@ async fn workspaces(
     findings: &mut Vec<Finding>,
 ) -> Result<Option<DateTime<Utc>>> {
     let about = About(&connection.name, "workspaces");
-    let mut pages = client.walk(&endpoints::WORKSPACES, Target::default());
+    let mut pages = client.list(&endpoints::WORKSPACES, ApiTarget::default());
     let (mut slugs, mut date) = (Vec::new(), None);
     loop {
         match pages.next().await {
-            Ok(Step::Page(page)) => {
+            Ok(NextPage::Page(page)) => {
                 date = page.date;
                 slugs.extend(page.values.iter().filter_map(|record| slug(record.get())));
             }
-            Ok(Step::End | Step::Absent(_)) => break,
-            Err(error) if error.context("status") == Some("403") => {
+            Ok(NextPage::End | NextPage::Unavailable(_)) => break,
+            Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
                 findings.push(about.warn(
                     "the credentials may not list their workspaces",
                     format!("add scope {} to see them here", endpoints::WORKSPACES.scope),

@@ -16,11 +16,11 @@ use std::collections::BTreeSet;
 
 use super::args::Check;
 use super::{Context, Outcome};
-use crate::bitbucket::Budgets;
+use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Depth, Inventory, Lake, LakeLock, State};
+use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
 use crate::transform::published_unmatched;
 use access::Sample;
 use credentials::Identity;
@@ -103,7 +103,7 @@ async fn lake(
     config: &Config,
     depth: Depth,
     findings: &mut Vec<Finding>,
-) -> Result<(Lake, LakeLock, Vec<State>)> {
+) -> Result<(Lake, LakeLock, Vec<RepositoryState>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let lock = lake.lock()?;
     lake.probe().await?;
@@ -154,7 +154,7 @@ fn files(inventory: &Inventory) -> Vec<Finding> {
 
 fn head_room(connection: &str, identity: &Identity) -> Finding {
     let about = About(connection, "quota");
-    let (left, limit) = identity.client.head_room();
+    let HeadRoom { left, limit } = identity.client.head_room();
     let said = format!(
         "{left} of {limit} requests are left this hour ({})",
         identity.origin

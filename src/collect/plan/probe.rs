@@ -19,7 +19,7 @@ use super::super::pull_request_activity;
 use super::super::repositories::Discovered;
 use super::Requests;
 use super::night::Rates;
-use crate::bitbucket::{Client, Endpoint, Step, Target, endpoints};
+use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
 use crate::config::{EntityGroup, Rules, Steps};
 use crate::error::Result;
 use crate::redaction::Received;
@@ -204,13 +204,13 @@ impl Probe<'_> {
         page: u64,
         q: Option<&str>,
     ) -> Result<Option<First>> {
-        let target = Target::full_name(&self.discovered.found.full_name);
+        let target = ApiTarget::full_name(&self.discovered.found.full_name);
         let pages = self
             .client
-            .walk(list, target)
-            .matching(q.map(str::to_owned));
-        let mut pages = pages.sample(pagelen, page);
-        let Step::Page(page) = pages.next().await? else {
+            .list(list, target)
+            .with_filter(q.map(str::to_owned));
+        let mut pages = pages.with_page(pagelen, page);
+        let NextPage::Page(page) = pages.next().await? else {
             return Ok(None);
         };
         let read = |record: &RawValue| Received::read(record.get()).value().clone();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::bitbucket::Spent;
+use bitlake::bitbucket::BudgetRecord;
 use bitlake::collect::Stop;
 
 use super::*;
 
-async fn account(bench: &Bench) -> Spent {
+async fn account(bench: &Bench) -> BudgetRecord {
     let path =
         "_bitlake/budget/connection-1-access-token%20from%20environment%20variable%20TOKEN.json";
     bench.lake.get_json(path).await.unwrap().unwrap()

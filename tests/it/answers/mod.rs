@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
 use bitlake::error::ErrorKind;
-use bitlake::lake::EntityStatus;
+use bitlake::lake::ListStatus;
 use bitlake_sandbox::{Fault, Interruption, Sandbox};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -140,14 +140,14 @@ use Outcome::{Absent, Ends, Fails, Passes, Stops};
 
 fn limits() -> Limits {
     Limits {
-        tries: 2,
+        retries: 2,
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(2),
-        refused_tries: 3,
-        refused_first_wait: Duration::from_millis(1),
-        refused_longest_wait: Duration::from_millis(2),
-        largest_reply: 1 << 20,
-        most_pages: 30,
+        rate_limit_retries: 3,
+        rate_limit_first_wait: Duration::from_millis(1),
+        rate_limit_longest_wait: Duration::from_millis(2),
+        max_reply_bytes: 1 << 20,
+        max_pages: 30,
         ..Limits::default()
     }
 }
@@ -163,7 +163,7 @@ fn served() -> TempDir {
 fn impatient() -> Limits {
     Limits {
         read_timeout: Duration::from_millis(200),
-        tries: 1,
+        retries: 1,
         ..limits()
     }
 }
@@ -245,9 +245,9 @@ async fn each_within(
         };
         let entity = of(&report, repository, list.table);
         let expected = match outcome {
-            Passes => EntityStatus::Complete,
-            Absent => EntityStatus::Absent,
-            _ => EntityStatus::Failed,
+            Passes => ListStatus::Complete,
+            Absent => ListStatus::Unavailable,
+            _ => ListStatus::Failed,
         };
         assert_eq!(
             entity.status,
@@ -498,7 +498,7 @@ async fn a_missing_scope_is_asked_for_once() {
     let report = bench.complete().await;
     for table in ["pipelines", "deployments", "environments"] {
         let entity = web(&report, table);
-        assert_eq!(entity.status, Some(EntityStatus::Absent), "{table}");
+        assert_eq!(entity.status, Some(ListStatus::Unavailable), "{table}");
         assert!(
             entity
                 .reason

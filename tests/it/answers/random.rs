@@ -31,8 +31,8 @@ async fn collected(
         read_timeout: Duration::from_millis(400),
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(4),
-        refused_first_wait: Duration::from_millis(1),
-        refused_longest_wait: Duration::from_millis(4),
+        rate_limit_first_wait: Duration::from_millis(1),
+        rate_limit_longest_wait: Duration::from_millis(4),
         ..Limits::default()
     };
     bench.complete().await;

@@ -24,7 +24,7 @@ async fn a_public_repository_needs_one_request_and_no_credentials_to_be_found() 
     bench.connection = "auth = \"none\"".to_owned();
     bench.include = "acme/web".to_owned();
     let report = bench.complete().await;
-    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Complete));
+    assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
     assert_eq!(bench.asked(&["/repositories/acme?"]), 0);
     let log = bench.sandbox.request_log();
     assert!(log[0].ends_with("/repositories/acme/web"), "{}", log[0]);
@@ -55,7 +55,7 @@ async fn a_known_repository_that_is_gone_is_stale() {
         .sandbox
         .inject(Fault::on("/repositories/acme/").status(404));
     let report = bench.run().await.unwrap();
-    assert_eq!(web(&report, "pipelines").status, Some(EntityStatus::Stale));
+    assert_eq!(web(&report, "pipelines").status, Some(ListStatus::Stale));
     let state = bench.state().await;
     assert!(state.missing_since.is_some() && !state.entities["pipelines"].segments.is_empty());
 }

@@ -205,8 +205,8 @@ async fn a_deployment_that_does_not_say_how_it_ended_has_its_steps_read() {
     let mut bench = Bench::new(Sandbox::builder().demo()).await;
     bench.include = "acme/checkout-web".to_owned();
     bench.more = "[rules.default]\nsteps = \"deployments\"\nentities = [\"cicd\"]".to_owned();
-    let ended = json!({"name": "COMPLETED", "completed_on": "2026-11-20T10:00:00Z"});
-    let deployment = json!({"type": "deployment", "uuid": "{d}", "state": ended,
+    let finished = json!({"name": "COMPLETED", "completed_on": "2026-11-20T10:00:00Z"});
+    let deployment = json!({"type": "deployment", "uuid": "{d}", "state": finished,
         "release": {"pipeline": {"uuid": "{0f000000-0000-4000-8000-000000000001}"}}});
     let page = json!({"values": [deployment], "size": 1, "page": 1, "pagelen": 100});
     bench.sandbox.inject(Fault::on("/deployments/").body(page));
@@ -302,8 +302,8 @@ async fn deployments_that_never_end_are_read_once_a_week_when_they_fill_a_page()
     place.night(&[(15, 0)]).await;
     assert_eq!(log(&place), [true]);
     place.bench.transform(&["config"]).await.unwrap();
-    let ended = "SELECT count(*) FROM bitbucket.deployments WHERE state['name'] = 'COMPLETED'";
-    assert_eq!(place.bench.query(ended).await, ["1"]);
+    let finished = "SELECT count(*) FROM bitbucket.deployments WHERE state['name'] = 'COMPLETED'";
+    assert_eq!(place.bench.query(finished).await, ["1"]);
     place.world.now += TimeDelta::days(7);
     place.night(&[]).await;
     assert_eq!(log(&place), [false, false]);

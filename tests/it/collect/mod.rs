@@ -8,7 +8,7 @@ mod quirks;
 mod whole;
 
 use bitlake::error::{Error, ErrorKind};
-use bitlake::lake::EntityStatus;
+use bitlake::lake::ListStatus;
 use bitlake_sandbox::{AcceptedCredentials, Fault, Sandbox};
 use serde_json::{Value, json};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use bitlake::collect::{CollectReport, Shard, Stop};
-use bitlake::lake::{State, is_lost_race};
+use bitlake::lake::{RepositoryState, is_lost_race};
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 
@@ -179,7 +179,7 @@ async fn a_first_load_that_is_cut_short_says_from_when_on_it_is_complete() {
     assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
     let state = bench.state().await;
     let pull_requests = &state.entities["pull_requests"];
-    assert_eq!(pull_requests.status, EntityStatus::Loading);
+    assert_eq!(pull_requests.status, ListStatus::Loading);
     let from = pull_requests.complete_from.unwrap();
     assert!(from > state.since && from < world.now);
     assert!(report.requests_left > 0 && !report.is_incomplete());
@@ -218,7 +218,9 @@ async fn shards_share_a_lake_and_no_repository() {
 }
 
 /// Runs twice; before the second run's first put of the repository's state, somebody else changes it.
-async fn beside(change: fn(&mut State)) -> (Bench, bitlake::error::Result<CollectReport>) {
+async fn beside(
+    change: fn(&mut RepositoryState),
+) -> (Bench, bitlake::error::Result<CollectReport>) {
     let ground = stores::memory();
     let mut bench = Bench::quirk("approval_activity").await;
     bench.lake = ground.lake();

@@ -48,7 +48,7 @@ async fn the_demo_arrives_whole() {
     assert!(report.requests.values().sum::<u64>() > 0);
     assert_eq!(
         of(&report, "acme", "workspace_members").status,
-        Some(EntityStatus::Complete)
+        Some(ListStatus::Complete)
     );
 }
 
@@ -87,7 +87,7 @@ async fn complete_through_is_the_servers_clock() {
     bench.date = Some(date);
     bench.complete().await;
     for (table, entity) in bench.state().await.entities {
-        if entity.status == EntityStatus::Complete {
+        if entity.status == ListStatus::Complete {
             assert_eq!(entity.complete_through, Some(date), "{table}");
         }
     }

@@ -21,14 +21,14 @@ fn cases() -> usize {
 
 fn limits() -> Limits {
     Limits {
-        tries: 1,
-        first_contact_tries: 1,
+        retries: 1,
+        first_contact_retries: 1,
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(2),
-        refused_tries: 1,
-        refused_first_wait: Duration::from_millis(1),
-        refused_longest_wait: Duration::from_millis(2),
-        most_pages: 30,
+        rate_limit_retries: 1,
+        rate_limit_first_wait: Duration::from_millis(1),
+        rate_limit_longest_wait: Duration::from_millis(2),
+        max_pages: 30,
         ..Limits::default()
     }
 }

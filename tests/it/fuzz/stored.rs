@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::bitbucket::Spent;
-use bitlake::lake::{Manifest, State};
+use bitlake::bitbucket::BudgetRecord;
+use bitlake::lake::{Manifest, RepositoryState};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -41,9 +41,9 @@ fn stable<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &
 
 #[test]
 fn the_documents_are_some() {
-    serde_json::from_str::<State>(STATE).unwrap();
+    serde_json::from_str::<RepositoryState>(STATE).unwrap();
     serde_json::from_str::<Manifest>(MANIFEST).unwrap();
-    serde_json::from_str::<Spent>(BUDGET).unwrap();
+    serde_json::from_str::<BudgetRecord>(BUDGET).unwrap();
     stable::<BTreeMap<String, u64>>("{}");
 }
 
@@ -52,7 +52,7 @@ proptest! {
 
     #[test]
     fn a_bent_state_is_read_alike_or_refused(mutations in mutations()) {
-        stable::<State>(&mutate(STATE, &mutations));
+        stable::<RepositoryState>(&mutate(STATE, &mutations));
     }
 
     #[test]
@@ -62,6 +62,6 @@ proptest! {
 
     #[test]
     fn a_bent_budget_is_read_alike_or_refused(mutations in mutations()) {
-        stable::<Spent>(&mutate(BUDGET, &mutations));
+        stable::<BudgetRecord>(&mutate(BUDGET, &mutations));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bitlake::collect::{Reason, Stop};
 use bitlake::error::ErrorKind;
-use bitlake::lake::EntityStatus;
+use bitlake::lake::ListStatus;
 use bitlake_sandbox::{AcceptedCredentials, Fault, Interruption};
 
 use super::support::*;
@@ -198,7 +198,7 @@ async fn a_head_that_moves_between_its_list_and_the_fetch_is_the_next_runs() {
     let listed = source.hash("side");
     source.commit("side", Some("refs/heads/side~1"), 61..62);
     let report = bench.complete().await;
-    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Complete));
+    assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
     source.publish();
     bench.sandbox.reload().unwrap();
     bench.complete().await;
@@ -216,7 +216,7 @@ async fn a_long_history_is_saved_in_parts_and_goes_on_there() {
     bench.stops_after = Some(4);
     let report = bench.run().await.unwrap();
     assert_eq!(web(&report, "commits").records, 5000);
-    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Loading));
+    assert_eq!(web(&report, "commits").status, Some(ListStatus::Loading));
     (bench.stop, bench.stops_after) = (Stop::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 300);
@@ -260,7 +260,7 @@ async fn the_api_goes_on_after_an_unfinished_walk_by_git() {
     (bench.stop, bench.stops_after) = (Stop::new(None), None);
     set(&mut bench, "api", "");
     let report = bench.complete().await;
-    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Complete));
+    assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
     let mut keys = bench.keys("commits").await;
     keys.sort();
     keys.dedup();
@@ -317,10 +317,10 @@ async fn refused_credentials_end_the_run_with_what_to_check() {
     bench.sandbox.inject(refused.body("Invalid credentials"));
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.contains("environment variable TOKEN") && !said.contains("s3cr3t"),
-        "{said}"
+        printed.contains("environment variable TOKEN") && !printed.contains("s3cr3t"),
+        "{printed}"
     );
 }
 
@@ -372,13 +372,10 @@ async fn a_repository_that_git_does_not_give_is_absent_and_later_stale() {
         let report = bench.run().await.unwrap();
         assert_eq!(
             web(&report, "commits").status,
-            Some(EntityStatus::Absent),
+            Some(ListStatus::Unavailable),
             "{status}"
         );
-        assert_eq!(
-            web(&report, "branches").status,
-            Some(EntityStatus::Complete)
-        );
+        assert_eq!(web(&report, "branches").status, Some(ListStatus::Complete));
         let report = bench.complete().await;
         assert_eq!(web(&report, "commits").records, 15);
         source.commit("main", Some("refs/heads/main"), 300..301);
@@ -390,7 +387,7 @@ async fn a_repository_that_git_does_not_give_is_absent_and_later_stale() {
         let report = bench.run().await.unwrap();
         assert_eq!(
             web(&report, "commits").status,
-            Some(EntityStatus::Stale),
+            Some(ListStatus::Stale),
             "{status}"
         );
         source.git(&["update-ref", "refs/heads/main", "refs/heads/main~1"]);
@@ -435,13 +432,13 @@ async fn what_passes_is_fetched_again_and_what_stays_fails_the_list_alone() {
         .inject(Fault::on(".git/").status(503).body("later"));
     let report = bench.run().await.unwrap();
     let commits = web(&report, "commits");
-    assert_eq!(commits.status, Some(EntityStatus::Failed));
+    assert_eq!(commits.status, Some(ListStatus::Failed));
     let reason = commits.reason.as_deref().unwrap();
     assert!(
         reason.contains("error: 503") && reason.contains("check git_endpoint"),
         "{reason}"
     );
-    assert_eq!(web(&report, "tags").status, Some(EntityStatus::Complete));
+    assert_eq!(web(&report, "tags").status, Some(ListStatus::Complete));
     bench.sandbox.clear_faults();
     assert_eq!(web(&bench.complete().await, "commits").records, 15);
 }
@@ -473,6 +470,6 @@ async fn an_empty_repository_is_complete() {
     let commits = web(&report, "commits");
     assert_eq!(
         (commits.status, commits.records),
-        (Some(EntityStatus::Complete), 0)
+        (Some(ListStatus::Complete), 0)
     );
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use bitlake::collect::{CollectReport, EntityReport};
-use bitlake::lake::EntityStatus;
+use bitlake::lake::ListStatus;
 use bitlake::transform::open_published;
 
 use super::support::*;
@@ -56,7 +56,7 @@ impl Exported {
         web(&self.report, table)
     }
 
-    fn status(&self, table: &str) -> EntityStatus {
+    fn status(&self, table: &str) -> ListStatus {
         self.of(table).status.unwrap()
     }
 
@@ -89,7 +89,7 @@ async fn quirk(name: &str) -> Exported {
 /// which come with the branches.
 async fn failing(name: &str, table: &str) -> Exported {
     let exported = export(Bench::quirk(name).await).await;
-    assert_eq!(exported.status(table), EntityStatus::Failed);
+    assert_eq!(exported.status(table), ListStatus::Failed);
     for (_, failed, _) in exported.report.incomplete() {
         let comes_along = table == "branches" && failed == "tags";
         let is_its_own = failed.starts_with(table.trim_end_matches('s'));

@@ -18,13 +18,16 @@ async fn a_range_is_what_the_new_heads_have_and_the_known_ones_have_not() {
     let set = |hashes: &[&String]| hashes.iter().map(|hash| (*hash).clone()).collect();
     let gone = "f".repeat(40);
     let odd = "main".to_owned();
-    let known = clone.holds(&set(&[&first, &gone, &odd])).await.unwrap();
+    let known = clone
+        .existing_commits(&set(&[&first, &gone, &odd]))
+        .await
+        .unwrap();
     assert_eq!(known, set(&[&first]));
-    let range = Range {
-        from: set(&[&third]),
-        without: set(&[&first]),
+    let range = RevisionRange {
+        include: set(&[&third]),
+        exclude: set(&[&first]),
     };
-    let hashes = |commits: Vec<Commit>| commits.into_iter().map(|c| c.hash).collect::<Vec<_>>();
+    let hashes = |commits: Vec<GitCommit>| commits.into_iter().map(|c| c.hash).collect::<Vec<_>>();
     assert_eq!(hashes(read(&clone, &range).await), [&*third, &*second]);
     let mut log = clone.log(&range, 1).unwrap();
     assert_eq!(log.next().await.unwrap().unwrap().hash, second);

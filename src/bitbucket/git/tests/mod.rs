@@ -111,23 +111,23 @@ impl Bench {
         self.run(&["rev-parse", "HEAD"])
     }
 
-    async fn clone(&self) -> Clone<'_> {
-        let origin = Origin {
+    async fn clone(&self) -> RepositoryClone<'_> {
+        let origin = GitRemote {
             url: Url::from_file_path(self.work()).unwrap(),
             user: None,
             proxy: None,
         };
-        let clone = self.git.repository(1, "{web-1}", origin, &self.client);
+        let clone = self.git.open_clone(1, "{web-1}", origin, &self.client);
         clone.await.unwrap()
     }
 
     /// All commits by subject, fetched anew, with line counts.
-    async fn commits(&self) -> BTreeMap<String, Commit> {
+    async fn commits(&self) -> BTreeMap<String, GitCommit> {
         let clone = self.clone().await;
         assert!(clone.fetch(false).await.unwrap().is_none());
         let mut commits = all(&clone).await;
         clone.count_lines(&mut commits).await.unwrap();
-        let named = |commit: Commit| {
+        let named = |commit: GitCommit| {
             let subject = commit.message.lines().next().unwrap_or_default();
             (subject.to_owned(), commit)
         };
@@ -135,7 +135,7 @@ impl Bench {
     }
 }
 
-async fn read(clone: &Clone<'_>, range: &Range) -> Vec<Commit> {
+async fn read(clone: &RepositoryClone<'_>, range: &RevisionRange) -> Vec<GitCommit> {
     let mut log = clone.log(range, 0).unwrap();
     let mut commits = Vec::new();
     while let Some(commit) = log.next().await.unwrap() {
@@ -144,18 +144,18 @@ async fn read(clone: &Clone<'_>, range: &Range) -> Vec<Commit> {
     commits
 }
 
-async fn all(clone: &Clone<'_>) -> Vec<Commit> {
-    let range = Range {
-        from: clone.heads().await.unwrap(),
-        ..Range::default()
+async fn all(clone: &RepositoryClone<'_>) -> Vec<GitCommit> {
+    let range = RevisionRange {
+        include: clone.heads().await.unwrap(),
+        ..RevisionRange::default()
     };
     read(clone, &range).await
 }
 
 /// `path kind added/deleted`, one per change.
-fn changes(commit: &Commit) -> Vec<String> {
+fn changes(commit: &GitCommit) -> Vec<String> {
     let changes = commit.changes.iter();
-    let line = |change: &Change| {
+    let line = |change: &ChangedFile| {
         let lines = change.lines.map(|n| format!("{}/{}", n.added, n.deleted));
         let lines = lines.unwrap_or_else(|| "binary".to_owned());
         format!("{:?} {:?} {lines}", change.path, change.kind)

@@ -41,14 +41,14 @@ async fn secrets_are_in_the_environment_for_one_host_and_in_no_argument() {
         origin: "environment variable TOKEN".into(),
     }];
     let client = client(Credentials::AccessToken { tokens });
-    let origin = Origin {
+    let origin = GitRemote {
         url: "https://bitbucket.org/acme/web.git".parse().unwrap(),
         user: Some("x-token-auth".into()),
         proxy: Some("socks5://proxy:1080".into()),
     };
     let clone = bench
         .git
-        .repository(1, "{web}", origin, &client)
+        .open_clone(1, "{web}", origin, &client)
         .await
         .unwrap();
     let command = clone.online_command(&["fetch", "origin"]).await.unwrap();
@@ -124,14 +124,14 @@ async fn a_folder_that_cannot_be_written_is_a_configuration_error() {
     }
     let bench = Bench::new();
     std::fs::write(bench.folder.path().join("cache"), "a file").unwrap();
-    let origin = Origin {
+    let origin = GitRemote {
         url: Url::from_file_path(bench.work()).unwrap(),
         user: None,
         proxy: None,
     };
     let clone = bench
         .git
-        .repository(1, "{web}", origin, &bench.client)
+        .open_clone(1, "{web}", origin, &bench.client)
         .await;
     let error = clone.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);

@@ -1,7 +1,7 @@
 //! Budgets and gates, by a clock that only the test moves.
 
-use super::super::pace::{Pace, Ticket, Wait};
-use super::super::retry::Said;
+use super::super::rate_limiter::{InFlight, RateLimiter, Wait};
+use super::super::retry::RateLimitHeaders;
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -9,25 +9,25 @@ fn minute(n: i64) -> DateTime<Utc> {
     "2026-11-24T10:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(n)
 }
 
-fn pace(configured: Option<u32>) -> Pace {
-    Pace::new(configured, 1000, &Limits::default(), 7)
+fn pace(configured: Option<u32>) -> RateLimiter {
+    RateLimiter::new(configured, 1000, &Limits::default(), 7)
 }
 
-fn limit(limit: u32) -> Said {
-    Said {
+fn limit(limit: u32) -> RateLimitHeaders {
+    RateLimitHeaders {
         limit: Some(limit),
-        ..Said::default()
+        ..RateLimitHeaders::default()
     }
 }
 
 /// Sends one request and answers it at once.
-fn send(pace: &mut Pace, now: DateTime<Utc>, said: &Said) {
+fn send(pace: &mut RateLimiter, now: DateTime<Utc>, said: &RateLimitHeaders) {
     let ticket = pace.take(now).unwrap();
     pace.answered(ticket, now, said);
 }
 
-fn send_many(pace: &mut Pace, now: DateTime<Utc>, requests: u32) {
-    (0..requests).for_each(|_| send(pace, now, &Said::default()));
+fn send_many(pace: &mut RateLimiter, now: DateTime<Utc>, requests: u32) {
+    (0..requests).for_each(|_| send(pace, now, &RateLimitHeaders::default()));
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn a_request_counts_until_an_hour_after_its_answer() {
     let mut pace = pace(Some(1));
     let ticket = pace.take(minute(0)).unwrap();
     assert_eq!(pace.look(minute(70)), Err(Wait::Answer));
-    pace.answered(ticket, minute(70), &Said::default());
+    pace.answered(ticket, minute(70), &RateLimitHeaders::default());
     assert_eq!(pace.look(minute(70)), Err(Wait::Until(minute(130))));
 }
 
@@ -74,14 +74,14 @@ fn a_lowered_limit_counts_the_requests_already_sent() {
 fn what_others_spend_is_known_from_what_the_server_has_left() {
     let mut pace = pace(None);
     send_many(&mut pace, minute(0), 99);
-    let said = Said {
+    let said = RateLimitHeaders {
         remaining: Some(400),
         ..limit(1000)
     };
     send(&mut pace, minute(1), &said);
     assert_eq!(pace.left(minute(1)), 400);
     // They stopped: the server says so as well.
-    let said = Said {
+    let said = RateLimitHeaders {
         remaining: Some(890),
         ..limit(1000)
     };
@@ -92,7 +92,7 @@ fn what_others_spend_is_known_from_what_the_server_has_left() {
 #[test]
 fn others_spend_the_servers_limit_and_not_the_configured_share() {
     let mut pace = pace(Some(100));
-    let said = Said {
+    let said = RateLimitHeaders {
         remaining: Some(600),
         ..limit(1000)
     };
@@ -103,7 +103,7 @@ fn others_spend_the_servers_limit_and_not_the_configured_share() {
 #[test]
 fn nothing_left_waits_for_the_reset() {
     let mut pace = pace(None);
-    let said = Said {
+    let said = RateLimitHeaders {
         remaining: Some(0),
         reset: Some(TimeDelta::minutes(5)),
         ..limit(1000)
@@ -115,9 +115,9 @@ fn nothing_left_waits_for_the_reset() {
 
 #[test]
 fn near_the_limit_no_more_than_a_fifth_is_left() {
-    let near = |near| Said {
+    let near = |near| RateLimitHeaders {
         near_limit: Some(near),
-        ..Said::default()
+        ..RateLimitHeaders::default()
     };
     let mut pace = pace(None);
     send(&mut pace, minute(0), &near(true));
@@ -130,16 +130,16 @@ fn near_the_limit_no_more_than_a_fifth_is_left() {
     assert_eq!(pace.left(minute(1)), 200);
 }
 
-fn refused(pace: &mut Pace, ticket: Ticket, now: DateTime<Utc>, wait: Option<i64>) {
-    let said = Said {
+fn refused(pace: &mut RateLimiter, ticket: InFlight, now: DateTime<Utc>, wait: Option<i64>) {
+    let said = RateLimitHeaders {
         wait: wait.map(TimeDelta::minutes),
-        ..Said::default()
+        ..RateLimitHeaders::default()
     };
     pace.refused(ticket, now, &said);
 }
 
 /// How long the gate stays closed from `now` on.
-fn closed(pace: &mut Pace, now: DateTime<Utc>) -> TimeDelta {
+fn closed(pace: &mut RateLimiter, now: DateTime<Utc>) -> TimeDelta {
     match pace.look(now) {
         Err(Wait::Until(until)) => until - now,
         other => panic!("{other:?}"),
@@ -162,7 +162,7 @@ fn after_a_429_nobody_sends_until_its_wait_is_over_and_then_one_alone() {
     let alone = pace.take(minute(23)).unwrap();
     assert!(alone.alone);
     assert_eq!(pace.look(minute(40)), Err(Wait::Answer));
-    pace.answered(alone, minute(40), &Said::default());
+    pace.answered(alone, minute(40), &RateLimitHeaders::default());
     assert!(pace.take(minute(40)).is_some_and(|ticket| !ticket.alone));
 }
 
@@ -198,9 +198,9 @@ fn a_wait_that_the_429s_name_is_kept_as_it_is_however_often_it_comes() {
     let mut now = minute(0);
     for _ in 0..50 {
         let ticket = pace.take(now).unwrap();
-        let said = Said {
+        let said = RateLimitHeaders {
             wait: Some(TimeDelta::seconds(30)),
-            ..Said::default()
+            ..RateLimitHeaders::default()
         };
         pace.refused(ticket, now, &said);
         let wait = closed(&mut pace, now).num_seconds();
@@ -242,12 +242,12 @@ fn a_wait_of_no_seconds_is_none() {
 #[test]
 fn a_relapse_waits_longer_and_a_long_calm_forgets() {
     let mut pace = pace(None);
-    let refuse_at = |pace: &mut Pace, now| {
+    let refuse_at = |pace: &mut RateLimiter, now| {
         let ticket = pace.take(now).unwrap();
         refused(pace, ticket, now, None);
         closed(pace, now)
     };
-    let answer_at = |pace: &mut Pace, now| send(pace, now, &Said::default());
+    let answer_at = |pace: &mut RateLimiter, now| send(pace, now, &RateLimitHeaders::default());
     let first = refuse_at(&mut pace, minute(0));
     answer_at(&mut pace, minute(1));
     let second = refuse_at(&mut pace, minute(1));
@@ -274,13 +274,13 @@ fn nobody_is_kept_out_for_more_than_an_hour() {
     assert!(closed(&mut pace, minute(0)) < TimeDelta::minutes(61));
 }
 
-fn kept(spent: Option<Spent>, now: DateTime<Utc>, wall: DateTime<Utc>) -> Pace {
+fn kept(spent: Option<BudgetRecord>, now: DateTime<Utc>, wall: DateTime<Utc>) -> RateLimiter {
     let mut pace = pace(None);
     pace.remember(spent, now, wall);
     pace
 }
 
-fn book(pace: &mut Pace, now: DateTime<Utc>) -> Spent {
+fn book(pace: &mut RateLimiter, now: DateTime<Utc>) -> BudgetRecord {
     let block = pace.block();
     let spent = pace.spent(block, now, now);
     pace.book(block);
@@ -323,7 +323,7 @@ fn a_429_and_the_servers_limit_outlive_the_process() {
     let mut pace = kept(None, minute(0), minute(0));
     book(&mut pace, minute(0));
     let ticket = pace.take(minute(0)).unwrap();
-    let said = Said {
+    let said = RateLimitHeaders {
         wait: Some(TimeDelta::minutes(30)),
         ..limit(400)
     };
@@ -340,19 +340,19 @@ fn a_budget_with_absurd_counts_has_a_flaw_and_stops_nobody_by_a_panic() {
     let minutes = |times: &[DateTime<Utc>]| times.iter().map(|at| (*at, most)).collect();
     let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
     let absurd = [
-        Spent {
+        BudgetRecord {
             minutes: minutes(&[first, minute(0), minute(1), last]),
             open: most,
             limit: Some(most),
             closed_until: Some(last),
         },
-        Spent {
+        BudgetRecord {
             open: 10_000_001,
-            ..Spent::default()
+            ..BudgetRecord::default()
         },
-        Spent {
+        BudgetRecord {
             limit: Some(0),
-            ..Spent::default()
+            ..BudgetRecord::default()
         },
     ];
     for spent in absurd {
@@ -366,10 +366,10 @@ fn a_budget_with_absurd_counts_has_a_flaw_and_stops_nobody_by_a_panic() {
             pace.left(minute(100));
         }
     }
-    let honest = Spent {
+    let honest = BudgetRecord {
         minutes: [(minute(0), 1_000_000)].into(),
         limit: Some(1_000_000),
-        ..Spent::default()
+        ..BudgetRecord::default()
     };
     assert_eq!(honest.flaw(), None);
 }

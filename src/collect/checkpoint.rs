@@ -6,23 +6,27 @@ use std::collections::BTreeMap;
 use super::report::EntityReport;
 use crate::error::Result;
 use crate::lake::{
-    EntityState, EntityStatus, Lake, Queued, SegmentRef, State, Version, is_lost_race,
+    Lake, ListState, ListStatus, PendingRecord, RepositoryState, SegmentRef, Version, is_lost_race,
 };
 
 /// Things to ask for that a page's records led to, by the table that asks.
-pub(super) type FollowUps = BTreeMap<&'static str, Vec<Queued>>;
+pub(super) type FollowUps = BTreeMap<&'static str, Vec<PendingRecord>>;
 
-pub(super) struct Ledger<'a> {
+pub(super) struct CheckpointStore<'a> {
     lake: &'a Lake,
-    pub(super) state: State,
+    pub(super) state: RepositoryState,
     /// As it is on the lake, and in which version; nothing for a new one.
-    saved: Option<(State, Version)>,
+    saved: Option<(RepositoryState, Version)>,
     /// What lists brought of other tables than their own.
     pub(super) beside: BTreeMap<&'static str, EntityReport>,
 }
 
-impl<'a> Ledger<'a> {
-    pub(super) fn new(lake: &'a Lake, state: State, saved: Option<(State, Version)>) -> Self {
+impl<'a> CheckpointStore<'a> {
+    pub(super) fn new(
+        lake: &'a Lake,
+        state: RepositoryState,
+        saved: Option<(RepositoryState, Version)>,
+    ) -> Self {
         Self {
             lake,
             state,
@@ -31,7 +35,7 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    pub(super) fn entity(&mut self, table: &str) -> &mut EntityState {
+    pub(super) fn entity(&mut self, table: &str) -> &mut ListState {
         self.state.entities.entry(table.to_owned()).or_default()
     }
 
@@ -43,16 +47,16 @@ impl<'a> Ledger<'a> {
 
     pub(super) fn ever_returned(&self, table: &str) -> bool {
         let known = self.state.entities.get(table);
-        known.is_some_and(EntityState::ever_returned)
+        known.is_some_and(ListState::ever_returned)
     }
 
     /// Whether a later round, or another run, brings older records of the table: not of one that is refused.
     pub(super) fn may_come(&self, table: &str) -> bool {
         let known = self.state.entities.get(table);
         known.is_some_and(|entity| match entity.status {
-            EntityStatus::Complete | EntityStatus::Loading => entity.deep.is_some(),
-            EntityStatus::Failed => true,
-            EntityStatus::Absent | EntityStatus::Stale => false,
+            ListStatus::Complete | ListStatus::Loading => entity.deep.is_some(),
+            ListStatus::Failed => true,
+            ListStatus::Unavailable | ListStatus::Stale => false,
         })
     }
 

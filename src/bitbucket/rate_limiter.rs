@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::gate::Gate;
-use super::retry::{Limits, Said};
+use super::circuit_breaker::CircuitBreaker;
+use super::retry::{Limits, RateLimitHeaders};
 
 pub(super) const WINDOW: TimeDelta = TimeDelta::hours(1);
 
@@ -29,7 +29,7 @@ const PLAUSIBLE: u64 = 10_000_000;
 
 /// A request on its way.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ticket {
+pub(super) struct InFlight {
     pub(super) at: DateTime<Utc>,
     /// It tries whether Bitbucket answers again; the others wait for its outcome.
     pub(super) alone: bool,
@@ -58,7 +58,7 @@ impl Wait {
 
 /// What an identity has spent, as it outlives the process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Spent {
+pub struct BudgetRecord {
     /// Answered requests, by the end of their minute.
     pub minutes: BTreeMap<DateTime<Utc>, u32>,
     /// Requests that may have gone out since this was written.
@@ -71,7 +71,7 @@ pub struct Spent {
     pub closed_until: Option<DateTime<Utc>>,
 }
 
-impl Spent {
+impl BudgetRecord {
     /// What makes its counts impossible, if anything does.
     pub fn flaw(&self) -> Option<String> {
         let answered: u64 = self.minutes.values().map(|count| u64::from(*count)).sum();
@@ -87,7 +87,7 @@ impl Spent {
 
 /// The requests of one identity in the last hour, and what holds back the next one.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     /// Set by the configuration.
     ceiling: Option<u32>,
     usual: u32,
@@ -99,12 +99,12 @@ pub(super) struct Pace {
     /// What others have spent of the same budget, and until when that counts.
     others: u32,
     others_until: DateTime<Utc>,
-    gate: Gate,
+    gate: CircuitBreaker,
     /// Requests that may go out before the next block is booked; `None`: nobody keeps book.
     booked: Option<u32>,
 }
 
-impl Pace {
+impl RateLimiter {
     /// `configured` is `requests_per_hour` of the connection; `usual` holds until the server says otherwise.
     pub(super) fn new(configured: Option<u32>, usual: u32, limits: &Limits, seed: u64) -> Self {
         Self {
@@ -115,7 +115,7 @@ impl Pace {
             in_flight: 0,
             others: 0,
             others_until: DateTime::UNIX_EPOCH,
-            gate: Gate::new(limits, seed),
+            gate: CircuitBreaker::new(limits, seed),
             booked: None,
         }
     }
@@ -165,25 +165,30 @@ impl Pace {
     }
 
     /// Sends a request out, if one may.
-    pub(super) fn take(&mut self, now: DateTime<Utc>) -> Option<Ticket> {
+    pub(super) fn take(&mut self, now: DateTime<Utc>) -> Option<InFlight> {
         if self.look(now).is_err() || self.needs_block() {
             return None;
         }
         self.booked = self.booked.map(|left| left.saturating_sub(1));
         self.in_flight = self.in_flight.saturating_add(1);
         let alone = self.gate.pass();
-        Some(Ticket { at: now, alone })
+        Some(InFlight { at: now, alone })
     }
 
     /// Any answer but 429.
-    pub(super) fn answered(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) {
+    pub(super) fn answered(&mut self, sent: InFlight, now: DateTime<Utc>, said: &RateLimitHeaders) {
         self.settle(now);
         self.gate.answered(sent, now);
         self.hear(now, said);
     }
 
     /// A 429; returns whether it is the first in a row.
-    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, said: &Said) -> bool {
+    pub(super) fn refused(
+        &mut self,
+        sent: InFlight,
+        now: DateTime<Utc>,
+        said: &RateLimitHeaders,
+    ) -> bool {
         self.settle(now);
         let first = self.gate.is_calm();
         self.gate.refused(sent, now, said.wait.or(said.reset));
@@ -192,7 +197,7 @@ impl Pace {
     }
 
     /// No answer will come. The server may have counted the request all the same.
-    pub(super) fn lost(&mut self, sent: Ticket, now: DateTime<Utc>) {
+    pub(super) fn lost(&mut self, sent: InFlight, now: DateTime<Utc>) {
         self.settle(now);
         self.gate.lost(sent, now);
     }
@@ -208,7 +213,7 @@ impl Pace {
         *count = count.saturating_add(requests);
     }
 
-    fn hear(&mut self, now: DateTime<Utc>, said: &Said) {
+    fn hear(&mut self, now: DateTime<Utc>, said: &RateLimitHeaders) {
         if let Some(limit) = said.limit {
             self.told = Some(limit.clamp(1, MOST));
         }
@@ -280,7 +285,7 @@ impl Pace {
     /// written cannot be seen; what lies in its future counts as now.
     pub(super) fn remember(
         &mut self,
-        spent: Option<Spent>,
+        spent: Option<BudgetRecord>,
         now: DateTime<Utc>,
         wall: DateTime<Utc>,
     ) {
@@ -310,7 +315,12 @@ impl Pace {
     }
 
     /// What has to be written down before `block` more requests go out; 0 at the end of a run.
-    pub(super) fn spent(&mut self, block: u32, now: DateTime<Utc>, wall: DateTime<Utc>) -> Spent {
+    pub(super) fn spent(
+        &mut self,
+        block: u32,
+        now: DateTime<Utc>,
+        wall: DateTime<Utc>,
+    ) -> BudgetRecord {
         self.own(now);
         let jump = jump(now, wall);
         let mut minutes = BTreeMap::new();
@@ -319,7 +329,7 @@ impl Pace {
             let sum: &mut u32 = minutes.entry(minute).or_default();
             *sum = sum.saturating_add(*count);
         }
-        Spent {
+        BudgetRecord {
             minutes,
             open: (self.in_flight)
                 .saturating_add(self.booked.unwrap_or_default())
@@ -334,7 +344,7 @@ impl Pace {
         self.booked = self.booked.map(|left| left.saturating_add(block));
     }
 
-    /// Gives back what was booked and not used; a last [`Pace::spent`] has to follow.
+    /// Gives back what was booked and not used; a last [`RateLimiter::spent`] has to follow.
     pub(super) fn close_book(&mut self) {
         self.booked = self.booked.map(|_| 0);
     }

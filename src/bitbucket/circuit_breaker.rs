@@ -14,17 +14,17 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::pace::{Ticket, WINDOW, Wait};
+use super::rate_limiter::{InFlight, WINDOW, Wait};
 use super::retry::Limits;
 
 const GROWTH: i32 = 3;
 
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct CircuitBreaker {
     state: State,
     first_wait: TimeDelta,
     longest_wait: TimeDelta,
-    tries: usize,
+    retries: usize,
     patience: TimeDelta,
     /// When it closed last: the refusals of requests sent before belong to the same storm.
     closed_at: Option<DateTime<Utc>>,
@@ -45,15 +45,15 @@ enum State {
     GivenUp,
 }
 
-impl Gate {
+impl CircuitBreaker {
     pub(super) fn new(limits: &Limits, seed: u64) -> Self {
         let delta = |wait| TimeDelta::from_std(wait).unwrap_or(WINDOW);
         Self {
             state: State::Open,
-            first_wait: delta(limits.refused_first_wait),
-            longest_wait: delta(limits.refused_longest_wait),
-            tries: limits.refused_tries,
-            patience: delta(limits.refused_patience),
+            first_wait: delta(limits.rate_limit_first_wait),
+            longest_wait: delta(limits.rate_limit_longest_wait),
+            retries: limits.rate_limit_retries,
+            patience: delta(limits.rate_limit_longest_total_wait),
             closed_at: None,
             opened_at: None,
             refused_since: None,
@@ -88,7 +88,7 @@ impl Gate {
     }
 
     /// A 429. `asked`: the wait that it names; none at all is no wait.
-    pub(super) fn refused(&mut self, sent: Ticket, now: DateTime<Utc>, asked: Option<TimeDelta>) {
+    pub(super) fn refused(&mut self, sent: InFlight, now: DateTime<Utc>, asked: Option<TimeDelta>) {
         // The window is an hour: whoever names more is wrong.
         let asked = asked.filter(|wait| *wait > TimeDelta::zero());
         let asked = asked.map(|wait| wait.min(WINDOW));
@@ -106,7 +106,7 @@ impl Gate {
             Some(_) => now - since >= self.patience,
             None => {
                 self.refusals += 1;
-                self.refusals > self.tries
+                self.refusals > self.retries
             }
         };
         if given_up {
@@ -124,7 +124,7 @@ impl Gate {
     }
 
     /// A wait of our own: longer than the last one where that was not enough.
-    fn grown(&mut self, sent: Ticket, now: DateTime<Utc>) -> TimeDelta {
+    fn grown(&mut self, sent: InFlight, now: DateTime<Utc>) -> TimeDelta {
         let again = sent.alone && self.refusals > 1;
         let relapse = again || self.opened_at.is_some_and(|at| now - at < self.wait);
         self.growth = if relapse { self.growth + 1 } else { 0 };
@@ -133,7 +133,7 @@ impl Gate {
         grown.min(self.longest_wait)
     }
 
-    pub(super) fn answered(&mut self, sent: Ticket, now: DateTime<Utc>) {
+    pub(super) fn answered(&mut self, sent: InFlight, now: DateTime<Utc>) {
         if sent.alone && self.state == State::Trying {
             self.state = State::Open;
             self.opened_at = Some(now);
@@ -143,7 +143,7 @@ impl Gate {
     }
 
     /// No answer came: another request may try.
-    pub(super) fn lost(&mut self, sent: Ticket, now: DateTime<Utc>) {
+    pub(super) fn lost(&mut self, sent: InFlight, now: DateTime<Utc>) {
         if sent.alone && self.state == State::Trying {
             self.state = State::Closed { until: now };
         }

@@ -1,26 +1,25 @@
 //! A lake, a configuration and a sandbox, for tests that go through the library.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
 use bitlake::collect::plan::{Plan, plan};
-use bitlake::collect::{CollectReport, EntityReport, Event, Options, Reason, Shard, Stop, collect};
+use bitlake::collect::{CollectReport, Event, Options, Reason, Shard, Stop, collect};
 use bitlake::config::Config;
-use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
-use bitlake::lake::{Lake, State};
-use bitlake::transform::{Step, Steps, TransformReport, open_published, run_step, transform};
+use bitlake::lake::{Lake, RepositoryState};
+use bitlake::transform::{TransformReport, open_published, transform};
 use bitlake_sandbox::{Builder, Sandbox};
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::array::AsArray;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::{at, copy, fixture, lines_of};
 
 /// A lake, a configuration, and the server they talk to.
 pub struct Bench {
@@ -48,88 +47,6 @@ pub struct Bench {
     _source: Option<TempDir>,
 }
 
-/// Tables of an engine, each made when a query first asks for it: a test pays for the steps that it looks at.
-pub struct Tables {
-    engine: Engine,
-    made: Mutex<BTreeSet<TableName>>,
-    folder: TempDir,
-}
-
-impl Tables {
-    /// `given`: tables that no step needs to make.
-    pub fn over(engine: Engine, given: BTreeSet<TableName>) -> Result<Self> {
-        Ok(Self {
-            engine,
-            made: Mutex::new(given),
-            folder: tempfile::tempdir().unwrap(),
-        })
-    }
-
-    /// The lines of a query, cells joined by ` | `.
-    pub async fn query(&self, sql: &str) -> Result<Vec<String>> {
-        let steps = bundled_steps();
-        let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
-        for (step, reads) in steps.iter().rev() {
-            // What is given need not be made, and neither what only it would need.
-            if needed.contains(&step.name) && !self.made.lock().unwrap().contains(&step.name) {
-                needed.extend(reads.iter().cloned());
-            }
-        }
-        for (step, _) in steps {
-            if needed.contains(&step.name) && self.made.lock().unwrap().insert(step.name.clone()) {
-                let folder = self.folder.path().join(step.name.to_string());
-                run_step(&self.engine, step, &folder).await?;
-            }
-        }
-        lines_of(&self.engine, sql).await
-    }
-}
-
-/// The bundled steps in their order, each with what it reads: parsed once for all cases.
-fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
-    static STEPS: OnceLock<Vec<(Step, Vec<TableName>)>> = OnceLock::new();
-    STEPS.get_or_init(|| {
-        let engine = Engine::new(None).unwrap();
-        let steps = Steps::find(None).unwrap().in_order(&engine).unwrap();
-        let read = |step: Step| {
-            let reads = step.reads(&engine).unwrap();
-            (step, reads)
-        };
-        steps.into_iter().map(read).collect()
-    })
-}
-
-/// The lines of a query, cells joined by ` | `.
-pub async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
-    let batches = engine.plan(sql, &[]).await?.collect().await.unwrap();
-    Ok(batches.iter().flat_map(print).collect())
-}
-
-fn print(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> = batch
-        .columns()
-        .iter()
-        .map(|array| ArrayFormatter::try_new(array, &options).unwrap())
-        .collect();
-    let line = |row| {
-        columns
-            .iter()
-            .map(|c| c.value(row).to_string())
-            .collect::<Vec<_>>()
-            .join(" | ")
-    };
-    (0..batch.num_rows())
-        .map(|row| line(row).trim().to_owned())
-        .collect()
-}
-
-pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("crates/bitlake-sandbox/fixtures")
-        .join(path)
-}
-
 impl Bench {
     pub async fn new(builder: Builder) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -155,7 +72,7 @@ impl Bench {
             date: None,
             limits: Limits {
                 first_wait: Duration::from_millis(1),
-                refused_first_wait: Duration::from_millis(10),
+                rate_limit_first_wait: Duration::from_millis(10),
                 ..Limits::default()
             },
             _source: None,
@@ -284,7 +201,7 @@ impl Bench {
         report
     }
 
-    pub async fn state(&self) -> State {
+    pub async fn state(&self) -> RepositoryState {
         let states = self.lake.states().await.unwrap();
         states
             .into_iter()
@@ -346,37 +263,4 @@ impl Bench {
         }
         all
     }
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
-pub fn at(text: &str) -> DateTime<Utc> {
-    DateTime::parse_from_rfc3339(text).unwrap().to_utc()
-}
-
-pub fn of<'a>(report: &'a CollectReport, repository: &str, table: &str) -> &'a EntityReport {
-    let repository = report
-        .repositories
-        .iter()
-        .find(|it| it.repository == repository)
-        .unwrap();
-    &repository.entities[table]
-}
-
-pub fn web<'a>(report: &'a CollectReport, table: &str) -> &'a EntityReport {
-    of(report, "acme/web", table)
-}
-
-pub fn lines(path: &Path) -> usize {
-    std::fs::read_to_string(path).unwrap().lines().count()
 }
