@@ -3,6 +3,13 @@
 //! `cargo bench --bench graph`. For scale, some pairs are also walked as DevLake does it: a set of all ancestors of the
 //! older end, of texts, made anew for each pair.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic"
+)]
+
 use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};

@@ -4,6 +4,13 @@
 //! transforms it twice, each time in a process of its own: the first folds segments, the second rebuilds what is
 //! published. What is printed is the peak that Linux counted for the process, and its ratio to the limit.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic"
+)]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, ExitCode};

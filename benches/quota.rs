@@ -5,6 +5,13 @@
 //! thousand requests an hour are enforced. `SIZE=20 cargo bench --profile dev --bench quota` does the same for twenty and
 //! sixty repositories, without an optimised build.
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Instant;

@@ -9,6 +9,7 @@
 
 pub mod bitbucket;
 pub mod cli;
+mod clock;
 pub mod collect;
 pub mod config;
 pub mod encoding;

@@ -13,6 +13,10 @@ use super::watch::Watch;
 use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
 <<<<<<< HEAD
+<<<<<<< HEAD
+=======
+use crate::clock;
+>>>>>>> docs
 use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
 use crate::config::{Config, CredentialExpiry};
 =======
@@ -136,7 +140,7 @@ impl<'a> Job<'a> {
         let lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
-        let now = Utc::now();
+        let now = clock::now();
         let head = RunHead {
             run_id: run_id(now)?,
             command: command.to_owned(),
@@ -238,7 +242,7 @@ impl<'a> Job<'a> {
             _ => CommandOutcome::Complete,
         };
         let head = &mut self.report.head;
-        head.finished_at = Utc::now();
+        head.finished_at = clock::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
             Ok(()) => outcome.exit_code(),

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeSet;
 
+<<<<<<< HEAD
 use chrono::Utc;
 
 use super::args::{PlanArgs as Args, PlanFormat};
+=======
+use super::args::{Plan as Args, PlanFormat};
+>>>>>>> docs
 use super::output::{print, print_json};
 use super::watch::duration;
 use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::Limits;
+use crate::clock;
 use crate::collect::plan::{Kind, Plan, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
@@ -17,7 +22,14 @@ pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutco
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
-    let plan = plan(&config, &context.env, &lake, &Limits::default(), Utc::now()).await?;
+    let plan = plan(
+        &config,
+        &context.env,
+        &lake,
+        &Limits::default(),
+        clock::now(),
+    )
+    .await?;
     match args.format {
         PlanFormat::Table => print(&table(&plan))?,
         PlanFormat::Json => print_json(

@@ -1,11 +1,19 @@
 //! `bitlake run`, `collect` and `transform`: the main job and its two halves.
 
+<<<<<<< HEAD
 use chrono::Utc;
 
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::job::{self, Job};
 use super::output::print;
 use super::{CliContext, CommandOutcome, query};
+=======
+use super::args::{Collect, Collecting, Run, Transform};
+use super::job::{self, Job};
+use super::output::print;
+use super::{Context, Outcome, query};
+use crate::clock;
+>>>>>>> docs
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
@@ -36,7 +44,7 @@ pub(super) async fn once(
     };
     let result = async {
         // Before the first request: a publish that is refused must not cost a night's quota.
-        lake.ensure_free(Utc::now()).await?;
+        lake.ensure_free(clock::now()).await?;
         job.run(&collecting(&args.collecting, None), &options).await
     };
     let result = result.await;

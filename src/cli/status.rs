@@ -7,7 +7,12 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::args::StatusArgs;
 use super::job::{FormerRun, RunHead};
 use super::output::print;
+<<<<<<< HEAD
 use super::{CliContext, CommandOutcome, rows};
+=======
+use super::{Context, Outcome, rows};
+use crate::clock;
+>>>>>>> docs
 use crate::error::Result;
 use crate::escape::escape;
 use crate::lake::{Lake, ListState, ListStatus, layout};
@@ -20,7 +25,7 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     if let Some(max_age) = args.max_age {
-        return freshness(&lake, max_age, Utc::now()).await;
+        return freshness(&lake, max_age, clock::now()).await;
     }
     let (runs, spent) = runs(&lake).await?;
     print(&runs)?;

@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::Config;
+use crate::clock;
 
 /// Days before the end from which on it is worth a word.
 const SOON: i64 = 30;
@@ -26,8 +27,13 @@ pub struct CredentialExpiry {
 
 impl Config {
     /// What ends within thirty days of today (UTC), in the order of the file.
+<<<<<<< HEAD
     pub fn expiring(&self) -> Vec<CredentialExpiry> {
         self.expiring_on(Utc::now().date_naive())
+=======
+    pub fn expiring(&self) -> Vec<Expiry> {
+        self.expiring_on(clock::now().date_naive())
+>>>>>>> docs
     }
 
     fn expiring_on(&self, today: NaiveDate) -> Vec<CredentialExpiry> {

@@ -16,7 +16,12 @@ use chrono::{DateTime, Utc};
 
 use super::manifest::{Intent, Manifest};
 use super::objects::is_lost_race;
+<<<<<<< HEAD
 use super::{FORMAT_VERSION, Lake, ObjectVersion, layout};
+=======
+use super::{FORMAT_VERSION, Lake, Version, layout};
+use crate::clock;
+>>>>>>> docs
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an intent lasts without a word of its run, unless told otherwise: long enough for a slow store, short enough
@@ -51,7 +56,7 @@ impl Lake {
         let (mut manifest, version) = self.versioned_manifest().await?;
         match &mut manifest.intent {
             Some(intent) if self.folder().is_none() && intent.run_id == run_id => {
-                intent.expires_at = Utc::now();
+                intent.expires_at = clock::now();
             }
             _ => return Ok(()),
         }
@@ -93,7 +98,7 @@ impl<'a> Lease<'a> {
             intent: Some(Intent {
                 run_id: run_id.to_owned(),
                 epoch,
-                expires_at: Utc::now() + lake.lease,
+                expires_at: clock::now() + lake.lease,
             }),
             ..before
         };
@@ -142,13 +147,13 @@ impl<'a> Lease<'a> {
             .intent
             .as_ref()
             .map(|intent| intent.expires_at);
-        let by_wall = expires.and_then(|at| (at - half - Utc::now()).to_std().ok());
+        let by_wall = expires.and_then(|at| (at - half - clock::now()).to_std().ok());
         by_clock.min(by_wall.unwrap_or_default())
     }
 
     async fn renew(&mut self) -> Result<()> {
         let taken = Instant::now();
-        self.expire_at(Utc::now() + self.lake.lease).await?;
+        self.expire_at(clock::now() + self.lake.lease).await?;
         self.taken = taken;
         match taken.elapsed() < self.lake.lease {
             true => Ok(()),
@@ -193,7 +198,7 @@ impl<'a> Lease<'a> {
     /// manifest.
     pub(super) async fn give_up(mut self) {
         if self.lake.folder().is_none()
-            && let Err(error) = self.expire_at(Utc::now()).await
+            && let Err(error) = self.expire_at(clock::now()).await
         {
             tracing::debug!("cannot end the intent: {error}");
         }

@@ -21,10 +21,15 @@ use chrono::{DateTime, Utc};
 use super::lease::Lease;
 use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
+<<<<<<< HEAD
 use super::removals::{leftovers, moved};
 use super::{
     FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, ObjectVersion, WrittenFile, layout,
 };
+=======
+use super::{FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, Version, WrittenFile, layout};
+use crate::clock;
+>>>>>>> docs
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// What a table will consist of.
@@ -67,7 +72,7 @@ pub async fn publish(
     tables: BTreeMap<String, NextTable>,
 ) -> Result<PublishSummary> {
     let (before, version) = lake.versioned_manifest().await?;
-    lake.refuse_other(&before, Utc::now())?;
+    lake.refuse_other(&before, clock::now())?;
     if before != base.manifest {
         return Err(lost_race(layout::MANIFEST));
     }

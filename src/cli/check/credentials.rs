@@ -12,7 +12,12 @@ use crate::bitbucket::{
     ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
     endpoints,
 };
+<<<<<<< HEAD
 use crate::config::{Config, Connection, CredentialExpiry, RepositoryPattern};
+=======
+use crate::clock;
+use crate::config::{Config, Connection, Expiry, Pattern};
+>>>>>>> docs
 use crate::error::{Error, ErrorKind, Result};
 
 /// More than this between two clocks is no matter of seconds on the way.
@@ -90,7 +95,7 @@ pub(super) async fn check(
         });
         match contact {
             Ok(date) if std::mem::take(&mut first) => {
-                findings.extend(date.map(|date| clock(About(name, "clock"), date, Utc::now())));
+                findings.extend(date.map(|date| clock(About(name, "clock"), date, clock::now())));
             }
             Ok(_) => {}
             Err(error) => findings.push(explain(About(name, "contact"), &error, proxy.as_deref())),
