@@ -22,19 +22,12 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-<<<<<<< HEAD
 use super::budget_record::BudgetRecord;
 use super::rate_limit::{RateLimitHeaders, SentRequest, Wait};
 use super::rate_limiter::RateLimiter;
 use super::retry::Limits;
-use crate::error::{Error, ErrorKind, Result};
-=======
-use super::failures::{late, quota};
-use super::rate_limiter::{BudgetRecord, InFlight, RateLimiter, Wait};
-use super::retry::{Limits, RateLimitHeaders};
 use crate::clock;
-use crate::error::Result;
->>>>>>> docs
+use crate::error::{Error, ErrorKind, Result};
 
 /// Waits up to this long are not logged.
 const MIN_LOGGED_WAIT: Duration = Duration::from_secs(10);
@@ -90,23 +83,13 @@ impl Budgets {
         Self::new(Some(Box::new(store)))
     }
 
-<<<<<<< HEAD
     fn new(store: Option<Box<dyn BudgetStore>>) -> Self {
         Self(Arc::new(SharedBudgets {
-            started: (Instant::now(), Utc::now()),
+            started: (Instant::now(), clock::now()),
             limiters: Mutex::default(),
             finished: Notify::new(),
             store,
             store_lock: tokio::sync::Mutex::default(),
-=======
-    fn new(keeper: Option<Box<dyn BudgetStore>>) -> Self {
-        Self(Arc::new(Inner {
-            began: (Instant::now(), clock::now()),
-            paces: Mutex::default(),
-            settled: Notify::new(),
-            keeper,
-            desk: tokio::sync::Mutex::default(),
->>>>>>> docs
         }))
     }
 
@@ -230,13 +213,8 @@ impl Budgets {
         if !is_restored {
             let record = store.read(identity).await?;
             let now = self.now();
-<<<<<<< HEAD
             if let Some(limiter) = self.limiters().get_mut(identity) {
-                limiter.restore(record, now, Utc::now());
-=======
-            if let Some(pace) = self.paces().get_mut(identity) {
-                pace.remember(spent, now, clock::now());
->>>>>>> docs
+                limiter.restore(record, now, clock::now());
             }
         }
         Ok(())
@@ -262,11 +240,7 @@ impl Budgets {
                     0
                 }
             };
-<<<<<<< HEAD
-            (limiter.to_record(block, now, Utc::now()), block)
-=======
-            (pace.spent(block, now, clock::now()), block)
->>>>>>> docs
+            (limiter.to_record(block, now, clock::now()), block)
         };
         store.write(identity, record).await?;
         if let Some(limiter) = self.limiters().get_mut(identity) {

@@ -11,21 +11,12 @@ use super::budgets::{Budgets, HeadRoom};
 use super::endpoints::Endpoint;
 use super::failures;
 use super::options::ClientOptions;
-<<<<<<< HEAD
 use super::refusal::Refusal;
 use super::request::{ApiRequest, ApiTarget};
 use super::retry::Limits;
 use super::scopes::{MissingScope, Scopes};
 use super::transport::transport;
 use super::urls::safe_url;
-=======
-use super::reply::{Refusal, granted_scopes, is_html};
-use super::retry::{Limits, RateLimitHeaders, TOO_LONG, is_overload, is_transient};
-use super::safe_url;
-use super::scopes::Scopes;
-use super::transport::{body, transport};
-use crate::clock;
->>>>>>> docs
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Masker;
 
@@ -213,7 +204,6 @@ impl Client {
     /// Return the error of a refusal that does not make the list unavailable.
     pub(super) fn refused(
         &self,
-<<<<<<< HEAD
         request: &ApiRequest<'_>,
         refusal: &Refusal,
         identity: usize,
@@ -222,130 +212,6 @@ impl Client {
         let origin = origin.unwrap_or_default();
         let error = failures::refused(request.endpoint, refusal, &origin);
         self.locate(error, request)
-=======
-        ask: &Ask<'_>,
-        parse: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
-    ) -> Result<Answer<T>> {
-        let shared = &*self.0;
-        let limits = &shared.limits;
-        let mut waits = limits.backoff(match shared.reached.load(Ordering::Relaxed) {
-            true => limits.retries,
-            false => limits.first_contact_retries,
-        });
-        let (mut failures, mut renewed, mut misshapen) = (0, false, false);
-        loop {
-            let scope = ask.endpoint.scope;
-            let identities = shared.identities.iter().enumerate();
-            let able = identities.filter(|(turn, _)| shared.scopes.allow(scope, *turn));
-            let able: Vec<_> = able.collect();
-            if able.is_empty()
-                && let Some((identity, refusal)) = shared.scopes.refusal(scope)
-            {
-                return Ok(Answer::Refused { refusal, identity });
-            }
-            let budgets: Vec<&str> = able.iter().map(|(_, it)| it.budget.as_str()).collect();
-            let permit = shared.budgets.acquire(&budgets, limits.deadline).await;
-            let permit = permit.map_err(|error| self.place(error, ask))?;
-            let of_budget = able.iter().filter(|(_, it)| it.budget == permit.identity());
-            let of_budget: Vec<_> = of_budget.copied().collect();
-            let turn = shared.turn.fetch_add(1, Ordering::Relaxed);
-            let Some((turn, identity)) = of_budget.get(turn % of_budget.len().max(1)).copied()
-            else {
-                return Err(Error::new(ErrorKind::Internal, "no identity"));
-            };
-            let reply = match self.send(identity, ask).await {
-                Ok(reply) => reply,
-                Err(Failure::Final(error)) => return Err(self.place(error, ask)),
-                Err(Failure::Transport(error)) => match waits.next() {
-                    Some(wait) => {
-                        drop(permit);
-                        tracing::debug!(url = %safe_url(&ask.url), %error, "asking again");
-                        sleep(wait).await;
-                        continue;
-                    }
-                    None => return Err(self.place(self.unreachable(error, ask), ask)),
-                },
-            };
-            if !shared.reached.swap(true, Ordering::Relaxed) {
-                waits = limits.backoff(limits.retries);
-            }
-            let said = RateLimitHeaders::read(&reply.headers, clock::now());
-            if reply.status == StatusCode::TOO_MANY_REQUESTS {
-                // Of those in a row, one is news.
-                if permit.refused(&said).await? {
-                    tracing::warn!(connection = %shared.connection, "bitbucket's rate limit is reached");
-                }
-                continue;
-            }
-            permit.answered(&said);
-            if reply.status == StatusCode::UNAUTHORIZED && !renewed && identity.renew().await {
-                renewed = true;
-                continue;
-            }
-            let mask = |text: &str| shared.masker.mask(text).into_owned();
-            if !shared.scopes.knows(turn) {
-                let granted = granted_scopes(&reply.headers, mask);
-                shared.scopes.hear(turn, granted);
-            }
-            let refusal = || Refusal::read(reply.status, &reply.headers, &reply.body, mask);
-            if reply.status.is_success() {
-                if is_html(&reply.headers, &reply.body) {
-                    return Ok(Answer::Refused {
-                        refusal: refusal(),
-                        identity: turn,
-                    });
-                }
-                match parse(&reply.body) {
-                    Ok(value) => {
-                        return Ok(Answer::Value {
-                            value,
-                            date: server_date(&reply),
-                        });
-                    }
-                    Err(error) => {
-                        // Cut short on its way, most likely; what has another shape will have it again.
-                        let again = !error.is_data() || !std::mem::replace(&mut misshapen, true);
-                        match waits.next().filter(|_| again) {
-                            Some(wait) => sleep(wait).await,
-                            None => {
-                                let said = mask(&error.to_string());
-                                return Err(self.place(broken(&reply.body, said), ask));
-                            }
-                        }
-                    }
-                }
-                continue;
-            }
-            failures += 1;
-            let enough = match (ask.remedy, reply.status.as_u16()) {
-                (Remedy::Smaller, _) if is_overload(reply.status) => ask.patience,
-                (Remedy::Unsorted, 500) => ask.patience,
-                (_, TOO_LONG) => 1,
-                _ if is_transient(reply.status) => usize::MAX,
-                _ => 0,
-            };
-            if failures <= enough
-                && let Some(wait) = waits.next()
-            {
-                tracing::debug!(url = %safe_url(&ask.url), status = %reply.status, "asking again");
-                // Whoever names more than a 429 could mean is wrong.
-                let asked = said
-                    .wait
-                    .and_then(|asked| asked.to_std().ok())
-                    .unwrap_or_default();
-                sleep(asked.min(limits.rate_limit_longest_wait).max(wait)).await;
-                continue;
-            }
-            let refusal = refusal();
-            // Another identity may have the scope; if none has, the next round says so.
-            if !shared.scopes.lacks(scope, turn, &refusal) {
-                return Ok(Answer::Refused {
-                    refusal,
-                    identity: turn,
-                });
-            }
-        }
->>>>>>> docs
     }
 
     /// Add the connection, repository, endpoint and URL of a request to its error.

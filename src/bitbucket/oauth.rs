@@ -6,31 +6,19 @@
 
 use std::time::{Duration, Instant};
 
-<<<<<<< HEAD
-use chrono::Utc;
 use reqwest::header::ACCEPT;
-=======
-use reqwest::header::{ACCEPT, HeaderMap};
->>>>>>> docs
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::options::Token;
-<<<<<<< HEAD
 use super::rate_limit::RateLimitHeaders;
 use super::refusal::{Refusal, is_html};
 use super::retry::{Limits, is_transient};
 use super::transport::{HttpReply, SendError};
 use super::urls::safe_url;
-=======
-use super::reply::{Refusal, is_html};
-use super::retry::{Limits, RateLimitHeaders, is_transient};
-use super::safe_url;
-use super::transport::body;
 use crate::clock;
->>>>>>> docs
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{Masker, Secret};
 
@@ -118,22 +106,11 @@ impl Consumer {
                 Ok(reply) if reply.status.is_success() => {
                     return self.parse_grant(&reply, requested_at);
                 }
-<<<<<<< HEAD
                 Ok(reply) => (retry_after(&reply), self.refused(&reply)),
                 Err(SendError::Transport(source)) => {
                     // A retry after a timeout would most likely time out again.
                     let min_delay = (!source.is_timeout()).then_some(Duration::ZERO);
                     (min_delay, self.unreachable(source))
-=======
-                Ok((status, headers, body)) => {
-                    let refused = status == StatusCode::TOO_MANY_REQUESTS;
-                    let asked = RateLimitHeaders::read(&headers, clock::now()).wait;
-                    let asked = asked
-                        .and_then(|wait| wait.to_std().ok())
-                        .unwrap_or_default();
-                    let again = (refused || is_transient(status)).then_some(asked);
-                    (again, self.refused(status, &headers, &body))
->>>>>>> docs
                 }
                 Err(SendError::Final(error)) => return Err(error),
             };
@@ -225,7 +202,7 @@ fn retry_after(reply: &HttpReply) -> Option<Duration> {
     if !is_rate_limited && !is_transient(reply.status) {
         return None;
     }
-    let delay = RateLimitHeaders::read(&reply.headers, Utc::now()).retry_after;
+    let delay = RateLimitHeaders::read(&reply.headers, clock::now()).retry_after;
     Some(
         delay
             .and_then(|delay| delay.to_std().ok())

@@ -12,19 +12,11 @@ use super::status::left_over;
 use super::watch::Watch;
 use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
-<<<<<<< HEAD
-<<<<<<< HEAD
-=======
 use crate::clock;
->>>>>>> docs
-use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
-use crate::config::{Config, CredentialExpiry};
-=======
 use crate::collect::{
     self, CollectEvent, CollectReport, NewAbsence, Shard, StopReason, StopSignal,
 };
-use crate::config::{Config, Expiry};
->>>>>>> collect
+use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
 use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, layout, rollback};

@@ -2,13 +2,7 @@
 
 use std::collections::BTreeSet;
 
-<<<<<<< HEAD
-use chrono::Utc;
-
 use super::args::{PlanArgs as Args, PlanFormat};
-=======
-use super::args::{Plan as Args, PlanFormat};
->>>>>>> docs
 use super::output::{print, print_json};
 use super::watch::duration;
 use super::{CliContext, CommandOutcome, rows};

@@ -13,14 +13,8 @@ use futures::TryStreamExt;
 use super::args::{OutputFormat, QueryArgs};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
-<<<<<<< HEAD
-use super::rows::{self, Style};
-use super::{Context, Outcome};
-=======
 use super::rows::{self, RowStyle};
 use super::{CliContext, CommandOutcome};
-use crate::config::suggest;
->>>>>>> config
 use crate::encoding;
 use crate::engine::{
     Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,

@@ -1,19 +1,10 @@
 //! `bitlake run`, `collect` and `transform`: the main job and its two halves.
 
-<<<<<<< HEAD
-use chrono::Utc;
-
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::job::{self, Job};
 use super::output::print;
 use super::{CliContext, CommandOutcome, query};
-=======
-use super::args::{Collect, Collecting, Run, Transform};
-use super::job::{self, Job};
-use super::output::print;
-use super::{Context, Outcome, query};
 use crate::clock;
->>>>>>> docs
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;

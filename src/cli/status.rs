@@ -7,12 +7,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::args::StatusArgs;
 use super::job::{FormerRun, RunHead};
 use super::output::print;
-<<<<<<< HEAD
 use super::{CliContext, CommandOutcome, rows};
-=======
-use super::{Context, Outcome, rows};
 use crate::clock;
->>>>>>> docs
 use crate::error::Result;
 use crate::escape::escape;
 use crate::lake::{Lake, ListState, ListStatus, layout};

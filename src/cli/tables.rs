@@ -2,12 +2,7 @@
 
 use super::args::TablesArgs;
 use super::output::print;
-<<<<<<< HEAD
-use super::{Context, Outcome, rows};
-=======
 use super::{CliContext, CommandOutcome, rows};
-use crate::config::suggest;
->>>>>>> config
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
 use crate::suggest;

@@ -28,15 +28,9 @@ pub struct VanishedRepository {
     pub missing: bool,
 }
 
-<<<<<<< HEAD
-impl Gone {
+impl VanishedRepository {
     pub(super) fn found(&self) -> RepositoryIdentity {
         RepositoryIdentity {
-=======
-impl VanishedRepository {
-    pub(super) fn found(&self) -> Found {
-        Found {
->>>>>>> collect
             connection_id: self.state.connection_id,
             full_name: self.state.full_name.clone(),
             uuid: self.state.uuid.clone(),
@@ -264,11 +258,10 @@ fn selection<'a>(
     selections.find(|s| s.connection == connection.name && s.selects(full_name))
 }
 
-<<<<<<< HEAD
-async fn list(source: &Source<'_>, pattern: &RepositoryPattern) -> Result<Vec<Discovered>> {
-=======
-async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<DiscoveredRepository>> {
->>>>>>> collect
+async fn list(
+    source: &Source<'_>,
+    pattern: &RepositoryPattern,
+) -> Result<Vec<DiscoveredRepository>> {
     let workspace = pattern.workspace();
     let mut pages = source
         .client

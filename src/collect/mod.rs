@@ -275,11 +275,7 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     (visited, rest)
 }
 
-<<<<<<< HEAD
-type Work<'a> = (Repo<'a>, &'a RuleSet, &'a Discovered);
-=======
-type Work<'a> = (Repo<'a>, &'a Rules, &'a DiscoveredRepository);
->>>>>>> collect
+type Work<'a> = (Repo<'a>, &'a RuleSet, &'a DiscoveredRepository);
 
 /// Takes every repository as far down as the round goes; after the first round, those that are not there yet.
 async fn one_round<'a>(

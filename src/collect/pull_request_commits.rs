@@ -16,13 +16,8 @@ use super::repository::Repo;
 use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-<<<<<<< HEAD
 use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
-use bitlake_graph::{Builder, Graph};
-=======
-use crate::lake::{Known, NamedCommits, PendingRecord, Replaces};
 use bitlake_graph::{CommitGraph, GraphBuilder};
->>>>>>> transform
 
 /// A force-push takes commits out of a pull request.
 static ENTITY: Entity = Entity {

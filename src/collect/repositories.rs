@@ -22,13 +22,8 @@ static ENTITY: Entity = Entity::new("repositories", uuid);
 
 /// A repository that is there.
 #[derive(Debug, Clone)]
-<<<<<<< HEAD
-pub struct Discovered {
-    pub found: RepositoryIdentity,
-=======
 pub struct DiscoveredRepository {
-    pub found: Found,
->>>>>>> collect
+    pub found: RepositoryIdentity,
     /// The connection's name.
     pub connection: String,
     /// The workspace's slug.
@@ -124,13 +119,8 @@ pub(super) fn read(
     source: &Source<'_>,
     record: Box<RawValue>,
     date: Option<DateTime<Utc>>,
-<<<<<<< HEAD
-) -> Result<Discovered> {
-    let received = ReceivedRecord::read(record.get());
-=======
 ) -> Result<DiscoveredRepository> {
-    let received = Received::read(record.get());
->>>>>>> collect
+    let received = ReceivedRecord::read(record.get());
     let value = received.value();
     let connection = source.client.connection().to_owned();
     let (Some(uuid), Some(full_name)) = (uuid(value), text(value, "/full_name")) else {

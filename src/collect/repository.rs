@@ -136,13 +136,8 @@ impl<'a> Repo<'a> {
     /// Collects the lists that the rules ask for, as far as the round goes.
     pub(super) async fn collect(
         &mut self,
-<<<<<<< HEAD
         rules: &RuleSet,
-        discovered: &Discovered,
-=======
-        rules: &Rules,
         discovered: &DiscoveredRepository,
->>>>>>> collect
         round: Round,
     ) -> Result<()> {
         self.round = round;

@@ -5,15 +5,9 @@
 
 use std::collections::BTreeMap;
 
-<<<<<<< HEAD
 use super::Config;
-use super::patterns::Pattern;
-use super::project::{Project, Selection};
-=======
 use super::patterns::RepositoryPattern;
 use super::project::{Project, RepositorySelection};
-use super::{Config, suggest};
->>>>>>> config
 use crate::error::Result;
 use crate::suggest;
 

@@ -27,13 +27,8 @@ pub struct CredentialExpiry {
 
 impl Config {
     /// What ends within thirty days of today (UTC), in the order of the file.
-<<<<<<< HEAD
     pub fn expiring(&self) -> Vec<CredentialExpiry> {
-        self.expiring_on(Utc::now().date_naive())
-=======
-    pub fn expiring(&self) -> Vec<Expiry> {
         self.expiring_on(clock::now().date_naive())
->>>>>>> docs
     }
 
     fn expiring_on(&self, today: NaiveDate) -> Vec<CredentialExpiry> {

@@ -8,14 +8,8 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-<<<<<<< HEAD
-use super::document::{Node, Value};
-use super::place::Place;
-=======
 use super::document::{ConfigNode, Value};
 use super::place::ConfigPlace;
-use super::suggest;
->>>>>>> config
 use crate::error::{Error, Result};
 use crate::suggest;
 

@@ -16,12 +16,8 @@ use chrono::{DateTime, Utc};
 
 use super::manifest::{Intent, Manifest};
 use super::objects::is_lost_race;
-<<<<<<< HEAD
 use super::{FORMAT_VERSION, Lake, ObjectVersion, layout};
-=======
-use super::{FORMAT_VERSION, Lake, Version, layout};
 use crate::clock;
->>>>>>> docs
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an intent lasts without a word of its run, unless told otherwise: long enough for a slow store, short enough

@@ -21,15 +21,11 @@ use chrono::{DateTime, Utc};
 use super::lease::Lease;
 use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
-<<<<<<< HEAD
 use super::removals::{leftovers, moved};
 use super::{
     FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, ObjectVersion, WrittenFile, layout,
 };
-=======
-use super::{FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, Version, WrittenFile, layout};
 use crate::clock;
->>>>>>> docs
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// What a table will consist of.

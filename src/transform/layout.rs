@@ -5,11 +5,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-<<<<<<< HEAD
-use crate::config::{Config, Cut, TableLayout};
-=======
-use crate::config::{Config, PartitionUnit, TableLayout, suggest};
->>>>>>> config
+use crate::config::{Config, PartitionUnit, TableLayout};
 use crate::error::Result;
 use crate::schema::{Contract, Contracts, Partition, PartitionBy};
 use crate::suggest;

@@ -87,13 +87,8 @@ pub async fn transform(
     steps.set_run(run_id, now)?;
     let contracts = contracts(config)?;
     steps.lay_out(&contracts);
-<<<<<<< HEAD
     let inventory = lake.inventory(InventoryDepth::Listing).await?;
-    let mut run = Run::new(config, lake, contracts, steps, &inventory, &states)?;
-=======
-    let inventory = lake.inventory(Depth::Listing).await?;
     let mut run = TransformRun::new(config, lake, contracts, steps, &inventory, &states)?;
->>>>>>> transform
     let given_up = run.weigh_damage(&mut states, options.accept_loss).await?;
 
     let work = async {

@@ -22,7 +22,7 @@ fn shop() -> Outside {
 }
 
 /// `column: rows (values)` of each.
-fn said(nulled: &[NulledValues]) -> Vec<String> {
+fn printed(nulled: &[NulledValues]) -> Vec<String> {
     let line = |it: &NulledValues| {
         format!(
             "{} {}: {} of {}",

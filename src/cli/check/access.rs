@@ -8,18 +8,9 @@ use reqwest::StatusCode;
 use super::credentials::CheckedIdentity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
-<<<<<<< HEAD
-use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
-<<<<<<< HEAD
-=======
 use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
->>>>>>> bitbucket
-use crate::collect::{Discovered, Discovery, discover};
-use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
-=======
 use crate::collect::{DiscoveredRepository, Discovery, discover};
-use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
->>>>>>> collect
+use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
 
@@ -55,16 +46,10 @@ pub(super) async fn repositories(
     identity: &CheckedIdentity,
     states: &[RepositoryState],
     findings: &mut Vec<Finding>,
-<<<<<<< HEAD
-) -> Vec<Discovered> {
+) -> Vec<DiscoveredRepository> {
     let own = |selection: &&RepositorySelection| selection.connection == connection.name;
     let selections: Vec<RepositorySelection> =
         config.repositories.iter().filter(own).cloned().collect();
-=======
-) -> Vec<DiscoveredRepository> {
-    let own = |selection: &&Selection| selection.connection == connection.name;
-    let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
->>>>>>> collect
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
     let states: Vec<RepositoryState> = states
         .iter()
@@ -174,13 +159,8 @@ fn add_scope(identity: &CheckedIdentity, scope: &str, granted: &[String]) -> Str
 /// The lists of a sample of each workspace, or of all.
 pub(super) async fn lists(
     config: &Config,
-<<<<<<< HEAD
-    found: &[Discovered],
-    identity: &CheckedIdentity,
-=======
     found: &[DiscoveredRepository],
-    identity: &Identity,
->>>>>>> collect
+    identity: &CheckedIdentity,
     sample: Sample,
     findings: &mut Vec<Finding>,
 ) {
@@ -251,13 +231,8 @@ impl Sample {
 }
 
 /// The rules under which a run reads it.
-<<<<<<< HEAD
-fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a RuleSet> {
+fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a RuleSet> {
     let selects = |selection: &&RepositorySelection| {
-=======
-fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a Rules> {
-    let selects = |selection: &&Selection| {
->>>>>>> collect
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)
     };

@@ -12,12 +12,8 @@ use crate::bitbucket::{
     ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
     endpoints,
 };
-<<<<<<< HEAD
-use crate::config::{Config, Connection, CredentialExpiry, RepositoryPattern};
-=======
 use crate::clock;
-use crate::config::{Config, Connection, Expiry, Pattern};
->>>>>>> docs
+use crate::config::{Config, Connection, CredentialExpiry, RepositoryPattern};
 use crate::error::{Error, ErrorKind, Result};
 
 /// More than this between two clocks is no matter of seconds on the way.

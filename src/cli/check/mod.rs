@@ -20,13 +20,8 @@ use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-<<<<<<< HEAD
 use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
-use crate::transform::published_unmatched;
-=======
-use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
 use crate::transform::check_unmatched;
->>>>>>> transform
 use access::Sample;
 use credentials::CheckedIdentity;
 use finding::{About, Finding, conclude};

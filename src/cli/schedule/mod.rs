@@ -21,12 +21,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::args::{RunArgs, ScheduleArgs};
 use super::job::{FormerRun, interrupted};
 use super::run::once;
-<<<<<<< HEAD
 use super::{CliContext, CommandOutcome};
-=======
-use super::{Context, Outcome};
 use crate::clock;
->>>>>>> docs
 use crate::config::{Config, Cron};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};

@@ -14,13 +14,8 @@ use crate::lake::{ListState, RepositoryState};
 /// A repository of which something is collected.
 pub(in super::super) struct Known<'a> {
     pub state: &'a RepositoryState,
-<<<<<<< HEAD
-    pub discovered: &'a Discovered,
-    pub rules: &'a RuleSet,
-=======
     pub discovered: &'a DiscoveredRepository,
-    pub rules: &'a Rules,
->>>>>>> collect
+    pub rules: &'a RuleSet,
     /// What was planned for it before.
     pub former: Option<&'a RepositoryPlan>,
     pub now: DateTime<Utc>,

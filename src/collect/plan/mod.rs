@@ -304,13 +304,8 @@ pub(super) fn is_new(state: &RepositoryState) -> bool {
 
 async fn first_load(
     client: &Client,
-<<<<<<< HEAD
-    discovered: &Discovered,
-    rules: &RuleSet,
-=======
     discovered: &DiscoveredRepository,
-    rules: &Rules,
->>>>>>> collect
+    rules: &RuleSet,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<RepositoryPlan> {

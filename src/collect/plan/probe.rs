@@ -26,13 +26,8 @@ use crate::redaction::ReceivedRecord;
 
 pub(super) struct Probe<'a> {
     pub client: &'a Client,
-<<<<<<< HEAD
-    pub discovered: &'a Discovered,
-    pub rules: &'a RuleSet,
-=======
     pub discovered: &'a DiscoveredRepository,
-    pub rules: &'a Rules,
->>>>>>> collect
+    pub rules: &'a RuleSet,
     pub since: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }

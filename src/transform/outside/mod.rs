@@ -29,13 +29,8 @@ use datafusion::error::DataFusionError;
 use futures::StreamExt;
 
 use self::files::TextFile;
-<<<<<<< HEAD
 use super::report::NulledValues;
-use crate::config::{Format, OutsideTable};
-=======
-use super::report::Nulled;
 use crate::config::{OutsideFormat, OutsideTable};
->>>>>>> config
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, bucket, file_url};
