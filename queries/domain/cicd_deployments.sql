@@ -36,7 +36,7 @@ SELECT
     updated_date
 FROM domain.cicd_deployment_commits AS c
 WHERE c.cicd_deployment_id <> ''
-  AND NOT EXISTS (SELECT 1 FROM base.cicd_deployments AS d WHERE d.id = c.cicd_deployment_id)
+    AND NOT EXISTS (SELECT 1 FROM base.cicd_deployments AS d WHERE d.id = c.cicd_deployment_id)
 QUALIFY row_number() OVER (
-    PARTITION BY c.cicd_deployment_id ORDER BY c.finished_date DESC NULLS LAST, c.id, c.commit_sha
-) = 1
+        PARTITION BY c.cicd_deployment_id ORDER BY c.finished_date DESC NULLS LAST, c.id, c.commit_sha
+    ) = 1

@@ -15,12 +15,13 @@ WITH pipelines AS (
         coalesce(p.build_number, 0) AS number,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
     FROM bitbucket.pipelines AS p
-    JOIN config.repositories AS r
-      ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
     LEFT JOIN bitbucket.repositories AS b
-      ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
+        ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
     WHERE r.cicd AND p.uuid IS NOT NULL
 )
+
 SELECT
     'bitbucket:BitbucketPipeline:' || conn || ':' || uuid AS pipeline_id,
     coalesce(target['commit']['hash'], '') AS commit_sha,

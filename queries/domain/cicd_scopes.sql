@@ -9,7 +9,10 @@
 -- * Its id is the repository's id; updated_date is null; both as in DevLake.
 
 WITH selected AS (
-    SELECT connection_id, repository_uuid, full_name
+    SELECT
+        connection_id,
+        repository_uuid,
+        full_name
     FROM config.repositories
     WHERE cicd
 )
@@ -21,7 +24,8 @@ SELECT
     coalesce(r.links['html']['href'] || '/pipelines', '') AS url,
     r.created_on AS created_date,
     cast(NULL AS timestamp) AS updated_date,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}')
+        AS _raw_data_params,
     '_raw_bitbucket_api_repositories' AS _raw_data_table,
     s.repository_uuid AS uuid
 FROM selected AS s

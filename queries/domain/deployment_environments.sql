@@ -11,9 +11,14 @@
 --   only when there is no type, by the exact words production, prod, staging, test; any other name in capitals.
 -- * The name stays as it is spelled.
 WITH steps AS (
-    SELECT _connection_id, _repository_uuid, uuid, coalesce(pipeline['uuid'], _pipeline_uuid) AS pipeline_uuid
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        uuid,
+        coalesce(pipeline['uuid'], _pipeline_uuid) AS pipeline_uuid
     FROM bitbucket.pipeline_steps
 ),
+
 named AS (
     SELECT
         d.uuid,
@@ -25,16 +30,17 @@ named AS (
         coalesce(d.environment['name'], e.name, '') AS environment_name,
         coalesce(d.environment['environment_type']['name'], e.environment_type['name'], '') AS environment_type
     FROM bitbucket.deployments AS d
-    JOIN config.repositories AS r
-      ON r.connection_id = d._connection_id AND r.repository_uuid = d._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = d._connection_id AND r.repository_uuid = d._repository_uuid
     LEFT JOIN bitbucket.environments AS e
-      ON e._connection_id = d._connection_id AND e._repository_uuid = d._repository_uuid
-     AND e.uuid = d.environment['uuid']
+        ON e._connection_id = d._connection_id AND e._repository_uuid = d._repository_uuid
+            AND e.uuid = d.environment['uuid']
     LEFT JOIN steps AS s
-      ON s._connection_id = d._connection_id AND s._repository_uuid = d._repository_uuid
-     AND s.uuid = d.step['uuid']
+        ON s._connection_id = d._connection_id AND s._repository_uuid = d._repository_uuid
+            AND s.uuid = d.step['uuid']
     WHERE r.cicd AND d.uuid IS NOT NULL
 )
+
 SELECT
     'bitbucket:BitbucketDeployment:' || conn || ':' || uuid AS id,
     coalesce('bitbucket:BitbucketPipeline:' || conn || ':' || pipeline_uuid, '') AS pipeline_id,
@@ -44,9 +50,10 @@ SELECT
         WHEN 'STAGING' THEN 'STAGING'
         WHEN 'TEST' THEN 'TESTING'
         ELSE CASE upper(environment_name)
-            WHEN 'PROD' THEN 'PRODUCTION'
-            WHEN 'TEST' THEN 'TESTING'
-            ELSE upper(environment_name) END
+                WHEN 'PROD' THEN 'PRODUCTION'
+                WHEN 'TEST' THEN 'TESTING'
+                ELSE upper(environment_name)
+            END
     END AS environment,
     environment_name AS original_environment,
     environment_type,

@@ -19,31 +19,34 @@ WITH commits AS (
         r.full_name,
         cast(r.connection_id AS varchar) AS conn
     FROM bitbucket.pull_request_commits AS c
-    JOIN config.repositories AS r
-      ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
     LEFT JOIN base.account_ids AS a ON a.connection_id = c._connection_id AND a.uuid = c.author['user']['uuid']
     WHERE r.review AND c.hash IS NOT NULL
 ),
+
 listed AS (
     SELECT
         hash AS commit_sha,
         'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(_pull_request_id AS varchar)
             AS pull_request_id,
         regexp_replace(split_part(author_raw, '<', 1), '\s+$', '') AS commit_author_name,
-        regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS commit_author_email,
+        regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '')
+            AS commit_author_email,
         date AS commit_authored_date,
         '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
         '_raw_bitbucket_api_pull_request_commits' AS _raw_data_table,
         coalesce('bitbucket:BitbucketAccount:' || conn || ':' || account_key, '') AS commit_author_account_id
     FROM commits
 )
+
 SELECT *
 FROM listed AS l
 WHERE NOT EXISTS (
-    SELECT 1
-    FROM base.pull_request_ranges AS g
-    WHERE g.pull_request_id = l.pull_request_id AND g.commit_sha <> ''
-)
+        SELECT 1
+        FROM base.pull_request_ranges AS g
+        WHERE g.pull_request_id = l.pull_request_id AND g.commit_sha <> ''
+    )
 UNION ALL
 SELECT
     g.commit_sha,
@@ -55,6 +58,6 @@ SELECT
     '_raw_bitbucket_api_commits' AS _raw_data_table,
     c.author_account_id AS commit_author_account_id
 FROM base.pull_request_ranges AS g
-JOIN base.pull_requests AS p ON p.id = g.pull_request_id
-JOIN domain.commits AS c ON c.sha = g.commit_sha
+INNER JOIN base.pull_requests AS p ON p.id = g.pull_request_id
+INNER JOIN domain.commits AS c ON c.sha = g.commit_sha
 WHERE g.commit_sha <> ''

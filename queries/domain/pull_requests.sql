@@ -16,8 +16,9 @@ WITH patterns AS (
         'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
         u.cherry_pick_pattern AS pattern
     FROM config.repositories AS r
-    JOIN config.rules AS u ON u.rules = r.rules
+    INNER JOIN config.rules AS u ON u.rules = r.rules
 ),
+
 numbers AS (
     SELECT
         b.id,
@@ -29,21 +30,30 @@ numbers AS (
     LEFT JOIN patterns AS p ON p.repo_id = b.base_repo_id
     LEFT JOIN config.rules AS d ON d.rules = 'default'
 ),
+
 carried AS (
-    SELECT id, base_repo_id, try_cast(number AS bigint) AS number
+    SELECT
+        id,
+        base_repo_id,
+        try_cast(number AS bigint) AS number
     FROM numbers
     WHERE regexp_like(number, '^[0-9]+$')
 ),
+
 parents AS (
-    SELECT c.id, min(p.id) AS parent_id
+    SELECT
+        c.id,
+        min(p.id) AS parent_id
     FROM carried AS c
-    JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
+    INNER JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
     WHERE p.id <> c.id
     GROUP BY c.id
 ),
+
 pushed AS (
     SELECT pull_request_id FROM base.pull_request_ranges WHERE commit_sha = ''
 )
+
 SELECT
     b.* EXCLUDE (parent_pr_id, merge_kind, own_commits, first_own_commit_date, promotion_evidence),
     coalesce(nullif(b.parent_pr_id, ''), p.parent_id, '') AS parent_pr_id,

@@ -11,7 +11,11 @@
 --   in the columns at the end.
 
 WITH selected AS (
-    SELECT connection_id, repository_uuid, full_name, coalesce(deleted, false) AS deleted
+    SELECT
+        connection_id,
+        repository_uuid,
+        full_name,
+        coalesce(deleted, FALSE) AS deleted
     FROM config.repositories
     WHERE code OR review OR accounts
 )
@@ -27,14 +31,15 @@ SELECT
     r.created_on AS created_date,
     r.updated_on AS updated_date,
     s.deleted,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}')
+        AS _raw_data_params,
     '_raw_bitbucket_api_repositories' AS _raw_data_table,
     s.repository_uuid AS uuid,
     coalesce(r.project['key'], '') AS project_key,
     coalesce(r.project['name'], '') AS project_name,
     coalesce(
         concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':')
-            || coalesce(a.account_id, nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
+        || coalesce(a.account_id, nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
         ''
     ) AS owner_account_id,
     coalesce(r.parent['full_name'], '') AS parent_full_name,

@@ -13,6 +13,7 @@ WITH ids AS (
         concat('bitbucket:BitbucketAccount:', cast(connection_id AS varchar), ':', account_id) AS by_account
     FROM base.account_ids
 )
+
 SELECT
     m.user_id,
     coalesce(i.by_account, m.id) AS account_id,
@@ -22,5 +23,5 @@ FROM config.user_account_mapping AS m
 LEFT JOIN ids AS i ON i.by_uuid = m.id
 WHERE m.user_id <> ''
 QUALIFY row_number() OVER (
-    PARTITION BY coalesce(i.by_account, m.id) ORDER BY CASE WHEN i.by_account IS NULL THEN 0 ELSE 1 END, m.id
-) = 1
+        PARTITION BY coalesce(i.by_account, m.id) ORDER BY CASE WHEN i.by_account IS NULL THEN 0 ELSE 1 END, m.id
+    ) = 1

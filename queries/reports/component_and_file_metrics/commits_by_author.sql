@@ -37,7 +37,9 @@ authors AS (
     GROUP BY c.author_key
 )
 
-SELECT a.author, count(*) AS commits
+SELECT
+    a.author,
+    count(*) AS commits
 FROM commits AS c
 INNER JOIN authors AS a ON a.author_key = c.author_key
 GROUP BY c.author_key, a.author

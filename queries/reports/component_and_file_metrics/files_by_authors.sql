@@ -12,7 +12,9 @@
 -- two addresses is two.
 
 WITH commits AS (
-    SELECT c.sha, CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_key
+    SELECT
+        c.sha,
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_key
     FROM domain.commits AS c
     WHERE ($from IS NULL OR c.authored_date >= $from)
         AND ($to IS NULL OR c.authored_date < $to)
@@ -26,7 +28,9 @@ WITH commits AS (
         )
 )
 
-SELECT f.file_path AS file, count(DISTINCT c.author_key) AS authors
+SELECT
+    f.file_path AS file,
+    count(DISTINCT c.author_key) AS authors
 FROM domain.commit_files AS f
 INNER JOIN commits AS c ON c.sha = f.commit_sha
 WHERE $path IS NULL OR regexp_like(f.file_path, $path)

@@ -24,7 +24,9 @@ WITH commits AS (
         )
 )
 
-SELECT f.file_path AS file, count(DISTINCT c.sha) AS commits
+SELECT
+    f.file_path AS file,
+    count(DISTINCT c.sha) AS commits
 FROM domain.commit_files AS f
 INNER JOIN commits AS c ON c.sha = f.commit_sha
 WHERE $path IS NULL OR regexp_like(f.file_path, $path)

@@ -12,7 +12,9 @@
 -- two addresses is two.
 
 WITH commits AS (
-    SELECT c.sha, CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_key
+    SELECT
+        c.sha,
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END AS author_key
     FROM domain.commits AS c
     WHERE c.sha IN (
             SELECT rc.commit_sha
@@ -25,7 +27,12 @@ WITH commits AS (
 ),
 
 changes AS (
-    SELECT DISTINCT f.id, f.file_path, f.additions, f.deletions, c.author_key
+    SELECT DISTINCT
+        f.id,
+        f.file_path,
+        f.additions,
+        f.deletions,
+        c.author_key
     FROM domain.commit_files AS f
     INNER JOIN commits AS c ON c.sha = f.commit_sha
     WHERE $path IS NULL OR regexp_like(f.file_path, $path)
@@ -40,7 +47,11 @@ files AS (
     GROUP BY file_path
 )
 
-SELECT file_path AS file, lines, authors, round(1.0 * lines / authors, 1) AS "lines per author"
+SELECT
+    file_path AS file,
+    lines,
+    authors,
+    round(1.0 * lines / authors, 1) AS "lines per author"
 FROM files
 WHERE lines > 0
 ORDER BY 1.0 * lines / authors DESC NULLS LAST, file_path

@@ -49,7 +49,10 @@ lines AS (
         coalesce(f.deletions, c.deletions, 0) AS deletions
     FROM commits AS c
     LEFT JOIN (
-        SELECT commit_sha, sum(additions) AS additions, sum(deletions) AS deletions
+        SELECT
+            commit_sha,
+            sum(additions) AS additions,
+            sum(deletions) AS deletions
         FROM domain.commit_files
         GROUP BY commit_sha
     ) AS f ON f.commit_sha = c.sha

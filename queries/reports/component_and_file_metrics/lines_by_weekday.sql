@@ -10,7 +10,11 @@
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
 
 WITH commits AS (
-    SELECT c.sha, c.authored_date, c.additions, c.deletions
+    SELECT
+        c.sha,
+        c.authored_date,
+        c.additions,
+        c.deletions
     FROM domain.commits AS c
     WHERE ($from IS NULL OR c.authored_date >= $from)
         AND ($to IS NULL OR c.authored_date < $to)
@@ -31,7 +35,10 @@ lines AS (
         coalesce(f.deletions, c.deletions, 0) AS deletions
     FROM commits AS c
     LEFT JOIN (
-        SELECT commit_sha, sum(additions) AS additions, sum(deletions) AS deletions
+        SELECT
+            commit_sha,
+            sum(additions) AS additions,
+            sum(deletions) AS deletions
         FROM domain.commit_files
         GROUP BY commit_sha
     ) AS f ON f.commit_sha = c.sha
@@ -41,19 +48,39 @@ placed AS (
     SELECT
         c.sha,
         1 + cast(floor(
-            (extract(epoch FROM c.authored_date) - extract(epoch FROM date_trunc('week', c.authored_date))) / 86400
+            (extract(EPOCH FROM c.authored_date) - extract(EPOCH FROM date_trunc('week', c.authored_date))) / 86400
         ) AS bigint) AS place
     FROM commits AS c
 ),
 
 weekdays AS (
-    SELECT 1 AS place, 'Monday' AS weekday
-    UNION ALL SELECT 2, 'Tuesday'
-    UNION ALL SELECT 3, 'Wednesday'
-    UNION ALL SELECT 4, 'Thursday'
-    UNION ALL SELECT 5, 'Friday'
-    UNION ALL SELECT 6, 'Saturday'
-    UNION ALL SELECT 7, 'Sunday'
+    SELECT
+        1 AS place,
+        'Monday' AS weekday
+    UNION ALL
+    SELECT
+        2,
+        'Tuesday'
+    UNION ALL
+    SELECT
+        3,
+        'Wednesday'
+    UNION ALL
+    SELECT
+        4,
+        'Thursday'
+    UNION ALL
+    SELECT
+        5,
+        'Friday'
+    UNION ALL
+    SELECT
+        6,
+        'Saturday'
+    UNION ALL
+    SELECT
+        7,
+        'Sunday'
 )
 
 SELECT

@@ -8,7 +8,9 @@
 -- repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
-    SELECT p.id, p.status
+    SELECT
+        p.id,
+        p.status
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)

@@ -11,7 +11,13 @@
 -- database has no incident at all, and 0 %, elite, once another project has one. Classes are DevLake's. DevLake's own figure stands beside, for the whole window and all
 -- repositories only.
 WITH deployments AS (
-    SELECT d.project_name, d.is_failed, d.recovery_seconds, d.incidents, d.devlake_has_incident, d.outcome
+    SELECT
+        d.project_name,
+        d.is_failed,
+        d.recovery_seconds,
+        d.incidents,
+        d.devlake_has_incident,
+        d.outcome
     FROM dora.deployments AS d
     WHERE (d.outcome = 'SUCCESS' OR d.is_failed)
         AND ($project IS NULL OR list_contains($project, d.project_name))
@@ -21,14 +27,23 @@ WITH deployments AS (
 ),
 
 figures AS (
-    SELECT d.project_name, count(*) AS n, count(*) FILTER (WHERE d.is_failed) AS failed
+    SELECT
+        d.project_name,
+        count(*) AS n,
+        count(*) FILTER (WHERE d.is_failed) AS failed
     FROM deployments AS d
     GROUP BY d.project_name
 ),
 
 rates AS (
     SELECT
-        f.project_name, f.reason, f.note, f.devlake_2021, f.devlake_2023, f.devlake_class_2021, f.devlake_class_2023,
+        f.project_name,
+        f.reason,
+        f.note,
+        f.devlake_2021,
+        f.devlake_2023,
+        f.devlake_class_2021,
+        f.devlake_class_2023,
         coalesce(x.n, 0) AS n,
         CASE WHEN f.numerator IS NOT NULL THEN coalesce(x.failed, 0) END AS failed,
         CASE WHEN f.numerator IS NOT NULL THEN cast(x.failed AS double) / nullif(x.n, 0) END AS rate
@@ -55,7 +70,8 @@ SELECT
         WHEN $report = 2021 THEN f.devlake_class_2021
         ELSE f.devlake_class_2023
     END AS "devlake class",
-    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE coalesce(f.note, '') END AS note
+    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE coalesce(f.note, '') END
+        AS note
 FROM rates AS f
 LEFT JOIN metrics.benchmarks AS b
     ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_failure_rate'

@@ -10,7 +10,9 @@
 -- dora.project_pr_metrics.exclusion_reason says why not. Classes are DevLake's. DevLake's own figure stands beside, for the whole window
 -- and all repositories only.
 WITH changes AS (
-    SELECT p.project_name, p.lead_time_seconds AS seconds
+    SELECT
+        p.project_name,
+        p.lead_time_seconds AS seconds
     FROM dora.project_pr_metrics AS p
     WHERE p.exclusion_reason IS NULL AND p.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, p.project_name))

@@ -13,20 +13,27 @@
 -- each once. Deployments of projects without any source of incidents are left out, where DevLake shows 0 %. Classes
 -- are DevLake's.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 authors AS (
-    SELECT c.team_id, a.account_id
+    SELECT
+        c.team_id,
+        a.account_id
     FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
 ),
 
 shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
+    SELECT DISTINCT
+        t.team_id,
+        x.attributed_deployment_id AS deployment_id
     FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    INNER JOIN authors AS t ON t.account_id = x.author_id
     WHERE x.attributed_deployment_id <> ''
 ),
 
@@ -47,7 +54,7 @@ deployments AS (
         bool_or(u.project_name IS NULL) AS is_known,
         min(CASE WHEN d.is_failed THEN d.recovery_seconds END) AS recovery_seconds
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    INNER JOIN shipped AS s ON s.deployment_id = d.deployment_id
     LEFT JOIN unknown AS u ON u.project_name = d.project_name
     WHERE ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
@@ -68,7 +75,10 @@ figures AS (
 ),
 
 rates AS (
-    SELECT f.*, 1.0 * f.failed / nullif(f.deployments, 0) AS rate FROM figures AS f
+    SELECT
+        f.*,
+        1.0 * f.failed / nullif(f.deployments, 0) AS rate
+    FROM figures AS f
 )
 
 SELECT

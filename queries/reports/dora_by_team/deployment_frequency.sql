@@ -12,27 +12,37 @@
 -- Note: Medians are over whole weeks and months of UTC days in the window, interpolated; DevLake takes the lower of
 -- two middle values and cut weeks as whole ones. Classes are DevLake's for these days.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 authors AS (
-    SELECT c.team_id, a.account_id
+    SELECT
+        c.team_id,
+        a.account_id
     FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
 ),
 
 shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
+    SELECT DISTINCT
+        t.team_id,
+        x.attributed_deployment_id AS deployment_id
     FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    INNER JOIN authors AS t ON t.account_id = x.author_id
     WHERE x.attributed_deployment_id <> ''
 ),
 
 deployments AS (
-    SELECT s.team_id, d.release_id AS deployment_id, min(d.finished_date) AS finished_date
+    SELECT
+        s.team_id,
+        d.release_id AS deployment_id,
+        min(d.finished_date) AS finished_date
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    INNER JOIN shipped AS s ON s.deployment_id = d.deployment_id
     WHERE d.outcome = 'SUCCESS'
         AND ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
@@ -58,16 +68,19 @@ periods AS (
     SELECT
         'week' AS period,
         date_trunc('week', midnight) AS first_day,
-        date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
+        date_trunc('week', midnight) + interval '7 days' AS next_day
     FROM days
     GROUP BY date_trunc('week', midnight)
     HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7
     UNION ALL
-    SELECT 'month', date_trunc('month', midnight), date_trunc('month', midnight) + INTERVAL '1 month'
+    SELECT
+        'month',
+        date_trunc('month', midnight),
+        date_trunc('month', midnight) + interval '1 month'
     FROM days
     GROUP BY date_trunc('month', midnight)
     HAVING min(midnight) = date_trunc('month', midnight)
-        AND max(midnight) + INTERVAL '1 day' = date_trunc('month', midnight) + INTERVAL '1 month'
+        AND max(midnight) + interval '1 day' = date_trunc('month', midnight) + interval '1 month'
 ),
 
 counts AS (
@@ -126,7 +139,11 @@ frequencies AS (
 ),
 
 benchmarks AS (
-    SELECT elite, high, medium, low
+    SELECT
+        elite,
+        high,
+        medium,
+        low
     FROM metrics.dora_benchmarks
     WHERE metric = 'Deployment frequency' AND dora_report = cast($report AS varchar)
 )
@@ -143,6 +160,6 @@ SELECT
     END AS benchmark,
     CASE WHEN f.deployments = 0 THEN 'no deployments' WHEN f.per_week IS NULL THEN 'no whole week' ELSE '' END AS note
 FROM chosen AS c
-JOIN frequencies AS f ON f.team_id = c.team_id
-LEFT JOIN benchmarks AS b ON true
+INNER JOIN frequencies AS f ON f.team_id = c.team_id
+LEFT JOIN benchmarks AS b ON TRUE
 ORDER BY c.team, c.team_id

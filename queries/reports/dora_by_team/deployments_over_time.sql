@@ -12,27 +12,37 @@
 -- Note: Periods without a deployment are 0. `partial` marks a period that `from` or `to` cuts, or that is not
 -- collected as a whole; none is dropped, as DevLake drops the first.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 authors AS (
-    SELECT c.team_id, a.account_id
+    SELECT
+        c.team_id,
+        a.account_id
     FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
 ),
 
 shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
+    SELECT DISTINCT
+        t.team_id,
+        x.attributed_deployment_id AS deployment_id
     FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    INNER JOIN authors AS t ON t.account_id = x.author_id
     WHERE x.attributed_deployment_id <> ''
 ),
 
 deployments AS (
-    SELECT s.team_id, d.release_id AS deployment_id, min(d.finished_date) AS finished_date
+    SELECT
+        s.team_id,
+        d.release_id AS deployment_id,
+        min(d.finished_date) AS finished_date
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    INNER JOIN shipped AS s ON s.deployment_id = d.deployment_id
     WHERE d.outcome = 'SUCCESS'
         AND ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
@@ -94,7 +104,7 @@ SELECT
     cast(f.bucket AS date) AS period,
     f.deployments,
     f.days AS "days with one",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.team, f.team_id, f.bucket

@@ -10,20 +10,29 @@
 -- Note: By the time of deployment. A period without changes has no row, where DevLake shows 0. `partial` marks a
 -- period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as DevLake drops the first.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 authors AS (
-    SELECT c.team_id, a.account_id
+    SELECT
+        c.team_id,
+        a.account_id
     FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
 ),
 
 changes AS (
-    SELECT t.team_id, x.id, min(x.deployed_date) AS deployed_date, min(x.lead_time_seconds) AS seconds
+    SELECT
+        t.team_id,
+        x.id,
+        min(x.deployed_date) AS deployed_date,
+        min(x.lead_time_seconds) AS seconds
     FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    INNER JOIN authors AS t ON t.account_id = x.author_id
     WHERE x.exclusion_reason IS NULL
         AND x.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, x.project_name))
@@ -64,8 +73,8 @@ SELECT
     f.changes,
     round(f.seconds / 360.0) / 10.0 AS "median h",
     round(f.p90_seconds / 360.0) / 10.0 AS "p90 h",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN chosen AS c ON c.team_id = f.team_id
+INNER JOIN chosen AS c ON c.team_id = f.team_id
 CROSS JOIN known AS k
 ORDER BY c.team, c.team_id, f.bucket

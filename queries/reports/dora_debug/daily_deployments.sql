@@ -7,9 +7,12 @@
 -- Note: Days are UTC days with a deployment. DevLake counts days, not deployments, for its frequency: each row is
 -- one.
 WITH production AS (
-    SELECT m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date
+    SELECT
+        m.project_name,
+        d.cicd_deployment_id,
+        max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
@@ -20,7 +23,10 @@ WITH production AS (
     GROUP BY m.project_name, d.cicd_deployment_id
 )
 
-SELECT p.project_name AS project, cast(p.finished_date AS date) AS day, count(*) AS deployments
+SELECT
+    p.project_name AS project,
+    cast(p.finished_date AS date) AS day,
+    count(*) AS deployments
 FROM production AS p
 WHERE ($from IS NULL OR p.finished_date >= $from)
     AND ($to IS NULL OR p.finished_date < $to)

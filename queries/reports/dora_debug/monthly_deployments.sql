@@ -15,7 +15,7 @@ WITH deployments AS (
         coalesce(d.original_environment, '') AS original_environment,
         max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
@@ -34,7 +34,11 @@ rollouts AS (
 ),
 
 production AS (
-    SELECT r.project_name, r.origin, r.rollout, min(r.finished_date) AS finished_date
+    SELECT
+        r.project_name,
+        r.origin,
+        r.rollout,
+        min(r.finished_date) AS finished_date
     FROM rollouts AS r
     GROUP BY r.project_name, r.cicd_scope_id, r.origin, r.rollout
 ),

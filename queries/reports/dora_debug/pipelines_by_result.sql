@@ -16,7 +16,7 @@ SELECT
     min(d.finished_date) AS first,
     max(d.finished_date) AS last
 FROM domain.cicd_pipelines AS d
-JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
 WHERE ($from IS NULL OR d.finished_date >= $from)
     AND ($to IS NULL OR d.finished_date < $to)
     AND ($project IS NULL OR list_contains($project, m.project_name))

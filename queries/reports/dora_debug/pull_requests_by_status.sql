@@ -18,7 +18,7 @@ SELECT
     min(p.created_date) AS first,
     max(p.created_date) AS last
 FROM domain.pull_requests AS p
-JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
 LEFT JOIN domain.repos AS r ON r.id = p.base_repo_id
 WHERE ($from IS NULL OR p.created_date >= $from)
     AND ($to IS NULL OR p.created_date < $to)

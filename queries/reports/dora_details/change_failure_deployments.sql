@@ -30,4 +30,10 @@ WHERE d.is_failed
     AND ($repo IS NULL OR d.repo_id IN (SELECT o.id FROM domain.repos AS o WHERE list_contains($repo, o.name)))
     AND ($from IS NULL OR d.finished_date >= $from)
     AND ($to IS NULL OR d.finished_date < $to)
-ORDER BY d.finished_date DESC, d.project_name, d.deployment_id, d.environment, i.created_date NULLS LAST, i.incident_id NULLS LAST
+ORDER BY
+    d.finished_date DESC,
+    d.project_name,
+    d.deployment_id,
+    d.environment,
+    i.created_date NULLS LAST,
+    i.incident_id NULLS LAST

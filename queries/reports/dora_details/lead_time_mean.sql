@@ -7,7 +7,9 @@
 -- Note: the main dashboard has a median, this one means; here both. DevLake takes a missing time as 0 and counts bots; its mean, over its
 -- own deployed pull requests, stands beside.
 WITH changes AS (
-    SELECT p.project_name, p.lead_time_seconds AS seconds
+    SELECT
+        p.project_name,
+        p.lead_time_seconds AS seconds
     FROM dora.project_pr_metrics AS p
     WHERE p.exclusion_reason IS NULL AND p.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, p.project_name))
@@ -28,7 +30,9 @@ figures AS (
 ),
 
 devlake AS (
-    SELECT p.project_name, sum(coalesce(p.pr_cycle_time, 0)) / cast(count(*) AS double) AS minutes
+    SELECT
+        p.project_name,
+        sum(coalesce(p.pr_cycle_time, 0)) / cast(count(*) AS double) AS minutes
     FROM dora.project_pr_metrics AS p
     WHERE p.pr_deployed_date IS NOT NULL
         AND ($project IS NULL OR list_contains($project, p.project_name))

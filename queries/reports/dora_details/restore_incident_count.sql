@@ -9,7 +9,8 @@ WITH incidents AS (
     SELECT
         i.project_name,
         i.created_date >= coalesce($from, i.created_date) AND ($to IS NULL OR i.created_date < $to) AS began,
-        i.resolution_date >= coalesce($from, i.resolution_date) AND ($to IS NULL OR i.resolution_date < $to) AS resolved,
+        i.resolution_date >= coalesce($from, i.resolution_date)
+        AND ($to IS NULL OR i.resolution_date < $to) AS resolved,
         i.resolution_date IS NULL AS is_open
     FROM dora.incidents AS i
     LEFT JOIN domain.incidents AS n ON i.incident_id = n.id

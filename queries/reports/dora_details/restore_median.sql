@@ -7,7 +7,9 @@
 -- Note: DevLake takes the lower of two middle values and counts a resolved incident without a time as unknown, before all others; here the
 -- true median of those that have one.
 WITH restored AS (
-    SELECT i.project_name, i.recovery_seconds
+    SELECT
+        i.project_name,
+        i.recovery_seconds
     FROM dora.incidents AS i
     LEFT JOIN domain.incidents AS n ON i.incident_id = n.id
     WHERE i.recovery_seconds IS NOT NULL

@@ -19,9 +19,11 @@ WITH calendar AS (
 ),
 
 days AS (
-    SELECT cast(midnight AS date) AS workday, date_trunc($interval, midnight) AS bucket
+    SELECT
+        cast(midnight AS date) AS workday,
+        date_trunc($interval, midnight) AS bucket
     FROM calendar
-    WHERE midnight < date_trunc('week', midnight) + INTERVAL '5 days'
+    WHERE midnight < date_trunc('week', midnight) + interval '5 days'
         AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
         AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
 ),
@@ -33,30 +35,36 @@ authored AS (
     FROM domain.commits AS c
     LEFT JOIN domain.user_accounts AS u ON u.account_id = c.author_account_id
     LEFT JOIN domain.accounts AS a ON a.id = c.author_account_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($project IS NULL OR c.sha IN (
             SELECT rc.commit_sha
             FROM domain.repo_commits AS rc
-            JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = rc.repo_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = rc.repo_id
             WHERE list_contains($project, m.project_name)
         ))
         AND ($repo IS NULL OR c.sha IN (
             SELECT rc.commit_sha
             FROM domain.repo_commits AS rc
-            JOIN domain.repos AS r ON r.id = rc.repo_id
+            INNER JOIN domain.repos AS r ON r.id = rc.repo_id
             WHERE list_contains($repo, r.name)
         ))
 ),
 
 day_counts AS (
-    SELECT bucket, count(*) AS days FROM days GROUP BY ROLLUP (bucket)
+    SELECT
+        bucket,
+        count(*) AS days
+    FROM days GROUP BY rollup (bucket)
 ),
 
 coded AS (
-    SELECT d.bucket, count(*) AS coding_days, count(DISTINCT w.person) AS developers
+    SELECT
+        d.bucket,
+        count(*) AS coding_days,
+        count(DISTINCT w.person) AS developers
     FROM authored AS w
-    JOIN days AS d ON d.workday = w.workday
-    GROUP BY ROLLUP (d.bucket)
+    INNER JOIN days AS d ON d.workday = w.workday
+    GROUP BY rollup (d.bucket)
 ),
 
 collected AS (
@@ -80,7 +88,7 @@ SELECT
     coalesce(c.developers, 0) AS developers,
     coalesce(c.coding_days, 0) AS "coding days",
     round(1000.0 * c.coding_days / nullif(c.developers * f.days, 0)) / 10.0 AS "coding days %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM day_counts AS f
 LEFT JOIN coded AS c ON c.bucket IS NOT DISTINCT FROM f.bucket
 CROSS JOIN known AS k

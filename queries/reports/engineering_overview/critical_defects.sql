@@ -18,13 +18,16 @@ WITH defects AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
 
 figures AS (
-    SELECT bucket, count(*) AS defects FROM defects GROUP BY ROLLUP (bucket)
+    SELECT
+        bucket,
+        count(*) AS defects
+    FROM defects GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -45,7 +48,7 @@ known AS (
 SELECT
     coalesce(cast(cast(f.bucket AS date) AS varchar), 'all') AS period,
     f.defects,
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

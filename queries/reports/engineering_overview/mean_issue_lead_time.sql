@@ -10,7 +10,9 @@
 -- Note: The row `all` is the stat panel, the others are the chart. `partial` marks a period that `from` or `to` cuts,
 -- or that is not collected as a whole; none is dropped, as DevLake drops the first.
 WITH resolved AS (
-    SELECT date_trunc($interval, i.resolution_date) AS bucket, i.lead_time_minutes AS minutes
+    SELECT
+        date_trunc($interval, i.resolution_date) AS bucket,
+        i.lead_time_minutes AS minutes
     FROM domain.issues AS i
     WHERE i.status = 'DONE'
         AND i.lead_time_minutes IS NOT NULL
@@ -21,7 +23,7 @@ WITH resolved AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -33,7 +35,7 @@ figures AS (
         round(sum(minutes) / 144.0 / nullif(count(*), 0)) / 10.0 AS "mean days",
         round(median(cast(minutes AS double)) / 144.0) / 10.0 AS "median days"
     FROM resolved
-    GROUP BY ROLLUP (bucket)
+    GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -56,7 +58,7 @@ SELECT
     f.issues,
     f."mean days",
     f."median days",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

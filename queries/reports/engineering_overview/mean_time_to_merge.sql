@@ -14,7 +14,7 @@ WITH merged AS (
         date_trunc($interval, p.merged_date) AS bucket,
         CASE
             WHEN p.merged_date >= p.created_date
-                THEN cast(floor(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+                THEN cast(floor(extract(EPOCH FROM p.merged_date) - extract(EPOCH FROM p.created_date)) AS bigint)
         END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL
@@ -36,7 +36,7 @@ figures AS (
         round(sum(seconds) / 8640.0 / nullif(count(seconds), 0)) / 10.0 AS "mean days",
         round(median(cast(seconds AS double)) / 8640.0) / 10.0 AS "median days"
     FROM merged
-    GROUP BY ROLLUP (bucket)
+    GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -59,7 +59,7 @@ SELECT
     f.merged AS "pull requests merged",
     f."mean days",
     f."median days",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

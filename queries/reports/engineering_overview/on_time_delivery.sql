@@ -13,7 +13,9 @@
 WITH sprints AS (
     SELECT
         g.issue_id,
-        bool_or(g.original_from_value <> '' AND g.original_to_value <> '' AND g.original_from_value <> g.original_to_value)
+        bool_or(
+            g.original_from_value <> '' AND g.original_to_value <> '' AND g.original_from_value <> g.original_to_value
+        )
             AS moved
     FROM domain.issue_changelogs AS g
     WHERE g.field_name = 'Sprint'
@@ -21,9 +23,11 @@ WITH sprints AS (
 ),
 
 planned AS (
-    SELECT date_trunc($interval, i.created_date) AS bucket, s.moved
+    SELECT
+        date_trunc($interval, i.created_date) AS bucket,
+        s.moved
     FROM domain.issues AS i
-    JOIN sprints AS s ON s.issue_id = i.id
+    INNER JOIN sprints AS s ON s.issue_id = i.id
     WHERE i.created_date IS NOT NULL
         AND ($type IS NULL OR list_contains($type, i.type))
         AND ($from IS NULL OR i.created_date >= $from)
@@ -31,7 +35,7 @@ planned AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -43,7 +47,7 @@ figures AS (
         count(*) FILTER (WHERE moved) AS moved,
         round(1000.0 * count(*) FILTER (WHERE NOT moved) / nullif(count(*), 0)) / 10.0 AS "on time %"
     FROM planned
-    GROUP BY ROLLUP (bucket)
+    GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -66,7 +70,7 @@ SELECT
     f.issues,
     f.moved,
     f."on time %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 WHERE f.issues > 0

@@ -22,7 +22,10 @@ WITH merged AS (
 ),
 
 figures AS (
-    SELECT bucket, count(*) AS merged FROM merged GROUP BY ROLLUP (bucket)
+    SELECT
+        bucket,
+        count(*) AS merged
+    FROM merged GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -43,7 +46,7 @@ known AS (
 SELECT
     coalesce(cast(cast(f.bucket AS date) AS varchar), 'all') AS period,
     f.merged AS "pull requests merged",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

@@ -33,7 +33,7 @@ figures AS (
         count(*) FILTER (WHERE unlinked) AS unlinked,
         round(1000.0 * count(*) FILTER (WHERE unlinked) / nullif(count(*), 0)) / 10.0 AS "unlinked %"
     FROM opened
-    GROUP BY ROLLUP (bucket)
+    GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -56,7 +56,7 @@ SELECT
     f.opened AS "pull requests",
     f.unlinked,
     f."unlinked %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

@@ -20,7 +20,7 @@ WITH resolved AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -33,7 +33,7 @@ figures AS (
         round(1000.0 * count(*) FILTER (WHERE kind = 'epic') / nullif(count(*), 0)) / 10.0 AS "epics %",
         round(1000.0 * count(*) FILTER (WHERE kind = 'other') / nullif(count(*), 0)) / 10.0 AS "other %"
     FROM resolved
-    GROUP BY ROLLUP (bucket)
+    GROUP BY rollup (bucket)
 ),
 
 collected AS (
@@ -57,7 +57,7 @@ SELECT
     f."defects %",
     f."epics %",
     f."other %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

@@ -43,7 +43,8 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, i.lead_time_minutes
+        i.id,
+        i.lead_time_minutes
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id

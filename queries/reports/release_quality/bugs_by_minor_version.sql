@@ -9,7 +9,8 @@
 WITH versions AS (
     SELECT DISTINCT
         r.name AS repository,
-        concat(regexp_replace(replace(t.name, 'refs/tags/', ''), '^([^0-9]*[0-9]+[.][0-9]+).*$', '\1'), '.x') AS version,
+        concat(regexp_replace(replace(t.name, 'refs/tags/', ''), '^([^0-9]*[0-9]+[.][0-9]+).*$', '\1'), '.x')
+            AS version,
         d.issue_id
     FROM domain.refs_issues_diffs AS d
     INNER JOIN domain.refs AS t ON t.id = d.new_ref_id
@@ -28,7 +29,10 @@ WITH versions AS (
         )
 )
 
-SELECT repository, version AS "minor version", count(*) AS bugs
+SELECT
+    repository,
+    version AS "minor version",
+    count(*) AS bugs
 FROM versions
 GROUP BY repository, version
 ORDER BY repository, version

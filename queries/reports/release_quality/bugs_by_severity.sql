@@ -43,14 +43,19 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, coalesce(nullif(i.severity, ''), nullif(i.priority, ''), 'UNKNOWN') AS severity
+        i.id,
+        coalesce(nullif(i.severity, ''), nullif(i.priority, ''), 'UNKNOWN') AS severity
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id
     WHERE $type IS NULL OR list_contains($type, i.type)
 )
 
-SELECT repository, tag, severity, count(DISTINCT id) AS bugs
+SELECT
+    repository,
+    tag,
+    severity,
+    count(DISTINCT id) AS bugs
 FROM bugs
 GROUP BY repository, tag, severity
 ORDER BY repository, min(place), bugs DESC NULLS LAST, severity

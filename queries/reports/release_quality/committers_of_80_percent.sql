@@ -40,7 +40,12 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    SELECT DISTINCT
+        p.repository,
+        p.repo_id,
+        p.tag,
+        p.place,
+        d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
@@ -57,7 +62,10 @@ shas AS (
 ),
 
 committers AS (
-    SELECT author_id, min(author) AS author, count(*) AS commits
+    SELECT
+        author_id,
+        min(author) AS author,
+        count(*) AS commits
     FROM shas
     GROUP BY author_id
 ),

@@ -65,7 +65,10 @@ ranked AS (
 ),
 
 fixers AS (
-    SELECT author_id, min(author_name) AS author, count(*) AS bugs
+    SELECT
+        author_id,
+        min(author_name) AS author,
+        count(*) AS bugs
     FROM ranked
     WHERE place = 1
     GROUP BY author_id

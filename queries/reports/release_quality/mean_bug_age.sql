@@ -5,7 +5,9 @@
 -- param: type varchar[] = BUG   issue types that are bugs
 
 WITH bugs AS (
-    SELECT i.id, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE i.status = 'DONE'
         AND ($type IS NULL OR list_contains($type, i.type))

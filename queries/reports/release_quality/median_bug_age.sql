@@ -7,7 +7,9 @@
 -- when there is one bug; the median and the 80th percentile are here.
 
 WITH bugs AS (
-    SELECT i.id, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE i.status = 'DONE'
         AND ($type IS NULL OR list_contains($type, i.type))

@@ -45,7 +45,7 @@ outstanding AS (
         b.title,
         b.created_date,
         b.url,
-        cast(floor(extract(epoch FROM a.t) - extract(epoch FROM b.created_date)) AS bigint) AS seconds
+        cast(floor(extract(EPOCH FROM a.t) - extract(EPOCH FROM b.created_date)) AS bigint) AS seconds
     FROM bugs AS b
     CROSS JOIN as_of AS a
     WHERE b.created_date <= a.t

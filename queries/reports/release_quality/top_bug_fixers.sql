@@ -64,13 +64,18 @@ ranked AS (
 ),
 
 fixers AS (
-    SELECT author_id, min(author_name) AS author, count(*) AS bugs
+    SELECT
+        author_id,
+        min(author_name) AS author,
+        count(*) AS bugs
     FROM ranked
     WHERE place = 1
     GROUP BY author_id
 )
 
-SELECT author, bugs
+SELECT
+    author,
+    bugs
 FROM fixers
 ORDER BY bugs DESC NULLS LAST, author, author_id
 LIMIT $n

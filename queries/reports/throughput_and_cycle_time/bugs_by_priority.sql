@@ -10,7 +10,10 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
-    SELECT i.id, date_trunc($interval, i.created_date) AS bucket, i.priority
+    SELECT
+        i.id,
+        date_trunc($interval, i.created_date) AS bucket,
+        i.priority
     FROM domain.issues AS i
     WHERE i.created_date IS NOT NULL
         AND i.type = 'BUG'
@@ -20,13 +23,17 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
 
 figures AS (
-    SELECT bucket, priority, count(*) AS bugs FROM base GROUP BY bucket, priority
+    SELECT
+        bucket,
+        priority,
+        count(*) AS bugs
+    FROM base GROUP BY bucket, priority
 ),
 
 collected AS (
@@ -48,7 +55,7 @@ SELECT
     cast(f.bucket AS date) AS period,
     f.priority,
     f.bugs,
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket, f.priority

@@ -18,7 +18,7 @@ WITH base AS (
         min(x.coding_seconds) AS seconds
     FROM dora.project_pr_metrics AS x
     WHERE x.pr_merged_date IS NOT NULL
-        AND x.author_is_bot = false
+        AND x.author_is_bot = FALSE
         AND coalesce(x.exclusion_reason, '') <> 'promotion'
         AND x.start_source = 'first_commit'
         AND x.coding_seconds IS NOT NULL
@@ -59,7 +59,7 @@ SELECT
     f."pull requests",
     f."mean h",
     f."median h",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

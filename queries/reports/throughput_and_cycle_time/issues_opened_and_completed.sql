@@ -10,7 +10,10 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
-    SELECT i.id, 'opened' AS event, date_trunc($interval, i.created_date) AS bucket
+    SELECT
+        i.id,
+        'opened' AS event,
+        date_trunc($interval, i.created_date) AS bucket
     FROM domain.issues AS i
     WHERE i.created_date IS NOT NULL
         AND ($type IS NULL OR list_contains($type, i.type))
@@ -19,11 +22,14 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
     UNION ALL
-    SELECT i.id, 'completed' AS event, date_trunc($interval, i.resolution_date) AS bucket
+    SELECT
+        i.id,
+        'completed' AS event,
+        date_trunc($interval, i.resolution_date) AS bucket
     FROM domain.issues AS i
     WHERE i.resolution_date IS NOT NULL
         AND i.status = 'DONE'
@@ -33,7 +39,7 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -66,7 +72,7 @@ SELECT
     cast(f.bucket AS date) AS period,
     f.opened,
     f.completed,
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

@@ -12,9 +12,11 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH lines AS (
-    SELECT l.pull_request_id, sum(c.additions + c.deletions) AS changed
+    SELECT
+        l.pull_request_id,
+        sum(c.additions + c.deletions) AS changed
     FROM domain.pull_request_commits AS l
-    JOIN domain.commits AS c ON c.sha = l.commit_sha
+    INNER JOIN domain.commits AS c ON c.sha = l.commit_sha
     WHERE c.parent_count < 2
     GROUP BY l.pull_request_id
 ),
@@ -71,7 +73,7 @@ SELECT
     f."size known",
     f."mean lines",
     f."median lines",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

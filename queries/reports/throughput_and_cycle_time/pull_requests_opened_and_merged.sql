@@ -10,7 +10,11 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
-    SELECT p.id, p.author_id, 'opened' AS event, date_trunc($interval, p.created_date) AS bucket
+    SELECT
+        p.id,
+        p.author_id,
+        'opened' AS event,
+        date_trunc($interval, p.created_date) AS bucket
     FROM domain.pull_requests AS p
     WHERE p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)
@@ -22,7 +26,11 @@ WITH base AS (
         ))
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
     UNION ALL
-    SELECT p.id, p.author_id, 'merged' AS event, date_trunc($interval, p.merged_date) AS bucket
+    SELECT
+        p.id,
+        p.author_id,
+        'merged' AS event,
+        date_trunc($interval, p.merged_date) AS bucket
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL
         AND ($from IS NULL OR p.merged_date >= $from)
@@ -63,7 +71,7 @@ SELECT
     cast(f.bucket AS date) AS period,
     f.opened,
     f.merged,
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

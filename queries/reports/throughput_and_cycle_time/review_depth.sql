@@ -11,13 +11,15 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH comments AS (
-    SELECT c.pull_request_id, count(*) AS comments
+    SELECT
+        c.pull_request_id,
+        count(*) AS comments
     FROM domain.pull_request_comments AS c
-    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.type <> 'REVIEW'
         AND c.account_id <> p.author_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
     GROUP BY c.pull_request_id
 ),
 
@@ -71,7 +73,7 @@ SELECT
     f.merged,
     f.comments,
     f."comments per pull request",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

@@ -14,7 +14,10 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
-    SELECT i.id, 'opened' AS event, date_trunc($interval, i.created_date) AS bucket
+    SELECT
+        i.id,
+        'opened' AS event,
+        date_trunc($interval, i.created_date) AS bucket
     FROM domain.issues AS i
     WHERE i.created_date IS NOT NULL
         AND ($type IS NULL OR list_contains($type, i.type))
@@ -23,11 +26,14 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
     UNION ALL
-    SELECT i.id, 'completed' AS event, date_trunc($interval, i.resolution_date) AS bucket
+    SELECT
+        i.id,
+        'completed' AS event,
+        date_trunc($interval, i.resolution_date) AS bucket
     FROM domain.issues AS i
     WHERE i.resolution_date IS NOT NULL
         AND i.status = 'DONE'
@@ -37,34 +43,50 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
 
 members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
+    SELECT
+        t.id AS team_id,
+        t.name AS team,
+        u.user_id
     FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
+    INNER JOIN domain.team_users AS u ON u.team_id = t.id
     WHERE $team IS NULL OR list_contains($team, t.name)
     UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+    SELECT
+        '',
+        '(all teams)',
+        u.user_id
+    FROM domain.team_users AS u
 ),
 
 sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+    SELECT
+        team_id,
+        team,
+        count(*) AS members
+    FROM members GROUP BY team_id, team
 ),
 
 authors AS (
-    SELECT m.team_id, a.account_id
+    SELECT
+        m.team_id,
+        a.account_id
     FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = m.user_id
 ),
+
 by_team AS (
-    SELECT DISTINCT t.team_id, b.*
+    SELECT DISTINCT
+        t.team_id,
+        b.*
     FROM base AS b
-    JOIN domain.issue_assignees AS s ON s.issue_id = b.id
-    JOIN authors AS t ON t.account_id = s.assignee_id
+    INNER JOIN domain.issue_assignees AS s ON s.issue_id = b.id
+    INNER JOIN authors AS t ON t.account_id = s.assignee_id
 ),
 
 figures AS (
@@ -99,8 +121,8 @@ SELECT
     f.opened,
     f.completed,
     round(10.0 * f.completed / nullif(z.members, 0)) / 10.0 AS "completed per member",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
+INNER JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
 ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id

@@ -22,7 +22,7 @@ WITH base AS (
         min(x.pickup_seconds) AS seconds
     FROM dora.project_pr_metrics AS x
     WHERE x.pr_merged_date IS NOT NULL
-        AND x.author_is_bot = false
+        AND x.author_is_bot = FALSE
         AND coalesce(x.exclusion_reason, '') <> 'promotion'
         AND x.first_response_date IS NOT NULL
         AND x.pickup_seconds IS NOT NULL
@@ -34,27 +34,43 @@ WITH base AS (
 ),
 
 members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
+    SELECT
+        t.id AS team_id,
+        t.name AS team,
+        u.user_id
     FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
+    INNER JOIN domain.team_users AS u ON u.team_id = t.id
     WHERE $team IS NULL OR list_contains($team, t.name)
     UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+    SELECT
+        '',
+        '(all teams)',
+        u.user_id
+    FROM domain.team_users AS u
 ),
 
 sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+    SELECT
+        team_id,
+        team,
+        count(*) AS members
+    FROM members GROUP BY team_id, team
 ),
 
 authors AS (
-    SELECT m.team_id, a.account_id
+    SELECT
+        m.team_id,
+        a.account_id
     FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = m.user_id
 ),
+
 by_team AS (
-    SELECT t.team_id, b.*
+    SELECT
+        t.team_id,
+        b.*
     FROM base AS b
-    JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN authors AS t ON t.account_id = b.author_id
 ),
 
 figures AS (
@@ -90,8 +106,8 @@ SELECT
     f."pull requests",
     f."mean h",
     f."median h",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
+INNER JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
 ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id

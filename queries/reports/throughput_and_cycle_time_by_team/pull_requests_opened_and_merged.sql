@@ -13,7 +13,11 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH base AS (
-    SELECT p.id, p.author_id, 'opened' AS event, date_trunc($interval, p.created_date) AS bucket
+    SELECT
+        p.id,
+        p.author_id,
+        'opened' AS event,
+        date_trunc($interval, p.created_date) AS bucket
     FROM domain.pull_requests AS p
     WHERE p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)
@@ -25,7 +29,11 @@ WITH base AS (
         ))
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
     UNION ALL
-    SELECT p.id, p.author_id, 'merged' AS event, date_trunc($interval, p.merged_date) AS bucket
+    SELECT
+        p.id,
+        p.author_id,
+        'merged' AS event,
+        date_trunc($interval, p.merged_date) AS bucket
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL
         AND ($from IS NULL OR p.merged_date >= $from)
@@ -39,27 +47,43 @@ WITH base AS (
 ),
 
 members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
+    SELECT
+        t.id AS team_id,
+        t.name AS team,
+        u.user_id
     FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
+    INNER JOIN domain.team_users AS u ON u.team_id = t.id
     WHERE $team IS NULL OR list_contains($team, t.name)
     UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+    SELECT
+        '',
+        '(all teams)',
+        u.user_id
+    FROM domain.team_users AS u
 ),
 
 sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+    SELECT
+        team_id,
+        team,
+        count(*) AS members
+    FROM members GROUP BY team_id, team
 ),
 
 authors AS (
-    SELECT m.team_id, a.account_id
+    SELECT
+        m.team_id,
+        a.account_id
     FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = m.user_id
 ),
+
 by_team AS (
-    SELECT t.team_id, b.*
+    SELECT
+        t.team_id,
+        b.*
     FROM base AS b
-    JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN authors AS t ON t.account_id = b.author_id
 ),
 
 figures AS (
@@ -94,8 +118,8 @@ SELECT
     f.opened,
     f.merged,
     round(10.0 * f.merged / nullif(z.members, 0)) / 10.0 AS "merged per member",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
+INNER JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
 ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id

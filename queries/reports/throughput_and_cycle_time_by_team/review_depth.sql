@@ -14,13 +14,15 @@
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
 -- DevLake drops the first.
 WITH comments AS (
-    SELECT c.pull_request_id, count(*) AS comments
+    SELECT
+        c.pull_request_id,
+        count(*) AS comments
     FROM domain.pull_request_comments AS c
-    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.type <> 'REVIEW'
         AND c.account_id <> p.author_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
     GROUP BY c.pull_request_id
 ),
 
@@ -45,27 +47,43 @@ base AS (
 ),
 
 members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
+    SELECT
+        t.id AS team_id,
+        t.name AS team,
+        u.user_id
     FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
+    INNER JOIN domain.team_users AS u ON u.team_id = t.id
     WHERE $team IS NULL OR list_contains($team, t.name)
     UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
+    SELECT
+        '',
+        '(all teams)',
+        u.user_id
+    FROM domain.team_users AS u
 ),
 
 sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
+    SELECT
+        team_id,
+        team,
+        count(*) AS members
+    FROM members GROUP BY team_id, team
 ),
 
 authors AS (
-    SELECT m.team_id, a.account_id
+    SELECT
+        m.team_id,
+        a.account_id
     FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
+    INNER JOIN domain.user_accounts AS a ON a.user_id = m.user_id
 ),
+
 by_team AS (
-    SELECT t.team_id, b.*
+    SELECT
+        t.team_id,
+        b.*
     FROM base AS b
-    JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN authors AS t ON t.account_id = b.author_id
 ),
 
 figures AS (
@@ -101,8 +119,8 @@ SELECT
     f.merged,
     f.comments,
     f."comments per pull request",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
+INNER JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
 ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id

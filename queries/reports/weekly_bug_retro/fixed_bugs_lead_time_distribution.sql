@@ -12,7 +12,13 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH bugs AS (
-    SELECT i.id, i.issue_key, i.title, i.status, i.resolution_date, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.status,
+        i.resolution_date,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

@@ -16,7 +16,11 @@ WITH as_of AS (
 ),
 
 bugs AS (
-    SELECT i.id, i.status, i.created_date, i.resolution_date
+    SELECT
+        i.id,
+        i.status,
+        i.created_date,
+        i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))
@@ -36,7 +40,7 @@ bugs AS (
 ),
 
 ages AS (
-    SELECT cast(floor(extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) AS bigint) AS seconds
+    SELECT cast(floor(extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
     FROM bugs AS i
     CROSS JOIN as_of AS a
     WHERE i.created_date <= a.t

@@ -51,7 +51,7 @@ SELECT
     i.priority,
     i.status,
     i.assignee_name AS assignee,
-    round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1) AS "queue days",
+    round((extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) / 86400.0, 1) AS "queue days",
     i.url
 FROM bugs AS i
 CROSS JOIN as_of AS a

@@ -11,7 +11,14 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (
-    SELECT i.id, i.issue_key, i.title, i.creator_id, i.creator_name, i.created_date, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.creator_id,
+        i.creator_name,
+        i.created_date,
+        i.url
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -39,7 +46,7 @@ ranked AS (
     INNER JOIN domain.issue_comments AS c ON c.issue_id = i.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> i.creator_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= i.created_date
 )
 
@@ -50,7 +57,7 @@ SELECT
     i.created_date AS created,
     r.answered,
     r.answered_by AS "answered by",
-    round((extract(epoch FROM r.answered) - extract(epoch FROM i.created_date)) / 3600.0, 1) AS hours,
+    round((extract(EPOCH FROM r.answered) - extract(EPOCH FROM i.created_date)) / 3600.0, 1) AS hours,
     i.url
 FROM issues AS i
 INNER JOIN ranked AS r ON r.id = i.id AND r.place = 1

@@ -16,7 +16,15 @@ WITH as_of AS (
 ),
 
 issues AS (
-    SELECT i.id, i.issue_key, i.title, i.creator_id, i.creator_name, i.created_date, i.status, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.creator_id,
+        i.creator_name,
+        i.created_date,
+        i.status,
+        i.url
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -35,12 +43,14 @@ issues AS (
 ),
 
 answers AS (
-    SELECT p.id, min(c.created_date) AS first_answer
+    SELECT
+        p.id,
+        min(c.created_date) AS first_answer
     FROM issues AS p
     INNER JOIN domain.issue_comments AS c ON c.issue_id = p.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.creator_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= p.created_date
     GROUP BY p.id
 )
@@ -53,7 +63,7 @@ SELECT
     i.status,
     CASE
         WHEN i.created_date <= a.t
-            THEN round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1)
+            THEN round((extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) / 86400.0, 1)
     END AS "queue days",
     i.url
 FROM issues AS i

@@ -8,7 +8,10 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (
-    SELECT p.id, p.created_date, p.merged_date
+    SELECT
+        p.id,
+        p.created_date,
+        p.merged_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -24,12 +27,12 @@ WITH pull_requests AS (
         )
 ),
 
-merges AS (
+merged AS (
     SELECT
         id,
         CASE
             WHEN merged_date >= created_date
-                THEN cast(floor(extract(epoch FROM merged_date) - extract(epoch FROM created_date)) AS bigint)
+                THEN cast(floor(extract(EPOCH FROM merged_date) - extract(EPOCH FROM created_date)) AS bigint)
         END AS seconds
     FROM pull_requests
     WHERE merged_date IS NOT NULL
@@ -39,4 +42,4 @@ SELECT
     count(*) AS merged,
     round(sum(seconds) / 86400.0 / nullif(count(seconds), 0), 1) AS "mean days",
     round(median(seconds) / 86400.0, 1) AS "median days"
-FROM merges
+FROM merged

@@ -11,7 +11,11 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (
-    SELECT p.id, p.author_id, p.author_name, p.merged_date
+    SELECT
+        p.id,
+        p.author_id,
+        p.author_name,
+        p.merged_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -27,10 +31,13 @@ WITH pull_requests AS (
         )
 )
 
-SELECT min(p.author_name) AS author, count(*) AS opened, count(p.merged_date) AS merged
+SELECT
+    min(p.author_name) AS author,
+    count(*) AS opened,
+    count(p.merged_date) AS merged
 FROM pull_requests AS p
 LEFT JOIN domain.accounts AS a ON a.id = p.author_id
-WHERE coalesce(a.is_bot, false) = false
+WHERE coalesce(a.is_bot, FALSE) = FALSE
 GROUP BY p.author_id
 ORDER BY opened DESC NULLS LAST, author, p.author_id
 LIMIT $n

@@ -10,11 +10,13 @@
 -- without [org]. Bots are left out.
 
 WITH people AS (
-    SELECT a.id AS account_id, coalesce(nullif(u.name, ''), a.full_name) AS person
+    SELECT
+        a.id AS account_id,
+        coalesce(nullif(u.name, ''), a.full_name) AS person
     FROM domain.accounts AS a
     LEFT JOIN domain.user_accounts AS ua ON ua.account_id = a.id
     LEFT JOIN domain.users AS u ON u.id = ua.user_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($person IS NULL OR list_contains($person, coalesce(nullif(u.name, ''), a.full_name)))
         AND (
             $team IS NULL
@@ -28,7 +30,11 @@ WITH people AS (
 ),
 
 opened AS (
-    SELECT r.id, r.status, r.additions, r.deletions
+    SELECT
+        r.id,
+        r.status,
+        r.additions,
+        r.deletions
     FROM domain.pull_requests AS r
     WHERE r.author_id IN (SELECT p.account_id FROM people AS p)
         AND ($from IS NULL OR r.created_date >= $from)
@@ -36,14 +42,18 @@ opened AS (
 ),
 
 files AS (
-    SELECT prc.pull_request_id, sum(f.additions) + sum(f.deletions) AS lines
+    SELECT
+        prc.pull_request_id,
+        sum(f.additions) + sum(f.deletions) AS lines
     FROM domain.pull_request_commits AS prc
     INNER JOIN domain.commit_files AS f ON f.commit_sha = prc.commit_sha
     GROUP BY prc.pull_request_id
 ),
 
 sizes AS (
-    SELECT o.id, coalesce(nullif(o.additions + o.deletions, 0), f.lines) AS lines
+    SELECT
+        o.id,
+        coalesce(nullif(o.additions + o.deletions, 0), f.lines) AS lines
     FROM opened AS o
     LEFT JOIN files AS f ON f.pull_request_id = o.id
     WHERE o.status = 'MERGED'

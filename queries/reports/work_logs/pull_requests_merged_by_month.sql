@@ -10,11 +10,13 @@
 -- without [org]. Bots are left out.
 
 WITH people AS (
-    SELECT a.id AS account_id, coalesce(nullif(u.name, ''), a.full_name) AS person
+    SELECT
+        a.id AS account_id,
+        coalesce(nullif(u.name, ''), a.full_name) AS person
     FROM domain.accounts AS a
     LEFT JOIN domain.user_accounts AS ua ON ua.account_id = a.id
     LEFT JOIN domain.users AS u ON u.id = ua.user_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($person IS NULL OR list_contains($person, coalesce(nullif(u.name, ''), a.full_name)))
         AND (
             $team IS NULL
@@ -28,7 +30,10 @@ WITH people AS (
 ),
 
 opened AS (
-    SELECT r.id, r.created_date, r.merged_date
+    SELECT
+        r.id,
+        r.created_date,
+        r.merged_date
     FROM domain.pull_requests AS r
     WHERE r.author_id IN (SELECT p.account_id FROM people AS p)
         AND ($from IS NULL OR r.created_date >= $from)
