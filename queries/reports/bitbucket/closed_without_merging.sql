@@ -1,4 +1,5 @@
 -- How many pull requests were closed without being merged?
+-- Grain: one row
 -- Dashboard: BitBucket, 2.3 PRs closed without merging
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long does a pipeline take?
+-- Grain: one row
 -- Dashboard: BitBucket, 3.6 Mean pipeline duration
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long does a pull request take from opening to merge?
+-- Grain: one row
 -- Dashboard: BitBucket, 2.5 Mean time to merge
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long do the pull requests opened in each period take until they are merged?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 2.6 Mean time to merge by interval
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

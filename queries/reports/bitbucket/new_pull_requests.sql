@@ -1,4 +1,5 @@
 -- How many pull requests are opened?
+-- Grain: one row
 -- Dashboard: BitBucket, 1.1 Number of new PRs
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

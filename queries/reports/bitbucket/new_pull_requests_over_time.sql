@@ -1,4 +1,5 @@
 -- How many pull requests are opened in each period?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 1.2 New PRs by interval
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How many pipelines succeeded and failed in each period?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 3.3 Successful and failed pipeline runs
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

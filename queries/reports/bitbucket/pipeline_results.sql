@@ -1,4 +1,5 @@
 -- What was the outcome of the pipelines that ended?
+-- Grain: one row per result and the result that Bitbucket reports
 -- Dashboard: BitBucket, 3.4 Distribution of pipeline results
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How many of the pipelines that ended succeeded?
+-- Grain: one row
 -- Dashboard: BitBucket, 3.2 Pipeline success rate
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- What became of the pull requests opened in each period?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 2.2 PR status distribution
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

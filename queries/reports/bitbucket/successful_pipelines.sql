@@ -1,4 +1,5 @@
 -- How many pipelines succeeded?
+-- Grain: one row
 -- Dashboard: BitBucket, 3.1 Successful pipeline runs
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

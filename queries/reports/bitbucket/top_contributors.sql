@@ -1,4 +1,5 @@
 -- Who opened the most pull requests that were merged?
+-- Grain: one row per author
 -- Dashboard: BitBucket, 1.3 Top 20 contributors
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

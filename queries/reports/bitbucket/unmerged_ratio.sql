@@ -1,4 +1,5 @@
 -- How many of the pull requests that ended were not merged?
+-- Grain: one row
 -- Dashboard: BitBucket, 2.1 Ratio of unmerged PRs
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

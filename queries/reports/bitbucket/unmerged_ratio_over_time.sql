@@ -1,4 +1,5 @@
 -- How many of the pull requests opened in each period ended without a merge?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 2.4 Ratio of unmerged PRs over time
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- Who writes the most commits?
+-- Grain: one row per author
 -- Dashboard: Component and File-level Metrics, commits distribution by author
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

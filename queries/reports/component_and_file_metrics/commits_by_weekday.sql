@@ -1,4 +1,5 @@
 -- On which weekdays are commits written?
+-- Grain: one row per weekday
 -- Dashboard: Component and File-level Metrics, commits distribution
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- Which files do most people change?
+-- Grain: one row per file
 -- Dashboard: Component and File-level Metrics, Files with maximum number of authors
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

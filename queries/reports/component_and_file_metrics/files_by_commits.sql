@@ -1,4 +1,5 @@
 -- Which files are changed most often?
+-- Grain: one row per file
 -- Dashboard: Component and File-level Metrics, Files with most modifications; without path, [All Files] Files with most modifications
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

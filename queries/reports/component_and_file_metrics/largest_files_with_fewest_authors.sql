@@ -1,4 +1,5 @@
 -- Which large files does hardly anybody know?
+-- Grain: one row per file
 -- Dashboard: Component and File-level Metrics, [Selected Files] Largest files with lowest number of authors
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

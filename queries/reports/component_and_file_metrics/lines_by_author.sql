@@ -1,4 +1,5 @@
 -- Who adds the most lines?
+-- Grain: one row per author
 -- Dashboard: Component and File-level Metrics, lines of code distribution by author
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- On which weekdays are lines changed?
+-- Grain: one row per weekday
 -- Dashboard: Component and File-level Metrics, lines of code distribution
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

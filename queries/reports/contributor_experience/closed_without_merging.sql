@@ -1,4 +1,5 @@
 -- What share of closed pull requests was not merged?
+-- Grain: one row
 -- Dashboard: Contributor Experience, PR Closed W/O Merging Ratio [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

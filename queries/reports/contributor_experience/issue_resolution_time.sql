@@ -1,4 +1,5 @@
 -- How long does it take to resolve an issue?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Issue Resolution Time [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- What share of issues is answered in time?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Issue Response Rate within SLA [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- What share of pull requests is merged or declined in time?
+-- Grain: one row
 -- Dashboard: Contributor Experience, PR Resolution Rate within SLA [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How long is a pull request open?
+-- Grain: one row
 -- Dashboard: Contributor Experience, PR Resolution Time [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How long do reporters wait for a first answer?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Time To Initial Issue Response [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

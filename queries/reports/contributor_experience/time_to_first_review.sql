@@ -1,4 +1,5 @@
 -- How long do authors wait for a first review?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Time to Initial PR Review [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many of the deployments failed, and how good is that?
+-- Grain: one row per project
 -- Dashboard: DORA, Change failure rate
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- On how many days of a week, a month or half a year does each project deploy, and how good is that?
+-- Grain: one row per project and repository
 -- Dashboard: DORA, Deployment frequency
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How many deployments reached production in each period?
+-- Grain: one row per project, repository and period
 -- Dashboard: DORA, Number of deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long does a change take from its first commit to production, and how good is that?
+-- Grain: one row per project
 -- Dashboard: DORA, Median lead time for changes
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

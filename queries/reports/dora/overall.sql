@@ -1,4 +1,5 @@
 -- How does each project stand in DORA's four figures, and in which class?
+-- Grain: one row per project and figure
 -- Dashboard: DORA, Overall DORA metrics
 -- param: project varchar[] = null   only these projects
 -- param: report bigint = 2023   report year, one of: 2021, 2023

@@ -1,4 +1,5 @@
 -- How long does it take until a failure is over, and how good is that?
+-- Grain: one row per project
 -- Dashboard: DORA, Failed deployment recovery time (2023) or Time to restore service (2021)
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long did it take in each period until failures were over?
+-- Grain: one row per project and period
 -- Dashboard: DORA, Failed deployment recovery time (2023) or Time to restore service (2021) per month
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   only periods that begin at or after this instant

@@ -1,4 +1,5 @@
 -- What share of the deployments of each team fails in production?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Change Failure Rate
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How does the failure rate of each team develop?
+-- Grain: one row per team and period
 -- Dashboard: DORA by Team, Change Failure Rate by Month
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

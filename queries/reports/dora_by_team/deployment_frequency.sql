@@ -1,4 +1,5 @@
 -- How often does each team deploy to production?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Deployment Frequency
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

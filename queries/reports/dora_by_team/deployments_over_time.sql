@@ -1,4 +1,5 @@
 -- How many deployments has each team in each period?
+-- Grain: one row per team and period
 -- Dashboard: DORA by Team, Monthly Deployments
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How long do the changes of each team take to production?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Median Lead Time for Changes
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How does each team stand in DORA's four figures, and in which class?
+-- Grain: one row per team and figure
 -- Dashboard: DORA by Team, Overall DORA Metrics
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

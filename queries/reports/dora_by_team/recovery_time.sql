@@ -1,4 +1,5 @@
 -- How long does each team take to recover from failure?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Failed Deployment Recovery Time / Median Time to Restore Service
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How does the recovery time of each team develop?
+-- Grain: one row per team and period
 -- Dashboard: DORA by Team, Failed Deployment Recovery Time / Median Time to Restore Service by Month
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- Does the published failure rate follow from deployments and incidents?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Change Failure Rate, step 4 (figure 7)
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all

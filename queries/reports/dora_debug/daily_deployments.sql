@@ -1,4 +1,5 @@
 -- How many production deployments ended on each day?
+-- Grain: one row per project and day
 -- Dashboard: DORA Debug, Deployment Frequency, step 4: deployments per day
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

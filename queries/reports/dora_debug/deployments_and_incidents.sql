@@ -1,4 +1,5 @@
 -- In what order did production deployments and incidents happen?
+-- Grain: one row per project and event: the end of a deployment, or an incident
 -- Dashboard: DORA Debug, Change Failure Rate, step 2: sequence of deployments and incidents
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   happened at or after

@@ -1,4 +1,5 @@
 -- Where do the deployments come from, and which of them count?
+-- Grain: one row per project, source, result and environment, as delivered and as mapped
 -- Dashboard: DORA Debug, Deployment Frequency, step 2: deployment commits
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- Which deployment is each incident linked to, by DevLake and by evidence?
+-- Grain: one row per project and incident
 -- Dashboard: DORA Debug, Change Failure Rate, step 3: incidents and their deployments
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   begun at or after

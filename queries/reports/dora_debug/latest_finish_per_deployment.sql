@@ -1,4 +1,5 @@
 -- When did each production deployment end?
+-- Grain: one row per project and production deployment
 -- Dashboard: DORA Debug, Deployment Frequency, step 3: latest finish of each deployment
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

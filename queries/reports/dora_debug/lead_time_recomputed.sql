@@ -1,4 +1,5 @@
 -- Does the published lead time follow from the pull requests?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Lead Time for Changes, step 5: median per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all

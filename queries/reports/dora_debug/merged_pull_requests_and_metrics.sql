@@ -1,4 +1,5 @@
 -- Has every merged pull request its row of metrics, and what do the rows know?
+-- Grain: one row per project
 -- Dashboard: DORA Debug, Lead Time for Changes, step 2: project_pr_metrics
 -- param: project varchar[] = null   only these projects
 -- Note: `missing` and `surplus` must be 0. DevLake joins this table without the project, so that a repository of two

@@ -1,4 +1,5 @@
 -- Do the deployments of each period agree with the published figure?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Deployment Frequency, step 5: deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all

@@ -1,4 +1,5 @@
 -- Which pipelines are collected, and which of them count as deployments?
+-- Grain: one row per project, source, type, result and environment
 -- Dashboard: DORA Debug, Deployment Frequency, step 1: CI/CD pipelines
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

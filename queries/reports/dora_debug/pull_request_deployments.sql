@@ -1,4 +1,5 @@
 -- Which production deployments have a pull request in their range, and which one counts?
+-- Grain: one row per project, merged pull request and deployment that has its commit
 -- Dashboard: DORA Debug, Lead Time for Changes, step 4: pull request and deployment
 -- param: project varchar[] = null   only these projects
 -- param: pull_request varchar = null   its id or web page; null: all

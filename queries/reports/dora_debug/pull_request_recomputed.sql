@@ -1,4 +1,5 @@
 -- Do the stored minutes of a pull request agree with its commits, comments and deployment?
+-- Grain: one row per project, pull request and part of its cycle time
 -- Dashboard: DORA Debug, Lead Time for Changes, step 3: one pull request
 -- param: project varchar[] = null   only these projects
 -- param: pull_request varchar = null   its id or web page; null: all whose stored minutes differ

@@ -1,4 +1,5 @@
 -- How many pull requests are collected, and how many could have a lead time?
+-- Grain: one row per project, repository and status
 -- Dashboard: DORA Debug, Lead Time for Changes, step 1: pull requests
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

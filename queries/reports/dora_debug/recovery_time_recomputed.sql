@@ -1,4 +1,5 @@
 -- Does the published recovery time follow from failures and incidents?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Failed Deployment Recovery Time / Median Time to Restore Service, steps 1 to 5
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all

@@ -1,4 +1,5 @@
 -- How many deployments are there that could have failed?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Change Failure Rate, Total number of deployments
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- Which deployments failed, and what says so?
+-- Grain: one row per project, failed deployment and piece of evidence
 -- Dashboard: DORA Details - Change Failure Rate, 2 Deployments with incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How many incidents do the deployments have?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Change Failure Rate, Total number of incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

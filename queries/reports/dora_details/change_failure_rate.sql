@@ -1,4 +1,5 @@
 -- How many of the deployments failed, and how many incidents does a deployment cause?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Change Failure Rate, 1 Change failure rate
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- In which order did deployments and incidents happen?
+-- Grain: one row per event: the end of a deployment, or an incident
 -- Dashboard: DORA Details - Change Failure Rate, 3 Timeline of deployments and incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

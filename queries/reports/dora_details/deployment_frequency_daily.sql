@@ -1,4 +1,5 @@
 -- How many deployments were there on each day?
+-- Grain: one row per project, repository and period
 -- Dashboard: DORA Details - Deployment Frequency, 2 Daily deployments
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- On how many days of half a year does each project deploy, as a median?
+-- Grain: one row per project and repository
 -- Dashboard: DORA Details - Deployment Frequency, 8 Median deployment days per six months
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

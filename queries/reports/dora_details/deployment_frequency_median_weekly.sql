@@ -1,4 +1,5 @@
 -- On how many days of a week does each project deploy, as a median?
+-- Grain: one row per project and repository
 -- Dashboard: DORA Details - Deployment Frequency, 6 Median deployment days per week
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

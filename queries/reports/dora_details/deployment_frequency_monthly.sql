@@ -1,4 +1,5 @@
 -- On how many days of each month was something deployed?
+-- Grain: one row per project, repository and period
 -- Dashboard: DORA Details - Deployment Frequency, 4 Deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

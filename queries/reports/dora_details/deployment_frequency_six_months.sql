@@ -1,4 +1,5 @@
 -- On how many days of the half year up to each month was something deployed?
+-- Grain: one row per project, repository and month in which six months end
 -- Dashboard: DORA Details - Deployment Frequency, 5 Deployments per six months
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long does a merged change wait for production, on average?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Lead Time for Changes, 1.4 Mean PR deploy time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

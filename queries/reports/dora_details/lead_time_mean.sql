@@ -1,4 +1,5 @@
 -- How long does a change take from its first commit to production, on average?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Lead Time for Changes, 1 Mean lead time for changes
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long does a pull request wait for its first response, on average?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Lead Time for Changes, 1.2 Mean PR pickup time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

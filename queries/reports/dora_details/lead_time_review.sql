@@ -1,4 +1,5 @@
 -- How long does a pull request take from its first response to the merge, on average?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Lead Time for Changes, 1.3 Mean PR review time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

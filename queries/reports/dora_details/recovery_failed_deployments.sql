@@ -1,4 +1,5 @@
 -- How long did each failed deployment take to be mended, and by what?
+-- Grain: one row per project and failed deployment
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 3 Deployments and their incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How many incidents of deployments were resolved?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 2 Number of incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

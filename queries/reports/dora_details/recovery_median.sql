@@ -1,4 +1,5 @@
 -- How long does it take until a failed deployment is mended?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 1 Median
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

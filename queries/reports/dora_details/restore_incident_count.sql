@@ -1,4 +1,5 @@
 -- How many incidents began, and how many were resolved?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Time to Restore Service, 2 Incident count
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

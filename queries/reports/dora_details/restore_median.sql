@@ -1,4 +1,5 @@
 -- How long does it take until an incident is resolved?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Time to Restore Service, 1 Median
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

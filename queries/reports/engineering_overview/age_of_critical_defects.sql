@@ -1,4 +1,5 @@
 -- How old are the critical defects that are still open?
+-- Grain: one row per priority
 -- Dashboard: Engineering Overview, Average Age of Outstanding Critical Defects
 -- param: project varchar[] = null   only these projects
 -- param: priority varchar[] = null   these priorities; critical and blocker when null

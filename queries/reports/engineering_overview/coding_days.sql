@@ -1,4 +1,5 @@
 -- On what share of working days does a developer commit?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Coding Days %
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

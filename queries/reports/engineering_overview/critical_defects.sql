@@ -1,4 +1,5 @@
 -- How many critical defects are reported?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Critical Defects
 -- param: project varchar[] = null   only these projects
 -- param: priority varchar[] = null   these priorities; critical and blocker when null

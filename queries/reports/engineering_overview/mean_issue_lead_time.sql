@@ -1,4 +1,5 @@
 -- How long does an issue take from report to resolution?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Mean Issue Lead Time
 -- param: project varchar[] = null   only these projects
 -- param: type varchar[] = null   only these issue types, such as REQUIREMENT

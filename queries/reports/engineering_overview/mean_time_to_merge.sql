@@ -1,4 +1,5 @@
 -- How long does a pull request take from opening to merge?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Mean Time to Merge
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many people write code?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Number of Developers
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- What share of planned issues stays in the sprint it was planned for?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, On-Time Delivery
 -- param: project varchar[] = null   only these projects
 -- param: type varchar[] = null   only these issue types

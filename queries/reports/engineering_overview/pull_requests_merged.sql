@@ -1,4 +1,5 @@
 -- How many pull requests are merged?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, PRs Merged
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- What share of pull requests names no issue?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Unlinked PRs %
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

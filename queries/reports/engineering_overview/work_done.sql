@@ -1,4 +1,5 @@
 -- How does finished work divide into defects, work of an epic and other work?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Work Done %
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   resolved at or after

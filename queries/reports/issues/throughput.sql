@@ -1,4 +1,5 @@
 -- How many issues are opened and resolved each month, by type?
+-- Grain: one row per month and issue type
 WITH events AS (
     SELECT
         type,

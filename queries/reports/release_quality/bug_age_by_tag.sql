@@ -1,4 +1,5 @@
 -- How old were the bugs that each tag fixed?
+-- Grain: one row per repository and tag
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.2 Mean + Median Bug Age Days [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

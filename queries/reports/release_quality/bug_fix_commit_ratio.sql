@@ -1,4 +1,5 @@
 -- What share of each tag went into fixing bugs?
+-- Grain: one row per repository and tag
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 2.1 Ratio of Bug Fix Commits [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- Which components did the fixed bugs come from?
+-- Grain: one row per component
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 3.2 Source of Bugs by Component [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

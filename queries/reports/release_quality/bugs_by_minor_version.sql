@@ -1,4 +1,5 @@
 -- How are the fixed bugs spread over minor versions?
+-- Grain: one row per repository and minor version
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 1. Bug Distribution [Minor Versions]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

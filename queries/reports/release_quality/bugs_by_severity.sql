@@ -1,4 +1,5 @@
 -- How severe were the bugs that each tag fixed?
+-- Grain: one row per repository, tag and severity
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 2.2 to 2.4 Severity Distribution [Last Tag, The Tag before Last, The 2nd Tag before Last]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many of the fixed bugs name a component?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 3.1 Ratio of Issues with 'Component' Label [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How few people wrote 80 % of the commits?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 8.1 Committers Contributing 80%+ Commits [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

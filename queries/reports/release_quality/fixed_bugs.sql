@@ -1,4 +1,5 @@
 -- Which bugs did the latest tags fix?
+-- Grain: one row per tag and bug
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 2.5 List of Fixed Bugs [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

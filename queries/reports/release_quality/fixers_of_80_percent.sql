@@ -1,4 +1,5 @@
 -- How few people fixed 80 % of the bugs?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 4.1 Contributor Fixing 80%+ Bugs [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

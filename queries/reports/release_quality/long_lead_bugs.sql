@@ -1,4 +1,5 @@
 -- Which bugs of the latest tags took longest?
+-- Grain: one row per tag and bug
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.4 List of Long-Lead Bugs [Closed Bugs in Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

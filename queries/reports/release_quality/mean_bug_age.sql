@@ -1,4 +1,5 @@
 -- How long did fixed bugs take on average?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.1 Mean Bug Age in Days [All History]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

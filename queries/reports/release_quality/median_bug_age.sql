@@ -1,4 +1,5 @@
 -- How long did half of the fixed bugs take?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.3 Median Bug Age in Days [All History]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

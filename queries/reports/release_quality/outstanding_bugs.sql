@@ -1,4 +1,5 @@
 -- Which bugs are outstanding, oldest first?
+-- Grain: one row per bug
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.6 List of Outstanding Bugs [All Open Bugs]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- What share of the outstanding bugs is older than bugs usually take?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.5 Ratio of Outstanding Bugs [Queue Time > Mean]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

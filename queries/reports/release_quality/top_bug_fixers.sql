@@ -1,4 +1,5 @@
 -- Who fixed the most bugs?
+-- Grain: one row per author
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 4.2 Top Bug Fixers [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

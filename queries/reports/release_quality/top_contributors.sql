@@ -1,4 +1,5 @@
 -- Who wrote the most commits of the latest tags?
+-- Grain: one row per author
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 8.2 Top Contributors [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- What kind of work does each tag bring?
+-- Grain: one row per repository, tag and type
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 7.1 to 7.3 Work-Type Distribution [Last Tag, The Tag before Last, The 2nd Tag before Last]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many bugs of which priority are reported?
+-- Grain: one row per period and priority
 -- Dashboard: Engineering Throughput and Cycle Time, P0/P1 Bugs
 -- param: project varchar[] = null   only these projects
 -- param: priority varchar[] = null   only these priorities

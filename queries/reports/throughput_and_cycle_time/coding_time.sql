@@ -1,4 +1,5 @@
 -- How long is a change worked on before its pull request is opened?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Coding Time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

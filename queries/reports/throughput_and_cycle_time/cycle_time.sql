@@ -1,4 +1,5 @@
 -- How long does a change take from its first commit to production?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Cycle Time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

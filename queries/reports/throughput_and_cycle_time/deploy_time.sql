@@ -1,4 +1,5 @@
 -- How long does a merged change wait for production?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Deploy Time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many issues are reported, and how many completed?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, Issues Opened and Completed
 -- param: project varchar[] = null   only these projects
 -- param: type varchar[] = null   only these issue types

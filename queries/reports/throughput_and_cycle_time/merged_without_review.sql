@@ -1,4 +1,5 @@
 -- How many pull requests are merged without review?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PRs Merged w/o Review
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

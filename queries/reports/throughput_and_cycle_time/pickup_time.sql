@@ -1,4 +1,5 @@
 -- How long does a pull request wait for its first review?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Pickup Time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

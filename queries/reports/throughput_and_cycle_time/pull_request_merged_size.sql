@@ -1,4 +1,5 @@
 -- How many lines does a merged pull request change?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Merged Size
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many pull requests are opened, and how many merged?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PRs Opened and Merged
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many review comments does a merged pull request get?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, Review Depth
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

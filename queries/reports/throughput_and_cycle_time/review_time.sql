@@ -1,4 +1,5 @@
 -- How long does it take from first review to merge?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Review Time
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

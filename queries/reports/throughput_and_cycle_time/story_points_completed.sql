@@ -1,4 +1,5 @@
 -- How many story points are completed?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, Story Points Completed
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   resolved at or after

@@ -1,4 +1,5 @@
 -- How many bugs of which priority does each team get?
+-- Grain: one row per period, team and priority
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), P0/P1 Bugs
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

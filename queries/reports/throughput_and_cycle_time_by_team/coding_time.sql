@@ -1,4 +1,5 @@
 -- How long do the changes of each team take from first commit to pull request?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Coding Time
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How long do the merged changes of each team wait for production?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Deploy Time
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

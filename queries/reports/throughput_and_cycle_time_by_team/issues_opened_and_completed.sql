@@ -1,4 +1,5 @@
 -- How many issues does each team get, and how many does it complete?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), Issues Opened and Completed
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How many pull requests of each team are merged without review?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PRs Merged w/o Review
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How long do the pull requests of each team wait for a first review?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Pickup Time
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

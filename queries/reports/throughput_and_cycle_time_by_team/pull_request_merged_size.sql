@@ -1,4 +1,5 @@
 -- How many lines do the merged pull requests of each team change?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Merged Size
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How many pull requests does each team open, and how many of its pull requests are merged?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PRs Opened and Merged
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How many review comments do the merged pull requests of each team get?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), Review Depth
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,5 @@
 -- How long do the pull requests of each team take from first review to merge?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Review Time
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

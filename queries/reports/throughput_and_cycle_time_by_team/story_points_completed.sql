@@ -1,4 +1,5 @@
 -- How many story points does each team complete?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), Story Points Completed
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects

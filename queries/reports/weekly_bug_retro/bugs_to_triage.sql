@@ -1,4 +1,5 @@
 -- Which outstanding bugs has nobody taken?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, bugs to triage
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

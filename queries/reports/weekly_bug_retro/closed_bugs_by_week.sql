@@ -1,4 +1,5 @@
 -- How many bugs are fixed, week by week?
+-- Grain: one row per period
 -- Dashboard: Weekly Bug Retro, Weekly Closed Bugs [Selected Time Range]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many bugs were fixed?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Last Week's Fixed Bugs Count
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- How long did the fixed bugs take?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Average Lead Time of Last Week's Resolved Bugs in Days
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- Which of the fixed bugs took longest?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Lead Time Distribution [Last Week's Resolved Bugs in Days]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many bugs were reported?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Previous Week New Bug Count
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- Where were bugs reported, by component?
+-- Grain: one row per component
 -- Dashboard: Weekly Bug Retro, Previous Week New Bug Count by Components
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

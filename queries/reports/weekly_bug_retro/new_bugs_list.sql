@@ -1,4 +1,5 @@
 -- Which bugs were reported?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Last Week's New Bugs
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

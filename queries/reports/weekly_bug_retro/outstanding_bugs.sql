@@ -1,4 +1,5 @@
 -- How many bugs are outstanding?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Total Number of Outstanding Bugs
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- How old are the outstanding bugs?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Average Age of Outstanding Bugs in Days
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- Which bugs have been waiting longest?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Outstanding Bugs Sort by Queue Time [All History]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many bugs are outstanding at the end of each week?
+-- Grain: one row per period
 -- Dashboard: Weekly Bug Retro, Total Outstanding Bug Count by Week [Selected Time Range]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

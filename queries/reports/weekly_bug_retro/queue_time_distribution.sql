@@ -1,4 +1,5 @@
 -- How are the outstanding bugs spread over age?
+-- Grain: one row per age class
 -- Dashboard: Weekly Bug Retro, Distribution of Bug Queue Time in Days [Outstanding Bugs]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

@@ -1,4 +1,5 @@
 -- Who answered each new issue first, and how soon?
+-- Grain: one row per issue that somebody else answered
 -- Dashboard: Weekly Community Retro, List of New Community Issues' 1st Comment [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

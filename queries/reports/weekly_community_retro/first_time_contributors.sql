@@ -1,4 +1,5 @@
 -- Who opened a pull request for the first time?
+-- Grain: one row per contributor
 -- Dashboard: Weekly Community Retro, First time Contributor [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- Who reported an issue for the first time?
+-- Grain: one row per reporter
 -- Dashboard: Weekly Community Retro, 1st Time Issue Reporter [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

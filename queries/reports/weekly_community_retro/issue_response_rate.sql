@@ -1,4 +1,5 @@
 -- What share of new issues got an answer?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, Community Issues' Response Rate [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How long did reporters wait for an answer?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, New Community Issues' Average Response Time in Days [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- Which new issues has nobody answered?
+-- Grain: one row per issue
 -- Dashboard: Weekly Community Retro, List of New Community Issues with no Comments [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

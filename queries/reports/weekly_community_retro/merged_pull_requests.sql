@@ -1,4 +1,5 @@
 -- How many of the new pull requests were merged?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, Number and Ratio of Merged Pull Requests Created by the Community [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many issues were reported?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, New Issue Count [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How many pull requests were opened?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, Number of New Pull Requests [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

@@ -1,4 +1,5 @@
 -- How long did the new pull requests take to be merged?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, Average Time to Merge of Community Pull Requests in Days [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

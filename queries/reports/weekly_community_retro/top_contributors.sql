@@ -1,4 +1,5 @@
 -- Who opens the most pull requests?
+-- Grain: one row per author
 -- Dashboard: Weekly Community Retro, Top Community Contributors By Number of PRs Created [Previous Week]; without from and to, [All History]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

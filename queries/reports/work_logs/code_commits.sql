@@ -1,4 +1,5 @@
 -- How many commits did people write?
+-- Grain: one row
 -- Dashboard: Work Logs, Code commits
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

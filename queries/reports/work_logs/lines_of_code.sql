@@ -1,4 +1,5 @@
 -- How many lines did people change?
+-- Grain: one row
 -- Dashboard: Work Logs, Lines of code
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

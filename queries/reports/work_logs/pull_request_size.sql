@@ -1,4 +1,5 @@
 -- How large are their merged pull requests?
+-- Grain: one row
 -- Dashboard: Work Logs, Average PR size
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

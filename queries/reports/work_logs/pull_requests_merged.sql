@@ -1,4 +1,5 @@
 -- How many of their pull requests were merged?
+-- Grain: one row
 -- Dashboard: Work Logs, PRs merged / PRs created by the selected users
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

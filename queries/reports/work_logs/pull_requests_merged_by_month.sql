@@ -1,4 +1,5 @@
 -- How many of their pull requests of each month were merged?
+-- Grain: one row per period
 -- Dashboard: Work Logs, The monthly count of PRs merged out of the total created by the selected users
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

@@ -1,4 +1,5 @@
 -- How many of all pull requests did people review or comment on?
+-- Grain: one row
 -- Dashboard: Work Logs, The count of PRs reviewed or commented by the selected users / Total PRs created within this timeframe.
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

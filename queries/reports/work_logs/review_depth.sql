@@ -1,4 +1,5 @@
 -- How many comments do people write in a review?
+-- Grain: one row
 -- Dashboard: Work Logs, Average review depth
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

@@ -1,4 +1,5 @@
 -- How do the issues assigned to people stand?
+-- Grain: one row per status
 -- Dashboard: Work Logs, Statuses of assigned issues
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

@@ -1,4 +1,5 @@
 -- How long do their pull requests take to be merged?
+-- Grain: one row
 -- Dashboard: Work Logs, Average PR time to merge
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name

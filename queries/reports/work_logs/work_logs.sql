@@ -1,4 +1,5 @@
 -- What did people do, latest first?
+-- Grain: one row per activity of a person
 -- Dashboard: Work Logs, Work Logs
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name
