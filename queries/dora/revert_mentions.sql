@@ -132,7 +132,7 @@ clauses AS (
         'commit' AS kind,
         unnest(regexp_extract_all(
             body,
-            '(?i)\breverts\s+commits?:?(?:(?:[\s,;&+*-]|\band\b|\bcommits?\b)+[`"'']?\b[0-9a-f]{7,40}\b[`"'']?(?:\s*\((?:[^()]*|[^\n]*?, \d{4}-\d\d-\d\d)\))?)+',
+            '(?i)\breverts\s+commits?:?(?:(?:[\s,;&+*-]|\band\b|\bcommits?\b)+[`"'']?\b[0-9a-f]{7,40}\b[`"'']?(?:\s*\((?:[^()]*|[^\n]*?, \d{4}-\d\d-\d\d)\))?)+', -- noqa: LT05
             0
         )) AS clause
     FROM spoken AS s
