@@ -25,8 +25,9 @@ WITH repositories AS (
         r.connection_id,
         r.repository_uuid,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
     FROM config.repositories AS r
     LEFT JOIN config.rules AS u ON u.rules = r.rules
@@ -51,6 +52,7 @@ bitbucket_deployments AS (
         r.repo_url,
         r.full_name,
         r.conn,
+        r.raw_data_params,
         d.release,
         d.last_update_time,
         d.state['started_on'] AS started_on,
@@ -241,7 +243,7 @@ SELECT
     repo_id,
     repo_url,
     '' AS prev_success_deployment_commit_id,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_deployments' AS _raw_data_table,
     'bitbucket' AS deployment_source,
     pipeline_id,

@@ -20,6 +20,8 @@ WITH pull_requests AS (
     SELECT
         p.*,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         p.merge_commit['hash'] AS merge_hash,
         p.destination['commit']['hash'] AS base_hash,
@@ -156,7 +158,7 @@ closing AS (
 
 SELECT
     'bitbucket:BitbucketPullRequest:' || c.conn || ':' || c.full_name || ':' || cast(c.id AS varchar) AS id,
-    'bitbucket:BitbucketRepo:' || c.conn || ':' || c.full_name AS base_repo_id,
+    c.repo_id AS base_repo_id,
     coalesce('bitbucket:BitbucketRepo:' || c.conn || ':' || c.head_full_name, '') AS head_repo_id,
     CASE WHEN upper(c.state) IN ('DECLINED', 'SUPERSEDED') THEN 'CLOSED' ELSE coalesce(c.state, '') END AS status,
     coalesce(c.state, '') AS original_status,
@@ -185,7 +187,7 @@ SELECT
     0 AS additions,
     0 AS deletions,
     coalesce(c.draft, FALSE) AS is_draft,
-    '{"ConnectionId":' || c.conn || ',"FullName":"' || c.full_name || '"}' AS _raw_data_params,
+    c.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pull_requests' AS _raw_data_table,
     c.updated_on AS updated_date,
     CASE WHEN c.is_merged THEN c.closing_date_source ELSE '' END AS merged_date_source,

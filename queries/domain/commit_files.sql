@@ -12,8 +12,7 @@ WITH chosen AS (
     SELECT
         c.hash,
         c.files,
-        r.connection_id,
-        r.full_name
+        r.raw_data_params
     FROM bitbucket.commits AS c
     INNER JOIN config.repositories AS r
         ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
@@ -25,8 +24,7 @@ positions AS (
     SELECT
         hash,
         files,
-        connection_id,
-        full_name,
+        raw_data_params,
         unnest(generate_series(1, cast(array_length(files) AS bigint))) AS place
     FROM chosen
 ),
@@ -34,8 +32,7 @@ positions AS (
 changed AS (
     SELECT
         hash,
-        connection_id,
-        full_name,
+        raw_data_params,
         files[place]['path'] AS file_path,
         coalesce(files[place]['lines_added'], 0) AS additions,
         coalesce(files[place]['lines_removed'], 0) AS deletions
@@ -48,8 +45,8 @@ SELECT
     file_path,
     cast(sum(additions) AS bigint) AS additions,
     cast(sum(deletions) AS bigint) AS deletions,
-    '{"ConnectionId":' || cast(connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_commits' AS _raw_data_table
 FROM changed
 WHERE file_path IS NOT NULL
-GROUP BY hash, file_path, connection_id, full_name
+GROUP BY hash, file_path, raw_data_params

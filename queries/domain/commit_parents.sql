@@ -32,8 +32,7 @@ chosen AS (
         c.hash,
         c.parents,
         c.raw_data_table,
-        r.connection_id,
-        r.full_name
+        r.raw_data_params
     FROM collected AS c
     INNER JOIN config.repositories AS r
         ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
@@ -48,8 +47,7 @@ positions AS (
         hash,
         parents,
         raw_data_table,
-        connection_id,
-        full_name,
+        raw_data_params,
         unnest(generate_series(1, cast(array_length(parents) AS bigint))) AS place
     FROM chosen
 ),
@@ -60,15 +58,14 @@ parents_by_position AS (
         parents[place]['hash'] AS parent_hash,
         place - 1 AS parent_index,
         raw_data_table,
-        connection_id,
-        full_name
+        raw_data_params
     FROM positions
 )
 
 SELECT
     hash AS commit_sha,
     parent_hash AS parent_commit_sha,
-    '{"ConnectionId":' || cast(connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     raw_data_table AS _raw_data_table,
     parent_index
 FROM parents_by_position

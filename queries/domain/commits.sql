@@ -53,7 +53,8 @@ chosen AS (
     SELECT
         c.*,
         r.connection_id,
-        r.full_name
+        r.full_name,
+        r.raw_data_params
     FROM collected AS c
     INNER JOIN config.repositories AS r
         ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
@@ -133,7 +134,7 @@ SELECT
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_email,
     coalesce(committer_date, date) AS committed_date,
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_id,
-    '{"ConnectionId":' || cast(s.connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     raw_data_table AS _raw_data_table,
     coalesce(
         'bitbucket:BitbucketAccount:' || cast(s.connection_id AS varchar) || ':'

@@ -23,6 +23,8 @@ named AS (
     SELECT
         d.uuid,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         coalesce(d.release['pipeline']['uuid'], s.pipeline_uuid) AS pipeline_uuid,
         d.step['uuid'] AS step_uuid,
@@ -58,7 +60,7 @@ SELECT
     environment_name AS original_environment,
     environment_type,
     upper(state_name) <> 'UNDEPLOYED' AS was_started,
-    'bitbucket:BitbucketRepo:' || conn || ':' || full_name AS cicd_scope_id,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    repo_id AS cicd_scope_id,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_deployments' AS _raw_data_table
 FROM named

@@ -63,6 +63,7 @@ changes AS (
     SELECT
         s.connection_id,
         s.full_name,
+        s.raw_data_params,
         s.rules,
         f._issue_id AS issue_number,
         f.change_id,
@@ -111,8 +112,7 @@ SELECT
         ELSE c.new_value
     END AS to_value,
     c.created_on AS created_date,
-    concat('{"ConnectionId":', cast(c.connection_id AS varchar), ',"FullName":"', c.full_name, '"}')
-        AS _raw_data_params,
+    c.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issue_changes' AS _raw_data_table
 FROM changes AS c
 LEFT JOIN config.issue_statuses AS old_status

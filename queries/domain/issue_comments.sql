@@ -26,8 +26,7 @@ SELECT
     ) AS account_id,
     c.created_on AS created_date,
     c.updated_on AS updated_date,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}')
-        AS _raw_data_params,
+    s.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issue_comments' AS _raw_data_table,
     coalesce(c.links['html']['href'], '') AS url
 FROM bitbucket.issue_comments AS c

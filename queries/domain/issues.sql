@@ -19,6 +19,7 @@ WITH selected AS (
         connection_id,
         repository_uuid,
         full_name,
+        raw_data_params,
         rules
     FROM config.repositories
     WHERE issues
@@ -43,6 +44,7 @@ ruled AS (
     SELECT
         s.connection_id,
         s.full_name,
+        s.raw_data_params,
         i.* EXCLUDE (_connection_id, _workspace, _repository, _repository_uuid, _key, _payload),
         coalesce(now.status, '') AS status,
         coalesce(kinds.type, i.kind, '') AS mapped_type,
@@ -114,7 +116,7 @@ SELECT
     FALSE AS is_subtask,
     cast(NULL AS timestamp) AS due_date,
     '' AS fix_versions,
-    concat('{"ConnectionId":', cast(connection_id AS varchar), ',"FullName":"', full_name, '"}') AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issues' AS _raw_data_table,
     resolution_source,
     coalesce(milestone['name'], '') AS milestone,

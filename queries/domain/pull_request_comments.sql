@@ -157,11 +157,7 @@ SELECT
     b.type,
     '' AS review_id,
     b.status,
-    '{"ConnectionId":'
-    || cast(r.connection_id AS varchar)
-    || ',"FullName":"'
-    || r.full_name
-    || '"}' AS _raw_data_params,
+    r.raw_data_params AS _raw_data_params,
     b.raw_data_table AS _raw_data_table,
     b.updated_on AS updated_date,
     b.path,

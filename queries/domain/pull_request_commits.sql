@@ -17,6 +17,7 @@ WITH commits AS (
         coalesce(a.account_id, nullif(c.author['user']['account_id'], ''), nullif(c.author['user']['uuid'], ''))
             AS account_key,
         r.full_name,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn
     FROM bitbucket.pull_request_commits AS c
     INNER JOIN config.repositories AS r
@@ -34,7 +35,7 @@ listed AS (
         regexp_replace(regexp_replace(split_part(author_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '')
             AS commit_author_email,
         date AS commit_authored_date,
-        '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+        raw_data_params AS _raw_data_params,
         '_raw_bitbucket_api_pull_request_commits' AS _raw_data_table,
         coalesce('bitbucket:BitbucketAccount:' || conn || ':' || account_key, '') AS commit_author_account_id
     FROM commits

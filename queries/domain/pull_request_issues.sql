@@ -16,7 +16,7 @@
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
     SELECT
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.repo_id,
         u.issue_key_pattern AS pattern,
         u.issue_key_group AS key_group
     FROM config.repositories AS r

@@ -52,6 +52,7 @@ reviewers AS (
     SELECT
         l.*,
         r.full_name,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         coalesce(a.account_id, nullif(l.reviewer['account_id'], ''), nullif(l.reviewer['uuid'], '')) AS account_key
     FROM listed AS l
@@ -78,7 +79,7 @@ SELECT
     'bitbucket:BitbucketAccount:' || conn || ':' || account_key AS reviewer_id,
     coalesce(reviewer['display_name'], '') AS name,
     coalesce(reviewer['nickname'], '') AS user_name,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pull_requests' AS _raw_data_table,
     coalesce(state, CASE WHEN approved THEN 'approved' END, '') AS state,
     coalesce(approved, FALSE) AS approved,

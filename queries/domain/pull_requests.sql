@@ -13,7 +13,7 @@
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
     SELECT
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.repo_id,
         u.cherry_pick_pattern AS pattern
     FROM config.repositories AS r
     INNER JOIN config.rules AS u ON u.rules = r.rules

@@ -41,18 +41,14 @@ main_branches AS (
 )
 
 SELECT
-    'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':' || n.name AS id,
-    'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+    r.repo_id || ':' || n.name AS id,
+    r.repo_id,
     n.name,
     coalesce(n.target['hash'], '') AS commit_sha,
     coalesce(n.short_name = m.name, FALSE) AS is_default,
     n.ref_type,
     n.created_date,
-    '{"ConnectionId":'
-    || cast(r.connection_id AS varchar)
-    || ',"FullName":"'
-    || r.full_name
-    || '"}' AS _raw_data_params,
+    r.raw_data_params AS _raw_data_params,
     n.raw_data_table AS _raw_data_table,
     n.target['date'] AS commit_date
 FROM named AS n

@@ -34,13 +34,9 @@ once AS (
 )
 
 SELECT
-    'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+    r.repo_id,
     o.hash AS commit_sha,
-    '{"ConnectionId":'
-    || cast(r.connection_id AS varchar)
-    || ',"FullName":"'
-    || r.full_name
-    || '"}' AS _raw_data_params,
+    r.raw_data_params AS _raw_data_params,
     CASE WHEN o.reachable = 1 THEN '_raw_bitbucket_api_commits'
         ELSE '_raw_bitbucket_api_pull_request_commits'
     END AS _raw_data_table,

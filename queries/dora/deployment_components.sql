@@ -11,10 +11,10 @@
 --   domain.commit_files, this is empty.
 WITH repository_rules AS (
     SELECT
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.repo_id,
         min(r.rules) AS rules
     FROM config.repositories AS r
-    GROUP BY r.connection_id, r.full_name
+    GROUP BY r.repo_id
 ),
 
 files AS (

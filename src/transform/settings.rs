@@ -175,6 +175,8 @@ fn repositories(config: &Config, states: &[State], assigned: &[Assigned]) -> Row
             "cicd": has(EntityGroup::Cicd),
             "accounts": has(EntityGroup::Accounts),
             "deleted": deleted(found),
+            "repo_id": format!("bitbucket:BitbucketRepo:{}:{}", found.connection_id, found.full_name),
+            "raw_data_params": format!(r#"{{"ConnectionId":{},"FullName":"{}"}}"#, found.connection_id, found.full_name),
         })
     });
     rows.collect()

@@ -200,11 +200,26 @@ fn unsaid(table: &str) -> Value {
     }
 }
 
+/// Adds the columns of `config.repositories` that follow from the name, as the configuration layer has them.
+fn add_repository_id(cells: &mut serde_json::Map<String, Value>) {
+    let connection = cells["connection_id"].as_i64().unwrap();
+    let name = cells["full_name"].as_str().unwrap().to_owned();
+    let params = format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#);
+    cells.insert(
+        "repo_id".to_owned(),
+        json!(format!("bitbucket:BitbucketRepo:{connection}:{name}")),
+    );
+    cells.insert("raw_data_params".to_owned(), json!(params));
+}
+
 pub fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
     let mut complete = unsaid(&contract.name());
     let said = row.as_object().unwrap().clone();
     let cells = complete.as_object_mut().unwrap();
     cells.extend(said);
+    if contract.name() == "config.repositories" {
+        add_repository_id(cells);
+    }
     // As in a `[[table]]`: empty where null may not be.
     for column in contract.columns.iter().filter(|column| !column.nullable) {
         let empty = match column.data_type {
