@@ -162,7 +162,9 @@ pub(super) fn bundled(
     let exact = known.iter().find(|(candidate, _)| candidate == name);
     let found = match exact {
         Some((_, sql)) => Some((sql, Vec::new())),
-        None => known.iter().find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
+        None => known
+            .iter()
+            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
     };
     let Some((sql, preset)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
