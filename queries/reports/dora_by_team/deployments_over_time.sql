@@ -19,31 +19,13 @@ WITH chosen AS (
     FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
-authors AS (
-    SELECT
-        c.team_id,
-        a.account_id
-    FROM chosen AS c
-    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
-    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT
-        t.team_id,
-        x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    INNER JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
-),
-
 deployments AS (
     SELECT
         s.team_id,
         d.release_id AS deployment_id,
         min(d.finished_date) AS finished_date
     FROM dora.deployments AS d
-    INNER JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
     WHERE d.outcome = 'SUCCESS'
         AND ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)

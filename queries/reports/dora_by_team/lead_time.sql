@@ -17,23 +17,14 @@ WITH chosen AS (
     FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
-authors AS (
-    SELECT
-        c.team_id,
-        a.account_id
-    FROM chosen AS c
-    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
-    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
 changes AS (
     SELECT
         t.team_id,
         x.id,
         min(x.deployed_date) AS deployed_date,
         min(x.lead_time_seconds) AS seconds
-    FROM dora.project_pr_metrics AS x
-    INNER JOIN authors AS t ON t.account_id = x.author_id
+    FROM dora.team_changes AS t
+    INNER JOIN dora.project_pr_metrics AS x ON x.project_name = t.project_name AND x.id = t.pull_request_id
     WHERE x.exclusion_reason IS NULL
         AND x.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, x.project_name))

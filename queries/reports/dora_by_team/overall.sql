@@ -20,30 +20,6 @@ WITH chosen AS (
     FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
-authors AS (
-    SELECT
-        c.team_id,
-        a.account_id
-    FROM chosen AS c
-    INNER JOIN domain.team_users AS u ON u.team_id = c.team_id
-    INNER JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT
-        t.team_id,
-        x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    INNER JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
-),
-
-unknown AS (
-    SELECT project_name
-    FROM metrics.dora
-    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason LIKE 'no incident source%'
-),
-
 deployments AS (
     SELECT
         s.team_id,
@@ -56,8 +32,10 @@ deployments AS (
         bool_or(u.project_name IS NULL) AS is_known,
         min(CASE WHEN d.is_failed THEN d.recovery_seconds END) AS recovery_seconds
     FROM dora.deployments AS d
-    INNER JOIN shipped AS s ON s.deployment_id = d.deployment_id
-    LEFT JOIN unknown AS u ON u.project_name = d.project_name
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
+    LEFT JOIN metrics.dora AS u
+        ON u.project_name = d.project_name AND u.scope = 'project' AND u.period = 'all'
+            AND u.metric = 'change_failure_rate' AND u.reason LIKE 'no incident source%'
     WHERE ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
         AND ($to IS NULL OR d.finished_date < $to)
@@ -158,8 +136,8 @@ changes AS (
         x.id,
         min(x.deployed_date) AS deployed_date,
         min(x.lead_time_seconds) AS seconds
-    FROM dora.project_pr_metrics AS x
-    INNER JOIN authors AS t ON t.account_id = x.author_id
+    FROM dora.team_changes AS t
+    INNER JOIN dora.project_pr_metrics AS x ON x.project_name = t.project_name AND x.id = t.pull_request_id
     WHERE x.exclusion_reason IS NULL
         AND x.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, x.project_name))
@@ -189,7 +167,7 @@ incidents AS (
         min(i.resolution_date) AS resolution_date,
         min(i.recovery_seconds) AS seconds
     FROM assignees AS i
-    INNER JOIN authors AS t ON t.account_id = i.assignee_id
+    INNER JOIN dora.team_members AS t ON t.account_id = i.assignee_id AND t.account_id <> ''
     WHERE i.recovery_seconds IS NOT NULL
     GROUP BY t.team_id, i.incident_id
 ),

@@ -47,54 +47,27 @@ WITH base AS (
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
 ),
 
-members AS (
-    SELECT
-        t.id AS team_id,
-        t.name AS team,
-        u.user_id
-    FROM domain.teams AS t
-    INNER JOIN domain.team_users AS u ON u.team_id = t.id
-    WHERE $team IS NULL OR list_contains($team, t.name)
-    UNION
-    SELECT
-        '',
-        '(all teams)',
-        u.user_id
-    FROM domain.team_users AS u
-),
-
-sizes AS (
-    SELECT
-        team_id,
-        team,
-        count(*) AS members
-    FROM members GROUP BY team_id, team
-),
-
-authors AS (
-    SELECT
-        m.team_id,
-        a.account_id
-    FROM members AS m
-    INNER JOIN domain.user_accounts AS a ON a.user_id = m.user_id
-),
-
 by_team AS (
     SELECT
         t.team_id,
+        t.team_name AS team,
+        t.member_count AS members,
         b.*
     FROM base AS b
-    INNER JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN dora.team_members AS t ON t.account_id = b.author_id
+    WHERE t.account_id <> '' AND ($team IS NULL OR t.team_id = '' OR list_contains($team, t.team_name))
 ),
 
 figures AS (
     SELECT
         team_id,
+        team,
+        members,
         bucket,
         count(*) FILTER (WHERE event = 'opened') AS opened,
         count(*) FILTER (WHERE event = 'merged') AS merged
     FROM by_team
-    GROUP BY team_id, bucket
+    GROUP BY team_id, team, members, bucket
 ),
 
 known AS (
@@ -107,13 +80,12 @@ known AS (
 
 SELECT
     cast(f.bucket AS date) AS period,
-    z.team,
-    z.members,
+    f.team,
+    f.members,
     f.opened,
     f.merged,
-    round(10.0 * f.merged / nullif(z.members, 0)) / 10.0 AS "merged per member",
+    round(10.0 * f.merged / nullif(f.members, 0)) / 10.0 AS "merged per member",
     coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-INNER JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
-ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, f.team, f.team_id
