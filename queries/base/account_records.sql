@@ -1,4 +1,4 @@
--- What does each record tell of an account?
+-- Which properties of an account does each record contain?
 --
 -- Grain:  one row per connection, repository (workspace for its members), kind of record and wording
 -- Source: every table of the bitbucket layer in which an account appears

@@ -1,4 +1,4 @@
--- Which merged pull requests bring a change of their own, and which only carry others' to a further branch?
+-- Which merged pull requests are changes of their own, and which only promote other changes to a further branch?
 --
 -- Grain:  one row per merged pull request
 -- Source: base.pull_requests, base.pull_request_ranges, domain.pull_request_commits, domain.commit_parents; config.rules
@@ -9,8 +9,8 @@
 --   then id). A squash or rebase lands copies: what belongs to it is the commit that it made, not those of its list.
 -- * own_commits counts the commits of its list that belong to it; merge commits never count. Of a squash or rebase all
 --   of its list count, because the copies cannot be followed any further. It is null where its commits are unknown.
--- * A promotion brings nothing of its own: by its commits, none of which belongs to it; or by its branch, a destination
---   that change_branches does not match. What belongs to the latter counts as nobody's. A squashed or rebased promotion
+-- * A promotion has no commits of its own: by its commits, none of which belongs to it; or by its branch, a destination
+--   that change_branches does not match. Commits of the latter belong to no pull request. A squashed or rebased promotion
 --   stays a change: the commits that it stands for do not reach its destination.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (

@@ -18,7 +18,7 @@
 --   the pipeline. Of several those to the highest environment count, together: from the first start to the last end,
 --   failed if one failed. While none of them has a result there is no deployment, even if the branch matches too.
 -- * A pipeline of another source counts when a project has its scope; one that a pattern of Bitbucket's rules found, always.
--- * A pipeline is left out when Bitbucket's own deployments tell of it, unless a further step deployed to an environment
+-- * A pipeline is left out when one of Bitbucket's own deployments refers to it, unless a further step deployed to an environment
 --   that Bitbucket has no deployment for: no release counts twice.
 WITH repositories AS (
     SELECT
@@ -82,7 +82,7 @@ bitbucket_deployments AS (
     LEFT JOIN branches AS c ON c.pipeline_id = e.pipeline_id
 ),
 
--- what Bitbucket's own deployments say of a pipeline or step is told by their rows
+-- pipelines and steps that have a deployment of Bitbucket's own are left out here
 steps_by_pattern AS (
     SELECT
         t.*,

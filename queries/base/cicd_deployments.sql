@@ -1,7 +1,7 @@
 -- Which deployments do pipelines make?
 --
 -- Grain:  one row per pipeline that is a deployment
--- Source: domain.cicd_pipelines, domain.cicd_tasks, domain.project_mapping; domain.cicd_deployment_commits for what is told
+-- Source: domain.cicd_pipelines, domain.cicd_tasks, domain.project_mapping; domain.cicd_deployment_commits for what is known
 --         already
 --
 -- Rules:

@@ -1,11 +1,11 @@
 -- Which pull requests are there, in which state, and when were they merged or closed?
 --
--- Grain:  one row per pull request, before the ones it was carried over from are known
+-- Grain:  one row per pull request, before cherry-picks are resolved
 -- Source: bitbucket.pull_requests; bitbucket.pull_request_activity for closing times; bitbucket.commits
 --         and bitbucket.pull_request_commits for full hashes; base.account_ids for people
 --
 -- Rules:
--- * Ids carry the repository's current name, so a rename moves every row at once. The source repository of
+-- * Ids contain the repository's current name, so a rename moves every row at once. The source repository of
 --   a deleted fork is ''. An author whose account is gone leaves the bare prefix in author_id, as in DevLake.
 -- * SUPERSEDED is CLOSED, as DECLINED is. States that Bitbucket may add are passed through.
 -- * merged_date and closed_date take the best time there is and say which in *_date_source:

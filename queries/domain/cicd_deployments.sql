@@ -1,10 +1,10 @@
--- Which deployments were there, whatever commits they carried?
+-- Which deployments were there, regardless of their commits?
 --
 -- Grain:  one row per deployment
 -- Source: base.cicd_deployments, domain.cicd_deployment_commits
 --
 -- Rules:
--- * A deployment that is not among the base's, which pipelines make or a [[table]] gives, is told by its commits: of
+-- * A deployment that is not among the base's, which pipelines make or a [[table]] gives, is made from its commits: of
 --   several, by the one that finished last. So no deployment commit is without its deployment.
 SELECT * FROM base.cicd_deployments
 UNION ALL

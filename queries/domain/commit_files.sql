@@ -1,7 +1,7 @@
 -- Which files did a commit change?
 --
 -- Grain:  one row per commit and file
--- Source: bitbucket.commits, where they were read by git; Bitbucket's API does not tell a commit's files
+-- Source: bitbucket.commits, where they were read by git; Bitbucket's API does not list a commit's files
 --         without a request for each
 --
 -- Rules:

@@ -1,10 +1,10 @@
 -- Who is an incident assigned to?
 --
--- Grain:  one row per incident and assignee; one with an empty assignee where the incident itself names nobody
+-- Grain:  one row per incident and assignee; one with an empty assignee where the incident itself has no assignee
 -- Source: domain.incidents, domain.issue_assignees
 --
 -- Rules:
--- * The incident's own assignee, as in DevLake even when it is nobody, and those of its issue.
+-- * The incident's own assignee, as in DevLake even when it is empty, and those of its issue.
 WITH named AS (
     SELECT
         id AS incident_id,

@@ -1,11 +1,11 @@
--- Which commits did a pull request bring?
+-- Which commits does a pull request contain?
 --
 -- Grain:  one row per pull request and commit
--- Source: base.pull_request_ranges with domain.commits, where the commit graph tells; else
+-- Source: base.pull_request_ranges with domain.commits, where the commit graph has them; else
 --         bitbucket.pull_request_commits; base.account_ids for people
 --
 -- Rules:
--- * The graph tells what the source had and the destination had not, before the merge if there was one. It wins:
+-- * The graph gives the commits that the source had and the destination had not, before the merge if there was one. It wins:
 --   a list may have been read before the last push. Fast-forwards (a range without commits is one), and squashed
 --   branches that were gone before they were seen, have their lists only.
 -- * Name and e-mail come from the author line as git has it, split at the first "<"; a line without

@@ -1,4 +1,4 @@
--- Which pull requests are there, and which of them carry another one, or only others' commits, to a further branch?
+-- Which pull requests are there, and which of them cherry-pick or promote other changes to a further branch?
 --
 -- Grain:  one row per pull request
 -- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed together with more;

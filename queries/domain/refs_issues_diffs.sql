@@ -1,4 +1,4 @@
--- Which issues does a tag bring that an earlier one has not?
+-- Which issues does a tag contain that an earlier one does not?
 --
 -- Grain:  one row per pair of tags and issue
 -- Source: domain.ref_commits, domain.commits_diffs, domain.pull_requests, domain.pull_request_commits,

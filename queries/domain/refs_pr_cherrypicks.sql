@@ -1,11 +1,11 @@
--- Which pull requests were carried to further branches, and by which?
+-- Which pull requests were cherry-picked to further branches, and by which?
 --
--- Grain:  one row per pull request that others carry
+-- Grain:  one row per pull request that others cherry-pick
 -- Source: domain.pull_requests, domain.repos
 --
 -- Rules:
 -- * Branches and numbers stand in the same order: by branch, then number.
--- * The address is the carried one's own for Bitbucket's; made from the repository's for others and where it has none.
+-- * The address is that of the cherry-picked pull request for Bitbucket's; made from the repository's for others and where it has none.
 SELECT
     coalesce(r.name, '') AS repo_name,
     coalesce(p.pull_request_key, 0) AS parent_pr_key,

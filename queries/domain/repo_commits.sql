@@ -4,7 +4,7 @@
 -- Source: bitbucket.commits, bitbucket.pull_request_commits
 --
 -- Rules:
--- * Commits that only a pull request lists are rows too, as in DevLake; `reachable` tells them apart:
+-- * Commits that only a pull request lists are rows too, as in DevLake; `reachable` distinguishes them:
 --   true when the commits endpoint lists the commit, so a branch or tag leads to it.
 WITH collected AS (
     SELECT

@@ -4,7 +4,7 @@
 -- Source: config.user_account_mapping, base.account_ids.
 --
 -- Rules:
--- * A row without a user id is an account nobody has claimed yet: left out. Nothing is matched by name or e-mail.
+-- * A row without a user id is an account without a person: left out. Nothing is matched by name or e-mail.
 -- * A row may name an account by its uuid: it counts for the account id that belongs to it, unless another row names
 --   that one itself.
 WITH ids AS (

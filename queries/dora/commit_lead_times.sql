@@ -4,11 +4,11 @@
 -- Source: domain.repo_commits, domain.commits, dora.commit_deployments, domain.pull_request_commits
 --
 -- Rules:
--- * Commits that only a pull request lists are left out, where domain.repo_commits tells them apart (reachable).
+-- * Commits that only a pull request lists are left out, where domain.repo_commits distinguishes them (reachable).
 -- * The deployment is the first production deployment of the project, over all its production environments, that
 --   has the commit. The first known one of an environment (position 1) has all history: a commit that is
 --   baseline_days or more older than its end may have been there before, and is baseline.
--- * Merge commits are not counted: they bring nothing of their own.
+-- * Merge commits are not counted: they contain no change of their own.
 -- * The pull request is the first merged one, by number, that lists the commit or has it as its merge commit; a
 --   promotion only where no other does.
 WITH known_repositories AS (

@@ -9,7 +9,7 @@
 --   the chain, and deployment_id and environment are those of Bitbucket's.
 -- * redeploy deploys the same commit as the one before it. rollback deploys another commit that the chain had
 --   before, as itself or within a later one. Going forward again, to what a rollback had left, is a deploy: the
---   commit came into the chain later than the one before, or is the deployment that brought that one in.
+--   commit came into the chain later than the one before, or is the deployment that added that one.
 -- * A failed outcome went out when the next success of its chain is a rollback or ships a reactive change. Any other
 --   may never have reached anyone.
 WITH rows_of_projects AS (

@@ -7,7 +7,7 @@
 -- Rules:
 -- * One row of a release that deployed several repositories: it failed if one failed, ended with the last, is a
 --   rollback if one is, a redeploy if all are. Kinds, chains and releases found twice: see dora.deployment_chains.
--- * A release is what one pipeline, or one deployment without a pipeline, brought to each production environment: its
+-- * A release is the deployment of one pipeline, or one deployment without a pipeline, to each production environment: its
 --   first success there is one release with the first successes elsewhere, its second one with the second ones, and a
 --   failure one with the success that follows it. Rollbacks are releases of their own.
 -- * Changes are the pull requests whose first production deployment it is (baseline apart). It is rework if it is
@@ -141,7 +141,7 @@ devlake_incidents AS (
     INNER JOIN by_deployment AS b ON b.project_name = r.project_name AND b.cicd_deployment_id = r.deployment_id
 ),
 
--- each deployment whose changes a pull request takes back
+-- each deployment whose changes a pull request reverts
 reverts AS (
     SELECT
         p.project_name,

@@ -14,11 +14,11 @@
 --   reference 1.0: the incident names its deployment, commit or pull request, in columns of its own or in title
 --     or description (a deployment's id, a pipeline's or pull request's address, 40 hexadecimal digits; all that it
 --     names). The window does not apply; a deployment in the incident's own column counts whenever it ended.
---   fix 0.9: a pull request that names the incident reverts what the deployment had brought to production first.
+--   fix 0.9: a pull request that names the incident reverts a change that reached production first with the deployment.
 --   component 0.7: the incident's component is the deployment's repository, or one whose files it changed.
 --   repository 0.6: the incident's scope is the deployment's.
 --   time 0.3: nothing but the time, halved for each deployment in between: so only the last one reaches 0.3. A failed
---     outcome that is not known to have gone out (dora.deployment_chains) may have reached nobody and is passed over.
+--     outcome that is not known to have gone out (dora.deployment_chains) may not have reached production and is passed over.
 -- * An incident whose component is the name of a repository is not blamed on another repository's deployment by time;
 --   where the project does not have that repository, nor by the incident's scope: none of its deployments failed.
 WITH incidents AS (

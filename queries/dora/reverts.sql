@@ -1,16 +1,16 @@
--- Which changes take back or restore which others?
+-- Which changes revert or restore which others?
 --
--- Grain:  one row per merged pull request and commit that it says it takes back
+-- Grain:  one row per merged pull request and commit that it says it reverts
 -- Source: dora.revert_mentions, domain.pull_requests, domain.pull_request_commits, domain.commits
 --
 -- Rules:
 -- * A commit that a merged pull request lists stands for that one's merge commit too.
--- * effect: what takes back a revert restores (reapply), what takes that back reverts again, and so on, however long the
+-- * effect: a revert of a revert restores (reapply), a revert of that reverts again, and so on, however long the
 --   chain. It goes by what the named commit or pull request does itself; where that takes nothing back as far as is
 --   known, by the wording of the text that names it, else of the pull request's title.
--- * A commit speaks for the pull request that was merged first of those that list it: a release that carries it further
+-- * A commit belongs to the pull request that was merged first of those that list it: a release that promotes it
 --   takes nothing back by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
--- * What one commit of a pull request takes back and another commit of it restores has no row.
+-- * A commit that one commit of a pull request reverts and another one restores has no row.
 WITH RECURSIVE mentions AS (
     SELECT
         m.*,
@@ -66,7 +66,7 @@ said AS (
     WHERE c.target IS NULL AND m.target <> m.speaker
 ),
 
--- who takes back whom: pull requests, and each commit by itself
+-- pairs of reverting and reverted: pull requests, and each commit by itself
 edges AS (
     SELECT
         speaker AS node,
@@ -102,7 +102,7 @@ effects AS (
     INNER JOIN edges AS e ON e.target = c.node
 ),
 
--- what it means to take back one that has effects of its own
+-- the effect of reverting a revert
 inverses AS (
     SELECT
         node,

@@ -1,4 +1,4 @@
--- Which deployments brought changes of which team to production first?
+-- Which deployments are the first in production with a change of which team?
 --
 -- Grain:  one row per team, project and deployment
 -- Source: dora.team_changes

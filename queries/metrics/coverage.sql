@@ -1,4 +1,4 @@
--- How many rows does each figure of the window rest on, and how many were left out, and why?
+-- How many rows is each figure of the window based on, how many were left out, and why?
 --
 -- Grain:  one row per project, figure, kind of row, and reason; project_name is '' for rows that no project has
 -- Source: dora.deployments, dora.project_pr_metrics, dora.incidents, domain.cicd_deployment_commits,
@@ -7,7 +7,7 @@
 -- Rules:
 -- * reason is counted, or why a row was looked at and left out. A figure's counted rows are its n in metrics.dora.
 -- * A further environment of a release that is counted already is the same release for the frequency.
--- * Deployments to production, or to an environment that nobody knows, are looked at; those to other environments are
+-- * Deployments to production, or to an unknown environment, are counted; those to other environments are
 --   not, nor releases that wait to be deployed. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
 --   deployment). Failures count in the failure rate alone, where they are known to have done harm in production.
 -- * Changes: merged pull requests, by the time they were deployed, or merged where they were not.
@@ -17,7 +17,7 @@
 --   collected, so that this is meant; otherwise 'scope in no project' or 'unknown project', which may be any project's.
 -- * share: of the project's rows that were looked at and of those that may be any project's, so that it is 1 only where
 --   nothing is lost; of a row without project, of all rows of the lake.
--- * no incident source: n = 0; the failure rate rests on rollbacks and reverts, or is null (see metrics.dora).
+-- * no incident source: n = 0; the failure rate is based on rollbacks and reverts, or is null (see metrics.dora).
 WITH windows AS (
     SELECT
         project_name,

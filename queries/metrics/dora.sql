@@ -18,7 +18,7 @@
 -- * failed_deployment_recovery_time: median over the failed deployments of the period that have recovered.
 -- * deployment_rework_rate: rework over successes.
 -- * A repository has the deployments of the repository and the changes merged into it. A team has the changes whose author
---   is a member, and the deployments that brought one of them to production first. A team has rows once it has a merged
+--   is a member, and the deployments that are the first in production with one of them. A team has rows once it has a merged
 --   change.
 -- * Without a source of incidents (metrics.incident_sources), failure rate and recovery are null, because a 0 would claim
 --   what was not measured, unless some deployment of the project is known to have failed by other evidence.

@@ -4,11 +4,11 @@
 -- Source: the domain tables; which column refers to which is DevLake's data model
 --
 -- Rules:
--- * A column is looked at while the table that it refers to has rows: a table that nobody brought refutes nothing.
+-- * A column is checked only if the table that it refers to has rows: a missing table proves nothing.
 -- * A deployment, pull request or incident is of the projects that have its scope (domain.project_mapping); an incident
 --   may name its project itself. While there is no project at all, nothing is outside of one.
 -- * is_expected: right as it stands. A repository that was collected and that no project claims, a record of Bitbucket
---   whose parent is older than the export, a person without an account, an author whom nobody has as an account.
+--   whose parent is older than the export, a person without an account, an author that no person has as an account.
 -- * nearest is the known name with the smallest edit distance, whole or at its end, so that acme/web finds
 --   bitbucket:BitbucketRepo:1:acme/web. Only names that people write have one, and of a column the ten most frequent
 --   values that are not expected.
@@ -219,7 +219,7 @@ asked AS (
     UNION
     SELECT DISTINCT 'repo_commits.commit_sha' AS refers_to FROM domain.repo_commits
     UNION
-    -- Who brings nothing here has no figures of teams, or none of deployments.
+    -- Checked even when the table is empty: without it there are no figures of teams, or none of deployments.
     SELECT m.refers_to
     FROM (
         VALUES ('user_accounts.user_id'), ('team_users.team_id'), ('cicd_deployment_commits.cicd_deployment_id')

@@ -7,7 +7,7 @@
 -- param: to timestamp = null   authored before this
 -- param: path varchar = null   only files whose path this regular expression finds
 -- param: n bigint = 10   how many
--- Note: Bitbucket's API does not tell changed files: no rows unless commits come by git, or a [[table]] fills
+-- Note: Bitbucket's API does not list changed files: no rows unless commits are read by git, or a [[table]] fills
 -- domain.commit_files.
 
 WITH commits AS (

@@ -7,7 +7,7 @@
 -- param: n bigint = 10   how many
 -- Note: a file's size is the sum of its added less its deleted lines over all known commits; DevLake takes the most that one
 -- commit added, which is no size.
--- Note: Bitbucket's API does not tell changed files: no rows unless commits come by git, or a [[table]] fills
+-- Note: Bitbucket's API does not list changed files: no rows unless commits are read by git, or a [[table]] fills
 -- domain.commit_files.
 -- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person with
 -- two addresses is two.

@@ -6,8 +6,8 @@
 -- param: from timestamp = null   ended at or after
 -- param: to timestamp = null   ended before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
--- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Periods without a deployment are 0. `partial` marks a period that `from` or `to` cuts, or that is not

@@ -1,4 +1,4 @@
--- Which commits does each production deployment bring over the one before it?
+-- Which commits does each production deployment add to the one before it?
 -- Grain: one row per project and deployed commit in production
 -- Dashboard: DORA Debug, Lead Time for Changes: deployments and their predecessors
 -- param: project varchar[] = null   only these projects

@@ -7,7 +7,7 @@
 -- param: to timestamp = null   authored before this day
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: The share is coding days over (developers of the period times its days from Monday to Friday); DevLake
--- divides by the days on which anybody committed, so a day that nobody worked is left out. Days are UTC days that are
+-- divides by the days on which anybody committed, so a day without commits is left out. Days are UTC days that are
 -- collected; holidays are not known.
 -- Note: A person is counted once: by [org] users where the account is mapped, else by account, else by e-mail;
 -- DevLake counts spellings of names. Bots do not count.

@@ -8,7 +8,7 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: Only issues that the change log shows in a sprint count, and where none was moved the figure is 100; DevLake
 -- divides by all issues and shows nothing when no issue was moved.
--- Note: Bitbucket has no sprints: rows come only from issues and change logs that a [[table]] brings.
+-- Note: Bitbucket has no sprints: rows come only from issues and change logs that a [[table]] provides.
 -- Note: The row `all` is the stat panel, the others are the chart. `partial` marks a period that `from` or `to` cuts,
 -- or that is not collected as a whole; none is dropped, as DevLake drops the first.
 WITH sprints AS (

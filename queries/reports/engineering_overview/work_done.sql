@@ -5,7 +5,7 @@
 -- param: from timestamp = null   resolved at or after
 -- param: to timestamp = null   resolved before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A defect counts as a defect only, also where it has an epic. Bitbucket has no epics: a [[table]] may bring
+-- Note: A defect counts as a defect only, also where it has an epic. Bitbucket has no epics: a [[table]] may provide
 -- them.
 -- Note: The row `all` is the stat panel, the others are the chart. `partial` marks a period that `from` or `to` cuts,
 -- or that is not collected as a whole; none is dropped, as DevLake drops the first.

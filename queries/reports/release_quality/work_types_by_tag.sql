@@ -1,4 +1,4 @@
--- What kind of work does each tag bring?
+-- What kind of work does each tag add?
 -- Grain: one row per repository, tag and type
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 7.1 to 7.3 Work-Type Distribution [Last Tag, The Tag before Last, The 2nd Tag before Last]
 -- param: project varchar[] = null   only these projects

@@ -8,8 +8,8 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: One row per priority, in Bitbucket's words: blocker, critical, major, minor, trivial. DevLake adds the
 -- selected ones up.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
     SELECT
         i.id,

@@ -18,8 +18,8 @@
 -- (domain.pull_requests.promotion_evidence) and pull requests that lack the part. DevLake counts a missing part as 0 and
 -- files review times by the time of opening.
 -- Note: A pull request of two projects counts once; DevLake joins its row of each project.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH parts AS (
     SELECT
         project_name,

@@ -8,8 +8,8 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: An issue is completed in the period in which it was resolved. DevLake counts it in the period in which it was
 -- reported.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
     SELECT
         i.id,

@@ -7,11 +7,11 @@
 -- param: to timestamp = null   merged before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: The size is the pull request's own, else the sum over its commits; pull requests of unknown size are left out
--- of the mean. Bitbucket tells no sizes, so they are known only where a [[table]] brings them. DevLake takes the
+-- of the mean. Bitbucket provides no sizes, so they are known only where a [[table]] provides them. DevLake takes the
 -- merge commit's lines, mostly 0, and counts unknown as 0.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH lines AS (
     SELECT
         l.pull_request_id,

@@ -8,8 +8,8 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: A merge counts in the period of the merge. DevLake counts it in the period in which the pull request was
 -- opened.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
     SELECT
         p.id,

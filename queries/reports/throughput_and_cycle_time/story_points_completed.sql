@@ -6,9 +6,9 @@
 -- param: to timestamp = null   resolved before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: Issues without story points are left out. Bitbucket has none: rows come only from issues that a [[table]]
--- brings.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- provides.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
     SELECT
         i.id,

@@ -11,8 +11,8 @@
 -- once in `(all teams)`, which is everybody who is in a team.
 -- Note: One row per priority, in Bitbucket's words: blocker, critical, major, minor, trivial. DevLake adds the
 -- selected ones up.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
     SELECT
         i.id,

@@ -12,8 +12,8 @@
 -- Note: An issue is completed in the period in which it was resolved, DevLake counts it in that of its report. Its
 -- figure per member of the organization counts all issues, whoever they are assigned to; here `(all teams)` has the
 -- issues and the members of the teams.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
     SELECT
         i.id,

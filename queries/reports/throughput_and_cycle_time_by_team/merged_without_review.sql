@@ -12,8 +12,8 @@
 -- Note: A review is a comment, an approval or a request for changes by somebody else than the author, no bot, before
 -- the merge. For DevLake any comment is one, the author's own too.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH reviewed AS (
     SELECT DISTINCT c.pull_request_id
     FROM domain.pull_request_comments AS c

@@ -12,8 +12,8 @@
 -- Note: Comments count when somebody else than the author wrote them, and no bot; approvals are no comments. DevLake
 -- divides by the number of team members; here the divisor is the merged pull requests, as in the panel's name.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH comments AS (
     SELECT
         c.pull_request_id,

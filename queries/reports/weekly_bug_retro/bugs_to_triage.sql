@@ -1,4 +1,4 @@
--- Which outstanding bugs has nobody taken?
+-- Which outstanding bugs have no assignee?
 -- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, bugs to triage
 -- param: project varchar[] = null   only issues of these projects

@@ -1,4 +1,4 @@
--- Which new issues has nobody answered?
+-- Which new issues have no answer?
 -- Grain: one row per issue
 -- Dashboard: Weekly Community Retro, List of New Community Issues with no Comments [Previous Week]
 -- param: project varchar[] = null   only these projects
@@ -7,7 +7,7 @@
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
 -- param: as_of timestamp = null   the moment to look at; the newest event of the table when null
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket tells no organization, so everybody counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
 -- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 

@@ -8,7 +8,7 @@
 -- param: n bigint = 20   how many
 -- Note: a person is an account; DevLake groups by name. DevLake's all-history panel calls opened ones merged and follows the
 -- picker; both numbers are here. Bots are left out.
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket tells no organization, so everybody counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (
