@@ -165,8 +165,14 @@ pub(super) fn bundled(
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
     let known = all(own)?;
-    let found = known.iter().find(|(candidate, _)| candidate == name);
-    let Some((_, sql)) = found else {
+    let exact = known.iter().find(|(candidate, _)| candidate == name);
+    let found = match exact {
+        Some((_, sql)) => Some((sql, Vec::new())),
+        None => known
+            .iter()
+            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
+    };
+    let Some((sql, preset)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
         let close = suggest::closest(name, names.iter().copied());
         let hint = match close {
@@ -177,7 +183,28 @@ pub(super) fn bundled(
             .with("name", name)
             .hint(hint));
     };
-    Ok((sql.clone(), bind_params(declared_params(sql)?, given)?))
+    let preset = preset
+        .into_iter()
+        .filter(|(name, _)| !given.iter().any(|(given, _)| given == name));
+    let values: Vec<_> = preset.chain(given.iter().cloned()).collect();
+    Ok((sql.clone(), bind_params(declared_params(sql)?, &values)?))
+}
+
+/// A former name of the report and the parameter values it stands for: `-- alias: dora/old_name interval=day`.
+const ALIAS: &str = "-- alias:";
+
+/// Return the parameter values that `name` stands for if the header of `sql` declares it as an alias.
+fn alias(sql: &str, name: &str) -> Option<Vec<(String, String)>> {
+    let mut aliases = sql.lines().filter_map(|line| line.strip_prefix(ALIAS));
+    aliases.find_map(|text| {
+        let mut words = text.split_whitespace();
+        (words.next() == Some(name)).then(|| {
+            let values = words.filter_map(|word| word.split_once('='));
+            values
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        })
+    })
 }
 
 /// Bundled queries, with those of `own/reports` added or in their place.

@@ -155,6 +155,12 @@ fn mapped(
     rows
 }
 
+/// Return the parameters that DevLake records with rows of a repository, as JSON text.
+fn raw_data_params(found: &RepositoryIdentity) -> String {
+    let (connection, name) = (found.connection_id, &found.full_name);
+    format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#)
+}
+
 fn repositories(
     config: &Config,
     states: &[RepositoryState],
@@ -184,6 +190,8 @@ fn repositories(
                 "cicd": has(EntityGroup::Cicd),
                 "accounts": has(EntityGroup::Accounts),
                 "deleted": deleted(found),
+                "repo_id": format!("bitbucket:BitbucketRepo:{}:{}", found.connection_id, found.full_name),
+                "raw_data_params": raw_data_params(found),
             })
         });
     rows.collect()
