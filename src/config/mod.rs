@@ -41,7 +41,7 @@ pub use credentials::SecretSource;
 pub use cron::Cron;
 pub use expiry::Expiry;
 pub use git::GitCommits;
-pub use keys::{Key, KeyTable, REFERENCE};
+pub use keys::{ConfigKey, KeyTable, REFERENCE};
 pub use lake::LakeConfig;
 pub use layout::{Cut, Layout, TableLayout};
 pub use outside::{Format, Org, OutsideTable};

@@ -1,4 +1,4 @@
-//! `recipes/` and the Dockerfile, executed: a recipe that nobody ran is a guess.
+//! Execute `recipes/` and the Dockerfile.
 
 use std::time::Duration;
 
