@@ -230,7 +230,7 @@ async fn a_segment_that_vanished_is_collected_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_collected_again_ends_the_run_by_name_until_it_is_given_up() {
+async fn a_lost_file_that_cannot_be_collected_again_fails_the_run_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let world = workspace(folder.path());
     let ground = stores::folder();
@@ -355,14 +355,14 @@ async fn sandbox(folder: &Path, world: &World) -> Sandbox {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_mends_what_is_damaged_in_a_folder() {
+async fn a_run_repairs_damaged_files_in_a_folder() {
     let ground = stores::folder();
     let lake = format!("url = {:?}", ground.lake().url());
     through_the_program(&ground, &lake).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_mends_what_is_damaged_in_a_bucket() {
+async fn a_run_repairs_damaged_files_in_a_bucket() {
     let Some(ground) = stores::moto("damaged").await else {
         return;
     };

@@ -56,7 +56,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
+async fn a_publish_writes_changed_files_and_removes_deleted_ones() {
     let bench = Bench::new();
     let first = bench.publish(&[(MAY, 10), (JUNE, 20)]).await;
     assert_eq!((first.files_written, first.files_unchanged), (2, 0));

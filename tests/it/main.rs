@@ -1,11 +1,11 @@
-//! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
+//! Tests that span several rooms, in one binary: each further executable that links the engine costs seconds.
 
 mod answers;
-mod brought;
 mod check;
 mod cli;
 mod collect;
 mod contracts;
+mod conventions;
 mod coverage;
 mod damaged;
 mod demo;
@@ -31,6 +31,7 @@ mod loading;
 mod memory;
 mod native;
 mod outside;
+mod outside_values;
 mod portable;
 mod program;
 mod python;

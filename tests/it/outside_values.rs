@@ -98,15 +98,15 @@ async fn an_incidents_table_without_rows_measures_a_failure_rate_of_zero() {
         let given = shop().table("domain.incidents", "csv", text, options);
         given.transform(&[]).await.unwrap();
         assert_eq!(given.query(rate).await, ["0.0 | NULL"], "{text:?}");
-        let brought = "SELECT name, is_added, row_count FROM config.outside_tables WHERE name LIKE '%incidents'";
+        let outside_tables = "SELECT name, is_added, row_count FROM config.outside_tables WHERE name LIKE '%incidents'";
         let added = !options.is_empty();
         let expected = format!("domain.incidents | {added} | 0");
-        assert_eq!(given.query(brought).await, [expected]);
+        assert_eq!(given.query(outside_tables).await, [expected]);
     }
 }
 
 #[tokio::test]
-async fn what_a_query_names_and_no_row_has_is_null_and_said() {
+async fn a_column_that_only_the_query_names_is_null_and_reported() {
     let given = Outside::new()
         .table(
             "domain.incidents",
@@ -154,7 +154,7 @@ async fn repeated_headers_are_numbered() {
 }
 
 #[tokio::test]
-async fn times_that_stand_for_none_are_null_and_named_and_make_no_periods() {
+async fn placeholder_times_are_null_named_and_make_no_periods() {
     let times = [
         "0001-01-01",
         "0000-00-00 00:00:00",
@@ -193,7 +193,7 @@ async fn times_that_stand_for_none_are_null_and_named_and_make_no_periods() {
 }
 
 #[tokio::test]
-async fn a_query_may_cast_a_time_that_stands_for_none() {
+async fn a_query_may_cast_a_placeholder_time() {
     let given = Outside::new().table(
         "domain.incidents",
         "ndjson",
@@ -224,7 +224,7 @@ async fn a_query_may_cast_a_time_that_stands_for_none() {
 }
 
 #[tokio::test]
-async fn what_ends_before_it_begins_takes_no_time_and_negative_durations_are_not_taken() {
+async fn an_end_before_the_start_gives_no_duration_and_negative_durations_are_refused() {
     let given = shop()
         .csv(
             "domain.incidents",
@@ -276,7 +276,7 @@ async fn what_ends_before_it_begins_takes_no_time_and_negative_durations_are_not
 }
 
 #[tokio::test]
-async fn periods_are_those_of_deployments_changes_and_incidents_and_end_somewhere() {
+async fn periods_cover_deployments_changes_and_incidents_and_are_bounded() {
     let old = "id,created_date,type\nt1,1985-01-01,BUG\nt2,2026-05-03,INCIDENT";
     let given = shop().csv("domain.issues", old);
     given.transform(&CONFIG).await.unwrap();
@@ -316,7 +316,7 @@ async fn periods_are_those_of_deployments_changes_and_incidents_and_end_somewher
 }
 
 #[tokio::test]
-async fn another_encoding_is_named_with_the_remedy() {
+async fn another_encoding_is_named_with_the_fix() {
     let given = Outside::new()
         .with("[[table]]\nname = \"domain.users\"\nlocation = \"latin.csv\"\nformat = \"csv\"");
     std::fs::write(
@@ -334,7 +334,7 @@ async fn another_encoding_is_named_with_the_remedy() {
 }
 
 #[tokio::test]
-async fn a_step_that_fails_over_the_data_breaks_a_contract_and_one_that_is_wrong_is_a_mistake() {
+async fn a_step_that_fails_over_data_is_a_contract_error_and_a_wrong_one_a_configuration_error() {
     let own = |sql: &str| {
         let queries = tempfile::tempdir().unwrap();
         std::fs::create_dir(queries.path().join("domain")).unwrap();
@@ -361,7 +361,7 @@ async fn a_step_that_fails_over_the_data_breaks_a_contract_and_one_that_is_wrong
 }
 
 #[test]
-fn every_duration_is_checked_for_being_below_zero() {
+fn every_duration_is_checked_for_negative_values() {
     let check = include_str!("../../queries/checks/negative_durations.sql");
     for contract in Contracts::bundled().unwrap().iter() {
         let is_made = ["domain", "dora"].contains(&contract.layer.as_str());
