@@ -12,7 +12,7 @@ use super::endpoints::Endpoint;
 use super::failures;
 use super::options::ClientOptions;
 use super::refusal::Refusal;
-use super::request::{ApiRequest, ApiTarget};
+use super::request::{ApiTarget, EndpointRequest};
 use super::retry::Limits;
 use super::scopes::{MissingScope, Scopes};
 use super::transport::transport;
@@ -204,7 +204,7 @@ impl Client {
     /// Return the error of a refusal that does not make the list unavailable.
     pub(super) fn refused(
         &self,
-        request: &ApiRequest<'_>,
+        request: &EndpointRequest<'_>,
         refusal: &Refusal,
         identity: usize,
     ) -> Error {
@@ -215,7 +215,7 @@ impl Client {
     }
 
     /// Add the connection, repository, endpoint and URL of a request to its error.
-    pub(super) fn locate(&self, error: Error, request: &ApiRequest<'_>) -> Error {
+    pub(super) fn locate(&self, error: Error, request: &EndpointRequest<'_>) -> Error {
         let error = error.with("connection", self.connection());
         let name = request.target.name();
         let error = match (request.target.repository.as_str(), name.as_str()) {

@@ -24,14 +24,14 @@ use super::client::Client;
 use super::failures::{too_large, unparsable, unreachable};
 use super::rate_limit::RateLimitHeaders;
 use super::refusal::{Refusal, granted_scopes, is_html};
-use super::request::{ApiAnswer, ApiRequest, Fallback};
+use super::request::{ApiAnswer, EndpointRequest, Fallback};
 use super::retry::{DIFF_TIMEOUT, is_overload, is_transient};
 use super::transport::{HttpReply, SendError};
 use super::urls::safe_url;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The next step after a response.
-enum Next<T> {
+enum AfterReply<T> {
     Return(ApiAnswer<T>),
     Retry(Duration),
 }
@@ -60,7 +60,7 @@ impl Client {
     /// An unreachable host, a used-up quota, refused OAuth credentials, a response that is too large or cannot be parsed.
     pub(super) async fn fetch<T>(
         &self,
-        request: &ApiRequest<'_>,
+        request: &EndpointRequest<'_>,
         parse: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
     ) -> Result<ApiAnswer<T>> {
         let mut retries = self.retries();
@@ -103,8 +103,8 @@ impl Client {
                 self.read_failure(&reply, sender.number, request, &headers, &mut retries)
             };
             match next {
-                Next::Return(answer) => return Ok(answer),
-                Next::Retry(delay) => sleep(delay).await,
+                AfterReply::Return(answer) => return Ok(answer),
+                AfterReply::Retry(delay) => sleep(delay).await,
             }
         }
     }
@@ -125,7 +125,7 @@ impl Client {
     }
 
     /// Return an earlier refusal when every identity is known to lack the endpoint's scope.
-    fn find_known_refusal<T>(&self, request: &ApiRequest<'_>) -> Option<ApiAnswer<T>> {
+    fn find_known_refusal<T>(&self, request: &EndpointRequest<'_>) -> Option<ApiAnswer<T>> {
         let (scopes, scope) = (&self.0.scopes, request.endpoint.scope);
         let mut numbers = 0..self.0.identities.len();
         if numbers.any(|number| scopes.is_allowed(scope, number)) {
@@ -136,7 +136,7 @@ impl Client {
     }
 
     /// Wait until an identity that may have the endpoint's scope may send a request.
-    async fn acquire(&self, request: &ApiRequest<'_>) -> Result<Sender<'_>> {
+    async fn acquire(&self, request: &EndpointRequest<'_>) -> Result<Sender<'_>> {
         let scope = request.endpoint.scope;
         let identities = self.0.identities.iter().enumerate();
         let allowed: Vec<(usize, &Identity)> = identities
@@ -164,7 +164,7 @@ impl Client {
     async fn send(
         &self,
         identity: &Identity,
-        request: &ApiRequest<'_>,
+        request: &EndpointRequest<'_>,
     ) -> Result<HttpReply, SendError> {
         let (http, limits) = (self.http(), self.limits());
         let builder = match request.form {
@@ -187,7 +187,7 @@ impl Client {
     fn delay_after(
         &self,
         error: reqwest::Error,
-        request: &ApiRequest<'_>,
+        request: &EndpointRequest<'_>,
         retries: &mut Retries,
     ) -> Result<Duration> {
         let Some(delay) = retries.delays.next() else {
@@ -218,18 +218,18 @@ impl Client {
         &self,
         reply: &HttpReply,
         identity: usize,
-        request: &ApiRequest<'_>,
+        request: &EndpointRequest<'_>,
         parse: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
         retries: &mut Retries,
-    ) -> Result<Next<T>> {
+    ) -> Result<AfterReply<T>> {
         if is_html(&reply.headers, &reply.body) {
             let refusal = self.read_refusal(reply);
-            return Ok(Next::Return(ApiAnswer::Refused { refusal, identity }));
+            return Ok(AfterReply::Return(ApiAnswer::Refused { refusal, identity }));
         }
         let error = match parse(&reply.body) {
             Ok(value) => {
                 let date = server_date(reply);
-                return Ok(Next::Return(ApiAnswer::Value { value, date }));
+                return Ok(AfterReply::Return(ApiAnswer::Value { value, date }));
             }
             Err(error) => error,
         };
@@ -238,7 +238,7 @@ impl Client {
         let is_retried =
             !error.is_data() || !std::mem::replace(&mut retries.has_unexpected_shape, true);
         match retries.delays.next().filter(|_| is_retried) {
-            Some(delay) => Ok(Next::Retry(delay)),
+            Some(delay) => Ok(AfterReply::Retry(delay)),
             None => {
                 let reason = self.mask(&error.to_string());
                 Err(self.locate(unparsable(&reply.body, reason), request))
@@ -251,10 +251,10 @@ impl Client {
         &self,
         reply: &HttpReply,
         identity: usize,
-        request: &ApiRequest<'_>,
+        request: &EndpointRequest<'_>,
         headers: &RateLimitHeaders,
         retries: &mut Retries,
-    ) -> Next<T> {
+    ) -> AfterReply<T> {
         retries.failures += 1;
         if retries.failures <= max_failures(request, reply.status)
             && let Some(delay) = retries.delays.next()
@@ -264,15 +264,15 @@ impl Client {
             // A longer delay than after a 429 cannot be meant.
             let longest = self.limits().rate_limit_longest_wait;
             let requested = requested.unwrap_or_default().min(longest);
-            return Next::Retry(requested.max(delay));
+            return AfterReply::Retry(requested.max(delay));
         }
         let refusal = self.read_refusal(reply);
         let scope = request.endpoint.scope;
         // After a missing scope, another identity is tried; without one the recorded refusal is returned.
         if self.0.scopes.record_refusal(scope, identity, &refusal) {
-            return Next::Retry(Duration::ZERO);
+            return AfterReply::Retry(Duration::ZERO);
         }
-        Next::Return(ApiAnswer::Refused { refusal, identity })
+        AfterReply::Return(ApiAnswer::Refused { refusal, identity })
     }
 
     fn read_refusal(&self, reply: &HttpReply) -> Refusal {
@@ -286,7 +286,7 @@ impl Client {
 }
 
 /// Return how many responses with this status are retried.
-fn max_failures(request: &ApiRequest<'_>, status: StatusCode) -> usize {
+fn max_failures(request: &EndpointRequest<'_>, status: StatusCode) -> usize {
     match request.fallback {
         Fallback::SmallerPage if is_overload(status) => request.retries_before_fallback,
         Fallback::Unsorted if status == StatusCode::INTERNAL_SERVER_ERROR => {

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::client::Client;
 use super::endpoints::Endpoint;
-use super::request::{ApiAnswer, ApiRequest, ApiTarget, Fallback};
+use super::request::{ApiAnswer, ApiTarget, EndpointRequest, Fallback};
 use super::unavailable::Unavailable;
 use crate::error::Result;
 use crate::json;
@@ -37,7 +37,7 @@ impl Client {
         endpoint: &'static Endpoint,
         target: &ApiTarget,
     ) -> Result<RecordLookup> {
-        let request = ApiRequest {
+        let request = EndpointRequest {
             endpoint,
             target,
             url: self.url(endpoint, target)?,

@@ -63,7 +63,7 @@ impl ApiTarget {
 }
 
 /// A request, with the parts that its errors name.
-pub(crate) struct ApiRequest<'a> {
+pub(crate) struct EndpointRequest<'a> {
     pub(crate) endpoint: &'static Endpoint,
     pub(crate) target: &'a ApiTarget,
     pub(crate) url: Url,

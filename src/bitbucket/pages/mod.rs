@@ -24,7 +24,7 @@ use self::guard::ListGuard;
 use self::query::{PageQuery, number_in, with_page_size};
 use super::client::Client;
 use super::endpoints::{Endpoint, Paging};
-use super::request::{ApiAnswer, ApiRequest, ApiTarget, Fallback};
+use super::request::{ApiAnswer, ApiTarget, EndpointRequest, Fallback};
 use super::retry::is_overload;
 use super::unavailable::Unavailable;
 use super::urls::is_same_origin;
@@ -234,7 +234,7 @@ impl Pages {
         };
         let mut retries = self.client.limits().first_contact_retries;
         loop {
-            let request = ApiRequest {
+            let request = EndpointRequest {
                 endpoint: self.query.endpoint,
                 target: &self.query.target,
                 url: url.clone(),
@@ -335,7 +335,7 @@ impl Pages {
 
     /// Add the place of the list to an error.
     fn locate(&self, error: Error, url: &Url) -> Error {
-        let request = ApiRequest {
+        let request = EndpointRequest {
             endpoint: self.query.endpoint,
             target: &self.query.target,
             url: url.clone(),

@@ -1,8 +1,8 @@
-//! What is asked instead when an answer is too much for the server, or for us.
+//! Requests that are sent instead when a response is too much for the server or the client.
 
 use super::*;
 
-/// Answers 502 to pages longer than `most`.
+/// Serve a list that answers 502 to pages of more than `most` records.
 async fn overloaded(most: usize, total: usize) -> Server {
     serve(move |_, request| {
         let number = |key| request.get(key).and_then(|text| text.parse::<usize>().ok());
@@ -34,7 +34,7 @@ async fn overloaded(most: usize, total: usize) -> Server {
 }
 
 #[tokio::test]
-async fn a_page_with_embedded_records_is_halved_until_the_server_can_do_it_and_no_record_is_lost() {
+async fn a_page_with_embedded_records_is_halved_until_the_server_succeeds() {
     for endpoint in [&endpoints::PULL_REQUESTS, &endpoints::DEPLOYMENTS] {
         for most in [12, 25] {
             let server = overloaded(most, 170).await;
@@ -43,7 +43,7 @@ async fn a_page_with_embedded_records_is_halved_until_the_server_can_do_it_and_n
             let records = all(&mut pages).await.unwrap().unwrap();
             let distinct: std::collections::BTreeSet<_> = records.iter().collect();
             assert_eq!(distinct.len(), 170, "{} {most}", endpoint.name);
-            assert!(pages.sort().is_some(), "the sort stays");
+            assert!(pages.sort().is_some(), "the sort is kept");
             assert_eq!(pages.remaining_pages(), Some(0));
         }
     }
@@ -60,7 +60,7 @@ async fn a_page_without_embedded_records_is_not_halved() {
 }
 
 #[tokio::test]
-async fn a_555_is_asked_once_more_and_then_fails() {
+async fn a_555_is_retried_once() {
     let server = serve(|_, _| json(555, "")).await;
     let error = failure(&server.client(), &endpoints::COMMITS).await;
     assert_eq!(error.context("status"), Some("555"));
@@ -68,14 +68,14 @@ async fn a_555_is_asked_once_more_and_then_fails() {
 }
 
 #[tokio::test]
-async fn another_shape_is_asked_once_more_and_then_fails() {
+async fn json_of_an_unexpected_shape_is_retried_once() {
     let server = serve(|_, _| json(200, r#"{"values":{}}"#)).await;
     failure(&server.client(), &endpoints::COMMITS).await;
     assert_eq!(server.seen().len(), 2);
 }
 
 #[tokio::test]
-async fn a_reply_larger_than_allowed_is_an_error_and_asked_once() {
+async fn a_reply_above_the_size_limit_is_an_error_without_retry() {
     let server =
         serve(|_, _| json(200, format!(r#"{{"values":["{}"]}}"#, "a".repeat(3 << 20)))).await;
     let mut options = server.options();
@@ -86,7 +86,7 @@ async fn a_reply_larger_than_allowed_is_an_error_and_asked_once() {
 }
 
 #[tokio::test]
-async fn a_list_that_grows_for_ever_ends_with_an_error() {
+async fn a_list_without_an_end_is_an_error() {
     for with_size in [true, false] {
         let server = serve(move |n, request| {
             let next = format!("http://{}{}?ctx={n}", request.header("host"), request.path);
@@ -109,7 +109,7 @@ const NO_SCOPE: &str =
     r#"{"error":{"message":"no","detail":{"required":["read:pipeline:bitbucket"],"granted":[]}}}"#;
 
 #[tokio::test]
-async fn a_scope_that_is_missing_is_asked_for_once_and_others_go_on() {
+async fn a_missing_scope_is_requested_once_and_other_lists_are_read() {
     let server = serve(|_, request| match request.path.contains("/pipelines") {
         true => json(403, NO_SCOPE),
         false => json(200, r#"{"values":[1]}"#),
@@ -130,7 +130,7 @@ async fn a_scope_that_is_missing_is_asked_for_once_and_others_go_on() {
 }
 
 #[tokio::test]
-async fn of_several_tokens_the_one_with_the_scope_is_asked() {
+async fn of_several_tokens_the_one_with_the_scope_is_used() {
     let server = serve(|_, request| match request.header("authorization") {
         "Bearer one" => json(403, NO_SCOPE),
         _ => json(200, r#"{"values":[1]}"#),
@@ -148,7 +148,7 @@ async fn of_several_tokens_the_one_with_the_scope_is_asked() {
 }
 
 #[tokio::test]
-async fn a_403_that_is_not_about_scopes_is_asked_again() {
+async fn a_403_without_a_scope_is_requested_again() {
     let server = serve(|_, _| {
         let scopes = [
             ("x-accepted-oauth-scopes", "pipeline"),
@@ -170,10 +170,10 @@ async fn a_403_that_is_not_about_scopes_is_asked_again() {
 }
 
 #[tokio::test]
-async fn an_absence_that_repeats_the_request_hides_its_secrets() {
+async fn the_reason_of_an_unavailable_list_hides_secrets_of_the_request() {
     let server = serve(|_, request| {
-        let said = format!("{} s3cr3t", request.header("authorization"));
-        json(404, said)
+        let echo = format!("{} s3cr3t", request.header("authorization"));
+        json(404, echo)
     })
     .await;
     let mut pages = server.client().list(&endpoints::PIPELINES, web());

@@ -1,4 +1,4 @@
-//! The client against servers of a few lines, each misbehaving in one way.
+//! Tests of the client against small servers, each of which misbehaves in one way.
 
 mod failures;
 mod fallbacks;
@@ -54,7 +54,7 @@ struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// Serves `answer(n, request)`, n counting from 0.
+/// Serve `answer(n, request)`, where `n` counts requests from 0.
 async fn serve<R: IntoResponse>(
     answer: impl Fn(usize, &Seen) -> R + Clone + Send + Sync + 'static,
 ) -> Server {
@@ -137,14 +137,14 @@ fn web() -> ApiTarget {
     ApiTarget::full_name("acme/web")
 }
 
-/// Walks to the end: the records' texts, or why there are none.
+/// Read a list to its end. Return the records as text, or the reason when the list is unavailable.
 async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Unavailable>> {
     let mut records = Vec::new();
     loop {
         match pages.next().await? {
             NextPage::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
             NextPage::End => return Ok(Ok(records)),
-            NextPage::Unavailable(unavailable) => return Ok(Err(unavailable)),
+            NextPage::Unavailable(reason) => return Ok(Err(reason)),
         }
     }
 }

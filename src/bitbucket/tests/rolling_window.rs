@@ -1,5 +1,5 @@
-//! Never more than the budget in any 60 minutes: whatever workers, restarts, refusals and others do, by a clock that
-//! only the test moves, against servers that count in true rolling windows.
+//! No 60 minutes contain more requests than the budget allows, with any sequence of workers, restarts, refusals and other
+//! programs. The clock is simulated, and the simulated servers count in rolling windows.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 
-const USUAL: u32 = 60;
+const LIMIT: u32 = 60;
 const NAMES: [&str; 3] = ["one", "two", "three"];
 
 #[derive(Debug, Clone)]
 enum Event {
-    /// So many workers want to send.
+    /// This number of workers send a request each.
     Work(u8),
     Pass {
         seconds: u16,
     },
-    /// The process is killed and starts again at once.
+    /// The process is killed and restarted.
     Kill,
-    /// It ends in order and starts again.
-    End,
-    /// A server answers 429 whatever comes, and asks for this wait, if for any.
-    Storm {
+    /// The process exits and is restarted.
+    Exit,
+    /// A server answers every request with 429.
+    Outage {
         server: u8,
         minutes: u8,
-        asks: Option<u16>,
+        retry_after: Option<u16>,
     },
-    /// Others spend the same budget.
+    /// Other programs send requests with the same budget.
     Others {
         server: u8,
         requests: u8,
@@ -41,26 +41,29 @@ enum Event {
     },
 }
 
-fn event(alone: bool) -> impl Strategy<Value = Event> {
+/// `is_alone`: no other program uses the budget, and its limit does not change.
+fn event(is_alone: bool) -> impl Strategy<Value = Event> {
     let server = 0..NAMES.len() as u8;
-    let usual = prop_oneof![
+    let own = prop_oneof![
         8 => (1..20u8).prop_map(Event::Work),
         6 => (1..1200u16).prop_map(|seconds| Event::Pass { seconds }),
         1 => Just(Event::Kill),
-        1 => Just(Event::End),
+        1 => Just(Event::Exit),
         1 => (server.clone(), 1..60u8, prop::option::of(0..900u16))
-            .prop_map(|(server, minutes, asks)| Event::Storm { server, minutes, asks }),
+            .prop_map(|(server, minutes, retry_after)| Event::Outage { server, minutes, retry_after }),
     ];
     let others = prop_oneof![
         (server.clone(), 1..60u8).prop_map(|(server, requests)| Event::Others { server, requests }),
         (server, 10..200u8).prop_map(|(server, limit)| Event::Limit { server, limit }),
     ];
-    match alone {
-        true => usual.boxed(),
-        false => prop_oneof![9 => usual, 1 => others].boxed(),
+    if is_alone {
+        own.boxed()
+    } else {
+        prop_oneof![9 => own, 1 => others].boxed()
     }
 }
 
+/// The headers that a server sends.
 #[derive(Debug, Clone, Copy, Default)]
 struct Headers {
     limit: bool,
@@ -68,38 +71,42 @@ struct Headers {
     near: bool,
 }
 
-struct Server {
+struct SimulatedServer {
     headers: Headers,
     limit: u32,
-    ours: Vec<DateTime<Utc>>,
+    own: Vec<DateTime<Utc>>,
     others: Vec<DateTime<Utc>>,
-    storm: Option<(DateTime<Utc>, Option<u16>)>,
-    /// What its client knows: the limit last told, and until when it may not send.
-    told: u32,
-    forbidden: DateTime<Utc>,
+    /// The end of an outage, and its Retry-After in seconds.
+    outage: Option<(DateTime<Utc>, Option<u16>)>,
+    /// The limit that the client knows.
+    reported_limit: u32,
+    /// The client may not send before this time.
+    blocked_until: DateTime<Utc>,
     refused_at: DateTime<Utc>,
 }
 
+/// A request in flight.
 struct Flight {
     server: usize,
     sent: SentRequest,
     arrives: DateTime<Utc>,
-    arrived: bool,
-    answer: Option<(bool, RateLimitHeaders)>,
-    answers: DateTime<Utc>,
+    has_arrived: bool,
+    /// Whether the request is refused, and the headers of the response.
+    response: Option<(bool, RateLimitHeaders)>,
+    answered: DateTime<Utc>,
 }
 
 struct World {
     now: DateTime<Utc>,
     random: u64,
-    servers: Vec<Server>,
+    servers: Vec<SimulatedServer>,
     flights: Vec<Flight>,
     limiters: BTreeMap<String, RateLimiter>,
-    written: BTreeMap<String, BudgetRecord>,
+    records: BTreeMap<String, BudgetRecord>,
     sent: u64,
 }
 
-fn within_the_hour(times: &[DateTime<Utc>], now: DateTime<Utc>) -> u32 {
+fn in_window(times: &[DateTime<Utc>], now: DateTime<Utc>) -> u32 {
     let recent = times.iter().filter(|at| now - **at < TimeDelta::hours(1));
     recent.count() as u32
 }
@@ -107,14 +114,14 @@ fn within_the_hour(times: &[DateTime<Utc>], now: DateTime<Utc>) -> u32 {
 impl World {
     fn new(headers: Headers, seed: u64) -> Self {
         let now = "2026-11-24T10:00:00Z".parse().unwrap();
-        let server = |_| Server {
+        let server = |_| SimulatedServer {
             headers,
-            limit: USUAL,
-            ours: Vec::new(),
+            limit: LIMIT,
+            own: Vec::new(),
             others: Vec::new(),
-            storm: None,
-            told: USUAL,
-            forbidden: now,
+            outage: None,
+            reported_limit: LIMIT,
+            blocked_until: now,
             refused_at: now,
         };
         let mut world = Self {
@@ -123,18 +130,18 @@ impl World {
             servers: NAMES.iter().map(server).collect(),
             flights: Vec::new(),
             limiters: BTreeMap::new(),
-            written: BTreeMap::new(),
+            records: BTreeMap::new(),
             sent: 0,
         };
         world.start();
         world
     }
 
-    fn below(&mut self, most: u64) -> u64 {
+    fn random_below(&mut self, limit: u64) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        self.random % most
+        self.random % limit
     }
 
     fn start(&mut self) {
@@ -144,19 +151,20 @@ impl World {
             ..Limits::default()
         };
         for (server, name) in NAMES.iter().enumerate() {
-            let mut limiter = RateLimiter::new(None, USUAL, &limits, self.below(u64::MAX));
-            let spent = self.written.get(*name).cloned();
-            let told = spent.as_ref().and_then(|spent| spent.limit);
-            self.servers[server].told = told.unwrap_or(USUAL);
-            limiter.restore(spent, self.now, self.now);
+            let seed = self.random_below(u64::MAX);
+            let mut limiter = RateLimiter::new(None, LIMIT, &limits, seed);
+            let record = self.records.get(*name).cloned();
+            let limit = record.as_ref().and_then(|record| record.limit);
+            self.servers[server].reported_limit = limit.unwrap_or(LIMIT);
+            limiter.restore(record, self.now, self.now);
             self.limiters.insert((*name).to_owned(), limiter);
         }
     }
 
-    fn write(&mut self, name: &str, block: u32) {
+    fn persist(&mut self, name: &str, block: u32) {
         let limiter = self.limiters.get_mut(name).unwrap();
-        let spent = limiter.to_record(block, self.now, self.now);
-        self.written.insert(name.to_owned(), spent);
+        let record = limiter.to_record(block, self.now, self.now);
+        self.records.insert(name.to_owned(), record);
         limiter.reserve(block);
     }
 
@@ -164,15 +172,15 @@ impl World {
         for _ in 0..workers {
             loop {
                 match choose(&mut self.limiters, &NAMES, self.now, true) {
-                    Choice::Restore(name) => panic!("{name} is known"),
+                    Choice::Restore(name) => panic!("{name} is restored"),
                     Choice::Reserve(name) => {
                         let block = self.limiters[&name].block_size();
-                        self.write(&name, block);
+                        self.persist(&name, block);
                     }
                     Choice::Wait(wait) => {
                         assert_ne!(wait, Wait::Forever);
                         if let Wait::Until(until) = wait {
-                            assert!(until > self.now, "a wait that is none");
+                            assert!(until > self.now, "the wait is over");
                         }
                         return;
                     }
@@ -187,47 +195,44 @@ impl World {
 
     fn send(&mut self, name: &str, sent: SentRequest) {
         let n = NAMES.iter().position(|known| *known == name).unwrap();
-        let way = TimeDelta::milliseconds(1 + self.below(20_000) as i64);
-        let back = TimeDelta::milliseconds(1 + self.below(20_000) as i64);
+        let there = TimeDelta::milliseconds(1 + self.random_below(20_000) as i64);
+        let back = TimeDelta::milliseconds(1 + self.random_below(20_000) as i64);
         let server = &self.servers[n];
         assert!(
-            self.now >= server.forbidden,
-            "sent between a 429 and the end of its wait"
+            self.now >= server.blocked_until,
+            "sent between a 429 and the end of its delay"
         );
-        let waiting = self
-            .flights
-            .iter()
-            .filter(|it| it.server == n && !it.arrived)
-            .count();
-        let own = within_the_hour(&server.ours, self.now) + waiting as u32;
+        let is_on_its_way = |it: &&Flight| it.server == n && !it.has_arrived;
+        let on_their_way = self.flights.iter().filter(is_on_its_way).count();
+        let own = in_window(&server.own, self.now) + on_their_way as u32;
         assert!(
-            own < server.told,
-            "{own} within the hour, told {}",
-            server.told
+            own < server.reported_limit,
+            "{own} in the window, reported limit {}",
+            server.reported_limit
         );
         self.sent += 1;
         self.flights.push(Flight {
             server: n,
             sent,
-            arrives: self.now + way,
-            arrived: false,
-            answer: None,
-            answers: self.now + way + back,
+            arrives: self.now + there,
+            has_arrived: false,
+            response: None,
+            answered: self.now + there + back,
         });
     }
 
-    fn arrive(&mut self, flight: usize, alone: bool) {
+    fn arrive(&mut self, flight: usize, is_alone: bool) {
         let flight = &mut self.flights[flight];
-        flight.arrived = true;
+        flight.has_arrived = true;
         let (now, server) = (flight.arrives, &mut self.servers[flight.server]);
-        server.ours.push(now);
-        let own = within_the_hour(&server.ours, now);
-        let used = own + within_the_hour(&server.others, now);
+        server.own.push(now);
+        let own = in_window(&server.own, now);
+        let used = own + in_window(&server.others, now);
         assert!(
-            !alone || own <= server.limit,
+            !is_alone || own <= server.limit,
             "{own} arrived within an hour"
         );
-        let storm = server.storm.filter(|(until, _)| now < *until);
+        let outage = server.outage.filter(|(until, _)| now < *until);
         let left = server.limit.saturating_sub(used);
         let Headers {
             limit,
@@ -239,109 +244,109 @@ impl World {
             remaining: remaining.then_some(left),
             reset: None,
             near_limit: near.then_some(left < server.limit / 5),
-            retry_after: storm
-                .and_then(|(_, asks)| asks)
-                .map(|asks| TimeDelta::seconds(asks.into())),
+            retry_after: outage
+                .and_then(|(_, seconds)| seconds)
+                .map(|seconds| TimeDelta::seconds(seconds.into())),
         };
-        flight.answer = Some((storm.is_some() || used > server.limit, headers));
+        flight.response = Some((outage.is_some() || used > server.limit, headers));
     }
 
     fn answer(&mut self, flight: Flight) {
         let name = NAMES[flight.server];
-        let (now, server) = (flight.answers, &mut self.servers[flight.server]);
-        let (refused, headers) = flight.answer.unwrap();
-        server.told = headers.limit.unwrap_or(server.told);
+        let (now, server) = (flight.answered, &mut self.servers[flight.server]);
+        let (is_refused, headers) = flight.response.unwrap();
+        server.reported_limit = headers.limit.unwrap_or(server.reported_limit);
         let limiter = self.limiters.get_mut(name).unwrap();
-        if !refused {
+        if !is_refused {
             return limiter.record_response(flight.sent, now, &headers);
         }
-        // Without being asked to wait, the first refusal of a storm makes everybody wait all the same.
-        let first = flight.sent.is_probe || flight.sent.at >= server.refused_at;
-        let least = if first {
+        // Without Retry-After, the first of consecutive refusals opens the circuit breaker for at least five seconds.
+        let is_first = flight.sent.is_probe || flight.sent.at >= server.refused_at;
+        let least = if is_first {
             TimeDelta::seconds(5)
         } else {
             TimeDelta::zero()
         };
-        let asked = headers.retry_after.filter(|wait| *wait > TimeDelta::zero());
-        let wait = asked.unwrap_or(least);
-        server.forbidden = server.forbidden.max(now + wait);
-        if wait > TimeDelta::zero() {
+        let retry_after = headers
+            .retry_after
+            .filter(|delay| *delay > TimeDelta::zero());
+        let delay = retry_after.unwrap_or(least);
+        server.blocked_until = server.blocked_until.max(now + delay);
+        if delay > TimeDelta::zero() {
             server.refused_at = now;
         }
         limiter.record_refusal(flight.sent, now, &headers);
-        self.write(name, 0);
+        self.persist(name, 0);
     }
 
-    fn pass(&mut self, seconds: u16, alone: bool) {
+    fn pass(&mut self, seconds: u16, is_alone: bool) {
         let end = self.now + TimeDelta::seconds(seconds.into());
         loop {
-            let next = self
-                .flights
-                .iter()
-                .enumerate()
-                .map(|(n, flight)| match flight.arrived {
-                    false => (flight.arrives, n),
-                    true => (flight.answers, n),
-                });
+            let flights = self.flights.iter().enumerate();
+            let next = flights.map(|(n, flight)| match flight.has_arrived {
+                false => (flight.arrives, n),
+                true => (flight.answered, n),
+            });
             let Some((at, n)) = next.min().filter(|(at, _)| *at <= end) else {
                 break;
             };
             self.now = at;
-            if !self.flights[n].arrived {
-                self.arrive(n, alone);
-            } else {
+            if self.flights[n].has_arrived {
                 let flight = self.flights.remove(n);
                 self.answer(flight);
-                // Whoever waited for this asks again.
+                // Requests that were blocked until this response.
                 self.work(2);
+            } else {
+                self.arrive(n, is_alone);
             }
         }
         self.now = end;
     }
 
-    /// What is on its way arrives, and nobody is there for the answer.
-    fn kill(&mut self, alone: bool) {
+    /// Requests in flight arrive, and their responses are lost.
+    fn kill(&mut self, is_alone: bool) {
         for n in 0..self.flights.len() {
-            if !self.flights[n].arrived {
+            if !self.flights[n].has_arrived {
                 self.flights[n].arrives = self.now;
-                self.arrive(n, alone);
+                self.arrive(n, is_alone);
             }
         }
         self.flights.clear();
     }
 
-    fn end(&mut self, alone: bool) {
-        let sent_requests: Vec<_> = self.flights.iter().map(|it| (it.server, it.sent)).collect();
-        self.kill(alone);
-        for (server, sent) in sent_requests {
+    fn exit(&mut self, is_alone: bool) {
+        let flights = self.flights.iter();
+        let sent: Vec<_> = flights.map(|it| (it.server, it.sent)).collect();
+        self.kill(is_alone);
+        for (server, sent) in sent {
             let limiter = self.limiters.get_mut(NAMES[server]).unwrap();
             limiter.record_lost(sent, self.now);
         }
         for name in NAMES {
             self.limiters.get_mut(name).unwrap().release_reservation();
-            self.write(name, 0);
+            self.persist(name, 0);
         }
     }
 
-    fn happen(&mut self, event: Event, alone: bool) {
+    fn apply(&mut self, event: Event, is_alone: bool) {
         match event {
             Event::Work(workers) => self.work(workers),
-            Event::Pass { seconds } => self.pass(seconds, alone),
+            Event::Pass { seconds } => self.pass(seconds, is_alone),
             Event::Kill => {
-                self.kill(alone);
+                self.kill(is_alone);
                 self.start();
             }
-            Event::End => {
-                self.end(alone);
+            Event::Exit => {
+                self.exit(is_alone);
                 self.start();
             }
-            Event::Storm {
+            Event::Outage {
                 server,
                 minutes,
-                asks,
+                retry_after,
             } => {
                 let until = self.now + TimeDelta::minutes(minutes.into());
-                self.servers[usize::from(server)].storm = Some((until, asks));
+                self.servers[usize::from(server)].outage = Some((until, retry_after));
             }
             Event::Others { server, requests } => {
                 let others = &mut self.servers[usize::from(server)].others;
@@ -366,30 +371,30 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_hour_holds_more_than_the_budget(
+    fn no_hour_contains_more_requests_than_the_limit(
         events in prop::collection::vec(event(true), 1..120), headers in headers(), seed: u64,
     ) {
         let mut world = World::new(headers, seed);
-        events.into_iter().for_each(|event| world.happen(event, true));
+        events.into_iter().for_each(|event| world.apply(event, true));
     }
 
     #[test]
-    fn not_even_beside_others_or_when_the_limit_changes(
+    fn the_reported_limit_holds_when_others_send_requests_and_it_changes(
         events in prop::collection::vec(event(false), 1..120), headers in headers(), seed: u64,
     ) {
         let mut world = World::new(headers, seed);
-        events.into_iter().for_each(|event| world.happen(event, false));
+        events.into_iter().for_each(|event| world.apply(event, false));
     }
 }
 
 #[test]
-fn the_budget_is_used_and_not_only_kept() {
+fn at_least_97_percent_of_the_limit_can_be_used() {
     let mut world = World::new(Headers::default(), 1);
     for _ in 0..6 * 60 {
         world.work(20);
         world.pass(60, true);
     }
-    let possible = 6 * u64::from(USUAL) * NAMES.len() as u64;
+    let possible = 6 * u64::from(LIMIT) * NAMES.len() as u64;
     assert!(
         world.sent * 100 >= possible * 97,
         "{} of {possible}",

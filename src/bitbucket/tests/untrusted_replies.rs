@@ -1,4 +1,4 @@
-//! Whatever a reply's head and body hold, and whatever a budget file says: no panic, and no wait beyond the hour.
+//! Arbitrary headers, bodies and budget records cause no panic and no wait of more than an hour.
 
 use super::super::rate_limit::{RateLimitHeaders, Wait};
 use super::super::rate_limiter::RateLimiter;
@@ -74,7 +74,7 @@ fn time() -> impl Strategy<Value = DateTime<Utc>> {
     ]
 }
 
-fn spent() -> impl Strategy<Value = BudgetRecord> {
+fn record() -> impl Strategy<Value = BudgetRecord> {
     let count = || prop_oneof![any::<u32>(), 0..2000u32];
     let minutes = prop::collection::btree_map(time(), count(), 0..6);
     let limit = prop::option::of(count());
@@ -100,29 +100,29 @@ proptest! {
     })]
 
     #[test]
-    fn no_reply_and_no_budget_make_a_panic_or_a_wait_beyond_the_hour(
-        heads in prop::collection::vec((headers(), any::<bool>(), 0..4000i64), 1..12),
-        spent in prop::option::of(spent()),
-        jump in -400_000i64..400_000,
+    fn no_wait_is_longer_than_an_hour(
+        replies in prop::collection::vec((headers(), any::<bool>(), 0..4000i64), 1..12),
+        record in prop::option::of(record()),
+        offset in -400_000i64..400_000,
     ) {
         let mut now = now();
         let mut limiter = RateLimiter::new(None, 1000, &Limits::default(), 7);
-        limiter.restore(spent, now, now + TimeDelta::seconds(jump));
-        for (headers, refused, seconds) in heads {
+        limiter.restore(record, now, now + TimeDelta::seconds(offset));
+        for (headers, is_refused, seconds) in replies {
             let headers = RateLimitHeaders::read(&headers, now);
             if limiter.needs_reservation() {
                 let block = limiter.block_size();
-                limiter.to_record(block, now, now + TimeDelta::seconds(jump));
+                limiter.to_record(block, now, now + TimeDelta::seconds(offset));
                 limiter.reserve(block);
             }
             if let Some(sent) = limiter.start_request(now) {
-                match refused {
+                match is_refused {
                     true => drop(limiter.record_refusal(sent, now, &headers)),
                     false => limiter.record_response(sent, now, &headers),
                 }
             }
             if let Err(Wait::Until(until)) = limiter.check(now) {
-                // A wait that is asked for comes with a few seconds of chance.
+                // Jitter adds a few seconds to a requested delay.
                 prop_assert!(until - now <= TimeDelta::seconds(3605), "{until}");
             }
             now += TimeDelta::seconds(seconds);
@@ -130,7 +130,7 @@ proptest! {
     }
 
     #[test]
-    fn every_refusal_is_one_short_line_without_the_credentials(
+    fn a_refusal_is_one_short_line_without_credentials(
         headers in headers(), body in body(), status in 300..600u16,
     ) {
         let masker = Masker::of(["s3cr3t"]);
