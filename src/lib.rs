@@ -11,6 +11,7 @@ pub mod bitbucket;
 pub mod cli;
 pub mod collect;
 pub mod config;
+mod digest;
 pub mod encoding;
 pub mod engine;
 pub mod error;
