@@ -133,6 +133,12 @@ impl Error {
         &self.0.message
     }
 
+    /// The first cause of type `T` in the chain of sources.
+    #[must_use]
+    pub fn cause<T: StdError + 'static>(&self) -> Option<&T> {
+        find_cause(self.0.source.as_deref()?)
+    }
+
     /// What the reader should do, as [`Error::hint`] was told.
     pub fn advice(&self) -> Option<&str> {
         self.0.hint.as_deref()
@@ -179,6 +185,20 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.0.kind, self.0)
     }
+}
+
+/// Return the first error of type `T` among `error` and its sources.
+pub(crate) fn find_cause<'a, T: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn one_line(text: &str) -> String {

@@ -242,7 +242,7 @@ impl<'a> Job<'a> {
         head.error = result.as_ref().err().map(ToString::to_string);
         if let Err(error) = &result
             && error.kind() == ErrorKind::Interrupted
-            && let Err(error) = self.lake.release(&head.run_id).await
+            && let Err(error) = self.lake.release_lease(&head.run_id).await
         {
             tracing::debug!("cannot end the intent: {error}");
         }
