@@ -292,7 +292,7 @@ pub(super) async fn doubled_keys(engine: &Engine, contract: &Contract) -> Result
         contract.layer,
         contract.table,
     );
-    engine.texts(&sql).await.map_err(|error| {
+    engine.query_texts(&sql).await.map_err(|error| {
         Error::new(ErrorKind::Lake, "cannot check the key")
             .with("table", contract.name())
             .source(error)

@@ -62,7 +62,7 @@ pub(in crate::transform) async fn outline(
     for (contract, part) in domain {
         if contract.table == "project_mapping" {
             let sql = format!("SELECT DISTINCT project_name FROM {GIVEN}.{part}");
-            for name in engine.texts(&sql).await? {
+            for name in engine.query_texts(&sql).await? {
                 outline.clocks.insert(name, (Tz::UTC, Weekday::Mon));
             }
         }
@@ -120,7 +120,7 @@ impl Event {
     ) -> Result<Option<Self>> {
         let from = format!("FROM {GIVEN}.{part} WHERE {rows}");
         let found = engine
-            .texts(&format!("SELECT cast({end}({column}) AS varchar) {from}"))
+            .query_texts(&format!("SELECT cast({end}({column}) AS varchar) {from}"))
             .await?;
         let Some(text) = found.first() else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Event {
 
     /// `2026-05-01T10:00:00Z in domain.incidents.created_date of i1`.
     async fn describe(&self, engine: &Engine) -> Result<String> {
-        let keys = engine.texts(&self.rows).await?;
+        let keys = engine.query_texts(&self.rows).await?;
         let time = self
             .time
             .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);
