@@ -24,7 +24,7 @@ pub(in crate::transform) struct Outline {
 
 /// The tables whose rows are deployments, changes and incidents, or are made into them, the rows that count, and the
 /// columns that say when something happened. Nothing else makes a period: a repository of 1999 has no figures.
-const HAPPENED: [(&str, &str, &[&str]); 6] = [
+const TIME_COLUMNS: [(&str, &str, &[&str]); 6] = [
     ("pull_requests", "true", &["created_date", "merged_date"]),
     ("cicd_pipelines", "true", &["created_date", "finished_date"]),
     (
@@ -55,7 +55,7 @@ pub(in crate::transform) async fn outline(
     longest: Since,
 ) -> Result<Outline> {
     let mut outline = Outline::default();
-    let mut bounds: Option<(Event, Event)> = None;
+    let mut bounds: Option<(TimeBound, TimeBound)> = None;
     let domain = parts
         .iter()
         .filter(|(contract, _)| ["domain", BASE].contains(&contract.layer.as_str()));
@@ -66,13 +66,13 @@ pub(in crate::transform) async fn outline(
                 outline.clocks.insert(name, (Tz::UTC, Weekday::Mon));
             }
         }
-        let counted = HAPPENED
+        let counted = TIME_COLUMNS
             .iter()
             .filter(|(table, ..)| *table == contract.table);
         for (_, rows, columns) in counted {
             for column in *columns {
                 for end in ["min", "max"] {
-                    let event = Event::find(engine, contract, part, rows, column, end).await?;
+                    let event = TimeBound::find(engine, contract, part, rows, column, end).await?;
                     let Some(event) = event else { continue };
                     bounds = Some(match bounds.take() {
                         None => (event.clone(), event),
@@ -101,7 +101,7 @@ pub(in crate::transform) async fn outline(
 
 /// The first or the last time of a column.
 #[derive(Clone)]
-struct Event {
+struct TimeBound {
     time: DateTime<Utc>,
     table: String,
     column: String,
@@ -109,7 +109,7 @@ struct Event {
     rows: String,
 }
 
-impl Event {
+impl TimeBound {
     async fn find(
         engine: &Engine,
         contract: &Contract,
