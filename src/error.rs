@@ -144,6 +144,22 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// Return the first cause of type `E` among the sources of the error.
+    pub fn find_cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut cause: Option<&(dyn StdError + 'static)> =
+            self.0.source.as_deref().map(|source| source as _);
+        while let Some(source) = cause {
+            if let Some(found) = source.downcast_ref::<E>() {
+                return Some(found);
+            }
+            if let Some(error) = source.downcast_ref::<Self>() {
+                return error.find_cause();
+            }
+            cause = source.source();
+        }
+        None
+    }
+
     /// The value recorded under `key`, if any.
     pub fn context(&self, key: &str) -> Option<&str> {
         self.0

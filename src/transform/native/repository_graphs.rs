@@ -4,9 +4,9 @@
 //! commit. Where `domain.repo_commits` has no rows at all, because somebody gave only the parents, all rows are the
 //! history of one repository.
 
-use super::read::{Batch, Rows};
+use super::row_reader::{RowBatch, RowReader};
 use crate::engine::Engine;
-use crate::transform::write::Failure;
+use crate::transform::write::QueryFailure;
 use bitlake_graph::{CommitGraph, GraphBuilder};
 
 const BY_REPOSITORY: &str = "
@@ -29,30 +29,30 @@ pub(super) fn queries() -> [String; 3] {
 }
 
 /// The history of a repository.
-pub(super) struct History {
+pub(super) struct RepositoryGraph {
     /// `None`: of all that is known, whatever the repository is called.
     pub repository: Option<String>,
     pub graph: CommitGraph,
 }
 
-/// Reads histories in the order of the repositories' ids.
-pub(super) struct Histories {
-    rows: Rows,
+/// Reads repository_graphs in the order of the repositories' ids.
+pub(super) struct RepositoryGraphs {
+    rows: RowReader,
     as_one: bool,
     /// What was read and not used yet, and from which row on.
-    batch: Option<(Batch, usize)>,
+    batch: Option<(RowBatch, usize)>,
 }
 
-impl Histories {
-    pub(super) async fn open(engine: &Engine) -> Result<Self, Failure> {
-        let mut any = Rows::of(engine, ANY).await?;
+impl RepositoryGraphs {
+    pub(super) async fn open(engine: &Engine) -> Result<Self, QueryFailure> {
+        let mut any = RowReader::open(engine, ANY).await?;
         let mut as_one = true;
         while let Some(batch) = any.next().await? {
             as_one &= batch.rows() == 0;
         }
         let sql = if as_one { AS_ONE } else { BY_REPOSITORY };
         Ok(Self {
-            rows: Rows::of(engine, sql).await?,
+            rows: RowReader::open(engine, sql).await?,
             as_one,
             batch: None,
         })
@@ -62,7 +62,7 @@ impl Histories {
     pub(super) async fn next(
         &mut self,
         wanted: impl Fn(&str) -> bool,
-    ) -> Result<Option<History>, Failure> {
+    ) -> Result<Option<RepositoryGraph>, QueryFailure> {
         let mut under_way: Option<(String, GraphBuilder)> = None;
         loop {
             let (batch, from) = match self.batch.take() {
@@ -98,8 +98,8 @@ impl Histories {
         }
     }
 
-    fn built(&self, id: String, builder: GraphBuilder) -> History {
-        History {
+    fn built(&self, id: String, builder: GraphBuilder) -> RepositoryGraph {
+        RepositoryGraph {
             repository: (!self.as_one).then_some(id),
             graph: builder.finish(),
         }

@@ -1,4 +1,4 @@
-//! Times and durations are checked at the door: a time that stands for none, or that no engine can hold, a duration below
+//! Times and durations are checked at the filter: a time that stands for none, or that no engine can hold, a duration below
 //! zero and a number that is none are null from here on and named in the report, before they make two thousand years of
 //! periods or fail a cast in another table.
 
@@ -24,13 +24,13 @@ const EXAMPLES: usize = 3;
 
 /// Why a value was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Odd {
+pub(super) enum InvalidValue {
     Time,
     Duration,
     Number,
 }
 
-impl Odd {
+impl InvalidValue {
     pub(super) fn reason(self) -> String {
         match self {
             Self::Time => format!("times that stand for none, or lie outside {RANGE}"),
@@ -42,7 +42,7 @@ impl Odd {
 
 /// What was taken out of one column.
 #[derive(Debug, Default)]
-pub(super) struct Taken {
+pub(super) struct RemovedValues {
     pub rows: u64,
     /// `9999-12-31T23:59:59Z (id=i1)`.
     pub examples: Vec<String>,
@@ -50,11 +50,11 @@ pub(super) struct Taken {
 
 /// Takes out odd values, and remembers them by column.
 #[derive(Debug, Default)]
-pub(super) struct Door {
-    pub taken: BTreeMap<(String, Odd), Taken>,
+pub(super) struct ValueFilter {
+    pub taken: BTreeMap<(String, InvalidValue), RemovedValues>,
 }
 
-impl Door {
+impl ValueFilter {
     /// What of the columns of times cannot become one, although it is a time: a text of a year that no parser takes,
     /// such as `0000-00-00`; days and seconds that overflow.
     pub(super) fn impossible(
@@ -69,7 +69,7 @@ impl Door {
             }
             let odd = impossible(array, &column.data_type)?;
             let key = |row| key(contract, batch, row);
-            *array = self.null(Odd::Time, &column.name, array, odd, key)?;
+            *array = self.null(InvalidValue::Time, &column.name, array, odd, key)?;
         }
         RecordBatch::try_new(batch.schema(), columns).or_error(ErrorKind::Internal, FAILED)
     }
@@ -111,12 +111,16 @@ impl Door {
                 let times = array.as_primitive::<TimestampMicrosecondType>();
                 let is_odd = |micros: i64| !is_storable(micros) || is_placeholder(micros);
                 let odd = times.iter().map(|time| time.is_some_and(is_odd));
-                self.null(Odd::Time, path, array, odd.collect(), |n| key(rows[n]))
+                self.null(InvalidValue::Time, path, array, odd.collect(), |n| {
+                    key(rows[n])
+                })
             }
             DataType::Float64 => {
                 let numbers = array.as_primitive::<Float64Type>().iter();
                 let odd = numbers.map(|number| number.is_some_and(|number| !number.is_finite()));
-                self.null(Odd::Number, path, array, odd.collect(), |n| key(rows[n]))
+                self.null(InvalidValue::Number, path, array, odd.collect(), |n| {
+                    key(rows[n])
+                })
             }
             DataType::Struct(fields) => {
                 let parts = array.as_struct();
@@ -168,13 +172,13 @@ impl Door {
             }
             _ => return Ok(Arc::clone(array)),
         };
-        self.null(Odd::Duration, column, array, odd, key)
+        self.null(InvalidValue::Duration, column, array, odd, key)
     }
 
     /// `array` with null where `odd` says so.
     fn null(
         &mut self,
-        why: Odd,
+        why: InvalidValue,
         column: &str,
         array: &ArrayRef,
         odd: Vec<bool>,
@@ -191,7 +195,7 @@ impl Door {
         nullif(array, &odd.into()).or_error(ErrorKind::Internal, FAILED)
     }
 
-    fn take(&mut self, why: Odd, column: &str, value: &str, key: impl FnOnce() -> String) {
+    fn take(&mut self, why: InvalidValue, column: &str, value: &str, key: impl FnOnce() -> String) {
         let taken = self.taken.entry((column.to_owned(), why)).or_default();
         taken.rows += 1;
         if taken.examples.len() < EXAMPLES {
@@ -257,9 +261,9 @@ mod tests {
         ];
         decoder.decode(rows.join("\n").as_bytes()).unwrap();
         let batch = decoder.flush().unwrap().unwrap();
-        let mut door = Door::default();
-        let checked = door.check(contract, &batch).unwrap();
-        let examples: Vec<_> = door.taken.iter().collect();
+        let mut filter = ValueFilter::default();
+        let checked = filter.check(contract, &batch).unwrap();
+        let examples: Vec<_> = filter.taken.iter().collect();
         assert_eq!(examples.len(), 2);
         assert_eq!(examples[0].0.0, "made.on");
         assert_eq!(examples[0].1.examples, ["2300-01-01T00:00:00Z (id=a)"]);
@@ -294,13 +298,13 @@ mod tests {
             .map(|(name, array)| Field::new(name, array.data_type().clone(), true));
         let schema = Arc::new(Schema::new(fields.to_vec()));
         let batch = RecordBatch::try_new(schema, vec![days, seconds]).unwrap();
-        let mut door = Door::default();
-        let batch = door.impossible(contract, &batch).unwrap();
+        let mut filter = ValueFilter::default();
+        let batch = filter.impossible(contract, &batch).unwrap();
         assert_eq!(batch.column(0).null_count(), 2);
         assert_eq!(batch.column(1).null_count(), 2);
         let batch = crate::schema::conform(contract, &batch).unwrap();
-        assert_eq!(door.check(contract, &batch).unwrap().num_rows(), 3);
-        let rows: Vec<_> = door.taken.values().map(|taken| taken.rows).collect();
+        assert_eq!(filter.check(contract, &batch).unwrap().num_rows(), 3);
+        let rows: Vec<_> = filter.taken.values().map(|taken| taken.rows).collect();
         assert_eq!(rows, [1, 1]);
     }
 }

@@ -1,4 +1,4 @@
-//! Rows of a query, one by one, without holding more than a batch.
+//! RowReader of a query, one by one, without holding more than a batch.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::array::{BooleanArray, Int64Array};
@@ -9,32 +9,34 @@ use futures::StreamExt;
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::transform::write::Failure;
+use crate::transform::write::QueryFailure;
 
 /// A query under way.
-pub(super) struct Rows(SendableRecordBatchStream);
+pub(super) struct RowReader(SendableRecordBatchStream);
 
-impl Rows {
-    pub(super) async fn of(engine: &Engine, sql: &str) -> Result<Self, Failure> {
+impl RowReader {
+    pub(super) async fn open(engine: &Engine, sql: &str) -> Result<Self, QueryFailure> {
         let frame = engine.plan(sql, &[]).await?;
-        Ok(Self(frame.execute_stream().await.map_err(Failure::of)?))
+        Ok(Self(
+            frame.execute_stream().await.map_err(QueryFailure::of)?,
+        ))
     }
 
-    pub(super) async fn next(&mut self) -> Result<Option<Batch>, Failure> {
+    pub(super) async fn next(&mut self) -> Result<Option<RowBatch>, QueryFailure> {
         let batch = self
             .0
             .next()
             .await
             .transpose()
-            .map_err(Failure::over_data)?;
-        Ok(batch.map(Batch))
+            .map_err(QueryFailure::over_data)?;
+        Ok(batch.map(RowBatch))
     }
 }
 
 /// Columns by position, as the query selects them.
-pub(super) struct Batch(RecordBatch);
+pub(super) struct RowBatch(RecordBatch);
 
-impl Batch {
+impl RowBatch {
     pub(super) fn rows(&self) -> usize {
         self.0.num_rows()
     }
@@ -43,26 +45,26 @@ impl Batch {
         cast(self.0.column(at), to).or_error(ErrorKind::Internal, "a column of another type")
     }
 
-    pub(super) fn texts(&self, at: usize) -> Result<Texts> {
+    pub(super) fn texts(&self, at: usize) -> Result<TextColumn> {
         let column = self.column(at, &DataType::Utf8)?;
-        Ok(Texts(column.as_string::<i32>().clone()))
+        Ok(TextColumn(column.as_string::<i32>().clone()))
     }
 
     /// Whole numbers; times in microseconds.
-    pub(super) fn numbers(&self, at: usize) -> Result<Numbers> {
+    pub(super) fn numbers(&self, at: usize) -> Result<NumberColumn> {
         let column = self.column(at, &DataType::Int64)?;
-        Ok(Numbers(column.as_primitive::<Int64Type>().clone()))
+        Ok(NumberColumn(column.as_primitive::<Int64Type>().clone()))
     }
 
-    pub(super) fn flags(&self, at: usize) -> Result<Flags> {
+    pub(super) fn flags(&self, at: usize) -> Result<BooleanColumn> {
         let column = self.column(at, &DataType::Boolean)?;
-        Ok(Flags(column.as_boolean().clone()))
+        Ok(BooleanColumn(column.as_boolean().clone()))
     }
 }
 
-pub(super) struct Texts(StringArray);
+pub(super) struct TextColumn(StringArray);
 
-impl Texts {
+impl TextColumn {
     pub(super) fn get(&self, row: usize) -> Option<&str> {
         self.0.is_valid(row).then(|| self.0.value(row))
     }
@@ -73,19 +75,19 @@ impl Texts {
     }
 }
 
-pub(super) struct Numbers(Int64Array);
+pub(super) struct NumberColumn(Int64Array);
 
-impl Numbers {
+impl NumberColumn {
     pub(super) fn get(&self, row: usize) -> Option<i64> {
         self.0.is_valid(row).then(|| self.0.value(row))
     }
 }
 
-pub(super) struct Flags(BooleanArray);
+pub(super) struct BooleanColumn(BooleanArray);
 
-impl Flags {
+impl BooleanColumn {
     /// False for null.
-    pub(super) fn is(&self, row: usize) -> bool {
+    pub(super) fn is_true(&self, row: usize) -> bool {
         self.0.is_valid(row) && self.0.value(row)
     }
 }

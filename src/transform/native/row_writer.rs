@@ -1,4 +1,4 @@
-//! Rows of a native step on their way to disk, in whatever order they come.
+//! RowReader of a native step on their way to disk, in whatever order they come.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::Contract;
 
-/// Rows that are held before they are written.
+/// RowReader that are held before they are written.
 const ROWS: usize = 8192;
 
 /// One value of a row.
@@ -18,20 +18,20 @@ pub(super) enum Cell<'a> {
     Number(i64),
 }
 
-enum Column {
+enum ColumnBuilder {
     Text(StringBuilder),
     Number(Int64Builder),
 }
 
 /// Takes rows whose cells stand in the order of the contract's columns.
-pub(super) struct Sheet {
+pub(super) struct RowWriter {
     contract: Contract,
     file: ParquetFile,
-    columns: Vec<Column>,
+    columns: Vec<ColumnBuilder>,
     rows: usize,
 }
 
-impl Sheet {
+impl RowWriter {
     pub(super) fn create(contract: &Contract, path: &Path) -> Result<Self> {
         // Without a key: the rows are not in its order, and the file must not say that they are.
         let (layer, table) = (&contract.layer, &contract.table);
@@ -49,15 +49,17 @@ impl Sheet {
             self.columns = row
                 .iter()
                 .map(|cell| match cell {
-                    Cell::Text(_) => Column::Text(StringBuilder::new()),
-                    Cell::Number(_) => Column::Number(Int64Builder::new()),
+                    Cell::Text(_) => ColumnBuilder::Text(StringBuilder::new()),
+                    Cell::Number(_) => ColumnBuilder::Number(Int64Builder::new()),
                 })
                 .collect();
         }
         for (column, cell) in self.columns.iter_mut().zip(row) {
             match (column, cell) {
-                (Column::Text(texts), Cell::Text(text)) => texts.append_value(text),
-                (Column::Number(numbers), Cell::Number(number)) => numbers.append_value(number),
+                (ColumnBuilder::Text(texts), Cell::Text(text)) => texts.append_value(text),
+                (ColumnBuilder::Number(numbers), Cell::Number(number)) => {
+                    numbers.append_value(number)
+                }
                 _ => {
                     let mixed = Error::new(ErrorKind::Internal, "a column of two types");
                     return Err(mixed.with("table", self.contract.name()));
@@ -75,8 +77,8 @@ impl Sheet {
         self.rows = 0;
         let arrays = self.columns.drain(..).map(|column| -> ArrayRef {
             match column {
-                Column::Text(mut texts) => Arc::new(texts.finish()),
-                Column::Number(mut numbers) => Arc::new(numbers.finish()),
+                ColumnBuilder::Text(mut texts) => Arc::new(texts.finish()),
+                ColumnBuilder::Number(mut numbers) => Arc::new(numbers.finish()),
             }
         });
         let batch = RecordBatch::try_new(self.contract.arrow_schema(), arrays.collect())

@@ -1,4 +1,4 @@
-//! Parameters' values in the place of their names.
+//! Replaces the parameters of a query by literals.
 
 use std::ops::ControlFlow;
 
@@ -14,12 +14,14 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::super::Param;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// `sql` as it stands, comments and all, with each `$name` replaced by its value.
+/// Replace each `$name` in the text of `sql` by its value. Comments and quoted text stay as they are.
+///
+/// # Errors
+/// [`ErrorKind::Usage`]: a timestamp outside the calendar.
 pub fn inline_params(sql: &str, params: &[Param]) -> Result<String> {
     let mut written = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some(next) = rest.chars().next() {
-        // Comments and quoted text are not looked into.
         let skipped = match next {
             '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
             '\'' | '"' => rest[1..].find(next).map_or(rest.len(), |end| end + 2),
@@ -43,7 +45,7 @@ pub fn inline_params(sql: &str, params: &[Param]) -> Result<String> {
     Ok(written)
 }
 
-/// The value as SQL that DataFusion and DuckDB read alike.
+/// Return a value as a literal that DataFusion and DuckDB both read.
 fn literal(param: &Param) -> Result<String> {
     if param.value.is_null() {
         return Ok(format!("cast(NULL AS {})", zoned(&param.type_name)));
@@ -70,15 +72,17 @@ fn scalar(value: &ScalarValue) -> Result<String> {
         ScalarValue::Date32(_) => format!("cast('{text}' AS date)"),
         ScalarValue::TimestampMicrosecond(Some(micros), _) => {
             let at = DateTime::from_timestamp_micros(*micros)
-                .ok_or_else(|| Error::new(ErrorKind::Usage, "a time out of range"))?;
+                .ok_or_else(|| Error::new(ErrorKind::Usage, "a timestamp outside the calendar"))?;
             format!(
                 "cast('{}+00:00' AS timestamptz)",
                 at.format("%Y-%m-%d %H:%M:%S%.f")
             )
         }
         other => {
-            return Err(Error::new(ErrorKind::Internal, "a value without literal")
-                .with("type", other.data_type()));
+            return Err(
+                Error::new(ErrorKind::Internal, "no literal for a value of this type")
+                    .with("type", other.data_type()),
+            );
         }
     })
 }
@@ -94,13 +98,14 @@ fn items(value: &ScalarValue) -> Result<Vec<ScalarValue>> {
         .or_error(ErrorKind::Internal, "cannot read a list")
 }
 
-/// Puts values into a parsed text, and takes away what they decide: `NULL IS NULL OR …` says nothing to a reader.
-pub(super) struct Values<'a> {
+/// A visitor that replaces parameters by literals, and folds the conditions that they decide, such as `NULL IS NULL OR
+/// …`.
+pub(super) struct ParamInliner<'a> {
     params: &'a [Param],
 }
 
-impl<'a> Values<'a> {
-    pub(super) fn of(params: &'a [Param]) -> Self {
+impl<'a> ParamInliner<'a> {
+    pub(super) fn new(params: &'a [Param]) -> Self {
         Self { params }
     }
 
@@ -115,7 +120,7 @@ impl<'a> Values<'a> {
         self.params.iter().find(|param| param.name == name)
     }
 
-    /// What a list or a null decides at once.
+    /// Return what a null or a list decides: `IS NULL`, and `list_contains` as `IN`.
     fn decided(&self, expr: &Expr) -> Result<Option<Expr>> {
         Ok(match expr {
             Expr::IsNull(inner) => self
@@ -159,7 +164,7 @@ fn parsed(text: &str) -> Result<Expr> {
     Parser::new(&GenericDialect {})
         .try_with_sql(text)
         .and_then(|mut parser| parser.parse_expr())
-        .or_error(ErrorKind::Internal, "cannot read a literal of our own")
+        .or_error(ErrorKind::Internal, "cannot parse a generated literal")
 }
 
 fn boolean(value: bool) -> Expr {
@@ -177,7 +182,7 @@ fn as_boolean(expr: &Expr) -> Option<bool> {
     }
 }
 
-/// `a AND TRUE` is a.
+/// Fold a constant operand: `a AND TRUE` is `a`.
 fn folded(expr: &Expr) -> Option<Expr> {
     match expr {
         Expr::Nested(inner) => match inner.as_ref() {
@@ -201,7 +206,7 @@ fn folded(expr: &Expr) -> Option<Expr> {
     }
 }
 
-impl VisitorMut for Values<'_> {
+impl VisitorMut for ParamInliner<'_> {
     type Break = Error;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {

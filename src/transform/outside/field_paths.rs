@@ -16,17 +16,17 @@ use super::shape::Shape;
 
 /// A step into a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
+enum PathStep {
     Field(String),
     Item,
 }
 
 /// What the query looks into, by column. Empty for a text that does not parse: planning it says why.
-pub(super) fn mentions(query: &str) -> Shape {
+pub(super) fn field_paths(query: &str) -> Shape {
     let Ok(statements) = Parser::parse_sql(&GenericDialect {}, query) else {
         return Shape::default();
     };
-    let mut found = Mentions::default();
+    let mut found = FieldPathVisitor::default();
     for statement in &statements {
         let _ = statement.visit(&mut found);
     }
@@ -34,23 +34,23 @@ pub(super) fn mentions(query: &str) -> Shape {
 }
 
 #[derive(Default)]
-struct Mentions {
+struct FieldPathVisitor {
     /// Names of tables, of their aliases and of CTEs: no columns.
     relations: BTreeSet<String>,
     /// Names that a select gives to such a path: `unnest(participants) AS q`.
-    aliases: BTreeMap<String, Vec<Step>>,
-    paths: Vec<Vec<Step>>,
+    aliases: BTreeMap<String, Vec<PathStep>>,
+    paths: Vec<Vec<PathStep>>,
 }
 
-impl Mentions {
+impl FieldPathVisitor {
     fn shape(&self) -> Shape {
         let mut shape = Shape::default();
         for path in &self.paths {
             let path = self.resolve(path);
             if path.len() > 1 {
                 path.iter().fold(&mut shape, |shape, step| match step {
-                    Step::Field(name) => shape.add_field(name),
-                    Step::Item => shape.add_item(),
+                    PathStep::Field(name) => shape.add_field(name),
+                    PathStep::Item => shape.add_item(),
                 });
             }
         }
@@ -58,16 +58,16 @@ impl Mentions {
     }
 
     /// The path from a column, where it begins with the name of a table or with an alias.
-    fn resolve(&self, path: &[Step]) -> Vec<Step> {
+    fn resolve(&self, path: &[PathStep]) -> Vec<PathStep> {
         let mut path = path.to_vec();
-        if let (Some(Step::Field(first)), true) = (path.first(), path.len() > 1)
+        if let (Some(PathStep::Field(first)), true) = (path.first(), path.len() > 1)
             && self.relations.contains(first)
         {
             path.remove(0);
         }
         // An alias may stand for another one; one that stands for itself would never end.
         let mut passed = BTreeSet::new();
-        while let Some(Step::Field(first)) = path.first().cloned()
+        while let Some(PathStep::Field(first)) = path.first().cloned()
             && let Some(target) = self.aliases.get(&first)
             && passed.insert(first)
         {
@@ -77,7 +77,7 @@ impl Mentions {
     }
 }
 
-impl Visitor for Mentions {
+impl Visitor for FieldPathVisitor {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
@@ -105,7 +105,7 @@ impl Visitor for Mentions {
         for item in &select.projection {
             if let SelectItem::ExprWithAlias { expr, alias } = item
                 && let Some(path) = path(expr)
-                && path.first() != Some(&Step::Field(alias.value.clone()))
+                && path.first() != Some(&PathStep::Field(alias.value.clone()))
             {
                 self.aliases.insert(alias.value.clone(), path);
             }
@@ -119,13 +119,13 @@ impl Visitor for Mentions {
     }
 }
 
-fn path(expr: &Expr) -> Option<Vec<Step>> {
+fn path(expr: &Expr) -> Option<Vec<PathStep>> {
     match expr {
-        Expr::Identifier(name) => Some(vec![Step::Field(name.value.clone())]),
+        Expr::Identifier(name) => Some(vec![PathStep::Field(name.value.clone())]),
         Expr::CompoundIdentifier(names) => Some(
             names
                 .iter()
-                .map(|name| Step::Field(name.value.clone()))
+                .map(|name| PathStep::Field(name.value.clone()))
                 .collect(),
         ),
         Expr::Nested(inner) => path(inner),
@@ -147,7 +147,7 @@ fn path(expr: &Expr) -> Option<Vec<Step>> {
             match list.args.first()? {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(inner)) if takes_a_list => {
                     let mut path = path(inner)?;
-                    path.push(Step::Item);
+                    path.push(PathStep::Item);
                     Some(path)
                 }
                 _ => None,
@@ -157,17 +157,17 @@ fn path(expr: &Expr) -> Option<Vec<Step>> {
     }
 }
 
-fn step(access: &AccessExpr) -> Option<Step> {
+fn step(access: &AccessExpr) -> Option<PathStep> {
     match access {
-        AccessExpr::Dot(Expr::Identifier(name)) => Some(Step::Field(name.value.clone())),
+        AccessExpr::Dot(Expr::Identifier(name)) => Some(PathStep::Field(name.value.clone())),
         AccessExpr::Dot(_) => None,
-        AccessExpr::Subscript(Subscript::Slice { .. }) => Some(Step::Item),
+        AccessExpr::Subscript(Subscript::Slice { .. }) => Some(PathStep::Item),
         AccessExpr::Subscript(Subscript::Index { index }) => match index {
             Expr::Value(value) => match &value.value {
-                Value::SingleQuotedString(name) => Some(Step::Field(name.clone())),
-                _ => Some(Step::Item),
+                Value::SingleQuotedString(name) => Some(PathStep::Field(name.clone())),
+                _ => Some(PathStep::Item),
             },
-            _ => Some(Step::Item),
+            _ => Some(PathStep::Item),
         },
     }
 }
@@ -178,7 +178,7 @@ mod tests {
 
     /// The columns that a query would find where no row has any.
     fn columns(query: &str) -> String {
-        let fields = Shape::default().fields(&mentions(query));
+        let fields = Shape::default().fields(&field_paths(query));
         let texts = fields
             .iter()
             .map(|field| format!("{} {}", field.name(), field.data_type()));

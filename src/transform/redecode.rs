@@ -1,8 +1,8 @@
-//! Files of the source layer, decoded again from the payloads that they keep: what makes a new column need no new
+//! Decodes files of the source layer again from the payloads that they keep, so that a new column needs no new
 //! collection.
 //!
-//! The rows stay in their order and the writer is the same, so a file whose schema did not change is the same bytes
-//! again. One file at a time, a few rows at once. Payloads are redacted anew: today's rules may know more.
+//! The rows keep their order and the writer is the same, so a file whose schema did not change keeps its bytes. Files
+//! are read one at a time, a few rows at once. Payloads are redacted again, because the current rules may cover more.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,20 +15,20 @@ use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{Lake, NextFile, NextTable, ParquetFile, WrittenFile, file_url};
 use crate::schema::{Contract, Redecoder, times::OddTimes};
 
-const SCHEMA: &str = "renew";
+const SCHEMA: &str = "redecode";
 
-/// What decoding again found.
-pub(super) struct Renewed {
-    /// Values that did not fit, by path.
+/// The findings of a new decoding.
+pub(super) struct Redecoded {
+    /// The number of values that did not fit their type, by path.
     pub(super) misfits: BTreeMap<String, u64>,
-    /// Those of them that are times which no engine can hold, by path.
+    /// The misfits that are times outside the range of the engines, by path.
     pub(super) odd_times: BTreeMap<String, OddTimes>,
-    /// Secrets that were removed.
+    /// The number of secrets removed.
     pub(super) redactions: u64,
 }
 
-/// Decodes those files of a table again that `stale` tells of. The engine is one that reads in order.
-pub(super) async fn renew(
+/// Decode the files of a table for which `stale` is true. `engine` must read files in order.
+pub(super) async fn redecode(
     lake: &Lake,
     engine: &Engine,
     mut decoder: Redecoder,
@@ -36,19 +36,19 @@ pub(super) async fn renew(
     table: &mut NextTable,
     stale: impl Fn(&str) -> bool,
     folder: &Path,
-) -> Result<Renewed> {
+) -> Result<Redecoded> {
     let files = table.files.iter_mut();
     for (n, (path, file)) in files.filter(|(path, _)| stale(path)).enumerate() {
         let from = match file {
             NextFile::Staged(written) => file_url(&written.path)?,
             NextFile::Kept => lake.file_url(path)?,
         };
-        let to = folder.join(format!("renewed-{n}.parquet"));
-        let renewed = decode(engine, &mut decoder, contract, from, &to).await;
-        let renewed = renewed.map_err(|error| error.with("file", path))?;
-        *file = NextFile::Staged(renewed);
+        let to = folder.join(format!("redecoded-{n}.parquet"));
+        let redecoded = decode(engine, &mut decoder, contract, from, &to).await;
+        let redecoded = redecoded.map_err(|error| error.with("file", path))?;
+        *file = NextFile::Staged(redecoded);
     }
-    Ok(Renewed {
+    Ok(Redecoded {
         misfits: decoder.misfits().clone(),
         odd_times: decoder.take_odd_times(),
         redactions: decoder.redactions(),
