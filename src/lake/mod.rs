@@ -12,7 +12,7 @@
 //! files.rs      data files, put over the version expected
 //! parquet.rs    batches → one deterministic Parquet file, its sha256 and bounds
 //! segments.rs   collected pages, private until published
-//! state.rs      what is known of each repository: how far each entity is collected
+//! state.rs      the durable progress of each repository; list_state.rs: of each list; pending.rs: records to fetch by id
 //! manifest.rs   what is published, and was
 //! inventory.rs  what of that is really there
 //! lease.rs      who may put data files
@@ -30,10 +30,12 @@ mod gone;
 mod inventory;
 pub mod layout;
 mod lease;
+mod list_state;
 mod lock;
 mod manifest;
 mod objects;
 mod parquet;
+mod pending;
 mod place;
 mod profile;
 mod publish;
@@ -46,20 +48,19 @@ mod state;
 pub use clean::Retention;
 pub use inventory::{Damage, Depth, Inventory};
 pub use lease::LEASE;
+pub use list_state::{Cursor, ListDetail, ListState, ListStatus, Replaces, SegmentRef};
 pub use lock::LakeLock;
 pub use manifest::{FileEntry, Manifest, TableEntry};
 pub use objects::{Version, is_lost_race};
 pub use parquet::{ParquetFile, WrittenFile};
+pub use pending::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
 pub use place::{Place, file_url};
 pub use publish::{NextFile, NextTable, Published, publish};
 pub use rollback::rollback;
 pub use s3::bucket;
 pub use scan::Known;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
-pub use state::{
-    Cursor, ExpectedComments, ListState, ListStatus, NamedCommits, PendingRecord, Replaces,
-    RepositoryState, SegmentRef, Visit,
-};
+pub use state::{RepositoryState, Visit};
 
 use std::collections::BTreeMap;
 use std::path::Path;

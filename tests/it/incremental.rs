@@ -223,7 +223,7 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
     bench.stops_after = Some(1);
     assert!(bench.run().await.unwrap().stopped.is_some());
     let refresh = bench.state().await.entities["pull_requests"]
-        .refresh
+        .incremental
         .clone();
     assert!(
         refresh.is_some_and(|walk| walk.next.is_some()),

@@ -53,7 +53,7 @@ async fn a_night_without_news_writes_nothing_and_asks_only_what_it_must() {
     bench.complete().await;
     let published = bench.transform(&["config"]).await.unwrap().published;
     assert_eq!((published.files_written, published.files_removed), (0, 0));
-    let waiting = bench.state().await.entities["pipelines"].queue.len();
+    let waiting = bench.state().await.entities["pipelines"].pending.len();
     let asked: Vec<_> = bench.sandbox.requests().into_iter().collect();
     for (route, n) in &asked {
         let expected = match route.as_str() {
