@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use bitlake::bitbucket::Limits;
 use bitlake::collect::plan::{plan, total};
-use bitlake::collect::{Options, Stop, collect};
+use bitlake::collect::{CollectOptions, StopSignal, collect};
 use bitlake::config::Config;
 use bitlake::lake::Lake;
 use bitlake_sandbox::{Day, Sandbox, SyntheticWorkspace};
@@ -92,11 +92,11 @@ impl Nights {
             self.now.format("%Y%m%dT%H%M%SZ"),
             self.columns.len()
         );
-        let options = Options {
+        let options = CollectOptions {
             run_id: &run_id,
             now: self.now,
             limits,
-            stop: &Stop::new(None),
+            stop: &StopSignal::new(None),
             full: false,
             shard: None,
             listener: &|_| {},

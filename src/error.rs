@@ -50,7 +50,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The process's exit code; README.md has the table.
+    /// The process's exit code; docs/src/command-line.md has the table.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Unreachable | Self::Api => 1,

@@ -12,7 +12,9 @@ use super::status::left_over;
 use super::watch::Watch;
 use super::{Context, Outcome};
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
+use crate::collect::{
+    self, CollectEvent, CollectReport, NewAbsence, Shard, StopReason, StopSignal,
+};
 use crate::config::{Config, Expiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
@@ -82,7 +84,7 @@ impl FormerRun {
     pub(super) fn was_interrupted(&self) -> bool {
         let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_deref());
         let said = stopped.or(self.head.error.as_deref());
-        said.is_some_and(|said| said.starts_with(&Reason::Interrupted.to_string()))
+        said.is_some_and(|said| said.starts_with(&StopReason::Interrupted.to_string()))
     }
 }
 
@@ -161,17 +163,17 @@ impl<'a> Job<'a> {
     ) -> Result<()> {
         match self.collect(collecting).await? {
             // Whoever interrupts wants an end, and not another quarter of an hour.
-            Some(Reason::Interrupted) => Ok(()),
+            Some(StopReason::Interrupted) => Ok(()),
             _ => self.transform(options).await,
         }
     }
 
     /// Collects; the reason, when it ended before its work did.
-    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
+    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<StopReason>> {
         let watch = Watch::new(&self.context.progress);
-        let listener = |event: Event<'_>| watch.see(event);
-        let stop = Stop::new(options.deadline);
-        let options = collect::Options {
+        let listener = |event: CollectEvent<'_>| watch.see(event);
+        let stop = StopSignal::new(options.deadline);
+        let options = collect::CollectOptions {
             run_id: &self.report.head.run_id,
             now: self.report.head.started_at,
             limits: Limits::default(),
@@ -434,11 +436,11 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
 
 /// Passes a signal on to the collectors. Resolves when they were asked to stop, for whatever reason, and do not come
 /// to an end: what they saved so far is safe.
-async fn overdue(stop: &Stop) -> Result<Error> {
+async fn overdue(stop: &StopSignal) -> Result<Error> {
     let reason = tokio::select! {
         signal = interrupted() => {
             let error = signal?;
-            stop.ask(Reason::Interrupted);
+            stop.ask(StopReason::Interrupted);
             error
         }
         () = stop.wait() => {

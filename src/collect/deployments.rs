@@ -14,7 +14,7 @@ use super::checkpoint::PendingRecords;
 use super::entity::{Entity, text, time, uuid};
 use super::list_reader::ListOutcome;
 use super::newest_first::{NewestFirstList, SyncMode, no_filter, read_newest_first};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
@@ -34,7 +34,7 @@ static ENTITY: Entity = Entity {
 static ALL: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: no_filter,
     incremental_parameter: None,
     has_full_refresh: false,
@@ -43,7 +43,7 @@ static ALL: NewestFirstList = NewestFirstList {
 static COMPLETED: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: no_filter,
     incremental_parameter: Some(("state.name", "COMPLETED")),
     has_full_refresh: false,

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::StatusCode;
 
-use super::repositories::{Discovered, read};
+use super::repositories::{DiscoveredRepository, read};
 use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
 use crate::config::{Config, Found, Pattern, Selection};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,7 +20,7 @@ use crate::lake::RepositoryState;
 
 /// A repository of earlier runs that is not found any more.
 #[derive(Debug, Clone)]
-pub struct Gone {
+pub struct VanishedRepository {
     pub connection: String,
     pub state: RepositoryState,
     pub reason: String,
@@ -28,7 +28,7 @@ pub struct Gone {
     pub missing: bool,
 }
 
-impl Gone {
+impl VanishedRepository {
     pub(super) fn found(&self) -> Found {
         Found {
             connection_id: self.state.connection_id,
@@ -42,8 +42,8 @@ impl Gone {
 /// What the configuration selects, ordered by connection and name.
 #[derive(Debug, Clone, Default)]
 pub struct Discovery {
-    pub found: Vec<Discovered>,
-    pub gone: Vec<Gone>,
+    pub found: Vec<DiscoveredRepository>,
+    pub gone: Vec<VanishedRepository>,
 }
 
 /// Asks for every included repository. `states`: what earlier runs know.
@@ -110,13 +110,13 @@ impl<'a> Source<'a> {
 
 struct Search {
     /// By connection and workspace.
-    listings: BTreeMap<(i64, String), Vec<Discovered>>,
+    listings: BTreeMap<(i64, String), Vec<DiscoveredRepository>>,
     /// By connection and uuid.
-    found: BTreeMap<(i64, String), Discovered>,
+    found: BTreeMap<(i64, String), DiscoveredRepository>,
 }
 
 impl Search {
-    fn add(&mut self, discovered: Discovered) {
+    fn add(&mut self, discovered: DiscoveredRepository) {
         let key = (
             discovered.found.connection_id,
             discovered.found.uuid.clone(),
@@ -140,7 +140,7 @@ impl Search {
             .get(&key)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let matching: Vec<Discovered> = listing
+        let matching: Vec<DiscoveredRepository> = listing
             .iter()
             .filter(|it| pattern.matches(&it.found.full_name))
             .cloned()
@@ -201,7 +201,7 @@ impl Search {
         config: &Config,
         clients: &BTreeMap<String, Client>,
         states: &[RepositoryState],
-    ) -> Result<Vec<Gone>> {
+    ) -> Result<Vec<VanishedRepository>> {
         let mut gone = Vec::new();
         for state in states.iter().filter(|state| !state.is_workspace()) {
             if self
@@ -230,7 +230,7 @@ impl Search {
                 Err(reason) => (true, format!("cannot be found any more: {reason}")),
             };
             let connection = source.client.connection().to_owned();
-            gone.push(Gone {
+            gone.push(VanishedRepository {
                 connection,
                 state: state.clone(),
                 reason,
@@ -251,7 +251,7 @@ fn selection<'a>(config: &'a Config, connection_id: i64, full_name: &str) -> Opt
     selections.find(|s| s.connection == connection.name && s.selects(full_name))
 }
 
-async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>> {
+async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<DiscoveredRepository>> {
     let workspace = pattern.workspace();
     let mut pages = source
         .client
@@ -309,7 +309,7 @@ fn blame(error: Error, pattern: &Pattern) -> Error {
 async fn get(
     source: &Source<'_>,
     target: &ApiTarget,
-) -> Result<std::result::Result<Discovered, String>> {
+) -> Result<std::result::Result<DiscoveredRepository, String>> {
     match source.client.get(&endpoints::REPOSITORY, target).await? {
         RecordLookup::Found { value, date } => read(source, value, date).map(Ok),
         RecordLookup::Unavailable(absence) => Ok(Err(absence.reason)),

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::rotation::{Candidate, LISTS_OF_A_VISIT};
 use crate::lake::{ListState, ListStatus, RepositoryState};
 
@@ -14,7 +14,7 @@ const CONFIRMED_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// How a repository competes for the hour. It is cold when its last visit found nothing new, nothing was pushed since, and no
 /// list is unfinished.
-pub(super) fn candidate(state: &RepositoryState, discovered: &Discovered) -> Candidate {
+pub(super) fn candidate(state: &RepositoryState, discovered: &DiscoveredRepository) -> Candidate {
     let is_unfinished =
         |list: &ListState| list.has_cursor() || list.is_lost || !list.pending.is_empty();
     let is_cold = is_unmoved(state, discovered) && !state.entities.values().any(is_unfinished);
@@ -28,7 +28,7 @@ pub(super) fn candidate(state: &RepositoryState, discovered: &Discovered) -> Can
 }
 
 /// Whether nothing was pushed since branches, tags and commits were read.
-pub(super) fn is_unmoved(state: &RepositoryState, discovered: &Discovered) -> bool {
+pub(super) fn is_unmoved(state: &RepositoryState, discovered: &DiscoveredRepository) -> bool {
     discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
 }
 

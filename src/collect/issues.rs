@@ -9,7 +9,7 @@ use super::checkpoint::PendingRecords;
 use super::entity::{Entity, id, updated_on};
 use super::list_reader::ListOutcome;
 use super::newest_first::{NewestFirstList, SyncMode, quoted, read_newest_first};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::{Unavailable, endpoints};
@@ -22,7 +22,7 @@ static LIST: NewestFirstList = NewestFirstList {
         ..Entity::new("issues", id)
     },
     endpoint: &endpoints::ISSUES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter,
     incremental_parameter: None,
     has_full_refresh: true,

@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use super::checkpoint::CheckpointStore;
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
-use super::stop::Reason;
+use super::stop::StopReason;
 use crate::bitbucket::{NextPage, Page, Pages, Unavailable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Cursor;
@@ -154,7 +154,7 @@ async fn next_page(
     };
     Ok(answer.map(|answer| match answer {
         NextPage::Page(page) => NextPage::Page(Page {
-            date: page.date.map(|date| repository.run.not_ahead(date)),
+            date: page.date.map(|date| repository.run.clamp_to_now(date)),
             ..page
         }),
         other => other,
@@ -168,7 +168,7 @@ pub(super) fn or_stop<T>(
 ) -> Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::Quota => {
-            let reason = Reason::Quota(error.to_string());
+            let reason = StopReason::Quota(error.to_string());
             repository.run.options.stop.ask(reason);
             Ok(None)
         }

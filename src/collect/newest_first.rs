@@ -15,7 +15,7 @@ use super::checkpoint::{CheckpointStore, PendingRecords};
 use super::embedded::EmbeddedRecords;
 use super::entity::Entity;
 use super::list_reader::{ListOutcome, ListReading, read_list};
-use super::order::{Order, Stop};
+use super::order::{EarlyStop, Order};
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
 use super::repository_run::RepositoryRun;
@@ -47,7 +47,7 @@ pub(super) type Filter = fn(SyncMode, DateTime<Utc>, Option<DateTime<Utc>>) -> O
 pub(super) struct NewestFirstList {
     pub(super) entity: &'static Entity,
     pub(super) endpoint: &'static Endpoint,
-    pub(super) stop: Stop,
+    pub(super) stop: EarlyStop,
     /// The filter that the server is asked to apply. It saves requests; the read cuts by itself as well.
     pub(super) filter: Filter,
     /// A query parameter that narrows an incremental read.
@@ -288,7 +288,7 @@ where
         }
         // A list that the server filters ends by itself, and may contain older records on purpose.
         let stop = match pages.is_filtered() {
-            true => Stop::Never,
+            true => EarlyStop::Never,
             false => self.list.stop,
         };
         let is_read = pages.cursor().is_none() || self.order.is_past(&times, self.target, stop);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Context;
+use super::RunContext;
 use crate::config::Since;
 use crate::error::Result;
 use crate::lake::{FORMAT_VERSION, RepositoryState, Version};
@@ -10,7 +10,7 @@ use crate::lake::{FORMAT_VERSION, RepositoryState, Version};
 /// Read the state of a repository or workspace, or make a new one. Return it with the state on the lake and its version.
 /// `since` moves only when its setting changes.
 pub(super) async fn open_state(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     connection_id: i64,
     uuid: &str,
     full_name: &str,

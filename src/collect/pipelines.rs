@@ -15,7 +15,7 @@ use super::checkpoint::{CheckpointStore, PendingRecords};
 use super::entity::{Entity, text, time, uuid};
 use super::list_reader::ListOutcome;
 use super::newest_first::{NewestFirstList, SyncMode, no_filter, read_newest_first};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pending_reader::{Fetched, PendingReading, read_pending};
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
@@ -35,7 +35,7 @@ static ENTITY: Entity = Entity {
 static LIST: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::PIPELINES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: no_filter,
     incremental_parameter: None,
     has_full_refresh: false,

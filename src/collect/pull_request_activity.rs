@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::entity::{EmbeddedTable, Entity, is_pending, text, time};
 use super::list_reader::ListOutcome;
 use super::newest_first::{NewestFirstList, no_filter, read_newest_first};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pending_reader::read_child_lists;
 use super::pull_request_comments;
 use super::report::EntityReport;
@@ -47,7 +47,7 @@ static COMMENTS: EmbeddedTable = EmbeddedTable {
 static FEED: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::REPOSITORY_ACTIVITY,
-    stop: Stop::Older,
+    stop: EarlyStop::Older,
     filter: no_filter,
     incremental_parameter: None,
     has_full_refresh: false,

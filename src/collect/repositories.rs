@@ -5,8 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Context;
-use super::discovery::{Gone, Source};
+use super::RunContext;
+use super::discovery::{Source, VanishedRepository};
 use super::entity::{Entity, text, time, uuid};
 use super::list_reader::ListOutcome;
 use super::report::{EntityReport, RepositoryReport};
@@ -22,7 +22,7 @@ static ENTITY: Entity = Entity::new("repositories", uuid);
 
 /// A repository that is there.
 #[derive(Debug, Clone)]
-pub struct Discovered {
+pub struct DiscoveredRepository {
     pub found: Found,
     /// The connection's name.
     pub connection: String,
@@ -41,7 +41,7 @@ pub struct Discovered {
 /// The segment of a repository's own record.
 pub(super) async fn store(
     run: &mut RepositoryRun<'_>,
-    discovered: &Discovered,
+    discovered: &DiscoveredRepository,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
     let RepositoryRun {
@@ -55,7 +55,7 @@ pub(super) async fn store(
     sink.save(checkpoints, Replaces::Nothing).await?;
     let date = discovered.date.unwrap_or(repository.now());
     let list = checkpoints.list_mut(ENTITY.table);
-    list.complete_through = Some(repository.run.not_ahead(date));
+    list.complete_through = Some(repository.run.clamp_to_now(date));
     Ok(ListOutcome::Complete)
 }
 
@@ -66,13 +66,13 @@ const SHRUNK: usize = 5;
 
 /// Marks what is gone as stale: its rows stay. `known`: how many repositories earlier runs knew.
 pub(super) async fn mark_gone(
-    context: &Context<'_>,
-    gone: &[Gone],
+    context: &RunContext<'_>,
+    gone: &[VanishedRepository],
     known: usize,
 ) -> Result<Vec<RepositoryReport>> {
     let now = context.options.now;
     let mut reports = Vec::new();
-    for Gone {
+    for VanishedRepository {
         connection,
         state,
         reason,
@@ -120,7 +120,7 @@ pub(super) fn read(
     source: &Source<'_>,
     record: Box<RawValue>,
     date: Option<DateTime<Utc>>,
-) -> Result<Discovered> {
+) -> Result<DiscoveredRepository> {
     let received = Received::read(record.get());
     let value = received.value();
     let connection = source.client.connection().to_owned();
@@ -136,7 +136,7 @@ pub(super) fn read(
     let (redacted, _) = received.redact(&redactor);
     let value = redacted.value();
     let workspace = full_name.split('/').next().unwrap_or_default().to_owned();
-    Ok(Discovered {
+    Ok(DiscoveredRepository {
         workspace_uuid: text(value, "/workspace/uuid").unwrap_or_else(|| workspace.clone()),
         // Said by few since the tracker's removal; asking costs one request.
         has_issues: value

@@ -10,12 +10,12 @@ use super::list_reader::ListOutcome;
 use super::list_status::{ParentOutcome, record_outcome};
 use super::open_state::open_state;
 use super::report::{EntityReport, RepositoryReport};
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::repository_context::RepositoryContext;
 use super::repository_run::RepositoryRun;
 use super::rounds::Round;
 use super::{
-    Context, commits, deployments, environments, issue_changes, issue_comments, issues,
+    RunContext, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
     pull_requests, refs::RefLists, repositories, workspace_members,
 };
@@ -34,9 +34,9 @@ pub(super) struct RepositoryCollector<'a> {
 
 impl<'a> RepositoryCollector<'a> {
     pub(super) async fn open(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<Self> {
         let found = &discovered.found;
         let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
@@ -47,7 +47,7 @@ impl<'a> RepositoryCollector<'a> {
     }
 
     fn new(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
         workspace: &str,
         state: RepositoryState,
@@ -102,7 +102,7 @@ impl<'a> RepositoryCollector<'a> {
     pub(super) async fn collect(
         &mut self,
         rules: &Rules,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
         round: Round,
     ) -> Result<()> {
         self.run.round = round;
@@ -130,7 +130,7 @@ impl<'a> RepositoryCollector<'a> {
     }
 
     /// Collect branches, tags and commits, unless the repository says that nothing was pushed since they were read.
-    async fn collect_code(&mut self, discovered: &Discovered) -> Result<()> {
+    async fn collect_code(&mut self, discovered: &DiscoveredRepository) -> Result<()> {
         let reads_refs = self.run.round.refreshes;
         let is_full_refresh = self.run.repository.is_full_refresh();
         let is_unmoved = is_unmoved(self.state(), discovered) && !is_full_refresh;
@@ -271,9 +271,9 @@ impl<'a> RepositoryCollector<'a> {
 
     /// Collect a workspace's members. `discovered` is any repository of it.
     pub(super) async fn collect_workspace(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<RepositoryReport> {
         let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
         let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Context;
+use super::RunContext;
 use crate::bitbucket::{ApiTarget, Client};
 
 /// A repository or workspace as the list readers see it.
 pub(super) struct RepositoryContext<'a> {
-    pub(super) run: &'a Context<'a>,
+    pub(super) run: &'a RunContext<'a>,
     pub(super) client: &'a Client,
     pub(super) connection_id: i64,
     /// The workspace's slug.

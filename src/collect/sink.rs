@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::CollectEvent;
 use super::checkpoint::CheckpointStore;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;
@@ -185,7 +185,7 @@ impl<'a> Sink<'a> {
         report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
         report.add_odd_times(self.decoder.take_odd_times());
-        (self.repository.run.options.listener)(Event::Page {
+        (self.repository.run.options.listener)(CollectEvent::Page {
             repository: &self.repository.full_name,
             entity: self.entity.table,
             records: kept,

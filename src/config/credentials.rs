@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 
 use super::document::{Node, Value};
+use super::keys;
 use super::load::Relative;
 use super::place::Place;
 use super::section::Section;
@@ -139,7 +140,7 @@ fn source(
             .hint(format!("write {}", example(key))));
     }
     let name = format!("{} {key}", section.name());
-    let table = Section::open(node, &name, &["env", "file", "expires"])?;
+    let table = Section::open(node, &name, &keys::CREDENTIAL.names())?;
     let place = node.place.clone();
     // The connection's date is that of each of its tokens.
     let expires = match table.date("expires")? {

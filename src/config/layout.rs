@@ -3,12 +3,10 @@
 
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 
+use super::keys;
 use super::place::Place;
 use super::section::Section;
 use crate::error::Result;
-
-/// The keys of `[lake]` that are read here.
-pub(super) const KEYS: [&str; 4] = ["compression", "compression_level", "partition", "tables"];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
@@ -60,7 +58,7 @@ pub(super) fn read(lake: &Section<'_>) -> Result<Layout> {
                     .hint("write layer.table in quotes, as in `\"domain.commits\" = { partition = \"year\" }`"));
             }
             let title = format!("[lake.tables.\"{name}\"]");
-            let table = Section::open(node, &title, &["partition", "column"])?;
+            let table = Section::open(node, &title, &keys::LAKE_TABLE.names())?;
             let hint = "use one of: month, day, year, repository, none";
             tables.push(TableLayout {
                 name: name.to_owned(),

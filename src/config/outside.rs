@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::keys;
 use super::load::Relative;
 use super::place::Place;
 use super::section::Section;
@@ -55,7 +56,7 @@ pub(super) fn read_tables(
     relative: &Relative<'_>,
 ) -> Result<Vec<OutsideTable>> {
     let mut tables: Vec<OutsideTable> = Vec::new();
-    for section in root.tables("table", &["name", "location", "format", "query", "add"])? {
+    for section in root.tables("table", &keys::TABLE.names())? {
         let table = outside_table(&section, relative)?;
         let earlier = tables
             .iter()
@@ -119,8 +120,7 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
 }
 
 pub(super) fn read_org(root: &Section<'_>, relative: &Relative<'_>) -> Result<Org> {
-    let known = ["users", "teams", "user_account_mapping"];
-    let Some(section) = root.section("org", &known)? else {
+    let Some(section) = root.section("org", &keys::ORG.names())? else {
         return Ok(Org::default());
     };
     let path = |key: &str| -> Result<Option<PathBuf>> {

@@ -7,6 +7,7 @@ use chrono::Weekday;
 use chrono_tz::Tz;
 
 use super::connection::Connection;
+use super::keys;
 use super::patterns::{self, Pattern};
 use super::place::Place;
 use super::rules::Rules;
@@ -55,8 +56,7 @@ pub(super) fn read_selections(
     connections: &[Connection],
     rules: &BTreeMap<String, Rules>,
 ) -> Result<Vec<Selection>> {
-    let known = ["connection", "include", "exclude", "rules"];
-    root.tables("repositories", &known)?
+    root.tables("repositories", &keys::REPOSITORIES.names())?
         .iter()
         .map(|section| {
             let names: Vec<&str> = connections.iter().map(|c| c.name.as_str()).collect();
@@ -102,18 +102,8 @@ fn refers(section: &Section<'_>, key: &str, name: &str, names: &[&str], what: &s
 const MOST_HOURS: i64 = 100_000;
 
 pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
-    let known = [
-        "name",
-        "repositories",
-        "bitbucket_projects",
-        "timezone",
-        "week_start",
-        "incident_window_hours",
-        "baseline_days",
-        "rework_days",
-    ];
     let mut projects: Vec<Project> = Vec::new();
-    for section in root.tables("project", &known)? {
+    for section in root.tables("project", &keys::PROJECT.names())? {
         let project = project(&section)?;
         if let Some(earlier) = projects.iter().find(|p| p.name == project.name) {
             return Err(section

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::Node;
+use super::keys;
 use super::patterns::{regex, regex_of_any};
 use super::place::Place;
 use super::section::Section;
@@ -252,23 +253,7 @@ pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, Rules>> {
 }
 
 fn one(name: &str, node: &Node) -> Result<Rules> {
-    let known = [
-        "entities",
-        "issue_status",
-        "issue_type",
-        "deployments",
-        "steps",
-        "deployment_pattern",
-        "production_pattern",
-        "tags",
-        "issue_key_pattern",
-        "cherry_pick_pattern",
-        "hotfix_pattern",
-        "change_branches",
-        "commits_diffs",
-        "components",
-    ];
-    let section = Section::open(node, &format!("[rules.{name}]"), &known)?;
+    let section = Section::open(node, &format!("[rules.{name}]"), &keys::RULES.names())?;
     let mut rules = Rules::standard(name, section.place().clone());
     if let Some(entities) = section.strings("entities")? {
         rules.entities = entities
@@ -276,10 +261,10 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
             .map(|(word, place)| entity_group(word, place))
             .collect::<Result<_>>()?;
     }
-    if let Some(statuses) = section.section("issue_status", &STATUSES.map(|(key, ..)| key))? {
+    if let Some(statuses) = section.section("issue_status", &keys::ISSUE_STATUS.names())? {
         rules.issue_status = issue_status(&statuses)?;
     }
-    if let Some(types) = section.section("issue_type", &KINDS.map(|(kind, _)| kind))? {
+    if let Some(types) = section.section("issue_type", &keys::ISSUE_TYPE.names())? {
         for (kind, _) in types.entries() {
             let to = types.one_of(kind, &TYPES.map(|word| (word, word)))?;
             rules.issue_type.extend(to.map(|to| owned(kind, to)));
@@ -339,7 +324,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
             )
             .hint("leave `steps` out: the steps that deployments rest on are read"));
     }
-    if let Some(tags) = section.section("tags", &["pattern", "limit", "order", "pairs"])? {
+    if let Some(tags) = section.section("tags", &keys::TAGS.names())? {
         rules.tags = read_tags(&tags, rules.tags)?;
     }
     Ok(rules)
@@ -370,7 +355,7 @@ fn read_tags(section: &Section<'_>, standard: Tags) -> Result<Tags> {
             .unwrap_or(standard.limit),
         order: order.map_or(standard.order, str::to_owned),
         pairs: section
-            .tables("pairs", &["new", "old"])?
+            .tables("pairs", &keys::TAG_PAIR.names())?
             .iter()
             .map(|pair| {
                 let hint = "name a tag or branch, as in `{ new = \"v2.0.0\", old = \"v1.0.0\" }`";

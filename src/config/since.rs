@@ -5,6 +5,7 @@ use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
 use super::cron::{self, Cron};
 use super::document::Value;
 use super::git::{self, GitCommits};
+use super::keys;
 use super::load::Relative;
 use super::section::Section;
 use crate::error::Result;
@@ -83,11 +84,7 @@ pub(super) fn read(root: &Section<'_>, lake: &str, relative: &Relative<'_>) -> R
         cron: None,
         git: None,
     };
-    let known = [
-        &["since", "full_every", "skip_failed", "cron", "timezone"][..],
-        &git::KEYS,
-    ]
-    .concat();
+    let known = [keys::SYNC.names(), keys::SYNC_GIT.names()].concat();
     let Some(section) = root.section("sync", &known)? else {
         return Ok(sync);
     };

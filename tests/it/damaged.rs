@@ -433,7 +433,7 @@ async fn a_list_that_is_collected_again_in_parts_is_loading_meanwhile() {
     let status = bench.state().await.entities["pipelines"].status;
     assert_ne!(status, ListStatus::Complete);
     bench.stops_after = None;
-    bench.stop = bitlake::collect::Stop::new(None);
+    bench.stop = bitlake::collect::StopSignal::new(None);
     assert!(killed::run(&mut bench).await);
     killed::same(&expected, &killed::source(&ground).await);
 }

@@ -8,6 +8,8 @@ use std::sync::LazyLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::docs::page;
+
 pub fn bitlake(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bitlake"))
         .args(args)
@@ -219,10 +221,10 @@ fn the_demo_fixtures_are_what_their_program_makes() {
 }
 
 #[test]
-fn the_trail_in_the_readme_leads_from_the_demos_figure_to_its_record() {
-    let readme = include_str!("../../README.md");
+fn the_trail_in_the_book_leads_from_a_figure_of_the_demo_to_its_record() {
+    let page = page("metrics.md");
     let lake = demo_lake().to_str().unwrap();
-    let line = readme
+    let line = page
         .lines()
         .find_map(|line| line.strip_prefix("bitlake query dora/trail "))
         .unwrap();
@@ -251,7 +253,7 @@ fn the_trail_in_the_readme_leads_from_the_demos_figure_to_its_record() {
         "in Production, failed: incident",
         "acme/checkout-web, _key {4aa3acc7-…}",
     ] {
-        assert!(readme.contains(step), "{step}");
+        assert!(page.contains(step), "{step}");
     }
     let key = failed["bitbucket key"].as_str().unwrap();
     assert_eq!(

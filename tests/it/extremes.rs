@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-use super::sql::{defaults, plain_row};
+use super::support::rows::{defaults, plain_row};
 
 const ROWS: usize = 40;
 

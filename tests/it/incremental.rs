@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::Stop;
+use bitlake::collect::StopSignal;
 use bitlake::transform::open_published;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -67,7 +67,7 @@ async fn live(nights: Vec<Night>) {
         steps.sandbox.reload().unwrap();
         steps.now = world.now;
         steps.full = night.full;
-        steps.stop = Stop::new(None);
+        steps.stop = StopSignal::new(None);
         steps.stops_after = night.stops_after;
         steps.run().await.unwrap();
         if night.publishes {
@@ -75,7 +75,7 @@ async fn live(nights: Vec<Night>) {
         }
     }
     // One run that nobody disturbs.
-    steps.stop = Stop::new(None);
+    steps.stop = StopSignal::new(None);
     steps.stops_after = None;
     steps.full = false;
     steps.complete().await;
@@ -179,7 +179,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     let mut runs = 0;
     loop {
         runs += 1;
-        cut.stop = Stop::new(None);
+        cut.stop = StopSignal::new(None);
         cut.stops_after = Some(10);
         let report = cut.run().await.unwrap();
         if report.stopped.is_none() {
@@ -235,7 +235,7 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
     world.write(folder.path());
     bench.sandbox.reload().unwrap();
     bench.now = world.now;
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     bench.stops_after = None;
     bench.complete().await;
     bench.transform(&[]).await.unwrap();
@@ -248,7 +248,7 @@ async fn a_list_that_failed_is_not_whole_because_nobody_looked() {
     let mut bench = Bench::quirk("html_instead_of_json").await;
     bench.run().await.unwrap();
     let failed = bench.state().await.entities["pull_requests"].clone();
-    bench.stop = Stop::new(Some(std::time::Duration::ZERO));
+    bench.stop = StopSignal::new(Some(std::time::Duration::ZERO));
     bench.run().await.unwrap();
     let after = bench.state().await.entities["pull_requests"].clone();
     assert_eq!((after.status, after.reason), (failed.status, failed.reason));

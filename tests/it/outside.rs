@@ -9,6 +9,7 @@ use bitlake::lake::Lake;
 use bitlake::transform::{Options, TransformReport, open_published, transform};
 use tempfile::TempDir;
 
+use super::docs::{blocks, page};
 use super::support::lines_of;
 
 /// A lake that nothing but outside files fills.
@@ -249,16 +250,12 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
     assert!(text.contains("nowhere/*.csv"), "{text}");
 }
 
-/// The README's three ways to bring incidents, as they stand there, over files as they describe them.
+/// The three sources of incidents in the book, unchanged, with files as they describe them.
 #[tokio::test]
-async fn the_incidents_of_the_readme_arrive_in_their_projects() {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("### Incidents from elsewhere").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let examples = section
-        .split("```toml\n")
-        .skip(1)
-        .map(|block| block.split("```").next().unwrap());
+async fn the_incidents_of_the_book_arrive_in_their_projects() {
+    let page = page("incidents.md");
+    let examples = blocks(&page, "toml");
+    assert_eq!(examples.len(), 3);
     let mut given = Outside::new().csv(
         "domain.project_mapping",
         "project_name,table,row_id

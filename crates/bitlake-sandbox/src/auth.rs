@@ -1,5 +1,5 @@
-//! Who is asking, and what they may read. Wrong credentials are refused, missing ones are not: a request whose
-//! `Authorization` header got lost sees public repositories only, which is how whole exports came out empty.
+//! Authentication and scopes. Wrong credentials are refused, missing ones are not: a request that lost its
+//! `Authorization` header sees public repositories only, which is how whole exports came out empty.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -10,22 +10,34 @@ use serde_json::{Value, json};
 use crate::errors::{self, SandboxReply};
 use crate::server::lock;
 
-/// One set of credentials that the sandbox lets in.
+/// One set of credentials that the sandbox accepts.
 #[derive(Debug, Clone)]
 pub enum AcceptedCredentials {
     /// API token (with the account's e-mail) or app password (with the user name).
-    Basic { user: String, password: String },
+    Basic {
+        /// The user name or e-mail.
+        user: String,
+        /// The API token or app password.
+        password: String,
+    },
     /// Repository, project or workspace access token.
-    Bearer { token: String },
-    /// An OAuth consumer; its access tokens live for `expires_in`.
+    Bearer {
+        /// The token.
+        token: String,
+    },
+    /// An OAuth consumer; its access tokens are valid for `expires_in`.
     OauthClient {
+        /// The consumer's key.
         key: String,
+        /// The consumer's secret.
         secret: String,
+        /// How long an issued token is valid.
         expires_in: Duration,
     },
 }
 
 impl AcceptedCredentials {
+    /// Accept Basic authentication.
     pub fn basic(user: impl Into<String>, password: impl Into<String>) -> Self {
         Self::Basic {
             user: user.into(),
@@ -33,12 +45,14 @@ impl AcceptedCredentials {
         }
     }
 
+    /// Accept a bearer token.
     pub fn bearer(token: impl Into<String>) -> Self {
         Self::Bearer {
             token: token.into(),
         }
     }
 
+    /// Accept tokens that are issued to this OAuth consumer.
     pub fn oauth_client(
         key: impl Into<String>,
         secret: impl Into<String>,
@@ -52,32 +66,32 @@ impl AcceptedCredentials {
     }
 }
 
-/// What a route asks of a token: the same right in API-token and in OAuth-consumer spelling.
+/// The scope that a route requires, in the spelling of API tokens and in that of OAuth consumers.
 pub(crate) struct Scope {
     pub new: &'static str,
     pub old: &'static str,
 }
 
-/// How a request was let in.
+/// The identity behind a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// Sees everything its scopes allow.
+    /// A user: sees everything that the scopes allow.
     Known,
-    /// Access tokens and consumers act as a bot of their own.
+    /// An access token or OAuth consumer, which acts as a bot of its own.
     Bot,
-    /// Sees public repositories.
+    /// No credentials: sees public repositories.
     Anonymous,
 }
 
 pub(crate) struct AccessControl {
     accepted: Vec<AcceptedCredentials>,
     scopes: Option<Vec<String>>,
-    /// Access tokens handed out, with the moment they die.
+    /// The issued access tokens with their expiry.
     tokens: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl AccessControl {
-    pub fn new(accepted: Vec<AcceptedCredentials>, scopes: Option<Vec<String>>) -> Self {
+    pub(crate) fn new(accepted: Vec<AcceptedCredentials>, scopes: Option<Vec<String>>) -> Self {
         Self {
             accepted,
             scopes,
@@ -85,8 +99,8 @@ impl AccessControl {
         }
     }
 
-    /// Reads an `Authorization` header.
-    pub fn caller(&self, header: Option<&str>) -> Result<Caller, SandboxReply> {
+    /// Identify the caller by the `Authorization` header.
+    pub(crate) fn caller(&self, header: Option<&str>) -> Result<Caller, SandboxReply> {
         if self.accepted.is_empty() {
             return Ok(Caller::Known);
         }
@@ -116,8 +130,9 @@ impl AccessControl {
         }
     }
 
-    /// Reads git's `Authorization` header; `None` for wrong credentials.
-    pub fn git_caller(&self, header: Option<&str>) -> Option<Caller> {
+    /// Identify the caller by git's `Authorization` header; `None` for wrong credentials.
+    #[cfg(feature = "testing")]
+    pub(crate) fn git_caller(&self, header: Option<&str>) -> Option<Caller> {
         if self.accepted.is_empty() {
             return Some(Caller::Known);
         }
@@ -149,17 +164,17 @@ impl AccessControl {
         accepted.or_else(|| granted().then_some(Caller::Bot))
     }
 
-    pub fn check_scope(&self, scope: &Scope) -> Result<(), SandboxReply> {
+    pub(crate) fn check_scope(&self, scope: &Scope) -> Result<(), SandboxReply> {
         let Some(granted) = &self.scopes else {
             return Ok(());
         };
         let new_style = granted.iter().any(|scope| scope.contains(":bitbucket"));
-        let allowed = granted.iter().any(|held| {
-            held == scope.new
+        let allowed = granted.iter().any(|one| {
+            one == scope.new
                 || !new_style
-                    && (held == scope.old
-                        || held.strip_suffix(":write") == Some(scope.old)
-                        || held.starts_with("pullrequest") && scope.old == "repository")
+                    && (one == scope.old
+                        || one.strip_suffix(":write") == Some(scope.old)
+                        || one.starts_with("pullrequest") && scope.old == "repository")
         });
         if allowed {
             return Ok(());
@@ -168,16 +183,20 @@ impl AccessControl {
         Err(errors::lacks_scopes(&[required], granted))
     }
 
-    /// Required and granted scopes travel in headers, too.
-    pub fn announce(&self, scope: &Scope, reply: &mut SandboxReply) {
+    /// Set the headers that name required and granted scopes.
+    pub(crate) fn announce(&self, scope: &Scope, reply: &mut SandboxReply) {
         if let Some(granted) = &self.scopes {
             reply.set_header("x-oauth-scopes", &granted.join(", "));
             reply.set_header("x-accepted-oauth-scopes", scope.old);
         }
     }
 
-    /// `POST /site/oauth2/access_token`: key and secret by Basic or in the form.
-    pub fn issue_token(&self, header: Option<&str>, form: &[(String, String)]) -> SandboxReply {
+    /// Answer `POST /site/oauth2/access_token`, with key and secret by Basic authentication or in the form.
+    pub(crate) fn issue_token(
+        &self,
+        header: Option<&str>,
+        form: &[(String, String)],
+    ) -> SandboxReply {
         let field = |name: &str| {
             form.iter()
                 .find(|(key, _)| key == name)
@@ -230,7 +249,7 @@ impl AccessControl {
         )
     }
 
-    pub fn expire_tokens(&self) {
+    pub(crate) fn expire_tokens(&self) {
         let now = Instant::now();
         for expiry in lock(&self.tokens).values_mut() {
             *expiry = now;
@@ -238,7 +257,7 @@ impl AccessControl {
     }
 }
 
-/// The header that a client with these credentials sends.
+/// Return the header that a client with these credentials sends.
 fn basic(user: &str, password: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut header = String::from("Basic ");

@@ -1,4 +1,4 @@
-//! BBQL, Bitbucket's query language, as far as its lists understand it.
+//! BBQL, Bitbucket's query language, as far as its lists support it.
 //!
 //! ```text
 //! any   := all (OR all)*          all := test (AND test)*
@@ -49,7 +49,7 @@ pub(crate) enum Literal {
 }
 
 impl Condition {
-    pub fn parse(q: &str, vocabulary: &Vocabulary) -> Result<Self, SandboxReply> {
+    pub(crate) fn parse(q: &str, vocabulary: &Vocabulary) -> Result<Self, SandboxReply> {
         let mut parser = Parser {
             rest: q.trim(),
             vocabulary,
@@ -62,7 +62,7 @@ impl Condition {
         }
     }
 
-    pub fn holds(&self, record: &Value) -> bool {
+    pub(crate) fn holds(&self, record: &Value) -> bool {
         match self {
             Self::Any(conditions) => conditions.iter().any(|one| one.holds(record)),
             Self::All(conditions) => conditions.iter().all(|one| one.holds(record)),
@@ -80,7 +80,7 @@ impl Condition {
     }
 }
 
-/// Tries `check` on what `path` leads to; a list holds when one of its items does, a missing member is null.
+/// Apply `check` to the value at `path`. A list matches when one of its items does; a missing member is null.
 fn reach(value: &Value, path: &str, check: &dyn Fn(&Value) -> bool) -> bool {
     if let Value::Array(items) = value {
         return items.iter().any(|item| reach(item, path, check));

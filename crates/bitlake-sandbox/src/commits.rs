@@ -1,5 +1,5 @@
-//! Commits: `include` and `exclude` are real reachability over the parents, as in `git rev-list`, and the only bounds
-//! there are. `q`, `sort`, `since` and the like are accepted and ignored.
+//! Commits: `include` and `exclude` are reachability over the parents, as in `git rev-list`, and nothing else limits the
+//! list. `q`, `sort`, `since` and similar parameters are accepted and ignored.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ pub(crate) const LISTING: Listing = Listing {
     hidden: &[Hidden::Member("participants")],
 };
 
-/// What the request includes and excludes, in its address or its form.
+/// Return the revisions that the request includes and excludes, by its address or its form.
 pub(crate) fn range(call: &Call) -> (Vec<String>, Vec<String>) {
     let posted = call
         .first("form")
@@ -89,7 +89,7 @@ pub(crate) fn detail(call: &Call) -> Result<Value, SandboxReply> {
     }
 }
 
-/// A branch, a tag, or a hash that the repository holds.
+/// Resolve a branch, a tag or a hash of the repository.
 fn resolve(repository: &RepositoryFixture, revision: &str) -> Option<String> {
     let named = ["branches", "tags"]
         .iter()

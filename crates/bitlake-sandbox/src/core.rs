@@ -16,7 +16,7 @@ const PLAIN: Listing = Listing {
     hidden: &[],
 };
 
-/// Lists that went in April 2026; an empty workspace segment ends here, too.
+/// Lists that Bitbucket removed in April 2026; a path with an empty workspace segment gets the same reply.
 pub(crate) fn removed(_: &Call) -> Result<Value, SandboxReply> {
     Err(errors::gone(errors::CROSS_WORKSPACE_REMOVED))
 }
@@ -57,7 +57,7 @@ pub(crate) fn user_workspaces(call: &Call) -> Result<Value, SandboxReply> {
     workspace_list(call, known)
 }
 
-/// Of workspaces by uuid and slug.
+/// Answer with a list of workspaces, given by uuid and slug.
 pub(crate) fn workspace_list<'a>(
     call: &Call,
     known: impl Iterator<Item = (&'a str, &'a str)>,
@@ -132,7 +132,7 @@ pub(crate) fn repository(call: &Call) -> Result<Value, SandboxReply> {
     Ok(call.record(&call.repository()?.record))
 }
 
-/// Branches and tags mixed.
+/// Branches and tags in one list.
 pub(crate) fn refs(call: &Call) -> Result<Value, SandboxReply> {
     named(call, &["branches", "tags"])
 }
@@ -183,7 +183,7 @@ const ISSUE: Vocabulary = Vocabulary {
     refused: &[],
 };
 
-/// The tracker, which a repository may never have had.
+/// Return the repository if it has an issue tracker.
 fn tracker<'a>(call: &Call<'a>) -> Result<&'a RepositoryFixture, SandboxReply> {
     let repository = call.repository()?;
     if repository.record.get("has_issues") == Some(&Value::Bool(false)) {
@@ -239,7 +239,7 @@ fn issue_children(call: &Call, table: &str) -> Result<Value, SandboxReply> {
     page::answer(call, &PLAIN, &records)
 }
 
-/// Whether the member `key`, a number or a string, reads as `id`.
+/// Check whether the member `key`, a number or a string, equals `id`.
 pub(crate) fn is(record: &Value, key: &str, id: &str) -> bool {
     match record.get(key) {
         Some(Value::Number(number)) => number.to_string() == id,

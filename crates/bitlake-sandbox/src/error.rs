@@ -39,6 +39,3 @@ pub enum SandboxError {
         file: String,
     },
 }
-
-/// The result of starting or reloading a sandbox.
-pub type Result<T> = std::result::Result<T, SandboxError>;

@@ -1,16 +1,16 @@
-//! Refusals as they really look, because clients have crashed on every one of them: text where JSON was expected,
-//! `detail` as a string or an object, bodies with and without a top-level `type`.
+//! Error replies as Bitbucket sends them, because clients have crashed on each: text where JSON is expected, `detail` as a
+//! string or an object, bodies with and without a top-level `type`.
 
 use serde_json::{Value, json};
 
-/// Two services stand behind the API, and their habits differ: error bodies, paging, trailing slashes.
+/// The two services behind the API. They differ in error bodies, paging and trailing slashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Service {
     Core,
     Pipelines,
 }
 
-/// A complete answer, ready to be sent.
+/// A complete reply, ready to be sent.
 #[derive(Debug, Clone)]
 pub(crate) struct SandboxReply {
     pub status: u16,
@@ -19,7 +19,7 @@ pub(crate) struct SandboxReply {
 }
 
 impl SandboxReply {
-    pub fn json(status: u16, body: &Value) -> Self {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
         Self {
             status,
             headers: vec![(
@@ -30,7 +30,7 @@ impl SandboxReply {
         }
     }
 
-    pub fn text(status: u16, body: &str) -> Self {
+    pub(crate) fn text(status: u16, body: &str) -> Self {
         Self {
             status,
             headers: vec![("content-type".into(), "text/plain".into())],
@@ -38,12 +38,12 @@ impl SandboxReply {
         }
     }
 
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.set_header(name, value);
         self
     }
 
-    pub fn set_header(&mut self, name: &str, value: &str) {
+    pub(crate) fn set_header(&mut self, name: &str, value: &str) {
         self.headers
             .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.into(), value.into()));
@@ -94,7 +94,7 @@ pub(crate) const TOKEN_INVALID: &str =
     "Token is invalid, expired, or not supported for this endpoint.";
 pub(crate) const TOKEN_EXPIRED: &str = "Access token expired.";
 
-/// `detail` is an object here and a string elsewhere.
+/// `detail` is an object here and a string in other errors.
 pub(crate) fn lacks_scopes(required: &[&str], granted: &[String]) -> SandboxReply {
     error(
         Service::Core,
@@ -137,7 +137,7 @@ pub(crate) fn no_workspace(slug: &str) -> SandboxReply {
     )
 }
 
-/// A private repository looks like an absent one.
+/// The same reply for a repository that does not exist and for a private one.
 pub(crate) fn no_repository() -> SandboxReply {
     error(
         Service::Core,
@@ -157,7 +157,7 @@ pub(crate) fn no_issue_tracker() -> SandboxReply {
     )
 }
 
-/// Names every hash that the repository does not hold, so that a client can ask again without them.
+/// Name every hash that the repository does not contain, so that a client can repeat the request without them.
 pub(crate) fn no_commits(shas: &[String]) -> SandboxReply {
     error(
         Service::Core,
@@ -184,12 +184,12 @@ pub(crate) fn gone(change: &str) -> SandboxReply {
 pub(crate) const CROSS_WORKSPACE_REMOVED: &str = "CHANGE-2770";
 pub(crate) const ISSUES_REMOVED: &str = "CHANGE-3071";
 
-/// Text, not JSON.
+/// The body is text, not JSON.
 pub(crate) fn rate_limited() -> SandboxReply {
     SandboxReply::text(429, "Rate limit for this resource has been exceeded")
 }
 
-/// The body that goes with `status` when nothing more is known.
+/// Return the usual body of a `status`.
 pub(crate) fn standard(status: u16, service: Service) -> SandboxReply {
     match status {
         400 => error(service, 400, json!({"message": "Bad request"})),
@@ -210,7 +210,7 @@ pub(crate) fn standard(status: u16, service: Service) -> SandboxReply {
     }
 }
 
-/// What the load balancer says when the service behind it does not.
+/// The load balancer's reply when the service behind it does not answer.
 fn html(status: u16, title: &str) -> SandboxReply {
     SandboxReply::text(
         status,

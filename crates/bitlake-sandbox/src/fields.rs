@@ -1,16 +1,16 @@
-//! `fields=`: only these (`values.id,next`), default plus (`+values.participants`), default minus (`-values.links`).
+//! `fields=`: a selection (`values.id,next`), the default plus (`+values.participants`) or minus (`-values.links`) fields.
 //!
-//! Two traps live here. Plain fields drop `next` with everything else that was not named, so that a list seems to end
-//! after its first page; and a misspelt name is dropped in silence.
+//! There are two traps. A selection drops `next` with every other field it does not name, so that a list seems to end after
+//! its first page; and a misspelt name is ignored without an error.
 
 use serde_json::{Map, Value};
 
-/// What the default form of a record leaves out.
+/// A part of a record that its default form leaves out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Hidden {
-    /// One member, by its path from the record.
+    /// One member, by its path in the record.
     Member(&'static str),
-    /// Every member of the object at this path but those named: a stub.
+    /// Every member of the object at this path except those named: the object becomes a stub.
     AllBut(&'static str, &'static [&'static str]),
 }
 
@@ -26,7 +26,7 @@ impl Hidden {
     }
 }
 
-/// Applies `fields` to a whole answer. `root` is where records lie in it: `["values"]` for a list, empty for one record.
+/// Apply `fields` to a whole reply. `root` is the path of its records: `["values"]` for a list, empty for one record.
 pub(crate) fn apply(
     document: &Value,
     fields: Option<&str>,
@@ -39,7 +39,7 @@ pub(crate) fn apply(
     let mut removed = Vec::new();
     for item in fields.unwrap_or_default().split(',') {
         let path = |text: &str| text.split('.').map(str::to_owned).collect::<Vec<_>>();
-        // A raw `+` in a query decodes to a blank, and such an item says nothing.
+        // An unescaped `+` in a query decodes to a blank, and such an item has no effect.
         if item.is_empty() || item.starts_with(' ') {
             continue;
         }
@@ -80,7 +80,7 @@ impl View<'_> {
                 .is_some_and(|path| self.hidden.iter().any(|hidden| hidden.hides(path)))
     }
 
-    /// `value`, which lies at `path`, without what is hidden below it.
+    /// Return `value`, found at `path`, without its hidden members.
     fn default(&self, value: &Value, path: &mut Vec<String>) -> Value {
         match value {
             Value::Array(items) => items.iter().map(|item| self.default(item, path)).collect(),
@@ -99,7 +99,7 @@ impl View<'_> {
         }
     }
 
-    /// The part of `value` that `wanted` names, in its place; hidden members count when named or met by a `*`.
+    /// Return the part of `value` that `wanted` names. Hidden members are included when named or matched by `*`.
     fn select(&self, value: &Value, wanted: &[String], path: &mut Vec<String>) -> Option<Value> {
         let Some((first, rest)) = wanted.split_first() else {
             return Some(self.default(value, path));

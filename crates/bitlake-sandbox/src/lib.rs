@@ -34,7 +34,7 @@ mod server;
 mod testing;
 mod workspace;
 
-#[cfg(all(test, feature = "testing"))]
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub use auth::AcceptedCredentials;
-pub use error::{Result, SandboxError};
+pub use error::SandboxError;
 #[cfg(feature = "testing")]
 pub use testing::{Day, Fault, Interruption, ListSizes, RandomFaults, SyntheticWorkspace};
 
@@ -136,7 +136,7 @@ impl Builder {
     ///
     /// # Errors
     /// The port cannot be bound, or a fixture cannot be read.
-    pub async fn start(self, port: u16) -> Result<Sandbox> {
+    pub async fn start(self, port: u16) -> Result<Sandbox, SandboxError> {
         let source = self.source.unwrap_or(FixtureFolder::Embedded(&DEMO));
         #[cfg(feature = "testing")]
         let fixtures = match &self.testing.synthetic {
@@ -214,7 +214,7 @@ impl Sandbox {
     ///
     /// # Errors
     /// A fixture cannot be read.
-    pub fn reload(&self) -> Result<()> {
+    pub fn reload(&self) -> Result<(), SandboxError> {
         self.state.replace_fixtures(Fixtures::load(&self.source)?);
         Ok(())
     }

@@ -1,9 +1,9 @@
-//! Cutting a list into pages, in each of the API's four ways.
+//! Paging in each of the API's four styles.
 //!
-//! | style | who | `next` | `size`, `page` |
+//! | style | lists | `next` | `size`, `page` |
 //! |---|---|---|---|
 //! | numbered | most | the request with the next number | yes |
-//! | service | pipelines, steps, deployments, environments | only `page` and `pagelen`: every other parameter is lost | yes |
+//! | service | pipelines, steps, deployments, environments | only `page` and `pagelen`; every other parameter is dropped | yes |
 //! | opaque | commits | the request with a token | no |
 //! | context | activity | the request with a `ctx` token | no |
 
@@ -22,9 +22,9 @@ pub(crate) enum PagingStyle {
     Context,
 }
 
-/// How one endpoint lists its records.
+/// The properties of one endpoint's list.
 pub(crate) struct Listing {
-    /// A `pagelen` above it is refused, not cut down.
+    /// The largest `pagelen`; a larger one is refused, not clamped.
     pub cap: usize,
     pub style: PagingStyle,
     pub hidden: &'static [Hidden],
@@ -45,7 +45,7 @@ pub(crate) fn answer(
     made(call, listing, records.len(), record)
 }
 
-/// The same for a list of `total` records that are made when they are shown.
+/// Answer with one page of `total` records, calling `record` only for those on it.
 pub(crate) fn made(
     call: &Call,
     listing: &Listing,
@@ -124,7 +124,7 @@ pub(crate) fn made(
     ))
 }
 
-/// The request again with one parameter replaced.
+/// Repeat the request's address with one parameter replaced.
 fn link(call: &Call, name: &str, value: &str) -> Value {
     let mut url = call.url.clone();
     let kept: Parameters = url
@@ -135,7 +135,7 @@ fn link(call: &Call, name: &str, value: &str) -> Value {
     let mut pairs = url.query_pairs_mut();
     pairs.clear().extend_pairs(kept).append_pair(name, value);
     if !call.form.is_empty() {
-        // A link cannot carry a posted form: the server keeps it.
+        // A link cannot contain a posted form, so the server keeps the form.
         let mut forms = lock(&call.state.forms);
         let key = format!("f{}", forms.len());
         forms.insert(key.clone(), call.form.to_vec());
@@ -157,14 +157,14 @@ fn bare_link(call: &Call, kept: &[(&str, usize)]) -> Value {
 
 const MODULUS: usize = 7919;
 
-/// Ties a token to its list, so that one list's token is no page of another.
+/// Tie a token to its list, so that a token of one list is not valid for another.
 fn salt(path: &str) -> usize {
     path.bytes().fold(17, |salt: usize, byte| {
         (salt * 31 + usize::from(byte)) % MODULUS
     })
 }
 
-/// Letters only: no number that a client makes up is ever a token.
+/// Encode with letters only, so that a page number invented by a client is never a valid token.
 fn token(offset: usize, salt: usize) -> String {
     let mut rest = offset.saturating_mul(MODULUS).saturating_add(salt);
     let mut text = String::new();

@@ -1,5 +1,5 @@
-//! The pipelines service: pipelines, steps, deployments, environments. It has paging, errors and parameters of its own;
-//! `q` means nothing to it, and most `sort`s are refused.
+//! The pipelines service: pipelines, steps, deployments, environments. It has its own paging, errors and parameters; it
+//! ignores `q` and refuses most values of `sort`.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ const fn listing(hidden: &'static [Hidden]) -> Listing {
 
 pub(crate) const PLAIN: Listing = listing(&[]);
 pub(crate) const LISTING: Listing = listing(&[Hidden::Member("target.commit.message")]);
-/// Environment, step and pipeline are stubs unless asked for.
+/// Environment, step and pipeline are stubs unless `fields` names them.
 pub(crate) const DEPLOYMENTS: Listing = listing(&[
     Hidden::AllBut("environment", &["type", "uuid"]),
     Hidden::AllBut("step", &["type", "uuid"]),
@@ -29,7 +29,7 @@ pub(crate) const DEPLOYMENTS: Listing = listing(&[
     Hidden::AllBut("deployable.pipeline", &["type", "uuid"]),
 ]);
 
-/// Oldest first unless sorted.
+/// The oldest pipeline comes first unless the request sorts.
 pub(crate) fn list(call: &Call) -> Result<Value, SandboxReply> {
     let sort = sorting(call, &["created_on", "creator.uuid", "run_creation_date"])?;
     let statuses: Vec<&str> = call.all("status").collect();
@@ -56,7 +56,7 @@ pub(crate) fn sorting<'a>(call: &'a Call, known: &[&str]) -> Result<Option<&'a s
     }
 }
 
-/// Whether `record` passes the parameter `key`, if that is one of the filters which pipelines have.
+/// Check `record` against the filter `key`; a parameter that is no filter of pipelines passes.
 fn own_filter(record: &Value, key: &str, value: &str) -> bool {
     let path = match key {
         "creator.uuid"
@@ -73,12 +73,12 @@ fn own_filter(record: &Value, key: &str, value: &str) -> bool {
         .and_then(Value::as_str)
         .is_some_and(|known| {
             known.eq_ignore_ascii_case(value)
-                // The filter's word for what the record calls SCHEDULE.
+                // The filter says SCHEDULED where the record says SCHEDULE.
                 || key == "trigger_type" && value == "SCHEDULED" && known == "SCHEDULE"
         })
 }
 
-/// The words of the `status` filter are not the names of the states.
+/// Map a record's state to the values of the `status` filter, which differ from the names of the states.
 fn status(record: &Value) -> &str {
     let name = |path| at(record, path).and_then(Value::as_str).unwrap_or_default();
     match (
@@ -95,7 +95,7 @@ fn status(record: &Value) -> &str {
     }
 }
 
-/// By uuid, or by build number.
+/// Find a pipeline by its uuid or build number.
 pub(crate) fn detail(call: &Call) -> Result<Value, SandboxReply> {
     find(call).map(|record| call.record(record))
 }
@@ -109,7 +109,7 @@ fn find<'a>(call: &Call<'a>) -> Result<&'a Value, SandboxReply> {
         .ok_or_else(|| call.not_found())
 }
 
-/// In the pipeline's order, not in that of time.
+/// Steps are listed in the pipeline's order, not by time.
 pub(crate) fn steps(call: &Call) -> Result<Value, SandboxReply> {
     let uuid = text(find(call)?, "uuid");
     let records: Vec<&Value> = call
@@ -121,7 +121,7 @@ pub(crate) fn steps(call: &Call) -> Result<Value, SandboxReply> {
     page::answer(call, &PLAIN, &records)
 }
 
-/// Unsorted in no order at all: that of the file.
+/// Without `sort`, deployments come in no particular order: here, the order of the file.
 pub(crate) fn deployments(call: &Call) -> Result<Value, SandboxReply> {
     let sort = sorting(call, &["state.completed_on", "state.started_on"])?;
     let wanted = |record: &&Value, key: &str, path: &str| {

@@ -1,5 +1,5 @@
-//! Pull requests. Lists show open ones only unless asked, at most fifty at a time, and hide participants, reviewers and
-//! the closing time; the detail shows everything.
+//! Pull requests. Lists show open pull requests unless the request names states, at most fifty a page, and hide
+//! participants, reviewers and the closing time; the detail shows everything.
 
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ pub(crate) fn list(call: &Call) -> Result<Value, SandboxReply> {
     page::answer(call, &LISTING, &records)
 }
 
-/// Those of the states and the `q` that the request names, in its order.
+/// Return the pull requests that match the request's states and `q`, in its order.
 pub(crate) fn chosen<'a>(
     call: &Call,
     records: impl Iterator<Item = &'a Value>,
@@ -87,7 +87,7 @@ pub(crate) fn detail(call: &Call) -> Result<Value, SandboxReply> {
     find(call).map(|record| call.record(record))
 }
 
-/// The pull request that the path names.
+/// Return the pull request that the path names.
 fn find<'a>(call: &Call<'a>) -> Result<&'a Value, SandboxReply> {
     call.repository()?
         .table("pull_requests")
@@ -144,7 +144,7 @@ fn children<'a>(
     Ok(records.filter(belongs).collect())
 }
 
-/// Its page tokens are random: a page number made up by the client is refused.
+/// Page tokens are random: a page number invented by the client is refused.
 pub(crate) fn commits(call: &Call) -> Result<Value, SandboxReply> {
     let repository = call.repository()?;
     let id = find(call)?.get("id").and_then(Value::as_i64);
@@ -168,7 +168,7 @@ pub(crate) fn all_activity(call: &Call) -> Result<Value, SandboxReply> {
     page::answer(call, &ACTIVITY, &newest_first(records.collect()))
 }
 
-/// An entry without any time, which Bitbucket does send, stays behind its neighbour.
+/// Bitbucket sends entries without any time; such an entry keeps its place after its neighbour.
 fn newest_first(records: Vec<&Value>) -> Vec<&Value> {
     let mut neighbour = "";
     let mut timed: Vec<(&str, &Value)> = Vec::new();
@@ -184,7 +184,7 @@ fn newest_first(records: Vec<&Value>) -> Vec<&Value> {
         neighbour = time.unwrap_or(neighbour);
         timed.push((neighbour, record));
     }
-    // All in one format and zone; a missing fraction sorts by the second.
+    // All times have one format and zone; a time without a fraction sorts by the second.
     timed.sort_by(|one, other| other.0.cmp(one.0));
     timed.into_iter().map(|(_, record)| record).collect()
 }

@@ -1,4 +1,4 @@
-//! `q=` and `sort=`, where Bitbucket honours them. Where it does not, the endpoint never comes here.
+//! `q=` and `sort=` for the endpoints that honour them.
 
 use std::cmp::Reverse;
 
@@ -9,15 +9,15 @@ use crate::bbql::Condition;
 use crate::errors::{self, SandboxReply};
 use crate::workspace::at;
 
-/// What an endpoint lets `q` and `sort` speak of.
+/// The fields that an endpoint accepts in `q` and `sort`.
 pub(crate) struct Vocabulary {
-    /// First segments of the fields that exist.
+    /// The first segments of the fields that exist.
     pub fields: &'static [&'static str],
-    /// Fields that exist and still cannot be filtered or sorted by.
+    /// Fields that exist but cannot be used in `q` or `sort`.
     pub refused: &'static [&'static str],
 }
 
-/// Applies `q`, then `sort`, to `records`.
+/// Apply `q`, then `sort`, to `records`.
 pub(crate) fn apply<'a>(
     mut records: Vec<&'a Value>,
     q: Option<&str>,
@@ -36,7 +36,7 @@ pub(crate) fn apply<'a>(
     Ok(records)
 }
 
-/// Sorts by one field, `-` for descending; what lacks the field counts as greatest.
+/// Sort by one field, descending with `-`; a record without the field sorts as the greatest.
 pub(crate) fn sort(records: &mut [&Value], sort: &str) {
     let (field, descending) = match sort.strip_prefix('-') {
         Some(field) => (field, true),
@@ -81,7 +81,7 @@ impl Key {
 }
 
 impl Vocabulary {
-    pub fn check(&self, field: &str) -> Result<(), SandboxReply> {
+    pub(crate) fn check(&self, field: &str) -> Result<(), SandboxReply> {
         if self.refused.contains(&field) {
             return Err(errors::bad_request("Field does not support filtering"));
         }
@@ -94,7 +94,7 @@ impl Vocabulary {
     }
 }
 
-/// A date-time, with an offset, or a date at its midnight in UTC.
+/// Parse a date-time with an offset, or a date as midnight UTC.
 pub(crate) fn nanoseconds(text: &str) -> Option<i128> {
     let time = match DateTime::parse_from_rfc3339(text) {
         Ok(time) => time.to_utc(),

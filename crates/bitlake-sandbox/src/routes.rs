@@ -1,7 +1,7 @@
-//! Every path the sandbox answers, in one table: template, service, feature, scope, and who answers.
+//! The table of all routes: template, service, feature, scope, handler.
 //!
-//! A template's trailing slash is part of it: the lists of the pipelines service exist only with it, everything else
-//! only without. Counts are kept by template.
+//! A trailing slash is part of a template: the lists of the pipelines service exist only with it, every other path only
+//! without. Requests are counted by template.
 
 use axum::http::Method;
 use serde_json::Value;
@@ -17,25 +17,25 @@ pub(crate) struct Route {
     pub method: &'static str,
     pub template: &'static str,
     pub service: Service,
-    /// Names under which `disabled_features.json` may switch it off, the narrowest first.
+    /// The names under which `disabled_features.json` may disable the route, the narrowest first.
     features: &'static [&'static str],
     pub scope: Option<Scope>,
     answer: fn(&Call) -> Result<Value, SandboxReply>,
 }
 
-/// One request on its way to an answer.
+/// One request with the context that its handler needs.
 pub(crate) struct Call<'a> {
     pub state: &'a ServerState,
     pub fixtures: &'a Fixtures,
     pub route: &'a Route,
     pub caller: Caller,
-    /// The values of the template's `{…}`, decoded.
+    /// The values of the template's placeholders, decoded.
     pub parameters: &'a [String],
     pub url: &'a Url,
-    /// The URL's parameters, then those of a posted form.
+    /// The parameters of the URL, then those of a posted form.
     pub query: Parameters,
     pub form: &'a [(String, String)],
-    /// Later pages begin so many records early.
+    /// By how many records later pages begin early.
     pub shift: usize,
 }
 
@@ -56,13 +56,13 @@ const fn scope(new: &'static str, old: &'static str) -> Option<Scope> {
     Some(Scope { new, old })
 }
 
-type Answer = fn(&Call) -> Result<Value, SandboxReply>;
+type Handler = fn(&Call) -> Result<Value, SandboxReply>;
 
 const fn get(
     template: &'static str,
     features: &'static [&'static str],
     scope: Option<Scope>,
-    answer: Answer,
+    answer: Handler,
 ) -> Route {
     Route {
         method: "GET",
@@ -77,7 +77,7 @@ const fn get(
 const fn pipelines(
     template: &'static str,
     features: &'static [&'static str],
-    answer: Answer,
+    answer: Handler,
 ) -> Route {
     Route {
         service: Service::Pipelines,
@@ -85,7 +85,7 @@ const fn pipelines(
     }
 }
 
-/// The first fitting template wins.
+/// The routes; the first template that matches wins.
 static ROUTES: &[Route] = &[
     get("/user", &[], READ_USER, core::user),
     get(
@@ -246,7 +246,7 @@ static ROUTES: &[Route] = &[
     ),
 ];
 
-/// The route of a path as sent, with the decoded values of its template's `{…}`.
+/// Find the route of a path as sent, with the decoded values of the template's placeholders.
 pub(crate) fn find(method: &Method, path: &str) -> Option<(&'static Route, Vec<String>)> {
     let path = path.strip_prefix("/2.0")?;
     ROUTES
@@ -288,36 +288,36 @@ fn decode(segment: &str) -> Option<String> {
 }
 
 impl<'a> Call<'a> {
-    pub fn answer(&self) -> Result<Value, SandboxReply> {
+    pub(crate) fn answer(&self) -> Result<Value, SandboxReply> {
         (self.route.answer)(self)
     }
 
-    pub fn first(&self, name: &str) -> Option<&str> {
+    pub(crate) fn first(&self, name: &str) -> Option<&str> {
         let (_, value) = self.query.iter().find(|(key, _)| key == name)?;
         Some(value)
     }
 
-    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
+    pub(crate) fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'s str> {
         self.query
             .iter()
             .filter(move |(key, _)| key == name)
             .map(|(_, value)| value.as_str())
     }
 
-    pub fn parameter(&self, at: usize) -> &'a str {
+    pub(crate) fn parameter(&self, at: usize) -> &'a str {
         self.parameters.get(at).map_or("", String::as_str)
     }
 
-    /// The workspace that the path names.
-    pub fn workspace(&self) -> Result<&'a WorkspaceFixture, SandboxReply> {
+    /// Return the workspace that the path names.
+    pub(crate) fn workspace(&self) -> Result<&'a WorkspaceFixture, SandboxReply> {
         let id = self.parameter(0);
         self.fixtures
             .workspace(id)
             .ok_or_else(|| errors::no_workspace(id))
     }
 
-    /// The repository that the path names, if the caller may see it and it has the feature asked for.
-    pub fn repository(&self) -> Result<&'a RepositoryFixture, SandboxReply> {
+    /// Return the repository that the path names, if the caller may see it and the route's feature is enabled.
+    pub(crate) fn repository(&self) -> Result<&'a RepositoryFixture, SandboxReply> {
         let found = self
             .fixtures
             .repository(self.parameter(0), self.parameter(1))
@@ -343,7 +343,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    pub fn sees(&self, repository: &RepositoryFixture) -> bool {
+    pub(crate) fn sees(&self, repository: &RepositoryFixture) -> bool {
         self.caller != Caller::Anonymous || !repository.is_private()
     }
 
@@ -352,12 +352,12 @@ impl<'a> Call<'a> {
         errors::lacks_scopes(&[required], &["read:user:bitbucket".to_owned()])
     }
 
-    /// One record in full; only `fields` may change it.
-    pub fn record(&self, record: &Value) -> Value {
+    /// Return one record in full, as `fields` selects.
+    pub(crate) fn record(&self, record: &Value) -> Value {
         fields::apply(record, self.first("fields"), &[], &[])
     }
 
-    pub fn not_found(&self) -> SandboxReply {
+    pub(crate) fn not_found(&self) -> SandboxReply {
         errors::not_found(self.route.service)
     }
 }

@@ -18,7 +18,9 @@ use tokio::sync::oneshot;
 use url::Url;
 
 use crate::auth::AccessControl;
-use crate::errors::{self, SandboxReply, Service};
+#[cfg(feature = "testing")]
+use crate::errors::Service;
+use crate::errors::{self, SandboxReply};
 use crate::routes::{self, Call};
 #[cfg(feature = "testing")]
 use crate::testing::{self, BreakableListener, ConnectionHandle, TestingState};
@@ -47,7 +49,7 @@ pub(crate) struct ServerState {
 }
 
 impl ServerState {
-    pub fn new(origin: String, access: AccessControl, fixtures: Fixtures) -> Self {
+    pub(crate) fn new(origin: String, access: AccessControl, fixtures: Fixtures) -> Self {
         Self {
             origin,
             access,
@@ -63,47 +65,51 @@ impl ServerState {
     }
 
     /// Announce `rate_limit` and replace the clock by `date`, where they are given.
-    pub fn with_headers(mut self, rate_limit: Option<u64>, date: Option<DateTime<Utc>>) -> Self {
+    pub(crate) fn with_headers(
+        mut self,
+        rate_limit: Option<u64>,
+        date: Option<DateTime<Utc>>,
+    ) -> Self {
         self.rate_limit = rate_limit;
         self.date = Mutex::new(date);
         self
     }
 
     #[cfg(feature = "testing")]
-    pub fn with_testing(mut self, testing: TestingState) -> Self {
+    pub(crate) fn with_testing(mut self, testing: TestingState) -> Self {
         self.testing = testing;
         self
     }
 
-    pub fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> String {
         format!("{}/2.0/", self.origin)
     }
 
-    pub fn counts(&self) -> BTreeMap<String, u64> {
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
         lock(&self.counts).clone()
     }
 
-    pub fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         lock(&self.log).clone()
     }
 
-    pub fn reset(&self) {
+    pub(crate) fn reset(&self) {
         lock(&self.counts).clear();
         lock(&self.log).clear();
     }
 
-    pub fn set_date(&self, date: DateTime<Utc>) {
+    pub(crate) fn set_date(&self, date: DateTime<Utc>) {
         *lock(&self.date) = Some(date);
     }
 
-    pub fn replace_fixtures(&self, fixtures: Fixtures) {
+    pub(crate) fn replace_fixtures(&self, fixtures: Fixtures) {
         *self
             .fixtures
             .write()
             .unwrap_or_else(PoisonError::into_inner) = Arc::new(fixtures);
     }
 
-    pub fn fixtures(&self) -> Arc<Fixtures> {
+    pub(crate) fn fixtures(&self) -> Arc<Fixtures> {
         Arc::clone(&self.fixtures.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -113,7 +119,7 @@ impl ServerState {
     }
 
     /// Answer as Bitbucket would.
-    pub async fn answer(&self, request: &ApiRequest, body: Body) -> SandboxReply {
+    pub(crate) async fn answer(&self, request: &ApiRequest, body: Body) -> SandboxReply {
         let form = to_bytes(body, MAX_BODY).await.unwrap_or_default();
         let form = decode_form(&form);
         match &request.url {
@@ -177,7 +183,7 @@ impl ServerState {
     }
 
     /// Set the headers that every reply carries: rate limit and date.
-    pub fn set_common_headers(&self, reply: &mut SandboxReply) {
+    pub(crate) fn set_common_headers(&self, reply: &mut SandboxReply) {
         if let Some(limit) = self.rate_limit {
             reply.set_header("x-ratelimit-limit", &limit.to_string());
             reply.set_header("x-ratelimit-resource", "api-repositories");
@@ -238,7 +244,7 @@ impl ApiRequest {
     }
 
     #[cfg(feature = "testing")]
-    pub fn service(&self) -> Service {
+    pub(crate) fn service(&self) -> Service {
         let route = self.route.as_ref();
         route.map_or(Service::Core, |(route, _)| route.service)
     }
@@ -256,7 +262,7 @@ pub(crate) async fn serve(
         BreakableListener(listener),
         router.into_make_service_with_connect_info::<ConnectionHandle>(),
     );
-    // An error here means that accepting has ended; the next client sees a refused connection.
+    // An error here means that accepting failed; the next client sees a refused connection.
     let _ = axum::serve(listener, router)
         .with_graceful_shutdown(async {
             let _ = stopped.await;

@@ -1,11 +1,11 @@
-//! Loads what is served: folders of JSON lines, from the disk or compiled into the binary.
+//! The fixtures: folders of JSON lines, from the disk or compiled into the crate.
 //!
 //! ```text
-//! <root>/faults.json  <root>/user.json                       optional: faults, the answer to /user
-//! <root>/<workspace>/members.jsonl  workspace.json           optional
-//! <root>/<workspace>/<repository>/repository.json            required
-//! <root>/<workspace>/<repository>/disabled_features.json                optional: {"pipelines": {"status": 404}}
-//! <root>/<workspace>/<repository>/<entity>.jsonl             a missing file is an empty list
+//! <root>/faults.json  <root>/user.json                            optional: faults, the reply to /user
+//! <root>/<workspace>/members.jsonl  workspace.json                optional
+//! <root>/<workspace>/<repository>/repository.json                 required
+//! <root>/<workspace>/<repository>/disabled_features.json          optional: {"pipelines": {"status": 404}}
+//! <root>/<workspace>/<repository>/<entity>.jsonl                  a missing file is an empty list
 //! ```
 
 use std::collections::{BTreeMap, HashMap};
@@ -15,11 +15,11 @@ use include_dir::Dir;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::error::{Result, SandboxError};
+use crate::error::SandboxError;
 #[cfg(feature = "testing")]
 use crate::testing::Fault;
 
-/// A folder, wherever it lies.
+/// A folder of fixtures, on disk or embedded.
 #[derive(Clone)]
 pub(crate) enum FixtureFolder {
     Disk(PathBuf),
@@ -27,7 +27,7 @@ pub(crate) enum FixtureFolder {
 }
 
 impl FixtureFolder {
-    fn folders(&self) -> Result<Vec<(String, FixtureFolder)>> {
+    fn folders(&self) -> Result<Vec<(String, FixtureFolder)>, SandboxError> {
         let mut found = Vec::new();
         match self {
             Self::Disk(path) => {
@@ -56,7 +56,7 @@ impl FixtureFolder {
         Ok(found)
     }
 
-    fn text(&self, name: &str) -> Result<Option<String>> {
+    fn text(&self, name: &str) -> Result<Option<String>, SandboxError> {
         let unreadable = |source| SandboxError::Read {
             path: self.place(name),
             source,
@@ -75,7 +75,7 @@ impl FixtureFolder {
         }
     }
 
-    fn is_workspace(&self) -> Result<bool> {
+    fn is_workspace(&self) -> Result<bool, SandboxError> {
         for name in ["workspace.json", "members.jsonl"] {
             if self.text(name)?.is_some() {
                 return Ok(true);
@@ -98,11 +98,11 @@ impl FixtureFolder {
 
     /// Return the faults of `faults.json`; none without that file.
     #[cfg(feature = "testing")]
-    pub fn faults(&self) -> Result<Vec<Fault>> {
+    pub(crate) fn faults(&self) -> Result<Vec<Fault>, SandboxError> {
         Ok(self.json("faults.json")?.unwrap_or_default())
     }
 
-    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>> {
+    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, SandboxError> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };
@@ -114,7 +114,7 @@ impl FixtureFolder {
         Ok(Some(value))
     }
 
-    fn lines<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Vec<T>> {
+    fn lines<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Vec<T>, SandboxError> {
         let text = self.text(name)?.unwrap_or_default();
         let mut records = Vec::new();
         for (number, line) in text.lines().enumerate() {
@@ -147,7 +147,7 @@ pub(crate) struct WorkspaceFixture {
     pub repositories: Vec<RepositoryFixture>,
 }
 
-/// One repository's records by entity, and its commit graph.
+/// One repository's records by entity, with its commit graph.
 pub(crate) struct RepositoryFixture {
     pub slug: String,
     pub uuid: String,
@@ -155,16 +155,16 @@ pub(crate) struct RepositoryFixture {
     tables: BTreeMap<&'static str, Vec<Value>>,
     pub pull_request_commits: HashMap<i64, Vec<String>>,
     pub disabled: BTreeMap<String, DisabledFeature>,
-    /// Full hash → (table, row).
+    /// Table and row of each commit, by its full hash.
     hashes: BTreeMap<String, (&'static str, usize)>,
 }
 
-/// A feature that this repository lacks, or that its readers may not see.
+/// A feature that this repository lacks, or that the caller may not read.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DisabledFeature {
     pub status: u16,
-    /// In place of the usual body; a text is sent as it is.
+    /// Replaces the usual body; a text is sent as it is.
     pub body: Option<Value>,
 }
 
@@ -195,7 +195,7 @@ const TABLES: [&str; 14] = [
 ];
 
 impl Fixtures {
-    pub fn load(root: &FixtureFolder) -> Result<Self> {
+    pub(crate) fn load(root: &FixtureFolder) -> Result<Self, SandboxError> {
         let mut workspaces = Vec::new();
         if root.is_workspace()? {
             let name = match root {
@@ -208,7 +208,7 @@ impl Fixtures {
             )?);
         } else {
             for (name, folder) in root.folders()? {
-                // The programs that make a fixture may lie beside it.
+                // The programs that generate fixtures may stand beside them.
                 if folder.is_workspace()? {
                     workspaces.push(WorkspaceFixture::load(&folder, &name)?);
                 }
@@ -220,15 +220,16 @@ impl Fixtures {
         })
     }
 
-    /// By slug or `{uuid}`.
-    pub fn workspace(&self, id: &str) -> Option<&WorkspaceFixture> {
+    /// Find a workspace by its slug or `{uuid}`.
+    pub(crate) fn workspace(&self, id: &str) -> Option<&WorkspaceFixture> {
         self.workspaces
             .iter()
             .find(|workspace| workspace.slug == id || workspace.uuid == id)
     }
 
-    /// A workspace of `{}` stands for whichever holds the repository's `{uuid}`.
-    pub fn repository(&self, workspace: &str, id: &str) -> Option<&RepositoryFixture> {
+    /// Find a repository by its slug or `{uuid}`. The workspace `{}` matches any workspace, as in Bitbucket, and then only the
+    /// uuid identifies the repository.
+    pub(crate) fn repository(&self, workspace: &str, id: &str) -> Option<&RepositoryFixture> {
         self.workspaces
             .iter()
             .filter(|known| workspace == "{}" || known.slug == workspace || known.uuid == workspace)
@@ -238,7 +239,7 @@ impl Fixtures {
 }
 
 impl WorkspaceFixture {
-    fn load(folder: &FixtureFolder, name: &str) -> Result<Self> {
+    fn load(folder: &FixtureFolder, name: &str) -> Result<Self, SandboxError> {
         let mut repositories = Vec::new();
         for (name, folder) in folder.folders()? {
             if let Some(record) = folder.json("repository.json")? {
@@ -265,7 +266,7 @@ impl WorkspaceFixture {
 }
 
 impl RepositoryFixture {
-    fn load(folder: &FixtureFolder, name: &str, record: Value) -> Result<Self> {
+    fn load(folder: &FixtureFolder, name: &str, record: Value) -> Result<Self, SandboxError> {
         let Some(uuid) = text(&record, "uuid").map(str::to_owned) else {
             return Err(SandboxError::NoUuid {
                 file: folder.place("repository.json"),
@@ -299,17 +300,17 @@ impl RepositoryFixture {
         })
     }
 
-    pub fn table(&self, name: &str) -> &[Value] {
+    pub(crate) fn table(&self, name: &str) -> &[Value] {
         self.tables.get(name).map_or(&[], Vec::as_slice)
     }
 
-    /// Reachable commits first, then those that only pull requests hold; newest first in each.
-    pub fn commits(&self) -> impl Iterator<Item = &Value> {
+    /// Iterate over the reachable commits, then over those that only pull requests contain; newest first in both.
+    pub(crate) fn commits(&self) -> impl Iterator<Item = &Value> {
         self.table(COMMITS).iter().chain(self.table(UNLISTED))
     }
 
-    /// A commit by its hash or a unique prefix of at least seven characters.
-    pub fn commit(&self, hash: &str) -> Option<&Value> {
+    /// Find a commit by its hash or a unique prefix of at least seven characters.
+    pub(crate) fn commit(&self, hash: &str) -> Option<&Value> {
         let mut found = self
             .hashes
             .range(hash.to_owned()..)
@@ -321,17 +322,17 @@ impl RepositoryFixture {
         self.table(table).get(*row)
     }
 
-    pub fn is_private(&self) -> bool {
+    pub(crate) fn is_private(&self) -> bool {
         self.record.get("is_private") != Some(&Value::Bool(false))
     }
 }
 
-/// The string under `key`.
+/// Return the string member `key`.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key)?.as_str()
 }
 
-/// What `path` leads to, dot by dot; nothing when a step is missing.
+/// Return the value at the dotted `path`; `None` when a member is missing.
 pub(crate) fn at<'a>(value: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(value, |value, key| value.get(key))
 }

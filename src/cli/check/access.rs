@@ -9,7 +9,7 @@ use super::credentials::Identity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
 use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
-use crate::collect::{Discovered, Discovery, discover};
+use crate::collect::{DiscoveredRepository, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
@@ -46,7 +46,7 @@ pub(super) async fn repositories(
     identity: &Identity,
     states: &[RepositoryState],
     findings: &mut Vec<Finding>,
-) -> Vec<Discovered> {
+) -> Vec<DiscoveredRepository> {
     let own = |selection: &&Selection| selection.connection == connection.name;
     let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
@@ -104,7 +104,7 @@ pub(super) async fn repositories(
 /// whatever the number of repositories and lists.
 pub(super) fn scopes(
     config: &Config,
-    found: &[Discovered],
+    found: &[DiscoveredRepository],
     connection: &str,
     identity: &Identity,
     findings: &mut Vec<Finding>,
@@ -158,12 +158,12 @@ fn add_scope(identity: &Identity, scope: &str, granted: &[String]) -> String {
 /// The lists of a sample of each workspace, or of all.
 pub(super) async fn lists(
     config: &Config,
-    found: &[Discovered],
+    found: &[DiscoveredRepository],
     identity: &Identity,
     sample: Sample,
     findings: &mut Vec<Finding>,
 ) {
-    let mut workspaces: BTreeMap<&str, Vec<&Discovered>> = BTreeMap::new();
+    let mut workspaces: BTreeMap<&str, Vec<&DiscoveredRepository>> = BTreeMap::new();
     for discovered in found {
         let workspace = workspaces.entry(&discovered.workspace).or_default();
         workspace.push(discovered);
@@ -182,7 +182,7 @@ pub(super) async fn lists(
                 }
             }
         }
-        let members = |it: &&Discovered| {
+        let members = |it: &&DiscoveredRepository| {
             rules(config, it).is_some_and(|it| it.entities.contains(&EntityGroup::Accounts))
         };
         if repositories.iter().any(members) {
@@ -216,7 +216,7 @@ pub(super) enum Sample {
 
 impl Sample {
     /// Spread over the names.
-    fn of<'a>(self, repositories: &[&'a Discovered]) -> Vec<&'a Discovered> {
+    fn of<'a>(self, repositories: &[&'a DiscoveredRepository]) -> Vec<&'a DiscoveredRepository> {
         let wanted = match self {
             Self::All => return repositories.to_vec(),
             Self::Few => SAMPLE,
@@ -230,7 +230,7 @@ impl Sample {
 }
 
 /// The rules under which a run reads it.
-fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a Rules> {
+fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a Rules> {
     let selects = |selection: &&Selection| {
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)

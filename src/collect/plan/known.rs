@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::super::environments;
 use super::super::freshness::{is_known_unavailable, is_unmoved};
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::night::Rates;
 use super::{Kind, RepositoryPlan, Requests};
 use crate::bitbucket::{Endpoint, endpoints};
@@ -14,7 +14,7 @@ use crate::lake::{ListState, RepositoryState};
 /// A repository of which something is collected.
 pub(in super::super) struct Known<'a> {
     pub state: &'a RepositoryState,
-    pub discovered: &'a Discovered,
+    pub discovered: &'a DiscoveredRepository,
     pub rules: &'a Rules,
     /// What was planned for it before.
     pub former: Option<&'a RepositoryPlan>,

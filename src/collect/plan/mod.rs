@@ -19,7 +19,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::freshness::candidate;
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::rotation::{self, Candidate};
 use super::{
     SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
@@ -255,7 +255,7 @@ fn spent(clients: &BTreeMap<String, Client>) -> u64 {
 
 fn state_of<'a>(
     states: &'a [RepositoryState],
-    discovered: &Discovered,
+    discovered: &DiscoveredRepository,
 ) -> Option<&'a RepositoryState> {
     let found = &discovered.found;
     let mut states = states.iter();
@@ -304,7 +304,7 @@ pub(super) fn is_new(state: &RepositoryState) -> bool {
 
 async fn first_load(
     client: &Client,
-    discovered: &Discovered,
+    discovered: &DiscoveredRepository,
     rules: &Rules,
     since: DateTime<Utc>,
     now: DateTime<Utc>,

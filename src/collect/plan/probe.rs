@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::super::entity::{text, time};
 use super::super::newest_first::quoted;
 use super::super::pull_request_activity;
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::Requests;
 use super::night::Rates;
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
@@ -26,7 +26,7 @@ use crate::redaction::Received;
 
 pub(super) struct Probe<'a> {
     pub client: &'a Client,
-    pub discovered: &'a Discovered,
+    pub discovered: &'a DiscoveredRepository,
     pub rules: &'a Rules,
     pub since: DateTime<Utc>,
     pub now: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! Every list × every bad answer: what becomes of it. README.md has the same table for people.
+//! Every list × every bad answer: what becomes of it. docs/src/api-behaviour.md has the same table for people.
 
 mod budget;
 mod random;

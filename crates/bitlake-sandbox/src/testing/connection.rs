@@ -19,7 +19,7 @@ pub(crate) struct BreakableListener(pub TcpListener);
 pub(crate) struct ConnectionHandle(Arc<AtomicBool>);
 
 impl ConnectionHandle {
-    pub fn break_off(&self) {
+    pub(crate) fn break_off(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -1,5 +1,5 @@
-//! Faults on demand: any request can be refused, delayed, answered with something else or cut off, so that a test
-//! meets what production meets once a month.
+//! Faults on demand: refuse, delay, replace or interrupt the reply to any request, so that a test meets what production
+//! meets once a month.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,79 +10,85 @@ use url::Url;
 
 use crate::errors::{self, SandboxReply, Service};
 
-/// One rule. The first live rule whose `match` fits answers; a rule without `status` and `body` lets the real answer
-/// through and only delays, alters or cuts it. In `faults.json`, a list of them:
+/// A rule for some requests. The first active rule that matches a request applies; a rule without `status` and `body` keeps
+/// the real reply and only delays, alters or interrupts it. `faults.json` contains a list of rules:
 ///
 /// ```json
 /// [{"match": ["/pullrequests?", "page=2"], "skip": 0, "times": 1, "status": 429, "headers": {"retry-after": "1"}}]
 /// ```
 ///
-/// `{endpoint}` in a header or in a text of the body stands for the sandbox's own root.
+/// `{endpoint}` in a header or in a text of the body is replaced by the sandbox's endpoint.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fault {
-    /// Substrings of path and query as sent; all must occur. In JSON a text or a list of texts.
+    /// Substrings of path and query as sent, all of which must occur; in JSON a text or a list of texts.
     #[serde(rename = "match", deserialize_with = "one_or_many")]
     pub matches: Vec<String>,
-    /// Lets this many matching requests through first.
+    /// The number of matching requests to ignore first.
     #[serde(default)]
     pub skip: u64,
-    /// How often it strikes; absent or `"always"`: every time.
+    /// How many requests the rule applies to; `"always"` or `None`: all.
     #[serde(default, deserialize_with = "times")]
     pub times: Option<u64>,
+    /// The status to reply with; default with a `body`: 200.
     pub status: Option<u16>,
+    /// Headers to set.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A text is sent as it is, anything else as JSON. DisabledFeature with a `status`: Bitbucket's usual body for it.
+    /// The body: a text is sent as it is, any other value as JSON. Default with a `status`: Bitbucket's usual body for it.
     pub body: Option<Value>,
-    /// Members laid over the answer's JSON object; null takes a member away.
+    /// Members to set in the reply's JSON object; null removes a member.
     #[serde(default)]
     pub set: Map<String, Value>,
+    /// How long to wait before the reply, in milliseconds.
     #[serde(default)]
     pub delay_ms: u64,
+    /// Where to break the reply off.
     pub cut: Option<Interruption>,
-    /// Every page is followed by another, with the first page's records again, each a little different.
+    /// Follow every page by another with the first page's records, each slightly changed.
     #[serde(default)]
     pub endless: bool,
-    /// Later pages begin so many records early, as if new ones had come to the list's front meanwhile.
+    /// Begin later pages this many records early, as if new records had been inserted at the front meanwhile.
     #[serde(default)]
     pub shift: usize,
-    /// Instead of the answer a page with one text of so many bytes; `gzip` packs it to a hundredth and less.
+    /// Replace the reply by a page with one text of this many bytes; `gzip` compresses it at least a hundredfold.
     pub huge: Option<u64>,
+    /// Compress the body of `huge`.
     #[serde(default)]
     pub gzip: bool,
-    /// The body repeats the request's headers, as the error pages of some proxies do.
+    /// Append the request's headers to the body, as the error pages of some proxies do.
     #[serde(default)]
     pub echo: bool,
-    /// Strikes some requests only, and each in another way that passes.
+    /// Apply random transient faults to some of the requests.
     pub random: Option<RandomFaults>,
 }
 
-/// Faults that pass, at random: the same for the same seed and order of requests.
+/// Random transient faults, equal for equal seed and order of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RandomFaults {
+    /// Equal seeds give equal faults.
     pub seed: u64,
-    /// So many of a thousand requests.
+    /// How many of a thousand requests meet a fault.
     pub per_thousand: u64,
 }
 
-/// Where an answer ends too early.
+/// Where a reply breaks off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Interruption {
-    /// The connection closes without a byte of an answer.
+    /// The connection closes before the first byte of the reply.
     Connection,
-    /// The head promises the whole body, the connection closes after this many bytes of it.
+    /// The connection closes after this many bytes of the body that the head announces.
     Body(usize),
-    /// A complete answer that holds only this many bytes: a client sees it only when parsing.
+    /// The body is truncated to this many bytes without an error in HTTP: a client notices when it parses the body.
     Text(usize),
-    /// After this many bytes of the body nothing more comes, and the connection stays open.
+    /// The body stops after this many bytes, and the connection remains open.
     Stall(usize),
 }
 
 impl Fault {
-    /// A rule for requests whose path and query hold `text`; without more it changes nothing.
+    /// Return a rule for requests whose path and query contain `text`; it changes nothing until more is set.
     pub fn on(text: impl Into<String>) -> Self {
         Self {
             matches: vec![text.into()],
@@ -90,98 +96,105 @@ impl Fault {
         }
     }
 
+    /// Require another substring of path and query.
     #[must_use]
     pub fn and(mut self, text: impl Into<String>) -> Self {
         self.matches.push(text.into());
         self
     }
 
+    /// Ignore the first matching requests.
     #[must_use]
     pub fn skip(mut self, requests: u64) -> Self {
         self.skip = requests;
         self
     }
 
+    /// Apply to this many requests only.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.times = Some(times);
         self
     }
 
+    /// Reply with this status.
     #[must_use]
     pub fn status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
+    /// Set a header of the reply.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.insert(name.into(), value.into());
         self
     }
 
-    /// A text is sent as it is, anything else as JSON.
+    /// Set the body: a text is sent as it is, any other value as JSON.
     #[must_use]
     pub fn body(mut self, body: impl Into<Value>) -> Self {
         self.body = Some(body.into());
         self
     }
 
-    /// Lays one member over the answer's JSON object.
+    /// Set one member of the reply's JSON object.
     #[must_use]
     pub fn set(mut self, member: impl Into<String>, value: impl Into<Value>) -> Self {
         self.set.insert(member.into(), value.into());
         self
     }
 
+    /// Wait before the reply.
     #[must_use]
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay_ms = delay.as_millis().try_into().unwrap_or(u64::MAX);
         self
     }
 
+    /// Break the reply off.
     #[must_use]
     pub fn cut(mut self, cut: Interruption) -> Self {
         self.cut = Some(cut);
         self
     }
 
-    /// Makes the list endless.
+    /// Make the list endless.
     #[must_use]
     pub fn endless(mut self) -> Self {
         self.endless = true;
         self
     }
 
-    /// Lets later pages begin so many records early.
+    /// Begin later pages this many records early.
     #[must_use]
     pub fn shift(mut self, records: usize) -> Self {
         self.shift = records;
         self
     }
 
-    /// Answers with one text of so many bytes.
+    /// Reply with one text of this many bytes.
     #[must_use]
     pub fn huge(mut self, bytes: u64) -> Self {
         self.huge = Some(bytes);
         self
     }
 
-    /// Packs what [`Fault::huge`] says.
+    /// Compress the body of [`Fault::huge`].
     #[must_use]
     pub fn gzip(mut self) -> Self {
         self.gzip = true;
         self
     }
 
-    /// Repeats the request's headers in the body.
+    /// Append the request's headers to the body.
     #[must_use]
     pub fn echo(mut self) -> Self {
         self.echo = true;
         self
     }
 
-    /// Passing faults for so many of a thousand requests, whatever they ask.
+    /// Return a rule of transient faults for this many of a thousand requests of any kind.
     pub fn random(seed: u64, per_thousand: u64) -> Self {
         Self {
             random: Some(RandomFaults { seed, per_thousand }),
@@ -189,7 +202,7 @@ impl Fault {
         }
     }
 
-    /// The answer that replaces the real one, if this rule has one.
+    /// Return the reply that replaces the real one, if the rule has one.
     pub(crate) fn replacement(&self, service: Service, endpoint: &str) -> Option<SandboxReply> {
         let reply = match (&self.body, self.status) {
             (None, None) => return None,
@@ -204,7 +217,7 @@ impl Fault {
         Some(reply)
     }
 
-    /// Everything but the delay and the cut, which belong to the sending.
+    /// Apply every alteration except delay and interruption, which concern the sending.
     pub(crate) fn alter(&self, mut reply: SandboxReply, endpoint: &str) -> SandboxReply {
         if !self.set.is_empty()
             && let Ok(Value::Object(mut object)) = serde_json::from_slice(&reply.body)
@@ -225,15 +238,15 @@ impl Fault {
     }
 }
 
-/// One page of a list without end.
+/// One page of an endless list.
 pub(crate) struct Endless {
-    /// The address of the list's true first page.
+    /// The address of the real first page.
     pub first: Url,
     number: u64,
 }
 
 impl Endless {
-    pub fn of(asked: &Url) -> Self {
+    pub(super) fn of(asked: &Url) -> Self {
         let paging = |key: &str| key == "page" || key == "ctx";
         let pairs = asked.query_pairs().into_owned();
         let (paging, others): (Vec<_>, Vec<_>) = pairs.partition(|(key, _)| paging(key));
@@ -246,7 +259,7 @@ impl Endless {
         }
     }
 
-    pub fn alter(&self, mut reply: SandboxReply) -> SandboxReply {
+    pub(super) fn alter(&self, mut reply: SandboxReply) -> SandboxReply {
         let Ok(Value::Object(mut page)) = serde_json::from_slice(&reply.body) else {
             return reply;
         };
@@ -274,7 +287,7 @@ impl Endless {
 }
 
 impl RandomFaults {
-    /// What the `n`-th request meets.
+    /// Return the fault of the `n`-th request, if it meets one.
     fn draw(self, n: u64) -> Option<Fault> {
         let random = mix(mix(self.seed).wrapping_add(n));
         if random % 1000 >= self.per_thousand {
@@ -298,7 +311,7 @@ impl RandomFaults {
     }
 }
 
-/// splitmix64
+/// Mix the bits of a number (splitmix64).
 fn mix(seed: u64) -> u64 {
     let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -306,21 +319,21 @@ fn mix(seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// The rules in force; each counts its own strikes.
+/// The active rules; each counts the requests it has matched.
 #[derive(Default)]
 pub(crate) struct Faults(Vec<(Fault, u64)>);
 
 impl Faults {
-    pub fn new(faults: Vec<Fault>) -> Self {
+    pub(super) fn new(faults: Vec<Fault>) -> Self {
         Self(faults.into_iter().map(|fault| (fault, 0)).collect())
     }
 
-    pub fn push(&mut self, fault: Fault) {
+    pub(super) fn push(&mut self, fault: Fault) {
         self.0.push((fault, 0));
     }
 
-    /// The rule that strikes this request, counted as used.
-    pub fn strike(&mut self, path_and_query: &str) -> Option<Fault> {
+    /// Return the rule that applies to this request, and count the request.
+    pub(super) fn strike(&mut self, path_and_query: &str) -> Option<Fault> {
         for (fault, seen) in &mut self.0 {
             let fits = fault
                 .matches
@@ -367,20 +380,20 @@ fn with_endpoint(value: &Value, endpoint: &str) -> Value {
 fn one_or_many<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Texts {
+    enum OneOrMany {
         One(String),
         Many(Vec<String>),
     }
-    Ok(match Texts::deserialize(input)? {
-        Texts::One(text) => vec![text],
-        Texts::Many(texts) => texts,
+    Ok(match OneOrMany::deserialize(input)? {
+        OneOrMany::One(text) => vec![text],
+        OneOrMany::Many(texts) => texts,
     })
 }
 
 fn times<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
-    enum Times {
+    enum TimesValue {
         Number(u64),
         Word(Always),
     }
@@ -389,8 +402,8 @@ fn times<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
     enum Always {
         Always,
     }
-    Ok(match Times::deserialize(input)? {
-        Times::Number(times) => Some(times),
-        Times::Word(Always::Always) => None,
+    Ok(match TimesValue::deserialize(input)? {
+        TimesValue::Number(times) => Some(times),
+        TimesValue::Word(Always::Always) => None,
     })
 }

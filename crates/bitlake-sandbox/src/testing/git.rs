@@ -1,13 +1,13 @@
-//! Git over smart HTTP, for clients that read commits from clones: git's own server program behind the sandbox's
-//! credentials, visibility and faults.
+//! Git over smart HTTP, for clients that read commits from clones: git's own HTTP server behind the sandbox's credentials,
+//! visibility and faults.
 //!
 //! ```text
 //! GET  /<workspace>/<repository>.git/info/refs?service=git-upload-pack ─┐
 //! POST /<workspace>/<repository>.git/git-upload-pack ───────────────────┴▶ Basic, scope ─▶ `git http-backend` (CGI)
 //! ```
 //!
-//! Git has users of its own: `x-bitbucket-api-token-auth` for API tokens, `x-token-auth` for access tokens and those of
-//! consumers. The API's users are refused, as Bitbucket does.
+//! Git has its own user names: `x-bitbucket-api-token-auth` for API tokens, `x-token-auth` for access tokens and tokens of
+//! OAuth consumers. The API's user names are refused, as in Bitbucket.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::errors::{self, SandboxReply};
 use crate::routes::READ_REPOSITORY;
 use crate::server::ServerState;
 
-/// The workspace and the repository that a path asks for by git.
+/// Return workspace and repository of a git path.
 pub(crate) fn target(path: &str) -> Option<(&str, &str)> {
     let (workspace, rest) = path.strip_prefix('/')?.split_once('/')?;
     let (slug, rest) = rest.split_once(".git/")?;
@@ -29,15 +29,15 @@ pub(crate) fn target(path: &str) -> Option<(&str, &str)> {
     (known && !slug.contains('/')).then_some((workspace, slug))
 }
 
-/// `folder` holds `<workspace>/<repository>.git`.
+/// Answer a git request from `folder`, which contains `<workspace>/<repository>.git`.
 pub(crate) async fn answer(
     state: &ServerState,
     folder: &Path,
     head: &Parts,
     body: Bytes,
 ) -> SandboxReply {
-    let refused = |status, said: &str| {
-        SandboxReply::text(status, said)
+    let refused = |status, text: &str| {
+        SandboxReply::text(status, text)
             .header("www-authenticate", "Basic realm=\"Bitbucket.org HTTP\"")
     };
     let Some((workspace, slug)) = target(head.uri.path()) else {
@@ -114,13 +114,13 @@ fn run(mut command: Command, body: &[u8]) -> io::Result<Vec<u8>> {
         .stderr(Stdio::null())
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
-        // It reads all of its input before it answers, or none.
+        // Git reads all of its input before it answers, or none.
         let _ = stdin.write_all(body);
     }
     Ok(child.wait_with_output()?.stdout)
 }
 
-/// CGI's headers, of which `Status` is no header of HTTP's.
+/// Parse a CGI response, whose `Status` is not an HTTP header.
 fn reply(output: &[u8]) -> SandboxReply {
     const END: &[u8] = b"\r\n\r\n";
     let end = output.windows(END.len()).position(|bytes| bytes == END);

@@ -1,5 +1,5 @@
-//! A page that is larger than the memory it is read into, plain or packed: a few lines of JSON around one letter,
-//! repeated. It is made while it is sent.
+//! A page larger than the memory of its reader, plain or compressed: a little JSON around one repeated letter, generated
+//! while it is sent.
 
 use std::io;
 
@@ -10,7 +10,7 @@ const HEAD: &[u8] = br#"{"values":[{"uuid":""#;
 const TAIL: &[u8] = br#""}]}"#;
 const PIECE: usize = 64 * 1024;
 
-/// `bytes` letters, plain.
+/// Return a body with `bytes` letters, uncompressed.
 pub(crate) fn plain(bytes: u64) -> Body {
     let whole = usize::try_from(bytes).unwrap_or(usize::MAX);
     let pieces = (0..whole.div_ceil(PIECE)).map(move |n| {
@@ -25,13 +25,13 @@ pub(crate) fn plain(bytes: u64) -> Body {
     )
 }
 
-/// `bytes` letters and some more, in gzip: deflate's longest match, 258 bytes back to the byte before, takes 13 bits.
-/// The checksum is left out, as nobody should get there.
+/// Return a body with at least `bytes` letters in gzip: deflate's longest match, 258 bytes at distance 1, takes 13 bits. The
+/// checksum is left out, because no reader should reach it.
 pub(crate) fn packed(bytes: u64) -> Body {
     let mut head = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     head.extend(stored(&[HEAD, b"a"].concat()));
-    // Eight matches fill 13 bytes, but a block begins with three bits of its own: hence blocks of 8 n matches, padded
-    // by an empty stored block, which ends at a full byte.
+    // Eight matches fill 13 bytes, but a block begins with a header of three bits. Each block therefore contains 8 n
+    // matches and is padded by an empty stored block, which ends at a byte boundary.
     let per_block = 8 * 1024;
     let mut bits = Bits::default();
     bits.push(&[0, 1, 0]);
@@ -48,7 +48,7 @@ pub(crate) fn packed(bytes: u64) -> Body {
     )
 }
 
-/// A block of bytes as they are.
+/// Return a stored (uncompressed) block.
 fn stored(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap_or_default();
     let mut block = vec![0];
@@ -58,7 +58,7 @@ fn stored(bytes: &[u8]) -> Vec<u8> {
     block
 }
 
-/// Deflate fills bytes from their lowest bit.
+/// A bit writer; deflate fills bytes from the lowest bit.
 #[derive(Default)]
 struct Bits(Vec<u8>, u8);
 

@@ -1,5 +1,5 @@
-//! Bitbucket's own count: so many requests of one identity in any sixty minutes. A refused one counts as well, so who
-//! asks again at once stays locked out.
+//! Bitbucket's rate limit: the requests of one identity in any sixty minutes. Refused requests count as well, so a client that
+//! retries at once remains locked out.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -9,30 +9,30 @@ use crate::server::lock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Lets everything pass until it is given a limit.
+/// MeterState requests and refuses those above the limit; without a limit it accepts all.
 #[derive(Default)]
-pub(crate) struct Meter(Mutex<Counts>);
+pub(crate) struct Meter(Mutex<MeterState>);
 
 #[derive(Default)]
-struct Counts {
+struct MeterState {
     limit: Option<u64>,
-    /// By `Authorization`: each credential is an identity.
+    /// The times of requests by `Authorization` header: each credential is an identity.
     sent: BTreeMap<String, VecDeque<Instant>>,
     refused: u64,
 }
 
 impl Meter {
-    /// Starts to count.
-    pub fn limit(&self, requests_per_hour: u64) {
-        *lock(&self.0) = Counts {
+    /// Set the limit and start counting.
+    pub(super) fn limit(&self, requests_per_hour: u64) {
+        *lock(&self.0) = MeterState {
             limit: Some(requests_per_hour),
-            ..Counts::default()
+            ..MeterState::default()
         };
     }
 
-    /// Counts a request; whether it is within the limit.
-    pub fn take(&self, authorization: Option<&str>) -> bool {
-        let Counts {
+    /// Count a request and return whether it is within the limit.
+    pub(super) fn take(&self, authorization: Option<&str>) -> bool {
+        let MeterState {
             limit,
             sent,
             refused,
@@ -50,7 +50,7 @@ impl Meter {
         allowed
     }
 
-    pub fn refused(&self) -> u64 {
+    pub(super) fn refused(&self) -> u64 {
         lock(&self.0).refused
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct TestingState {
 
 impl TestingState {
     /// Take the settings of a builder; its faults precede those of the fixtures.
-    pub fn new(settings: TestingSettings, fixture_faults: Vec<Fault>) -> Self {
+    pub(crate) fn new(settings: TestingSettings, fixture_faults: Vec<Fault>) -> Self {
         let mut faults = settings.faults;
         faults.extend(fixture_faults);
         Self {

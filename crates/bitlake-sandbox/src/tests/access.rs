@@ -93,7 +93,7 @@ async fn headers_name_granted_scopes_in_the_tokens_words_and_accepted_ones_in_le
         ["repository", "pipeline:write"],
     ] {
         let sandbox = fixture.builder().scopes(granted).start(0).await.unwrap();
-        // Of one repository, in words that name no scope.
+        // A refusal of one repository, in words that name no scope.
         let refused = web(&sandbox, "/pipelines/").await;
         assert_eq!((refused.status, refused.text.as_str()), (403, "Forbidden"));
         let granted = granted.join(", ");

@@ -1,4 +1,4 @@
-//! Faults: replaced, altered, delayed and broken answers.
+//! Faults: replaced, altered, delayed and interrupted replies.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::{Fault, Interruption};
 
 #[tokio::test]
-async fn rate_limit_answer_is_text_and_strikes_as_often_as_told() {
+async fn rate_limit_reply_is_text_and_a_fault_applies_as_often_as_configured() {
     let fixture = Fixture::new();
     let fault = Fault::on("/refs/branches")
         .status(429)

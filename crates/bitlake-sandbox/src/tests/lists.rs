@@ -1,4 +1,4 @@
-//! Workspaces, repositories, refs, commits, issues.
+//! Lists of workspaces, repositories, refs, commits and issues.
 
 use super::*;
 
@@ -47,7 +47,7 @@ async fn workspaces_users_and_members() {
         json!({"type": "user", "uuid": "{ann}"})
     );
     assert_eq!(get(&sandbox, "user").await.json()["uuid"], "{ann}");
-    let unknown = get(&sandbox, "workspaces/nobody").await;
+    let unknown = get(&sandbox, "workspaces/unknown").await;
     assert_eq!(
         (unknown.status, &unknown.json()["type"]),
         (404, &json!("error"))
@@ -76,7 +76,7 @@ async fn repositories_filter_and_sort() {
             .status,
         400
     );
-    assert_eq!(get(&sandbox, "repositories/nobody").await.status, 404);
+    assert_eq!(get(&sandbox, "repositories/unknown").await.status, 404);
 }
 
 #[tokio::test]

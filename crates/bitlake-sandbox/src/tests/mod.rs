@@ -1,4 +1,4 @@
-//! Each behaviour of the stand-in, asked over HTTP as a client would.
+//! Each behaviour of the sandbox, tested over HTTP.
 
 mod access;
 mod faults;
@@ -15,17 +15,17 @@ use tempfile::TempDir;
 
 use super::{Builder, Sandbox};
 
-/// A workspace written by hand, file by file.
+/// A workspace of hand-written files.
 struct Fixture(TempDir);
 
 impl Fixture {
-    /// `acme/web`, private, without a record in it.
+    /// Create the private repository `acme/web` without records.
     fn new() -> Self {
         let fixture = Self(TempDir::new().unwrap());
         fixture.repository("web", json!({}))
     }
 
-    /// Adds a repository, or changes one.
+    /// Add or change a repository.
     fn repository(self, slug: &str, more: Value) -> Self {
         let mut record = json!({
             "type": "repository", "uuid": format!("{{{slug}}}"), "slug": slug, "name": slug,
@@ -47,7 +47,7 @@ impl Fixture {
         self
     }
 
-    /// Records of one entity of `acme/web`.
+    /// Set the records of one entity of `acme/web`.
     fn records(self, table: &str, records: impl IntoIterator<Item = Value>) -> Self {
         let lines: Vec<String> = records
             .into_iter()
@@ -64,7 +64,7 @@ impl Fixture {
         self.builder().start(0).await.unwrap()
     }
 
-    /// For tests that need the folder no longer: everything is read at the start.
+    /// Start the sandbox for a test that does not change the folder afterwards.
     async fn start_owned(self) -> Sandbox {
         self.start().await
     }
@@ -81,7 +81,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("not JSON: {}", self.text))
     }
 
-    /// One member of every record.
+    /// Return one member of every record.
     fn each(&self, member: &str) -> Vec<Value> {
         let body = self.json();
         let values = body["values"]
@@ -115,7 +115,7 @@ async fn receive(request: reqwest::RequestBuilder) -> Answer {
     }
 }
 
-/// `path` from the endpoint, or a whole URL.
+/// Request a path below the endpoint, or a whole URL.
 async fn get(sandbox: &Sandbox, path: &str) -> Answer {
     let url = if path.starts_with("http") {
         path.to_owned()
@@ -125,24 +125,24 @@ async fn get(sandbox: &Sandbox, path: &str) -> Answer {
     receive(reqwest::Client::new().get(url)).await
 }
 
-/// A path inside `acme/web`.
+/// Request a path below `acme/web`.
 async fn web(sandbox: &Sandbox, path: &str) -> Answer {
     get(sandbox, &format!("repositories/acme/web{path}")).await
 }
 
-/// Follows `next` to the end: the pages, and every URL after the first.
-async fn walk(sandbox: &Sandbox, path: &str) -> (Vec<Answer>, Vec<String>) {
+/// Follow `next` to the end; return the pages and every URL after the first.
+async fn follow(sandbox: &Sandbox, path: &str) -> (Vec<Answer>, Vec<String>) {
     let mut pages = vec![web(sandbox, path).await];
     let mut links = Vec::new();
     while let Some(next) = pages.last().unwrap().next() {
         pages.push(get(sandbox, &next).await);
         links.push(next);
-        assert!(links.len() < 50, "the walk does not end");
+        assert!(links.len() < 50, "the follow does not end");
     }
     (pages, links)
 }
 
-/// A hash of forty characters that begins with `name`.
+/// Return a hash of forty characters that begins with `name`.
 fn hash(name: &str) -> String {
     format!("{name:0<40}")
 }

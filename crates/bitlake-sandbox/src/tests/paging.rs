@@ -1,4 +1,4 @@
-//! Caps, sizes, and the four ways to the next page.
+//! Caps, sizes, and the four styles of paging.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn pipelines(count: usize) -> Vec<Value> {
         .collect()
 }
 
-/// `a` is the newest of `count` commits in one line.
+/// Create `count` commits in one line; `a` is the newest.
 fn line_of_commits(count: usize) -> Vec<Value> {
     (0..count)
         .map(|n| {
@@ -45,7 +45,7 @@ async fn default_page_has_ten_rows_and_numbered_next_keeps_every_parameter() {
         next.contains("%2Bvalues.x") && next.contains("q=name") && next.contains("page=2"),
         "{next}"
     );
-    let (pages, _) = walk(&sandbox, "/refs/branches?pagelen=10").await;
+    let (pages, _) = follow(&sandbox, "/refs/branches?pagelen=10").await;
     assert_eq!(
         pages
             .iter()
@@ -133,7 +133,7 @@ async fn next_of_pipelines_loses_every_parameter_but_page_and_pagelen() {
     assert_eq!(first.json()["size"], 30);
     let next = first.next().unwrap();
     assert!(next.ends_with("/pipelines/?page=2&pagelen=12"), "{next}");
-    // Followed, it silently goes on in the other direction.
+    // Following it silently continues in the other direction.
     assert_eq!(get(&sandbox, &next).await.each("build_number")[0], 12);
     let beyond = web(&sandbox, "/pipelines/?pagelen=12&page=4").await;
     assert_eq!((beyond.status, beyond.each("uuid").len()), (200, 0));
@@ -147,7 +147,7 @@ async fn commit_pages_are_opaque_and_without_size() {
         .records("branches", [reference("branch", "main", "c000e")])
         .start_owned()
         .await;
-    let (pages, links) = walk(&sandbox, "/commits?include=main&pagelen=10").await;
+    let (pages, links) = follow(&sandbox, "/commits?include=main&pagelen=10").await;
     assert_eq!(pages.iter().flat_map(|page| page.each("hash")).count(), 25);
     assert_eq!(pages[0].json().get("size"), None);
     assert_eq!(pages[0].json().get("page"), None);
@@ -203,11 +203,11 @@ async fn pull_request_commits_refuse_page_one() {
     let refused = web(&sandbox, "/pullrequests/31/commits?page=1").await;
     assert_eq!(refused.status, 400);
     assert_eq!(refused.json()["error"]["message"], "Invalid page");
-    let (pages, _) = walk(&sandbox, "/pullrequests/31/commits").await;
+    let (pages, _) = follow(&sandbox, "/pullrequests/31/commits").await;
     let all: Vec<Value> = pages.iter().flat_map(|page| page.each("hash")).collect();
     assert_eq!(all, hashes);
     assert_eq!(pages[0].json().get("size"), None);
-    // A token of one list means nothing to another.
+    // A token of one list is not valid for another.
     let token = pages[0]
         .next()
         .unwrap()
@@ -237,7 +237,7 @@ async fn activity_pages_by_context_token_newest_first() {
         .records("pull_request_activity", entries)
         .start_owned()
         .await;
-    let (pages, links) = walk(
+    let (pages, links) = follow(
         &sandbox,
         "/pullrequests/activity?pagelen=5&page=7&q=nonsense&sort=id",
     )

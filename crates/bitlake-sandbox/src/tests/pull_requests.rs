@@ -1,4 +1,4 @@
-//! What a list of pull requests shows, and of which.
+//! Lists of pull requests: which records they contain and which members these have.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Every folder of `fixtures/quirks` is a workspace that loads and answers.
+//! Every folder of `fixtures/quirks` is a workspace that can be served.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ async fn every_quirk_folder_loads_and_says_what_it_is() {
     assert!(count > 60, "{count}");
 }
 
-/// One quirk's workspace, faults and all.
+/// Serve one quirk's workspace with its faults.
 async fn quirk(name: &str) -> Sandbox {
     let quirks = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/quirks");
     Sandbox::builder()
@@ -116,7 +116,7 @@ async fn faults_of_the_quirks_strike() {
         .unwrap();
     assert_eq!(get(&repeated, &next).await.next().unwrap(), next);
     let sliding = quirk("duplicate_row_between_pages").await;
-    let (pages, _) = walk(&sliding, "/pullrequests?pagelen=50&sort=created_on").await;
+    let (pages, _) = follow(&sliding, "/pullrequests?pagelen=50&sort=created_on").await;
     assert_eq!(pages[1].ids(), [1, 51]);
 }
 

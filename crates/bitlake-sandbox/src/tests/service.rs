@@ -88,7 +88,7 @@ async fn pipelines_have_filters_of_their_own() {
         ("status=HALTED", vec![2]),
         ("status=PASSED&status=HALTED", vec![1, 2]),
         ("trigger_type=SCHEDULED", vec![1, 2]),
-        ("creator.uuid=nobody", vec![]),
+        ("creator.uuid=unknown", vec![]),
     ] {
         assert_eq!(
             web(&sandbox, &format!("/pipelines/?{filter}"))

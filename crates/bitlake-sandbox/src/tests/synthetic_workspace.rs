@@ -1,12 +1,12 @@
-//! An estate answers as any other workspace does, and its lists agree with one another.
+//! A synthetic workspace answers like any other workspace, and its lists agree with one another.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Day, SyntheticWorkspace};
 use super::*;
 
-async fn estate() -> Sandbox {
-    let estate = SyntheticWorkspace {
+async fn workspace() -> Sandbox {
+    let workspace = SyntheticWorkspace {
         repositories: 2,
         idle: 1,
         pull_requests: 60,
@@ -17,10 +17,14 @@ async fn estate() -> Sandbox {
         past: chrono::TimeDelta::days(30),
         now: "2026-11-23T10:00:00Z".parse().unwrap(),
     };
-    Sandbox::builder().synthetic(estate).start(0).await.unwrap()
+    Sandbox::builder()
+        .synthetic(workspace)
+        .start(0)
+        .await
+        .unwrap()
 }
 
-/// All records of a list of a repository, page by page: `next` where there is one, else by number.
+/// Return all records of a repository's list, by `next` or else by page number.
 async fn all(sandbox: &Sandbox, repository: &str, path: &str) -> Vec<Value> {
     let mut records = Vec::new();
     let mut url = format!("repositories/acme/{repository}{path}");
@@ -39,8 +43,8 @@ const STATES: &str =
     "/pullrequests?pagelen=50&state=OPEN&state=MERGED&state=DECLINED&fields=%2Bvalues.participants";
 
 #[tokio::test]
-async fn an_estates_lists_are_as_long_as_it_says() {
-    let sandbox = estate().await;
+async fn lists_have_the_announced_sizes() {
+    let sandbox = workspace().await;
     let sizes = sandbox.sizes(1).unwrap();
     assert_eq!(
         (sizes.pull_requests, sizes.pipelines, sizes.branches),
@@ -63,8 +67,8 @@ async fn an_estates_lists_are_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn an_estate_refuses_pages_above_the_cap_and_page_numbers_where_there_are_none() {
-    let sandbox = estate().await;
+async fn pages_above_the_cap_and_unsupported_page_numbers_are_refused() {
+    let sandbox = workspace().await;
     for path in [
         "/pullrequests?pagelen=51",
         "/pullrequests/activity?pagelen=51",
@@ -93,7 +97,7 @@ async fn an_estate_refuses_pages_above_the_cap_and_page_numbers_where_there_are_
 
 #[tokio::test]
 async fn the_feeds_comments_are_those_of_each_pull_request() {
-    let sandbox = estate().await;
+    let sandbox = workspace().await;
     let mut by_feed: BTreeMap<i64, Vec<Value>> = BTreeMap::new();
     for entry in all(&sandbox, "repo-000", "/pullrequests/activity?pagelen=50")
         .await
@@ -120,7 +124,7 @@ async fn the_feeds_comments_are_those_of_each_pull_request() {
     }
 }
 
-/// The commits above `head`, down to those of `known`.
+/// Return the commits reachable from `head` and not in `known`.
 fn ancestors(
     commits: &BTreeMap<String, Value>,
     head: &str,
@@ -141,8 +145,8 @@ fn ancestors(
 }
 
 #[tokio::test]
-async fn a_merge_commit_leads_to_its_pull_requests_commits_and_a_squash_does_not() {
-    let sandbox = estate().await;
+async fn commits_are_reachable_from_a_merge_commit_and_not_from_a_squash() {
+    let sandbox = workspace().await;
     let listed = all(&sandbox, "repo-000", "/commits?pagelen=100").await;
     let commits: BTreeMap<String, Value> = listed
         .into_iter()
@@ -191,7 +195,7 @@ async fn a_merge_commit_leads_to_its_pull_requests_commits_and_a_squash_does_not
 
 #[tokio::test]
 async fn a_day_shows_in_busy_repositories_and_not_in_idle_ones() {
-    let sandbox = estate().await;
+    let sandbox = workspace().await;
     let record = async |repository: &str| {
         get(&sandbox, &format!("repositories/acme/{repository}"))
             .await
@@ -248,7 +252,7 @@ async fn a_day_shows_in_busy_repositories_and_not_in_idle_ones() {
         changed.len()
     );
 
-    // What the new heads hold and the old ones do not is what was pushed since.
+    // Commits reachable from the new heads and not from the old ones were pushed since.
     let mut range = String::from("/commits?pagelen=100");
     let now = heads().await;
     now.difference(&known)
@@ -273,7 +277,7 @@ async fn a_day_shows_in_busy_repositories_and_not_in_idle_ones() {
 
 #[tokio::test]
 async fn deployments_are_filtered_and_sorted_by_when_they_were_done() {
-    let sandbox = estate().await;
+    let sandbox = workspace().await;
     let state = |record: &Value| record["state"]["name"].as_str().unwrap().to_owned();
     let all = all(&sandbox, "repo-000", "/deployments/?pagelen=100").await;
     let count = |name: &str| all.iter().filter(|one| state(one) == name).count();
@@ -303,7 +307,7 @@ async fn deployments_are_filtered_and_sorted_by_when_they_were_done() {
 }
 
 #[tokio::test]
-async fn what_is_above_the_hours_limit_is_refused_for_each_identity() {
+async fn requests_above_the_hourly_limit_are_refused_for_each_identity() {
     let sandbox = Sandbox::builder().demo().start(0).await.unwrap();
     sandbox.enforce(2);
     let ask = async |token: &str| {

@@ -1,4 +1,4 @@
-//! One repository's lists, in the pages that the request asks for.
+//! The lists of one synthetic repository, page by page.
 
 use serde_json::Value;
 
@@ -10,8 +10,8 @@ use crate::routes::Call;
 use crate::{commits, core, page, pipelines, pull_requests};
 
 impl SyntheticRepository<'_> {
-    /// `what`: the route's template below the repository.
-    pub fn answer(&self, call: &Call, what: &str) -> Result<Value, SandboxReply> {
+    /// Answer a request; `what` is the route's template below the repository.
+    pub(super) fn answer(&self, call: &Call, what: &str) -> Result<Value, SandboxReply> {
         match what {
             "" => Ok(call.record(&self.record())),
             "/refs" => core::ref_list(call, self.branches().iter().chain(&self.tags()).collect()),
@@ -151,7 +151,7 @@ impl SyntheticRepository<'_> {
         })
     }
 
-    /// By the time they were done, where asked to: those that were not done come first in falling order.
+    /// Sort by completion time if requested; in descending order, incomplete deployments come first.
     fn deployment_list(&self, call: &Call) -> Result<Value, SandboxReply> {
         let sort = pipelines::sorting(call, &["state.completed_on", "state.started_on"])?;
         let wanted = |n: &usize| match call.first("state.name") {
@@ -167,7 +167,7 @@ impl SyntheticRepository<'_> {
                 chosen.sort_by_key(|n| std::cmp::Reverse(missing_last(n)))
             }
             Some(_) => chosen.sort_by_key(missing_last),
-            // In no order at all.
+            // Without `sort`, the order is arbitrary.
             None => chosen.sort_by_key(|n| (n % 7, *n)),
         }
         page::made(call, &pipelines::DEPLOYMENTS, chosen.len(), |n| {

@@ -1,4 +1,4 @@
-//! What the pipelines service says: pipelines, steps, deployments, environments.
+//! The records of the pipelines service: pipelines, steps, deployments, environments.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -6,27 +6,27 @@ use serde_json::{Value, json};
 use super::history::RepositoryHistory;
 use super::records::{RecordKind, SyntheticRepository, user, uuid};
 
-/// A pipeline in so many deploys, one of these in `UNDEPLOYED` stays undeployed, and one in `FAILED` fails.
+/// One of `DEPLOYS` pipelines deploys; of these, one of `UNDEPLOYED` is never deployed and one of `FAILED` fails.
 const DEPLOYS: usize = 10;
 const UNDEPLOYED: usize = 20;
 const FAILED: usize = 9;
-/// An environment for each of the three types.
+/// One environment of each of the three types.
 pub(super) const ENVIRONMENTS: usize = 3;
 
 const TYPES: [&str; ENVIRONMENTS] = ["Test", "Staging", "Production"];
 
-/// As the pipelines service writes a time.
+/// Format a time as the pipelines service does.
 fn service(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }
 
 impl SyntheticRepository<'_> {
-    pub fn pipeline_uuid(&self, n: usize) -> String {
+    pub(super) fn pipeline_uuid(&self, n: usize) -> String {
         uuid(RecordKind::Pipeline, self.number, n)
     }
 
-    /// By uuid, or by build number.
-    pub fn pipeline_named(&self, id: &str) -> Option<usize> {
+    /// Find a pipeline by its uuid or build number.
+    pub(super) fn pipeline_named(&self, id: &str) -> Option<usize> {
         let n = match (id.parse::<usize>(), id.get(1..9)) {
             (Ok(build), _) => build.checked_sub(1)?,
             (_, n) => usize::from_str_radix(n?, 16).ok()?,
@@ -35,7 +35,7 @@ impl SyntheticRepository<'_> {
         (is_known && n < self.history.pipelines.len()).then_some(n)
     }
 
-    pub fn pipeline(&self, n: usize) -> Value {
+    pub(super) fn pipeline(&self, n: usize) -> Value {
         let of = &self.history.pipelines[n];
         let result = outcome(n);
         json!({
@@ -52,8 +52,8 @@ impl SyntheticRepository<'_> {
         })
     }
 
-    /// A build, and a deployment where there was one.
-    pub fn steps(&self, n: usize) -> Vec<Value> {
+    /// Return the build step, and the deployment step if the pipeline deploys.
+    pub(super) fn steps(&self, n: usize) -> Vec<Value> {
         let deploys = deployment_of(n).is_some();
         let start = self.history.pipelines[n].created;
         let step = |(at, name): (usize, &str)| {
@@ -79,17 +79,17 @@ impl SyntheticRepository<'_> {
             .collect()
     }
 
-    pub fn deployment_uuid(&self, n: usize) -> String {
+    pub(super) fn deployment_uuid(&self, n: usize) -> String {
         uuid(RecordKind::Deployment, self.number, n)
     }
 
-    /// When it was deployed, if it was.
-    pub fn deployed(&self, n: usize) -> Option<DateTime<Utc>> {
+    /// Return when the deployment completed, if it did.
+    pub(super) fn deployed(&self, n: usize) -> Option<DateTime<Utc>> {
         let created = self.history.pipelines[pipeline_of(n)].created;
         (!is_undeployed(n)).then_some(created + TimeDelta::minutes(5))
     }
 
-    pub fn deployment(&self, n: usize) -> Value {
+    pub(super) fn deployment(&self, n: usize) -> Value {
         let at = pipeline_of(n);
         let of = &self.history.pipelines[at];
         let pipeline = self.pipeline_uuid(at);
@@ -118,7 +118,7 @@ impl SyntheticRepository<'_> {
         record
     }
 
-    pub fn environment(&self, n: usize) -> Value {
+    pub(super) fn environment(&self, n: usize) -> Value {
         let name = TYPES[n];
         json!({
             "type": "deployment_environment", "uuid": uuid(RecordKind::Environment, self.number, n), "name": name,
@@ -138,18 +138,18 @@ fn outcome(pipeline: usize) -> &'static str {
 }
 
 impl RepositoryHistory {
-    /// Pipelines that deploy; a deployment's number is its place here plus one.
-    pub fn deployments(&self) -> usize {
+    /// Return the number of pipelines that deploy. A deployment's number is its index plus one.
+    pub(super) fn deployments(&self) -> usize {
         self.pipelines.len() / DEPLOYS
     }
 }
 
-/// The pipeline that made a deployment.
+/// Return the pipeline of a deployment.
 fn pipeline_of(deployment: usize) -> usize {
     deployment * DEPLOYS + DEPLOYS - 1
 }
 
-/// The deployment that a pipeline made.
+/// Return the deployment of a pipeline.
 fn deployment_of(pipeline: usize) -> Option<usize> {
     (pipeline % DEPLOYS == DEPLOYS - 1).then_some(pipeline / DEPLOYS)
 }
@@ -158,7 +158,7 @@ fn is_undeployed(deployment: usize) -> bool {
     deployment % UNDEPLOYED == UNDEPLOYED - 1
 }
 
-/// Whether a pipeline, and with it what it deployed, failed.
+/// Whether a pipeline, and with it its deployment, failed.
 fn has_failed(pipeline: usize) -> bool {
     pipeline / DEPLOYS % FAILED == FAILED - 1
 }

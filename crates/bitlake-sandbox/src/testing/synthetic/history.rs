@@ -1,36 +1,36 @@
-//! What happened in one repository, event by event: numbers and times only, so that thousands of records cost nothing
-//! until one is shown.
+//! The history of one repository, event by event: numbers and times only, so that thousands of records cost nothing until
+//! a page contains them.
 //!
 //! ```text
 //! trunk  o──o────────m────────o(squashed)──▶     m: two parents, the second is the pull request's head
 //!            \      /        ┊
-//!             x───x(pushed)  x(in no branch any more)
+//!             x───x(pushed)  x(no longer in any branch)
 //! ```
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Day, SyntheticWorkspace};
 
-/// Repositories differ in so many ways.
+/// The number of different histories.
 pub(super) const VARIANTS: usize = 5;
-/// A pull request in so many is declined.
+/// One of this many pull requests is declined.
 const DECLINED: usize = 7;
 /// Two of five pull requests have no comment.
 const SILENT: usize = 5;
-/// Between two entries of a pull request's activity.
+/// The time between two entries of a pull request's activity.
 const STEP: TimeDelta = TimeDelta::hours(12);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PullRequestFate {
     Open,
-    /// With a merge commit.
+    /// Merged with a merge commit.
     Merged,
     Squashed,
     Declined,
 }
 
 impl PullRequestFate {
-    pub fn state(self) -> &'static str {
+    pub(super) fn state(self) -> &'static str {
         match self {
             Self::Open => "OPEN",
             Self::Merged | Self::Squashed => "MERGED",
@@ -39,20 +39,20 @@ impl PullRequestFate {
     }
 }
 
-/// Its id is its place in the history plus one.
+/// A pull request; its id is its index in the history plus one.
 #[derive(Debug, Clone)]
 pub(super) struct SyntheticPullRequest {
     pub created: DateTime<Utc>,
     pub updated: DateTime<Utc>,
     pub closed: Option<DateTime<Utc>>,
     pub fate: PullRequestFate,
-    /// The commit of the trunk that it was branched from.
+    /// The commit of the trunk from which the source branch starts.
     pub base: usize,
     pub head: usize,
-    /// The trunk's commit that holds it.
+    /// The merge or squash commit on the trunk.
     pub landed: Option<usize>,
     pub comments: usize,
-    /// Its activity, oldest first.
+    /// The activity, oldest first.
     pub entries: Vec<usize>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct ActivityEntry {
     pub pull_request: usize,
     pub kind: ActivityKind,
     pub time: DateTime<Utc>,
-    /// The pull request's head after it.
+    /// The pull request's head after the entry.
     pub head: usize,
 }
 
@@ -86,19 +86,19 @@ pub(super) struct SyntheticPipeline {
     pub commit: usize,
 }
 
-/// One repository's past. Everything is in the order of time, oldest first.
+/// One repository's history. Every list is ordered by time, oldest first.
 #[derive(Debug, Clone)]
 pub(super) struct RepositoryHistory {
     pub pull_requests: Vec<SyntheticPullRequest>,
     pub entries: Vec<ActivityEntry>,
     pub commits: Vec<SyntheticCommit>,
     pub pipelines: Vec<SyntheticPipeline>,
-    /// Pull requests whose branches are there, open ones and declined ones.
+    /// Pull requests whose source branch exists: open and declined.
     pub branches: Vec<usize>,
-    /// Commits of the trunk.
+    /// Tagged commits of the trunk.
     pub tags: Vec<usize>,
     pub trunk: usize,
-    /// When commits, branches or pull requests changed last; pipelines do not count.
+    /// The time of the last change of commits, branches or pull requests.
     pub touched: DateTime<Utc>,
     most_branches: usize,
     squashed: usize,
@@ -117,10 +117,10 @@ enum HistoryEvent {
 }
 
 impl RepositoryHistory {
-    /// The past that `estate` describes: pull requests, pipelines and tags spread evenly over it. Squashes come at another
-    /// time in each variant.
-    pub fn new(estate: &SyntheticWorkspace, variant: usize) -> Self {
-        let start = estate.start();
+    /// Build the history that `workspace` describes, with pull requests, pipelines and tags spread evenly over its span. Each
+    /// variant squashes at another time.
+    pub(super) fn new(workspace: &SyntheticWorkspace, variant: usize) -> Self {
+        let start = workspace.start();
         let mut history = Self {
             pull_requests: Vec::new(),
             entries: Vec::new(),
@@ -133,16 +133,16 @@ impl RepositoryHistory {
             tags: Vec::new(),
             trunk: 0,
             touched: start,
-            most_branches: estate.branches.saturating_sub(1),
-            squashed: estate.squashed.max(1),
-            merges: variant * estate.squashed / VARIANTS,
+            most_branches: workspace.branches.saturating_sub(1),
+            squashed: workspace.squashed.max(1),
+            merges: variant * workspace.squashed / VARIANTS,
         };
         let mut events = Vec::new();
         let even = |n: usize, of: usize| {
-            start + (estate.now - start) * (2 * n as i32 + 1) / (2 * of as i32)
+            start + (workspace.now - start) * (2 * n as i32 + 1) / (2 * of as i32)
         };
-        for n in 0..estate.pull_requests {
-            let opened = even(n, estate.pull_requests);
+        for n in 0..workspace.pull_requests {
+            let opened = even(n, workspace.pull_requests);
             let rest = match n % SILENT {
                 0 | 1 => [HistoryEvent::Push(n), HistoryEvent::Approve(n)],
                 _ => [HistoryEvent::Comment(n), HistoryEvent::Approve(n)],
@@ -155,22 +155,23 @@ impl RepositoryHistory {
                     .map(|(step, event)| (opened + STEP * step, event)),
             );
         }
-        events.extend((0..estate.tags).map(|n| (even(n, estate.tags), HistoryEvent::Tag)));
-        events
-            .extend((0..estate.pipelines).map(|n| (even(n, estate.pipelines), HistoryEvent::Run)));
-        // Nothing just now: what comes while it is read is another test's.
-        let end = estate.now - TimeDelta::hours(1);
+        events.extend((0..workspace.tags).map(|n| (even(n, workspace.tags), HistoryEvent::Tag)));
+        events.extend(
+            (0..workspace.pipelines).map(|n| (even(n, workspace.pipelines), HistoryEvent::Run)),
+        );
+        // Nothing happens at the very end, so that a collection's clock is later than every record.
+        let end = workspace.now - TimeDelta::hours(1);
         events.retain(|(time, _)| *time <= end);
         history.play(events);
         history
     }
 
-    /// What a day brings, spread evenly over twelve hours of it.
-    pub fn advance(&mut self, day: &Day, from: DateTime<Utc>) {
+    /// Add the events of one day, spread evenly over twelve hours.
+    pub(super) fn advance(&mut self, day: &Day, from: DateTime<Utc>) {
         let open: Vec<usize> = self.open().collect();
         let (closing, still) = open.split_at(day.closed.min(open.len()));
         let others = day.touched.saturating_sub(day.opened + closing.len());
-        // Half of them open, the rest closed lately.
+        // Half of them are open, the rest closed recently.
         let closed = (0..self.pull_requests.len()).rev();
         let closed = closed.filter(|n| !open.contains(n));
         let (still, closed) = match still.len() > others / 2 {
@@ -240,7 +241,7 @@ impl RepositoryHistory {
             ActivityKind::Opened | ActivityKind::Approval => {}
         }
         let pull_request = &mut self.pull_requests[n];
-        // An approval is seen in the participants only.
+        // An approval changes the participants only.
         if kind != ActivityKind::Approval {
             pull_request.updated = time;
             self.touched = time;
@@ -296,7 +297,7 @@ impl RepositoryHistory {
         self.tidy();
     }
 
-    /// Branches of declined ones stay until there are too many.
+    /// Branches of declined pull requests are removed when there are too many branches.
     fn tidy(&mut self) {
         while self.branches.len() > self.most_branches
             && let Some(at) = self
@@ -313,8 +314,8 @@ impl RepositoryHistory {
         self.commits.len() - 1
     }
 
-    /// The commits that `heads` lead to.
-    pub fn reachable(&self, heads: impl IntoIterator<Item = usize>) -> Vec<bool> {
+    /// Return for each commit whether it is reachable from `heads`.
+    pub(super) fn reachable(&self, heads: impl IntoIterator<Item = usize>) -> Vec<bool> {
         let mut seen = vec![false; self.commits.len()];
         let mut open: Vec<usize> = heads.into_iter().collect();
         while let Some(n) = open.pop() {
@@ -325,16 +326,16 @@ impl RepositoryHistory {
         seen
     }
 
-    /// Where all branches and tags are.
-    pub fn heads(&self) -> impl Iterator<Item = usize> {
+    /// Return the heads of all branches and tags.
+    pub(super) fn heads(&self) -> impl Iterator<Item = usize> {
         let branches = self.branches.iter().map(|n| self.pull_requests[*n].head);
         branches
             .chain(self.tags.iter().copied())
             .chain([self.trunk])
     }
 
-    /// The commits of a pull request, newest first.
-    pub fn commits_of(&self, pull_request: &SyntheticPullRequest) -> Vec<usize> {
+    /// Return the commits of a pull request, newest first.
+    pub(super) fn commits_of(&self, pull_request: &SyntheticPullRequest) -> Vec<usize> {
         let mut commits = Vec::new();
         let mut at = pull_request.head;
         while at != pull_request.base {

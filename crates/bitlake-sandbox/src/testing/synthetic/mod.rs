@@ -1,13 +1,16 @@
-//! An estate as large as one likes, whose records are made when a page shows them: to count what a walk of a hundred
-//! repositories costs, without a gigabyte of fixtures.
+//! A synthetic workspace of any size, whose records are made when a page contains them: to measure what the collection of a
+//! hundred repositories costs without a gigabyte of fixtures.
 //!
-//! Every repository has much the same past and, unless it is idle, lives the same days; names and ids differ. Caps,
-//! paging, filters and hidden fields are those of the sandbox's other lists.
+//! All repositories have a similar history and, unless idle, the same events a day; names and ids differ. Caps, paging,
+//! filters and hidden fields are those of the sandbox's other lists.
 //!
 //! ```text
-//! SyntheticWorkspace ─▶ RepositoryHistory: numbers and times ── page ──▶ SyntheticRepository: JSON of the records it shows
-//!              ▲ Day: what happened since
+//! SyntheticWorkspace ─▶ RepositoryHistory: numbers, times ── page ──▶ SyntheticRepository: JSON of the page's records
+//!                         ▲ Day: later events
 //! ```
+
+// Every index is one that the history made.
+#![allow(clippy::indexing_slicing)]
 
 mod answer;
 mod builds;
@@ -26,57 +29,70 @@ use builds::ENVIRONMENTS;
 use history::{PullRequestFate, RepositoryHistory, VARIANTS};
 use records::SyntheticRepository;
 
-/// What each repository of the workspace `acme` has, and when it was measured.
+/// The size of the workspace `acme` and of each of its repositories, and its clock.
 #[derive(Debug, Clone)]
 pub struct SyntheticWorkspace {
-    /// `acme/repo-000` and so on.
+    /// The number of repositories: `acme/repo-000` and so on.
     pub repositories: usize,
-    /// So many of these, the last ones, that [`Day`]s pass by.
+    /// How many of them, counted from the last, are idle: a [`Day`] does not change them.
     pub idle: usize,
-    /// Four entries of activity each; three of five have a comment.
+    /// Pull requests of each repository, with four entries of activity each; three of five have a comment.
     pub pull_requests: usize,
-    /// Every tenth made a deployment.
+    /// Pipelines of each repository; every tenth deploys.
     pub pipelines: usize,
-    /// A merged pull request in so many is squashed.
+    /// One of this many merged pull requests is squashed.
     pub squashed: usize,
-    /// At most so many, `main` among them.
+    /// The largest number of branches, including `main`.
     pub branches: usize,
+    /// Tags of each repository.
     pub tags: usize,
-    /// How long ago all this began.
+    /// The span of the history.
     pub past: TimeDelta,
+    /// The end of the history, which is the server's clock.
     pub now: DateTime<Utc>,
 }
 
-/// What a day brings to each repository that is not idle.
+/// The events of one day in each repository that is not idle.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Day {
-    /// Pull requests.
+    /// Opened pull requests.
     pub opened: usize,
-    /// Pull requests, merged but for one of seven.
+    /// Closed pull requests; one of seven is declined, the rest merged.
     pub closed: usize,
-    /// Pull requests with any activity, those opened and closed among them.
+    /// Pull requests with any activity, including the opened and the closed.
     pub touched: usize,
-    /// Of the activity.
+    /// Entries of activity.
     pub entries: usize,
+    /// New pipelines.
     pub pipelines: usize,
 }
 
-/// How many records the lists of one repository have.
+/// The number of records in each list of one repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListSizes {
+    /// Branches.
     pub branches: usize,
+    /// Tags.
     pub tags: usize,
-    /// That branches and tags hold.
+    /// Commits reachable from branches and tags.
     pub commits: usize,
+    /// Pull requests in all states.
     pub pull_requests: usize,
-    /// Pull requests merged by a commit that does not hold theirs.
+    /// Pull requests merged by a commit from which their own commits are not reachable.
     pub squashed: usize,
+    /// Open pull requests.
     pub open: usize,
+    /// Declined pull requests.
     pub declined: usize,
+    /// Pull requests with a comment.
     pub commented: usize,
+    /// Entries of activity.
     pub activity: usize,
+    /// Pipelines.
     pub pipelines: usize,
+    /// Deployments.
     pub deployments: usize,
+    /// Environments.
     pub environments: usize,
 }
 
@@ -102,39 +118,39 @@ impl SyntheticWorkspace {
     }
 }
 
-/// An estate being served.
+/// A synthetic workspace that is being served.
 pub(crate) struct SyntheticServer {
-    estate: SyntheticWorkspace,
+    workspace: SyntheticWorkspace,
     past: RwLock<Arc<Timeline>>,
 }
 
 #[derive(Clone)]
 struct Timeline {
     now: DateTime<Utc>,
-    /// Of each variant.
+    /// The history of each variant.
     busy: Vec<RepositoryHistory>,
     idle: Vec<RepositoryHistory>,
 }
 
 impl SyntheticServer {
-    pub fn new(estate: SyntheticWorkspace) -> Self {
+    pub(crate) fn new(workspace: SyntheticWorkspace) -> Self {
         let variants = 0..VARIANTS;
         let busy: Vec<_> = variants
-            .map(|n| RepositoryHistory::new(&estate, n))
+            .map(|n| RepositoryHistory::new(&workspace, n))
             .collect();
         let past = Timeline {
-            now: estate.now,
+            now: workspace.now,
             idle: busy.clone(),
             busy,
         };
         Self {
             past: RwLock::new(Arc::new(past)),
-            estate,
+            workspace,
         }
     }
 
-    /// Lets a day pass; the time it is then.
-    pub fn advance(&self, day: &Day) -> DateTime<Utc> {
+    /// Add the events of one day and return the new time.
+    pub(crate) fn advance(&self, day: &Day) -> DateTime<Utc> {
         let mut past = self.past.write().unwrap_or_else(PoisonError::into_inner);
         let past = Arc::make_mut(&mut past);
         for history in &mut past.busy {
@@ -144,7 +160,7 @@ impl SyntheticServer {
         past.now
     }
 
-    pub fn sizes(&self, number: usize) -> ListSizes {
+    pub(crate) fn sizes(&self, number: usize) -> ListSizes {
         let past = self.past();
         let history = self.history(&past, number);
         let of = |fate| {
@@ -179,7 +195,7 @@ impl SyntheticServer {
     }
 
     fn history<'a>(&self, past: &'a Timeline, number: usize) -> &'a RepositoryHistory {
-        match number + self.estate.idle < self.estate.repositories {
+        match number + self.workspace.idle < self.workspace.repositories {
             true => &past.busy[number % VARIANTS],
             false => &past.idle[number % VARIANTS],
         }
@@ -189,7 +205,7 @@ impl SyntheticServer {
         Arc::clone(&self.past.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub fn answer(&self, call: &Call) -> Result<Value, SandboxReply> {
+    pub(crate) fn answer(&self, call: &Call) -> Result<Value, SandboxReply> {
         let past = self.past();
         let repo = |number| SyntheticRepository {
             number,
@@ -210,7 +226,7 @@ impl SyntheticServer {
                 "/workspaces/{workspace}" => Ok(call.record(&records::workspace())),
                 "/workspaces/{workspace}/members" => core::member_list(call, &records::members()),
                 "/repositories/{workspace}" => {
-                    let all: Vec<Value> = (0..self.estate.repositories)
+                    let all: Vec<Value> = (0..self.workspace.repositories)
                         .map(|n| repo(n).record())
                         .collect();
                     core::repository_list(call, all.iter().collect())
@@ -221,7 +237,8 @@ impl SyntheticServer {
         let workspace = call.parameter(0);
         let number = records::number(call.parameter(1));
         let number = number.filter(|n| {
-            *n < self.estate.repositories && (workspace == "{}" || records::is_workspace(workspace))
+            *n < self.workspace.repositories
+                && (workspace == "{}" || records::is_workspace(workspace))
         });
         repo(number.ok_or_else(errors::no_repository)?).answer(call, of_repository)
     }

@@ -1,6 +1,6 @@
-//! The API's records of an estate, made from a place in the history when a page shows them.
+//! The API records of a synthetic workspace, made from an index of the history when a page contains them.
 //!
-//! Ids tell what they name: a hash begins with repository and commit, a uuid with kind and number.
+//! Ids are readable: a hash begins with repository and commit, a uuid with kind and number.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ pub(super) enum RecordKind {
     Environment,
 }
 
-/// A repository, by its number in the estate.
+/// A repository, by its number in the workspace.
 #[derive(Clone, Copy)]
 pub(super) struct SyntheticRepository<'a> {
     pub number: usize,
@@ -40,7 +40,7 @@ pub(super) fn uuid(kind: RecordKind, repository: usize, n: usize) -> String {
     format!("{{{n:08x}-{repository:04x}-4{kind:03x}-8000-{salt:012x}}}")
 }
 
-/// The same numbers on every machine (splitmix64).
+/// Mix the bits of a number (splitmix64); equal on every machine.
 fn mix(n: u64) -> u64 {
     let mut z = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -48,7 +48,7 @@ fn mix(n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// As the core API writes a time.
+/// Format a time as the core API does.
 fn core(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
@@ -79,7 +79,7 @@ pub(super) fn members() -> Vec<Value> {
     (0..PEOPLE).map(member).collect()
 }
 
-/// The repository that a path names, by slug or uuid.
+/// Return the number of the repository that a path names by slug or uuid.
 pub(super) fn number(id: &str) -> Option<usize> {
     let number = match (id.strip_prefix("repo-"), id.get(1..9)) {
         (Some(number), _) => number.parse().ok()?,
@@ -98,7 +98,7 @@ impl SyntheticRepository<'_> {
         json!({"type": "repository", "uuid": uuid, "full_name": self.full_name(), "name": slug(self.number)})
     }
 
-    pub fn record(&self) -> Value {
+    pub(super) fn record(&self) -> Value {
         let slug = slug(self.number);
         json!({
             "type": "repository", "uuid": uuid(RecordKind::Repository, 0, self.number), "name": slug, "slug": slug,
@@ -107,7 +107,7 @@ impl SyntheticRepository<'_> {
             "created_on": core(self.time_of(0) + TimeDelta::seconds(self.number as i64)),
             "updated_on": core(self.history.touched), "size": 1_000_000 + self.number,
             "mainbranch": {"type": "branch", "name": "main"}, "parent": null,
-            "project": {"type": "project", "key": "EST", "uuid": "{00000000-0000-4000-8000-00000000e571}", "name": "Estate"},
+            "project": {"type": "project", "key": "EST", "uuid": "{00000000-0000-4000-8000-00000000e571}", "name": "Synthetic"},
             "workspace": workspace(),
             "owner": {"type": "team", "uuid": workspace_uuid(), "display_name": "Acme"},
         })
@@ -117,7 +117,7 @@ impl SyntheticRepository<'_> {
         self.history.commits[commit].time
     }
 
-    pub fn hash(&self, commit: usize) -> String {
+    pub(super) fn hash(&self, commit: usize) -> String {
         let salt = (self.number << 32 | commit) as u64;
         format!(
             "{:04x}{commit:08x}{:016x}{:012x}",
@@ -133,13 +133,13 @@ impl SyntheticRepository<'_> {
         hash
     }
 
-    /// The commit with this hash, or one that begins so.
-    pub fn commit_named(&self, hash: &str) -> Option<usize> {
+    /// Find a commit by its hash or a prefix of it.
+    pub(super) fn commit_named(&self, hash: &str) -> Option<usize> {
         let n = usize::from_str_radix(hash.get(4..12)?, 16).ok()?;
         (n < self.history.commits.len() && self.hash(n).starts_with(hash)).then_some(n)
     }
 
-    pub fn commit(&self, n: usize) -> Value {
+    pub(super) fn commit(&self, n: usize) -> Value {
         let parents = self.history.commits[n].parents.iter();
         let parents: Vec<Value> = parents
             .map(|n| json!({"type": "commit", "hash": self.hash(*n)}))
@@ -153,7 +153,7 @@ impl SyntheticRepository<'_> {
         })
     }
 
-    pub fn branches(&self) -> Vec<Value> {
+    pub(super) fn branches(&self) -> Vec<Value> {
         let branches = self.history.branches.iter();
         let branches = branches.map(|n| (branch(*n), self.history.pull_requests[*n].head));
         let branches = branches.chain([("main".to_owned(), self.history.trunk)]);
@@ -166,7 +166,7 @@ impl SyntheticRepository<'_> {
         branches.map(record).collect()
     }
 
-    pub fn tags(&self) -> Vec<Value> {
+    pub(super) fn tags(&self) -> Vec<Value> {
         let record = |(n, commit): (usize, &usize)| {
             let (name, target) = (format!("v1.{n}.0"), self.commit(*commit));
             json!({"type": "tag", "name": name, "target": target, "message": null, "date": null, "tagger": null})
@@ -174,8 +174,8 @@ impl SyntheticRepository<'_> {
         self.history.tags.iter().enumerate().map(record).collect()
     }
 
-    /// As much of a pull request as a filter or an order looks at.
-    pub fn outline(&self, n: usize) -> Value {
+    /// Return the members of a pull request that filters and sorting use.
+    pub(super) fn outline(&self, n: usize) -> Value {
         let of = &self.history.pull_requests[n];
         json!({
             "id": n + 1, "state": of.fate.state(), "title": title(n), "draft": false, "comment_count": of.comments,
@@ -183,7 +183,7 @@ impl SyntheticRepository<'_> {
         })
     }
 
-    pub fn pull_request(&self, n: usize) -> Value {
+    pub(super) fn pull_request(&self, n: usize) -> Value {
         let of = &self.history.pull_requests[n];
         let landed = of.landed.map(|commit| {
             json!({"type": "commit", "hash": self.short(commit), "date": core(self.time_of(commit))})
@@ -239,7 +239,7 @@ impl SyntheticRepository<'_> {
         known.into_iter().map(record).collect()
     }
 
-    /// Authors push and close, others comment and approve.
+    /// Return the actor of an entry: authors push and close, other members comment and approve.
     fn actor(&self, at: usize, entry: &ActivityEntry) -> usize {
         let n = entry.pull_request;
         match entry.kind {
@@ -252,8 +252,8 @@ impl SyntheticRepository<'_> {
         json!({"type": "pullrequest", "id": n + 1, "title": title(n)})
     }
 
-    /// The comment that the entry at this place holds.
-    pub fn comment(&self, at: usize) -> Value {
+    /// Return the comment of the entry at this index.
+    pub(super) fn comment(&self, at: usize) -> Value {
         let entry = &self.history.entries[at];
         let (text, time) = (format!("Remark {at}."), core(entry.time));
         let mut record = json!({
@@ -268,8 +268,8 @@ impl SyntheticRepository<'_> {
         record
     }
 
-    /// An entry of the activity.
-    pub fn activity(&self, at: usize) -> Value {
+    /// Return the entry of the activity at this index.
+    pub(super) fn activity(&self, at: usize) -> Value {
         let entry = &self.history.entries[at];
         let n = entry.pull_request;
         let (date, of) = (core(entry.time), &self.history.pull_requests[n]);

@@ -1,26 +1,27 @@
 //! A lake, a configuration and a sandbox, for tests that go through the library.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
 use bitlake::collect::plan::{Plan, plan};
-use bitlake::collect::{CollectReport, EntityReport, Event, Options, Reason, Shard, Stop, collect};
+use bitlake::collect::{
+    CollectEvent, CollectOptions, CollectReport, Shard, StopReason, StopSignal, collect,
+};
 use bitlake::config::Config;
-use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
 use bitlake::lake::{Lake, RepositoryState};
-use bitlake::transform::{Step, Steps, TransformReport, open_published, run_step, transform};
+use bitlake::transform::{TransformReport, open_published, transform};
 use bitlake_sandbox::{Builder, Sandbox};
 use chrono::{DateTime, Utc};
-use datafusion::arrow::array::{AsArray, RecordBatch};
-use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::arrow::array::AsArray;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::{at, copy, fixture, lines_of};
 
 /// A lake, a configuration, and the server they talk to.
 pub struct Bench {
@@ -34,7 +35,7 @@ pub struct Bench {
     /// Further keys of `[lake]`.
     pub keys: String,
     runs: usize,
-    pub stop: Stop,
+    pub stop: StopSignal,
     /// Ends the next run after so many pages.
     pub stops_after: Option<usize>,
     pub full: bool,
@@ -46,88 +47,6 @@ pub struct Bench {
     pub limits: Limits,
     /// The workspace, where it is a copy.
     _source: Option<TempDir>,
-}
-
-/// Tables of an engine, each made when a query first asks for it: a test pays for the steps that it looks at.
-pub struct Tables {
-    engine: Engine,
-    made: Mutex<BTreeSet<TableName>>,
-    folder: TempDir,
-}
-
-impl Tables {
-    /// `given`: tables that no step needs to make.
-    pub fn over(engine: Engine, given: BTreeSet<TableName>) -> Result<Self> {
-        Ok(Self {
-            engine,
-            made: Mutex::new(given),
-            folder: tempfile::tempdir().unwrap(),
-        })
-    }
-
-    /// The lines of a query, cells joined by ` | `.
-    pub async fn query(&self, sql: &str) -> Result<Vec<String>> {
-        let steps = bundled_steps();
-        let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
-        for (step, reads) in steps.iter().rev() {
-            // What is given need not be made, and neither what only it would need.
-            if needed.contains(&step.name) && !self.made.lock().unwrap().contains(&step.name) {
-                needed.extend(reads.iter().cloned());
-            }
-        }
-        for (step, _) in steps {
-            if needed.contains(&step.name) && self.made.lock().unwrap().insert(step.name.clone()) {
-                let folder = self.folder.path().join(step.name.to_string());
-                run_step(&self.engine, step, &folder).await?;
-            }
-        }
-        lines_of(&self.engine, sql).await
-    }
-}
-
-/// The bundled steps in their order, each with what it reads: parsed once for all cases.
-fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
-    static STEPS: OnceLock<Vec<(Step, Vec<TableName>)>> = OnceLock::new();
-    STEPS.get_or_init(|| {
-        let engine = Engine::new(None).unwrap();
-        let steps = Steps::find(None).unwrap().in_order(&engine).unwrap();
-        let read = |step: Step| {
-            let reads = step.reads(&engine).unwrap();
-            (step, reads)
-        };
-        steps.into_iter().map(read).collect()
-    })
-}
-
-/// The lines of a query, cells joined by ` | `.
-pub async fn lines_of(engine: &Engine, sql: &str) -> Result<Vec<String>> {
-    let batches = engine.plan(sql, &[]).await?.collect().await.unwrap();
-    Ok(batches.iter().flat_map(print).collect())
-}
-
-fn print(batch: &RecordBatch) -> Vec<String> {
-    let options = FormatOptions::default().with_null("NULL");
-    let columns: Vec<_> = batch
-        .columns()
-        .iter()
-        .map(|array| ArrayFormatter::try_new(array, &options).unwrap())
-        .collect();
-    let line = |row| {
-        columns
-            .iter()
-            .map(|c| c.value(row).to_string())
-            .collect::<Vec<_>>()
-            .join(" | ")
-    };
-    (0..batch.num_rows())
-        .map(|row| line(row).trim().to_owned())
-        .collect()
-}
-
-pub fn fixture(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("crates/bitlake-sandbox/fixtures")
-        .join(path)
 }
 
 impl Bench {
@@ -147,7 +66,7 @@ impl Bench {
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
             keys: String::new(),
             runs: 0,
-            stop: Stop::new(None),
+            stop: StopSignal::new(None),
             stops_after: None,
             full: false,
             shard: None,
@@ -183,7 +102,7 @@ impl Bench {
         let now = self.now;
         let pages = AtomicUsize::new(0);
         let run_id = format!("{}-{:06x}", now.format("%Y%m%dT%H%M%SZ"), self.runs);
-        let options = Options {
+        let options = CollectOptions {
             run_id: &run_id,
             now,
             limits: self.limits.clone(),
@@ -191,10 +110,10 @@ impl Bench {
             full: self.full,
             shard: self.shard,
             listener: &|event| {
-                if matches!(event, Event::Page { .. })
+                if matches!(event, CollectEvent::Page { .. })
                     && Some(pages.fetch_add(1, Ordering::Relaxed)) == self.stops_after
                 {
-                    self.stop.ask(Reason::Deadline);
+                    self.stop.ask(StopReason::Deadline);
                 }
             },
         };
@@ -346,37 +265,4 @@ impl Bench {
         }
         all
     }
-}
-
-pub fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.path().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), target).unwrap()),
-        }
-    }
-}
-
-pub fn at(text: &str) -> DateTime<Utc> {
-    DateTime::parse_from_rfc3339(text).unwrap().to_utc()
-}
-
-pub fn of<'a>(report: &'a CollectReport, repository: &str, table: &str) -> &'a EntityReport {
-    let repository = report
-        .repositories
-        .iter()
-        .find(|it| it.repository == repository)
-        .unwrap();
-    &repository.entities[table]
-}
-
-pub fn web<'a>(report: &'a CollectReport, table: &str) -> &'a EntityReport {
-    of(report, "acme/web", table)
-}
-
-pub fn lines(path: &Path) -> usize {
-    std::fs::read_to_string(path).unwrap().lines().count()
 }
