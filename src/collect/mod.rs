@@ -16,20 +16,24 @@
 mod branches;
 mod budget;
 mod checkpoint;
-mod children;
 mod commits;
 mod commits_git;
 mod deployments;
 mod discovery;
+mod embedded;
 mod entity;
 mod environments;
-mod held;
+mod freshness;
 mod issue_changes;
 mod issue_comments;
 mod issues;
+mod list_reader;
+mod list_status;
 mod lost;
 mod newest_first;
+mod open_state;
 mod order;
+mod pending_reader;
 mod pipeline_steps;
 mod pipelines;
 pub mod plan;
@@ -41,12 +45,14 @@ mod refs;
 mod report;
 mod repositories;
 mod repository;
+mod repository_context;
+mod repository_run;
 mod rotation;
 mod rounds;
 mod sink;
 mod stop;
 mod tags;
-mod walk;
+mod whole_list;
 mod workspace_members;
 
 pub use budget::budgets;
@@ -67,9 +73,10 @@ use crate::config::{AssignedRepository, Config, EntityGroup, RepositoryIdentity,
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::secret::Masker;
+use freshness::candidate;
 use lost::Lost;
 use plan::Planned;
-use repository::{Repo, candidate};
+use repository::RepositoryCollector;
 use rounds::Round;
 
 const SIDE_BY_SIDE: usize = 4;
@@ -199,7 +206,7 @@ async fn collect_with(
             continue;
         }
         let client = client(clients, workspace)?;
-        let members = Repo::workspace(&context, client, workspace).await?;
+        let members = RepositoryCollector::collect_workspace(&context, client, workspace).await?;
         report.repositories.push(members);
         (options.listener)(CollectEvent::Finished {
             repository: &workspace.workspace,
@@ -214,7 +221,7 @@ async fn collect_with(
             continue;
         };
         let client = client(clients, discovered)?;
-        let repo = Repo::open(&context, client, discovered).await?;
+        let repo = RepositoryCollector::open(&context, client, discovered).await?;
         work.push((repo, rules(config, assigned)?, discovered));
     }
     let (mut work, resting) = take_turns(work, options.now);
@@ -229,7 +236,7 @@ async fn collect_with(
     loop {
         work = one_round(&context, work, round).await?;
         let unfinished = work.iter().any(|(repo, ..)| repo.is_unfinished());
-        let oldest = work.iter().map(|(repo, ..)| repo.site.since).min();
+        let oldest = work.iter().map(|(repo, ..)| repo.since()).min();
         let is_last = oldest.is_none_or(|oldest| round.floor <= oldest);
         if !unfinished || is_last || options.stop.reason().is_some() {
             break;
@@ -259,15 +266,15 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     for (_, of_one) in by_connection {
         let candidates: Vec<_> = of_one
             .iter()
-            .map(|(repo, _, it)| candidate(&repo.checkpoints.state, it))
+            .map(|(repo, _, it)| candidate(repo.state(), it))
             .collect();
         let per_hour = of_one
             .first()
-            .map_or(0, |(repo, ..)| repo.site.client.head_room().left);
+            .map_or(0, |(repo, ..)| repo.client().head_room().left);
         let resting = rotation::resting(&candidates, per_hour.into(), now);
         for (place, one) in of_one.into_iter().enumerate() {
             match resting.contains(&place) {
-                true => rest.push(one.0.rest()),
+                true => rest.push(one.0.defer()),
                 false => visited.push(one),
             }
         }
@@ -275,7 +282,11 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     (visited, rest)
 }
 
-type Work<'a> = (Repo<'a>, &'a RuleSet, &'a DiscoveredRepository);
+type Work<'a> = (
+    RepositoryCollector<'a>,
+    &'a RuleSet,
+    &'a DiscoveredRepository,
+);
 
 /// Takes every repository as far down as the round goes; after the first round, those that are not there yet.
 async fn one_round<'a>(

@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 use super::RunContext;
 use super::discovery::{Source, VanishedRepository};
 use super::entity::{Entity, text, time, uuid};
+use super::list_reader::ListOutcome;
 use super::report::{EntityReport, RepositoryReport};
-use super::repository::Repo;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::ListOutcome;
 use crate::config::RepositoryIdentity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ListStatus, Replaces};
@@ -40,21 +40,22 @@ pub struct DiscoveredRepository {
 
 /// The segment of a repository's own record.
 pub(super) async fn store(
-    repo: &mut Repo<'_>,
+    run: &mut RepositoryRun<'_>,
     discovered: &DiscoveredRepository,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let Repo {
-        site, checkpoints, ..
-    } = repo;
-    let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
+    let RepositoryRun {
+        repository,
+        checkpoints,
+        ..
+    } = run;
+    let mut sink = Sink::new(repository, &ENTITY, checkpoints)?;
     let record = std::slice::from_ref(&discovered.record);
     sink.take(record, Some(&Parent::None), report, |_| {})?;
-    let segment = sink.finish(Replaces::Nothing).await?;
-    checkpoints.add(ENTITY.table, segment);
-    let state = checkpoints.entity(ENTITY.table);
-    let date = discovered.date.unwrap_or(site.context.options.now);
-    state.complete_through = Some(site.context.clamp_to_now(date));
+    sink.save(checkpoints, Replaces::Nothing).await?;
+    let date = discovered.date.unwrap_or(repository.now());
+    let list = checkpoints.list_mut(ENTITY.table);
+    list.complete_through = Some(repository.run.clamp_to_now(date));
     Ok(ListOutcome::Complete)
 }
 

@@ -19,6 +19,8 @@
 //! parquet.rs           batches → one deterministic Parquet file, its digest and bounds
 //! segments.rs          collected records, private until published
 //! state.rs             the checkpoint of each repository
+//! list_state.rs        the state of each list in it
+//! pending.rs           records to fetch by id
 //! scan.rs              read the records of a source table by columns
 //!
 //! manifest.rs          the published files, now and after each former publish
@@ -39,11 +41,13 @@ mod files;
 mod inventory;
 pub mod layout;
 mod lease;
+mod list_state;
 mod location;
 mod lock;
 mod manifest;
 mod objects;
 mod parquet;
+mod pending;
 mod profile;
 mod publish;
 mod removals;
@@ -60,18 +64,17 @@ mod version;
 pub use clean::Retention;
 pub use inventory::{Damage, Inventory, InventoryDepth};
 pub use layout::FORMAT_VERSION;
+pub use list_state::{Cursor, ListDetail, ListState, ListStatus, Replaces, SegmentRef};
 pub use location::{LakeLocation, file_url};
 pub use lock::LakeLock;
 pub use manifest::{FileEntry, Intent, Manifest, TableEntry};
 pub use parquet::{ParquetFile, WrittenFile};
+pub use pending::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
 pub use publish::{NextFile, NextTable, PublishSummary, publish};
 pub use rollback::rollback;
 pub use s3::bucket;
 pub use scan::ScanItem;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
-pub use state::{
-    Cursor, ExpectedComments, ListState, ListStatus, NamedCommits, PendingRecord, Replaces,
-    RepositoryState, SegmentRef, Visit,
-};
+pub use state::{RepositoryState, Visit};
 pub use store::{DEFAULT_LEASE, Lake};
 pub use version::{ObjectVersion, is_lost_race};

@@ -75,7 +75,7 @@ async fn live(nights: Vec<Night>) {
             steps.transform(&[]).await.unwrap();
         }
     }
-    // One run that nobody disturbs.
+    // One uninterrupted run.
     steps.stop = StopSignal::new(None);
     steps.stops_after = None;
     steps.full = false;
@@ -225,7 +225,7 @@ async fn changes_during_an_interrupted_incremental_read_belong_to_the_next_one()
     bench.stops_after = Some(1);
     assert!(bench.run().await.unwrap().stopped.is_some());
     let refresh = bench.state().await.entities["pull_requests"]
-        .refresh
+        .incremental
         .clone();
     assert!(
         refresh.is_some_and(|walk| walk.next.is_some()),

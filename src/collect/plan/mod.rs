@@ -18,8 +18,8 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
+use super::freshness::candidate;
 use super::repositories::DiscoveredRepository;
-use super::repository::candidate;
 use super::rotation::{self, Candidate};
 use super::{
     SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
@@ -298,7 +298,7 @@ fn take_turns(
 pub(super) fn is_new(state: &RepositoryState) -> bool {
     let mut entities = state.entities.iter();
     !entities.any(|(table, entity)| {
-        table != "repositories" && (entity.ever_returned() || entity.deep.is_some())
+        table != "repositories" && (entity.ever_returned() || entity.backfill.is_some())
     })
 }
 

@@ -25,7 +25,7 @@ impl Planned {
     ) -> Result<Self> {
         let former: Option<Plan> = context.lake.get_json(layout::PLAN).await?;
         let of = |(repo, rules, discovered): &Work<'_>| {
-            let state = &repo.checkpoints.state;
+            let state = repo.state();
             let former = former.as_ref();
             let former = former.and_then(|plan| plan.of(&discovered.connection, &state.uuid));
             if is_new(state) {

@@ -1,6 +1,7 @@
 //! Requests that are not sent, because their records are known or follow from known records.
 
 use bitlake::config::StepsRule;
+use bitlake::lake::ListDetail;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 use tempfile::TempDir;
@@ -131,13 +132,7 @@ async fn environments_are_asked_for_when_a_new_one_is_named_and_once_a_week() {
     place.night(&[(13, 1)]).await;
     assert!(!asked(&place), "known");
     let mut state = place.bench.lake.state(1, "{web}").await.unwrap().unwrap();
-    state
-        .0
-        .entities
-        .get_mut("environments")
-        .unwrap()
-        .known
-        .clear();
+    state.0.list_mut("environments").detail = ListDetail::None;
     place
         .bench
         .lake

@@ -53,7 +53,7 @@ async fn a_run_without_new_records_writes_nothing_and_sends_few_requests() {
     bench.complete().await;
     let published = bench.transform(&["config"]).await.unwrap().published;
     assert_eq!((published.files_written, published.files_removed), (0, 0));
-    let waiting = bench.state().await.entities["pipelines"].queue.len();
+    let waiting = bench.state().await.entities["pipelines"].pending.len();
     let asked: Vec<_> = bench.sandbox.requests().into_iter().collect();
     for (route, n) in &asked {
         let expected = match route.as_str() {
