@@ -9,7 +9,7 @@ use super::output::{print, print_json};
 use super::watch::duration;
 use super::{Context, Outcome, rows};
 use crate::bitbucket::Limits;
-use crate::collect::plan::{Kind, Plan, plan, total};
+use crate::collect::plan::{VisitKind, Plan, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
 
@@ -53,10 +53,10 @@ fn table(plan: &Plan) -> String {
     ];
     for one in &plan.repositories {
         let kind = match one.kind {
-            Kind::FirstLoad => "first load",
-            Kind::Unfinished => "unfinished",
-            Kind::Update => "update",
-            Kind::Rest => "rests",
+            VisitKind::FirstLoad => "first load",
+            VisitKind::Unfinished => "unfinished",
+            VisitKind::Update => "update",
+            VisitKind::Deferred => "deferred",
         };
         lines.push(vec![
             one.repository.clone(),

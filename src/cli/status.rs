@@ -10,7 +10,7 @@ use super::output::print;
 use super::{Context, Outcome, rows};
 use crate::error::Result;
 use crate::escape::escape;
-use crate::lake::{Lake, ListState, ListStatus, layout};
+use crate::lake::{Lake, ListState, ListStatus, RepositoryState, layout};
 
 const RUNS_SHOWN: usize = 10;
 
@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     ];
     let mut outcome = Outcome::Complete;
     let states = lake.states().await?;
-    for (state, _) in &states {
+    for state in &states {
         for (entity, known) in &state.entities {
             if matches!(known.status, ListStatus::Failed | ListStatus::Stale) {
                 outcome = Outcome::Incomplete;
@@ -58,7 +58,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     for expiry in config.expiring() {
         print(&format!("\n{expiry}: renew it\n"))?;
     }
-    let left = states.iter().map(|(state, _)| state.requests_left());
+    let left = states.iter().map(RepositoryState::requests_left);
     let left = left.fold(0, u64::saturating_add);
     if left > 0 {
         print(&format!("\n{}\n", left_over(left, spent)))?;

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::CollectEvent;
+use super::context::CollectEvent;
 use super::checkpoint::CheckpointStore;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;

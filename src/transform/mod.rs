@@ -80,8 +80,8 @@ pub async fn transform(
     now: DateTime<Utc>,
     options: &Options,
 ) -> Result<TransformReport> {
-    let states = lake.states().await?.into_iter().map(|(state, _)| state);
-    let mut states = fold::current(states.collect());
+    let states = lake.states().await?;
+    let mut states = fold::current(states);
     let assigned = config.assign(&found(&states))?;
     let mut steps = Steps::find(options.queries.as_deref())?;
     steps.set_run(run_id, now)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::StopSignal;
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::transform::open_published;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -185,7 +185,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
         if report.stopped.is_none() {
             break;
         }
-        assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+        assert_eq!(report.stopped, Some(StopReason::Deadline));
         assert!(runs > 1 || report.requests_left > 0);
         assert!(runs < 100, "no progress");
     }

@@ -36,7 +36,7 @@ async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
         bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
         match bench.run().await {
             Ok(report) if report.stopped.is_none() => {}
-            Ok(report) => break report.stopped.unwrap(),
+            Ok(report) => break report.stopped.unwrap().to_string(),
             Err(error) => break error.to_string(),
         }
     };
@@ -70,7 +70,7 @@ async fn the_wait_after_a_429_outlives_the_run() {
     bench.sandbox.inject(refusal.times(1));
     bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let report = bench.run().await.unwrap();
-    assert!(report.stopped.unwrap().contains("the deadline is sooner"));
+    assert!(report.stopped.unwrap().to_string().contains("the deadline is sooner"));
     bench.sandbox.reset_requests();
     bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let error = bench.run().await.unwrap_err();
