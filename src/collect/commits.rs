@@ -42,7 +42,7 @@ pub(super) async fn collect(
             return Ok(outcome);
         }
     }
-    if !run.round.refreshes {
+    if !run.round.is_first {
         return Ok(ListOutcome::Complete);
     }
     let now = run.repository.now();

@@ -3,26 +3,35 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::repositories::DiscoveredRepository;
-use super::rotation::{Candidate, LISTS_OF_A_VISIT};
+use super::deferral::{Candidate, LISTS_OF_A_VISIT};
+use super::discovered::DiscoveredRepository;
 use crate::lake::{ListState, ListStatus, RepositoryState};
 
 /// How long an unavailable list is not requested again, once it was unavailable for [`CONFIRMED_AFTER`].
 const NOT_REQUESTED_FOR: TimeDelta = TimeDelta::days(7);
-/// Bitbucket has called the lists of whole workspaces unavailable by mistake, so one answer is not enough.
-const CONFIRMED_AFTER: TimeDelta = TimeDelta::days(1);
+/// The time after which a repeated answer that something does not exist is believed. Bitbucket has called whole workspaces
+/// unavailable by mistake, so one answer is not enough.
+pub(super) const CONFIRMED_AFTER: TimeDelta = TimeDelta::days(1);
 
-/// How a repository competes for the hour. It is cold when its last visit found nothing new, nothing was pushed since, and no
-/// list is unfinished.
-pub(super) fn candidate(state: &RepositoryState, discovered: &DiscoveredRepository) -> Candidate {
+/// Return how a repository competes for the hour's budget. It is cold when its last visit found nothing new, nothing was
+/// pushed since, and no list is unfinished. `state`: `None` for a repository that was never visited.
+pub(super) fn candidate<'a>(
+    state: Option<&RepositoryState>,
+    discovered: &'a DiscoveredRepository,
+) -> Candidate<'a> {
     let is_unfinished =
         |list: &ListState| list.has_cursor() || list.is_lost || !list.pending.is_empty();
-    let is_cold = is_unmoved(state, discovered) && !state.entities.values().any(is_unfinished);
-    let last = state.last_visit.as_ref();
+    let is_cold = |state: &RepositoryState| {
+        is_unmoved(state, discovered) && !state.entities.values().any(is_unfinished)
+    };
+    let last_visit = state.and_then(|state| state.last_visit.as_ref());
     Candidate {
-        requests: last.map_or(0, |visit| visit.requests).max(LISTS_OF_A_VISIT),
-        cold_since: last
-            .filter(|visit| is_cold && visit.quiet)
+        connection: &discovered.connection,
+        requests: last_visit
+            .map_or(0, |visit| visit.requests)
+            .max(LISTS_OF_A_VISIT),
+        cold_since: last_visit
+            .filter(|visit| visit.quiet && state.is_some_and(is_cold))
             .map(|visit| visit.on),
     }
 }

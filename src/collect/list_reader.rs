@@ -169,7 +169,7 @@ pub(super) fn or_stop<T>(
     match result {
         Err(error) if error.kind() == ErrorKind::Quota => {
             let reason = StopReason::Quota(error.to_string());
-            repository.run.options.stop.ask(reason);
+            repository.run.options.stop.request(reason);
             Ok(None)
         }
         result => result.map(Some),

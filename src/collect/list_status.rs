@@ -55,7 +55,7 @@ pub(super) fn record_outcome(
         }
         Ok(ListOutcome::Unavailable(reason)) => {
             if record_unavailable(state, reason, now) {
-                report.newly_absent = Some(reason.status.as_u16());
+                report.newly_unavailable = Some(reason.status.as_u16());
             }
             ParentOutcome::Unavailable(reason.clone())
         }

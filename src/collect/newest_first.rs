@@ -77,7 +77,7 @@ pub(super) async fn read_newest_first(
     let table = list.entity.table;
     let since = run.repository.since;
     let was_returned = run.checkpoints.list(table).ever_returned();
-    let mut reads_again = run.round.refreshes;
+    let mut reads_again = run.round.is_first;
     while reads_again && let Some(through) = run.checkpoints.list(table).complete_through {
         // A resumed read ends at the watermark of the run that began it: later changes need a second read.
         reads_again = run.checkpoints.list(table).incremental.is_some();
@@ -115,7 +115,7 @@ fn older_mode(
         Some(cursor) if cursor.full_refresh => Some(SyncMode::FullRefresh),
         Some(_) => Some(SyncMode::Backfill),
         None if !was_returned || has_gap => Some(SyncMode::Backfill),
-        None if list.has_full_refresh && run.round.refreshes && is_due() => {
+        None if list.has_full_refresh && run.round.is_first && is_due() => {
             Some(SyncMode::FullRefresh)
         }
         None => None,
@@ -275,7 +275,7 @@ where
                 (self.find_pending)(record, self.mode, self.target, &mut self.pending);
                 self.embedded.extract(record);
             })?;
-        report.news += match self.mode {
+        report.new_records += match self.mode {
             SyncMode::Incremental => times.count_since(self.target),
             SyncMode::Backfill | SyncMode::FullRefresh => times.times.len() as u64,
         };

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::RunContext;
+use super::context::RunContext;
 use crate::config::Since;
 use crate::error::Result;
 use crate::lake::{FORMAT_VERSION, ObjectVersion, RepositoryState};
 
-/// Read the state of a repository or workspace, or make a new one. Return it with the state on the lake and its version.
+/// Return the state of a repository or workspace, or a new one, with the state on the lake and its version.
 /// `since` moves only when its setting changes.
-pub(super) async fn open_state(
+pub(super) fn open_state(
     context: &RunContext<'_>,
     connection_id: i64,
     uuid: &str,
@@ -18,7 +18,7 @@ pub(super) async fn open_state(
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);
-    let saved = context.lake.state(connection_id, uuid).await?;
+    let saved = context.states.get_versioned(connection_id, uuid);
     let known = saved.as_ref().map(|(state, _)| state.clone());
     let mut state = known.unwrap_or_else(|| RepositoryState {
         format_version: FORMAT_VERSION,

@@ -107,7 +107,7 @@ async fn read_feed(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Re
 /// unfinished.
 fn estimate_new_pages(run: &RepositoryRun<'_>) -> Option<u64> {
     let (repository, list) = (&run.repository, run.checkpoints.list(ENTITY.table));
-    if repository.is_full_refresh() || !run.round.refreshes || list.has_cursor() {
+    if repository.is_full_refresh() || !run.round.is_first || list.has_cursor() {
         return None;
     }
     let through = list.complete_through?;

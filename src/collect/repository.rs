@@ -5,19 +5,20 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::checkpoint::CheckpointStore;
+use super::context::RunContext;
+use super::discovered::DiscoveredRepository;
 use super::freshness::{is_known_unavailable, is_unmoved};
 use super::list_reader::ListOutcome;
 use super::list_status::{ParentOutcome, record_outcome};
 use super::open_state::open_state;
 use super::report::{EntityReport, RepositoryReport};
-use super::repositories::DiscoveredRepository;
 use super::repository_context::RepositoryContext;
 use super::repository_run::RepositoryRun;
 use super::rounds::Round;
 use super::{
-    RunContext, commits, deployments, environments, issue_changes, issue_comments, issues,
-    pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
-    pull_requests, refs::RefLists, repositories, workspace_members,
+    commits, deployments, environments, issue_changes, issue_comments, issues, pipeline_steps,
+    pipelines, pull_request_activity, pull_request_comments, pull_request_commits, pull_requests,
+    refs::RefLists, repositories, workspace_members,
 };
 use crate::bitbucket::Client;
 use crate::config::{EntityGroup, RuleSet, StepsRule};
@@ -33,14 +34,15 @@ pub(super) struct RepositoryCollector<'a> {
 }
 
 impl<'a> RepositoryCollector<'a> {
-    pub(super) async fn open(
+    /// Open the repository's state; send no request.
+    pub(super) fn open(
         context: &'a RunContext<'a>,
         client: &'a Client,
         discovered: &DiscoveredRepository,
     ) -> Result<Self> {
         let found = &discovered.found;
-        let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
-        let (mut state, saved) = state.await?;
+        let (mut state, saved) =
+            open_state(context, found.connection_id, &found.uuid, &found.full_name)?;
         state.bitbucket_project.clone_from(&found.bitbucket_project);
         let workspace = &discovered.workspace;
         Ok(Self::new(context, client, workspace, state, saved))
@@ -85,10 +87,6 @@ impl<'a> RepositoryCollector<'a> {
         }
     }
 
-    pub(super) fn client(&self) -> &'a Client {
-        self.run.repository.client
-    }
-
     /// The oldest wanted time.
     pub(super) fn since(&self) -> DateTime<Utc> {
         self.run.repository.since
@@ -107,7 +105,7 @@ impl<'a> RepositoryCollector<'a> {
     ) -> Result<()> {
         self.run.round = round;
         let wants = |group: EntityGroup| rules.entities.contains(&group);
-        if round.refreshes {
+        if round.is_first {
             self.collect_list("repositories", async |run, report| {
                 repositories::store(run, discovered, report).await
             })
@@ -131,7 +129,7 @@ impl<'a> RepositoryCollector<'a> {
 
     /// Collect branches, tags and commits, unless the repository says that nothing was pushed since they were read.
     async fn collect_code(&mut self, discovered: &DiscoveredRepository) -> Result<()> {
-        let reads_refs = self.run.round.refreshes;
+        let reads_refs = self.run.round.is_first;
         let is_full_refresh = self.run.repository.is_full_refresh();
         let is_unmoved = is_unmoved(self.state(), discovered) && !is_full_refresh;
         let mut has_no_refs = false;
@@ -244,7 +242,7 @@ impl<'a> RepositoryCollector<'a> {
     }
 
     async fn collect_cicd(&mut self) -> Result<()> {
-        let refreshes = self.run.round.refreshes;
+        let is_first = self.run.round.is_first;
         let list = self.collect_list("pipelines", pipelines::collect).await?;
         // A repository without pipelines has no deployments: pipelines make them.
         let had_pipelines = self.run.checkpoints.list("pipelines").ever_returned();
@@ -254,7 +252,7 @@ impl<'a> RepositoryCollector<'a> {
         };
         self.collect_children(parents, "deployments", deployments::collect)
             .await?;
-        if matches!(list, ParentOutcome::Read) && refreshes {
+        if matches!(list, ParentOutcome::Read) && is_first {
             self.collect_list("pipelines", pipelines::collect_pending)
                 .await?;
         }
@@ -262,7 +260,7 @@ impl<'a> RepositoryCollector<'a> {
             self.collect_children(&list, "pipeline_steps", pipeline_steps::collect)
                 .await?;
         }
-        if refreshes {
+        if is_first {
             self.collect_children(parents, "environments", environments::collect)
                 .await?;
         }
@@ -276,7 +274,7 @@ impl<'a> RepositoryCollector<'a> {
         discovered: &DiscoveredRepository,
     ) -> Result<RepositoryReport> {
         let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
-        let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
+        let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug)?;
         let mut workspace = Self::new(context, client, slug, state, saved);
         workspace
             .collect_list("workspace_members", workspace_members::collect)
@@ -304,7 +302,7 @@ impl<'a> RepositoryCollector<'a> {
         for table in tables {
             self.report_kept(&table);
         }
-        self.report.rests = true;
+        self.report.deferred = true;
         self.report
     }
 
@@ -317,7 +315,7 @@ impl<'a> RepositoryCollector<'a> {
         self.run.checkpoints.state.last_visit = Some(Visit {
             on: self.run.repository.now(),
             requests: lists().map(|report| report.requests).sum(),
-            quiet: lists().all(|report| report.news == 0),
+            quiet: lists().all(|report| report.new_records == 0),
         });
         self.run.checkpoints.put().await
     }
@@ -367,7 +365,7 @@ impl<'a> RepositoryCollector<'a> {
     /// The outcome of a list that is not requested: it failed or was unavailable in an earlier round of this run, or it was
     /// unavailable in recent runs.
     fn known_outcome(&mut self, table: &str) -> Option<ParentOutcome> {
-        if self.run.round.refreshes {
+        if self.run.round.is_first {
             let (repository, list) = (&self.run.repository, self.run.checkpoints.list(table));
             if repository.is_full_refresh() || !is_known_unavailable(list, repository.now()) {
                 return None;

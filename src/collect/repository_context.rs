@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::RunContext;
+use super::context::RunContext;
 use crate::bitbucket::{ApiTarget, Client};
 
 /// A repository or workspace as the list readers see it.

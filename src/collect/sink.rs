@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::CollectEvent;
 use super::checkpoint::CheckpointStore;
+use super::context::CollectEvent;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;

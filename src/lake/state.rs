@@ -206,7 +206,13 @@ impl Lake {
     }
 
     /// Read the states of all repositories and workspaces that were ever collected, by connection and name.
-    pub async fn states(&self) -> Result<Vec<(RepositoryState, ObjectVersion)>> {
+    pub async fn states(&self) -> Result<Vec<RepositoryState>> {
+        let states = self.versioned_states().await?.into_iter();
+        Ok(states.map(|(state, _)| state).collect())
+    }
+
+    /// As [`Lake::states`], each with the version that the next put replaces.
+    pub async fn versioned_states(&self) -> Result<Vec<(RepositoryState, ObjectVersion)>> {
         let paths = self.list(layout::STATE).await?;
         let found = futures::stream::iter(paths).map(|path| async move {
             match self.get_versioned::<RepositoryState>(&path).await? {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::StopSignal;
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::transform::open_published;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -187,7 +187,7 @@ async fn a_repeatedly_interrupted_run_repeats_few_requests() {
         if report.stopped.is_none() {
             break;
         }
-        assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+        assert_eq!(report.stopped, Some(StopReason::Deadline));
         assert!(runs > 1 || report.requests_left > 0);
         assert!(runs < 100, "no progress");
     }

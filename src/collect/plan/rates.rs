@@ -1,40 +1,44 @@
-//! A night's requests, from how fast each list grows. Both what was probed and what is known come down to this.
+//! The requests of a run by the growth of each list. Probes of new repositories and states of known ones are both turned
+//! into these rates.
 
 use super::Requests;
 use crate::bitbucket::{Endpoint, endpoints};
 use crate::config::{EntityGroup, RuleSet, StepsRule};
 
-/// Of one repository: new records a day, and what else its lists cost.
+/// Environments are read once a week.
+pub(super) const ENVIRONMENTS_PER_DAY: f64 = 1.0 / 7.0;
+
+/// The new records of one repository per day, and the other costs of its lists.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rates {
-    /// Whether anything was pushed, commented or merged since it was read.
-    pub moved: bool,
-    /// Of the list of branches and tags.
-    pub refs: f64,
-    pub commits: f64,
-    /// Pull requests that are asked for every night, changed or not.
-    pub open: f64,
-    pub pull_requests: f64,
-    pub activity: f64,
-    /// Pull requests whose commits the graph does not tell.
-    pub lists: f64,
-    /// Pipelines, where there are any at all.
-    pub pipelines: Option<f64>,
-    pub deployments: f64,
-    /// Issues, where there is a tracker.
-    pub issues: Option<f64>,
-    /// How likely the environments are asked for.
-    pub environments: f64,
+    /// Whether anything was pushed, commented or merged since the last run.
+    pub(super) is_moved: bool,
+    /// Pages of the list of branches and tags.
+    pub(super) ref_pages: f64,
+    pub(super) commits: f64,
+    /// Open pull requests, which every run reads.
+    pub(super) open_pull_requests: f64,
+    pub(super) pull_requests: f64,
+    pub(super) activity: f64,
+    /// Pull requests whose list of commits is read, because the commit graph does not have them.
+    pub(super) commit_lists: f64,
+    /// `None` when the repository has no pipelines.
+    pub(super) pipelines: Option<f64>,
+    pub(super) deployments: f64,
+    /// `None` when the repository has no issue tracker.
+    pub(super) issues: Option<f64>,
+    /// Requests of environments in the run.
+    pub(super) environments: f64,
 }
 
-/// The pages of a walk that ends at the page with what was read before.
-fn pages(records: f64, list: &Endpoint) -> f64 {
+/// Return the pages of an incremental read of so many new records.
+fn count_pages(records: f64, list: &Endpoint) -> f64 {
     1.0 + (records / f64::from(list.pagelen)).floor()
 }
 
 impl Rates {
-    /// After so many days.
-    pub fn night(&self, days: f64, rules: &RuleSet) -> Requests {
+    /// Return the requests of a run so many days after the last one.
+    pub(super) fn requests_after(&self, days: f64, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();
         let mut put = |table: &str, n: f64| {
             if n > 0.0 {
@@ -42,37 +46,43 @@ impl Rates {
             }
         };
         let wants = |group: EntityGroup| rules.entities.contains(&group);
-        if wants(EntityGroup::Code) && self.moved {
-            put("branches", self.refs);
-            put("commits", pages(self.commits * days, &endpoints::COMMITS));
+        if wants(EntityGroup::Code) && self.is_moved {
+            put("branches", self.ref_pages);
+            put(
+                "commits",
+                count_pages(self.commits * days, &endpoints::COMMITS),
+            );
         }
         if wants(EntityGroup::Review) {
             let changed = self.pull_requests * days;
             put(
                 "pull_requests",
-                pages(self.open + changed, &endpoints::PULL_REQUESTS),
+                count_pages(self.open_pull_requests + changed, &endpoints::PULL_REQUESTS),
             );
-            if self.moved {
-                // The feed, or each pull request that changed.
-                let feed = pages(self.activity * days, &endpoints::REPOSITORY_ACTIVITY);
-                put("pull_request_activity", feed.min(changed.ceil().max(1.0)));
-                put("pull_request_commits", self.lists * days);
+            if self.is_moved {
+                // The activity list of the repository, or that of each changed pull request, whichever is shorter.
+                let pages = count_pages(self.activity * days, &endpoints::REPOSITORY_ACTIVITY);
+                put("pull_request_activity", pages.min(changed.ceil().max(1.0)));
+                put("pull_request_commits", self.commit_lists * days);
             }
         }
         if wants(EntityGroup::Issues)
             && let Some(issues) = self.issues
         {
-            put("issues", pages(issues * days, &endpoints::ISSUES));
+            put("issues", count_pages(issues * days, &endpoints::ISSUES));
             put("issue_comments", issues * days);
             put("issue_changes", issues * days);
         }
         if wants(EntityGroup::Cicd)
             && let Some(pipelines) = self.pipelines
         {
-            put("pipelines", pages(pipelines * days, &endpoints::PIPELINES));
+            put(
+                "pipelines",
+                count_pages(pipelines * days, &endpoints::PIPELINES),
+            );
             put(
                 "deployments",
-                pages(self.deployments * days, &endpoints::DEPLOYMENTS),
+                count_pages(self.deployments * days, &endpoints::DEPLOYMENTS),
             );
             if rules.effective_steps() == StepsRule::All {
                 put("pipeline_steps", pipelines * days);
@@ -90,35 +100,35 @@ mod tests {
 
     fn rates() -> Rates {
         Rates {
-            moved: true,
-            refs: 2.0,
+            is_moved: true,
+            ref_pages: 2.0,
             commits: 12.0,
-            open: 16.0,
+            open_pull_requests: 16.0,
             pull_requests: 20.0,
             activity: 46.0,
-            lists: 0.2,
+            commit_lists: 0.2,
             pipelines: Some(38.0),
             deployments: 4.0,
             issues: None,
-            environments: 1.0 / 7.0,
+            environments: ENVIRONMENTS_PER_DAY,
         }
     }
 
-    fn night(rates: &Rates, days: f64) -> Vec<(String, f64)> {
+    fn requests(rates: &Rates, days: f64) -> Vec<(String, f64)> {
         let text = "[lake]\nurl = \"lake\"";
         let config =
             Config::parse(text, "bitlake.toml".as_ref(), &Default::default(), &[]).unwrap();
         rates
-            .night(days, &config.rules["default"])
+            .requests_after(days, &config.rules["default"])
             .into_iter()
             .collect()
     }
 
     #[test]
-    fn a_usual_day_is_a_page_of_each_list() {
-        let night = night(&rates(), 1.0);
+    fn a_usual_day_reads_one_page_of_each_list() {
+        let requests = requests(&rates(), 1.0);
         let of = |table: &str| {
-            night
+            requests
                 .iter()
                 .find(|(name, _)| name == table)
                 .map(|(_, n)| *n)
@@ -138,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_moved_only_what_moves_unseen_is_asked_for() {
+    fn an_unmoved_repository_costs_only_the_lists_that_a_push_does_not_announce() {
         let still = Rates {
-            moved: false,
+            is_moved: false,
             environments: 0.0,
             ..rates()
         };
-        let tables: Vec<_> = night(&still, 1.0)
+        let tables: Vec<_> = requests(&still, 1.0)
             .into_iter()
             .map(|(table, _)| table)
             .collect();
@@ -152,8 +162,8 @@ mod tests {
     }
 
     #[test]
-    fn after_a_week_the_lists_have_more_pages_and_the_feed_is_read_instead_of_each_pull_request() {
-        let week = night(&rates(), 7.0);
+    fn a_run_after_a_week_reads_more_pages_and_the_shorter_list_of_activity() {
+        let week = requests(&rates(), 7.0);
         let of = |table: &str| week.iter().find(|(name, _)| name == table).unwrap().1;
         assert_eq!(of("pipelines"), 3.0);
         assert_eq!(of("pull_requests"), 4.0);
@@ -162,7 +172,7 @@ mod tests {
             pull_requests: 0.5,
             ..rates()
         };
-        let week = night(&few, 7.0);
+        let week = requests(&few, 7.0);
         let activity = week
             .iter()
             .find(|(name, _)| name == "pull_request_activity")
