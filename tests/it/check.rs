@@ -58,7 +58,7 @@ fn line(finished: &ProgramOutput, words: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_all_is_well_it_says_so_and_what_it_has_spent() {
+async fn a_successful_check_prints_its_requests() {
     let (sandbox, finished) = check(for_the_good_token(), API_TOKEN, &[GOOD]).await;
     assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
     line(
@@ -97,7 +97,7 @@ async fn where_all_is_well_it_says_so_and_what_it_has_spent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_scope_is_named_once_with_what_a_run_makes_of_it() {
+async fn a_missing_scope_is_named_once_with_its_effect_on_a_run() {
     let scopes = ["repository", "pullrequest", "workspace"];
     let scopes = scopes.map(|scope| format!("read:{scope}:bitbucket"));
     let (_, finished) = check(for_the_good_token().scopes(scopes), API_TOKEN, &[GOOD]).await;
@@ -229,7 +229,7 @@ async fn each_further_token_reads_the_lists_of_one_repository_and_has_its_own_ho
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repository_that_is_gone_is_named_with_what_a_run_makes_of_it() {
+async fn a_deleted_repository_is_named_with_its_effect_on_a_run() {
     let workspace = fixture("quirks/approval_activity");
     let sandbox = Sandbox::builder()
         .workspace_dir(workspace)
@@ -375,7 +375,7 @@ async fn through(proxy: u16, env: &[(&str, &str)]) -> ProgramOutput {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_refuses_is_told_from_one_that_is_not_there() {
+async fn a_refusing_proxy_is_distinguished_from_an_unreachable_one() {
     let unknown = server(async |stream| {
         let _ = say(
             stream,
@@ -464,7 +464,7 @@ async fn a_proxy_that_reads_tls_is_recognised_and_can_be_trusted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bitbucket_being_down_is_told_from_the_network_being_down() {
+async fn an_outage_of_bitbucket_is_distinguished_from_one_of_the_network() {
     let broken = Fault::on("/user/workspaces").status(500);
     let (_, finished) = check(for_the_good_token().faults([broken]), API_TOKEN, &[GOOD]).await;
     assert_eq!(finished.code, 1);

@@ -365,7 +365,7 @@ async fn a_refused_list_of_one_repository_silences_no_other_and_is_named_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_first_run_may_not_read_or_does_not_find_is_named_once() {
+async fn lists_unavailable_in_the_first_run_are_named_once() {
     let granted = modern(&["repository", "pullrequest", "workspace", "issue"]);
     let place = Place::serving(|builder| builder.scopes(granted)).await;
     let absent = r#"{"pullrequests": {"status": 404}}"#;
@@ -494,7 +494,7 @@ async fn without_skip_failed_nothing_is_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_no_longer_be_read_keeps_its_rows_and_is_stale() {
+async fn a_list_that_became_unavailable_keeps_its_rows_and_is_stale() {
     let place = Place::new().await;
     place.run().is_complete();
     let gone = Fault::on("/acme/web/pipelines/?").status(404);

@@ -12,7 +12,7 @@ use super::support::{self, Bench};
 
 /// The whole way over a bucket: segments, state, fold, steps and query.
 #[tokio::test]
-async fn a_lake_in_a_bucket_holds_what_one_in_a_folder_does() {
+async fn a_lake_in_a_bucket_equals_one_in_a_folder() {
     let Some(ground) = stores::moto("whole-way").await else {
         return;
     };
@@ -124,7 +124,7 @@ const COUNT: &str = "SELECT count(*), min(_repository) FROM bitbucket.pull_reque
 
 /// What a collector on another machine collected while a publish went on is not lost.
 #[tokio::test]
-async fn settling_takes_what_was_folded_and_nothing_else() {
+async fn cleanup_removes_only_published_segments() {
     let ground = stores::memory();
     let mut bench = Bench::quirk("superseded_pull_request").await;
     bench.lake = ground.lake();
@@ -210,15 +210,15 @@ async fn a_move_to_another_name_survives_a_death() {
 }
 
 /// The state of the one repository.
-async fn stored(ground: &Ground) -> (RepositoryState, bitlake::lake::Version) {
-    let states = ground.lake().states().await.unwrap();
+async fn stored(ground: &Ground) -> (RepositoryState, bitlake::lake::ObjectVersion) {
+    let states = ground.lake().versioned_states().await.unwrap();
     let repository = |(state, _): &(RepositoryState, _)| !state.is_workspace();
     states.into_iter().find(repository).unwrap()
 }
 
 /// What a dead run leaves below `_bitlake`, and too many reports.
 #[tokio::test]
-async fn what_dead_runs_left_is_removed_and_what_others_need_stays() {
+async fn leftovers_of_dead_runs_are_removed_and_files_of_others_are_kept() {
     for ground in [stores::folder(), stores::memory()] {
         let mut bench = Bench::quirk("superseded_pull_request").await;
         bench.lake = ground.lake();
@@ -278,7 +278,7 @@ fn without_credentials(home: &std::path::Path) -> std::process::Command {
 }
 
 #[test]
-fn missing_credentials_are_said_as_that() {
+fn missing_credentials_are_reported_as_such() {
     let home = tempfile::tempdir().unwrap();
     let config = "[lake]\nurl = \"s3://bucket/lake\"\nendpoint = \"http://127.0.0.1:9\"\nallow_http = true\n\
         [[connection]]\nid = 1\nname = \"x\"\nauth = \"none\"\n";

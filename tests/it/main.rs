@@ -1,4 +1,4 @@
-//! Everything that needs more than one room, in one binary: each test executable that links the engine costs seconds.
+//! Tests that span several rooms, in one binary: each further executable that links the engine costs seconds.
 
 #![allow(
     clippy::disallowed_methods,
@@ -10,7 +10,6 @@
 )]
 
 mod answers;
-mod brought;
 mod check;
 mod cli;
 mod collect;
@@ -24,6 +23,7 @@ mod engines;
 mod extremes;
 mod failures;
 mod faulty;
+mod former_lake;
 mod fuzz;
 mod git;
 mod graph;
@@ -41,6 +41,7 @@ mod loading;
 mod memory;
 mod native;
 mod outside;
+mod outside_values;
 mod portable;
 mod program;
 mod python;

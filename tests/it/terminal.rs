@@ -27,7 +27,7 @@ fn is_shown(finished: &ProgramOutput) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_people_read_cannot_steer_their_terminal() {
+async fn printed_text_cannot_control_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     workspace::write(folder.path());
     let issues = folder.path().join("acme/web/issues.jsonl");

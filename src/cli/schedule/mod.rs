@@ -18,10 +18,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::args::{Run, Schedule};
+use super::args::{RunArgs, ScheduleArgs};
 use super::job::{FormerRun, interrupted};
 use super::run::once;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::clock;
 use crate::config::{Config, Cron};
 use crate::error::{Error, ErrorKind, Result};
@@ -33,11 +33,11 @@ const GLANCE: Duration = Duration::from_secs(30);
 
 /// # Errors
 /// A configuration that is wrong at the start or has no cron expression. Once it is up, a failing run ends only itself.
-pub(super) async fn run(context: &Context, args: Schedule) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<CommandOutcome> {
     let mut config = context.config()?;
     let mut last = last_run(&config).await?;
     let mut due = args.now;
-    let args = Run {
+    let args = RunArgs {
         collecting: args.collecting,
         transforming: args.transforming,
     };
@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context, args: Schedule) -> Result<Outcome> {
             tokio::select! {
                 signal = &mut asked_to_end => {
                     signal?;
-                    return Ok(Outcome::Complete);
+                    return Ok(CommandOutcome::Complete);
                 }
                 waited = wait(&last, cron(&config)?) => waited?,
             }
@@ -79,7 +79,7 @@ pub(super) async fn run(context: &Context, args: Schedule) -> Result<Outcome> {
         }
         let end = match &result {
             Err(error) if error.kind() == ErrorKind::Lake => End::NoLake,
-            _ if exit_code == Outcome::Unfinished.exit_code() => End::Unfinished,
+            _ if exit_code == CommandOutcome::Unfinished.exit_code() => End::Unfinished,
             _ => End::Over,
         };
         last = Last {
@@ -99,7 +99,7 @@ fn cron(config: &Config) -> Result<&Cron> {
 }
 
 /// The configuration as it is now; the one before, while it is wrong.
-fn reread(context: &Context, before: Config) -> Config {
+fn reread(context: &CliContext, before: Config) -> Config {
     let fresh = context.config().and_then(|fresh| {
         cron(&fresh)?;
         Ok(fresh)
@@ -139,7 +139,7 @@ async fn last_run(config: &Config) -> Result<Last> {
         if let Some(run) = lake.get_json::<FormerRun>(path).await?
             && run.head.command == "run"
         {
-            let unfinished = run.head.exit_code == Outcome::Unfinished.exit_code();
+            let unfinished = run.head.exit_code == CommandOutcome::Unfinished.exit_code();
             return Ok(Last {
                 started: run.head.started_at,
                 finished: run.head.finished_at,
@@ -167,7 +167,7 @@ mod tests {
         let path = folder.path().join("bitlake.toml");
         let file = path.to_str().unwrap();
         let cli = Cli::parse_from(["bitlake", "--config", file, "schedule"]);
-        let context = Context::new(cli.global);
+        let context = CliContext::new(cli.global);
         let write = |sync: &str| {
             std::fs::write(&path, format!("[lake]\nurl = \"out\"\n[sync]\n{sync}\n")).unwrap();
         };
