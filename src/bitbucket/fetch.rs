@@ -28,6 +28,7 @@ use super::request::{ApiAnswer, EndpointRequest, Fallback};
 use super::retry::{DIFF_TIMEOUT, is_overload, is_transient};
 use super::transport::{HttpReply, SendError};
 use super::urls::safe_url;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The next step after a response.
@@ -83,7 +84,7 @@ impl Client {
                 let limits = self.limits();
                 retries.delays = Box::new(limits.backoff(limits.retries));
             }
-            let headers = RateLimitHeaders::read(&reply.headers, Utc::now());
+            let headers = RateLimitHeaders::read(&reply.headers, clock::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
                 self.record_rate_limit(sender.permit, &headers).await?;
                 continue;
