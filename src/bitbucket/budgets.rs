@@ -377,7 +377,7 @@ impl Permit {
         }
     }
 
-    /// Record a 429 and persist it, so that the next process waits as well. Return whether it is the first of
+    /// Record a 429 and persist it, so that the next process respects the delay. Return whether it is the first of
     /// consecutive ones.
     ///
     /// # Errors
