@@ -65,9 +65,9 @@ impl ErrorKind {
 /// See the module's page. Boxed inside, so that `Result<T>` stays small.
 #[derive(thiserror::Error)]
 #[error("{}", .0)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorDetails>);
 
-struct Inner {
+struct ErrorDetails {
     kind: ErrorKind,
     message: String,
     context: Vec<(&'static str, String)>,
@@ -79,7 +79,7 @@ struct Inner {
 impl Error {
     /// `message`: lower case, no full stop, no secrets.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorDetails {
             kind,
             message: message.into(),
             context: Vec::new(),
@@ -148,7 +148,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Inner {
+impl fmt::Display for ErrorDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         for (n, (key, value)) in self.context.iter().enumerate() {

@@ -9,6 +9,7 @@
 
 pub mod bitbucket;
 pub mod cli;
+mod clock;
 pub mod collect;
 pub mod config;
 pub mod encoding;
@@ -22,5 +23,6 @@ pub mod redaction;
 pub mod schema;
 mod scratch;
 pub mod secret;
+pub mod suggest;
 pub mod telemetry;
 pub mod transform;

@@ -26,6 +26,7 @@ use super::budget_record::BudgetRecord;
 use super::rate_limit::{RateLimitHeaders, SentRequest, Wait};
 use super::rate_limiter::RateLimiter;
 use super::retry::Limits;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Waits up to this long are not logged.
@@ -84,7 +85,7 @@ impl Budgets {
 
     fn new(store: Option<Box<dyn BudgetStore>>) -> Self {
         Self(Arc::new(SharedBudgets {
-            started: (Instant::now(), Utc::now()),
+            started: (Instant::now(), clock::now()),
             limiters: Mutex::default(),
             finished: Notify::new(),
             store,
@@ -213,7 +214,7 @@ impl Budgets {
             let record = store.read(identity).await?;
             let now = self.now();
             if let Some(limiter) = self.limiters().get_mut(identity) {
-                limiter.restore(record, now, Utc::now());
+                limiter.restore(record, now, clock::now());
             }
         }
         Ok(())
@@ -239,7 +240,7 @@ impl Budgets {
                     0
                 }
             };
-            (limiter.to_record(block, now, Utc::now()), block)
+            (limiter.to_record(block, now, clock::now()), block)
         };
         store.write(identity, record).await?;
         if let Some(limiter) = self.limiters().get_mut(identity) {

@@ -6,7 +6,6 @@
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
 use reqwest::header::ACCEPT;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
@@ -19,6 +18,7 @@ use super::refusal::{Refusal, is_html};
 use super::retry::{Limits, is_transient};
 use super::transport::{HttpReply, SendError};
 use super::urls::safe_url;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{Masker, Secret};
 
@@ -202,7 +202,7 @@ fn retry_after(reply: &HttpReply) -> Option<Duration> {
     if !is_rate_limited && !is_transient(reply.status) {
         return None;
     }
-    let delay = RateLimitHeaders::read(&reply.headers, Utc::now()).retry_after;
+    let delay = RateLimitHeaders::read(&reply.headers, clock::now()).retry_after;
     Some(
         delay
             .and_then(|delay| delay.to_std().ok())

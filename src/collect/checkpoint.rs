@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::report::EntityReport;
 use crate::error::Result;
 use crate::lake::{
-    Lake, ListState, ListStatus, PendingRecord, RepositoryState, SegmentRef, Version, is_lost_race,
+    Lake, ListState, ListStatus, ObjectVersion, PendingRecord, RepositoryState, SegmentRef,
+    is_lost_race,
 };
 
 /// Things to ask for that a page's records led to, by the table that asks.
@@ -16,7 +17,7 @@ pub(super) struct CheckpointStore<'a> {
     lake: &'a Lake,
     pub(super) state: RepositoryState,
     /// As it is on the lake, and in which version; nothing for a new one.
-    saved: Option<(RepositoryState, Version)>,
+    saved: Option<(RepositoryState, ObjectVersion)>,
     /// What lists brought of other tables than their own.
     pub(super) beside: BTreeMap<&'static str, EntityReport>,
 }
@@ -25,7 +26,7 @@ impl<'a> CheckpointStore<'a> {
     pub(super) fn new(
         lake: &'a Lake,
         state: RepositoryState,
-        saved: Option<(RepositoryState, Version)>,
+        saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
         Self {
             lake,

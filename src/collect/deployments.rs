@@ -12,13 +12,13 @@ use serde_json::Value;
 use super::checkpoint::FollowUps;
 use super::entity::{Entity, text, time, uuid};
 use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
-use crate::config::Steps;
+use crate::config::StepsRule;
 use crate::error::Result;
 use crate::lake::PendingRecord;
 
@@ -33,7 +33,7 @@ static ENTITY: Entity = Entity {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: None,
     reconciles: false,
@@ -43,7 +43,7 @@ static LIST: List = List {
 static ENDED: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: Some(("state.name", "COMPLETED")),
     reconciles: false,
@@ -85,7 +85,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 
 /// A deployment that was done again changes a pipeline that ended long ago: it is to be looked at. One that ended and does
 /// not say how leaves that to its step.
-fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: Steps, more: &mut FollowUps) {
+fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: StepsRule, more: &mut FollowUps) {
     let is_new = completed_on(record).is_some_and(|time| time >= target);
     let Some(pipeline) = text(record, "/release/pipeline/uuid") else {
         return;
@@ -99,7 +99,7 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: Steps, more: &
         queue("pipelines");
     }
     let is_open = text(record, "/state/status/name").is_none();
-    if steps == Steps::Deployments && is_new && is_open {
+    if steps == StepsRule::Deployments && is_new && is_open {
         queue(STEPS);
     }
 }

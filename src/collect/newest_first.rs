@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::checkpoint::{CheckpointStore, FollowUps};
 use super::entity::Entity;
 use super::held::Held;
-use super::order::{Order, Stop};
+use super::order::{EarlyStop, Order};
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
@@ -48,7 +48,7 @@ pub(super) type Filter = fn(Aim, DateTime<Utc>, Option<DateTime<Utc>>) -> Option
 pub(super) struct List {
     pub(super) entity: &'static Entity,
     pub(super) endpoint: &'static Endpoint,
-    pub(super) stop: Stop,
+    pub(super) stop: EarlyStop,
     /// What to ask the server for; the walk cuts by itself as well.
     pub(super) filter: Filter,
     /// A parameter that narrows what a refresh reads.
@@ -184,7 +184,7 @@ async fn walk(
                 }
                 // Where the server filters, its list ends by itself, and may hold older records on purpose.
                 let stop = match pages.is_filtered() {
-                    true => Stop::Never,
+                    true => EarlyStop::Never,
                     false => list.stop,
                 };
                 if pages.cursor().is_none() || order.is_past(&times, target, stop) {

@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use super::checkpoint::{CheckpointStore, FollowUps};
 use super::entity::{Entity, text, time, uuid};
 use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
 use super::walk::{ListOutcome, Pace, or_stop};
 use crate::bitbucket::{RecordLookup, endpoints};
-use crate::config::Steps;
+use crate::config::StepsRule;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Cursor, PendingRecord, Replaces};
 use crate::schema::{Parent, content_key};
@@ -32,7 +32,7 @@ static ENTITY: Entity = Entity {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::PIPELINES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: None,
     reconciles: false,
@@ -45,7 +45,7 @@ const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(30);
 
 pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let mut seen = Vec::new();
-    let all_steps = repo.steps == Steps::All;
+    let all_steps = repo.steps == StepsRule::All;
     let steps = repo.checkpoints.entity(STEPS);
     let wanted_since_now = all_steps && !std::mem::replace(&mut steps.by_parent, all_steps);
     let state = repo.checkpoints.entity(ENTITY.table);
@@ -101,7 +101,7 @@ pub(super) async fn look_again(
         steps,
         ..
     } = repo;
-    let all_steps = *steps == Steps::All;
+    let all_steps = *steps == StepsRule::All;
     let queue = &mut checkpoints.entity(ENTITY.table).queue;
     queue.retain(|queued| pipelines.get(&queued.id) != Some(&true));
     let mut again: Vec<PendingRecord> = queue.clone();

@@ -15,7 +15,7 @@ use serde_json::Value;
 use super::children;
 use super::entity::{Entity, Holds, is_pending, text, time};
 use super::newest_first::{List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pull_request_comments;
 use super::report::EntityReport;
 use super::repository::Repo;
@@ -47,7 +47,7 @@ static COMMENTS: Holds = Holds {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::REPOSITORY_ACTIVITY,
-    stop: Stop::Older,
+    stop: EarlyStop::Older,
     filter: unfiltered,
     only: None,
     reconciles: false,

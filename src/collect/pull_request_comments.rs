@@ -18,7 +18,7 @@ use super::repository::Repo;
 use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{Known, PendingRecord, Replaces};
+use crate::lake::{PendingRecord, Replaces, ScanItem};
 
 pub(super) static ENTITY: Entity = Entity {
     draft: is_pending,
@@ -48,12 +48,12 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
     let mut counts: HashMap<i64, Count> = asked.map(|id| (id, Count::default())).collect();
     let columns = ["_pull_request_id", "id", "deleted"];
     let lake = repo.site.context.lake;
-    lake.known(
+    lake.scan(
         &repo.checkpoints.state,
         ENTITY.table,
         &columns,
         |known| match known {
-            Known::Replaced(Replaces::Parents(parents)) => {
+            ScanItem::Replaced(Replaces::Parents(parents)) => {
                 for parent in parents {
                     counts
                         .entry(*parent)
@@ -61,8 +61,8 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
                 }
                 Ok(())
             }
-            Known::Replaced(_) => Ok(()),
-            Known::Batch(batch) => count(&batch, &mut counts),
+            ScanItem::Replaced(_) => Ok(()),
+            ScanItem::Batch(batch) => count(&batch, &mut counts),
         },
     )
     .await?;

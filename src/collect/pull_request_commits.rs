@@ -16,8 +16,8 @@ use super::repository::Repo;
 use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{Known, NamedCommits, PendingRecord, Replaces};
-use bitlake_graph::{Builder, Graph};
+use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
+use bitlake_graph::{CommitGraph, GraphBuilder};
 
 /// A force-push takes commits out of a pull request.
 static ENTITY: Entity = Entity {
@@ -42,24 +42,24 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
         known: BTreeMap::new(),
         history: ends()
             .any(|ends| ends.merge.is_some())
-            .then(Builder::default),
+            .then(GraphBuilder::default),
     };
     if commits.wanted.is_empty() {
         return Ok(HashSet::new());
     }
     let (lake, state) = (repo.site.context.lake, &repo.checkpoints.state);
     let columns = ["hash", "parents"];
-    lake.known(state, "commits", &columns, |known| match known {
-        Known::Batch(batch) => commits.see(&batch),
-        Known::Replaced(_) => Ok(()),
+    lake.scan(state, "commits", &columns, |known| match known {
+        ScanItem::Batch(batch) => commits.see(&batch),
+        ScanItem::Replaced(_) => Ok(()),
     })
     .await?;
     let commits = commits.finish();
     let mut lists = Lists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
-    lake.known(state, ENTITY.table, &columns, |known| match known {
-        Known::Batch(batch) => lists.see(&batch, &commits.wanted),
-        Known::Replaced(replaces) => {
+    lake.scan(state, ENTITY.table, &columns, |known| match known {
+        ScanItem::Batch(batch) => lists.see(&batch, &commits.wanted),
+        ScanItem::Replaced(replaces) => {
             lists.forget(replaces);
             Ok(())
         }
@@ -92,7 +92,7 @@ struct CommitsSeen {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
     /// All commits and their parents, about 100 bytes each: only where a merged pull request waits.
-    history: Option<Builder>,
+    history: Option<GraphBuilder>,
 }
 
 impl CommitsSeen {
@@ -125,7 +125,7 @@ impl CommitsSeen {
         Commits {
             wanted: self.wanted,
             known: self.known,
-            graph: self.history.map(Builder::finish),
+            graph: self.history.map(GraphBuilder::finish),
         }
     }
 }
@@ -134,7 +134,7 @@ impl CommitsSeen {
 struct Commits {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
-    graph: Option<Graph>,
+    graph: Option<CommitGraph>,
 }
 
 struct Commit {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::checkpoint::FollowUps;
 use super::entity::{Entity, id, text, time, updated_on};
 use super::newest_first::{Aim, List, newest_first, quoted};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::walk::ListOutcome;
@@ -22,7 +22,7 @@ static LIST: List = List {
         ..Entity::new("pull_requests", id)
     },
     endpoint: &endpoints::PULL_REQUESTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter,
     only: None,
     reconciles: true,

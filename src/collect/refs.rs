@@ -15,7 +15,7 @@ use super::{branches, tags};
 use crate::bitbucket::{NextPage, endpoints};
 use crate::error::{Error, Result};
 use crate::lake::Replaces;
-use crate::redaction::Received;
+use crate::redaction::ReceivedRecord;
 use crate::schema::Parent;
 
 /// Both lists, as they are read.
@@ -127,6 +127,6 @@ async fn together(
 }
 
 fn is_tag(record: &RawValue) -> bool {
-    let received = Received::read(record.get());
+    let received = ReceivedRecord::read(record.get());
     text(received.value(), "/type").as_deref() == Some("tag")
 }

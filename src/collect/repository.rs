@@ -15,19 +15,19 @@ use reqwest::StatusCode;
 
 use super::checkpoint::CheckpointStore;
 use super::report::{EntityReport, RepositoryReport};
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::rotation::{Candidate, LISTS_OF_A_VISIT};
 use super::rounds::Round;
 use super::walk::ListOutcome;
 use super::{
-    Context, commits, deployments, environments, issue_changes, issue_comments, issues,
+    RunContext, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
     pull_requests, refs::Refs, repositories, workspace_members,
 };
 use crate::bitbucket::{ApiTarget, Client, Unavailable};
-use crate::config::{EntityGroup, Rules, Since, Steps};
+use crate::config::{EntityGroup, RuleSet, Since, StepsRule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{FORMAT_VERSION, ListState, ListStatus, RepositoryState, Version, Visit};
+use crate::lake::{FORMAT_VERSION, ListState, ListStatus, ObjectVersion, RepositoryState, Visit};
 
 /// How long what is not there is not asked for again, once it was missed for a day: Bitbucket has said so of whole
 /// workspaces by mistake.
@@ -36,7 +36,7 @@ const MISSED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
-    pub(super) context: &'a Context<'a>,
+    pub(super) context: &'a RunContext<'a>,
     pub(super) client: &'a Client,
     pub(super) connection_id: i64,
     /// The workspace's slug.
@@ -70,7 +70,7 @@ pub(super) struct Repo<'a> {
     /// When the last thing happened to each pull request that this run was told of.
     pub(super) told: HashMap<i64, DateTime<Utc>>,
     /// Whose steps are wanted.
-    pub(super) steps: Steps,
+    pub(super) steps: StepsRule,
     /// Environments that this run's deployments name.
     pub(super) environments: BTreeSet<String>,
     report: RepositoryReport,
@@ -87,9 +87,9 @@ enum Ended {
 
 impl<'a> Repo<'a> {
     pub(super) async fn open(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<Self> {
         let found = &discovered.found;
         let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
@@ -100,11 +100,11 @@ impl<'a> Repo<'a> {
     }
 
     fn new(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
         workspace: &str,
         state: RepositoryState,
-        saved: Option<(RepositoryState, Version)>,
+        saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
         Self {
             site: Site {
@@ -127,7 +127,7 @@ impl<'a> Repo<'a> {
             heads: None,
             pipelines: HashMap::new(),
             told: HashMap::new(),
-            steps: Steps::None,
+            steps: StepsRule::None,
             environments: BTreeSet::new(),
             unreachable: None,
         }
@@ -136,8 +136,8 @@ impl<'a> Repo<'a> {
     /// Collects the lists that the rules ask for, as far as the round goes.
     pub(super) async fn collect(
         &mut self,
-        rules: &Rules,
-        discovered: &Discovered,
+        rules: &RuleSet,
+        discovered: &DiscoveredRepository,
         round: Round,
     ) -> Result<()> {
         self.round = round;
@@ -181,7 +181,7 @@ impl<'a> Repo<'a> {
                 .await?;
         }
         if wants(EntityGroup::Cicd) {
-            self.steps = rules.steps_read();
+            self.steps = rules.effective_steps();
             let list = self.run("pipelines", pipelines::collect).await?;
             // Where there never were pipelines, nothing was deployed by one.
             let shared = match list {
@@ -193,7 +193,7 @@ impl<'a> Repo<'a> {
             if matches!(list, Ended::Read) && round.refreshes {
                 self.run("pipelines", pipelines::look_again).await?;
             }
-            if self.steps != Steps::None {
+            if self.steps != StepsRule::None {
                 self.child(&list, "pipeline_steps", pipeline_steps::collect)
                     .await?;
             }
@@ -206,7 +206,7 @@ impl<'a> Repo<'a> {
     }
 
     /// Branches, tags and commits, unless the repository says that nothing was pushed since they were read.
-    async fn code(&mut self, discovered: &Discovered) -> Result<()> {
+    async fn code(&mut self, discovered: &DiscoveredRepository) -> Result<()> {
         let updated_on = discovered.updated_on;
         let full = self.site.context.options.full;
         let stands_still = is_unmoved(&self.checkpoints.state, discovered) && !full;
@@ -267,9 +267,9 @@ impl<'a> Repo<'a> {
 
     /// Collects a workspace's members. `discovered` is any repository of it.
     pub(super) async fn workspace(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<RepositoryReport> {
         let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
         let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
@@ -477,7 +477,7 @@ impl<'a> Repo<'a> {
 }
 
 /// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
-pub(super) fn candidate(state: &RepositoryState, discovered: &Discovered) -> Candidate {
+pub(super) fn candidate(state: &RepositoryState, discovered: &DiscoveredRepository) -> Candidate {
     let waits = |entity: &ListState| {
         let walks = entity.refresh.is_some() || entity.deep.is_some();
         walks || entity.is_lost || !entity.queue.is_empty()
@@ -493,7 +493,7 @@ pub(super) fn candidate(state: &RepositoryState, discovered: &Discovered) -> Can
 }
 
 /// Whether nothing was pushed since its branches, tags and commits were read.
-pub(super) fn is_unmoved(state: &RepositoryState, discovered: &Discovered) -> bool {
+pub(super) fn is_unmoved(state: &RepositoryState, discovered: &DiscoveredRepository) -> bool {
     discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
 }
 
@@ -508,11 +508,11 @@ pub(super) fn is_absent_still(known: &ListState, now: DateTime<Utc>) -> bool {
 
 /// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.
 async fn open_state(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     connection_id: i64,
     uuid: &str,
     full_name: &str,
-) -> Result<(RepositoryState, Option<(RepositoryState, Version)>)> {
+) -> Result<(RepositoryState, Option<(RepositoryState, ObjectVersion)>)> {
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);

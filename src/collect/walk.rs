@@ -12,7 +12,7 @@ use super::entity::Entity;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::stop::Reason;
+use super::stop::StopReason;
 use crate::bitbucket::{Endpoint, NextPage, Page, Pages, Unavailable};
 use crate::error::{ErrorKind, Result};
 use crate::lake::Replaces;
@@ -44,7 +44,7 @@ pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Opti
     };
     Ok(step.map(|step| match step {
         NextPage::Page(page) => NextPage::Page(Page {
-            date: page.date.map(|date| site.context.not_ahead(date)),
+            date: page.date.map(|date| site.context.clamp_to_now(date)),
             ..page
         }),
         other => other,
@@ -55,7 +55,7 @@ pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Opti
 pub(super) fn or_stop<T>(site: &Site<'_>, result: Result<T>) -> Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::Quota => {
-            let reason = Reason::Quota(error.to_string());
+            let reason = StopReason::Quota(error.to_string());
             site.context.options.stop.ask(reason);
             Ok(None)
         }

@@ -10,8 +10,8 @@ mod references;
 mod select;
 mod times;
 
-pub use dialect::{Dialect, with_values, write_as};
-pub use params::{Param, declared, parse_values, unknown_value};
+pub use dialect::{Dialect, inline_params, translate};
+pub use params::{Param, bind_params, declared_params, unknown_value_error};
 pub use references::{TableName, references};
 
 use std::sync::Arc;
@@ -35,7 +35,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
-use reqwest::Url;
+use url::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, LAYERS};
@@ -279,7 +279,7 @@ impl Engine {
     }
 
     /// The same tables with a plan that needs less memory at once: for a step that ran out of it.
-    pub fn frugal(&self) -> Self {
+    pub fn with_less_memory(&self) -> Self {
         self.with(|config| {
             config.options_mut().optimizer.prefer_hash_join = false;
         })
@@ -340,7 +340,7 @@ fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
 }
 
 /// Whether the query failed for want of memory.
-pub fn is_starved(error: &DataFusionError) -> bool {
+pub fn is_out_of_memory(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }
 
@@ -373,7 +373,7 @@ mod tests {
         let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
         let registered = engine.register_parquet("domain", "things", Arc::new(schema), &[]);
         registered.unwrap();
-        for other in [engine.frugal(), engine.for_payloads()] {
+        for other in [engine.with_less_memory(), engine.for_payloads()] {
             assert_eq!(other.columns("domain", "things").await, ["id"]);
         }
         assert_eq!(engine.columns("domain", "things").await, ["id"]);

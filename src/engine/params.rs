@@ -1,4 +1,4 @@
-//! Parameters of bundled queries: declared in the file's header, checked before planning, passed as typed values.
+//! Parameters of bundled queries: declared_params in the file's header, checked before planning, passed as typed values.
 //!
 //! ```text
 //! -- param: project varchar[] = null    only these projects
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
-use crate::config::suggest;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::suggest;
 
 const PREFIX: &str = "-- param:";
 const CLOSED_SET: &str = "one of:";
@@ -53,7 +53,7 @@ impl Param {
         match unknown {
             Some(word) => {
                 let allowed: Vec<_> = self.allowed.iter().map(String::as_str).collect();
-                Err(unknown_value(&self.name, word, &allowed, "it may be"))
+                Err(unknown_value_error(&self.name, word, &allowed, "it may be"))
             }
             None => Ok(()),
         }
@@ -61,7 +61,7 @@ impl Param {
 }
 
 /// The error for a value that is none of `known`: with the nearest one, and with all as far as a line holds them.
-pub fn unknown_value(param: &str, value: &str, known: &[&str], label: &str) -> Error {
+pub fn unknown_value_error(param: &str, value: &str, known: &[&str], label: &str) -> Error {
     const SHOWN: usize = 20;
     let near = suggest::closest(value, known.iter().copied());
     let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
@@ -79,7 +79,7 @@ pub fn unknown_value(param: &str, value: &str, known: &[&str], label: &str) -> E
 }
 
 /// The parameters that a query's header declares, with their defaults.
-pub fn declared(sql: &str) -> Result<Vec<Param>> {
+pub fn declared_params(sql: &str) -> Result<Vec<Param>> {
     sql.lines()
         .filter_map(|line| line.trim().strip_prefix(PREFIX))
         .map(|text| {
@@ -121,9 +121,9 @@ pub fn declared(sql: &str) -> Result<Vec<Param>> {
 /// `params` with the values given as `name=text`. A list may be given in parts.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: an unknown name, a value that is not of the declared type or not one of those allowed, a
+/// [`ErrorKind::Usage`]: an unknown name, a value that is not of the declared_params type or not one of those allowed, a
 /// second value for what is no list.
-pub fn parse_values(mut params: Vec<Param>, given: &[(String, String)]) -> Result<Vec<Param>> {
+pub fn bind_params(mut params: Vec<Param>, given: &[(String, String)]) -> Result<Vec<Param>> {
     let known: Vec<_> = params.iter().map(|param| param.name.clone()).collect();
     let mut seen = BTreeSet::new();
     for (name, text) in given {
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_header_declares_names_types_and_defaults() {
-        let params = declared(HEADER).unwrap();
+        let params = declared_params(HEADER).unwrap();
         assert_eq!(params[1].value, ScalarValue::Int64(Some(10)));
         assert!(params[0].value.is_null());
     }
@@ -217,24 +217,24 @@ mod tests {
     #[test]
     fn values_are_checked_by_name_and_type() {
         let given = |name: &str, text: &str| vec![(name.to_owned(), text.to_owned())];
-        let params = || declared(HEADER).unwrap();
+        let params = || declared_params(HEADER).unwrap();
         assert!(
-            !parse_values(params(), &given("projects", "a,b")).unwrap()[0]
+            !bind_params(params(), &given("projects", "a,b")).unwrap()[0]
                 .value
                 .is_null()
         );
-        let error = parse_values(params(), &given("n", "ten"))
+        let error = bind_params(params(), &given("n", "ten"))
             .unwrap_err()
             .to_string();
         assert!(
             error.starts_with("`ten` is not a bigint (param=n)"),
             "{error}"
         );
-        let error = parse_values(params(), &given("limit", "1"))
+        let error = bind_params(params(), &given("limit", "1"))
             .unwrap_err()
             .to_string();
         assert!(error.ends_with("it takes: projects, n"), "{error}");
-        let error = parse_values(params(), &given("project", "a"))
+        let error = bind_params(params(), &given("project", "a"))
             .unwrap_err()
             .to_string();
         assert!(error.ends_with("did you mean `projects`?"), "{error}");
@@ -244,8 +244,8 @@ mod tests {
     fn a_closed_set_is_checked() {
         let header = "-- A question?\n-- param: interval varchar = month   one of: day, week, month\nSELECT 1";
         let given = |text: &str| vec![("interval".to_owned(), text.to_owned())];
-        assert!(parse_values(declared(header).unwrap(), &given("day")).is_ok());
-        let error = parse_values(declared(header).unwrap(), &given("weeks")).unwrap_err();
+        assert!(bind_params(declared_params(header).unwrap(), &given("day")).is_ok());
+        let error = bind_params(declared_params(header).unwrap(), &given("weeks")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`weeks` is not a known value (param=interval): did you mean `week`? it may be day, week, month"
@@ -260,9 +260,9 @@ mod tests {
                 (name.to_owned(), "2".to_owned()),
             ]
         };
-        let params = parse_values(declared(HEADER).unwrap(), &twice("projects")).unwrap();
+        let params = bind_params(declared_params(HEADER).unwrap(), &twice("projects")).unwrap();
         assert_eq!(params[0].words(), ["1", "2"]);
-        let error = parse_values(declared(HEADER).unwrap(), &twice("n")).unwrap_err();
+        let error = bind_params(declared_params(HEADER).unwrap(), &twice("n")).unwrap_err();
         assert!(
             error
                 .to_string()

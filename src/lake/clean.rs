@@ -18,6 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
 
 use super::{Lake, LakeLock, RepositoryState, layout};
+use crate::clock;
 use crate::error::{ErrorKind, OrError, Result};
 
 /// Which run reports stay: those that meet both bounds.
@@ -70,7 +71,7 @@ impl Lake {
     /// Those that nobody alive can be about to name.
     fn left(&self, listed: BTreeMap<String, ObjectMeta>) -> Vec<String> {
         let lease = TimeDelta::from_std(self.lease).unwrap_or(TimeDelta::MAX);
-        let before = Utc::now().checked_sub_signed(lease).unwrap_or_default();
+        let before = clock::now().checked_sub_signed(lease).unwrap_or_default();
         let is_left =
             |object: &ObjectMeta| self.folder().is_some() || object.last_modified < before;
         let left = listed.into_iter().filter(|(_, object)| is_left(object));
@@ -98,7 +99,7 @@ impl Lake {
         let oldest = TimeDelta::try_days(retention.days.into());
         let oldest = oldest.and_then(|days| now.checked_sub_signed(days));
         let is_old = |path: &str| {
-            let began = layout::collected_at(path);
+            let began = layout::run_started_at(path);
             began
                 .zip(oldest)
                 .is_some_and(|(began, oldest)| began < oldest)

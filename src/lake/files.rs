@@ -1,7 +1,7 @@
 //! Data files on their way into the lake: whole or not at all, in bounded memory, and only over the version expected.
 //!
 //! ```text
-//! folder         grows under _bitlake/incoming, then is moved to its place: a folder that is read meanwhile holds
+//! folder         grows under _bitlake/incoming, then is moved to its location: a folder that is read meanwhile holds
 //!                no half file under any name. The file lock of the run stands for the condition.
 //! up to 32 MiB   one conditional put (If-Match, If-None-Match)
 //! above          a multipart upload, 8 MiB a part. object_store completes it unconditionally, so the current version
@@ -22,10 +22,10 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::faults::{cannot, is_final};
 use super::objects::Attempts;
 use super::parquet::hex;
-use super::{FileEntry, Lake, Place, Version, WrittenFile, layout};
+use super::store_errors::{cannot, is_final};
+use super::{FileEntry, Lake, LakeLocation, ObjectVersion, WrittenFile, layout};
 use crate::error::{ErrorKind, OrError, Result};
 
 /// A file up to this size is put by one request, which holds it in memory.
@@ -56,8 +56,8 @@ impl Lake {
         &self,
         file: &WrittenFile,
         path: &str,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         self.put_until_done(&file.path, path, Some(&file.sha256), self.mode(expected))
             .await
     }
@@ -69,20 +69,22 @@ impl Lake {
         path: &str,
         sha256: Option<&String>,
         mode: PutMode,
-    ) -> Result<Version> {
-        let object = self.place.object(path)?;
+    ) -> Result<ObjectVersion> {
+        let object = self.location.object(path)?;
         let mut attempts = Attempts::default();
         loop {
             let error = match self.put_once(local, path, &object, &mode).await {
-                Ok(put) => return Ok(Version::of(put)),
+                Ok(put) => return Ok(ObjectVersion::of(put)),
                 Err(error) => self.repeatable(path, error)?,
             };
             let found = match sha256 {
-                Some(wanted) => self
-                    .digest(path)
+                Some(wanted) => self.digest(path).await.map(|it| {
+                    it.map(|(found, meta)| (found == *wanted, ObjectVersion::found(meta)))
+                }),
+                None => self
+                    .current_version(path)
                     .await
-                    .map(|it| it.map(|(found, meta)| (found == *wanted, Version::found(meta)))),
-                None => self.current(path).await.map(|it| it.map(|it| (false, it))),
+                    .map(|it| it.map(|it| (false, it))),
             };
             if let Some(version) = attempts.judge(path, &mode, error, found).await? {
                 return Ok(version);
@@ -91,11 +93,11 @@ impl Lake {
     }
 
     /// How a put says what it expects.
-    pub(super) fn mode(&self, expected: Option<&Version>) -> PutMode {
-        match (&self.place, expected) {
-            (Place::Folder(_), _) => PutMode::Overwrite,
-            (Place::Bucket { .. }, None) => PutMode::Create,
-            (Place::Bucket { .. }, Some(version)) => PutMode::Update(version.0.clone()),
+    pub(super) fn mode(&self, expected: Option<&ObjectVersion>) -> PutMode {
+        match (&self.location, expected) {
+            (LakeLocation::Folder(_), _) => PutMode::Overwrite,
+            (LakeLocation::Bucket { .. }, None) => PutMode::Create,
+            (LakeLocation::Bucket { .. }, Some(version)) => PutMode::Update(version.0.clone()),
         }
     }
 
@@ -188,12 +190,12 @@ impl Lake {
     }
 
     /// The version of the file that is there now, if there is one.
-    pub async fn current(&self, path: &str) -> Result<Option<Version>> {
-        Ok(self.head(path).await?.map(Version::found))
+    pub async fn current_version(&self, path: &str) -> Result<Option<ObjectVersion>> {
+        Ok(self.head(path).await?.map(ObjectVersion::found))
     }
 
     pub(super) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
-        match self.store.head(&self.place.object(path)?).await {
+        match self.store.head(&self.location.object(path)?).await {
             Ok(meta) => Ok(Some(meta)),
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(cannot(CANNOT_READ, path, error)),
@@ -202,31 +204,35 @@ impl Lake {
 
     /// Whether the file at `path` is the one that the manifest's entry describes: by its ETag if it is the recorded one,
     /// else by the digest of its bytes.
-    pub async fn holds(&self, path: &str, entry: &FileEntry) -> Result<bool> {
-        Ok(self.held_as(path, entry).await?.is_some())
+    pub async fn has_content(&self, path: &str, entry: &FileEntry) -> Result<bool> {
+        Ok(self.version_with_content(path, entry).await?.is_some())
     }
 
     /// The same, with the version that it is held as: a file that was put again has another.
-    pub(super) async fn held_as(&self, path: &str, entry: &FileEntry) -> Result<Option<Version>> {
+    pub(super) async fn version_with_content(
+        &self,
+        path: &str,
+        entry: &FileEntry,
+    ) -> Result<Option<ObjectVersion>> {
         let head = self.head(path).await?;
         let Some(meta) = head.filter(|meta| meta.size == entry.bytes) else {
             return Ok(None);
         };
         if entry.etag.is_some() && entry.etag == meta.e_tag {
-            return Ok(Some(Version::found(meta)));
+            return Ok(Some(ObjectVersion::found(meta)));
         }
-        self.held_by_content(path, entry).await
+        self.version_with_digest(path, entry).await
     }
 
     /// The same, by the digest of its bytes alone.
-    pub(super) async fn held_by_content(
+    pub(super) async fn version_with_digest(
         &self,
         path: &str,
         entry: &FileEntry,
-    ) -> Result<Option<Version>> {
+    ) -> Result<Option<ObjectVersion>> {
         let found = self.digest(path).await?;
         let same = found.filter(|(sha256, _)| *sha256 == entry.sha256);
-        Ok(same.map(|(_, meta)| Version::found(meta)))
+        Ok(same.map(|(_, meta)| ObjectVersion::found(meta)))
     }
 
     /// The digest of the file that is there now, if there is one.
@@ -259,7 +265,7 @@ impl Lake {
         let options = GetOptions::new().with_version(version);
         let found = match self
             .store
-            .get_opts(&self.place.object(path)?, options)
+            .get_opts(&self.location.object(path)?, options)
             .await
         {
             Err(StoreError::NotFound { .. }) => return Ok(None),
@@ -286,7 +292,7 @@ impl Lake {
         let options = GetOptions::new()
             .with_version(entry.version.clone())
             .with_head(true);
-        let object = self.place.object(path)?;
+        let object = self.location.object(path)?;
         match self.store.get_opts(&object, options).await {
             Ok(found) => Ok(found.meta.e_tag == entry.etag && found.meta.size == entry.bytes),
             Err(error) if is_final(&error) => Err(cannot(CANNOT_READ, path, error)),

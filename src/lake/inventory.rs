@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::{FileEntry, Lake, Manifest, RepositoryState, Version, layout};
+use super::{FileEntry, Lake, Manifest, ObjectVersion, RepositoryState, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{HISTORY, LAYERS};
 
@@ -52,7 +52,7 @@ impl fmt::Display for Damage {
 
 /// How closely files are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
+pub enum InventoryDepth {
     /// By the listing; files that look changed are read.
     Listing,
     /// Every file is read.
@@ -68,7 +68,7 @@ pub struct Inventory {
     /// Files in the folders of its tables that the manifest does not name.
     pub unnamed: BTreeSet<String>,
     /// Files that look changed and are not, under the version that they have now; on local disk versions have no name.
-    pub(super) confirmed: BTreeMap<String, Version>,
+    pub(super) confirmed: BTreeMap<String, ObjectVersion>,
 }
 
 enum Look {
@@ -86,7 +86,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] when the lake cannot be listed or read, or has lost its manifest.
-    pub async fn inventory(&self, depth: Depth) -> Result<Inventory> {
+    pub async fn inventory(&self, depth: InventoryDepth) -> Result<Inventory> {
         let manifest = self.manifest_unless_lost().await?;
         let named = manifest
             .tables
@@ -106,7 +106,7 @@ impl Lake {
         if version.is_none() && !self.list(layout::MANIFESTS).await?.is_empty() {
             return Err(Error::new(ErrorKind::Lake, "the manifest is missing")
                 .with("file", layout::MANIFEST)
-                .hint(layout::way_out(layout::MANIFEST)));
+                .hint(layout::repair_hint(layout::MANIFEST)));
         }
         Ok(manifest)
     }
@@ -121,7 +121,8 @@ impl Lake {
             .tables
             .retain(|name, _| name.starts_with("bitbucket."));
         let listed = self.listing("bitbucket").await?;
-        self.compare(manifest, listed, Depth::Listing).await
+        self.compare(manifest, listed, InventoryDepth::Listing)
+            .await
     }
 
     /// Looks at the files of these tables (`layer.table`) before they are read: the query engine takes an empty or missing
@@ -186,7 +187,7 @@ impl Lake {
         &self,
         manifest: Manifest,
         mut listed: BTreeMap<String, ObjectMeta>,
-        depth: Depth,
+        depth: InventoryDepth,
     ) -> Result<Inventory> {
         // Buckets name versions.
         let published_on = match self.folder() {
@@ -207,15 +208,15 @@ impl Lake {
                 Look::Damaged(damage) => {
                     inventory.damaged.insert(path.clone(), damage);
                 }
-                Look::Whole if depth == Depth::Listing || manifest.intent.is_some() => {}
+                Look::Whole if depth == InventoryDepth::Listing || manifest.intent.is_some() => {}
                 Look::Whole | Look::Read => unsure.push((path, entry)),
             }
         }
         let mut read = stream::iter(unsure)
             .map(|(path, entry)| async move {
                 let version = match depth {
-                    Depth::Listing => self.held_as(path, entry).await?,
-                    Depth::Content => self.held_by_content(path, entry).await?,
+                    InventoryDepth::Listing => self.version_with_content(path, entry).await?,
+                    InventoryDepth::Content => self.version_with_digest(path, entry).await?,
                 };
                 Ok((path, entry, version))
             })

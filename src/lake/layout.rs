@@ -119,7 +119,7 @@ pub(super) fn is_below(path: &str, folder: &str) -> bool {
 }
 
 /// When the run began that a segment, report or manifest is named after; `None` for a name that no run gives.
-pub fn collected_at(segment: &str) -> Option<DateTime<Utc>> {
+pub fn run_started_at(segment: &str) -> Option<DateTime<Utc>> {
     let name = segment.rsplit('/').next()?;
     let time = name.get(.."20261124T193558Z".len())?;
     let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
@@ -140,7 +140,7 @@ pub fn budget_file(identity: &str, shard: Option<(u32, u32)>) -> String {
 }
 
 /// What to do about a damaged object.
-pub(crate) fn way_out(path: &str) -> String {
+pub(crate) fn repair_hint(path: &str) -> String {
     if path == MANIFEST {
         format!("put the newest file of {MANIFESTS}/ in its place, then run again")
     } else if path.starts_with(STATE) {
@@ -256,9 +256,9 @@ mod tests {
     #[test]
     fn a_segment_tells_when_its_run_began() {
         let path = segment_file(1, "{web}", "commits", "20261124T193558Z-0a1b2c", 700);
-        let time = collected_at(&path).unwrap();
+        let time = run_started_at(&path).unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-24T19:35:58+00:00");
-        assert_eq!(collected_at("run-1.parquet"), None);
+        assert_eq!(run_started_at("run-1.parquet"), None);
     }
 
     #[test]

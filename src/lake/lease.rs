@@ -16,12 +16,13 @@ use chrono::{DateTime, Utc};
 
 use super::manifest::{Intent, Manifest};
 use super::objects::is_lost_race;
-use super::{FORMAT_VERSION, Lake, Version, layout};
+use super::{FORMAT_VERSION, Lake, ObjectVersion, layout};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an intent lasts without a word of its run, unless told otherwise: long enough for a slow store, short enough
 /// that the successor of a killed run need not wait for a night.
-pub const LEASE: Duration = Duration::from_secs(600);
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(600);
 
 /// However short the life, work gets on between two renewals.
 const STEP: Duration = Duration::from_millis(10);
@@ -30,7 +31,7 @@ pub(super) struct Lease<'a> {
     lake: &'a Lake,
     /// The manifest as it was before, with the intent.
     manifest: Manifest,
-    version: Version,
+    version: ObjectVersion,
     taken: Instant,
 }
 
@@ -51,7 +52,7 @@ impl Lake {
         let (mut manifest, version) = self.versioned_manifest().await?;
         match &mut manifest.intent {
             Some(intent) if self.folder().is_none() && intent.run_id == run_id => {
-                intent.expires_at = Utc::now();
+                intent.expires_at = clock::now();
             }
             _ => return Ok(()),
         }
@@ -83,7 +84,7 @@ impl<'a> Lease<'a> {
         lake: &'a Lake,
         run_id: &str,
         before: Manifest,
-        version: Option<&Version>,
+        version: Option<&ObjectVersion>,
     ) -> Result<Self> {
         let former = before.intent.as_ref().map_or(0, |intent| intent.epoch);
         let epoch = before.epoch.max(former).saturating_add(1);
@@ -93,7 +94,7 @@ impl<'a> Lease<'a> {
             intent: Some(Intent {
                 run_id: run_id.to_owned(),
                 epoch,
-                expires_at: Utc::now() + lake.lease,
+                expires_at: clock::now() + lake.lease,
             }),
             ..before
         };
@@ -142,13 +143,13 @@ impl<'a> Lease<'a> {
             .intent
             .as_ref()
             .map(|intent| intent.expires_at);
-        let by_wall = expires.and_then(|at| (at - half - Utc::now()).to_std().ok());
+        let by_wall = expires.and_then(|at| (at - half - clock::now()).to_std().ok());
         by_clock.min(by_wall.unwrap_or_default())
     }
 
     async fn renew(&mut self) -> Result<()> {
         let taken = Instant::now();
-        self.expire_at(Utc::now() + self.lake.lease).await?;
+        self.expire_at(clock::now() + self.lake.lease).await?;
         self.taken = taken;
         match taken.elapsed() < self.lake.lease {
             true => Ok(()),
@@ -171,7 +172,7 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    async fn put(&self, manifest: &Manifest) -> Result<Version> {
+    async fn put(&self, manifest: &Manifest) -> Result<ObjectVersion> {
         let put = self
             .lake
             .put_versioned(layout::MANIFEST, manifest, Some(&self.version));
@@ -193,7 +194,7 @@ impl<'a> Lease<'a> {
     /// manifest.
     pub(super) async fn give_up(mut self) {
         if self.lake.folder().is_none()
-            && let Err(error) = self.expire_at(Utc::now()).await
+            && let Err(error) = self.expire_at(clock::now()).await
         {
             tracing::debug!("cannot end the intent: {error}");
         }

@@ -13,7 +13,7 @@ use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 
 use super::layout::is_below;
-use super::{FORMAT_VERSION, Lake, Version, WrittenFile, layout};
+use super::{FORMAT_VERSION, Lake, ObjectVersion, WrittenFile, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 
@@ -128,7 +128,7 @@ impl Manifest {
                 .with("file", read_from)
                 .with("table", name)
                 .with("path", path)
-                .hint(layout::way_out(read_from)));
+                .hint(layout::repair_hint(read_from)));
             }
         }
         Ok(())
@@ -154,16 +154,16 @@ impl Manifest {
 
 impl FileEntry {
     /// The version that it was put as, where the store says so.
-    pub(super) fn version(&self) -> Option<Version> {
+    pub(super) fn version(&self) -> Option<ObjectVersion> {
         let e_tag = Some(self.etag.clone()?);
         let version = self.version.clone();
-        Some(Version(UpdateVersion { e_tag, version }))
+        Some(ObjectVersion(UpdateVersion { e_tag, version }))
     }
 
     /// Notes the version that the file was put as, and the one that it replaced.
-    pub(super) fn put_as(&mut self, version: Version, former: Option<Version>) {
+    pub(super) fn put_as(&mut self, version: ObjectVersion, former: Option<ObjectVersion>) {
         (self.etag, self.version) = (version.0.e_tag, version.0.version);
-        let former = former.map(|Version(former)| (former.e_tag, former.version));
+        let former = former.map(|ObjectVersion(former)| (former.e_tag, former.version));
         (self.former_etag, self.former_version) = former.unwrap_or_default();
     }
 }
@@ -180,7 +180,7 @@ impl Lake {
         Ok(self.versioned_manifest().await?.0)
     }
 
-    pub(super) async fn versioned_manifest(&self) -> Result<(Manifest, Option<Version>)> {
+    pub(super) async fn versioned_manifest(&self) -> Result<(Manifest, Option<ObjectVersion>)> {
         let found = self.get_versioned::<Manifest>(layout::MANIFEST).await?;
         let (manifest, version) = found.unzip();
         let manifest = manifest.unwrap_or_default();
@@ -197,7 +197,7 @@ impl Lake {
             return manifest.checked(&wanted);
         }
         let report = layout::run_file(run_id);
-        if self.current(&report).await?.is_none() {
+        if self.current_version(&report).await?.is_none() {
             return Err(Error::new(ErrorKind::Usage, "there is no such run")
                 .with("run", run_id)
                 .hint("`bitlake status` lists the last ones"));

@@ -23,38 +23,38 @@
 //! ```
 
 mod clean;
-mod conditions;
-mod faults;
+mod conditional_puts;
 mod files;
-mod gone;
 mod inventory;
 pub mod layout;
 mod lease;
+mod location;
 mod lock;
 mod manifest;
 mod objects;
 mod parquet;
-mod place;
 mod profile;
 mod publish;
+mod removals;
 mod rollback;
 mod s3;
 mod scan;
 mod segments;
 mod state;
+mod store_errors;
 
 pub use clean::Retention;
-pub use inventory::{Damage, Depth, Inventory};
-pub use lease::LEASE;
+pub use inventory::{Damage, Inventory, InventoryDepth};
+pub use lease::DEFAULT_LEASE;
+pub use location::{LakeLocation, file_url};
 pub use lock::LakeLock;
 pub use manifest::{FileEntry, Manifest, TableEntry};
-pub use objects::{Version, is_lost_race};
+pub use objects::{ObjectVersion, is_lost_race};
 pub use parquet::{ParquetFile, WrittenFile};
-pub use place::{Place, file_url};
-pub use publish::{NextFile, NextTable, Published, publish};
+pub use publish::{NextFile, NextTable, PublishSummary, publish};
 pub use rollback::rollback;
 pub use s3::bucket;
-pub use scan::Known;
+pub use scan::ScanItem;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{
     Cursor, ExpectedComments, ListState, ListStatus, NamedCommits, PendingRecord, Replaces,
@@ -70,7 +70,7 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use reqwest::Url;
 
-use self::faults::cannot;
+use self::store_errors::cannot;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The version of manifest and state objects that this program reads and writes.
@@ -82,7 +82,7 @@ const REMOVED_AT_ONCE: usize = 16;
 #[derive(Debug, Clone)]
 pub struct Lake {
     store: Arc<dyn ObjectStore>,
-    place: Place,
+    location: LakeLocation,
     /// Where a bucket is reached, if not at AWS's own address.
     endpoint: Option<String>,
     /// How long a publish may be silent before another run takes over.
@@ -101,13 +101,13 @@ impl Lake {
                 .hint("run `bitlake run` first, or correct `lake.url`")
         };
         let Some(lake) = Self::in_bucket(url, options)? else {
-            let folder = place::folder(url)?;
+            let folder = location::folder(url)?;
             return match folder.join(layout::PRIVATE).is_dir() {
                 true => Self::in_folder(&folder),
                 false => Err(missing()),
             };
         };
-        let private = lake.place.object(layout::PRIVATE)?;
+        let private = lake.location.object(layout::PRIVATE)?;
         let first = lake.store.list(Some(&private)).try_next().await;
         match first.map_err(|error| cannot("cannot open the lake", url, error))? {
             Some(_) => Ok(lake),
@@ -123,7 +123,7 @@ impl Lake {
         if let Some(lake) = Self::in_bucket(url, options)? {
             return Ok(lake);
         }
-        let folder = place::folder(url)?;
+        let folder = location::folder(url)?;
         std::fs::create_dir_all(folder.join(layout::PRIVATE))
             .or_error(ErrorKind::Lake, "cannot write to the lake")
             .map_err(|error| {
@@ -138,29 +138,29 @@ impl Lake {
         let Some(bucket) = s3::reach(url, options)? else {
             return Ok(None);
         };
-        let place = place::in_bucket(url, bucket.url)?;
+        let location = location::in_bucket(url, bucket.url)?;
         Ok(Some(Self {
             endpoint: bucket.endpoint,
-            ..Self::over(place, bucket.store)
+            ..Self::new(location, bucket.store)
         }))
     }
 
     fn in_folder(folder: &Path) -> Result<Self> {
-        let (place, store) = place::local_store(folder)?;
-        Ok(Self::over(place, store))
+        let (location, store) = location::local_store(folder)?;
+        Ok(Self::new(location, store))
     }
 
     /// A lake over a store of the caller's; that of a folder begins at the folder, another at the bucket.
-    pub fn over(place: Place, store: Arc<dyn ObjectStore>) -> Self {
+    pub fn new(location: LakeLocation, store: Arc<dyn ObjectStore>) -> Self {
         Self {
             store,
-            place,
+            location,
             endpoint: None,
-            lease: LEASE,
+            lease: DEFAULT_LEASE,
         }
     }
 
-    /// With another life of the right to publish; see [`LEASE`].
+    /// With another life of the right to publish; see [`DEFAULT_LEASE`].
     #[must_use]
     pub fn with_lease(self, lease: Duration) -> Self {
         Self { lease, ..self }
@@ -168,33 +168,33 @@ impl Lake {
 
     /// The folder of a lake on local disk.
     pub fn folder(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Folder(folder) => Some(folder),
-            Place::Bucket { .. } => None,
+        match &self.location {
+            LakeLocation::Folder(folder) => Some(folder),
+            LakeLocation::Bucket { .. } => None,
         }
     }
 
     /// The lake as people name it.
     pub fn url(&self) -> String {
-        self.place.to_string()
+        self.location.to_string()
     }
 
     /// Where the query engine finds a file of the lake, once it has [`Lake::engine_store`].
     pub fn file_url(&self, path: &str) -> Result<Url> {
-        self.place.file_url(path)
+        self.location.file_url(path)
     }
 
     /// The store that [`Lake::file_url`] names files of, under its address; none for local files.
     pub fn engine_store(&self) -> Option<(&Url, Arc<dyn ObjectStore>)> {
-        match &self.place {
-            Place::Folder(_) => None,
-            Place::Bucket { url, .. } => Some((url, Arc::clone(&self.store))),
+        match &self.location {
+            LakeLocation::Folder(_) => None,
+            LakeLocation::Bucket { url, .. } => Some((url, Arc::clone(&self.store))),
         }
     }
 
     /// Removes a file; that it is gone already is no error.
     pub async fn remove(&self, path: &str) -> Result<()> {
-        match self.store.delete(&self.place.object(path)?).await {
+        match self.store.delete(&self.location.object(path)?).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(cannot("cannot remove a file from the lake", path, error)),
         }
@@ -207,9 +207,9 @@ impl Lake {
 
     /// The same, with what the store says of each object.
     async fn listing(&self, folder: &str) -> Result<BTreeMap<String, ObjectMeta>> {
-        let objects = self.store.list(Some(&self.place.object(folder)?));
+        let objects = self.store.list(Some(&self.location.object(folder)?));
         let found = objects.try_filter_map(|object| async move {
-            let path = self.place.path(&object.location);
+            let path = self.location.path(&object.location);
             Ok(path.map(|path| (path, object)))
         });
         found

@@ -22,16 +22,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::faults::{cannot, is_final, is_refused};
 use super::parquet::hex;
-use super::{Lake, Place, layout};
+use super::store_errors::{cannot, is_final, is_refused};
+use super::{Lake, LakeLocation, layout};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// One version of an object of the lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(pub(super) UpdateVersion);
+pub struct ObjectVersion(pub(super) UpdateVersion);
 
-impl Version {
+impl ObjectVersion {
     pub(super) fn of(put: PutResult) -> Self {
         Self(UpdateVersion {
             e_tag: put.e_tag,
@@ -88,7 +88,7 @@ impl Lake {
     pub async fn get_versioned<T: DeserializeOwned>(
         &self,
         path: &str,
-    ) -> Result<Option<(T, Version)>> {
+    ) -> Result<Option<(T, ObjectVersion)>> {
         let Some((bytes, version)) = self.get_bytes(path).await? else {
             return Ok(None);
         };
@@ -97,21 +97,21 @@ impl Lake {
                 ErrorKind::Lake,
                 "the file is damaged or was written by a newer version",
             )
-            .map_err(|error| error.with("file", path).hint(layout::way_out(path)))?;
+            .map_err(|error| error.with("file", path).hint(layout::repair_hint(path)))?;
         Ok(Some((value, version)))
     }
 
-    pub(super) async fn get_bytes(&self, path: &str) -> Result<Option<(Bytes, Version)>> {
+    pub(super) async fn get_bytes(&self, path: &str) -> Result<Option<(Bytes, ObjectVersion)>> {
         let failed = |error| cannot("cannot read from the lake", path, error);
-        let found = match self.store.get(&self.place.object(path)?).await {
+        let found = match self.store.get(&self.location.object(path)?).await {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             found => found.map_err(failed)?,
         };
         let meta = found.meta.clone();
         let bytes = found.bytes().await.map_err(failed)?;
-        let version = match self.place {
-            Place::Folder(_) => Version::digest(&bytes),
-            Place::Bucket { .. } => Version::found(meta),
+        let version = match self.location {
+            LakeLocation::Folder(_) => ObjectVersion::digest(&bytes),
+            LakeLocation::Bucket { .. } => ObjectVersion::found(meta),
         };
         Ok(Some((bytes, version)))
     }
@@ -132,12 +132,12 @@ impl Lake {
         &self,
         path: &str,
         value: &T,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         let text = text(value)?;
-        match &self.place {
-            Place::Folder(folder) => self.put_in_turn(folder, path, text, expected).await,
-            Place::Bucket { .. } => {
+        match &self.location {
+            LakeLocation::Folder(folder) => self.put_in_turn(folder, path, text, expected).await,
+            LakeLocation::Bucket { .. } => {
                 self.put_by_data(path, text.into(), self.mode(expected))
                     .await
             }
@@ -149,28 +149,28 @@ impl Lake {
         folder: &Path,
         path: &str,
         text: Vec<u8>,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         let _turn = turn(folder.join(layout::OBJECTS_LOCK)).await?;
         let current = self.get_bytes(path).await?.map(|(_, version)| version);
         if current.as_ref() != expected {
             return Err(lost_race(path));
         }
-        let version = Version::digest(&text);
-        let object = self.place.object(path)?;
+        let version = ObjectVersion::digest(&text);
+        let object = self.location.object(path)?;
         self.put(path, &object, text.into(), PutMode::Overwrite)
             .await
             .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
         Ok(version)
     }
 
-    async fn put_by_data(&self, path: &str, text: Bytes, mode: PutMode) -> Result<Version> {
-        let object = self.place.object(path)?;
+    async fn put_by_data(&self, path: &str, text: Bytes, mode: PutMode) -> Result<ObjectVersion> {
+        let object = self.location.object(path)?;
         let mut attempts = Attempts::default();
         loop {
             let put = self.put(path, &object, text.clone().into(), mode.clone());
             let error = match put.await {
-                Ok(put) => return Ok(Version::of(put)),
+                Ok(put) => return Ok(ObjectVersion::of(put)),
                 Err(error) => self.repeatable(path, error)?,
             };
             let found = self.get_bytes(path).await;
@@ -224,8 +224,8 @@ impl Attempts {
         path: &str,
         mode: &PutMode,
         error: StoreError,
-        found: Result<Option<(bool, Version)>>,
-    ) -> Result<Option<Version>> {
+        found: Result<Option<(bool, ObjectVersion)>>,
+    ) -> Result<Option<ObjectVersion>> {
         let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
         let current = match found {
             Err(_) => return failed(error),
@@ -253,12 +253,12 @@ impl Attempts {
 }
 
 /// Whether the condition of a put holds over the version that is there.
-fn is_as_expected(mode: &PutMode, current: Option<&Version>) -> bool {
+fn is_as_expected(mode: &PutMode, current: Option<&ObjectVersion>) -> bool {
     match mode {
         PutMode::Overwrite => true,
         PutMode::Create => current.is_none(),
         PutMode::Update(expected) => {
-            current.is_some_and(|Version(current)| current.e_tag == expected.e_tag)
+            current.is_some_and(|ObjectVersion(current)| current.e_tag == expected.e_tag)
         }
     }
 }

@@ -18,11 +18,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::gone::{leftovers, moved};
 use super::lease::Lease;
 use super::manifest::{Manifest, TableEntry};
 use super::objects::{is_lost_race, lost_race};
-use super::{FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, Version, WrittenFile, layout};
+use super::removals::{leftovers, moved};
+use super::{
+    FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, ObjectVersion, WrittenFile, layout,
+};
+use crate::clock;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// What a table will consist of.
@@ -43,7 +46,7 @@ pub enum NextFile {
 
 /// What a publish did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Published {
+pub struct PublishSummary {
     pub tables: u64,
     pub files_written: u64,
     pub bytes_written: u64,
@@ -63,13 +66,13 @@ pub async fn publish(
     now: DateTime<Utc>,
     base: &Inventory,
     tables: BTreeMap<String, NextTable>,
-) -> Result<Published> {
+) -> Result<PublishSummary> {
     let (before, version) = lake.versioned_manifest().await?;
-    lake.refuse_other(&before, Utc::now())?;
+    lake.refuse_other(&before, clock::now())?;
     if before != base.manifest {
         return Err(lost_race(layout::MANIFEST));
     }
-    let mut plan = Plan::new(base, tables)?;
+    let mut plan = PublishPlan::new(base, tables)?;
     plan.confirm(lake, base);
     plan.after.run_id = Some(run_id.to_owned());
     plan.after.published_at = Some(now);
@@ -92,7 +95,7 @@ pub async fn publish(
 }
 
 /// What has to be done, and what will be true then.
-struct Plan {
+struct PublishPlan {
     after: Manifest,
     puts: Vec<Put>,
     /// Files of the manifest before that are in no table any more.
@@ -102,7 +105,7 @@ struct Plan {
     /// Files that were found to be what their entries say although they do not look so: the manifest is put again for
     /// them, so that nobody reads them a second time.
     confirmed: usize,
-    done: Published,
+    done: PublishSummary,
 }
 
 struct Put {
@@ -114,7 +117,7 @@ struct Put {
     over_any: bool,
 }
 
-impl Plan {
+impl PublishPlan {
     fn new(base: &Inventory, tables: BTreeMap<String, NextTable>) -> Result<Self> {
         let before = &base.manifest;
         let mut plan = Self {
@@ -128,9 +131,9 @@ impl Plan {
             removals: Vec::new(),
             died: before.intent.as_ref().map(|intent| intent.run_id.clone()),
             confirmed: 0,
-            done: Published {
+            done: PublishSummary {
                 tables: tables.len() as u64,
-                ..Published::default()
+                ..PublishSummary::default()
             },
         };
         for (name, next) in tables {
@@ -246,7 +249,7 @@ impl Plan {
         } = put;
         if self.died.is_some()
             && let Some(was) = was.as_ref().filter(|was| was.sha256 == written.sha256)
-            && let Some(version) = lake.held_as(&path, was).await?
+            && let Some(version) = lake.version_with_content(&path, was).await?
         {
             if let Some(entry) = self.entry(&table, &path) {
                 note(lake, entry, version);
@@ -257,7 +260,7 @@ impl Plan {
             None if !over_any => None,
             Some(Some(recorded)) if !over_any => Some(recorded),
             // What is there now is another run's, or damaged, or the manifest is older than the recording of ETags.
-            _ => lake.current(&path).await?,
+            _ => lake.current_version(&path).await?,
         };
         let version = lake.put_data(&written, &path, expected.as_ref()).await;
         let version = version.map_err(|error| match is_lost_race(&error) {
@@ -306,7 +309,7 @@ impl Plan {
                 if put.contains(path) {
                     continue;
                 }
-                match lake.held_as(path, entry).await? {
+                match lake.version_with_content(path, entry).await? {
                     Some(version) => note(lake, entry, version),
                     None => *entry = describe(lake, path, entry).await?,
                 }
@@ -320,7 +323,7 @@ impl Plan {
 
 /// The version of a file that is as its entry says, and may have been put again. The local disk has no names of versions
 /// that do not come again.
-fn note(lake: &Lake, entry: &mut FileEntry, version: Version) {
+fn note(lake: &Lake, entry: &mut FileEntry, version: ObjectVersion) {
     let known = entry.version();
     if lake.folder().is_none() && known.as_ref() != Some(&version) {
         entry.put_as(version, known);
@@ -330,7 +333,7 @@ fn note(lake: &Lake, entry: &mut FileEntry, version: Version) {
 async fn describe(lake: &Lake, path: &str, entry: &FileEntry) -> Result<FileEntry> {
     let copy = tempfile::NamedTempFile::new();
     let copy = copy.or_error(ErrorKind::Lake, "cannot create a temporary file")?;
-    let version = lake.current(path).await?;
+    let version = lake.current_version(path).await?;
     if version.is_none() || lake.fetch(path, None, copy.path()).await?.is_none() {
         return Err(Error::new(ErrorKind::Lake, "a file of the lake is missing")
             .with("file", path)

@@ -13,8 +13,8 @@ use chrono::{DateTime, Utc};
 
 use super::manifest::Manifest;
 use super::{
-    Depth, FileEntry, Inventory, Lake, LakeLock, NextFile, NextTable, Published, WrittenFile,
-    publish,
+    FileEntry, Inventory, InventoryDepth, Lake, LakeLock, NextFile, NextTable, PublishSummary,
+    WrittenFile, publish,
 };
 use crate::error::{Error, ErrorKind, OrError, Result};
 
@@ -34,8 +34,8 @@ pub async fn rollback(
     run_id: &str,
     now: DateTime<Utc>,
     target: &str,
-) -> Result<Published> {
-    let inventory = lake.inventory(Depth::Listing).await?;
+) -> Result<PublishSummary> {
+    let inventory = lake.inventory(InventoryDepth::Listing).await?;
     let current = &inventory.manifest;
     lake.refuse_other(current, now)?;
     if current.intent.is_some() {

@@ -16,8 +16,8 @@ use object_store::aws::{
 use object_store::{CredentialProvider, Error as StoreError, ObjectStore, RetryConfig};
 use reqwest::Url;
 
-use super::faults::NoCredentials;
 use super::profile;
+use super::store_errors::NoCredentials;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Long enough for a passing fault, short enough that a run ends before its night does.

@@ -21,7 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 const ROWS: usize = 8192;
 
 /// One step of going through what is known of a table.
-pub enum Known<'a> {
+pub enum ScanItem<'a> {
     /// What came before is replaced, as far as this says.
     Replaced(&'a Replaces),
     /// Records, with the columns that were asked for.
@@ -34,12 +34,12 @@ impl Lake {
     ///
     /// # Errors
     /// [`ErrorKind::Lake`], with the file.
-    pub async fn known(
+    pub async fn scan(
         &self,
         state: &RepositoryState,
         entity: &str,
         columns: &[&str],
-        mut see: impl FnMut(Known<'_>) -> Result<()>,
+        mut see: impl FnMut(ScanItem<'_>) -> Result<()>,
     ) -> Result<()> {
         let known = state.entities.get(entity);
         // Nothing counts of a file that is collected again.
@@ -48,7 +48,7 @@ impl Lake {
             self.columns(&published, columns, &mut see).await?;
         }
         for segment in known.iter().flat_map(|known| &known.segments) {
-            see(Known::Replaced(&segment.replaces))?;
+            see(ScanItem::Replaced(&segment.replaces))?;
             self.columns(&segment.path, columns, &mut see).await?;
         }
         Ok(())
@@ -59,11 +59,11 @@ impl Lake {
         &self,
         path: &str,
         columns: &[&str],
-        see: &mut impl FnMut(Known<'_>) -> Result<()>,
+        see: &mut impl FnMut(ScanItem<'_>) -> Result<()>,
     ) -> Result<()> {
-        let reader = Reader {
+        let reader = ObjectReader {
             store: Arc::clone(&self.store),
-            path: self.place.object(path)?,
+            path: self.location.object(path)?,
         };
         let builder = match ParquetRecordBatchStreamBuilder::new(reader).await {
             Err(error) if is_missing(&error) => return Ok(()),
@@ -77,19 +77,19 @@ impl Lake {
             .map_err(|error| unreadable(error, path))?;
         let mut batches = batches.map_err(|error| unreadable(error, path)).boxed();
         while let Some(batch) = batches.try_next().await? {
-            see(Known::Batch(batch))?;
+            see(ScanItem::Batch(batch))?;
         }
         Ok(())
     }
 }
 
 /// Fetches of a file what its columns need.
-struct Reader {
+struct ObjectReader {
     store: Arc<dyn ObjectStore>,
     path: Path,
 }
 
-impl AsyncFileReader for Reader {
+impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         let bytes = self.store.get_range(&self.path, range);
         bytes.map_err(external).boxed()

@@ -8,7 +8,7 @@ use chrono::{DateTime, Datelike, Utc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, Inventory, Lake, Version, layout};
+use super::{FORMAT_VERSION, Inventory, Lake, ObjectVersion, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 
@@ -412,7 +412,7 @@ impl RepositoryState {
             Err(Error::new(ErrorKind::Lake, what)
                 .with("file", read_from)
                 .with("value", value)
-                .hint(layout::way_out(read_from)))
+                .hint(layout::repair_hint(read_from)))
         };
         if self.path() != read_from {
             let what = "the state is that of another repository than its name says";
@@ -468,7 +468,7 @@ impl Lake {
         &self,
         connection_id: i64,
         uuid: &str,
-    ) -> Result<Option<(RepositoryState, Version)>> {
+    ) -> Result<Option<(RepositoryState, ObjectVersion)>> {
         let path = layout::state_file(connection_id, uuid);
         let Some((state, version)) = self.get_versioned::<RepositoryState>(&path).await? else {
             return Ok(None);
@@ -477,7 +477,7 @@ impl Lake {
     }
 
     /// Every repository and workspace that was ever collected, in a stable order.
-    pub async fn states(&self) -> Result<Vec<(RepositoryState, Version)>> {
+    pub async fn states(&self) -> Result<Vec<(RepositoryState, ObjectVersion)>> {
         let paths = self.list(layout::STATE).await?;
         let found = futures::stream::iter(paths).map(|path| async move {
             match self.get_versioned::<RepositoryState>(&path).await? {
@@ -488,7 +488,7 @@ impl Lake {
         let found = found
             .buffered(AT_ONCE)
             .try_filter_map(async |found| Ok(found));
-        let mut states: Vec<(RepositoryState, Version)> = found.try_collect().await?;
+        let mut states: Vec<(RepositoryState, ObjectVersion)> = found.try_collect().await?;
         states.sort_by(|(a, _), (b, _)| {
             (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
         });
@@ -502,8 +502,8 @@ impl Lake {
     pub async fn put_state(
         &self,
         state: &RepositoryState,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         self.put_versioned(&state.path(), state, expected).await
     }
 }

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, ErrorKind};
-use crate::lake::{Damage, Depth, Inventory, Lake, Manifest, RepositoryState, layout};
+use crate::lake::{Damage, Inventory, InventoryDepth, Lake, Manifest, RepositoryState, layout};
 use crate::schema::HISTORY;
 
 const SOURCE: &str = "bitbucket";
@@ -87,7 +87,7 @@ pub(super) async fn explain(lake: &Lake, error: Error) -> Error {
     if error.context(super::write::CAUSE) != Some(super::write::UNREADABLE) {
         return error;
     }
-    let inventory = match lake.inventory(Depth::Content).await {
+    let inventory = match lake.inventory(InventoryDepth::Content).await {
         Ok(inventory) if !inventory.damaged.is_empty() => inventory,
         _ => return error,
     };

@@ -5,9 +5,10 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-use crate::config::{Config, Cut, TableLayout, suggest};
+use crate::config::{Config, PartitionUnit, TableLayout};
 use crate::error::Result;
 use crate::schema::{Contract, Contracts, Partition, PartitionBy};
+use crate::suggest;
 
 /// The layers whose tables can be cut otherwise.
 const LAYERS: [&str; 3] = ["domain", "dora", "metrics"];
@@ -67,7 +68,7 @@ fn check_name(contracts: &Contracts, table: &TableLayout) -> Result<()> {
 }
 
 /// What `[lake] partition` makes of a table: what cannot be cut so stays as its contract says.
-fn default(contract: &Contract, cut: Cut) -> Option<Partition> {
+fn default(contract: &Contract, cut: PartitionUnit) -> Option<Partition> {
     let by = unit(cut)?;
     let column = match by {
         PartitionBy::Repository => repository_column(contract),
@@ -147,13 +148,13 @@ pub(super) fn finer(contract: &Contract) -> Option<&'static str> {
     }
 }
 
-fn unit(cut: Cut) -> Option<PartitionBy> {
+fn unit(cut: PartitionUnit) -> Option<PartitionBy> {
     match cut {
-        Cut::Day => Some(PartitionBy::Day),
-        Cut::Month => Some(PartitionBy::Month),
-        Cut::Year => Some(PartitionBy::Year),
-        Cut::Repository => Some(PartitionBy::Repository),
-        Cut::None => None,
+        PartitionUnit::Day => Some(PartitionBy::Day),
+        PartitionUnit::Month => Some(PartitionBy::Month),
+        PartitionUnit::Year => Some(PartitionBy::Year),
+        PartitionUnit::Repository => Some(PartitionBy::Repository),
+        PartitionUnit::None => None,
     }
 }
 

@@ -25,9 +25,9 @@ mod steps;
 mod write;
 
 pub use layout::contracts;
-pub use native::Native;
-pub use report::{Checked, LargeFile, Nulled, TransformReport, Warning};
-pub use steps::{Step, Steps, Work, reports};
+pub use native::NativeStep;
+pub use report::{CheckResults, LargeFile, NulledValues, TransformReport, Warning};
+pub use steps::{Step, StepBody, StepGraph, reports};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,12 +37,12 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use crate::config::{Assigned, Config, Found};
+use crate::config::{AssignedRepository, Config, RepositoryIdentity};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{
-    Depth, Inventory, Lake, LakeLock, Manifest, NextFile, NextTable, RepositoryState, WrittenFile,
-    publish,
+    Inventory, InventoryDepth, Lake, LakeLock, Manifest, NextFile, NextTable, RepositoryState,
+    WrittenFile, publish,
 };
 use crate::schema::{Contract, Contracts};
 use crate::secret::Masker;
@@ -52,7 +52,7 @@ const MADE: &str = "made";
 
 /// What a transform may be told.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub struct TransformOptions {
     /// Only the steps of these layers; the others are read as published.
     pub only: Option<BTreeSet<String>>,
     /// The moment at which the figures' time ends, where that is earlier than what is collected.
@@ -78,17 +78,17 @@ pub async fn transform(
     lock: &LakeLock,
     run_id: &str,
     now: DateTime<Utc>,
-    options: &Options,
+    options: &TransformOptions,
 ) -> Result<TransformReport> {
     let states = lake.states().await?.into_iter().map(|(state, _)| state);
     let mut states = fold::current(states.collect());
     let assigned = config.assign(&found(&states))?;
-    let mut steps = Steps::find(options.queries.as_deref())?;
+    let mut steps = StepGraph::find(options.queries.as_deref())?;
     steps.set_run(run_id, now)?;
     let contracts = contracts(config)?;
     steps.lay_out(&contracts);
-    let inventory = lake.inventory(Depth::Listing).await?;
-    let mut run = Run::new(config, lake, contracts, steps, &inventory, &states)?;
+    let inventory = lake.inventory(InventoryDepth::Listing).await?;
+    let mut run = TransformRun::new(config, lake, contracts, steps, &inventory, &states)?;
     let given_up = run.weigh_damage(&mut states, options.accept_loss).await?;
 
     let work = async {
@@ -107,7 +107,7 @@ pub async fn transform(
     run.settle_damage(options.accept_loss)?;
     let large_files = report::large_files(&run.contracts, &run.tables);
 
-    let Run { tables, report, .. } = run;
+    let TransformRun { tables, report, .. } = run;
     let published = publish(lake, lock, run_id, now, &inventory, tables).await?;
     fold::settle(lake, &states, &given_up).await?;
     let damaged = inventory.damaged.iter();
@@ -123,10 +123,10 @@ pub async fn transform(
     })
 }
 
-fn found(states: &[RepositoryState]) -> Vec<Found> {
+fn found(states: &[RepositoryState]) -> Vec<RepositoryIdentity> {
     let repositories = states.iter().filter(|state| !state.is_workspace());
     repositories
-        .map(|state| Found {
+        .map(|state| RepositoryIdentity {
             connection_id: state.connection_id,
             full_name: state.full_name.clone(),
             uuid: state.uuid.clone(),
@@ -136,12 +136,12 @@ fn found(states: &[RepositoryState]) -> Vec<Found> {
 }
 
 /// One transform under way.
-struct Run<'a> {
+struct TransformRun<'a> {
     config: &'a Config,
     lake: &'a Lake,
     engine: Engine,
     contracts: Contracts,
-    steps: Steps,
+    steps: StepGraph,
     inventory: &'a Inventory,
     /// What is published and can be read.
     manifest: Manifest,
@@ -157,12 +157,12 @@ struct Run<'a> {
     report: TransformReport,
 }
 
-impl<'a> Run<'a> {
+impl<'a> TransformRun<'a> {
     fn new(
         config: &'a Config,
         lake: &'a Lake,
         contracts: Contracts,
-        steps: Steps,
+        steps: StepGraph,
         inventory: &'a Inventory,
         states: &[RepositoryState],
     ) -> Result<Self> {
@@ -250,7 +250,11 @@ impl<'a> Run<'a> {
     }
 
     /// The configuration as tables.
-    fn settings(&mut self, states: &[RepositoryState], assigned: &[Assigned]) -> Result<()> {
+    fn settings(
+        &mut self,
+        states: &[RepositoryState],
+        assigned: &[AssignedRepository],
+    ) -> Result<()> {
         for (table, rows) in settings::tables(self.config, states, assigned)? {
             self.setting(table, &rows)?;
         }
@@ -268,7 +272,7 @@ impl<'a> Run<'a> {
     async fn buckets(
         &mut self,
         states: &[RepositoryState],
-        assigned: &[Assigned],
+        assigned: &[AssignedRepository],
         as_of: Option<DateTime<Utc>>,
     ) -> Result<()> {
         if self
@@ -370,12 +374,12 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn published_files(&self, contract: &Contract) -> Result<Vec<reqwest::Url>> {
+    fn published_files(&self, contract: &Contract) -> Result<Vec<url::Url>> {
         published_files(self.lake, &self.manifest, contract)
     }
 
     async fn steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
-        for step in self.steps.in_order(&self.engine)? {
+        for step in self.steps.topological_order(&self.engine)? {
             let layer = match step.name.layer.as_str() {
                 steps::BASE => "domain",
                 layer => layer,
@@ -401,8 +405,8 @@ impl<'a> Run<'a> {
     }
 
     /// What the run report should mention, said in SQL.
-    async fn checks(&self) -> Result<Checked> {
-        let mut all = Checked::default();
+    async fn checks(&self) -> Result<CheckResults> {
+        let mut all = CheckResults::default();
         for (origin, sql) in steps::checks() {
             let found = report::read_check(&self.engine, sql).await;
             all.extend(found.map_err(|error| error.with("file", origin))?);
@@ -450,20 +454,20 @@ pub async fn run_step(
     let begun = Instant::now();
     let run = async {
         let (contract, files) = match (&step.work, &step.contract) {
-            (Work::Sql(sql), Some(contract)) => {
+            (StepBody::Sql(sql), Some(contract)) => {
                 let files = write::query(engine, sql, &step.params, contract, folder).await?;
                 (Arc::clone(contract), files)
             }
-            (Work::Sql(sql), None) => {
+            (StepBody::Sql(sql), None) => {
                 let contract = step.inferred_contract(engine, sql).await?;
                 let files = write::query(engine, sql, &step.params, &contract, folder).await?;
                 (contract, files)
             }
-            (Work::Native(native), Some(contract)) => {
+            (StepBody::NativeStep(native), Some(contract)) => {
                 let files = native.write(engine, contract, folder).await?;
                 (Arc::clone(contract), files)
             }
-            (Work::Native(_), None) => {
+            (StepBody::NativeStep(_), None) => {
                 return Err(Error::new(ErrorKind::Internal, "table has no contract"));
             }
         };
@@ -496,7 +500,7 @@ async fn check_key(
     )
 }
 
-fn urls(files: &[(Option<String>, WrittenFile)]) -> Result<Vec<reqwest::Url>> {
+fn urls(files: &[(Option<String>, WrittenFile)]) -> Result<Vec<url::Url>> {
     files
         .iter()
         .map(|(_, written)| crate::lake::file_url(&written.path))
@@ -517,9 +521,9 @@ pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<En
 ///
 /// # Errors
 /// [`ErrorKind::Lake`] when the lake cannot be read.
-pub async fn published_unmatched(lake: &Lake, memory_limit: Option<u64>) -> Result<Checked> {
+pub async fn check_unmatched(lake: &Lake, memory_limit: Option<u64>) -> Result<CheckResults> {
     let engine = open_published(lake, memory_limit).await?;
-    let mut all = Checked::default();
+    let mut all = CheckResults::default();
     for (origin, sql) in steps::checks().filter(|(origin, _)| origin.ends_with("/unmatched.sql")) {
         let found = report::read_check(&engine, sql).await;
         all.extend(found.map_err(|error| error.with("file", origin))?);
@@ -536,11 +540,7 @@ fn engine_over(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
     Ok(engine)
 }
 
-fn published_files(
-    lake: &Lake,
-    manifest: &Manifest,
-    contract: &Contract,
-) -> Result<Vec<reqwest::Url>> {
+fn published_files(lake: &Lake, manifest: &Manifest, contract: &Contract) -> Result<Vec<url::Url>> {
     let files = manifest.files(&contract.name());
     files.map(|(path, _)| lake.file_url(path)).collect()
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use futures::StreamExt;
-use reqwest::Url;
+use url::Url;
 
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};

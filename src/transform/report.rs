@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::layout;
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{NextFile, NextTable, Published};
+use crate::lake::{NextFile, NextTable, PublishSummary};
 use crate::schema::{Contracts, times::OddTimes};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +26,14 @@ pub struct TransformReport {
     /// Secrets that were removed when records were decoded again, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
-    pub published: Published,
-    /// Published files that were missing or damaged, with what was wrong, and that this run made again.
+    pub published: PublishSummary,
+    /// PublishSummary files that were missing or damaged, with what was wrong, and that this run made again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub repaired: BTreeMap<String, String>,
     pub warnings: Vec<Warning>,
     /// What of the tables that `[[table]]` brings was something and is null now.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nulled: Vec<Nulled>,
+    pub nulled: Vec<NulledValues>,
     /// What falls out of the figures, or limits them, and is right as it stands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Warning>,
@@ -43,7 +43,7 @@ pub struct TransformReport {
 
 /// Values of one column of a brought table that are null in the lake, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Nulled {
+pub struct NulledValues {
     /// `layer.table`.
     pub table: String,
     /// Of the `[[table]]`.
@@ -105,27 +105,27 @@ pub struct Warning {
 
 /// What checks found.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub struct CheckResults {
     pub warnings: Vec<Warning>,
     /// The rows that their check calls expected.
     pub notices: Vec<Warning>,
 }
 
-impl Checked {
+impl CheckResults {
     pub(super) fn extend(&mut self, other: Self) {
         self.warnings.extend(other.warnings);
         self.notices.extend(other.notices);
     }
 }
 
-/// Run a check, whose columns are `repository`, `kind`, `n` and, if some rows are no warnings, `is_expected`.
-pub(super) async fn read_check(engine: &Engine, sql: &str) -> Result<Checked> {
+/// TransformRun a check, whose columns are `repository`, `kind`, `n` and, if some rows are no warnings, `is_expected`.
+pub(super) async fn read_check(engine: &Engine, sql: &str) -> Result<CheckResults> {
     let frame = engine.plan(sql, &[]).await?;
     let batches = frame
         .collect()
         .await
         .or_error(ErrorKind::Lake, "a check fails")?;
-    let mut found = Checked::default();
+    let mut found = CheckResults::default();
     for batch in batches {
         let column = |name: &str, to: &DataType| {
             let array = batch

@@ -9,7 +9,9 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
-use crate::config::{Assigned, Config, EntityGroup, Found, OutsideTable, groups};
+use crate::config::{
+    AssignedRepository, Config, EntityGroup, OutsideTable, RepositoryIdentity, capture_groups,
+};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ListStatus, ParquetFile, RepositoryState, WrittenFile};
@@ -21,7 +23,7 @@ type Rows = Vec<Value>;
 pub(super) fn tables(
     config: &Config,
     states: &[RepositoryState],
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Result<Vec<(&'static str, Rows)>> {
     let org = &config.org;
     Ok(vec![
@@ -90,7 +92,7 @@ fn rules(config: &Config) -> Rows {
             "tags_limit": rules.tags.limit,
             "tags_order": rules.tags.order,
             "issue_key_pattern": rules.issue_key_pattern,
-            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| groups(pattern).min(1)),
+            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| capture_groups(pattern).min(1)),
             "cherry_pick_pattern": rules.cherry_pick_pattern,
             "hotfix_pattern": rules.hotfix_pattern,
             "change_branches": rules.change_branches,
@@ -138,7 +140,7 @@ fn components(config: &Config) -> Rows {
 fn mapped(
     config: &Config,
     what: &str,
-    map: impl Fn(&crate::config::Rules) -> &BTreeMap<String, String>,
+    map: impl Fn(&crate::config::RuleSet) -> &BTreeMap<String, String>,
 ) -> Rows {
     let mut rows = Rows::new();
     for rules in config.rules.values() {
@@ -153,30 +155,45 @@ fn mapped(
     rows
 }
 
-fn repositories(config: &Config, states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
-    let deleted = |found: &Found| {
+/// Return the parameters that DevLake records with rows of a repository, as JSON text.
+fn raw_data_params(found: &RepositoryIdentity) -> String {
+    let (connection, name) = (found.connection_id, &found.full_name);
+    format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#)
+}
+
+fn repositories(
+    config: &Config,
+    states: &[RepositoryState],
+    assigned: &[AssignedRepository],
+) -> Rows {
+    let deleted = |found: &RepositoryIdentity| {
         let mut states = states.iter();
         states.any(|one| {
             one.deleted && one.connection_id == found.connection_id && one.uuid == found.uuid
         })
     };
-    let rows = assigned.iter().map(|Assigned { found, rules, .. }| {
-        let entities = config.rules.get(rules).map(|rules| &rules.entities);
-        let has = |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
-        json!({
-            "connection_id": found.connection_id,
-            "repository_uuid": found.uuid,
-            "full_name": found.full_name,
-            "workspace": found.full_name.split('/').next(),
-            "rules": rules,
-            "issues": has(EntityGroup::Issues),
-            "code": has(EntityGroup::Code),
-            "review": has(EntityGroup::Review),
-            "cicd": has(EntityGroup::Cicd),
-            "accounts": has(EntityGroup::Accounts),
-            "deleted": deleted(found),
-        })
-    });
+    let rows = assigned
+        .iter()
+        .map(|AssignedRepository { found, rules, .. }| {
+            let entities = config.rules.get(rules).map(|rules| &rules.entities);
+            let has =
+                |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
+            json!({
+                "connection_id": found.connection_id,
+                "repository_uuid": found.uuid,
+                "full_name": found.full_name,
+                "workspace": found.full_name.split('/').next(),
+                "rules": rules,
+                "issues": has(EntityGroup::Issues),
+                "code": has(EntityGroup::Code),
+                "review": has(EntityGroup::Review),
+                "cicd": has(EntityGroup::Cicd),
+                "accounts": has(EntityGroup::Accounts),
+                "deleted": deleted(found),
+                "repo_id": format!("bitbucket:BitbucketRepo:{}:{}", found.connection_id, found.full_name),
+                "raw_data_params": raw_data_params(found),
+            })
+        });
     rows.collect()
 }
 
@@ -184,7 +201,7 @@ fn repositories(config: &Config, states: &[RepositoryState], assigned: &[Assigne
 const LAG: TimeDelta = TimeDelta::hours(12);
 
 /// How far each entity is known. `complete_through` is told only where it stands still: otherwise it moves with every run.
-fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
+fn completeness(states: &[RepositoryState], assigned: &[AssignedRepository]) -> Rows {
     let selected = |state: &RepositoryState| {
         assigned.iter().any(|one| {
             one.found.connection_id == state.connection_id && one.found.uuid == state.uuid
@@ -221,7 +238,7 @@ fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
 pub(super) fn collected(
     project: &str,
     states: &[RepositoryState],
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let of_project = states.iter().filter(|state| {
         assigned.iter().any(|one| {
@@ -254,9 +271,9 @@ fn projects(config: &Config) -> Rows {
     rows.collect()
 }
 
-fn project_repositories(assigned: &[Assigned]) -> Rows {
+fn project_repositories(assigned: &[AssignedRepository]) -> Rows {
     let mut rows = Rows::new();
-    for Assigned {
+    for AssignedRepository {
         found, projects, ..
     } in assigned
     {

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::history::Past;
-use super::{Options, Run, fold, renew};
+use super::{TransformOptions, TransformRun, fold, renew};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::{NextFile, NextTable, RepositoryState, file_url, layout};
 use crate::redaction::Redactor;
 use crate::schema::{Contract, HISTORY, Redecoder};
 
-impl Run<'_> {
+impl TransformRun<'_> {
     pub(super) async fn source(
         &mut self,
         states: &[RepositoryState],
         now: DateTime<Utc>,
-        options: &Options,
+        options: &TransformOptions,
     ) -> Result<()> {
         let engine = self.engine.for_payloads();
         let redactor = Redactor::new(options.masker.clone())?;

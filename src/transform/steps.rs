@@ -8,10 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
 
-use super::native::Native;
+use super::native::NativeStep;
 use super::stem;
 use crate::encoding;
-use crate::engine::{Engine, Param, TableName, declared, parse_values};
+use crate::engine::{Engine, Param, TableName, bind_params, declared_params};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, Contracts};
 
@@ -29,16 +29,16 @@ const REPORTS: &str = "reports";
 
 /// What makes a table.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub enum StepBody {
     Sql(String),
-    Native(Native),
+    NativeStep(NativeStep),
 }
 
 /// What makes one table.
 #[derive(Debug, Clone)]
 pub struct Step {
     pub name: TableName,
-    pub work: Work,
+    pub work: StepBody,
     /// The file, for errors.
     pub origin: String,
     /// What the text's header declares, with the values of this run.
@@ -54,8 +54,8 @@ impl Step {
     /// [`ErrorKind::Configuration`]: SQL that does not parse.
     pub fn reads(&self, engine: &Engine) -> Result<Vec<TableName>> {
         match &self.work {
-            Work::Sql(sql) => engine.references(sql),
-            Work::Native(native) => native.reads(engine),
+            StepBody::Sql(sql) => engine.references(sql),
+            StepBody::NativeStep(native) => native.reads(engine),
         }
     }
 
@@ -77,21 +77,27 @@ impl Step {
 
 /// All steps of a run, by the table they make.
 #[derive(Debug, Default)]
-pub struct Steps(BTreeMap<TableName, Step>);
+pub struct StepGraph(BTreeMap<TableName, Step>);
 
-impl Steps {
+impl StepGraph {
     /// The bundled steps, with those of `own` added or put in their place.
     pub fn find(own: Option<&Path>) -> Result<Self> {
         let contracts = Contracts::bundled()?;
         let mut steps = Self::default();
-        for native in Native::ALL {
+        for native in NativeStep::ALL {
             let (layer, table) = (native.layer(), native.table());
-            let work = Work::Native(native);
+            let work = StepBody::NativeStep(native);
             steps.insert(contracts, layer, table, native.origin(), work)?;
         }
         for layer in LAYERS {
             for (table, origin, sql) in bundled(layer) {
-                steps.insert(contracts, layer, table, origin, Work::Sql(sql.to_owned()))?;
+                steps.insert(
+                    contracts,
+                    layer,
+                    table,
+                    origin,
+                    StepBody::Sql(sql.to_owned()),
+                )?;
             }
             if let Some(folder) = own {
                 steps.find_own(contracts, layer, &folder.join(layer))?;
@@ -112,7 +118,7 @@ impl Steps {
                     .map_err(|error| error.with("file", path.display()))?;
                 if let Some(table) = stem(&path) {
                     let origin = path.display().to_string();
-                    self.insert(contracts, layer, table, origin, Work::Sql(sql))?;
+                    self.insert(contracts, layer, table, origin, StepBody::Sql(sql))?;
                 }
             }
         }
@@ -125,16 +131,18 @@ impl Steps {
         layer: &str,
         table: &str,
         origin: String,
-        work: Work,
+        work: StepBody,
     ) -> Result<()> {
         let params = match &work {
-            Work::Sql(sql) => declared(sql).map_err(|error| error.with("file", &origin))?,
-            Work::Native(_) => Vec::new(),
+            StepBody::Sql(sql) => {
+                declared_params(sql).map_err(|error| error.with("file", &origin))?
+            }
+            StepBody::NativeStep(_) => Vec::new(),
         };
         let name = TableName::new(layer, table);
         let own = match &work {
-            Work::Native(native) => native.contract()?.map(Arc::new),
-            Work::Sql(_) => None,
+            StepBody::NativeStep(native) => native.contract()?.map(Arc::new),
+            StepBody::Sql(_) => None,
         };
         let contract = match layer {
             _ if own.is_some() => own,
@@ -174,7 +182,7 @@ impl Steps {
                 .filter(|(name, _)| step.params.iter().any(|param| param.name == *name))
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect();
-            step.params = parse_values(std::mem::take(&mut step.params), &asked)?;
+            step.params = bind_params(std::mem::take(&mut step.params), &asked)?;
         }
         Ok(())
     }
@@ -208,7 +216,7 @@ impl Steps {
         Ok(remembered)
     }
 
-    pub fn in_order(&self, engine: &Engine) -> Result<Vec<Step>> {
+    pub fn topological_order(&self, engine: &Engine) -> Result<Vec<Step>> {
         let contracts = Contracts::bundled()?;
         let mut waits: BTreeMap<&TableName, BTreeSet<TableName>> = BTreeMap::new();
         for step in self.0.values() {
@@ -293,8 +301,8 @@ pub fn reports() -> Vec<(String, &'static str)> {
 mod tests {
     use super::*;
 
-    fn steps(texts: &[(&str, &str)]) -> Steps {
-        let mut steps = Steps::default();
+    fn steps(texts: &[(&str, &str)]) -> StepGraph {
+        let mut steps = StepGraph::default();
         for (table, sql) in texts {
             let origin = format!("{table}.sql");
             let inserted = steps.insert(
@@ -302,7 +310,7 @@ mod tests {
                 "domain",
                 table,
                 origin,
-                Work::Sql((*sql).to_owned()),
+                StepBody::Sql((*sql).to_owned()),
             );
             inserted.unwrap();
         }
@@ -310,7 +318,7 @@ mod tests {
     }
 
     fn order(texts: &[(&str, &str)]) -> Result<Vec<String>> {
-        let order = steps(texts).in_order(&Engine::new(None)?)?;
+        let order = steps(texts).topological_order(&Engine::new(None)?)?;
         Ok(order.into_iter().map(|step| step.name.table).collect())
     }
 
@@ -347,9 +355,9 @@ mod tests {
 
     #[test]
     fn the_bundled_steps_are_a_graph_and_what_they_publish_has_a_contract() {
-        let order = Steps::find(None)
+        let order = StepGraph::find(None)
             .unwrap()
-            .in_order(&Engine::new(None).unwrap())
+            .topological_order(&Engine::new(None).unwrap())
             .unwrap();
         for step in order {
             let is_private = step.name.layer == BASE;

@@ -12,7 +12,7 @@ use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
-use crate::engine::{Engine, Param, is_starved, is_unreadable};
+use crate::engine::{Engine, Param, is_out_of_memory, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, PartitionBy, conform};
@@ -52,7 +52,7 @@ pub(super) async fn patiently<T>(
         table = contract.name(),
         "out of memory, trying again with a smaller plan"
     );
-    let again = attempt(&engine.frugal()).await;
+    let again = attempt(&engine.with_less_memory()).await;
     again.map_err(|failure| failure.for_good(contract))
 }
 
@@ -74,7 +74,7 @@ pub(super) enum Failure {
 
 impl Failure {
     pub(super) fn of(error: DataFusionError) -> Self {
-        if is_starved(&error) {
+        if is_out_of_memory(&error) {
             Self::Starved(error)
         } else if is_unreadable(&error) {
             Self::Unreadable(error)

@@ -45,7 +45,7 @@ impl Bench {
         Self { folder, lake }
     }
 
-    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::Published {
+    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::PublishSummary {
         let published = Staged::new().publish(&self.lake, "run", files).await;
         published.unwrap()
     }

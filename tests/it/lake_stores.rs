@@ -437,7 +437,7 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
         files.insert(hostile.to_owned(), entry);
         lake.put_json(layout::MANIFEST, &changed).await.unwrap();
         let error = lake
-            .inventory(bitlake::lake::Depth::Listing)
+            .inventory(bitlake::lake::InventoryDepth::Listing)
             .await
             .unwrap_err();
         assert_eq!(error.kind().exit_code(), 5, "{hostile}: {error}");
@@ -548,7 +548,7 @@ async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
                         refused += 1;
                     }
                 }
-                if let Err(error) = lake.inventory(bitlake::lake::Depth::Listing).await {
+                if let Err(error) = lake.inventory(bitlake::lake::InventoryDepth::Listing).await {
                     assert_eq!(error.kind().exit_code(), 5, "{pointer}: {error}");
                     refused += 1;
                 }

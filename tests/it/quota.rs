@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::Stop;
+use bitlake::collect::StopSignal;
 use bitlake::collect::plan::{Kind, total};
 use bitlake_sandbox::{Day, Fault, ListSizes, Sandbox, SyntheticWorkspace};
 use chrono::{TimeDelta, Utc};
@@ -203,7 +203,7 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
     assert!(stopped.stopped.is_some());
     let spent = stopped.requests.values().sum::<u64>();
     bench.stops_after = None;
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     let plan = bench.plan().await;
     assert!(
         plan.repositories

@@ -3,23 +3,23 @@
 use chrono::{DateTime, Utc};
 
 use super::super::environments;
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::super::repository::{is_absent_still, is_unmoved};
 use super::night::Rates;
 use super::{Kind, RepositoryPlan, Requests};
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{Rules, Sync};
+use crate::config::{RuleSet, SyncSettings};
 use crate::lake::{ListState, RepositoryState};
 
 /// A repository of which something is collected.
 pub(in super::super) struct Known<'a> {
     pub state: &'a RepositoryState,
-    pub discovered: &'a Discovered,
-    pub rules: &'a Rules,
+    pub discovered: &'a DiscoveredRepository,
+    pub rules: &'a RuleSet,
     /// What was planned for it before.
     pub former: Option<&'a RepositoryPlan>,
     pub now: DateTime<Utc>,
-    pub sync: &'a Sync,
+    pub sync: &'a SyncSettings,
 }
 
 /// Its lists, in the order that they are read.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::report::CollectReport;
-use super::super::{Context, Work};
+use super::super::{RunContext, Work};
 use super::{Known, Plan, RepositoryPlan, Requests, is_new, spent, sum};
 use crate::bitbucket::Client;
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub(in super::super) struct Planned {
 impl Planned {
     /// `report`: the workspaces' lists, which are read by now.
     pub async fn of(
-        context: &Context<'_>,
+        context: &RunContext<'_>,
         work: &[Work<'_>],
         report: &CollectReport,
         clients: &BTreeMap<String, Client>,

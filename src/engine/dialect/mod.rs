@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::{Statement, VisitMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-pub use values::with_values;
+pub use values::inline_params;
 
 use super::Param;
 use super::select::check_depth;
@@ -64,9 +64,9 @@ const DUCKDB: &str = include_str!("../../../queries/duckdb.sql");
 ///
 /// # Errors
 /// [`ErrorKind::Usage`]: the text does not parse, or has something that the dialect has no words for.
-pub fn write_as(sql: &str, params: &[Param], dialect: Dialect) -> Result<String> {
+pub fn translate(sql: &str, params: &[Param], dialect: Dialect) -> Result<String> {
     if dialect == Dialect::Duckdb {
-        return Ok(format!("{DUCKDB}\n{}", with_values(sql, params)?));
+        return Ok(format!("{DUCKDB}\n{}", inline_params(sql, params)?));
     }
     check_depth(sql)?;
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql)
@@ -101,11 +101,11 @@ fn header(sql: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{declared, parse_values};
+    use crate::engine::{bind_params, declared_params};
 
     /// The select list's first expression, as the dialect spells it.
     fn spelt(expression: &str, dialect: Dialect) -> String {
-        let text = write_as(
+        let text = translate(
             &format!("SELECT {expression} AS x FROM domain.t"),
             &[],
             dialect,
@@ -122,8 +122,8 @@ mod tests {
             .iter()
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
             .collect();
-        let params = parse_values(declared(sql).unwrap(), &given).unwrap();
-        write_as(sql, &params, dialect).unwrap()
+        let params = bind_params(declared_params(sql).unwrap(), &given).unwrap();
+        translate(sql, &params, dialect).unwrap()
     }
 
     const QUERY: &str = "-- How many?\n-- param: project varchar[] = null   which\n-- param: from timestamp = null   when\n\
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn an_unknown_function_is_refused_by_name() {
         let error =
-            write_as("SELECT frobnicate(a) FROM domain.t", &[], Dialect::Trino).unwrap_err();
+            translate("SELECT frobnicate(a) FROM domain.t", &[], Dialect::Trino).unwrap_err();
         assert!(error.to_string().contains("frobnicate"), "{error}");
         assert!(error.to_string().contains("dialect=trino"), "{error}");
     }

@@ -15,7 +15,7 @@ use super::super::Param;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// `sql` as it stands, comments and all, with each `$name` replaced by its value.
-pub fn with_values(sql: &str, params: &[Param]) -> Result<String> {
+pub fn inline_params(sql: &str, params: &[Param]) -> Result<String> {
     let mut written = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some(next) = rest.chars().next() {

@@ -13,7 +13,7 @@ use super::sheet::{Cell, Sheet};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::transform::write::Failure;
-use bitlake_graph::{Builder, Graph, NEVER};
+use bitlake_graph::{CommitGraph, GraphBuilder, NOT_CONTAINED};
 
 fn chains_sql() -> String {
     let ctes = deployed::CTES;
@@ -62,7 +62,7 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
             label(chain, &history.graph, sheet)?;
         }
     }
-    let unknown = Builder::default().finish();
+    let unknown = GraphBuilder::default().finish();
     for chain in chains.into_values().flatten() {
         label(&chain, &unknown, sheet)?;
     }
@@ -102,7 +102,7 @@ async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, Failure
     Ok(chains)
 }
 
-fn label(chain: &Chain, graph: &Graph, sheet: &mut Sheet) -> Result<()> {
+fn label(chain: &Chain, graph: &CommitGraph, sheet: &mut Sheet) -> Result<()> {
     let nodes: Vec<_> = chain
         .deployments
         .iter()
@@ -122,7 +122,7 @@ fn label(chain: &Chain, graph: &Graph, sheet: &mut Sheet) -> Result<()> {
     };
     let labels = graph.first_containing(nodes.iter().copied());
     for (node, label) in (0..).zip(labels) {
-        if label != NEVER {
+        if label != NOT_CONTAINED {
             row(&graph.name(node), label as usize)?;
         }
     }

@@ -14,7 +14,7 @@ use super::sheet::{Cell, Sheet};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::transform::write::Failure;
-use bitlake_graph::{Graph, Ranges};
+use bitlake_graph::{CommitGraph, RevisionRanges};
 
 /// A deployment with several predecessors of one id (several commits deployed at once) is compared with each. Given rows
 /// count where a project has their scope, as in DevLake, or anywhere while no project has any.
@@ -102,7 +102,7 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
             }
             None => left.iter().copied().collect(),
         };
-        let mut ranges = Ranges::new(&history.graph);
+        let mut ranges = RevisionRanges::new(&history.graph);
         for at in here {
             if left.contains(&at) && write(&history.graph, &mut ranges, &asked.pairs[at], sheet)? {
                 left.remove(&at);
@@ -153,7 +153,12 @@ async fn asked(engine: &Engine) -> Result<Asked, Failure> {
 }
 
 /// The rows of a pair; false when the history does not know its newer end.
-fn write(graph: &Graph, ranges: &mut Ranges<'_>, pair: &Pair, sheet: &mut Sheet) -> Result<bool> {
+fn write(
+    graph: &CommitGraph,
+    ranges: &mut RevisionRanges<'_>,
+    pair: &Pair,
+    sheet: &mut Sheet,
+) -> Result<bool> {
     let Some(from) = graph.find(&pair.new) else {
         return Ok(false);
     };

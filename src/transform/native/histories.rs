@@ -7,7 +7,7 @@
 use super::read::{Batch, Rows};
 use crate::engine::Engine;
 use crate::transform::write::Failure;
-use bitlake_graph::{Builder, Graph};
+use bitlake_graph::{CommitGraph, GraphBuilder};
 
 const BY_REPOSITORY: &str = "
     SELECT r.repo_id, r.commit_sha, p.parent_commit_sha, p.parent_index, c.committed_date
@@ -32,7 +32,7 @@ pub(super) fn queries() -> [String; 3] {
 pub(super) struct History {
     /// `None`: of all that is known, whatever the repository is called.
     pub repository: Option<String>,
-    pub graph: Graph,
+    pub graph: CommitGraph,
 }
 
 /// Reads histories in the order of the repositories' ids.
@@ -63,7 +63,7 @@ impl Histories {
         &mut self,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Option<History>, Failure> {
-        let mut under_way: Option<(String, Builder)> = None;
+        let mut under_way: Option<(String, GraphBuilder)> = None;
         loop {
             let (batch, from) = match self.batch.take() {
                 Some(rest) => rest,
@@ -84,7 +84,7 @@ impl Histories {
                         return Ok(under_way.map(|(id, builder)| self.built(id, builder)));
                     }
                     None if self.as_one || wanted(id) => {
-                        under_way.insert((id.to_owned(), Builder::default()))
+                        under_way.insert((id.to_owned(), GraphBuilder::default()))
                     }
                     None => continue,
                 };
@@ -98,7 +98,7 @@ impl Histories {
         }
     }
 
-    fn built(&self, id: String, builder: Builder) -> History {
+    fn built(&self, id: String, builder: GraphBuilder) -> History {
         History {
             repository: (!self.as_one).then_some(id),
             graph: builder.finish(),

@@ -30,14 +30,14 @@ const SCHEMA: &str = "native";
 
 /// The native steps, by the table that they make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Native {
+pub enum NativeStep {
     RefCommits,
     CommitsDiffs,
     CommitDeployments,
     PullRequestRanges,
 }
 
-impl Native {
+impl NativeStep {
     pub(super) const ALL: [Self; 4] = [
         Self::RefCommits,
         Self::CommitsDiffs,

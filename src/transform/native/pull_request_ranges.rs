@@ -16,7 +16,7 @@ use super::sheet::{Cell, Sheet};
 use crate::engine::Engine;
 use crate::schema::{Column, Contract};
 use crate::transform::write::Failure;
-use bitlake_graph::{Graph, Node, Ranges};
+use bitlake_graph::{CommitGraph, CommitIndex, RevisionRanges};
 
 const ENDS: &str = "
     SELECT id, base_repo_id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha
@@ -57,7 +57,7 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
     let mut histories = Histories::open(engine).await?;
     while let Some(history) = histories.next(|id| of_repository.contains_key(id)).await? {
         let here = history.repository.and_then(|id| of_repository.get(&id));
-        let mut ranges = Ranges::new(&history.graph);
+        let mut ranges = RevisionRanges::new(&history.graph);
         for pull_request in here.into_iter().flatten() {
             let Some((head, before)) = ends(&history.graph, pull_request) else {
                 continue;
@@ -76,7 +76,7 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
 }
 
 /// Between which commits its own are.
-fn ends(graph: &Graph, pull_request: &PullRequest) -> Option<(Node, Node)> {
+fn ends(graph: &CommitGraph, pull_request: &PullRequest) -> Option<(CommitIndex, CommitIndex)> {
     let head = graph.find(&pull_request.head)?;
     let before = match pull_request.is_merged {
         true => {

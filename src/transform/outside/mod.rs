@@ -29,8 +29,8 @@ use datafusion::error::DataFusionError;
 use futures::StreamExt;
 
 use self::files::TextFile;
-use super::report::Nulled;
-use crate::config::{Format, OutsideTable};
+use super::report::NulledValues;
+use crate::config::{OutsideFormat, OutsideTable};
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, bucket, file_url};
@@ -55,7 +55,7 @@ const BOOKKEEPING: [&str; 6] = [
 pub(super) struct Given {
     pub rows: u64,
     /// What is null now although it was something.
-    pub nulled: Vec<Nulled>,
+    pub nulled: Vec<NulledValues>,
 }
 
 /// Reads an outside table (`options`: how buckets are reached) and registers it as `given.<part>`, with the contract's columns, all of them nullable.
@@ -139,12 +139,12 @@ impl External {
     }
 
     /// What is reported. `absent`: columns of the query that the files do not have.
-    fn nulled(&self, absent: &BTreeSet<String>) -> Vec<Nulled> {
-        let nulled = |column: &str, reason: &str, rows| Nulled {
+    fn nulled(&self, absent: &BTreeSet<String>) -> Vec<NulledValues> {
+        let nulled = |column: &str, reason: &str, rows| NulledValues {
             column: column.to_owned(),
             reason: reason.to_owned(),
             rows,
-            ..Nulled::default()
+            ..NulledValues::default()
         };
         let misfits = self.misfits.values.iter().map(|(path, rows)| {
             nulled(
@@ -191,7 +191,7 @@ impl External {
 }
 
 async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<External> {
-    if given.format == Format::Parquet {
+    if given.format == OutsideFormat::Parquet {
         engine
             .register_outside(SCHEMA, NAME, &given.location)
             .await?;
@@ -203,7 +203,7 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     let files = files::open(engine, &given.location, folder).await?;
     let mut external = External::default();
     let schema = match given.format {
-        Format::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
+        OutsideFormat::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
         _ => external.columns_of_csv(&files)?,
     };
     let path = folder.with_extension("parquet");
@@ -212,7 +212,7 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     for text in &files {
         let write = |batch: &RecordBatch| file.write(batch);
         match given.format {
-            Format::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
+            OutsideFormat::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
             _ => csv::read(text, &schema, write)?,
         }
     }
@@ -241,7 +241,7 @@ async fn plan(
     };
     let may_lack = |column: &str| {
         external.rows == Some(0)
-            || given.format == Format::Ndjson
+            || given.format == OutsideFormat::Ndjson
             || contract.column(column).is_some()
     };
     let mut absent = BTreeSet::new();
@@ -338,13 +338,16 @@ async fn write(
     let rows = file.rows();
     file.finish()?;
     engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
-    let taken = door.taken.into_iter().map(|((column, why), taken)| Nulled {
-        column,
-        reason: why.reason(),
-        rows: taken.rows,
-        values: taken.examples,
-        ..Nulled::default()
-    });
+    let taken = door
+        .taken
+        .into_iter()
+        .map(|((column, why), taken)| NulledValues {
+            column,
+            reason: why.reason(),
+            rows: taken.rows,
+            values: taken.examples,
+            ..NulledValues::default()
+        });
     Ok(Given {
         rows,
         nulled: taken.collect(),

@@ -1,6 +1,6 @@
 //! Requests that are not sent, because their records are known or follow from known records.
 
-use bitlake::config::Steps;
+use bitlake::config::StepsRule;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 use tempfile::TempDir;
@@ -180,7 +180,7 @@ async fn unavailable_lists_are_requested_once_a_week() {
 async fn steps_are_read_where_deployments_rest_on_them() {
     let rules = |steps: &str| format!("[rules.default]\nsteps = \"{steps}\"");
     let happened = [(13, 1), (13, 1), (13, 2), (15, 0), (15, 1)];
-    let mut place = Place::with(&rules(Steps::Deployments.as_str()), &happened).await;
+    let mut place = Place::with(&rules(StepsRule::Deployments.as_str()), &happened).await;
     let steps = |place: &Place| {
         let asked = place.asked();
         asked

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bitlake::collect::{CollectReport, Shard, Stop};
+use bitlake::collect::{CollectReport, Shard, StopSignal};
 use bitlake::lake::{RepositoryState, is_lost_race};
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -184,7 +184,7 @@ async fn an_interrupted_first_load_reports_from_when_it_is_complete() {
     assert!(from > state.since && from < world.now);
     assert!(report.requests_left > 0 && !report.is_incomplete());
 
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     bench.stops_after = None;
     bench.complete().await;
     let state = bench.state().await;

@@ -4,7 +4,7 @@ mod source;
 
 use std::time::{Duration, Instant};
 
-use bitlake::collect::{Reason, Stop};
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::error::ErrorKind;
 use bitlake::lake::ListStatus;
 use bitlake_sandbox::{AcceptedCredentials, Fault, Interruption};
@@ -217,7 +217,7 @@ async fn a_long_history_is_saved_in_parts_and_goes_on_there() {
     let report = bench.run().await.unwrap();
     assert_eq!(web(&report, "commits").records, 5000);
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Loading));
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 300);
     let mut keys = bench.keys("commits").await;
@@ -243,7 +243,7 @@ async fn a_part_that_is_here_counts_for_its_own_range_only() {
     source.publish();
     bench.sandbox.reload().unwrap();
     std::fs::remove_dir_all(cache(&bench)).unwrap();
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 5010);
 }
@@ -257,7 +257,7 @@ async fn the_api_goes_on_after_an_unfinished_walk_by_git() {
     set(&mut bench, "git", "line_counts = false");
     bench.stops_after = Some(4);
     bench.run().await.unwrap();
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     set(&mut bench, "api", "");
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
@@ -450,14 +450,14 @@ async fn a_deadline_ends_git_at_once_and_the_next_run_has_everything() {
     let mut slow = Fault::on(".git/git-upload-pack");
     slow.delay_ms = 20_000;
     bench.sandbox.inject(slow);
-    bench.stop = Stop::new(Some(Duration::from_secs(2)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(2)));
     let begun = Instant::now();
     let report = bench.run().await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(8));
-    assert_eq!(bench.stop.reason(), Some(Reason::Deadline));
+    assert_eq!(bench.stop.reason(), Some(StopReason::Deadline));
     assert!(report.stopped.is_some());
     bench.sandbox.clear_faults();
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     assert_eq!(web(&bench.complete().await, "commits").records, 15);
 }
 

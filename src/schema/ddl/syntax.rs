@@ -2,10 +2,10 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::Target;
+use super::DdlDialect;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Words that one target or another does not take as a bare name.
+/// SqlSyntax that one target or another does not take as a bare name.
 const RESERVED: &str = "\
     all alter analyze and any array as asc at authorization between both by case cast check collate column \
     constraint create cross cube current date default delete delta desc distinct do drop else end enum except exists \
@@ -26,12 +26,12 @@ const RESERVED_SNOWFLAKE: &str = "\
     then to trigger true union unique update using values view when whenever where with";
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Words<'a> {
-    pub(super) target: Target,
+pub(super) struct SqlSyntax<'a> {
+    pub(super) target: DdlDialect,
     pub(super) prefix: &'a str,
 }
 
-impl Words<'_> {
+impl SqlSyntax<'_> {
     /// Whether a name only means itself in quotes.
     pub(super) fn needs_quotes(&self, name: &str) -> bool {
         let mut characters = name.chars();
@@ -41,9 +41,9 @@ impl Words<'_> {
             && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         let reserved = match self.target {
             // dbt's file serves every warehouse, and only Snowflake minds quotes more than needed.
-            Target::Snowflake | Target::Dbt => is_among(name, RESERVED_SNOWFLAKE),
+            DdlDialect::Snowflake | DdlDialect::Dbt => is_among(name, RESERVED_SNOWFLAKE),
             // Hive takes no bare name that begins with an underscore.
-            Target::Athena => true,
+            DdlDialect::Athena => true,
             _ => is_among(name, RESERVED),
         };
         reserved || !plain
@@ -53,8 +53,8 @@ impl Words<'_> {
     pub(super) fn name(&self, name: &str) -> String {
         match self.target {
             _ if !self.needs_quotes(name) => name.to_owned(),
-            Target::BigQuery => format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`")),
-            Target::Databricks | Target::Athena => format!("`{}`", name.replace('`', "``")),
+            DdlDialect::BigQuery => format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`")),
+            DdlDialect::Databricks | DdlDialect::Athena => format!("`{}`", name.replace('`', "``")),
             _ => format!("\"{}\"", name.replace('"', "\"\"")),
         }
     }
@@ -70,11 +70,13 @@ impl Words<'_> {
     /// A literal.
     pub(super) fn text(&self, text: &str) -> String {
         let escaped = match self.target {
-            Target::BigQuery | Target::Databricks | Target::Athena => text
+            DdlDialect::BigQuery | DdlDialect::Databricks | DdlDialect::Athena => text
                 .replace('\\', "\\\\")
                 .replace('\'', "\\'")
                 .replace('\n', "\\n"),
-            Target::Snowflake | Target::Redshift => text.replace('\\', "\\\\").replace('\'', "''"),
+            DdlDialect::Snowflake | DdlDialect::Redshift => {
+                text.replace('\\', "\\\\").replace('\'', "''")
+            }
             _ => text.replace('\'', "''"),
         };
         format!("'{escaped}'")
@@ -125,31 +127,31 @@ impl Words<'_> {
             DataType::Struct(_) => ("OBJECT", "", "SUPER", "", "", "jsonb"),
             other => {
                 return Err(
-                    Error::new(ErrorKind::Internal, "a type without words for it")
+                    Error::new(ErrorKind::Internal, "a type without syntax for it")
                         .with("type", other),
                 );
             }
         };
         let word = match self.target {
-            Target::Snowflake => snowflake,
-            Target::BigQuery => bigquery,
-            Target::Redshift => redshift,
-            Target::Databricks | Target::Athena => spark,
-            Target::DuckDb | Target::Dbt => duckdb,
-            Target::Postgres => postgres,
+            DdlDialect::Snowflake => snowflake,
+            DdlDialect::BigQuery => bigquery,
+            DdlDialect::Redshift => redshift,
+            DdlDialect::Databricks | DdlDialect::Athena => spark,
+            DdlDialect::DuckDb | DdlDialect::Dbt => duckdb,
+            DdlDialect::Postgres => postgres,
         };
         match data_type {
             _ if !word.is_empty() => Ok(word.to_owned()),
             DataType::List(item) => {
                 let item = self.type_of(item.data_type())?;
                 Ok(match self.target {
-                    Target::DuckDb | Target::Dbt => format!("{item}[]"),
+                    DdlDialect::DuckDb | DdlDialect::Dbt => format!("{item}[]"),
                     _ => format!("ARRAY<{item}>"),
                 })
             }
             DataType::Struct(fields) => {
                 let colon = match self.target {
-                    Target::Databricks | Target::Athena => ":",
+                    DdlDialect::Databricks | DdlDialect::Athena => ":",
                     _ => "",
                 };
                 let fields = fields
@@ -161,7 +163,7 @@ impl Words<'_> {
                     .collect::<Result<Vec<_>>>()?
                     .join(", ");
                 Ok(match self.target {
-                    Target::DuckDb | Target::Dbt => format!("STRUCT({fields})"),
+                    DdlDialect::DuckDb | DdlDialect::Dbt => format!("STRUCT({fields})"),
                     _ => format!("STRUCT<{fields}>"),
                 })
             }
@@ -170,8 +172,8 @@ impl Words<'_> {
     }
 }
 
-fn is_among(name: &str, words: &str) -> bool {
-    words.split(' ').any(|word| word == name)
+fn is_among(name: &str, syntax: &str) -> bool {
+    syntax.split(' ').any(|word| word == name)
 }
 
 /// The `key=value` folders of a file, in their order, keys and values as they are in the path.

@@ -7,8 +7,8 @@
 use object_store::{Error as StoreError, PutMode, PutPayload, PutResult, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
-use super::faults::{cannot, is_refused};
 use super::parquet::hex;
+use super::store_errors::{cannot, is_refused};
 use super::{Lake, layout};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -47,7 +47,7 @@ impl Lake {
         if self.folder().is_some() {
             return self.put_json(path, &text).await;
         }
-        let object = self.place.object(path)?;
+        let object = self.location.object(path)?;
         let put = async |mode: PutMode| {
             let payload = PutPayload::from_static(text.as_bytes());
             self.store.put_opts(&object, payload, mode.into()).await

@@ -12,14 +12,14 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The ground that a lake lies on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum LakeLocation {
     /// A folder of the local disk, which knows no conditional puts: file locks stand for them.
     Folder(PathBuf),
     /// A store that puts conditionally: `url` is the store's own (`s3://bucket`), `prefix` the lake's within it.
     Bucket { url: Url, prefix: ObjectPath },
 }
 
-impl Place {
+impl LakeLocation {
     /// The name of a file of the lake within its store.
     ///
     /// # Errors
@@ -65,7 +65,7 @@ impl Place {
     }
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for LakeLocation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Folder(folder) => folder.display().fmt(f),
@@ -80,7 +80,7 @@ impl std::fmt::Display for Place {
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] for an address that makes no sense.
-pub(super) fn in_bucket(address: &str, url: Url) -> Result<Place> {
+pub(super) fn in_bucket(address: &str, url: Url) -> Result<LakeLocation> {
     let failed = |error: String| {
         Error::new(ErrorKind::Configuration, "not the address of a bucket")
             .with("lake", address)
@@ -89,7 +89,7 @@ pub(super) fn in_bucket(address: &str, url: Url) -> Result<Place> {
     let parsed = Url::parse(address).map_err(|error| failed(error.to_string()))?;
     let prefix = ObjectPath::from_url_path(parsed.path());
     let prefix = prefix.map_err(|error| failed(error.to_string()))?;
-    Ok(Place::Bucket { url, prefix })
+    Ok(LakeLocation::Bucket { url, prefix })
 }
 
 /// Refuses a path that a symbolic link leads out of the folder.
@@ -113,7 +113,7 @@ fn check_inside(folder: &Path, path: &str) -> Result<()> {
 }
 
 /// The store of a folder that is there.
-pub(super) fn local_store(folder: &Path) -> Result<(Place, Arc<dyn ObjectStore>)> {
+pub(super) fn local_store(folder: &Path) -> Result<(LakeLocation, Arc<dyn ObjectStore>)> {
     let failed = "cannot open the lake";
     let folder = folder
         .canonicalize()
@@ -122,7 +122,7 @@ pub(super) fn local_store(folder: &Path) -> Result<(Place, Arc<dyn ObjectStore>)
     let store = LocalFileSystem::new_with_prefix(&folder)
         .or_error(ErrorKind::Lake, failed)?
         .with_automatic_cleanup(true);
-    Ok((Place::Folder(folder), Arc::new(store)))
+    Ok((LakeLocation::Folder(folder), Arc::new(store)))
 }
 
 /// A local file as the engine names it.
