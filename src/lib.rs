@@ -12,6 +12,7 @@ pub mod cli;
 mod clock;
 pub mod collect;
 pub mod config;
+mod digest;
 pub mod encoding;
 pub mod engine;
 pub mod error;

@@ -1,6 +1,6 @@
-//! "Did you mean …?", for keys, names and values alike.
+//! Suggests the closest known word for an unknown key, name or value.
 
-/// The candidate that `word` most likely stands for, if one is near enough to be worth saying.
+/// Return the candidate closest to `word`, if it is close enough to be a typing error.
 pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates
@@ -9,13 +9,13 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
             let distance = strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
             (distance, candidate)
         })
-        // A third of the letters wrong is still a slip of the finger; more is another word.
+        // At most a third of the letters may differ.
         .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(1))
         .min()
         .map(|(_, candidate)| candidate)
 }
 
-/// The hint for an unknown word: the nearest candidate, else all of them under `label`.
+/// Return the hint for an unknown word: the closest candidate, or else all of them after `label`.
 pub fn hint(word: &str, candidates: &[&str], label: &str) -> String {
     match closest(word, candidates.iter().copied()) {
         Some(candidate) => format!("did you mean `{candidate}`?"),
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_is_recognised_and_another_word_is_not() {
+    fn a_typing_error_is_recognised_and_another_word_is_not() {
         let known = ["entities", "deployments"];
         assert_eq!(closest("enities", known), Some("entities"));
         assert_eq!(closest("Deployments", known), Some("deployments"));

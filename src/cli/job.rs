@@ -14,7 +14,7 @@ use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
 use crate::clock;
 use crate::collect::{
-    self, CollectEvent, CollectReport, NewAbsence, Shard, StopReason, StopSignal,
+    self, CollectEvent, CollectReport, NewlyUnavailable, Shard, StopReason, StopSignal,
 };
 use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -242,7 +242,7 @@ impl<'a> Job<'a> {
         head.error = result.as_ref().err().map(ToString::to_string);
         if let Err(error) = &result
             && error.kind() == ErrorKind::Interrupted
-            && let Err(error) = self.lake.release(&head.run_id).await
+            && let Err(error) = self.lake.release_lease(&head.run_id).await
         {
             tracing::debug!("cannot end the intent: {error}");
         }
@@ -278,7 +278,7 @@ impl<'a> Job<'a> {
             tracing::warn!("{expiry}: renew it");
         }
         if let Some(report) = &self.report.collect {
-            for trouble in report.troubles() {
+            for trouble in report.failures() {
                 let (entity, dependents) = trouble.lists.split_first().unwrap_or((&"", &[]));
                 let (repository, status) = (trouble.repository, trouble.status.as_str());
                 let with_it = match dependents {
@@ -287,7 +287,11 @@ impl<'a> Job<'a> {
                 };
                 tracing::warn!(repository, entity, status, "{}{with_it}", trouble.reason);
             }
-            for absence in report.new_absences().iter().filter(|it| is_refused(it)) {
+            for absence in report
+                .newly_unavailable()
+                .iter()
+                .filter(|it| is_refused(it))
+            {
                 tracing::warn!(
                     "cannot read {}: `bitlake check` says what to do",
                     unread(absence)
@@ -351,12 +355,19 @@ impl<'a> Job<'a> {
                 "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}{by_git}\n",
                 report.repositories.len(),
             ));
-            for absence in report.new_absences().iter().filter(|it| !is_refused(it)) {
+            for absence in report
+                .newly_unavailable()
+                .iter()
+                .filter(|it| !is_refused(it))
+            {
                 text.push_str(&format!("not there   {}\n", unread(absence)));
             }
             if let Some(reason) = &report.stopped {
                 let left = left_over(report.requests_left, requests);
-                text.push_str(&format!("stopped     {}; {left}\n", escape(reason)));
+                text.push_str(&format!(
+                    "stopped     {}; {left}\n",
+                    escape(&reason.to_string())
+                ));
             }
         }
         if let Some(report) = &self.report.transform {
@@ -389,12 +400,12 @@ const NAMED: usize = 3;
 
 /// Whether somebody can give the credentials what they lack. A repository's or project's token can never list the
 /// members of a workspace, and accounts come from all other records too.
-fn is_refused(absence: &NewAbsence<'_>) -> bool {
+fn is_refused(absence: &NewlyUnavailable<'_>) -> bool {
     absence.status == 403 && absence.lists != ["workspace_members"]
 }
 
 /// "pipelines, deployments of acme/web and acme/api: the token lacks …".
-fn unread(absence: &NewAbsence<'_>) -> String {
+fn unread(absence: &NewlyUnavailable<'_>) -> String {
     let names = absence.repositories.iter().take(NAMED);
     let mut names = names.copied().collect::<Vec<_>>().join(", ");
     if let Some(more @ 1..) = absence.repositories.len().checked_sub(NAMED) {
@@ -441,7 +452,7 @@ async fn overdue(stop: &StopSignal) -> Result<Error> {
     let reason = tokio::select! {
         signal = interrupted() => {
             let error = signal?;
-            stop.ask(StopReason::Interrupted);
+            stop.request(StopReason::Interrupted);
             error
         }
         () = stop.wait() => {

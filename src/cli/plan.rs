@@ -8,7 +8,7 @@ use super::watch::duration;
 use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::Limits;
 use crate::clock;
-use crate::collect::plan::{Kind, Plan, plan, total};
+use crate::collect::plan::{Plan, VisitKind, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
 
@@ -59,10 +59,10 @@ fn table(plan: &Plan) -> String {
     ];
     for one in &plan.repositories {
         let kind = match one.kind {
-            Kind::FirstLoad => "first load",
-            Kind::Unfinished => "unfinished",
-            Kind::Update => "update",
-            Kind::Rest => "rests",
+            VisitKind::FirstLoad => "first load",
+            VisitKind::Unfinished => "unfinished",
+            VisitKind::Update => "update",
+            VisitKind::Deferred => "deferred",
         };
         lines.push(vec![
             one.repository.clone(),

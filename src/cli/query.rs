@@ -91,10 +91,10 @@ async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
     let Some((_, sql)) = NAMES.iter().find(|(name, _)| *name == param.name) else {
         return Ok(());
     };
-    let mut known = engine.texts(sql).await?;
+    let mut known = engine.query_texts(sql).await?;
     known.sort();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
-    match param.words().into_iter().find(|word| !known.contains(word)) {
+    match param.items().into_iter().find(|word| !known.contains(word)) {
         Some(word) => Err(unknown_value_error(
             &param.name,
             word,

@@ -35,7 +35,7 @@ pub(super) async fn once(
     };
     let result = async {
         // Before the first request: a publish that is refused must not cost a night's quota.
-        lake.ensure_free(clock::now()).await?;
+        lake.ensure_no_other_publish(clock::now()).await?;
         job.run(&collecting(&args.collecting, None), &options).await
     };
     let result = result.await;

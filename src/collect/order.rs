@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::sink::Times;
+use super::sink::PageTimes;
 
 /// When a list is left before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn see(&mut self, page: &Times) {
+    pub(super) fn see(&mut self, page: &PageTimes) {
         for time in &page.times {
             self.first = self.first.or(Some(*time));
             if let Some(last) = self.last {
@@ -45,7 +45,7 @@ impl Order {
         }
     }
 
-    pub(super) fn is_past(&self, page: &Times, since: DateTime<Utc>, stop: EarlyStop) -> bool {
+    pub(super) fn is_past(&self, page: &PageTimes, since: DateTime<Utc>, stop: EarlyStop) -> bool {
         let (Some(first), Some(last)) = (page.times.first(), page.times.last()) else {
             return false;
         };
@@ -64,11 +64,11 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn days(days: &[i64]) -> Times {
+    fn days(days: &[i64]) -> PageTimes {
         let times = days
             .iter()
             .map(|day| DateTime::from_timestamp(day * 86_400, 0).unwrap());
-        Times {
+        PageTimes {
             times: times.collect(),
             ends_dated: true,
         }

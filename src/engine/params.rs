@@ -1,4 +1,4 @@
-//! Parameters of bundled queries: declared_params in the file's header, checked before planning, passed as typed values.
+//! Parameters of queries: declared in the header of the file, checked before planning, passed as typed values.
 //!
 //! ```text
 //! -- param: project varchar[] = null    only these projects
@@ -17,25 +17,29 @@ use crate::suggest;
 const PREFIX: &str = "-- param:";
 const CLOSED_SET: &str = "one of:";
 
-/// A parameter with the value it will have.
+/// A parameter and its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
+    /// The name after `$`.
     pub name: String,
+    /// The declared type, such as `varchar[]`.
     pub type_name: String,
-    /// The value as it was written: the default's text or the given one.
+    /// The text of the value: the default, or the given text.
     pub text: String,
+    /// The typed value.
     pub value: ScalarValue,
-    /// What it may be; anything when empty.
+    /// The allowed values; empty if any value is allowed.
     pub allowed: Vec<String>,
 }
 
 impl Param {
+    /// Return whether the parameter takes a list.
     pub fn is_list(&self) -> bool {
         self.type_name.ends_with("[]")
     }
 
-    /// The words of the value: of a list each, of null none.
-    pub fn words(&self) -> Vec<&str> {
+    /// Return the items of the value: those of a list, one for a scalar, none for null.
+    pub fn items(&self) -> Vec<&str> {
         match self.text.as_str() {
             "null" => Vec::new(),
             text if self.is_list() => text.split(',').map(str::trim).collect(),
@@ -47,7 +51,7 @@ impl Param {
         self.value = parse(&self.type_name, text)?;
         text.clone_into(&mut self.text);
         let unknown = self
-            .words()
+            .items()
             .into_iter()
             .find(|word| !self.allowed.is_empty() && !self.allowed.iter().any(|it| it == word));
         match unknown {
@@ -60,7 +64,8 @@ impl Param {
     }
 }
 
-/// The error for a value that is none of `known`: with the nearest one, and with all as far as a line holds them.
+/// Return the error for a value that is not among `known`. Its hint names the closest known value, and lists the first
+/// 20.
 pub fn unknown_value_error(param: &str, value: &str, known: &[&str], label: &str) -> Error {
     const SHOWN: usize = 20;
     let near = suggest::closest(value, known.iter().copied());
@@ -69,16 +74,24 @@ pub fn unknown_value_error(param: &str, value: &str, known: &[&str], label: &str
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let listed = known[..known.len().min(SHOWN)].join(", ");
+    let listed = known
+        .iter()
+        .take(SHOWN)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     Error::new(ErrorKind::Usage, format!("`{value}` is not a known value"))
         .with("param", param)
         .hint(match known {
-            [] => "there is none on this lake".to_owned(),
+            [] => "this lake has no values for it".to_owned(),
             _ => format!("{near}{label} {listed}{more}"),
         })
 }
 
-/// The parameters that a query's header declares, with their defaults.
+/// Return the parameters that the header of a query declares, with their defaults.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] for a malformed declaration, [`ErrorKind::Usage`] for a default of the wrong type.
 pub fn declared_params(sql: &str) -> Result<Vec<Param>> {
     sql.lines()
         .filter_map(|line| line.trim().strip_prefix(PREFIX))
@@ -118,11 +131,11 @@ pub fn declared_params(sql: &str) -> Result<Vec<Param>> {
         .collect()
 }
 
-/// `params` with the values given as `name=text`. A list may be given in parts.
+/// Set `params` to the values given as `name=text`. The items of a list may be given in several parts.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: an unknown name, a value that is not of the declared_params type or not one of those allowed, a
-/// second value for what is no list.
+/// [`ErrorKind::Usage`]: an unknown name, a value of the wrong type, a value that is not allowed, or a second value for
+/// a scalar.
 pub fn bind_params(mut params: Vec<Param>, given: &[(String, String)]) -> Result<Vec<Param>> {
     let known: Vec<_> = params.iter().map(|param| param.name.clone()).collect();
     let mut seen = BTreeSet::new();
@@ -133,7 +146,7 @@ pub fn bind_params(mut params: Vec<Param>, given: &[(String, String)]) -> Result
                 Error::new(ErrorKind::Usage, "the query has no such parameter")
                     .with("param", name)
                     .hint(match known.as_slice() {
-                        [] => "it takes none".to_owned(),
+                        [] => "it takes no parameters".to_owned(),
                         names => suggest::hint(name, names, "it takes"),
                     }),
             );
@@ -178,7 +191,7 @@ fn parse(type_name: &str, text: &str) -> Result<ScalarValue> {
     };
     match (list, text) {
         (false, "null") => {
-            ScalarValue::try_from(&data_type).or_error(ErrorKind::Internal, "no null of this type")
+            ScalarValue::try_from(&data_type).or_error(ErrorKind::Internal, "the type has no null")
         }
         (false, text) => scalar(text),
         (true, "null") => {
@@ -241,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_set_is_checked() {
+    fn a_value_outside_the_allowed_ones_is_rejected() {
         let header = "-- A question?\n-- param: interval varchar = month   one of: day, week, month\nSELECT 1";
         let given = |text: &str| vec![("interval".to_owned(), text.to_owned())];
         assert!(bind_params(declared_params(header).unwrap(), &given("day")).is_ok());
@@ -253,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_be_given_in_parts_and_nothing_else_twice() {
+    fn only_a_list_may_be_given_in_parts() {
         let twice = |name: &str| {
             vec![
                 (name.to_owned(), "1".to_owned()),
@@ -261,7 +274,7 @@ mod tests {
             ]
         };
         let params = bind_params(declared_params(HEADER).unwrap(), &twice("projects")).unwrap();
-        assert_eq!(params[0].words(), ["1", "2"]);
+        assert_eq!(params[0].items(), ["1", "2"]);
         let error = bind_params(declared_params(HEADER).unwrap(), &twice("n")).unwrap_err();
         assert!(
             error

@@ -1,22 +1,23 @@
-//! Whether a store keeps the conditions of puts (`If-None-Match`, `If-Match`), which every safe step of a run relies on: on
-//! a store that ignores them two runs would overwrite each other without a word.
+//! Check whether a store honours the conditions of puts (`If-None-Match`, `If-Match`). Every step of a run relies on them:
+//! on a store that ignores them two runs would silently overwrite each other.
 //!
-//! What was found is written to `_bitlake/store.json` with the address that it was found at, so that a run asks once for
-//! each store, and anew when the lake was copied to another.
+//! The result is written to `_bitlake/store.json` with the address of the store, so that a store is probed once, and again
+//! after the lake was copied to another store.
 
 use object_store::{Error as StoreError, PutMode, PutPayload, PutResult, UpdateVersion};
 use serde::{Deserialize, Serialize};
 
-use super::parquet::hex;
-use super::store_errors::{cannot, is_refused};
-use super::{Lake, layout};
+use super::layout;
+use super::retry::CANNOT_WRITE;
+use super::store::Lake;
+use super::store_errors::{is_refused, store_error};
+use crate::digest::hex;
 use crate::error::{Error, ErrorKind, Result};
 
-/// No content has this ETag.
-const NO_ETAG: &str = "\"00000000000000000000000000000000\"";
-const CANNOT_WRITE: &str = "cannot write to the lake";
+/// An ETag that no content has.
+const UNUSED_ETAG: &str = "\"00000000000000000000000000000000\"";
 
-/// What is known of a store.
+/// The result of a probe, as `_bitlake/store.json` has it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct StoreRecord {
     url: String,
@@ -26,11 +27,11 @@ struct StoreRecord {
 }
 
 impl Lake {
-    /// Writes and removes a small object: whether a run will be able to, and, in a bucket, whether the store keeps
-    /// the conditions of puts.
+    /// Put and remove a small object, to check that a run can, and, in a bucket, that the store honours the conditions of
+    /// puts.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] with what the store says, or that it ignores a condition.
+    /// [`ErrorKind::Lake`] when the store refuses or ignores a condition.
     pub async fn probe(&self) -> Result<()> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
@@ -54,10 +55,10 @@ impl Lake {
         };
         put(PutMode::Create)
             .await
-            .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
+            .map_err(|error| store_error(CANNOT_WRITE, path, error))?;
         self.expect_refusal(path, "If-None-Match", put(PutMode::Create).await)?;
         let wrong = PutMode::Update(UpdateVersion {
-            e_tag: Some(NO_ETAG.to_owned()),
+            e_tag: Some(UNUSED_ETAG.to_owned()),
             version: None,
         });
         self.expect_refusal(path, "If-Match", put(wrong).await)
@@ -71,11 +72,11 @@ impl Lake {
     ) -> Result<()> {
         let error = match put {
             Err(error) if is_refused(&error) => return Ok(()),
-            // 501, or the client is told not to use conditions.
+            // The store answers 501, or the client is configured not to use conditions.
             Err(error @ (StoreError::NotImplemented { .. } | StoreError::NotSupported { .. })) => {
                 Some(error)
             }
-            Err(error) => return Err(cannot(CANNOT_WRITE, path, error)),
+            Err(error) => return Err(store_error(CANNOT_WRITE, path, error)),
             Ok(_) => None,
         };
         let refusal = Error::new(
@@ -94,7 +95,7 @@ impl Lake {
         })
     }
 
-    /// Refuses to write to a store that does not keep the conditions of puts; asks it unless that is known.
+    /// Fail unless the store honours the conditions of puts. A store that was probed before is not probed again.
     ///
     /// # Errors
     /// As [`Lake::probe`].
@@ -107,7 +108,7 @@ impl Lake {
             endpoint: self.endpoint.clone(),
             keeps_conditions: true,
         };
-        // Whatever else stands there was found at another address, or by another version.
+        // Another record comes from another address or another version of bitlake, and does not count.
         let known = self.get_bytes(layout::STORE).await?;
         let known = known.and_then(|(text, _)| serde_json::from_slice::<StoreRecord>(&text).ok());
         if known.as_ref() == Some(&record) {

@@ -1,4 +1,10 @@
-//! Where a lake lies, and how people and the query engine call its files.
+//! The location of a lake: a folder or a prefix in a bucket, and the names of its files there.
+//!
+//! ```text
+//! path below the lake     domain/repos/part-0.parquet
+//! object in the store     the same in a folder; with the lake's prefix before it in a bucket
+//! URL for the engine      file:///lake/domain/… or s3://bucket/prefix/domain/…
+//! ```
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,24 +12,29 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
-use reqwest::Url;
+use url::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// The ground that a lake lies on.
+/// The folder or the bucket that holds a lake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LakeLocation {
-    /// A folder of the local disk, which knows no conditional puts: file locks stand for them.
+    /// A folder on local disk. It has no conditional puts; file locks replace them.
     Folder(PathBuf),
-    /// A store that puts conditionally: `url` is the store's own (`s3://bucket`), `prefix` the lake's within it.
-    Bucket { url: Url, prefix: ObjectPath },
+    /// A prefix in a store with conditional puts.
+    Bucket {
+        /// The address of the store itself: `s3://bucket`.
+        url: Url,
+        /// The lake's prefix within the store; empty for the whole bucket.
+        prefix: ObjectPath,
+    },
 }
 
 impl LakeLocation {
-    /// The name of a file of the lake within its store.
+    /// Return the object of the store that holds the lake's file `path`.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] for a path that is none within the lake, or that a symbolic link leads out of it.
+    /// [`ErrorKind::Lake`] when `path` is malformed, or when a symbolic link on it leads out of the lake.
     pub(super) fn object(&self, path: &str) -> Result<ObjectPath> {
         let path = ObjectPath::parse(path)
             .or_error(ErrorKind::Lake, "not a path of the lake")
@@ -37,18 +48,18 @@ impl LakeLocation {
         })
     }
 
-    /// The path below the lake of an object of its store.
+    /// Return the path below the lake of an object of its store; `None` for an object outside the lake.
     pub(super) fn path(&self, object: &ObjectPath) -> Option<String> {
         match self {
             Self::Folder(_) => Some(object.to_string()),
             Self::Bucket { prefix, .. } => {
                 let parts = object.prefix_match(prefix)?;
-                Some(ObjectPath::from_iter(parts).to_string())
+                Some(parts.collect::<ObjectPath>().to_string())
             }
         }
     }
 
-    /// Where the query engine finds a file of the lake.
+    /// Return the URL at which the query engine reads a file of the lake.
     pub(super) fn file_url(&self, path: &str) -> Result<Url> {
         match self {
             Self::Folder(folder) => file_url(&folder.join(self.object(path)?.as_ref())),
@@ -76,11 +87,11 @@ impl std::fmt::Display for LakeLocation {
     }
 }
 
-/// The lake at `s3://bucket/prefix` in the bucket `url`.
+/// Parse `s3://bucket/prefix`, an address in the bucket `url`.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`] for an address that makes no sense.
-pub(super) fn in_bucket(address: &str, url: Url) -> Result<LakeLocation> {
+/// [`ErrorKind::Configuration`] for a malformed address.
+pub(super) fn parse_bucket(address: &str, url: Url) -> Result<LakeLocation> {
     let failed = |error: String| {
         Error::new(ErrorKind::Configuration, "not the address of a bucket")
             .with("lake", address)
@@ -92,11 +103,11 @@ pub(super) fn in_bucket(address: &str, url: Url) -> Result<LakeLocation> {
     Ok(LakeLocation::Bucket { url, prefix })
 }
 
-/// Refuses a path that a symbolic link leads out of the folder.
+/// Refuse a path on which a symbolic link leads out of the folder.
 fn check_inside(folder: &Path, path: &str) -> Result<()> {
     let whole = folder.join(path);
     for at in whole.ancestors().take_while(|at| *at != folder) {
-        // What is not there yet is created where its folder is.
+        // A missing file or folder is created in its parent, which the next iteration checks.
         if at.symlink_metadata().is_err() {
             continue;
         }
@@ -112,8 +123,8 @@ fn check_inside(folder: &Path, path: &str) -> Result<()> {
     Ok(())
 }
 
-/// The store of a folder that is there.
-pub(super) fn local_store(folder: &Path) -> Result<(LakeLocation, Arc<dyn ObjectStore>)> {
+/// Open the store of an existing folder.
+pub(super) fn open_folder(folder: &Path) -> Result<(LakeLocation, Arc<dyn ObjectStore>)> {
     let failed = "cannot open the lake";
     let folder = folder
         .canonicalize()
@@ -125,15 +136,21 @@ pub(super) fn local_store(folder: &Path) -> Result<(LakeLocation, Arc<dyn Object
     Ok((LakeLocation::Folder(folder), Arc::new(store)))
 }
 
-/// A local file as the engine names it.
+/// Return the `file://` URL of a local file, as the query engine expects it.
+///
+/// # Errors
+/// [`ErrorKind::Lake`] for a relative path.
 pub fn file_url(path: &Path) -> Result<Url> {
     Url::from_file_path(path).map_err(|()| {
         Error::new(ErrorKind::Lake, "not an absolute path").with("file", path.display())
     })
 }
 
-/// The folder that an address names.
-pub(super) fn folder(address: &str) -> Result<PathBuf> {
+/// Parse the address of a folder: a path or a `file://` URL.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] for an empty address, a malformed URL or an unsupported scheme.
+pub(super) fn parse_folder(address: &str) -> Result<PathBuf> {
     let wrong =
         |what: &str| Error::new(ErrorKind::Configuration, what.to_owned()).with("lake", address);
     match address.split_once("://") {

@@ -1,39 +1,49 @@
-//! What a publish takes away: files that no table has any more, and in which order they go.
+//! The files that a publish removes: files of no table, and files of a former partitioning.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Lake, Manifest, layout};
+use super::layout;
+use super::manifest::Manifest;
+use super::store::Lake;
 use crate::error::Result;
 use crate::schema::{HISTORY, LAYERS};
 
-/// Tells files whose table is cut otherwise now, by its folder, from those that are only gone. A reader who globs while
-/// a table moves would see rows twice if the new files came first; so he misses some for the time it takes to put them.
-pub(super) fn moved(
-    removals: Vec<String>,
-    after: &Manifest,
-) -> (BTreeMap<String, Vec<String>>, Vec<String>) {
-    let cuts: BTreeMap<&str, Vec<&str>> = after
+/// Files to remove.
+pub(super) struct Removals {
+    /// The files of tables that are partitioned by other keys now, by the table's folder. They are removed before the
+    /// table's new files are put: a reader that globs meanwhile misses rows, but never reads a row twice.
+    pub(super) repartitioned: BTreeMap<String, Vec<String>>,
+    /// All others, removed after the puts.
+    pub(super) obsolete: Vec<String>,
+}
+
+/// Split `paths`, which are to be removed, by whether their table has other partition keys in the manifest `after`.
+pub(super) fn split_removals(paths: Vec<String>, after: &Manifest) -> Removals {
+    let keys_of_tables: BTreeMap<&str, Vec<&str>> = after
         .tables
         .values()
         .filter_map(|table| table.files.keys().next())
-        .map(|path| (layout::table_folder(path), layout::keys(path)))
+        .map(|path| (layout::table_folder(path), layout::partition_keys(path)))
         .collect();
-    let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut gone = Vec::new();
-    for path in removals {
+    let mut removals = Removals {
+        repartitioned: BTreeMap::new(),
+        obsolete: Vec::new(),
+    };
+    for path in paths {
         let table = layout::table_folder(&path);
-        match cuts.get(table) {
-            Some(keys) if *keys != layout::keys(&path) => {
-                moved.entry(table.to_owned()).or_default().push(path);
+        match keys_of_tables.get(table) {
+            Some(keys) if *keys != layout::partition_keys(&path) => {
+                let files = removals.repartitioned.entry(table.to_owned());
+                files.or_default().push(path);
             }
-            _ => gone.push(path),
+            _ => removals.obsolete.push(path),
         }
     }
-    (moved, gone)
+    removals
 }
 
-/// Files of the layers that the manifest does not name, and what grew beside them.
-pub(super) async fn leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
+/// List the files of the layers that the manifest does not name. On local disk, remove partial files too.
+pub(super) async fn list_leftovers(lake: &Lake, manifest: &Manifest) -> Result<Vec<String>> {
     let named: BTreeSet<&str> = manifest.paths().map(String::as_str).collect();
     let layers = named.iter().filter_map(|path| path.split('/').next());
     let layers: BTreeSet<&str> = layers.chain(LAYERS).chain([HISTORY]).collect();

@@ -1,18 +1,19 @@
-//! What a store answers when it does not do what it was asked, told so that somebody can act.
+//! Errors of a store, with a hint at what the user can do.
 
-use std::io::ErrorKind as Io;
+use std::io::ErrorKind as IoErrorKind;
 
 use object_store::Error as StoreError;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, find_cause};
 
-/// There is nothing to sign requests with.
+/// No credentials to sign requests with were found.
 #[derive(Debug, thiserror::Error)]
 #[error("no AWS credentials")]
 pub(super) struct NoCredentials(#[source] pub(super) Option<StoreError>);
 
-pub(super) fn cannot(what: &str, path: &str, error: StoreError) -> Error {
-    if find::<NoCredentials>(&error).is_some() {
+/// Build the error of a failed operation on `path`.
+pub(super) fn store_error(message: &str, path: &str, error: StoreError) -> Error {
+    if find_cause::<NoCredentials>(&error).is_some() {
         return Error::new(ErrorKind::Lake, "no AWS credentials")
             .with("file", path)
             .hint(
@@ -21,13 +22,13 @@ pub(super) fn cannot(what: &str, path: &str, error: StoreError) -> Error {
             );
     }
     let hint = hint(&error);
-    Error::new(ErrorKind::Lake, what)
+    Error::new(ErrorKind::Lake, message)
         .with("file", path)
         .source(error)
         .hint(hint)
 }
 
-/// A conditional put was refused. Its condition did not hold, or S3 could not tell (409): what is there now decides.
+/// Whether a conditional put was refused: its condition did not hold, or S3 could not decide (409).
 pub(super) fn is_refused(error: &StoreError) -> bool {
     matches!(
         error,
@@ -37,8 +38,8 @@ pub(super) fn is_refused(error: &StoreError) -> bool {
     )
 }
 
-/// Asking again cannot help.
-pub(super) fn is_final(error: &StoreError) -> bool {
+/// Whether another attempt at the request cannot succeed.
+pub(super) fn is_permanent(error: &StoreError) -> bool {
     matches!(
         error,
         StoreError::PermissionDenied { .. }
@@ -55,28 +56,13 @@ fn hint(error: &StoreError) -> &'static str {
     ) {
         return "check the credentials and what they may do there";
     }
-    match io_kind(error) {
-        Some(Io::StorageFull | Io::QuotaExceeded | Io::FileTooLarge) => {
+    match find_cause::<std::io::Error>(error).map(std::io::Error::kind) {
+        Some(IoErrorKind::StorageFull | IoErrorKind::QuotaExceeded | IoErrorKind::FileTooLarge) => {
             "free some space, then run again"
         }
-        Some(Io::PermissionDenied | Io::ReadOnlyFilesystem) => "check the folder's permissions",
+        Some(IoErrorKind::PermissionDenied | IoErrorKind::ReadOnlyFilesystem) => {
+            "check the folder's permissions"
+        }
         _ => "check `lake.url` and that the store can be reached, then run again",
     }
-}
-
-/// What the operating system said, if it was asked.
-fn io_kind(error: &StoreError) -> Option<Io> {
-    find::<std::io::Error>(error).map(std::io::Error::kind)
-}
-
-/// The first cause of this type.
-fn find<T: std::error::Error + 'static>(error: &StoreError) -> Option<&T> {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = cause {
-        if let Some(found) = error.downcast_ref() {
-            return Some(found);
-        }
-        cause = error.source();
-    }
-    None
 }

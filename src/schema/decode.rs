@@ -12,12 +12,12 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::digest::sha256_hex;
 use datafusion::arrow::array::{
     ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
 };
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::util::display::array_value_to_string;
-use sha2::{Digest, Sha256};
 
 use super::Contract;
 use super::contract::CONTENT;
@@ -60,11 +60,7 @@ pub struct RecordEnvelope {
 
 /// A key for a record that has none: its content.
 pub fn content_key(payload: &str) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(payload.as_bytes())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("sha256:{}", sha256_hex(payload))
 }
 
 /// Turns records of one entity into batches of its contract, and counts what did not fit.

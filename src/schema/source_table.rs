@@ -107,6 +107,13 @@ impl SourceTable {
         Self::from_name(table).filter(|_| layer == Self::LAYER)
     }
 
+    /// Whether `name` (`layer.table`) is a table of the source layer, also one that this version does not know.
+    #[must_use]
+    pub fn is_in_layer(name: &str) -> bool {
+        name.split_once('.')
+            .is_some_and(|(layer, _)| layer == Self::LAYER)
+    }
+
     /// The name with its layer: `bitbucket.pull_requests`.
     #[must_use]
     pub fn qualified_name(self) -> String {

@@ -193,7 +193,7 @@ async fn every_source_table(ground: Ground, harms: &[Harm]) {
         assert!(left.is_empty(), "{when}: {left:?}");
         bench.transform(&["config"]).await.unwrap();
         killed::same(&expected, &killed::source(&ground).await);
-        let states = bench.lake.states().await.unwrap();
+        let states = bench.lake.versioned_states().await.unwrap();
         let lost = states.iter().flat_map(|(state, _)| state.entities.values());
         assert!(!lost.clone().any(|known| known.is_lost), "{when}");
     }

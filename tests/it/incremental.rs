@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::StopSignal;
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::transform::open_published;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -75,7 +75,7 @@ async fn live(nights: Vec<Night>) {
             steps.transform(&[]).await.unwrap();
         }
     }
-    // One run that nobody disturbs.
+    // One uninterrupted run.
     steps.stop = StopSignal::new(None);
     steps.stops_after = None;
     steps.full = false;
@@ -187,7 +187,7 @@ async fn a_repeatedly_interrupted_run_repeats_few_requests() {
         if report.stopped.is_none() {
             break;
         }
-        assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+        assert_eq!(report.stopped, Some(StopReason::Deadline));
         assert!(runs > 1 || report.requests_left > 0);
         assert!(runs < 100, "no progress");
     }
@@ -225,7 +225,7 @@ async fn changes_during_an_interrupted_incremental_read_belong_to_the_next_one()
     bench.stops_after = Some(1);
     assert!(bench.run().await.unwrap().stopped.is_some());
     let refresh = bench.state().await.entities["pull_requests"]
-        .refresh
+        .incremental
         .clone();
     assert!(
         refresh.is_some_and(|walk| walk.next.is_some()),

@@ -87,7 +87,7 @@ async fn a_dead_runs_intent_is_taken_over(ground: &Ground) {
     staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
     die(ground, &staged, "r2", &[(MAY, 2), (JUNE, 2), (JULY, 2)]).await;
     ground.expire().await;
-    lake.ensure_free(Utc::now()).await.unwrap();
+    lake.ensure_no_other_publish(Utc::now()).await.unwrap();
     staged.publish(&lake, "r3", &[(MAY, 1)]).await.unwrap();
     let files = ground.files().await;
     assert_eq!(files.keys().collect::<Vec<_>>(), [MAY]);
@@ -108,7 +108,7 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
         return;
     }
     let before = ground.files().await;
-    let asked = lake.ensure_free(Utc::now()).await.unwrap_err();
+    let asked = lake.ensure_no_other_publish(Utc::now()).await.unwrap_err();
     let refused = staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap_err();
     for error in [asked, refused] {
         assert_eq!(error.kind().exit_code(), 5);
@@ -118,12 +118,12 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
     }
     assert_eq!(ground.files().await, before);
     // The interrupted run reports the conflict itself.
-    lake.release("r9").await.unwrap();
-    lake.ensure_free(Utc::now()).await.unwrap_err();
-    lake.ensure_free(Utc::now() + TimeDelta::minutes(11))
+    lake.release_lease("r9").await.unwrap();
+    lake.ensure_no_other_publish(Utc::now()).await.unwrap_err();
+    lake.ensure_no_other_publish(Utc::now() + TimeDelta::minutes(11))
         .await
         .unwrap();
-    lake.release("r1").await.unwrap();
+    lake.release_lease("r1").await.unwrap();
     staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap();
 }
 
@@ -178,7 +178,7 @@ async fn a_publish_keeps_its_lease_as_long_as_it_takes(ground: &Ground) {
     let lake = ground.lake();
     let watch = async {
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        lake.ensure_free(Utc::now()).await
+        lake.ensure_no_other_publish(Utc::now()).await
     };
     let (published, free) =
         tokio::join!(staged.publish(&slow, "r1", &[(MAY, 1), (JUNE, 2)]), watch);

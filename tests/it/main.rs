@@ -23,6 +23,7 @@ mod engines;
 mod extremes;
 mod failures;
 mod faulty;
+mod former_lake;
 mod fuzz;
 mod git;
 mod graph;

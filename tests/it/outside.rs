@@ -173,7 +173,7 @@ async fn a_doubled_key_is_refused_before_anything_is_published() {
     let given = Outside::new().csv("domain.users", "id\nu1\nu1");
     let error = given.transform(&["config"]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
-    assert!(error.to_string().contains("doubled keys"), "{error}");
+    assert!(error.to_string().contains("duplicate keys"), "{error}");
     assert!(!given.root().join("domain").exists());
 }
 

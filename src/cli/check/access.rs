@@ -64,11 +64,11 @@ pub(super) async fn repositories(
         discover(&part, &clients, states).await
     };
     match search(selections.clone(), &states).await {
-        Ok(Discovery { found, gone }) => {
-            findings.extend(gone.iter().map(|gone| {
-                About(&gone.state.full_name, "repositories").failed(
+        Ok(Discovery { found, vanished }) => {
+            findings.extend(vanished.iter().map(|vanished| {
+                About(&vanished.state.full_name, "repositories").failed(
                     ErrorKind::Api,
-                    format!("{}; a run marks its rows as stale", gone.reason),
+                    format!("{}; a run marks its rows as stale", vanished.reason),
                     "correct `include`, which drops its domain rows, or give the credentials access to it",
                 )
             }));

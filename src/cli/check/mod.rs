@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use super::args::CheckArgs;
 use super::{CliContext, CommandOutcome};
 use crate::bitbucket::{Budgets, HeadRoom};
-use crate::collect::budgets;
+use crate::collect::open_budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
@@ -39,7 +39,7 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
     let (states, budgets, _lock) = match opened {
         Ok((lake, lock, states)) => {
             findings.extend(unmatched(&lake, &config).await);
-            (states, budgets(&lake, None), Some(lock))
+            (states, open_budgets(&lake, None), Some(lock))
         }
         Err(error) => {
             findings.push(About("lake", &config.lake.url).error(&error));
@@ -113,7 +113,6 @@ async fn lake(
         Ok(inventory) => findings.extend(files(&inventory)),
         Err(error) => findings.push(About("lake", "files").error(&error)),
     }
-    let states = states.into_iter().map(|(state, _)| state).collect();
     Ok((lake, lock, states))
 }
 

@@ -36,7 +36,7 @@ async fn a_run_within_the_hour_starts_with_the_remaining_budget() {
         bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
         match bench.run().await {
             Ok(report) if report.stopped.is_none() => {}
-            Ok(report) => break report.stopped.unwrap(),
+            Ok(report) => break report.stopped.unwrap().to_string(),
             Err(error) => break error.to_string(),
         }
     };
@@ -70,7 +70,13 @@ async fn the_wait_after_a_429_continues_in_the_next_run() {
     bench.sandbox.inject(refusal.times(1));
     bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let report = bench.run().await.unwrap();
-    assert!(report.stopped.unwrap().contains("the deadline is sooner"));
+    assert!(
+        report
+            .stopped
+            .unwrap()
+            .to_string()
+            .contains("the deadline is sooner")
+    );
     bench.sandbox.reset_requests();
     bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let error = bench.run().await.unwrap_err();

@@ -144,8 +144,8 @@ async fn nights_by_git_and_by_the_api_go_on_where_the_other_ended() {
             source.hash("v1.0^{commit}"),
         ];
         heads.sort();
-        assert_eq!(state.heads.into_iter().collect::<Vec<_>>(), heads);
-        assert_eq!(state.deep, None);
+        assert!(state.heads().iter().eq(&heads));
+        assert_eq!(state.backfill, None);
         assert_eq!(state.complete_through, Some(bench.now));
         // Night 3 changes nothing; every other night changes both branches.
         if night != 3 {
@@ -176,13 +176,8 @@ async fn commits_removed_by_a_force_push_are_left_out_by_a_new_clone() {
     std::fs::remove_dir_all(cache(&bench)).unwrap();
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 3);
-    let heads = bench
-        .state()
-        .await
-        .entities
-        .remove("commits")
-        .unwrap()
-        .heads;
+    let state = bench.state().await;
+    let heads = state.list("commits").heads();
     assert!(heads.contains(&source.hash("side")) && !heads.contains(&before));
 }
 

@@ -113,7 +113,7 @@ impl Bench {
                 if matches!(event, CollectEvent::Page { .. })
                     && Some(pages.fetch_add(1, Ordering::Relaxed)) == self.stops_after
                 {
-                    self.stop.ask(StopReason::Deadline);
+                    self.stop.request(StopReason::Deadline);
                 }
             },
         };
@@ -204,7 +204,7 @@ impl Bench {
     }
 
     pub async fn state(&self) -> RepositoryState {
-        let states = self.lake.states().await.unwrap();
+        let states = self.lake.versioned_states().await.unwrap();
         states
             .into_iter()
             .map(|(state, _)| state)
