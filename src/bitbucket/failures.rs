@@ -6,6 +6,7 @@ use super::ask::Ask;
 use super::auth::Identity;
 use super::client::Client;
 use super::endpoints::Endpoint;
+use super::network;
 use super::reply::Refusal;
 use super::safe_url;
 use crate::error::{Error, ErrorKind};
@@ -66,10 +67,15 @@ impl Client {
             (true, _) => "cannot connect to the host",
             _ => "the connection breaks",
         };
-        Error::new(ErrorKind::Unreachable, what)
+        let failure = network::classify(&error);
+        let error = Error::new(ErrorKind::Unreachable, what)
             .with("host", host)
             .source(error.without_url())
-            .hint("check endpoint, proxy and the network")
+            .hint("check endpoint, proxy and the network");
+        match failure {
+            Some(failure) => error.with_network_failure(failure),
+            None => error,
+        }
     }
 
     pub(crate) fn place(&self, error: Error, ask: &Ask<'_>) -> Error {

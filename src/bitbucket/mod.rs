@@ -30,6 +30,7 @@ mod circuit_breaker;
 mod client;
 pub mod endpoints;
 mod failures;
+mod network;
 pub mod git;
 mod oauth;
 mod options;

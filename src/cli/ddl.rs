@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::args::DdlArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print_data;
-use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, Manifest};
 use crate::schema::ddl::{Loaded, Script, Table, Target};

@@ -3,9 +3,10 @@
 use bitlake_sandbox::Sandbox;
 
 use super::args::DemoArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::job::{Collecting, Job};
 use super::output::print;
-use super::{CliContext, CommandOutcome, query, sandbox};
+use super::{query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::Options;

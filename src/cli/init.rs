@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::Path;
 
-use super::{CliContext, CommandOutcome, output};
+use super::context::{CliContext, CommandOutcome};
+use super::output;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Settings that are commented out follow the `#` directly; prose follows a blank.

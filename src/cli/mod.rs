@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod context;
 mod ddl;
 mod demo;
 mod init;
@@ -25,109 +26,23 @@ mod status;
 mod tables;
 mod watch;
 
-use std::collections::BTreeMap;
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub use args::Cli;
-use args::{Command, GlobalArgs};
+use args::Command;
+use context::{CliContext, CommandOutcome};
 
-use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
-use crate::progress::Progress;
 use crate::scratch::Scratch;
 use crate::telemetry::{self, LogFormat};
-use crate::transform;
 
-const DEFAULT_CONFIG: &str = "bitlake.toml";
 /// Bytes of a thread's stack, of which only what is used takes memory: room for the deepest SQL that is taken.
 const STACK: usize = 64 << 20;
 /// How long tasks that were left may take when the command has ended.
 const LAST_STEPS: Duration = Duration::from_secs(2);
-
-/// How a command that did not fail ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommandOutcome {
-    Complete,
-    /// Something was skipped or is stale; the command has said what.
-    Incomplete,
-    /// The deadline or the quota came first; state is saved, and the next run goes on.
-    Unfinished,
-}
-
-impl CommandOutcome {
-    fn exit_code(self) -> u8 {
-        match self {
-            Self::Complete => 0,
-            Self::Incomplete => 1,
-            Self::Unfinished => 4,
-        }
-    }
-}
-
-/// What every command needs.
-#[derive(Debug, Clone)]
-pub struct CliContext {
-    pub global: GlobalArgs,
-    /// The process's environment.
-    pub env: BTreeMap<String, String>,
-    pub progress: Progress,
-}
-
-impl CliContext {
-    fn new(global: GlobalArgs) -> Self {
-        let quiet = global.no_progress || global.quiet || global.log_format == LogFormat::Json;
-        let progress = if quiet {
-            Progress::hidden()
-        } else {
-            Progress::on_terminal()
-        };
-        // A variable that is no UTF-8 cannot be one that the configuration names.
-        let unicode = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((key.into_string().ok()?, value.into_string().ok()?))
-        };
-        Self {
-            global,
-            env: std::env::vars_os().filter_map(unicode).collect(),
-            progress,
-        }
-    }
-
-    pub fn config_path(&self) -> PathBuf {
-        let given = self.global.config.as_deref();
-        given.unwrap_or(Path::new(DEFAULT_CONFIG)).to_path_buf()
-    }
-
-    /// The configuration, which must be there.
-    pub fn config(&self) -> Result<Config> {
-        let config = Config::load(&self.config_path(), &self.env, &self.overrides())?;
-        // Before the first request: a mistake in the layout must not cost a night's quota.
-        transform::contracts(&config)?;
-        Ok(config)
-    }
-
-    /// The configuration for commands that only read a lake: without a file, `--lake` is enough.
-    pub fn config_for_reading(&self) -> Result<Config> {
-        if self.global.config.is_some() {
-            return self.config();
-        }
-        Config::load_if_present(&self.config_path(), &self.env, &self.overrides())
-    }
-
-    fn overrides(&self) -> Vec<(&'static str, String)> {
-        let GlobalArgs {
-            lake, memory_limit, ..
-        } = &self.global;
-        let given = [("lake.url", lake), ("lake.memory_limit", memory_limit)];
-        given
-            .into_iter()
-            .filter_map(|(key, value)| Some((key, value.clone()?)))
-            .collect()
-    }
-}
 
 /// Runs the command and says how it went.
 pub fn main(cli: Cli) -> ExitCode {

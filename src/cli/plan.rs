@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use chrono::Utc;
 
 use super::args::{PlanArgs as Args, PlanFormat};
+use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
+use super::rows;
 use super::watch::duration;
-use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::Limits;
 use crate::collect::plan::{Kind, Plan, plan, total};
 use crate::error::{ErrorKind, OrError, Result};

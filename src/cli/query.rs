@@ -11,10 +11,10 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
 use super::args::{OutputFormat, QueryArgs};
+use super::context::{CliContext, CommandOutcome};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
 use super::rows::{self, RowStyle};
-use super::{CliContext, CommandOutcome};
 use crate::config::suggest;
 use crate::encoding;
 use crate::engine::{

@@ -2,8 +2,8 @@
 //! from it.
 
 use super::args::RebuildArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::job::Job;
-use super::{CliContext, CommandOutcome};
 use crate::collect;
 use crate::error::Result;
 use crate::transform::Options;

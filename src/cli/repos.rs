@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use super::args::ReposArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print;
-use super::{CliContext, CommandOutcome, rows};
+use super::rows;
 use crate::bitbucket::{ApiTarget, Client, Limits, NextPage, endpoints};
 use crate::collect::clients;
 use crate::config::Config;

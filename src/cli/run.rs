@@ -3,9 +3,10 @@
 use chrono::Utc;
 
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
+use super::context::{CliContext, CommandOutcome};
 use super::job::{self, Job};
 use super::output::print;
-use super::{CliContext, CommandOutcome, query};
+use super::query;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;

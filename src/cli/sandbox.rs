@@ -3,8 +3,8 @@
 use bitlake_sandbox::{Builder, Sandbox, SandboxError};
 
 use super::args;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print;
-use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Serves the demo until Ctrl-C. The endpoint is the one line on stdout.

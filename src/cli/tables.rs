@@ -1,8 +1,9 @@
 //! `bitlake tables`: the data dictionary, from the contracts.
 
 use super::args::TablesArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print;
-use super::{CliContext, CommandOutcome, rows};
+use super::rows;
 use crate::config::suggest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};

@@ -19,9 +19,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::{RunArgs, ScheduleArgs};
+use super::context::{CliContext, CommandOutcome};
 use super::job::{FormerRun, interrupted};
 use super::run::once;
-use super::{CliContext, CommandOutcome};
 use crate::config::{Config, Cron};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};

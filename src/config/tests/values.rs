@@ -222,8 +222,8 @@ fn a_wrong_override_is_named() {
     );
     assert_eq!(
         with("BITLAKE__CONNECTION__ID", "2"),
-        "`id` lies in a list, and lists cannot be overridden (from=BITLAKE__CONNECTION__ID): \
-         change it in the file"
+        "`id` is part of a list, and lists cannot be overridden (from=BITLAKE__CONNECTION__ID): \
+         change the value in the file"
     );
     assert_eq!(
         with("BITLAKE__LAKE__URL__X", "2"),
@@ -246,7 +246,8 @@ fn a_missing_file_is_an_error_for_load_and_not_for_reading_a_lake() {
     let error = message(Config::load(path, &none, &[]));
     assert!(
         error.starts_with("cannot read the configuration no-such-folder/bitlake.toml: ")
-            && error.ends_with(": `bitlake init` writes one, --config names another"),
+            && error
+                .ends_with(": create one with `bitlake init`, or name another file with --config"),
         "{error}"
     );
     let overrides = [("lake.url", "out".to_owned())];
