@@ -1,4 +1,4 @@
-//! `bitlake rollback`: the tables as they were after a former run.
+//! `bitlake rollback`: restores the tables that a former run published.
 
 use super::args::RollbackArgs;
 use super::context::{CliContext, CommandOutcome};

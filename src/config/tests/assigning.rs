@@ -1,4 +1,4 @@
-//! Who is under which rules and in which project.
+//! Tests of the assignment of rule sets and projects.
 
 use super::super::*;
 use super::{BASE, message, parse};
@@ -27,7 +27,7 @@ fn assign(text: &str) -> crate::error::Result<Vec<AssignedRepository>> {
 }
 
 #[test]
-fn repositories_get_their_rules_and_projects_and_the_excluded_ones_nothing() {
+fn repositories_get_their_rule_set_and_projects_unless_they_are_excluded() {
     let assigned = assign(
         r#"[[project]]
 name = "site"

@@ -1,4 +1,4 @@
-//! Mistakes in the file itself. `BASE` is nine lines long, so that what a case adds begins on line 10.
+//! Tests of invalid files. `BASE` has nine lines, so that the lines of a test begin at line 10.
 
 use super::{BASE, message, parse};
 
