@@ -9,7 +9,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use crate::collect::Shard;
 use crate::engine::Dialect;
 use crate::schema::LAYERS;
-use crate::schema::ddl::Target;
+use crate::schema::ddl::DdlDialect;
 use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_AND_EXIT_CODES: &str = "\
@@ -450,7 +450,7 @@ mod tests {
         let Command::Ddl(ddl) = cli.command else {
             panic!("{cli:?}")
         };
-        assert_eq!((ddl.dialect, ddl.only.len()), (Target::BigQuery, 2));
+        assert_eq!((ddl.dialect, ddl.only.len()), (DdlDialect::BigQuery, 2));
     }
 
     #[test]

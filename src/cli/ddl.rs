@@ -7,12 +7,12 @@ use super::context::{CliContext, CommandOutcome};
 use super::output::print_data;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, Manifest};
-use crate::schema::ddl::{Loaded, Script, Table, Target};
+use crate::schema::ddl::{DdlDialect, DdlScript, DdlTable, LoadedTable};
 use crate::schema::{Contract, Contracts};
 
 pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOutcome> {
     let location = args.location.as_deref().map(|it| it.trim_end_matches('/'));
-    let mut script = Script {
+    let mut script = DdlScript {
         target: args.dialect,
         title: vec!["bitlake: tables by their contracts".to_owned()],
         schema_prefix: &args.schema_prefix,
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
     let here = lake.url().trim_end_matches('/').to_owned();
     script.location = location.or(Some(&here));
     script.title = title(&here, &now, args.changed_since.as_deref());
-    let of_run = |table: &Table<'_>| now.table(&table.contract.name()).is_some();
+    let of_run = |table: &DdlTable<'_>| now.table(&table.contract.name()).is_some();
     let contracts = Contracts::bundled()?.iter();
     script.tables = contracts
         .filter(|contract| is_chosen(&args, &contract.layer))
@@ -116,13 +116,13 @@ fn table_with_files<'a>(
                     .is_some_and(|before| file.sha256 != before.sha256)
             })
         };
-        Loaded {
+        LoadedTable {
             version: entry.schema_version,
             changed: files.iter().copied().filter(changed).collect(),
             files,
         }
     });
-    Table {
+    DdlTable {
         contract,
         files: files_with_rows(now, &name).collect(),
         loaded,

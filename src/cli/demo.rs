@@ -9,7 +9,7 @@ use super::output::print;
 use super::{query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
 const CONFIG: &str = include_str!("demo.toml");
 /// The time at which the fixtures end, which is the time of the metrics.
@@ -24,9 +24,9 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
         .replace("\"LAKE\"", &format!("{:?}", out.display().to_string()));
     let env = std::collections::BTreeMap::new();
     let config = Config::parse(&text, std::path::Path::new("demo.toml"), &env, &[])?;
-    let options = Options {
+    let options = TransformOptions {
         as_of: AS_OF.parse().ok(),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let mut job = Job::start(context, &config, "demo").await?;
     let lake = job.lake.clone();

@@ -12,7 +12,10 @@ use super::output::{print, print_json};
 use super::status::left_over;
 use super::watch::Watch;
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
+use crate::clock;
+use crate::collect::{
+    self, CollectEvent, CollectReport, NewlyUnavailable, Shard, StopReason, StopSignal,
+};
 use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
@@ -82,7 +85,7 @@ impl FormerRun {
     pub(super) fn was_interrupted(&self) -> bool {
         let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_deref());
         let said = stopped.or(self.head.error.as_deref());
-        said.is_some_and(|said| said.starts_with(&Reason::Interrupted.to_string()))
+        said.is_some_and(|said| said.starts_with(&StopReason::Interrupted.to_string()))
     }
 }
 
@@ -125,11 +128,11 @@ impl<'a> Job<'a> {
         lock: fn(&Lake) -> Result<LakeLock>,
     ) -> Result<Self> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
-            .with_lease(config.lake.lease.unwrap_or(LEASE));
+            .with_lease(config.lake.lease.unwrap_or(DEFAULT_LEASE));
         let lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
-        let now = Utc::now();
+        let now = clock::now();
         let head = RunHead {
             run_id: run_id(now)?,
             command: command.to_owned(),
@@ -157,21 +160,21 @@ impl<'a> Job<'a> {
     pub(super) async fn run(
         &mut self,
         collecting: &Collecting,
-        options: &transform::Options,
+        options: &transform::TransformOptions,
     ) -> Result<()> {
         match self.collect(collecting).await? {
             // Whoever interrupts wants an end, and not another quarter of an hour.
-            Some(Reason::Interrupted) => Ok(()),
+            Some(StopReason::Interrupted) => Ok(()),
             _ => self.transform(options).await,
         }
     }
 
     /// Collects; the reason, when it ended before its work did.
-    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
+    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<StopReason>> {
         let watch = Watch::new(&self.context.progress);
-        let listener = |event: Event<'_>| watch.see(event);
-        let stop = Stop::new(options.deadline);
-        let options = collect::Options {
+        let listener = |event: CollectEvent<'_>| watch.see(event);
+        let stop = StopSignal::new(options.deadline);
+        let options = collect::CollectOptions {
             run_id: &self.report.head.run_id,
             now: self.report.head.started_at,
             limits: Limits::default(),
@@ -189,7 +192,7 @@ impl<'a> Job<'a> {
         Ok(stop.reason())
     }
 
-    pub(super) async fn transform(&mut self, options: &transform::Options) -> Result<()> {
+    pub(super) async fn transform(&mut self, options: &transform::TransformOptions) -> Result<()> {
         let head = &self.report.head;
         let work = transform::transform(
             self.config,
@@ -241,7 +244,7 @@ impl<'a> Job<'a> {
             _ => CommandOutcome::Complete,
         };
         let head = &mut self.report.head;
-        head.finished_at = Utc::now();
+        head.finished_at = clock::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
             Ok(()) => outcome.exit_code(),
@@ -249,7 +252,7 @@ impl<'a> Job<'a> {
         head.error = result.as_ref().err().map(ToString::to_string);
         if let Err(error) = &result
             && error.kind() == ErrorKind::Interrupted
-            && let Err(error) = self.lake.release(&head.run_id).await
+            && let Err(error) = self.lake.release_lease(&head.run_id).await
         {
             tracing::debug!("cannot end the intent: {error}");
         }
@@ -283,7 +286,7 @@ impl<'a> Job<'a> {
             tracing::warn!("{expiry}: renew it");
         }
         if let Some(report) = &self.report.collect {
-            for trouble in report.troubles() {
+            for trouble in report.failures() {
                 let (entity, dependents) = trouble.lists.split_first().unwrap_or((&"", &[]));
                 let (repository, status) = (trouble.repository, trouble.status.as_str());
                 let with_it = match dependents {
@@ -292,7 +295,11 @@ impl<'a> Job<'a> {
                 };
                 tracing::warn!(repository, entity, status, "{}{with_it}", trouble.reason);
             }
-            for absence in report.new_absences().iter().filter(|it| is_refused(it)) {
+            for absence in report
+                .newly_unavailable()
+                .iter()
+                .filter(|it| is_refused(it))
+            {
                 tracing::warn!(
                     "cannot read {}: `bitlake check` says what to do",
                     unread(absence)
@@ -356,12 +363,19 @@ impl<'a> Job<'a> {
                 "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}{by_git}\n",
                 report.repositories.len(),
             ));
-            for absence in report.new_absences().iter().filter(|it| !is_refused(it)) {
+            for absence in report
+                .newly_unavailable()
+                .iter()
+                .filter(|it| !is_refused(it))
+            {
                 text.push_str(&format!("not there   {}\n", unread(absence)));
             }
             if let Some(reason) = &report.stopped {
                 let left = left_over(report.requests_left, requests);
-                text.push_str(&format!("stopped     {}; {left}\n", escape(reason)));
+                text.push_str(&format!(
+                    "stopped     {}; {left}\n",
+                    escape(&reason.to_string())
+                ));
             }
         }
         if let Some(report) = &self.report.transform {
@@ -394,12 +408,12 @@ const NAMED: usize = 3;
 
 /// Whether somebody can give the credentials what they lack. A repository's or project's token can never list the
 /// members of a workspace, and accounts come from all other records too.
-fn is_refused(absence: &NewAbsence<'_>) -> bool {
+fn is_refused(absence: &NewlyUnavailable<'_>) -> bool {
     absence.status == 403 && absence.lists != ["workspace_members"]
 }
 
 /// "pipelines, deployments of acme/web and acme/api: the token lacks …".
-fn unread(absence: &NewAbsence<'_>) -> String {
+fn unread(absence: &NewlyUnavailable<'_>) -> String {
     let names = absence.repositories.iter().take(NAMED);
     let mut names = names.copied().collect::<Vec<_>>().join(", ");
     if let Some(more @ 1..) = absence.repositories.len().checked_sub(NAMED) {
@@ -442,11 +456,11 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
 
 /// Passes a signal on to the collectors. Resolves when they were asked to stop, for whatever reason, and do not come
 /// to an end: what they saved so far is safe.
-async fn overdue(stop: &Stop) -> Result<Error> {
+async fn overdue(stop: &StopSignal) -> Result<Error> {
     let reason = tokio::select! {
         signal = interrupted() => {
             let error = signal?;
-            stop.ask(Reason::Interrupted);
+            stop.request(StopReason::Interrupted);
             error
         }
         () = stop.wait() => {

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Utc;
-
 use super::args::{PlanArgs as Args, PlanFormat};
 use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
 use super::rows;
 use super::watch::duration;
 use crate::bitbucket::Limits;
-use crate::collect::plan::{Kind, Plan, plan, total};
+use crate::clock;
+use crate::collect::plan::{Plan, VisitKind, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
 
@@ -18,7 +17,14 @@ pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutco
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
-    let plan = plan(&config, &context.env, &lake, &Limits::default(), Utc::now()).await?;
+    let plan = plan(
+        &config,
+        &context.env,
+        &lake,
+        &Limits::default(),
+        clock::now(),
+    )
+    .await?;
     match args.format {
         PlanFormat::Table => print(&table(&plan))?,
         PlanFormat::Json => print_json(
@@ -54,10 +60,10 @@ fn table(plan: &Plan) -> String {
     ];
     for one in &plan.repositories {
         let kind = match one.kind {
-            Kind::FirstLoad => "first load",
-            Kind::Unfinished => "unfinished",
-            Kind::Update => "update",
-            Kind::Rest => "rests",
+            VisitKind::FirstLoad => "first load",
+            VisitKind::Unfinished => "unfinished",
+            VisitKind::Update => "update",
+            VisitKind::Deferred => "deferred",
         };
         lines.push(vec![
             one.repository.clone(),

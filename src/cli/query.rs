@@ -18,10 +18,12 @@ use super::rows::{self, RowStyle};
 use crate::config::suggest;
 use crate::encoding;
 use crate::engine::{
-    Engine, Param, declared, is_starved, parse_values, unknown_value, with_values, write_as,
+    Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
+    unknown_value_error,
 };
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
+use crate::suggest;
 use crate::transform::{open_published, reports};
 
 const OVERVIEW: &str = "dora/overview";
@@ -38,8 +40,8 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
     };
     if args.print {
         let text = match args.dialect {
-            Some(dialect) => write_as(&sql, &params, dialect)?,
-            None => with_values(&sql, &params)?,
+            Some(dialect) => translate(&sql, &params, dialect)?,
+            None => inline_params(&sql, &params)?,
         };
         print_data(text.as_bytes())?;
         return Ok(CommandOutcome::Complete);
@@ -95,11 +97,16 @@ async fn check_values(engine: &Engine, param: &Param) -> Result<()> {
     else {
         return Ok(());
     };
-    let mut known = engine.texts(sql).await?;
+    let mut known = engine.query_texts(sql).await?;
     known.sort();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
-    match param.words().into_iter().find(|word| !known.contains(word)) {
-        Some(word) => Err(unknown_value(&param.name, word, &known, "the lake has")),
+    match param.items().into_iter().find(|word| !known.contains(word)) {
+        Some(word) => Err(unknown_value_error(
+            &param.name,
+            word,
+            &known,
+            "the lake has",
+        )),
         None => Ok(()),
     }
 }
@@ -121,7 +128,7 @@ pub(super) async fn execute(
     let schema = Arc::clone(frame.schema().inner());
     let mut batches = collect_rows(frame)
         .await
-        .map_err(|error| match is_starved(&error) {
+        .map_err(|error| match is_out_of_memory(&error) {
             true => too_large(engine.memory_limit()).source(error),
             false => Error::new(ErrorKind::Usage, "the query fails").source(error),
         })?;
@@ -182,7 +189,28 @@ pub(super) fn find_query(
             .with("name", name)
             .hint(hint));
     };
-    Ok((sql.clone(), parse_values(declared(sql)?, given)?))
+    let preset = preset
+        .into_iter()
+        .filter(|(name, _)| !given.iter().any(|(given, _)| given == name));
+    let values: Vec<_> = preset.chain(given.iter().cloned()).collect();
+    Ok((sql.clone(), bind_params(declared_params(sql)?, &values)?))
+}
+
+/// A former name of the report and the parameter values it stands for: `-- alias: dora/old_name interval=day`.
+const ALIAS: &str = "-- alias:";
+
+/// Return the parameter values that `name` stands for if the header of `sql` declares it as an alias.
+fn alias(sql: &str, name: &str) -> Option<Vec<(String, String)>> {
+    let mut aliases = sql.lines().filter_map(|line| line.strip_prefix(ALIAS));
+    aliases.find_map(|text| {
+        let mut words = text.split_whitespace();
+        (words.next() == Some(name)).then(|| {
+            let values = words.filter_map(|word| word.split_once('='));
+            values
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        })
+    })
 }
 
 /// Return every query by name: the bundled ones, and those of `own/reports`, which replace bundled ones of the same name.

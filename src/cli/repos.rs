@@ -9,7 +9,7 @@ use super::context::{CliContext, CommandOutcome};
 use super::output::print;
 use super::rows;
 use crate::bitbucket::{ApiTarget, Client, Limits, NextPage, endpoints};
-use crate::collect::clients;
+use crate::collect::open_clients;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
@@ -31,7 +31,7 @@ struct ListedProject {
 
 pub(super) async fn run(context: &CliContext, args: ReposArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
-    let clients = clients(&config, &context.env, &Limits::default())?;
+    let clients = open_clients(&config, &context.env, &Limits::default())?;
     let header = ["repository", "project", "private", "updated"]
         .map(String::from)
         .to_vec();

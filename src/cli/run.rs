@@ -1,7 +1,5 @@
 //! `bitlake run`, and its two parts `bitlake collect` and `bitlake transform`.
 
-use chrono::Utc;
-
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::context::{CliContext, CommandOutcome};
 use super::job::{self, Job};
@@ -12,7 +10,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::telemetry::LogFormat;
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
 pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
@@ -35,9 +33,9 @@ pub(super) async fn run_once(
 ) -> Result<(CommandOutcome, Lake)> {
     let mut job = Job::start(context, config, "run").await?;
     let lake = job.lake.clone();
-    let options = Options {
+    let options = TransformOptions {
         queries: args.transforming.queries.clone(),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let result = async {
         // Check before the first request, so that a refused publish costs no quota.
@@ -76,10 +74,10 @@ pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Resu
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());
     let result = job
-        .transform(&Options {
+        .transform(&TransformOptions {
             only,
             queries: args.transforming.queries,
-            ..Options::default()
+            ..TransformOptions::default()
         })
         .await;
     job.finish(result).await

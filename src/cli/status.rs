@@ -11,7 +11,7 @@ use super::output::print;
 use super::rows;
 use crate::error::Result;
 use crate::escape::escape;
-use crate::lake::{Lake, ListState, ListStatus, layout};
+use crate::lake::{Lake, ListState, ListStatus, RepositoryState, layout};
 
 const RUNS_SHOWN: usize = 10;
 
@@ -21,7 +21,7 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     if let Some(max_age) = args.max_age {
-        return freshness(&lake, max_age, Utc::now()).await;
+        return freshness(&lake, max_age, clock::now()).await;
     }
     let (runs, spent) = runs(&lake).await?;
     print(&runs)?;
@@ -40,7 +40,7 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     ];
     let mut outcome = CommandOutcome::Complete;
     let states = lake.states().await?;
-    for (state, _) in &states {
+    for state in &states {
         for (entity, known) in &state.entities {
             if matches!(known.status, ListStatus::Failed | ListStatus::Stale) {
                 outcome = CommandOutcome::Incomplete;
@@ -59,7 +59,7 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     for expiry in config.expiring() {
         print(&format!("\n{expiry}: renew it\n"))?;
     }
-    let left = states.iter().map(|(state, _)| state.requests_left());
+    let left = states.iter().map(RepositoryState::requests_left);
     let left = left.fold(0, u64::saturating_add);
     if left > 0 {
         print(&format!("\n{}\n", left_over(left, spent)))?;

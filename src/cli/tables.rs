@@ -7,6 +7,7 @@ use super::rows;
 use crate::config::suggest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
+use crate::suggest;
 
 pub(super) fn run(_: &CliContext, args: &TablesArgs) -> Result<CommandOutcome> {
     let contracts = Contracts::bundled()?;

@@ -10,6 +10,7 @@ use super::patterns::RepositoryPattern;
 use super::project::{Project, RepositorySelection};
 use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// A repository that the server lists.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::load::Config;
@@ -29,7 +29,7 @@ pub struct CredentialExpiry {
 impl Config {
     /// Return the credentials that expire within thirty days of today (UTC), in the order of the file.
     pub fn expiring(&self) -> Vec<CredentialExpiry> {
-        self.expiring_on(Utc::now().date_naive())
+        self.expiring_on(clock::now().date_naive())
     }
 
     fn expiring_on(&self, today: NaiveDate) -> Vec<CredentialExpiry> {

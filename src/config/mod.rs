@@ -31,7 +31,6 @@ mod project;
 mod rules;
 mod section;
 mod since;
-pub mod suggest;
 #[cfg(test)]
 mod tests;
 

@@ -6,8 +6,8 @@ use super::keys;
 use super::paths::BasePath;
 use super::place::ConfigPlace;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[[table]]`: outside data that replaces a table of the lake, or adds rows to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

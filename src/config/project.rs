@@ -12,8 +12,8 @@ use super::patterns::{self, RepositoryPattern};
 use super::place::ConfigPlace;
 use super::rules::RuleSet;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[[repositories]]`.
 #[derive(Debug, Clone)]

@@ -10,8 +10,8 @@ use super::keys;
 use super::patterns::{read_any_regex, read_regex};
 use super::place::ConfigPlace;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[rules.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,8 +9,8 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::document::{ConfigNode, ConfigValue};
 use super::place::ConfigPlace;
-use super::suggest;
 use crate::error::{Error, Result};
+use crate::suggest;
 
 /// One table of the file.
 pub(super) struct Section<'a> {

@@ -37,7 +37,8 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// Files of `src` that any room may use.
-const SHARED: [&str; 8] = [
+const SHARED: [&str; 9] = [
+    "clock",
     "encoding",
     "error",
     "escape",

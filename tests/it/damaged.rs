@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use bitlake::lake::{Damage, Depth, ListStatus, layout};
+use bitlake::lake::{Damage, InventoryDepth, ListStatus, layout};
 use bitlake_sandbox::{Fault, Sandbox};
 use object_store::{ObjectStoreExt, PutPayload};
 
@@ -62,12 +62,16 @@ async fn damage_is_seen_in_the_listing(ground: &Ground) {
         .collect();
     let files: Vec<_> = paths.iter().map(|path| (path.as_str(), 20)).collect();
     staged.publish(&lake, "r1", &files).await.unwrap();
-    let whole = lake.inventory(Depth::Content).await.unwrap();
+    let whole = lake.inventory(InventoryDepth::Content).await.unwrap();
     assert!(whole.damaged.is_empty() && whole.unnamed.is_empty());
     for (path, harm) in paths.iter().zip(HARMS) {
         ground.harm(path, harm).await;
     }
-    let found = lake.inventory(Depth::Listing).await.unwrap().damaged;
+    let found = lake
+        .inventory(InventoryDepth::Listing)
+        .await
+        .unwrap()
+        .damaged;
     let published = staged.file(20).bytes;
     let expected = [
         Damage::Missing,
@@ -88,7 +92,7 @@ async fn a_file_that_looks_changed_is_read_once(ground: &Ground) {
     let files = [(MAY, 20)];
     staged.publish(&lake, "r1", &files).await.unwrap();
     ground.overwrite(MAY, staged.bytes(20)).await;
-    let inventory = lake.inventory(Depth::Listing).await.unwrap();
+    let inventory = lake.inventory(InventoryDepth::Listing).await.unwrap();
     assert!(inventory.damaged.is_empty(), "{:?}", inventory.damaged);
     let published = staged.publish(&lake, "r2", &files).await.unwrap();
     assert_eq!((published.files_written, published.files_removed), (0, 0));
@@ -96,7 +100,7 @@ async fn a_file_that_looks_changed_is_read_once(ground: &Ground) {
     let counted = ground.over(reads.clone());
     counted.manifest().await.unwrap();
     let of_manifest = reads.operations();
-    let inventory = counted.inventory(Depth::Listing).await.unwrap();
+    let inventory = counted.inventory(InventoryDepth::Listing).await.unwrap();
     assert!(inventory.damaged.is_empty());
     let layers = bitlake::schema::LAYERS.len() + 1;
     assert!(
@@ -135,7 +139,7 @@ async fn without_its_manifest_nothing_of_a_lake_is_touched(ground: &Ground) {
     staged.publish(&lake, "r1", &[(MAY, 20)]).await.unwrap();
     staged.publish(&lake, "r2", &[(MAY, 21)]).await.unwrap();
     lake.remove(layout::MANIFEST).await.unwrap();
-    let error = lake.inventory(Depth::Listing).await.unwrap_err();
+    let error = lake.inventory(InventoryDepth::Listing).await.unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
     let printed = error.to_string();
     assert!(
@@ -189,7 +193,7 @@ async fn every_source_table(ground: Ground, harms: &[Harm]) {
         assert!(left.is_empty(), "{when}: {left:?}");
         bench.transform(&["config"]).await.unwrap();
         killed::same(&expected, &killed::source(&ground).await);
-        let states = bench.lake.states().await.unwrap();
+        let states = bench.lake.versioned_states().await.unwrap();
         let lost = states.iter().flat_map(|(state, _)| state.entities.values());
         assert!(!lost.clone().any(|known| known.is_lost), "{when}");
     }
@@ -246,7 +250,7 @@ async fn a_lost_file_that_cannot_be_collected_again_fails_the_run_by_name() {
     assert_eq!(error.kind().exit_code(), 5, "{error}");
     assert!(error.to_string().contains(&issues), "{error}");
     assert!(error.to_string().contains("--accept-loss"), "{error}");
-    let given_up = bitlake::transform::Options {
+    let given_up = bitlake::transform::TransformOptions {
         accept_loss: true,
         ..Default::default()
     };
@@ -386,8 +390,11 @@ async fn bytes_that_rot_silently_are_found_by_a_deep_look() {
     let handle = std::fs::File::options().write(true).open(&file).unwrap();
     handle.set_modified(before).unwrap();
     let seen = |inventory: bitlake::lake::Inventory| inventory.damaged.into_values().next();
-    assert_eq!(seen(lake.inventory(Depth::Listing).await.unwrap()), None);
-    let deep = lake.inventory(Depth::Content).await.unwrap();
+    assert_eq!(
+        seen(lake.inventory(InventoryDepth::Listing).await.unwrap()),
+        None
+    );
+    let deep = lake.inventory(InventoryDepth::Content).await.unwrap();
     assert_eq!(seen(deep), Some(Damage::Content));
 }
 
@@ -437,7 +444,7 @@ async fn a_list_that_is_collected_again_in_parts_is_loading_meanwhile() {
     let status = bench.state().await.entities["pipelines"].status;
     assert_ne!(status, ListStatus::Complete);
     bench.stops_after = None;
-    bench.stop = bitlake::collect::Stop::new(None);
+    bench.stop = bitlake::collect::StopSignal::new(None);
     assert!(killed::run(&mut bench).await);
     killed::same(&expected, &killed::source(&ground).await);
 }

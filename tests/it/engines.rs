@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use bitlake::engine::{
-    Dialect, Engine, Param, TableName, declared, parse_values, with_values, write_as,
+    Dialect, Engine, Param, TableName, bind_params, declared_params, inline_params, translate,
 };
 use bitlake::lake::Lake;
 use bitlake::schema::Contracts;
-use bitlake::transform::{Steps, open_published, run_step};
+use bitlake::transform::{StepGraph, open_published, run_step};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -137,7 +137,10 @@ impl<'a> Plan<'a> {
     /// Add the tables that steps read and the lake does not contain, in the order of their computation; the result of a native
     /// step is added with its rows.
     async fn private(&self, tables: &mut Vec<Value>) -> Vec<Value> {
-        let steps = Steps::find(None).unwrap().in_order(&self.engine).unwrap();
+        let steps = StepGraph::find(None)
+            .unwrap()
+            .topological_order(&self.engine)
+            .unwrap();
         let texts = files("base");
         let mut views = Vec::new();
         for step in steps.iter().filter(|step| step.name.layer == "base") {
@@ -196,7 +199,7 @@ impl<'a> Plan<'a> {
 
     /// Add a report, once with its defaults and once with other values of its parameters.
     async fn report(&self, name: &str, sql: &str) -> Vec<Value> {
-        let declared = declared(sql).unwrap();
+        let declared = declared_params(sql).unwrap();
         let mut cases = vec![self.case(name, sql, &declared, &[]).await];
         let given: Vec<_> = VARIATION
             .iter()
@@ -225,7 +228,7 @@ impl<'a> Plan<'a> {
     ) -> Value {
         let shown = given.iter().map(|(name, value)| format!(" {name}={value}"));
         let title = format!("{name}{}", shown.collect::<String>());
-        let params = parse_values(declared.to_vec(), given).unwrap();
+        let params = bind_params(declared.to_vec(), given).unwrap();
         let path = self
             .folder
             .join(title.replace(['/', ' ', ':', ','], "_") + ".parquet");
@@ -238,9 +241,9 @@ impl<'a> Plan<'a> {
             })
             .collect();
         let mut printed =
-            vec![json!({"dialect": "duckdb", "sql": with_values(sql, &params).unwrap()})];
+            vec![json!({"dialect": "duckdb", "sql": inline_params(sql, &params).unwrap()})];
         for dialect in Dialect::WAREHOUSES {
-            printed.push(match write_as(sql, &params, dialect) {
+            printed.push(match translate(sql, &params, dialect) {
                 Ok(text) => json!({"dialect": dialect.name(), "sql": text}),
                 Err(error) => json!({"dialect": dialect.name(), "failure": error.to_string()}),
             });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Column, Contract, Contracts};
-use bitlake::transform::{Steps, run_step};
+use bitlake::transform::{StepGraph, run_step};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch,
     StringArray, StructArray, TimestampMicrosecondArray,
@@ -320,7 +320,11 @@ async fn run(seed: u64, given: &str, layers: &[&str]) -> Result<(), String> {
             .register(&contract.in_layer("published"), &[])
             .unwrap();
     }
-    for step in Steps::find(None).unwrap().in_order(&engine).unwrap() {
+    for step in StepGraph::find(None)
+        .unwrap()
+        .topological_order(&engine)
+        .unwrap()
+    {
         let TableName { layer, .. } = &step.name;
         if !layers.contains(&layer.as_str()) {
             continue;
@@ -328,7 +332,7 @@ async fn run(seed: u64, given: &str, layers: &[&str]) -> Result<(), String> {
         let made = run_step(&engine, &step, &folder.path().join(step.name.to_string())).await;
         match made {
             // Random rows repeat keys that Bitbucket's records do not repeat. The table exists for the later steps.
-            Err(error) if error.message() == "the table has doubled keys" => {}
+            Err(error) if error.message() == "the table has duplicate keys" => {}
             made => drop(made.map_err(|error| format!("seed {seed}: {}: {error}", step.name))?),
         }
     }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bitlake_graph::{Builder, Graph, Ranges};
+use bitlake_graph::{CommitGraph, GraphBuilder, RevisionRanges};
 
 const REPOSITORY: &str = "BITLAKE_GIT_REPOSITORY";
 
@@ -32,8 +32,8 @@ fn is_there() -> bool {
     answer.is_ok_and(|output| output.status.success())
 }
 
-fn graph_of(folder: &Path) -> Graph {
-    let mut builder = Builder::default();
+fn graph_of(folder: &Path) -> CommitGraph {
+    let mut builder = GraphBuilder::default();
     for line in git(folder, &["log", "--all", "--format=%H %ct %P"]) {
         let mut words = line.split_whitespace();
         let hash = words.next().unwrap();
@@ -67,7 +67,7 @@ fn tags_of(folder: &Path) -> Vec<(String, String)> {
 /// Compare every pair of successive tags, in both directions, with git; return the number of rows.
 fn compare(folder: &Path, in_order: bool) -> usize {
     let graph = graph_of(folder);
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let tags = tags_of(folder);
     let mut rows = 0;
     for pair in tags.windows(2) {

@@ -52,7 +52,7 @@ async fn a_renamed_repository_takes_its_rows_along() {
         .filter(|path| path.contains("repo=web"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(bench.lake.states().await.unwrap().len(), 2);
+    assert_eq!(bench.lake.versioned_states().await.unwrap().len(), 2);
 }
 
 #[tokio::test]

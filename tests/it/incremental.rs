@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::Stop;
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::transform::open_published;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -68,7 +68,7 @@ async fn live(nights: Vec<Night>) {
         steps.sandbox.reload().unwrap();
         steps.now = world.now;
         steps.full = night.full;
-        steps.stop = Stop::new(None);
+        steps.stop = StopSignal::new(None);
         steps.stops_after = night.stops_after;
         steps.run().await.unwrap();
         if night.publishes {
@@ -76,7 +76,7 @@ async fn live(nights: Vec<Night>) {
         }
     }
     // One uninterrupted run.
-    steps.stop = Stop::new(None);
+    steps.stop = StopSignal::new(None);
     steps.stops_after = None;
     steps.full = false;
     steps.complete().await;
@@ -181,13 +181,13 @@ async fn a_repeatedly_interrupted_run_repeats_few_requests() {
     let mut runs = 0;
     loop {
         runs += 1;
-        cut.stop = Stop::new(None);
+        cut.stop = StopSignal::new(None);
         cut.stops_after = Some(10);
         let report = cut.run().await.unwrap();
         if report.stopped.is_none() {
             break;
         }
-        assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+        assert_eq!(report.stopped, Some(StopReason::Deadline));
         assert!(runs > 1 || report.requests_left > 0);
         assert!(runs < 100, "no progress");
     }
@@ -225,7 +225,7 @@ async fn changes_during_an_interrupted_incremental_read_belong_to_the_next_one()
     bench.stops_after = Some(1);
     assert!(bench.run().await.unwrap().stopped.is_some());
     let refresh = bench.state().await.entities["pull_requests"]
-        .refresh
+        .incremental
         .clone();
     assert!(
         refresh.is_some_and(|walk| walk.next.is_some()),
@@ -237,7 +237,7 @@ async fn changes_during_an_interrupted_incremental_read_belong_to_the_next_one()
     world.write(folder.path());
     bench.sandbox.reload().unwrap();
     bench.now = world.now;
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     bench.stops_after = None;
     bench.complete().await;
     bench.transform(&[]).await.unwrap();
@@ -250,7 +250,7 @@ async fn a_failed_list_does_not_count_as_complete_when_it_is_not_attempted() {
     let mut bench = Bench::quirk("html_instead_of_json").await;
     bench.run().await.unwrap();
     let failed = bench.state().await.entities["pull_requests"].clone();
-    bench.stop = Stop::new(Some(std::time::Duration::ZERO));
+    bench.stop = StopSignal::new(Some(std::time::Duration::ZERO));
     bench.run().await.unwrap();
     let after = bench.state().await.entities["pull_requests"].clone();
     assert_eq!((after.status, after.reason), (failed.status, failed.reason));

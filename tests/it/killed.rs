@@ -320,7 +320,7 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
     assert!(begun.elapsed() < Duration::from_secs(15));
     let loading =
         |state: &bitlake::lake::RepositoryState| !state.is_workspace() && state.requests_left() > 0;
-    let states = ground.lake().states().await.unwrap();
+    let states = ground.lake().versioned_states().await.unwrap();
     assert!(states.iter().any(|(state, _)| loading(state)), "{states:?}");
 
     let mut run = bitlake(&config, "run");
@@ -337,7 +337,7 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
         bitlake(&config, "collect").status().unwrap().code(),
         Some(0)
     );
-    let states = ground.lake().states().await.unwrap();
+    let states = ground.lake().versioned_states().await.unwrap();
     assert!(!states.iter().any(|(state, _)| loading(state)));
 }
 

@@ -45,7 +45,7 @@ impl Bench {
         Self { folder, lake }
     }
 
-    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::Published {
+    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::PublishSummary {
         let published = Staged::new().publish(&self.lake, "run", files).await;
         published.unwrap()
     }
@@ -148,6 +148,6 @@ async fn a_damaged_state_is_an_error_that_names_the_file() {
         "{\"format",
     )
     .unwrap();
-    let error = bench.lake.states().await.unwrap_err().to_string();
+    let error = bench.lake.versioned_states().await.unwrap_err().to_string();
     assert!(error.contains("file=_bitlake/state/1/web.json"), "{error}");
 }

@@ -68,7 +68,10 @@ async fn every_death(ground: fn() -> Ground) {
                 let files: Vec<_> = manifest.files("domain.things").collect();
                 assert_eq!(files.len(), next.len(), "{when}");
                 for (path, entry) in files {
-                    assert!(lake.holds(path, entry).await.unwrap(), "{when}: {path}");
+                    assert!(
+                        lake.has_content(path, entry).await.unwrap(),
+                        "{when}: {path}"
+                    );
                 }
                 // The manifest has everything that a later change needs.
                 let last = staged.publish(&lake, "r5", LAST).await;
@@ -152,7 +155,10 @@ async fn a_kept_file_is_described_as_it_is() {
         let error = staged.publish(&ground.over(dying), "r2", AFTER).await;
         assert_eq!(error.unwrap_err().kind(), ErrorKind::Lake);
         ground.expire().await;
-        let base = lake.inventory(bitlake::lake::Depth::Listing).await.unwrap();
+        let base = lake
+            .inventory(bitlake::lake::InventoryDepth::Listing)
+            .await
+            .unwrap();
         let mut tables = staged.tables(&[(JULY, 30)]);
         for table in tables.values_mut() {
             for path in [MAY, JUNE] {
@@ -170,7 +176,7 @@ async fn a_kept_file_is_described_as_it_is() {
         let files: BTreeMap<_, _> = manifest.files("domain.things").collect();
         assert_eq!(files.len(), 3);
         for (path, entry) in &files {
-            assert!(lake.holds(path, entry).await.unwrap(), "{path}");
+            assert!(lake.has_content(path, entry).await.unwrap(), "{path}");
         }
         let may = files[&MAY.to_owned()];
         assert_eq!(may.sha256, staged.file(11).sha256);
@@ -198,7 +204,7 @@ async fn a_publish_survives_lost_replies_and_transient_faults() {
             assert_eq!(done.unwrap().files_written, 2, "operation {k}");
             assert_eq!(ground.files().await, bytes(&staged, AFTER));
             for (path, entry) in lake.manifest().await.unwrap().files("domain.things") {
-                assert!(lake.holds(path, entry).await.unwrap(), "{path}");
+                assert!(lake.has_content(path, entry).await.unwrap(), "{path}");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitlake::error::ErrorKind;
-use bitlake::lake::{Depth, is_lost_race, layout, rollback};
+use bitlake::lake::{InventoryDepth, is_lost_race, layout, rollback};
 use chrono::{TimeDelta, Utc};
 
 use super::faulty::{Act, Faulty};
@@ -47,12 +47,12 @@ async fn a_publish_is_what_its_manifest_says(ground: &Ground) {
     let files: Vec<_> = manifest.files("domain.things").collect();
     assert_eq!(files.len(), 2);
     for (path, entry) in &files {
-        assert!(lake.holds(path, entry).await.unwrap(), "{path}");
+        assert!(lake.has_content(path, entry).await.unwrap(), "{path}");
         assert_eq!(entry.etag.is_some(), ground.is_conditional);
         assert_eq!(entry.version.is_some(), ground.is_versioned);
     }
     let (_, other) = files[1];
-    assert!(!lake.holds(MAY, other).await.unwrap());
+    assert!(!lake.has_content(MAY, other).await.unwrap());
     assert_eq!(lake.former_manifest("r2").await.unwrap(), manifest);
     let former = lake.former_manifest("r1").await.unwrap();
     assert!(former.files("domain.things").any(|(path, _)| path == JUNE));
@@ -87,7 +87,7 @@ async fn a_dead_runs_intent_is_taken_over(ground: &Ground) {
     staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
     die(ground, &staged, "r2", &[(MAY, 2), (JUNE, 2), (JULY, 2)]).await;
     ground.expire().await;
-    lake.ensure_free(Utc::now()).await.unwrap();
+    lake.ensure_no_other_publish(Utc::now()).await.unwrap();
     staged.publish(&lake, "r3", &[(MAY, 1)]).await.unwrap();
     let files = ground.files().await;
     assert_eq!(files.keys().collect::<Vec<_>>(), [MAY]);
@@ -95,7 +95,7 @@ async fn a_dead_runs_intent_is_taken_over(ground: &Ground) {
     let manifest = lake.manifest().await.unwrap();
     assert!(manifest.intent.is_none());
     for (path, entry) in manifest.files("domain.things") {
-        assert!(lake.holds(path, entry).await.unwrap());
+        assert!(lake.has_content(path, entry).await.unwrap());
     }
 }
 
@@ -108,7 +108,7 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
         return;
     }
     let before = ground.files().await;
-    let asked = lake.ensure_free(Utc::now()).await.unwrap_err();
+    let asked = lake.ensure_no_other_publish(Utc::now()).await.unwrap_err();
     let refused = staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap_err();
     for error in [asked, refused] {
         assert_eq!(error.kind().exit_code(), 5);
@@ -118,12 +118,12 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
     }
     assert_eq!(ground.files().await, before);
     // The interrupted run reports the conflict itself.
-    lake.release("r9").await.unwrap();
-    lake.ensure_free(Utc::now()).await.unwrap_err();
-    lake.ensure_free(Utc::now() + TimeDelta::minutes(11))
+    lake.release_lease("r9").await.unwrap();
+    lake.ensure_no_other_publish(Utc::now()).await.unwrap_err();
+    lake.ensure_no_other_publish(Utc::now() + TimeDelta::minutes(11))
         .await
         .unwrap();
-    lake.release("r1").await.unwrap();
+    lake.release_lease("r1").await.unwrap();
     staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap();
 }
 
@@ -178,7 +178,7 @@ async fn a_publish_keeps_its_lease_as_long_as_it_takes(ground: &Ground) {
     let lake = ground.lake();
     let watch = async {
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        lake.ensure_free(Utc::now()).await
+        lake.ensure_no_other_publish(Utc::now()).await
     };
     let (published, free) =
         tokio::join!(staged.publish(&slow, "r1", &[(MAY, 1), (JUNE, 2)]), watch);
@@ -188,7 +188,7 @@ async fn a_publish_keeps_its_lease_as_long_as_it_takes(ground: &Ground) {
 
 async fn a_publish_from_an_older_manifest_is_refused(ground: &Ground) {
     let (lake, staged) = (ground.lake(), Staged::new());
-    let base = lake.inventory(Depth::Listing).await.unwrap();
+    let base = lake.inventory(InventoryDepth::Listing).await.unwrap();
     staged.publish(&lake, "r1", &[(MAY, 1)]).await.unwrap();
     let lock = lake.lock().unwrap();
     let tables = staged.tables(&[(MAY, 2)]);
@@ -208,7 +208,7 @@ async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Groun
         .unwrap();
     for next in [[(MAY, 2), (JUNE, 1)], [(JUNE, 1), (JULY, 2)]] {
         // After the run has listed the store.
-        let base = lake.inventory(Depth::Listing).await.unwrap();
+        let base = lake.inventory(InventoryDepth::Listing).await.unwrap();
         for path in [MAY, JULY] {
             lake.put_file(&staged.file(9).path, path).await.unwrap();
         }
@@ -297,7 +297,7 @@ async fn a_server_that_fails_now_and_then_is_asked_again() {
             .await
             .unwrap();
         let large = staged.large();
-        let version = lake.current(MAY).await.unwrap();
+        let version = lake.current_version(MAY).await.unwrap();
         lake.put_data(&large, MAY, version.as_ref()).await.unwrap();
         assert!(ground.bytes(MAY).await == std::fs::read(&large.path).unwrap());
     }

@@ -210,8 +210,8 @@ async fn a_move_to_another_name_survives_a_death() {
 }
 
 /// The state of the one repository.
-async fn stored(ground: &Ground) -> (RepositoryState, bitlake::lake::Version) {
-    let states = ground.lake().states().await.unwrap();
+async fn stored(ground: &Ground) -> (RepositoryState, bitlake::lake::ObjectVersion) {
+    let states = ground.lake().versioned_states().await.unwrap();
     let repository = |(state, _): &(RepositoryState, _)| !state.is_workspace();
     states.into_iter().find(repository).unwrap()
 }

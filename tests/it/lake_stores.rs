@@ -210,7 +210,10 @@ async fn a_state_moves_with_its_version(ground: &Ground) {
     lake.put_state(&state, None).await.unwrap();
     let (found, version) = lake.state(1, "{ab-1}").await.unwrap().unwrap();
     assert_eq!(found, state);
-    assert_eq!(lake.states().await.unwrap(), [(found, version.clone())]);
+    assert_eq!(
+        lake.versioned_states().await.unwrap(),
+        [(found, version.clone())]
+    );
     state.deleted = true;
     lake.put_state(&state, Some(&version)).await.unwrap();
     state.full_name.push_str("-2");
@@ -437,7 +440,7 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
         files.insert(hostile.to_owned(), entry);
         lake.put_json(layout::MANIFEST, &changed).await.unwrap();
         let error = lake
-            .inventory(bitlake::lake::Depth::Listing)
+            .inventory(bitlake::lake::InventoryDepth::Listing)
             .await
             .unwrap_err();
         assert_eq!(error.kind().exit_code(), 5, "{hostile}: {error}");
@@ -456,7 +459,7 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
     lake.put_json(&path, &state("{ab-1}", good, &own))
         .await
         .unwrap();
-    let states = lake.states().await.unwrap();
+    let states = lake.versioned_states().await.unwrap();
     assert_eq!(states[0].0.requests_left(), 0);
     for hostile in [
         state("{other}", good, &own),
@@ -474,7 +477,7 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
         state("{ab-1}", good, "domain/things/part-0.parquet"),
     ] {
         lake.put_json(&path, &hostile).await.unwrap();
-        let error = lake.states().await.unwrap_err();
+        let error = lake.versioned_states().await.unwrap_err();
         assert_eq!(error.kind().exit_code(), 5, "{error}");
         assert!(error.to_string().contains(&path), "{error}");
     }
@@ -540,7 +543,7 @@ async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
                 let mut changed = whole.clone();
                 *changed.pointer_mut(pointer).unwrap() = value.clone();
                 lake.put_json(path, &changed).await.unwrap();
-                match lake.states().await {
+                match lake.versioned_states().await {
                     // Sums of absurd counts saturate.
                     Ok(states) => read.extend(states.iter().map(|(it, _)| it.requests_left())),
                     Err(error) => {
@@ -548,14 +551,14 @@ async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
                         refused += 1;
                     }
                 }
-                if let Err(error) = lake.inventory(bitlake::lake::Depth::Listing).await {
+                if let Err(error) = lake.inventory(bitlake::lake::InventoryDepth::Listing).await {
                     assert_eq!(error.kind().exit_code(), 5, "{pointer}: {error}");
                     refused += 1;
                 }
             }
         }
         lake.put_json(path, whole).await.unwrap();
-        lake.states().await.unwrap();
+        lake.versioned_states().await.unwrap();
         lake.manifest().await.unwrap();
     }
     assert!(read.len() > 20 && refused > 100, "{} {refused}", read.len());

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use bitlake::lake::{Depth, Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
+use bitlake::lake::{InventoryDepth, Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
 use bitlake::schema::{Contract, Contracts};
 use chrono::Utc;
 use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -161,7 +161,7 @@ impl Bench {
             &lock,
             "run",
             Utc::now(),
-            &self.lake.inventory(Depth::Listing).await.unwrap(),
+            &self.lake.inventory(InventoryDepth::Listing).await.unwrap(),
             tables,
         )
         .await;

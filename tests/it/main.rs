@@ -1,5 +1,14 @@
 //! Tests that span several rooms, in one binary: each further executable that links the engine costs seconds.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic and read the clock, and its helpers are public to the other files"
+)]
+
 mod answers;
 mod check;
 mod cli;
@@ -14,6 +23,7 @@ mod engines;
 mod extremes;
 mod failures;
 mod faulty;
+mod former_lake;
 mod fuzz;
 mod git;
 mod graph;

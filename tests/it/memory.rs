@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bitlake::config::Config;
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, open_published, transform};
+use bitlake::transform::{TransformOptions, open_published, transform};
 
 use super::support::lines_of;
 use super::wide;
@@ -23,10 +23,10 @@ async fn segments_that_are_larger_than_the_memory_are_folded_and_rebuilt() {
     wide::generate(&lake, 1, 8_000, 2_000).await;
     let lock = lake.lock().unwrap();
     for rebuild in [false, true] {
-        let options = Options {
+        let options = TransformOptions {
             only: Some(BTreeSet::from(["config".to_owned()])),
             rebuild,
-            ..Options::default()
+            ..TransformOptions::default()
         };
         let report = transform(&config, &lake, &lock, "run", wide::now(), &options).await;
         assert_eq!(report.unwrap().published.files_written > 0, !rebuild);

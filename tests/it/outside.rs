@@ -6,7 +6,7 @@ use std::path::Path;
 use bitlake::config::Config;
 use bitlake::error::{Error, ErrorKind};
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, TransformReport, open_published, transform};
+use bitlake::transform::{TransformOptions, TransformReport, open_published, transform};
 use tempfile::TempDir;
 
 use super::docs::{blocks, page};
@@ -74,10 +74,10 @@ impl Outside {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?;
         let lock = lake.lock()?;
         let only = layers.iter().map(|layer| (*layer).to_owned()).collect();
-        let options = Options {
+        let options = TransformOptions {
             only: Some(only).filter(|_| !layers.is_empty()),
             queries: queries.map(Path::to_owned),
-            ..Options::default()
+            ..TransformOptions::default()
         };
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
         transform(&config, &lake, &lock, "test", now, &options).await
@@ -173,7 +173,7 @@ async fn a_doubled_key_is_refused_before_anything_is_published() {
     let given = Outside::new().csv("domain.users", "id\nu1\nu1");
     let error = given.transform(&["config"]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
-    assert!(error.to_string().contains("doubled keys"), "{error}");
+    assert!(error.to_string().contains("duplicate keys"), "{error}");
     assert!(!given.root().join("domain").exists());
 }
 

@@ -2,7 +2,7 @@
 
 use bitlake::error::ErrorKind;
 use bitlake::schema::Contracts;
-use bitlake::transform::Nulled;
+use bitlake::transform::NulledValues;
 
 use super::outside::Outside;
 
@@ -22,8 +22,8 @@ fn shop() -> Outside {
 }
 
 /// `column: rows (values)` of each.
-fn printed(nulled: &[Nulled]) -> Vec<String> {
-    let line = |it: &Nulled| {
+fn printed(nulled: &[NulledValues]) -> Vec<String> {
+    let line = |it: &NulledValues| {
         format!(
             "{} {}: {} of {}",
             it.table,

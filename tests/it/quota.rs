@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::Stop;
-use bitlake::collect::plan::{Kind, total};
+use bitlake::collect::plan::{Plan, VisitKind, total};
+use bitlake::collect::{CollectReport, StopSignal};
 use bitlake_sandbox::{Day, Fault, ListSizes, Sandbox, SyntheticWorkspace};
 use chrono::{TimeDelta, Utc};
 
@@ -158,7 +158,11 @@ async fn a_plan_is_within_five_percent_of_first_load_usual_day_and_idle_run() {
         plan.spent, 1,
         "what is known is planned without a request of its own"
     );
-    assert!(plan.repositories.iter().all(|one| one.kind == Kind::Update));
+    assert!(
+        plan.repositories
+            .iter()
+            .all(|one| one.kind == VisitKind::Update)
+    );
     let idle = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(idle), "idle night: {idle:?}");
 }
@@ -203,12 +207,12 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
     assert!(stopped.stopped.is_some());
     let spent = stopped.requests.values().sum::<u64>();
     bench.stops_after = None;
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     let plan = bench.plan().await;
     assert!(
         plan.repositories
             .iter()
-            .any(|one| one.kind == Kind::Unfinished)
+            .any(|one| one.kind == VisitKind::Unfinished)
     );
     let rest = total(&plan.next());
     let report = bench.complete().await;
@@ -220,20 +224,59 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn a_deferred_repository_is_planned_without_a_request() {
+async fn a_plan_defers_the_repositories_that_the_run_right_after_it_defers() {
     let mut bench = estate().await;
     bench.complete().await;
     night(&mut bench, &Day::default()).await;
-    // An hour later, the budget suffices for two of three.
-    std::fs::remove_dir_all(bench.lake.folder().unwrap().join("_bitlake/budget")).unwrap();
-    bench.connection = bench
-        .connection
-        .replace("requests_per_hour = 100000", "requests_per_hour = 7");
+    let forget_spent_requests = |bench: &Bench| {
+        std::fs::remove_dir_all(bench.lake.folder().unwrap().join("_bitlake/budget")).unwrap();
+    };
+    let unlimited = bench.connection.clone();
+    let limit_to = |bench: &mut Bench, limit: u32| {
+        let limit = format!("requests_per_hour = {limit}");
+        bench.connection = unlimited.replace("requests_per_hour = 100000", &limit);
+    };
+
+    // Planning and the run's own lists take 1 + 2 requests, so there is room for two visits of three requests.
+    forget_spent_requests(&bench);
+    limit_to(&mut bench, 9);
     let plan = bench.plan().await;
     let kinds: Vec<_> = plan.repositories.iter().map(|one| one.kind).collect();
-    assert_eq!(kinds, [Kind::Update, Kind::Update, Kind::Rest]);
+    assert_eq!(
+        kinds,
+        [VisitKind::Update, VisitKind::Update, VisitKind::Deferred]
+    );
     assert_eq!(total(&plan.next()), 2.0 + 2.0 * 3.0);
-    assert_eq!(plan.budgets[0].requests_per_hour, 7);
+    assert_eq!(plan.budgets[0].requests_per_hour, 9);
+    assert_eq!(plan.budgets[0].left, 8);
+    let report = bench.run().await.unwrap();
+    assert_eq!(deferred_by(&report), deferred_in(&plan));
+
+    // A busy hour: a run of all three repositories leaves room for the lists and one visit.
+    forget_spent_requests(&bench);
+    limit_to(&mut bench, 11 + 1 + 2 + 3);
+    let busy = bench.run().await.unwrap();
+    assert!(deferred_by(&busy).is_empty());
+    let plan = bench.plan().await;
+    assert_eq!(deferred_in(&plan).len(), 2);
+    let report = bench.run().await.unwrap();
+    assert_eq!(deferred_by(&report), deferred_in(&plan));
+}
+
+fn deferred_in(plan: &Plan) -> Vec<&str> {
+    let repositories = plan.repositories.iter();
+    repositories
+        .filter(|one| one.kind == VisitKind::Deferred)
+        .map(|one| one.repository.as_str())
+        .collect()
+}
+
+fn deferred_by(report: &CollectReport) -> Vec<&str> {
+    let repositories = report.repositories.iter();
+    repositories
+        .filter(|one| one.deferred)
+        .map(|one| one.repository.as_str())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! Execution of `recipes/` and the Dockerfile's commands.
+//! Execute `recipes/` and the Dockerfile.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use bitlake::transform::Options;
+use bitlake::transform::TransformOptions;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StructArray, TimestampMicrosecondArray,
 };
@@ -187,9 +187,9 @@ async fn a_segment_of_an_older_schema_is_decoded_again() {
 async fn a_rebuild_counts_values_that_do_not_fit_and_changes_no_byte() {
     let mut bench = Bench::quirk("value_of_wrong_type").await;
     let collected = bench.complete().await;
-    let rebuild = || Options {
+    let rebuild = || TransformOptions {
         rebuild: true,
-        ..Options::default()
+        ..TransformOptions::default()
     };
     // It publishes collected segments as well.
     let report = bench.transform_with(&SOURCE, rebuild()).await.unwrap();
@@ -223,9 +223,9 @@ async fn a_rebuild_mends_a_column_that_was_decoded_otherwise() {
         read(&bench, FILE) != today,
         "a transform does not look at it"
     );
-    let rebuild = Options {
+    let rebuild = TransformOptions {
         rebuild: true,
-        ..Options::default()
+        ..TransformOptions::default()
     };
     bench.transform_with(&SOURCE, rebuild).await.unwrap();
     assert!(read(&bench, FILE) == today, "the same bytes again");

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
-use bitlake::redaction::{Received, Redactor};
+use bitlake::redaction::{ReceivedRecord, Redactor};
 use bitlake::secret::Masker;
 use bitlake_sandbox::{Fault, Sandbox};
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -92,7 +92,7 @@ fn redactor() -> Redactor {
 
 fn redacted(text: &str) -> String {
     let record = json!({ "text": text }).to_string();
-    let (record, _) = Received::read(&record).redact(&redactor());
+    let (record, _) = ReceivedRecord::read(&record).redact(&redactor());
     record.value()["text"].as_str().unwrap().to_owned()
 }
 

@@ -10,7 +10,8 @@ use std::sync::{Arc, LazyLock};
 use axum::http::{Method, StatusCode};
 use bitlake::error::Result;
 use bitlake::lake::{
-    Depth, Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
+    InventoryDepth, Lake, LakeLocation, NextFile, NextTable, ParquetFile, PublishSummary,
+    WrittenFile, layout, publish,
 };
 use bitlake::schema::{Contract, Contracts, LAYERS};
 use chrono::Utc;
@@ -97,9 +98,9 @@ impl Staged {
         lake: &Lake,
         run: &str,
         files: &[(&str, usize)],
-    ) -> Result<Published> {
+    ) -> Result<PublishSummary> {
         let lock = lake.lock()?;
-        let base = lake.inventory(Depth::Listing).await?;
+        let base = lake.inventory(InventoryDepth::Listing).await?;
         publish(lake, &lock, run, Utc::now(), &base, self.tables(files)).await
     }
 
@@ -118,7 +119,7 @@ impl Staged {
 
 /// A store, and a lake over it.
 pub struct Ground {
-    pub place: Place,
+    pub place: LakeLocation,
     pub store: Arc<dyn ObjectStore>,
     /// Whether the store evaluates conditions of puts.
     pub is_conditional: bool,
@@ -132,7 +133,7 @@ pub struct Ground {
 
 impl Ground {
     pub fn lake(&self) -> Lake {
-        Lake::over(self.place.clone(), Arc::clone(&self.store))
+        Lake::new(self.place.clone(), Arc::clone(&self.store))
     }
 
     /// Open the lake as another process does, with its own connections.
@@ -159,8 +160,8 @@ impl Ground {
     /// Return the name of a file within the store.
     pub fn object(&self, path: &str) -> String {
         match &self.place {
-            Place::Folder(_) => path.to_owned(),
-            Place::Bucket { prefix, .. } => format!("{prefix}/{path}"),
+            LakeLocation::Folder(_) => path.to_owned(),
+            LakeLocation::Bucket { prefix, .. } => format!("{prefix}/{path}"),
         }
     }
 
@@ -181,13 +182,13 @@ impl Ground {
     }
 
     pub fn over(&self, store: impl ObjectStore) -> Lake {
-        Lake::over(self.place.clone(), Arc::new(store))
+        Lake::new(self.place.clone(), Arc::new(store))
     }
 }
 
 pub fn memory() -> Ground {
     Ground {
-        place: Place::Bucket {
+        place: LakeLocation::Bucket {
             url: "memory://lake".parse().unwrap(),
             prefix: "some/prefix".into(),
         },
@@ -208,7 +209,7 @@ pub fn folder() -> Ground {
         .unwrap()
         .with_automatic_cleanup(true);
     Ground {
-        place: Place::Folder(root.canonicalize().unwrap()),
+        place: LakeLocation::Folder(root.canonicalize().unwrap()),
         store: Arc::new(store),
         is_conditional: false,
         is_atomic: true,
@@ -243,7 +244,7 @@ fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
         .unwrap()
         .unwrap();
     Ground {
-        place: Place::Bucket {
+        place: LakeLocation::Bucket {
             url,
             prefix: "some/prefix".into(),
         },

@@ -8,8 +8,8 @@ use reqwest::StatusCode;
 use super::credentials::CheckedIdentity;
 use super::finding::{Finding, Topic};
 use super::trouble::explain;
-use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
-use crate::collect::{Discovered, Discovery, discover};
+use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
+use crate::collect::{DiscoveredRepository, Discovery, discover};
 use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
@@ -48,7 +48,7 @@ pub(super) async fn find_repositories(
     identity: &CheckedIdentity,
     states: &[RepositoryState],
     findings: &mut Vec<Finding>,
-) -> Vec<Discovered> {
+) -> Vec<DiscoveredRepository> {
     let own = |selection: &&RepositorySelection| selection.connection == connection.name;
     let selections: Vec<RepositorySelection> =
         config.repositories.iter().filter(own).cloned().collect();
@@ -107,7 +107,7 @@ pub(super) async fn find_repositories(
 /// response name the scopes of the token.
 pub(super) fn check_scopes(
     config: &Config,
-    found: &[Discovered],
+    found: &[DiscoveredRepository],
     connection: &str,
     identity: &CheckedIdentity,
     findings: &mut Vec<Finding>,
@@ -126,7 +126,7 @@ pub(super) fn check_scopes(
     }
     let mut missing: BTreeMap<String, (Vec<&str>, Vec<String>)> = BTreeMap::new();
     for list in lists {
-        if let Some((scope, granted)) = identity.client.missing_scope(list) {
+        if let Some(MissingScope { scope, granted }) = identity.client.missing_scope(list) {
             let (names, _) = missing.entry(scope).or_insert((Vec::new(), granted));
             if !names.contains(&list.name) {
                 names.push(list.name);
@@ -163,12 +163,12 @@ fn add_scope(identity: &CheckedIdentity, scope: &str, granted: &[String]) -> Str
 /// Request one page of each list of a sample of each workspace, and add the findings.
 pub(super) async fn check_lists(
     config: &Config,
-    found: &[Discovered],
+    found: &[DiscoveredRepository],
     identity: &CheckedIdentity,
     sample: Sample,
     findings: &mut Vec<Finding>,
 ) {
-    let mut workspaces: BTreeMap<&str, Vec<&Discovered>> = BTreeMap::new();
+    let mut workspaces: BTreeMap<&str, Vec<&DiscoveredRepository>> = BTreeMap::new();
     for discovered in found {
         let workspace = workspaces.entry(&discovered.workspace).or_default();
         workspace.push(discovered);

@@ -17,11 +17,11 @@ use std::collections::BTreeSet;
 use super::args::CheckArgs;
 use super::context::{CliContext, CommandOutcome};
 use crate::bitbucket::{Budgets, HeadRoom};
-use crate::collect::budgets;
+use crate::collect::open_budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
-use crate::transform::published_unmatched;
+use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
+use crate::transform::check_unmatched;
 use access::Sample;
 use credentials::CheckedIdentity;
 use finding::{Finding, Topic, conclude};
@@ -34,8 +34,8 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
     let config = context.config()?;
     let mut findings = Vec::new();
     let depth = match args.deep {
-        true => Depth::Content,
-        false => Depth::Listing,
+        true => InventoryDepth::Content,
+        false => InventoryDepth::Listing,
     };
     let opened = check_lake(&config, depth, &mut findings).await;
     let (states, budgets, _lock) = match opened {
@@ -107,7 +107,7 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
 /// Check that the lake can be written and that the published files exist, and return it with the states of earlier runs.
 async fn check_lake(
     config: &Config,
-    depth: Depth,
+    depth: InventoryDepth,
     findings: &mut Vec<Finding>,
 ) -> Result<(Lake, LakeLock, Vec<RepositoryState>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
@@ -119,7 +119,6 @@ async fn check_lake(
         Ok(inventory) => findings.extend(check_files(&inventory)),
         Err(error) => findings.push(Topic("lake", "files").error(&error)),
     }
-    let states = states.into_iter().map(|(state, _)| state).collect();
     Ok((lake, lock, states))
 }
 

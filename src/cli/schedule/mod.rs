@@ -53,7 +53,7 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
         }
         due = false;
         config = reread(context, config);
-        let started = Utc::now();
+        let started = clock::now();
         let (result, ended) = {
             let mut run = pin!(run_once(context, &config, &args));
             // The run listens for signals too, and saves what it has.
@@ -83,7 +83,7 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
         };
         last = Last {
             started,
-            finished: Utc::now(),
+            finished: clock::now(),
             end,
         };
     }
@@ -111,12 +111,12 @@ fn reread(context: &CliContext, before: Config) -> Config {
 
 /// Resolves when it is time for the next run.
 async fn wait(last: &Last, cron: &Cron) -> Result<()> {
-    let next = next(Utc::now(), last, cron)
+    let next = next(clock::now(), last, cron)
         .ok_or_else(|| Error::new(ErrorKind::Configuration, "the schedule has no further date"))?;
     let local = next.at.with_timezone(&cron.zone());
     let at = local.to_rfc3339_opts(SecondsFormat::Secs, true);
     tracing::info!(at, why = %next.why, "the next run");
-    while let Ok(left) = (next.at - Utc::now()).to_std() {
+    while let Ok(left) = (next.at - clock::now()).to_std() {
         tokio::time::sleep(left.min(GLANCE)).await;
     }
     Ok(())
@@ -129,7 +129,7 @@ async fn last_run(config: &Config) -> Result<Last> {
         finished: now,
         end: End::Over,
     };
-    let now = Utc::now();
+    let now = clock::now();
     let lake = match Lake::open(&config.lake.url, &config.lake.options).await {
         Err(error) if error.kind() == ErrorKind::Configuration => return Ok(fresh(now)),
         lake => lake?,

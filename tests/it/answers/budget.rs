@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bitlake::bitbucket::BudgetRecord;
-use bitlake::collect::Stop;
+use bitlake::collect::StopSignal;
 
 use super::*;
 
@@ -33,10 +33,10 @@ async fn a_run_within_the_hour_starts_with_the_remaining_budget() {
     // A wait for the next hour would pass the deadline.
     let error = loop {
         bench.full = true;
-        bench.stop = Stop::new(Some(Duration::from_secs(600)));
+        bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
         match bench.run().await {
             Ok(report) if report.stopped.is_none() => {}
-            Ok(report) => break report.stopped.unwrap(),
+            Ok(report) => break report.stopped.unwrap().to_string(),
             Err(error) => break error.to_string(),
         }
     };
@@ -68,11 +68,17 @@ async fn the_wait_after_a_429_continues_in_the_next_run() {
         .status(429)
         .header("retry-after", "1800");
     bench.sandbox.inject(refusal.times(1));
-    bench.stop = Stop::new(Some(Duration::from_secs(600)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let report = bench.run().await.unwrap();
-    assert!(report.stopped.unwrap().contains("the deadline is sooner"));
+    assert!(
+        report
+            .stopped
+            .unwrap()
+            .to_string()
+            .contains("the deadline is sooner")
+    );
     bench.sandbox.reset_requests();
-    bench.stop = Stop::new(Some(Duration::from_secs(600)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Quota);
     assert_eq!(bench.sandbox.request_log().len(), 0);

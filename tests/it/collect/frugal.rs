@@ -1,6 +1,7 @@
 //! Requests that are not sent, because their records are known or follow from known records.
 
 use bitlake::config::StepsRule;
+use bitlake::lake::ListDetail;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 use tempfile::TempDir;
@@ -131,13 +132,7 @@ async fn environments_are_asked_for_when_a_new_one_is_named_and_once_a_week() {
     place.night(&[(13, 1)]).await;
     assert!(!asked(&place), "known");
     let mut state = place.bench.lake.state(1, "{web}").await.unwrap().unwrap();
-    state
-        .0
-        .entities
-        .get_mut("environments")
-        .unwrap()
-        .known
-        .clear();
+    state.0.list_mut("environments").detail = ListDetail::None;
     place
         .bench
         .lake
@@ -330,7 +325,7 @@ async fn idle_repositories_are_deferred_in_turn_when_the_budget_is_short() {
     let mut visited = std::collections::BTreeMap::new();
     for night in 1..=3 {
         // The budget suffices for two visits an hour.
-        for (mut state, version) in bench.lake.states().await.unwrap() {
+        for (mut state, version) in bench.lake.versioned_states().await.unwrap() {
             if let Some(visit) = &mut state.last_visit {
                 visit.requests = 400;
                 bench.lake.put_state(&state, Some(&version)).await.unwrap();
@@ -343,10 +338,10 @@ async fn idle_repositories_are_deferred_in_turn_when_the_budget_is_short() {
             .filter(|one| one.repository.contains('/'))
             .collect();
         assert_eq!(all.len(), 6);
-        for one in all.iter().filter(|one| !one.rests) {
+        for one in all.iter().filter(|one| !one.deferred) {
             *visited.entry(one.repository.clone()).or_insert(0) += 1;
         }
-        let resting = all.iter().filter(|one| one.rests).count();
+        let resting = all.iter().filter(|one| one.deferred).count();
         // The first load itself has new records.
         assert!(night < 2 || resting > 0, "night {night}");
     }

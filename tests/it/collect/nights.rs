@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bitlake::collect::{CollectReport, Shard, Stop};
+use bitlake::collect::{CollectReport, Shard, StopReason, StopSignal};
 use bitlake::lake::{RepositoryState, is_lost_race};
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -53,7 +53,7 @@ async fn a_run_without_new_records_writes_nothing_and_sends_few_requests() {
     bench.complete().await;
     let published = bench.transform(&["config"]).await.unwrap().published;
     assert_eq!((published.files_written, published.files_removed), (0, 0));
-    let waiting = bench.state().await.entities["pipelines"].queue.len();
+    let waiting = bench.state().await.entities["pipelines"].pending.len();
     let asked: Vec<_> = bench.sandbox.requests().into_iter().collect();
     for (route, n) in &asked {
         let expected = match route.as_str() {
@@ -176,7 +176,7 @@ async fn an_interrupted_first_load_reports_from_when_it_is_complete() {
         "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nentities = [\"review\"]".to_owned();
     bench.stops_after = Some(60);
     let report = bench.run().await.unwrap();
-    assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+    assert_eq!(report.stopped, Some(StopReason::Deadline));
     let state = bench.state().await;
     let pull_requests = &state.entities["pull_requests"];
     assert_eq!(pull_requests.status, ListStatus::Loading);
@@ -184,7 +184,7 @@ async fn an_interrupted_first_load_reports_from_when_it_is_complete() {
     assert!(from > state.since && from < world.now);
     assert!(report.requests_left > 0 && !report.is_incomplete());
 
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     bench.stops_after = None;
     bench.complete().await;
     let state = bench.state().await;
@@ -210,7 +210,7 @@ async fn shards_share_a_lake_and_no_repository() {
             );
         }
     }
-    let states = bench.lake.states().await.unwrap();
+    let states = bench.lake.versioned_states().await.unwrap();
     assert_eq!(states.len(), seen.len());
     bench.shard = None;
     let all = bench.complete().await.repositories.len();
@@ -234,7 +234,7 @@ async fn beside(
         }
         let lake = lake.clone();
         Act::First(Box::pin(async move {
-            for (mut state, version) in lake.states().await.unwrap() {
+            for (mut state, version) in lake.versioned_states().await.unwrap() {
                 if !state.is_workspace() {
                     change(&mut state);
                     lake.put_state(&state, Some(&version)).await.unwrap();

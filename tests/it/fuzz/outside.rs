@@ -6,7 +6,7 @@ use std::path::Path;
 use bitlake::config::Config;
 use bitlake::error::Error;
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, transform};
+use bitlake::transform::{TransformOptions, transform};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -22,9 +22,9 @@ async fn transform_bytes(folder: &Path, format: &str, bytes: &[u8]) -> Result<()
     let config = Config::parse(&text, &folder.join("bitlake.toml"), &BTreeMap::new(), &[])?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let lock = lake.lock()?;
-    let options = Options {
+    let options = TransformOptions {
         only: Some(["domain".to_owned()].into()),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let now = "2026-11-30T12:00:00Z".parse().unwrap();
     transform(&config, &lake, &lock, "run", now, &options).await?;

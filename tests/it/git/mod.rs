@@ -4,7 +4,7 @@ mod source;
 
 use std::time::{Duration, Instant};
 
-use bitlake::collect::{Reason, Stop};
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::error::ErrorKind;
 use bitlake::lake::ListStatus;
 use bitlake_sandbox::{AcceptedCredentials, Fault, Interruption};
@@ -144,8 +144,8 @@ async fn nights_by_git_and_by_the_api_go_on_where_the_other_ended() {
             source.hash("v1.0^{commit}"),
         ];
         heads.sort();
-        assert_eq!(state.heads.into_iter().collect::<Vec<_>>(), heads);
-        assert_eq!(state.deep, None);
+        assert!(state.heads().iter().eq(&heads));
+        assert_eq!(state.backfill, None);
         assert_eq!(state.complete_through, Some(bench.now));
         // Night 3 changes nothing; every other night changes both branches.
         if night != 3 {
@@ -176,13 +176,8 @@ async fn commits_removed_by_a_force_push_are_left_out_by_a_new_clone() {
     std::fs::remove_dir_all(cache(&bench)).unwrap();
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 3);
-    let heads = bench
-        .state()
-        .await
-        .entities
-        .remove("commits")
-        .unwrap()
-        .heads;
+    let state = bench.state().await;
+    let heads = state.list("commits").heads();
     assert!(heads.contains(&source.hash("side")) && !heads.contains(&before));
 }
 
@@ -217,7 +212,7 @@ async fn a_long_history_is_saved_in_parts_and_goes_on_there() {
     let report = bench.run().await.unwrap();
     assert_eq!(web(&report, "commits").records, 5000);
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Loading));
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 300);
     let mut keys = bench.keys("commits").await;
@@ -243,7 +238,7 @@ async fn a_part_that_is_here_counts_for_its_own_range_only() {
     source.publish();
     bench.sandbox.reload().unwrap();
     std::fs::remove_dir_all(cache(&bench)).unwrap();
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 5010);
 }
@@ -257,7 +252,7 @@ async fn the_api_goes_on_after_an_unfinished_walk_by_git() {
     set(&mut bench, "git", "line_counts = false");
     bench.stops_after = Some(4);
     bench.run().await.unwrap();
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     set(&mut bench, "api", "");
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
@@ -450,14 +445,14 @@ async fn a_deadline_ends_git_at_once_and_the_next_run_has_everything() {
     let mut slow = Fault::on(".git/git-upload-pack");
     slow.delay_ms = 20_000;
     bench.sandbox.inject(slow);
-    bench.stop = Stop::new(Some(Duration::from_secs(2)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(2)));
     let begun = Instant::now();
     let report = bench.run().await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(8));
-    assert_eq!(bench.stop.reason(), Some(Reason::Deadline));
+    assert_eq!(bench.stop.reason(), Some(StopReason::Deadline));
     assert!(report.stopped.is_some());
     bench.sandbox.clear_faults();
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     assert_eq!(web(&bench.complete().await, "commits").records, 15);
 }
 

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use bitlake::lake::{Depth, Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
+use bitlake::lake::{InventoryDepth, Lake, NextFile, NextTable, ParquetFile, WrittenFile, publish};
 use bitlake::schema::{Contract, Contracts};
 use chrono::Utc;
 use datafusion::arrow::array::RecordBatch;
@@ -188,7 +188,7 @@ impl Bench {
             let path = "domain/boards/part-0.parquet";
             files.insert(path.to_owned(), Some(self.read(path)));
         });
-        let base = self.lake.inventory(Depth::Listing).await.unwrap();
+        let base = self.lake.inventory(InventoryDepth::Listing).await.unwrap();
         let lock = self.lake.lock().unwrap();
         let run = "29991231T000000Z-000000";
         publish(&self.lake, &lock, run, Utc::now(), &base, next)

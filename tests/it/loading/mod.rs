@@ -12,7 +12,7 @@ mod bench;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use bitlake::schema::ddl::{Loaded, Script, Table, Target};
+use bitlake::schema::ddl::{DdlDialect, DdlScript, DdlTable, LoadedTable};
 use bitlake::schema::{Contract, Contracts};
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use serde_json::json;
@@ -78,11 +78,14 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
     );
     let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
     let sizes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
-    for (target, dialect) in [(Target::DuckDb, "duckdb"), (Target::Postgres, "postgres")] {
+    for (target, dialect) in [
+        (DdlDialect::DuckDb, "duckdb"),
+        (DdlDialect::Postgres, "postgres"),
+    ] {
         let bench = Bench::new().await;
         let root = bench.lake.folder().unwrap();
         let location = root.to_str().unwrap();
-        let script = |table| Script {
+        let script = |table| DdlScript {
             target,
             title: Vec::new(),
             schema_prefix: "",
@@ -90,7 +93,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
             tables: vec![table],
             gone: Vec::new(),
         };
-        let load = |script: Script<'_>, contract: &Contract| {
+        let load = |script: DdlScript<'_>, contract: &Contract| {
             let files: Vec<_> = script.tables[0].files.iter().copied().collect();
             let tables = json!({"domain.things": described(contract, &files)});
             let plan = bench.plan_of(&script.write().unwrap(), tables);
@@ -103,7 +106,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
             write(&root.join(file), &old, &batch(&old, vec![Arc::new(prefix)]));
         }
         let files = BTreeSet::from([kept, changed]);
-        let table = Table {
+        let table = DdlTable {
             contract: &old,
             files: files.clone(),
             loaded: None,
@@ -111,12 +114,12 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
         load(script(table), &old);
         let rows = batch(&new, vec![Arc::clone(&names), Arc::clone(&sizes)]);
         write(&root.join(changed), &new, &rows);
-        let loaded = Loaded {
+        let loaded = LoadedTable {
             version: 1,
             files: files.clone(),
             changed: BTreeSet::from([changed]),
         };
-        let table = Table {
+        let table = DdlTable {
             contract: &new,
             files,
             loaded: Some(loaded),
@@ -192,8 +195,8 @@ fn statements_for_one_table() {
     let new = "domain/things/m=it%27s/part-0.parquet";
     let kept = "domain/things/m=1/part-0.parquet";
     for (dialect, location) in LOCATIONS.into_iter().chain([("dbt", "/data/lake")]) {
-        let write = |table: Table<'_>, gone: Vec<(&str, &str)>| {
-            let script = Script {
+        let write = |table: DdlTable<'_>, gone: Vec<(&str, &str)>| {
+            let script = DdlScript {
                 target: clap::ValueEnum::from_str(dialect, false).unwrap(),
                 title: vec!["A title.".to_owned()],
                 schema_prefix: "lake_",
@@ -204,20 +207,20 @@ fn statements_for_one_table() {
             script.write().unwrap()
         };
         let whole = write(
-            Table {
+            DdlTable {
                 contract: &contract,
                 files: BTreeSet::from([kept, THINGS]),
                 loaded: None,
             },
             Vec::new(),
         );
-        let loaded = Loaded {
+        let loaded = LoadedTable {
             version: 1,
             files: BTreeSet::from([kept, THINGS, gone]),
             changed: BTreeSet::from([THINGS]),
         };
         let changes = write(
-            Table {
+            DdlTable {
                 contract: &contract,
                 files: BTreeSet::from([kept, THINGS, new]),
                 loaded: Some(loaded),
