@@ -1,6 +1,6 @@
 //! Commits: everything that branches and tags reach and that is not collected yet.
 //!
-//! The list has no times to filter by, and ending it at the first known commit would lose old commits that were merged late.
+//! The list has no times to filter by, and stopping at the first known commit would lose old commits that were merged late.
 //! It has revision ranges instead: from the heads that are new, without those whose history is collected. A head that was
 //! force-pushed away may not exist any more; the server names it, and the range is read without it. A commit that no head
 //! reaches any more is kept, because deployments name it. `since` does not bound the commit graph.

@@ -181,7 +181,7 @@ fn collected_commits(cursor: &str, digest: &str) -> u64 {
     count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
 }
 
-/// `None` when the run stops first; git is ended then.
+/// Run git until the run stops: `None`. Its processes are killed then.
 async fn or_stopped<T>(
     repository: &RepositoryContext<'_>,
     work: impl Future<Output = Result<T>>,

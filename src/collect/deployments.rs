@@ -87,8 +87,8 @@ pub(super) async fn collect(
     outcome
 }
 
-/// A repeated deployment changes a pipeline that completed long ago, which is read again. The steps are read of a completed
-/// deployment that does not say how it ended.
+/// Make the pipeline of a repeated deployment pending, because the deployment changes a pipeline that completed long ago. Make
+/// its steps pending as well where a completed deployment does not contain its result.
 fn find_pending(
     record: &Value,
     mode: SyncMode,

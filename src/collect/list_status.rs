@@ -17,7 +17,7 @@ use crate::bitbucket::Unavailable;
 use crate::error::Result;
 use crate::lake::{ListState, ListStatus};
 
-/// How a list ended, for the lists of its records.
+/// The outcome of a list, for the lists of its records.
 pub(super) enum ParentOutcome {
     Read,
     Unavailable(Unavailable),

@@ -52,7 +52,7 @@ pub(super) trait PendingReading<T> {
     ) -> Result<()>;
 }
 
-/// Take fetched records in their order, with checkpoints, and count their requests. A record whose request fails stays
+/// Take fetched records in their order, with checkpoints, and count their requests. A record whose request fails remains
 /// pending and does not delay the others, up to `max_failed` of them; then the first failure is returned.
 pub(super) async fn read_pending<T>(
     repository: &RepositoryContext<'_>,

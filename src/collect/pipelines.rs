@@ -2,7 +2,7 @@
 //! newest pipeline down to the first page that was read before; if the server does not sort, to its end.
 //!
 //! Changes that an incremental read of that list does not return are read by id: of pipelines that had not completed, and of
-//! those whose deployment was repeated. A pipeline that waits for a manual step is given up after a month.
+//! those whose deployment was repeated. A pipeline with a manual step that is not started is given up after a month.
 
 use std::collections::{HashMap, HashSet};
 
@@ -43,7 +43,7 @@ static LIST: NewestFirstList = NewestFirstList {
 
 pub(super) const STEPS: &str = "pipeline_steps";
 
-/// Some pipelines never complete, because nobody starts their manual step or they are blocked: three of ten in some
+/// Some pipelines never complete, because their manual step is not started or they are blocked: three of ten in some
 /// repositories.
 const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(30);
 

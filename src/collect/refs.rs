@@ -91,7 +91,7 @@ async fn read_refs(
         checkpoints,
         ..
     } = run;
-    let mut reading = Refs {
+    let mut reading = RefsReading {
         repository,
         cursor: Cursor::default(),
         branches: Sink::new(repository, &branches::ENTITY, checkpoints)?,
@@ -103,7 +103,7 @@ async fn read_refs(
 }
 
 /// The list of branches and tags.
-struct Refs<'r, 'a> {
+struct RefsReading<'r, 'a> {
     repository: &'r RepositoryContext<'a>,
     cursor: Cursor,
     branches: Sink<'r>,
@@ -112,7 +112,7 @@ struct Refs<'r, 'a> {
     heads: &'r mut BTreeSet<String>,
 }
 
-impl ListReading for Refs<'_, '_> {
+impl ListReading for RefsReading<'_, '_> {
     const IS_RESUMABLE: bool = false;
 
     fn pages(&self) -> Pages {

@@ -384,3 +384,132 @@ impl ListState {
         self.detail = ListDetail::ByParent;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lake::{ExpectedComments, NamedCommits, PendingKind};
+    use serde_json::{Value, json};
+
+    /// A list with every field, as version 0.1.0 wrote it.
+    fn former() -> Value {
+        let cursor = json!({"started": "2026-11-29T00:00:00Z", "border": "2026-10-01T00:00:00Z",
+            "next": "https://api.example/commits?page=2", "pages_left": 3, "reconcile": true, "heads": ["abc"]});
+        let ends = json!({"source": "abc", "destination": "def", "merge": "012"});
+        let talk = json!({"comments": 2, "changed_on": "2026-11-28T00:00:00Z"});
+        json!({"status": "loading", "reason": "still loading", "complete_from": "2026-11-01T00:00:00Z",
+            "complete_through": "2026-11-29T00:00:00Z", "sequence": 5, "refresh": cursor, "deep": cursor,
+            "bottom": "https://api.example/commits?page=9", "reconciled_on": "2026-11-27T00:00:00Z",
+            "queue": [{"id": "1"}, {"id": "2", "talk": talk}, {"id": "3", "ends": ends},
+                {"id": "{p}", "created_on": "2026-11-26T00:00:00Z", "seen": "sha256:00"}],
+            "heads": ["abc"], "absent_since": "2026-11-20T00:00:00Z", "absent_on": "2026-11-21T00:00:00Z"})
+    }
+
+    fn time(text: &str) -> Option<DateTime<Utc>> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn a_list_in_the_former_spelling_equals_the_new_one() {
+        let cursor = Cursor {
+            started: time("2026-11-29T00:00:00Z"),
+            watermark: time("2026-10-01T00:00:00Z"),
+            next: Some("https://api.example/commits?page=2".to_owned()),
+            pages_left: Some(3),
+            full_refresh: true,
+            heads: BTreeSet::from(["abc".to_owned()]),
+        };
+        let commits = NamedCommits {
+            source: Some("abc".to_owned()),
+            destination: Some("def".to_owned()),
+            merge: Some("012".to_owned()),
+        };
+        let comments = ExpectedComments {
+            count: 2,
+            changed_on: time("2026-11-28T00:00:00Z"),
+        };
+        let update = PendingKind::PipelineUpdate {
+            created_on: time("2026-11-26T00:00:00Z"),
+            fingerprint: Some("sha256:00".to_owned()),
+        };
+        let expected = ListState {
+            status: ListStatus::Loading,
+            reason: Some("still loading".to_owned()),
+            complete_from: time("2026-11-01T00:00:00Z"),
+            complete_through: time("2026-11-29T00:00:00Z"),
+            sequence: 5,
+            incremental: Some(cursor.clone()),
+            backfill: Some(cursor),
+            oldest_page: Some("https://api.example/commits?page=9".to_owned()),
+            full_refresh_on: time("2026-11-27T00:00:00Z"),
+            pending: vec![
+                PendingRecord::fetch("1"),
+                PendingRecord::new("2", PendingKind::Comments(comments)),
+                PendingRecord::new("3", PendingKind::Commits(commits)),
+                PendingRecord::new("{p}", update),
+            ],
+            detail: ListDetail::Commits {
+                heads: BTreeSet::from(["abc".to_owned()]),
+            },
+            unavailable_since: time("2026-11-20T00:00:00Z"),
+            unavailable_on: time("2026-11-21T00:00:00Z"),
+            ..ListState::default()
+        };
+        let read: ListState = serde_json::from_value(former()).unwrap();
+        assert_eq!(read, expected);
+        let written = serde_json::to_value(&read).unwrap();
+        assert_eq!(written["backfill"]["watermark"], "2026-10-01T00:00:00Z");
+        assert_eq!(written["deep"], Value::Null);
+        assert_eq!(
+            serde_json::from_value::<ListState>(written).unwrap(),
+            expected
+        );
+    }
+
+    #[test]
+    fn fields_of_one_kind_of_list_are_read_in_both_spellings() {
+        let detail = |fields: Value| {
+            let mut list =
+                json!({"status": "complete", "complete_from": null, "complete_through": null});
+            let fields = fields.as_object().unwrap().clone();
+            list.as_object_mut().unwrap().extend(fields);
+            serde_json::from_value::<ListState>(list).unwrap().detail
+        };
+        let requested = BTreeSet::from(["{e}".to_owned()]);
+        let environments = ListDetail::Environments { requested };
+        assert_eq!(detail(json!({"known": ["{e}"]})), environments);
+        assert_eq!(detail(json!({"environments": ["{e}"]})), environments);
+        assert_eq!(detail(json!({"by_parent": true})), ListDetail::ByParent);
+        let on = "2026-11-27T00:00:00Z";
+        let unfinished_on = time(on).unwrap();
+        assert_eq!(
+            detail(json!({"unfinished_on": on})),
+            ListDetail::Deployments { unfinished_on }
+        );
+        assert_eq!(detail(json!({})), ListDetail::None);
+    }
+
+    #[test]
+    fn a_former_failure_without_a_reason_is_a_list_that_no_run_attempted() {
+        let read = |reason: Option<&str>| {
+            let list = json!({"status": "failed", "reason": reason, "complete_from": null, "complete_through": null});
+            let mut list: ListState = serde_json::from_value(list).unwrap();
+            list.read_status();
+            list.status
+        };
+        assert_eq!(read(None), ListStatus::NotCollected);
+        assert_eq!(read(Some("500")), ListStatus::Failed);
+        assert_eq!(ListState::default().status, ListStatus::NotCollected);
+    }
+
+    #[test]
+    fn a_list_that_starts_over_has_failed_and_keeps_segments_and_pending_records() {
+        let mut list: ListState = serde_json::from_value(former()).unwrap();
+        let pending = list.pending.clone();
+        list.start_over("its file is missing");
+        assert_eq!(list.status, ListStatus::Failed);
+        assert_eq!((list.pending, list.sequence), (pending, 5));
+        assert!(list.backfill.is_none() && list.complete_through.is_none());
+        assert!(list.detail == ListDetail::None);
+    }
+}

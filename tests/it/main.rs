@@ -13,6 +13,7 @@ mod docs;
 mod engines;
 mod extremes;
 mod failures;
+mod former_lake;
 mod faulty;
 mod fuzz;
 mod git;

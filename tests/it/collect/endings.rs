@@ -152,3 +152,18 @@ async fn a_later_page_that_is_refused_fails_the_walk() {
         (Some(ListStatus::Failed), 0)
     );
 }
+
+#[tokio::test]
+async fn steps_that_the_rules_leave_out_are_no_failed_list() {
+    let mut bench = Bench::quirk("step_names_not_unique").await;
+    bench.more.push_str("\n[rules.default]\nsteps = \"none\"");
+    bench.complete().await;
+    let state = bench.state().await;
+    assert_eq!(
+        state.list("pipeline_steps").status,
+        ListStatus::NotCollected
+    );
+    let mut lists = state.entities.values();
+    assert!(lists.all(|list| list.status != ListStatus::Failed));
+    assert!(!state.entities.contains_key("pipeline_steps"));
+}
