@@ -9,8 +9,10 @@
 
 pub mod bitbucket;
 pub mod cli;
+mod clock;
 pub mod collect;
 pub mod config;
+mod digest;
 pub mod encoding;
 pub mod engine;
 pub mod error;
@@ -22,5 +24,6 @@ pub mod redaction;
 pub mod schema;
 mod scratch;
 pub mod secret;
+pub mod suggest;
 pub mod telemetry;
 pub mod transform;

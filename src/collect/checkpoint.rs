@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use super::report::EntityReport;
 use crate::error::Result;
 use crate::lake::{
-    Lake, ListState, ListStatus, PendingRecord, RepositoryState, SegmentRef, Version, is_lost_race,
+    Lake, ListState, ListStatus, ObjectVersion, PendingRecord, RepositoryState, SegmentRef,
+    is_lost_race,
 };
 
 /// Pending records that were found in a page, by the table that fetches them.
@@ -29,7 +30,7 @@ pub(super) struct CheckpointStore<'a> {
     lake: &'a Lake,
     pub(super) state: RepositoryState,
     /// The state as it is on the lake, with its version; `None` for a new one.
-    saved: Option<(RepositoryState, Version)>,
+    saved: Option<(RepositoryState, ObjectVersion)>,
     /// Counts of records that arrived embedded in another list, by their own table.
     pub(super) embedded: BTreeMap<&'static str, EntityReport>,
 }
@@ -38,7 +39,7 @@ impl<'a> CheckpointStore<'a> {
     pub(super) fn new(
         lake: &'a Lake,
         state: RepositoryState,
-        saved: Option<(RepositoryState, Version)>,
+        saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
         Self {
             lake,

@@ -125,10 +125,8 @@ mod tests {
         };
         let all = [hot(9), cold(9), other];
         let room = |left| HeadRoom { left, limit: 1_000 };
-        let head_rooms = BTreeMap::from([
-            ("acme".to_owned(), room(9)),
-            ("other".to_owned(), room(3)),
-        ]);
+        let head_rooms =
+            BTreeMap::from([("acme".to_owned(), room(9)), ("other".to_owned(), room(3))]);
         assert_eq!(
             choose_deferred(&all, &head_rooms, at(10)),
             BTreeSet::from([1])

@@ -19,7 +19,7 @@ use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
-use crate::config::Steps;
+use crate::config::StepsRule;
 use crate::error::Result;
 use crate::lake::PendingRecord;
 
@@ -93,7 +93,7 @@ fn find_pending(
     record: &Value,
     mode: SyncMode,
     target: DateTime<Utc>,
-    steps: Steps,
+    steps: StepsRule,
     pending: &mut PendingRecords,
 ) {
     let is_new = completed_on(record).is_some_and(|time| time >= target);
@@ -104,7 +104,7 @@ fn find_pending(
         pending.add("pipelines", PendingRecord::fetch(&pipeline));
     }
     let lacks_status = text(record, "/state/status/name").is_none();
-    if steps == Steps::Deployments && is_new && lacks_status {
+    if steps == StepsRule::Deployments && is_new && lacks_status {
         pending.add(STEPS, PendingRecord::fetch(&pipeline));
     }
 }

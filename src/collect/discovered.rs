@@ -6,15 +6,15 @@ use serde_json::value::RawValue;
 
 use super::entity::{text, time, uuid};
 use crate::bitbucket::Client;
-use crate::config::Found;
+use crate::config::RepositoryIdentity;
 use crate::error::{Error, ErrorKind, Result};
-use crate::redaction::{Received, Redactor};
+use crate::redaction::{ReceivedRecord, Redactor};
 
 /// A repository that exists and that the configuration selects.
 #[derive(Debug, Clone)]
 pub struct DiscoveredRepository {
     /// Its identity.
-    pub found: Found,
+    pub found: RepositoryIdentity,
     /// The connection's name.
     pub connection: String,
     /// The workspace's slug.
@@ -44,7 +44,7 @@ impl DiscoveredRepository {
         record: Box<RawValue>,
         date: Option<DateTime<Utc>>,
     ) -> Result<Self> {
-        let received = Received::read(record.get());
+        let received = ReceivedRecord::read(record.get());
         let value = received.value();
         let connection = client.connection().to_owned();
         let (Some(uuid), Some(full_name)) = (uuid(value), text(value, "/full_name")) else {
@@ -68,7 +68,7 @@ impl DiscoveredRepository {
                 .unwrap_or(true),
             updated_on: time(value, "/updated_on"),
             created_on: time(value, "/created_on"),
-            found: Found {
+            found: RepositoryIdentity {
                 connection_id,
                 full_name,
                 uuid,

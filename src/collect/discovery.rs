@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::discovered::DiscoveredRepository;
 use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
-use crate::config::{Config, Found, Pattern, Selection};
+use crate::config::{Config, RepositoryIdentity, RepositoryPattern, RepositorySelection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::RepositoryState;
 
@@ -35,8 +35,8 @@ pub struct VanishedRepository {
 }
 
 impl VanishedRepository {
-    pub(super) fn found(&self) -> Found {
-        Found {
+    pub(super) fn found(&self) -> RepositoryIdentity {
+        RepositoryIdentity {
             connection_id: self.state.connection_id,
             full_name: self.state.full_name.clone(),
             uuid: self.state.uuid.clone(),
@@ -70,12 +70,14 @@ pub async fn discover(
             continue;
         };
         for pattern in &selection.include {
-            if pattern.exact() {
+            if pattern.is_exact() {
                 search
                     .find_exact(&connection, selection, pattern, states)
                     .await?;
             } else {
-                search.find_matching(&connection, selection, pattern).await?;
+                search
+                    .find_matching(&connection, selection, pattern)
+                    .await?;
             }
         }
     }
@@ -98,7 +100,7 @@ impl<'a> SearchedConnection<'a> {
     fn of(
         config: &Config,
         clients: &'a BTreeMap<String, Client>,
-        selection: &Selection,
+        selection: &RepositorySelection,
     ) -> Option<Self> {
         let id = config
             .connections
@@ -135,8 +137,8 @@ impl RepositorySearch {
     async fn find_matching(
         &mut self,
         connection: &SearchedConnection<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
     ) -> Result<()> {
         let key = (connection.id, pattern.workspace().to_owned());
         if !self.listings.contains_key(&key) {
@@ -170,8 +172,8 @@ impl RepositorySearch {
     async fn find_exact(
         &mut self,
         connection: &SearchedConnection<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
         states: &[RepositoryState],
     ) -> Result<()> {
         let name = pattern.text.to_lowercase();
@@ -248,7 +250,7 @@ fn find_selection<'a>(
     config: &'a Config,
     connection_id: i64,
     full_name: &str,
-) -> Option<&'a Selection> {
+) -> Option<&'a RepositorySelection> {
     let mut connections = config.connections.iter();
     let connection = connections.find(|connection| connection.id == connection_id)?;
     let mut selections = config.repositories.iter();
@@ -257,7 +259,10 @@ fn find_selection<'a>(
 
 impl SearchedConnection<'_> {
     /// Read the list of all repositories of a pattern's workspace.
-    async fn list_workspace(&self, pattern: &Pattern) -> Result<Vec<DiscoveredRepository>> {
+    async fn list_workspace(
+        &self,
+        pattern: &RepositoryPattern,
+    ) -> Result<Vec<DiscoveredRepository>> {
         let workspace = pattern.workspace();
         let target = ApiTarget::workspace(workspace);
         let mut pages = self.client.list(&endpoints::REPOSITORIES, target);
@@ -280,7 +285,8 @@ impl SearchedConnection<'_> {
             }
         }
         if listing.is_empty() {
-            let message = format!("the credentials see no repository in the workspace `{workspace}`");
+            let message =
+                format!("the credentials see no repository in the workspace `{workspace}`");
             let error = Error::new(ErrorKind::Credentials, message);
             return Err(pattern
                 .place
@@ -315,7 +321,7 @@ impl SearchedConnection<'_> {
 
 /// Add the line of the pattern to the error of its workspace's list, and explain the statuses that mean a mistake in the
 /// configuration.
-fn locate_error(error: Error, pattern: &Pattern) -> Error {
+fn locate_error(error: Error, pattern: &RepositoryPattern) -> Error {
     let workspace = pattern.workspace();
     let (kind, message) = match error.status() {
         Some(StatusCode::NOT_FOUND) => (
@@ -328,5 +334,8 @@ fn locate_error(error: Error, pattern: &Pattern) -> Error {
         ),
         _ => return pattern.place.locate(error),
     };
-    pattern.place.locate(Error::new(kind, message)).source(error)
+    pattern
+        .place
+        .locate(Error::new(kind, message))
+        .source(error)
 }

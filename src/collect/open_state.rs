@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::context::RunContext;
 use crate::config::Since;
 use crate::error::Result;
-use crate::lake::{FORMAT_VERSION, RepositoryState, Version};
+use crate::lake::{FORMAT_VERSION, ObjectVersion, RepositoryState};
 
 /// Return the state of a repository or workspace, or a new one, with the state on the lake and its version.
 /// `since` moves only when its setting changes.
@@ -14,7 +14,7 @@ pub(super) fn open_state(
     connection_id: i64,
     uuid: &str,
     full_name: &str,
-) -> Result<(RepositoryState, Option<(RepositoryState, Version)>)> {
+) -> Result<(RepositoryState, Option<(RepositoryState, ObjectVersion)>)> {
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);

@@ -22,7 +22,7 @@ use super::repository_context::RepositoryContext;
 use super::repository_run::RepositoryRun;
 use super::sink::Sink;
 use crate::bitbucket::{RecordLookup, endpoints};
-use crate::config::Steps;
+use crate::config::StepsRule;
 use crate::error::Result;
 use crate::lake::{Cursor, PendingKind, PendingRecord, Replaces};
 use crate::schema::{Parent, content_key};
@@ -51,7 +51,7 @@ pub(super) async fn collect(
     run: &mut RepositoryRun<'_>,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let all_steps = run.steps == Steps::All;
+    let all_steps = run.steps == StepsRule::All;
     if all_steps {
         request_all_steps(&mut run.checkpoints);
     }
@@ -120,7 +120,7 @@ pub(super) async fn collect_pending(
     let fetched = stream::iter(requested).then(|record| fetch(repository, record));
     let mut reading = PipelineUpdates {
         repository,
-        all_steps: *steps == Steps::All,
+        all_steps: *steps == StepsRule::All,
         sink: Sink::new(repository, &ENTITY, checkpoints)?,
         records: Vec::new(),
         done: HashSet::new(),

@@ -18,7 +18,7 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{ExpectedComments, Known, PendingRecord, Replaces};
+use crate::lake::{ExpectedComments, PendingRecord, Replaces, ScanItem};
 
 pub(super) static ENTITY: Entity = Entity {
     is_draft: is_pending,
@@ -49,15 +49,15 @@ async fn drop_embedded(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
         ids.map(|id| (id, CommentCount::default())).collect();
     let columns = ["_pull_request_id", "id", "deleted"];
     let (lake, state) = (run.repository.run.lake, &run.checkpoints.state);
-    lake.known(state, ENTITY.table, &columns, |known| match known {
-        Known::Replaced(Replaces::Parents(parents)) => {
+    lake.scan(state, ENTITY.table, &columns, |known| match known {
+        ScanItem::Replaced(Replaces::Parents(parents)) => {
             for parent in parents {
                 counts.entry(*parent).and_modify(CommentCount::clear);
             }
             Ok(())
         }
-        Known::Replaced(_) => Ok(()),
-        Known::Batch(batch) => count(&batch, &mut counts),
+        ScanItem::Replaced(_) => Ok(()),
+        ScanItem::Batch(batch) => count(&batch, &mut counts),
     })
     .await?;
     let is_collected = |record: &PendingRecord| {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound::{Included, Unbounded};
 
-use bitlake_graph::{Builder, Graph};
+use bitlake_graph::{CommitGraph, GraphBuilder};
 use datafusion::arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 
@@ -17,7 +17,7 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{Known, NamedCommits, PendingRecord, Replaces};
+use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
 
 /// A force-push removes commits from a pull request.
 static ENTITY: Entity = Entity {
@@ -45,17 +45,17 @@ async fn drop_known(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
     }
     let (lake, state) = (run.repository.run.lake, &run.checkpoints.state);
     let columns = ["hash", "parents"];
-    lake.known(state, "commits", &columns, |known| match known {
-        Known::Batch(batch) => commits.see(&batch),
-        Known::Replaced(_) => Ok(()),
+    lake.scan(state, "commits", &columns, |known| match known {
+        ScanItem::Batch(batch) => commits.see(&batch),
+        ScanItem::Replaced(_) => Ok(()),
     })
     .await?;
     let commits = commits.finish();
     let mut lists = CollectedLists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
-    lake.known(state, ENTITY.table, &columns, |known| match known {
-        Known::Batch(batch) => lists.see(&batch, &commits.wanted),
-        Known::Replaced(replaces) => {
+    lake.scan(state, ENTITY.table, &columns, |known| match known {
+        ScanItem::Batch(batch) => lists.see(&batch, &commits.wanted),
+        ScanItem::Replaced(replaces) => {
             lists.forget(replaces);
             Ok(())
         }
@@ -83,7 +83,7 @@ struct CommitsReader {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, IndexedCommit>,
     /// All commits and their parents, about 100 bytes each; only where a merged pull request is pending.
-    history: Option<Builder>,
+    history: Option<GraphBuilder>,
 }
 
 impl CommitsReader {
@@ -95,7 +95,7 @@ impl CommitsReader {
         Self {
             wanted: hashes.flatten().cloned().collect(),
             known: BTreeMap::new(),
-            history: has_merged.then(Builder::default),
+            history: has_merged.then(GraphBuilder::default),
         }
     }
 
@@ -128,7 +128,7 @@ impl CommitsReader {
         CommitIndex {
             wanted: self.wanted,
             known: self.known,
-            graph: self.history.map(Builder::finish),
+            graph: self.history.map(GraphBuilder::finish),
         }
     }
 }
@@ -137,7 +137,7 @@ impl CommitsReader {
 struct CommitIndex {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, IndexedCommit>,
-    graph: Option<Graph>,
+    graph: Option<CommitGraph>,
 }
 
 struct IndexedCommit {

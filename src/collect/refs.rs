@@ -18,7 +18,7 @@ use super::{branches, tags};
 use crate::bitbucket::{Page, Pages, endpoints};
 use crate::error::{Error, Result};
 use crate::lake::{Cursor, Replaces};
-use crate::redaction::Received;
+use crate::redaction::ReceivedRecord;
 use crate::schema::Parent;
 
 /// What reading branches and tags finds.
@@ -174,6 +174,6 @@ impl ListReading for RefsReading<'_, '_> {
 }
 
 fn is_tag(record: &RawValue) -> bool {
-    let received = Received::read(record.get());
+    let received = ReceivedRecord::read(record.get());
     text(received.value(), "/type").as_deref() == Some("tag")
 }

@@ -16,14 +16,14 @@ use super::repository_context::RepositoryContext;
 use super::repository_run::RepositoryRun;
 use super::rounds::Round;
 use super::{
-    commits, deployments, environments, issue_changes, issue_comments, issues,
-    pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
-    pull_requests, refs::RefLists, repositories, workspace_members,
+    commits, deployments, environments, issue_changes, issue_comments, issues, pipeline_steps,
+    pipelines, pull_request_activity, pull_request_comments, pull_request_commits, pull_requests,
+    refs::RefLists, repositories, workspace_members,
 };
 use crate::bitbucket::Client;
-use crate::config::{EntityGroup, Rules, Steps};
+use crate::config::{EntityGroup, RuleSet, StepsRule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{ListStatus, RepositoryState, Version, Visit};
+use crate::lake::{ListStatus, ObjectVersion, RepositoryState, Visit};
 
 /// Collects the lists of one repository or workspace.
 pub(super) struct RepositoryCollector<'a> {
@@ -53,7 +53,7 @@ impl<'a> RepositoryCollector<'a> {
         client: &'a Client,
         workspace: &str,
         state: RepositoryState,
-        saved: Option<(RepositoryState, Version)>,
+        saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
         let report = RepositoryReport {
             connection: client.connection().to_owned(),
@@ -77,7 +77,7 @@ impl<'a> RepositoryCollector<'a> {
             heads: None,
             pipelines: HashMap::new(),
             last_activity: HashMap::new(),
-            steps: Steps::None,
+            steps: StepsRule::None,
             environments: BTreeSet::new(),
         };
         Self {
@@ -99,7 +99,7 @@ impl<'a> RepositoryCollector<'a> {
     /// Collect the lists that the rules ask for, as far as the round goes.
     pub(super) async fn collect(
         &mut self,
-        rules: &Rules,
+        rules: &RuleSet,
         discovered: &DiscoveredRepository,
         round: Round,
     ) -> Result<()> {
@@ -121,7 +121,7 @@ impl<'a> RepositoryCollector<'a> {
             self.collect_issues(discovered.has_issues).await?;
         }
         if wants(EntityGroup::Cicd) {
-            self.run.steps = rules.steps_read();
+            self.run.steps = rules.effective_steps();
             self.collect_cicd().await?;
         }
         self.run.checkpoints.put().await
@@ -256,7 +256,7 @@ impl<'a> RepositoryCollector<'a> {
             self.collect_list("pipelines", pipelines::collect_pending)
                 .await?;
         }
-        if self.run.steps != Steps::None {
+        if self.run.steps != StepsRule::None {
             self.collect_children(&list, "pipeline_steps", pipeline_steps::collect)
                 .await?;
         }

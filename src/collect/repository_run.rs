@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::checkpoint::CheckpointStore;
 use super::repository_context::RepositoryContext;
 use super::rounds::Round;
-use crate::config::Steps;
+use crate::config::StepsRule;
 
 /// A repository or workspace that a run reads, with what earlier lists of the same run found.
 pub(super) struct RepositoryRun<'a> {
@@ -22,7 +22,7 @@ pub(super) struct RepositoryRun<'a> {
     /// The time of the last activity of each pull request whose activity this run read.
     pub(super) last_activity: HashMap<i64, DateTime<Utc>>,
     /// Whose steps the rules ask for.
-    pub(super) steps: Steps,
+    pub(super) steps: StepsRule,
     /// Environments that this run's deployments name.
     pub(super) environments: BTreeSet<String>,
 }

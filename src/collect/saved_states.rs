@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::lake::{Lake, RepositoryState, Version};
+use crate::lake::{Lake, ObjectVersion, RepositoryState};
 
 /// The states on the lake with their versions, in a stable order.
 #[derive(Debug, Default)]
 pub(super) struct SavedStates {
     states: Vec<RepositoryState>,
-    versions: Vec<Version>,
+    versions: Vec<ObjectVersion>,
     /// By connection and uuid.
     positions: BTreeMap<(i64, String), usize>,
 }
@@ -50,7 +50,7 @@ impl SavedStates {
         &self,
         connection_id: i64,
         uuid: &str,
-    ) -> Option<(RepositoryState, Version)> {
+    ) -> Option<(RepositoryState, ObjectVersion)> {
         let position = self.position(connection_id, uuid)?;
         let saved = self.states.get(position).zip(self.versions.get(position))?;
         Some((saved.0.clone(), saved.1.clone()))

@@ -7,7 +7,7 @@ use super::discovery::{Discovery, VanishedRepository};
 use super::saved_states::SavedStates;
 use super::shard::{Shard, is_in_shard};
 use crate::bitbucket::Client;
-use crate::config::{Assigned, Config, EntityGroup, Rules};
+use crate::config::{AssignedRepository, Config, EntityGroup, RuleSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::RepositoryState;
 
@@ -28,7 +28,7 @@ pub(super) struct RunSelection<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct SelectedRepository<'a> {
     pub(super) discovered: &'a DiscoveredRepository,
-    pub(super) rules: &'a Rules,
+    pub(super) rules: &'a RuleSet,
     pub(super) client: &'a Client,
 }
 
@@ -90,14 +90,14 @@ impl<'a> RunSelection<'a> {
 
 /// Assign rules and projects. Vanished repositories count, so that the pattern of a project matches as long as their rows
 /// are on the lake.
-fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {
+fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<AssignedRepository>> {
     let found = discovery.found.iter();
     let found = found.map(|discovered| discovered.found.clone());
     let vanished = discovery.vanished.iter().map(VanishedRepository::found);
     config.assign(&found.chain(vanished).collect::<Vec<_>>())
 }
 
-fn find_rules<'a>(config: &'a Config, assigned: &Assigned) -> Result<&'a Rules> {
+fn find_rules<'a>(config: &'a Config, assigned: &AssignedRepository) -> Result<&'a RuleSet> {
     config.rules.get(&assigned.rules).ok_or_else(|| {
         Error::new(ErrorKind::Internal, "a repository has an unknown rule set")
             .with("rules", &assigned.rules)

@@ -8,15 +8,17 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::context::CollectEvent;
 use super::checkpoint::CheckpointStore;
+use super::context::CollectEvent;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Replaces, SegmentWriter};
-use crate::redaction::{Reading, Received, Redactor};
-use crate::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record, content_key};
+use crate::redaction::{ReadQuality, ReceivedRecord, Redactor};
+use crate::schema::{
+    Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, content_key,
+};
 
 /// Writes the records of one table into segments: one for each checkpoint.
 pub(super) struct Sink<'a> {
@@ -61,7 +63,7 @@ impl<'a> Sink<'a> {
         checkpoints: &CheckpointStore<'_>,
     ) -> Result<Self> {
         let contract = Contracts::bundled()?.require("bitbucket", entity.table)?;
-        let envelope = Envelope {
+        let envelope = RecordEnvelope {
             connection_id: repository.connection_id,
             workspace: repository.workspace.clone(),
             repository: match repository.is_workspace() {
@@ -99,7 +101,7 @@ impl<'a> Sink<'a> {
             if !raw.get().starts_with('{') {
                 return Err(self.not_a_record());
             }
-            let received = Received::read(raw.get());
+            let received = ReceivedRecord::read(raw.get());
             self.see_time(received.value(), &mut times);
             if let Some(parent) = self.select(received.value(), parent, report) {
                 let record = self.redact(received, parent, report);
@@ -155,11 +157,16 @@ impl<'a> Sink<'a> {
     }
 
     /// Remove secrets from a record and key it.
-    fn redact(&self, received: Received<'_>, parent: Parent, report: &mut EntityReport) -> Record {
+    fn redact(
+        &self,
+        received: ReceivedRecord<'_>,
+        parent: Parent,
+        report: &mut EntityReport,
+    ) -> SourceRecord {
         match received.reading() {
-            Reading::Exact => {}
-            Reading::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
-            Reading::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
+            ReadQuality::Exact => {}
+            ReadQuality::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
+            ReadQuality::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
         }
         let (payload, removed) = received.redact(&self.redactor);
         report.redactions += removed;
@@ -169,14 +176,14 @@ impl<'a> Sink<'a> {
             false => String::new(),
         };
         let key = key.unwrap_or_else(|| content_key(payload.payload()));
-        Record {
+        SourceRecord {
             key: format!("{prefix}{key}"),
             parent,
             payload,
         }
     }
 
-    fn write(&mut self, records: Vec<Record>, report: &mut EntityReport) -> Result<()> {
+    fn write(&mut self, records: Vec<SourceRecord>, report: &mut EntityReport) -> Result<()> {
         let kept = records.len() as u64;
         if !records.is_empty() {
             let batch = self.decoder.decode(records)?;

@@ -12,13 +12,13 @@ use super::report::RepositoryReport;
 use super::repository::RepositoryCollector;
 use super::selection::RunSelection;
 use crate::bitbucket::Client;
-use crate::config::Rules;
+use crate::config::RuleSet;
 use crate::error::Result;
 
 /// A repository that a run visits.
 pub(super) struct RepositoryVisit<'a> {
     pub(super) repository: RepositoryCollector<'a>,
-    pub(super) rules: &'a Rules,
+    pub(super) rules: &'a RuleSet,
     pub(super) discovered: &'a DiscoveredRepository,
 }
 

@@ -15,7 +15,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
 use super::list_state::{ListState, Replaces};
-use super::{FORMAT_VERSION, Inventory, Lake, Version, layout};
+use super::{FORMAT_VERSION, Inventory, Lake, ObjectVersion, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 
@@ -135,7 +135,7 @@ impl RepositoryState {
             Err(Error::new(ErrorKind::Lake, what)
                 .with("file", path)
                 .with("value", value)
-                .hint(layout::way_out(path)))
+                .hint(layout::repair_hint(path)))
         };
         if self.path() != path {
             return refused(
@@ -197,7 +197,7 @@ impl Lake {
         &self,
         connection_id: i64,
         uuid: &str,
-    ) -> Result<Option<(RepositoryState, Version)>> {
+    ) -> Result<Option<(RepositoryState, ObjectVersion)>> {
         let path = layout::state_file(connection_id, uuid);
         let Some((state, version)) = self.get_versioned::<RepositoryState>(&path).await? else {
             return Ok(None);
@@ -212,7 +212,7 @@ impl Lake {
     }
 
     /// As [`Lake::states`], each with the version that the next put replaces.
-    pub async fn versioned_states(&self) -> Result<Vec<(RepositoryState, Version)>> {
+    pub async fn versioned_states(&self) -> Result<Vec<(RepositoryState, ObjectVersion)>> {
         let paths = self.list(layout::STATE).await?;
         let found = futures::stream::iter(paths).map(|path| async move {
             match self.get_versioned::<RepositoryState>(&path).await? {
@@ -223,7 +223,7 @@ impl Lake {
         let found = found
             .buffered(CONCURRENT_READS)
             .try_filter_map(async |found| Ok(found));
-        let mut states: Vec<(RepositoryState, Version)> = found.try_collect().await?;
+        let mut states: Vec<(RepositoryState, ObjectVersion)> = found.try_collect().await?;
         states.sort_by(|(a, _), (b, _)| {
             (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
         });
@@ -237,8 +237,8 @@ impl Lake {
     pub async fn put_state(
         &self,
         state: &RepositoryState,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         self.put_versioned(&state.path(), state, expected).await
     }
 }

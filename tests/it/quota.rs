@@ -158,7 +158,11 @@ async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_nigh
         plan.spent, 1,
         "what is known is planned without a request of its own"
     );
-    assert!(plan.repositories.iter().all(|one| one.kind == VisitKind::Update));
+    assert!(
+        plan.repositories
+            .iter()
+            .all(|one| one.kind == VisitKind::Update)
+    );
     let idle = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(idle), "idle night: {idle:?}");
 }
@@ -240,11 +244,7 @@ async fn a_plan_defers_the_repositories_that_the_run_right_after_it_defers() {
     let kinds: Vec<_> = plan.repositories.iter().map(|one| one.kind).collect();
     assert_eq!(
         kinds,
-        [
-            VisitKind::Update,
-            VisitKind::Update,
-            VisitKind::Deferred
-        ]
+        [VisitKind::Update, VisitKind::Update, VisitKind::Deferred]
     );
     assert_eq!(total(&plan.next()), 2.0 + 2.0 * 3.0);
     assert_eq!(plan.budgets[0].requests_per_hour, 9);

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use reqwest::StatusCode;
 
-use super::credentials::Identity;
+use super::credentials::CheckedIdentity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
-use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
+use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
 use crate::collect::{DiscoveredRepository, Discovery, discover};
-use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
+use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
 
@@ -43,19 +43,20 @@ const SIDE_BY_SIDE: usize = 4;
 pub(super) async fn repositories(
     config: &Config,
     connection: &Connection,
-    identity: &Identity,
+    identity: &CheckedIdentity,
     states: &[RepositoryState],
     findings: &mut Vec<Finding>,
 ) -> Vec<DiscoveredRepository> {
-    let own = |selection: &&Selection| selection.connection == connection.name;
-    let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
+    let own = |selection: &&RepositorySelection| selection.connection == connection.name;
+    let selections: Vec<RepositorySelection> =
+        config.repositories.iter().filter(own).cloned().collect();
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
     let states: Vec<RepositoryState> = states
         .iter()
         .filter(|state| state.connection_id == connection.id)
         .cloned()
         .collect();
-    let search = async |repositories: Vec<Selection>, states: &[RepositoryState]| {
+    let search = async |repositories: Vec<RepositorySelection>, states: &[RepositoryState]| {
         let part = Config {
             repositories,
             ..config.clone()
@@ -78,7 +79,7 @@ pub(super) async fn repositories(
             let mut found = BTreeMap::new();
             for selection in &selections {
                 for pattern in &selection.include {
-                    let alone = Selection {
+                    let alone = RepositorySelection {
                         include: vec![pattern.clone()],
                         ..selection.clone()
                     };
@@ -106,7 +107,7 @@ pub(super) fn scopes(
     config: &Config,
     found: &[DiscoveredRepository],
     connection: &str,
-    identity: &Identity,
+    identity: &CheckedIdentity,
     findings: &mut Vec<Finding>,
 ) {
     let mut lists: Vec<&'static Endpoint> = Vec::new();
@@ -122,7 +123,7 @@ pub(super) fn scopes(
     }
     let mut missing: BTreeMap<String, (Vec<&str>, Vec<String>)> = BTreeMap::new();
     for list in lists {
-        if let Some((scope, granted)) = identity.client.missing_scope(list) {
+        if let Some(MissingScope { scope, granted }) = identity.client.missing_scope(list) {
             let (names, _) = missing.entry(scope).or_insert((Vec::new(), granted));
             if !names.contains(&list.name) {
                 names.push(list.name);
@@ -144,7 +145,7 @@ pub(super) fn scopes(
     }
 }
 
-fn add_scope(identity: &Identity, scope: &str, granted: &[String]) -> String {
+fn add_scope(identity: &CheckedIdentity, scope: &str, granted: &[String]) -> String {
     let has = match granted {
         [] => String::new(),
         granted => format!(", which has {}", granted.join(" ")),
@@ -159,7 +160,7 @@ fn add_scope(identity: &Identity, scope: &str, granted: &[String]) -> String {
 pub(super) async fn lists(
     config: &Config,
     found: &[DiscoveredRepository],
-    identity: &Identity,
+    identity: &CheckedIdentity,
     sample: Sample,
     findings: &mut Vec<Finding>,
 ) {
@@ -230,8 +231,8 @@ impl Sample {
 }
 
 /// The rules under which a run reads it.
-fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a Rules> {
-    let selects = |selection: &&Selection| {
+fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a RuleSet> {
+    let selects = |selection: &&RepositorySelection| {
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)
     };
@@ -239,7 +240,7 @@ fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'
     config.rules.get(&selection.rules)
 }
 
-fn wanted(rules: &Rules) -> Vec<&'static Endpoint> {
+fn wanted(rules: &RuleSet) -> Vec<&'static Endpoint> {
     let groups = LISTS
         .iter()
         .filter(|(group, _)| rules.entities.contains(group));
@@ -250,7 +251,7 @@ fn wanted(rules: &Rules) -> Vec<&'static Endpoint> {
 
 /// One small page; `None` when it came.
 async fn probe(
-    identity: &Identity,
+    identity: &CheckedIdentity,
     name: &str,
     endpoint: &'static Endpoint,
 ) -> (String, &'static str, Option<Finding>) {
@@ -291,7 +292,7 @@ async fn probe(
 
 /// One line for all lists of a repository that came, one for each that did not.
 fn report(
-    identity: &Identity,
+    identity: &CheckedIdentity,
     sample: Sample,
     probes: Vec<(String, &'static str, Option<Finding>)>,
     findings: &mut Vec<Finding>,

@@ -78,7 +78,10 @@ async fn plan_with(
         budgets: Vec::new(),
         spent: count_requests(clients),
     };
-    plan.budgets = clients.values().map(|client| budget(&plan, client)).collect();
+    plan.budgets = clients
+        .values()
+        .map(|client| budget(&plan, client))
+        .collect();
     lake.put_json(layout::PLAN, &plan).await?;
     Ok(plan)
 }

@@ -8,18 +8,18 @@ use super::super::freshness::{is_known_unavailable, is_unmoved};
 use super::rates::{ENVIRONMENTS_PER_DAY, Rates};
 use super::{RepositoryPlan, Requests, VisitKind, days_between};
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{Rules, Sync};
+use crate::config::{RuleSet, SyncSettings};
 use crate::lake::{ListState, RepositoryState};
 
 /// A repository of which at least one list was read.
 pub(super) struct KnownRepository<'a> {
     pub(super) state: &'a RepositoryState,
     pub(super) discovered: &'a DiscoveredRepository,
-    pub(super) rules: &'a Rules,
+    pub(super) rules: &'a RuleSet,
     /// Its part of the previous plan.
     pub(super) former: Option<&'a RepositoryPlan>,
     pub(super) now: DateTime<Utc>,
-    pub(super) sync: &'a Sync,
+    pub(super) sync: &'a SyncSettings,
 }
 
 /// The lists of a repository, in the order in which they are read.
@@ -172,7 +172,7 @@ impl KnownRepository<'_> {
                 VisitKind::Unfinished | VisitKind::Update | VisitKind::Deferred => pages,
             })
         });
-        let told = cursor.pages_left.map(|pages| pages as f64);
-        told.or(planned).unwrap_or(1.0)
+        let reported = cursor.pages_left.map(|pages| pages as f64);
+        reported.or(planned).unwrap_or(1.0)
     }
 }

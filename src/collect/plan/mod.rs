@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::config::Sync;
+use crate::config::SyncSettings;
 pub use estimate::plan;
 pub(super) use run_estimate::RunEstimate;
 
@@ -89,9 +89,9 @@ pub struct ConnectionBudget {
     pub next: f64,
     /// Requests of a usual day.
     pub usual_day: f64,
-    /// Hours that the next run waits for the budget; 0 when it fits into what is left of this hour.
+    /// Hours by which the budget delays the next run; 0 when it fits into what is left of this hour.
     pub hours: f64,
-    /// Hours that a usual day's run waits for the budget; 0 when it fits into an hour.
+    /// Hours by which the budget delays the run of a usual day; 0 when it fits into an hour.
     pub usual_day_hours: f64,
 }
 
@@ -121,7 +121,7 @@ impl Plan {
 
 impl RepositoryPlan {
     /// Leave out commits when git reads them: they count against another budget than requests.
-    fn without_git_commits(mut self, sync: &Sync) -> Self {
+    fn without_git_commits(mut self, sync: &SyncSettings) -> Self {
         if sync.git.is_some() {
             self.next.remove("commits");
             self.usual_day.remove("commits");

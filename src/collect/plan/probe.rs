@@ -20,22 +20,22 @@ use super::super::pull_request_activity;
 use super::rates::{ENVIRONMENTS_PER_DAY, Rates};
 use super::{Requests, days_between};
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
-use crate::config::{EntityGroup, Rules, Steps};
+use crate::config::{EntityGroup, RuleSet, StepsRule};
 use crate::error::Result;
-use crate::redaction::Received;
+use crate::redaction::ReceivedRecord;
 
 /// A new repository to measure.
 pub(super) struct Probe<'a> {
     pub(super) client: &'a Client,
     pub(super) discovered: &'a DiscoveredRepository,
-    pub(super) rules: &'a Rules,
+    pub(super) rules: &'a RuleSet,
     pub(super) since: DateTime<Utc>,
     pub(super) now: DateTime<Utc>,
 }
 
 /// The number of records of each list that a first load reads; `None` for a list that is unavailable or not wanted.
 #[derive(Debug, Default)]
-pub(super) struct ListSizes {
+pub(super) struct MeasuredSizes {
     /// The days from which the records come.
     days: f64,
     refs: Option<f64>,
@@ -60,15 +60,15 @@ struct SamplePage {
 
 impl Probe<'_> {
     /// Measure the lists that the rules ask for.
-    pub(super) async fn measure(&self) -> Result<ListSizes> {
+    pub(super) async fn measure(&self) -> Result<MeasuredSizes> {
         let wants = |group: EntityGroup| self.rules.entities.contains(&group);
         let begin = self
             .discovered
             .created_on
             .map_or(self.since, |created| created.max(self.since));
-        let mut sizes = ListSizes {
+        let mut sizes = MeasuredSizes {
             days: days_between(begin, self.now).max(1.0),
-            ..ListSizes::default()
+            ..MeasuredSizes::default()
         };
         let mut graph = NewestCommits::default();
         if wants(EntityGroup::Code) {
@@ -92,7 +92,7 @@ impl Probe<'_> {
         Ok(sizes)
     }
 
-    async fn measure_code(&self, sizes: &mut ListSizes, graph: &mut NewestCommits) -> Result<()> {
+    async fn measure_code(&self, sizes: &mut MeasuredSizes, graph: &mut NewestCommits) -> Result<()> {
         let Some(refs) = self.fetch_page(&endpoints::REFS, 100, 1, None).await? else {
             return Ok(());
         };
@@ -118,10 +118,13 @@ impl Probe<'_> {
         Ok(())
     }
 
-    async fn measure_review(&self, sizes: &mut ListSizes, graph: &NewestCommits) -> Result<()> {
+    async fn measure_review(&self, sizes: &mut MeasuredSizes, graph: &NewestCommits) -> Result<()> {
         let changed = format!("updated_on >= {}", quoted(self.since));
         let list = &endpoints::PULL_REQUESTS;
-        let Some(newest) = self.fetch_page(list, list.pagelen, 1, Some(&changed)).await? else {
+        let Some(newest) = self
+            .fetch_page(list, list.pagelen, 1, Some(&changed))
+            .await?
+        else {
             return Ok(());
         };
         let all = newest.size.unwrap_or(newest.values.len() as f64);
@@ -213,7 +216,7 @@ impl Probe<'_> {
         let NextPage::Page(page) = pages.next().await? else {
             return Ok(None);
         };
-        let read = |record: &RawValue| Received::read(record.get()).value().clone();
+        let read = |record: &RawValue| ReceivedRecord::read(record.get()).value().clone();
         let values: Vec<Value> = page.values.iter().map(|it| read(it)).collect();
         let size_of_last_page = || pages.cursor().is_none().then_some(values.len() as f64);
         Ok(Some(SamplePage {
@@ -265,9 +268,9 @@ fn extrapolate(newest: f64, oldest: DateTime<Utc>, from: DateTime<Utc>, to: Date
     (newest - 0.5) * (days_between(from, to) / span).max(1.0)
 }
 
-impl ListSizes {
+impl MeasuredSizes {
     /// Return the requests of the first load.
-    pub(super) fn first_load(&self, rules: &Rules) -> Requests {
+    pub(super) fn first_load(&self, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();
         let wants = |group: EntityGroup| rules.entities.contains(&group);
         // An unavailable or empty list takes a request, too.
@@ -296,7 +299,9 @@ impl ListSizes {
             }
         }
         let issues = self.issues.unwrap_or_default();
-        let steps = self.pipelines.filter(|_| rules.steps_read() == Steps::All);
+        let steps = self
+            .pipelines
+            .filter(|_| rules.effective_steps() == StepsRule::All);
         for (table, each) in [
             (endpoints::PULL_REQUEST_COMMITS.name, self.squashed),
             (endpoints::ISSUE_COMMENTS.name, issues),

@@ -3,7 +3,7 @@
 
 use super::Requests;
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{EntityGroup, Rules, Steps};
+use crate::config::{EntityGroup, RuleSet, StepsRule};
 
 /// Environments are read once a week.
 pub(super) const ENVIRONMENTS_PER_DAY: f64 = 1.0 / 7.0;
@@ -38,7 +38,7 @@ fn count_pages(records: f64, list: &Endpoint) -> f64 {
 
 impl Rates {
     /// Return the requests of a run so many days after the last one.
-    pub(super) fn requests_after(&self, days: f64, rules: &Rules) -> Requests {
+    pub(super) fn requests_after(&self, days: f64, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();
         let mut put = |table: &str, n: f64| {
             if n > 0.0 {
@@ -48,7 +48,10 @@ impl Rates {
         let wants = |group: EntityGroup| rules.entities.contains(&group);
         if wants(EntityGroup::Code) && self.is_moved {
             put("branches", self.ref_pages);
-            put("commits", count_pages(self.commits * days, &endpoints::COMMITS));
+            put(
+                "commits",
+                count_pages(self.commits * days, &endpoints::COMMITS),
+            );
         }
         if wants(EntityGroup::Review) {
             let changed = self.pull_requests * days;
@@ -73,12 +76,15 @@ impl Rates {
         if wants(EntityGroup::Cicd)
             && let Some(pipelines) = self.pipelines
         {
-            put("pipelines", count_pages(pipelines * days, &endpoints::PIPELINES));
+            put(
+                "pipelines",
+                count_pages(pipelines * days, &endpoints::PIPELINES),
+            );
             put(
                 "deployments",
                 count_pages(self.deployments * days, &endpoints::DEPLOYMENTS),
             );
-            if rules.steps_read() == Steps::All {
+            if rules.effective_steps() == StepsRule::All {
                 put("pipeline_steps", pipelines * days);
             }
             put("environments", self.environments);

@@ -34,7 +34,10 @@ impl RunEstimate {
             .filter_map(|visit| estimate(context, visit, former.as_ref()))
             .collect();
         // Discovery and the lists of members are over.
-        let lists = report.repositories.iter().flat_map(|one| one.entities.values());
+        let lists = report
+            .repositories
+            .iter()
+            .flat_map(|one| one.entities.values());
         let members = lists.map(|list| list.requests).sum::<u64>();
         let discovery = count_requests(clients).saturating_sub(members);
         let once = Requests::from([

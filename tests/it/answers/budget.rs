@@ -1,4 +1,4 @@
-//! What is spent outlives the run.
+//! Spent requests are remembered across runs.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn total(minutes: &BTreeMap<chrono::DateTime<chrono::Utc>, u32>) -> usize {
 }
 
 #[tokio::test]
-async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
+async fn a_run_within_the_hour_starts_with_the_remaining_budget() {
     let folder = served();
     let mut alike = bench(&folder).await;
     alike.complete().await;
@@ -30,7 +30,7 @@ async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
     bench.complete().await;
     let spent = account(&bench).await;
     assert_eq!((total(&spent.minutes), spent.open), (first, 0));
-    // Waiting for the next hour would pass the deadline.
+    // A wait for the next hour would pass the deadline.
     let error = loop {
         bench.full = true;
         bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
@@ -48,7 +48,7 @@ async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
 async fn a_block_is_written_down_before_its_first_request_goes_out() {
     let folder = served();
     let mut bench = bench(&folder).await;
-    // The run dies in the middle, as far as the account can tell: nobody closes it.
+    // The run dies in the middle: its budget is never closed.
     bench
         .sandbox
         .inject(Fault::on("/web/").delay(Duration::from_secs(60)));
@@ -61,7 +61,7 @@ async fn a_block_is_written_down_before_its_first_request_goes_out() {
 }
 
 #[tokio::test]
-async fn the_wait_after_a_429_outlives_the_run() {
+async fn the_wait_after_a_429_continues_in_the_next_run() {
     let folder = served();
     let mut bench = bench(&folder).await;
     let refusal = Fault::on("/web/refs?")
@@ -70,7 +70,13 @@ async fn the_wait_after_a_429_outlives_the_run() {
     bench.sandbox.inject(refusal.times(1));
     bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let report = bench.run().await.unwrap();
-    assert!(report.stopped.unwrap().to_string().contains("the deadline is sooner"));
+    assert!(
+        report
+            .stopped
+            .unwrap()
+            .to_string()
+            .contains("the deadline is sooner")
+    );
     bench.sandbox.reset_requests();
     bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let error = bench.run().await.unwrap_err();

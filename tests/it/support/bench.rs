@@ -159,10 +159,10 @@ impl Bench {
     pub async fn transform_with(
         &self,
         layers: &[&str],
-        options: bitlake::transform::Options,
+        options: bitlake::transform::TransformOptions,
     ) -> Result<TransformReport> {
         let (config, _) = self.config()?;
-        let options = bitlake::transform::Options {
+        let options = bitlake::transform::TransformOptions {
             only: Some(layers.iter().map(|layer| (*layer).to_owned()).collect()),
             ..options
         };

@@ -5,7 +5,7 @@ use std::sync::{Mutex, OnceLock};
 
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
-use bitlake::transform::{Step, Steps, run_step};
+use bitlake::transform::{Step, StepGraph, run_step};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use tempfile::TempDir;
@@ -52,7 +52,10 @@ fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
     static STEPS: OnceLock<Vec<(Step, Vec<TableName>)>> = OnceLock::new();
     STEPS.get_or_init(|| {
         let engine = Engine::new(None).unwrap();
-        let steps = Steps::find(None).unwrap().in_order(&engine).unwrap();
+        let steps = StepGraph::find(None)
+            .unwrap()
+            .topological_order(&engine)
+            .unwrap();
         let read = |step: Step| {
             let reads = step.reads(&engine).unwrap();
             (step, reads)
