@@ -15,7 +15,6 @@ use super::context::{CliContext, CommandOutcome};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
 use super::rows::{self, RowStyle};
-use crate::config::suggest;
 use crate::encoding;
 use crate::engine::{
     Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
@@ -126,12 +125,13 @@ pub(super) async fn execute(
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
     let schema = Arc::clone(frame.schema().inner());
-    let mut batches = collect_rows(frame)
-        .await
-        .map_err(|error| match is_out_of_memory(&error) {
-            true => too_large(engine.memory_limit()).source(error),
-            false => Error::new(ErrorKind::Usage, "the query fails").source(error),
-        })?;
+    let mut batches =
+        collect_rows(frame)
+            .await
+            .map_err(|error| match is_out_of_memory(&error) {
+                true => too_large(engine.memory_limit()).source(error),
+                false => Error::new(ErrorKind::Usage, "the query fails").source(error),
+            })?;
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
     }
@@ -177,13 +177,19 @@ pub(super) fn find_query(
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
     let known = all_queries(own)?;
-    let found = known.iter().find(|(candidate, _)| candidate == name);
-    let Some((_, sql)) = found else {
+    let exact = known.iter().find(|(candidate, _)| candidate == name);
+    let found = match exact {
+        Some((_, sql)) => Some((sql, Vec::new())),
+        None => known
+            .iter()
+            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
+    };
+    let Some((sql, preset)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
         let close = suggest::closest(name, names.iter().copied());
         let hint = match close {
             Some(close) => format!("did you mean `{close}`?"),
-            None => "`bitlake query --list` lists the queries".to_owned(),
+            None => "`bitlake query --list` shows them".to_owned(),
         };
         return Err(Error::new(ErrorKind::Usage, "there is no such query")
             .with("name", name)
