@@ -4,7 +4,7 @@
 -- Source: domain.pull_requests, domain.repos
 --
 -- Rules:
--- * Branches and numbers stand in the same order: by branch, then number.
+-- * Branches and numbers have the same order: by branch, then number.
 -- * The address is that of the cherry-picked pull request for Bitbucket's; made from the repository's for others and where it has none.
 SELECT
     coalesce(r.name, '') AS repo_name,

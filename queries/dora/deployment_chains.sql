@@ -1,4 +1,4 @@
--- Which production deployments follow each other, and which of them go back?
+-- Which production deployments follow each other, and which of them are rollbacks?
 --
 -- Grain:  one row per project and deployed commit in production that ended
 -- Source: domain.cicd_deployment_commits, dora.commit_deployments; dora.project_pr_metrics for reactive changes
@@ -11,7 +11,7 @@
 --   before, as itself or within a later one. Going forward again, to what a rollback had left, is a deploy: the
 --   commit came into the chain later than the one before, or is the deployment that added that one.
 -- * A failed outcome went out when the next success of its chain is a rollback or ships a reactive change. Any other
---   may never have reached anyone.
+--   may never have reached production.
 WITH rows_of_projects AS (
     SELECT
         m.project_name,

@@ -1,4 +1,4 @@
--- What did each production deployment ship, did it fail, and when was that mended?
+-- What did each production deployment ship, did it fail, and when did it recover?
 --
 -- Grain:  one row per project, deployment and production environment that ended
 -- Source: dora.deployment_chains, dora.commit_deployments, dora.project_pr_metrics, dora.incidents;
@@ -14,13 +14,13 @@
 --   a rollback, or if half or more of its changes are reactive.
 -- * It is known to have failed by: incident, one is linked to it; rollback, the next in its chain goes back;
 --   reactive change, a change that it shipped was reverted within rework_days; failed outcome, it ended in FAILURE
---   and the next success of its chain is a rollback or ships a reactive change. A failed outcome alone is none: it
---   may never have reached anyone.
+--   and the next success of its chain is a rollback or ships a reactive change. A failed outcome alone is no evidence: it
+--   may never have reached production.
 -- * It recovered with the first of: the next rollback to before it; the deployment that shipped the revert, or a
 --   change that names its incident and was opened after it began; the end of its last incident, when all are over;
 --   after a failed outcome that went out, the next success.
--- * Recovery is counted from the deployment's end; from its start where its outcome is FAILURE, since that may have
---   done harm all the while (from its end where the start is not known).
+-- * Recovery is counted from the deployment's end; from its start where its outcome is FAILURE, since it may have
+--   done harm from then on (from its end where the start is not known).
 WITH chain_rows AS (
     SELECT
         c.*,

@@ -6,10 +6,10 @@
 -- Rules:
 -- * A commit that a merged pull request lists stands for that one's merge commit too.
 -- * effect: a revert of a revert restores (reapply), a revert of that reverts again, and so on, however long the
---   chain. It goes by what the named commit or pull request does itself; where that takes nothing back as far as is
---   known, by the wording of the text that names it, else of the pull request's title.
+--   chain. The effect of the named commit or pull request decides; where that reverts nothing as far as is known, the
+--   wording of the text that names it decides, else that of the pull request's title.
 -- * A commit belongs to the pull request that was merged first of those that list it: a release that promotes it
---   takes nothing back by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
+--   reverts nothing by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
 -- * A commit that one commit of a pull request reverts and another one restores has no row.
 WITH RECURSIVE mentions AS (
     SELECT

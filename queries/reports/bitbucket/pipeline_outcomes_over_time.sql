@@ -35,15 +35,9 @@ WITH ended AS (
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
-        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
-    FROM (
-        SELECT
-            min(b.period_start) AS since,
-            max(b.period_end) FILTER (WHERE b.is_complete) AS until
-        FROM config.buckets AS b
-        WHERE b.period = 'day'
-    ) AS w
+        greatest(min(collected_from), $from) AS known_from,
+        least(max(collected_until), $to) AS known_to
+    FROM metrics.collected_windows
 )
 
 SELECT

@@ -1,4 +1,4 @@
--- Which large files does hardly anybody know?
+-- Which large files have the fewest authors?
 -- Grain: one row per file
 -- Dashboard: Component and File-level Metrics, [Selected Files] Largest files with lowest number of authors
 -- param: project varchar[] = null   only these projects

@@ -7,7 +7,7 @@
 -- param: to timestamp = null   only periods that end by this instant
 -- param: interval varchar = month   one of: day, week, month; in the project's time zone
 -- Note: DevLake blames only the last deployment before an incident, whatever repository it was of; here linked incidents, rollbacks and
--- reverted changes are evidence, and without any source of incidents the rate is unknown. DevLake's rate stands beside, for months and all
+-- reverted changes are evidence, and without any source of incidents the rate is unknown. DevLake's rate is shown beside it, for months and all
 -- repositories. `partial`: not over at the last run, or begun before collection did.
 SELECT
     f.project_name AS project,

@@ -1,4 +1,4 @@
--- Which deployments failed, and what says so?
+-- Which deployments failed, by which evidence?
 -- Grain: one row per project, failed deployment and piece of evidence
 -- Dashboard: DORA Details - Change Failure Rate, 2 Deployments with incidents
 -- param: project varchar[] = null   only these projects
