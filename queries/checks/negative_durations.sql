@@ -6,8 +6,8 @@
 --         dora.project_incident_deployment_relationships, dora.project_pr_metrics, metrics.dora, metrics.devlake
 --
 -- Rules:
--- * Of a row with several such columns the first is counted. An end before its start gives no duration; a user's own query
---   or [[table]] can still provide one.
+-- * Of a row with several such columns the first is counted. An end before its start gives no duration; a user's own
+--   query or [[table]] can still provide one.
 WITH durations AS (
     SELECT
         '' AS repo_id,

@@ -4,7 +4,8 @@
 -- Source: domain.cicd_deployment_commits, domain.refs, domain.repo_commits
 --
 -- Rules:
--- * The commit is searched for in the repository itself, or in all repositories where the row's repository has no collected commits.
+-- * The commit is searched for in the repository itself, or in all repositories where the row's repository has no
+--   collected commits.
 -- * A deployment without a commit is not counted: there is nothing to search for.
 WITH named AS (
     SELECT

@@ -7,8 +7,8 @@
 -- Rules:
 -- * parent_pr_id: the first match of cherry_pick_pattern in the title has the parent's number in its first group. The
 --   parent is the pull request with that number in the same repository. A given parent is kept.
--- * If the merge's first parent already contains the source, the source was pushed to the destination with later commits:
---   it is a fast-forward, regardless of the commit that Bitbucket names as the merge.
+-- * If the merge's first parent already contains the source, the source was pushed to the destination with later
+--   commits: it is a fast-forward, regardless of the commit that Bitbucket names as the merge.
 -- * own_commits, first_own_commit_date and promotion_evidence are those of base.changes, unless given.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (

@@ -7,8 +7,8 @@
 -- Rules:
 -- * An issue comes with a pair when one of the pair's commits is a commit or the merge commit of a pull request of that
 --   repository that names it. Of several keys of one issue the smallest counts.
--- * in_devlake: keys that MySQL reads as a number above 0, of collected issues, where DevLake's linker has the link. Keys
---   of other trackers are here too, with an empty issue_id where no such issue was collected, as in
+-- * in_devlake: keys that MySQL reads as a number above 0, of collected issues, where DevLake's linker has the link.
+--   Keys of other trackers are here too, with an empty issue_id where no such issue was collected, as in
 --   domain.pull_request_issues; their letter case does not count.
 WITH pairs AS (
     SELECT

@@ -4,7 +4,8 @@
 -- Source: config.repositories, bitbucket.repositories, base.account_ids.
 --
 -- Rules:
--- * The id follows the present name in config.repositories, so a rename changes every id in one publish; uuid does not change.
+-- * The id follows the present name in config.repositories, so a rename changes every id in one publish; uuid does not
+--   change.
 -- * A selected repository has a row even before its record was collected: other tables point at it.
 -- * deleted is true if two runs a day apart found it neither in its listing nor by its uuid; its rows are kept.
 -- * name is workspace/slug; owner_id and forked_from are empty, as in DevLake. Bitbucket's values for both are

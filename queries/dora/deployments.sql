@@ -7,15 +7,15 @@
 -- Rules:
 -- * One row of a release that deployed several repositories: it failed if one failed, ended with the last, is a
 --   rollback if one is, a redeploy if all are. Kinds, chains and releases found twice: see dora.deployment_chains.
--- * A release is the deployment of one pipeline, or one deployment without a pipeline, to each production environment: its
---   first success there is one release with the first successes elsewhere, its second one with the second ones, and a
---   failure one with the success that follows it. Rollbacks are releases of their own.
+-- * A release is the deployment of one pipeline, or one deployment without a pipeline, to each production environment:
+--   its first success there is one release with the first successes elsewhere, its second one with the second ones, and
+--   a failure one with the success that follows it. Rollbacks are releases of their own.
 -- * Changes are the pull requests whose first production deployment it is (baseline apart). It is rework if it is
 --   a rollback, or if half or more of its changes are reactive.
--- * It is known to have failed by: incident, one is linked to it; rollback, the next in its chain goes back;
---   reactive change, a change that it shipped was reverted within rework_days; failed outcome, it ended in FAILURE
---   and the next success of its chain is a rollback or ships a reactive change. A failed outcome alone is no evidence: it
---   may never have reached production.
+-- * It is known to have failed by: incident, one is linked to it; rollback, the next in its chain goes back; reactive
+--   change, a change that it shipped was reverted within rework_days; failed outcome, it ended in FAILURE and the next
+--   success of its chain is a rollback or ships a reactive change. A failed outcome alone is no evidence: it may never
+--   have reached production.
 -- * It recovered with the first of: the next rollback to before it; the deployment that shipped the revert, or a
 --   change that names its incident and was opened after it began; the end of its last incident, when all are over;
 --   after a failed outcome that went out, the next success.

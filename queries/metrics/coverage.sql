@@ -7,9 +7,10 @@
 -- Rules:
 -- * reason is counted, or why a row was left out. A figure's counted rows are its n in metrics.dora.
 -- * A further environment of a release that is counted already is the same release for the frequency.
--- * Deployments to production, or to an unknown environment, are counted; those to other environments are
---   not, nor releases that are not deployed yet. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
---   deployment). Failures count in the failure rate alone, where they are known to have done harm in production.
+-- * Deployments to production, or to an unknown environment, are counted; those to other environments are not, nor
+--   releases that are not deployed yet. Left out: no environment (unknown), not finished, no outcome, no end, same
+--   release (another row is the deployment). Failures count in the failure rate alone, where they are known to have
+--   done harm in production.
 -- * Changes: merged pull requests, by the time they were deployed, or merged where they were not.
 -- * Incidents: a rate is too low by those that no deployment was found for.
 -- * Failures: recovered ones count in recovery time.

@@ -20,7 +20,8 @@
 --   pull request's id alone: one of a repository in two projects counts twice where their cycle times differ.
 -- * Change failure rate: deployments with an incident that still exists; no matter when, nor for which project.
 -- * Recovery, 2023: whole minutes from a deployment's end to the resolution of each incident linked to it, if that was
---   in the window too, in the period of the deployment. 2021: lead_time_minutes of the incidents resolved in the period.
+--   in the window too, in the period of the deployment. 2021: lead_time_minutes of the incidents resolved in the
+--   period.
 -- * A month without a lead or recovery time shows 0, one without deployments no rate. Without any incident at all the
 --   rate of the window is 0 with class N/A; without a linked one the recovery of 2023 has no text.
 WITH periods AS (

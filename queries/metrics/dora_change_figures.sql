@@ -5,8 +5,8 @@
 --
 -- Rules:
 -- * A change counts in the period in which its deployment ended, unless exclusion_reason excludes it.
--- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates in
---   steps of a millionth of the distance between two values.
+-- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
+--   in steps of a millionth of the distance between two values.
 WITH changes AS (
     SELECT
         project_name,

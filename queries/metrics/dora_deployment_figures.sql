@@ -5,8 +5,8 @@
 --
 -- Rules:
 -- * A deployment counts in the period in which it ended.
--- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates in
---   steps of a millionth of the distance between two values.
+-- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
+--   in steps of a millionth of the distance between two values.
 WITH distributions AS (
     SELECT
         d.project_name,

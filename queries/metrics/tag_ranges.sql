@@ -4,7 +4,8 @@
 -- Source: domain.ref_commits, domain.refs, domain.repos
 --
 -- Rules:
--- * pair_index and place count from the newest pair of the repository. place is that of the newest pair of the newer tag.
+-- * pair_index and place count from the newest pair of the repository. place is that of the newest pair of the newer
+--   tag.
 SELECT
     c.new_ref_id,
     c.old_ref_id,

@@ -6,10 +6,10 @@
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: pipelines that never ran (a broken configuration) have no duration and are left out; DevLake counts them as 0. In minutes as in the
--- panel before it, where DevLake changes to seconds (it paints 60 s and more red). DevLake labels weeks by their Tuesday; here weeks bear
--- their Monday and no period is dropped: `partial` marks one that from, to or the start of collection cuts, or that was not over at the
--- last run. Only periods with a row are listed.
+-- Note: pipelines that never ran (a broken configuration) have no duration and are left out; DevLake counts them as 0.
+-- In minutes as in the panel before it, where DevLake changes to seconds (it paints 60 s and more red). DevLake labels
+-- weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or
+-- the start of collection cuts, or that was not over at the last run. Only periods with a row are listed.
 WITH ended AS (
     SELECT
         date_trunc($interval, p.finished_date) AS period,

@@ -6,9 +6,10 @@
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: by the period of opening, as in DevLake: recent periods lack their slow ones, which are still open. DevLake labels weeks by their
--- Tuesday and drops the first month; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start
--- of collection cuts, or that was not over at the last run. Only periods with a row are listed.
+-- Note: by the period of opening, as in DevLake: recent periods lack their slow ones, which are still open. DevLake
+-- labels weeks by their Tuesday and drops the first month; here weeks bear their Monday and no period is dropped:
+-- `partial` marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods
+-- with a row are listed.
 WITH merged AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,

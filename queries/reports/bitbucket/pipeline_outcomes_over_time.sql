@@ -6,9 +6,10 @@
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: DevLake counts every pipeline that did not succeed as failed; here those that were stopped or expired are `other`. DevLake labels
--- weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start of
--- collection cuts, or that was not over at the last run. Only periods with a row are listed.
+-- Note: DevLake counts every pipeline that did not succeed as failed; here those that were stopped or expired are
+-- `other`. DevLake labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial`
+-- marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods with a
+-- row are listed.
 WITH ended AS (
     SELECT
         date_trunc($interval, p.finished_date) AS period,

@@ -5,7 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake shows everything that is no success or failure as Unknown; here Bitbucket's own word is shown beside it.
+-- Note: DevLake shows everything that is no success or failure as Unknown; here Bitbucket's own word is shown beside
+-- it.
 WITH ended AS (
     SELECT
         CASE WHEN p.result = '' THEN 'UNKNOWN' ELSE p.result END AS result,

@@ -6,10 +6,10 @@
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: pipelines that were stopped or expired neither succeeded nor failed: they are in `other`, not in the rate. DevLake divides by all
--- of them (`of all %`), labels weeks by their Tuesday and writes months so that they do not sort; here weeks bear their Monday and no
--- period is dropped: `partial` marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods
--- with a row are listed.
+-- Note: pipelines that were stopped or expired neither succeeded nor failed: they are in `other`, not in the rate.
+-- DevLake divides by all of them (`of all %`), labels weeks by their Tuesday and writes months so that they do not
+-- sort; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start of
+-- collection cuts, or that was not over at the last run. Only periods with a row are listed.
 WITH ended AS (
     SELECT
         date_trunc($interval, p.finished_date) AS period,

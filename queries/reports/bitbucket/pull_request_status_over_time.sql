@@ -6,8 +6,9 @@
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: DevLake labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or
--- the start of collection cuts, or that was not over at the last run. Only periods with a row are listed.
+-- Note: DevLake labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks
+-- one that from, to or the start of collection cuts, or that was not over at the last run. Only periods with a row are
+-- listed.
 WITH opened AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,

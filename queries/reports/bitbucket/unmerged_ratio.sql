@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
--- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. Open ones are not counted. DevLake
--- paints 5 % and more red.
+-- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. Open ones are not
+-- counted. DevLake paints 5 % and more red.
 SELECT
     count(*) FILTER (WHERE p.status = 'MERGED') AS merged,
     count(*) FILTER (WHERE p.status = 'CLOSED') AS unmerged,

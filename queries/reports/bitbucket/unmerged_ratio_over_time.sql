@@ -6,9 +6,10 @@
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. DevLake does not order its series and
--- labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start of
--- collection cuts, or that was not over at the last run. Only periods with a row are listed. null %: none of them has ended.
+-- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. DevLake does not
+-- order its series and labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial`
+-- marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods with a
+-- row are listed. null %: none of them has ended.
 WITH opened AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,

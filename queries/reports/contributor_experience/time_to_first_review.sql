@@ -5,10 +5,10 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
--- Note: DevLake counts the author's own comments and those of bots as reviews; here the first comment, approval or request
--- for changes by another person counts.
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake counts the author's own comments and those of bots as reviews; here the first comment, approval or
+-- request for changes by another person counts.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
     SELECT

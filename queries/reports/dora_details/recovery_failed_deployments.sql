@@ -5,8 +5,9 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake gives whole hours, so 59 minutes are 0, and has no failure without an incident; here to a tenth, one row per failed
--- deployment and incident. `recovery h` is the deployment's, `incident h` from its end to that incident's resolution.
+-- Note: DevLake gives whole hours, so 59 minutes are 0, and has no failure without an incident; here to a tenth, one
+-- row per failed deployment and incident. `recovery h` is the deployment's, `incident h` from its end to that
+-- incident's resolution.
 SELECT
     d.project_name AS project,
     coalesce(r.name, d.repo_id) AS repository,
