@@ -1,6 +1,6 @@
 -- Which account id belongs to a uuid?
 --
--- Grain:  one row per connection and uuid that any of its records names together with an account id
+-- Grain:  one row per connection and uuid that any of its records names with an account id
 -- Source: base.account_records
 --
 -- Rules:

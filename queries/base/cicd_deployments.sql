@@ -43,7 +43,7 @@ with_commits AS (
     WHERE subtask_name = 'dora.generateDeploymentCommits'
 ),
 
-told_by_bitbucket AS (
+known_to_bitbucket AS (
     SELECT DISTINCT pipeline_id AS id FROM domain.cicd_deployment_commits WHERE deployment_source = 'bitbucket'
 ),
 
@@ -53,7 +53,7 @@ made_by_pipelines AS (
     WHERE p.id IN (SELECT w.id FROM with_commits AS w)
         OR (
             p.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
-            AND p.id NOT IN (SELECT b.id FROM told_by_bitbucket AS b)
+            AND p.id NOT IN (SELECT b.id FROM known_to_bitbucket AS b)
         )
 )
 

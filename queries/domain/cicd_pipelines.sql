@@ -12,7 +12,7 @@
 -- * type is DEPLOYMENT when the rules count Bitbucket's deployments and one of this pipeline's was started, or when
 --   they count patterns and deployment_pattern matches the branch or tag. deployment_source names the rule.
 -- * environment is that of the deployment (PRODUCTION before STAGING before TESTING). Otherwise it is as in DevLake:
---   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it together with the type.
+--   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it with the type.
 -- * terminator_id is the account that stopped the pipeline, from its result.
 -- * created_date is NULL when Bitbucket provides none (DevLake takes the clock's time).
 WITH pipelines AS (

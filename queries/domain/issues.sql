@@ -6,7 +6,7 @@
 --
 -- Rules:
 -- * status and type come from the repository's rules. A state without a rule has the status '', as in DevLake; a kind
---   without a rule stays as it is. Bitbucket's own words are in original_status and original_type.
+--   without a rule is kept. Bitbucket's own words are in original_status and original_type.
 -- * resolution_date exists for DONE issues only. It is the issue's last change of state when that change made it DONE;
 --   an earlier one does not count, because the issue was opened again since. Without such a change (they may be older
 --   than the export, or the issue was made in that state) it is updated_on: an upper bound.

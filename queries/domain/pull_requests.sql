@@ -1,7 +1,7 @@
 -- Which pull requests are there, and which of them cherry-pick or promote other changes to a further branch?
 --
 -- Grain:  one row per pull request
--- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed together with more;
+-- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed with later commits;
 --         base.changes for promotions; config.rules for the pattern
 --
 -- Rules:
@@ -31,7 +31,7 @@ numbers AS (
     LEFT JOIN config.rules AS d ON d.rules = 'default'
 ),
 
-carried AS (
+cherry_picked AS (
     SELECT
         id,
         base_repo_id,
@@ -44,7 +44,7 @@ parents AS (
     SELECT
         c.id,
         min(p.id) AS parent_id
-    FROM carried AS c
+    FROM cherry_picked AS c
     INNER JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
     WHERE p.id <> c.id
     GROUP BY c.id

@@ -37,7 +37,7 @@ request_commits AS (
     INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
 ),
 
-brought AS (
+added AS (
     SELECT DISTINCT
         r.new_ref_id,
         r.old_ref_id,
@@ -62,6 +62,6 @@ SELECT
     -- rows that were given say nothing of their source
     bool_or(i.issue_id <> '' AND regexp_like(i.issue_key, '^\s*0*[1-9]') AND (i.in_devlake OR i.link_sources = ''))
         AS in_devlake
-FROM brought AS b
+FROM added AS b
 INNER JOIN domain.pull_request_issues AS i ON i.pull_request_id = b.id
 GROUP BY b.new_ref_id, b.old_ref_id, i.issue_id, CASE WHEN i.issue_id = '' THEN lower(i.issue_key) END

@@ -1,6 +1,6 @@
 -- Which production deployments follow each other, and which of them are rollbacks?
 --
--- Grain:  one row per project and deployed commit in production that ended
+-- Grain:  one row per project and deployed commit in production that finished
 -- Source: domain.cicd_deployment_commits, dora.commit_deployments; dora.project_pr_metrics for reactive changes
 --
 -- Rules:
@@ -144,7 +144,7 @@ judged AS (
     WINDOW chain AS (PARTITION BY c.project_name, c.cicd_scope_id, c.repo_key, c.environment ORDER BY c.position)
 ),
 
--- per row the next success of its chain: what a failure waits for
+-- per row the next success of its chain, with which a failure may recover
 followed AS (
     SELECT
         project_name,

@@ -7,13 +7,14 @@
 -- Rules:
 -- * An incident belongs to a project if its scope is mapped there, or if it names the project itself.
 -- * devlake_deployment_id is DevLake's rule: the project's last successful PRODUCTION deployment, in any scope, that
---   ended before the incident began. Ties: the later start, then the id.
--- * Candidates for deployment_id are the PRODUCTION deployments that ended by five minutes after the beginning
+--   finished before the incident began. Ties: the later start, then the id.
+-- * Candidates for deployment_id are the PRODUCTION deployments that finished by five minutes after the beginning
 --   (incidents are sometimes noticed during the release) and not longer before it than the project's
---   incident_window_hours, failed ones too. Evidence, best first, and within one kind the deployment that ended last:
+--   incident_window_hours, failed ones too. Evidence, best first, and within one kind the deployment that finished
+--   last:
 --   reference 1.0: the incident names its deployment, commit or pull request, in columns of its own or in title
 --     or description (a deployment's id, a pipeline's or pull request's address, 40 hexadecimal digits; all that it
---     names). The window does not apply; a deployment in the incident's own column counts whenever it ended.
+--     names). The window does not apply; a deployment in the incident's own column counts whenever it finished.
 --   fix 0.9: a pull request that names the incident reverts a change that reached production first with the deployment.
 --   component 0.7: the incident's component is the deployment's repository, or one whose files it changed.
 --   repository 0.6: the incident's scope is the deployment's.

@@ -4,7 +4,7 @@
 -- Source: dora.incidents, domain.incidents; domain.cicd_deployment_commits for the deployment's end
 --
 -- Rules:
--- * DevLake's link, found in dora.incidents: the last successful PRODUCTION deployment of the project that ended
+-- * DevLake's link, found in dora.incidents: the last successful PRODUCTION deployment of the project that finished
 --   before the incident began, of any repository and any age. An incident that has none, or that
 --   names its project instead of belonging to one of its scopes, has no row here; dora.incidents has them all.
 -- * The deployment with the best evidence is beside it; the two may differ.

@@ -10,7 +10,7 @@
 -- * The deployment is that of dora.devlake_deployments for the merge commit.
 --
 -- Rules of bitlake's columns:
--- * The deployment is that of dora.change_attributions. If it ended before the merge, the change does not count.
+-- * The deployment is that of dora.change_attributions. If it finished before the merge, the change does not count.
 -- * The start is the first commit, or the creation where that is earlier. Commits that an earlier merged pull request
 --   contains belong to that one; of a change without any commit of its own all count. A milestone out of order counts
 --   as the one before it (the merge at the latest), so the five parts add up to lead_time_seconds.

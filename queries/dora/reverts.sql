@@ -123,7 +123,7 @@ holders AS (
     WHERE p.merged_date IS NOT NULL AND p.merge_commit_sha_match NOT IN ('ambiguous', 'missing')
 ),
 
-carried AS (
+cherry_picked AS (
     SELECT
         l.pull_request_id,
         l.commit_sha
@@ -148,7 +148,7 @@ found AS (
     LEFT JOIN inverses AS i ON i.node = s.target
     LEFT JOIN holders AS h
         ON h.repo_id = s.repo_id AND h.commit_sha = s.reverted_commit_sha AND s.reverted_pull_request_id = ''
-    LEFT JOIN carried AS k
+    LEFT JOIN cherry_picked AS k
         ON k.pull_request_id = s.pull_request_id AND k.commit_sha = s.commit_sha AND s.source = 'commit'
     CROSS JOIN (VALUES (FALSE), (TRUE)) AS v (holder)
     WHERE s.pull_request_id <> '' AND (NOT v.holder OR h.id IS NOT NULL) AND k.commit_sha IS NULL

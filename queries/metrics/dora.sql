@@ -7,11 +7,11 @@
 --         dora.project_pr_metrics and dora.incidents have the first event
 --
 -- Rules:
--- * A deployment counts in the period in which it ended, a change in the period in which its deployment ended.
+-- * A deployment counts in the period in which it finished, a change in the period in which its deployment finished.
 -- * deployment_frequency: successful releases per day of the period. A release that reaches several production
 --   environments counts once, by the first (release_position). Median, percentiles and mean are over the counts of its
 --   days, days without one included; numerator is the days with one. 0 is a figure for a scope that has ever deployed;
---   the figure of a scope that never has is null. A period that has not ended divides by all its days, too: see
+--   the figure of a scope that never has is null. A period that has not finished divides by all its days, too: see
 --   is_complete.
 -- * change_lead_time: median of lead_time_seconds over the changes that nothing excludes.
 -- * change_failure_rate: failed deployments over those that reached production: successes, and failures that are known

@@ -1,6 +1,6 @@
 -- How far was the data collected that the figures need?
 --
--- Grain:  one row per project, repository ('' for all of them together) and need
+-- Grain:  one row per project, repository ('' for all of them) and need
 -- Source: config.completeness, config.repositories, config.rules, config.issue_types
 --
 -- Rules:

@@ -1,4 +1,4 @@
--- How long do the pipelines take that ended in each period?
+-- How long do the pipelines take that finished in each period?
 -- Grain: one row per period
 -- Dashboard: BitBucket, 3.7 Mean pipeline duration by interval
 -- param: project varchar[] = null   only repositories of these projects

@@ -1,4 +1,4 @@
--- What was the outcome of the pipelines that ended?
+-- What was the outcome of the pipelines that finished?
 -- Grain: one row per result and the result that Bitbucket reports
 -- Dashboard: BitBucket, 3.4 Distribution of pipeline results
 -- param: project varchar[] = null   only repositories of these projects

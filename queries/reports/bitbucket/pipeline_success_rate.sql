@@ -1,4 +1,4 @@
--- How many of the pipelines that ended succeeded?
+-- How many of the pipelines that finished succeeded?
 -- Grain: one row
 -- Dashboard: BitBucket, 3.2 Pipeline success rate
 -- param: project varchar[] = null   only repositories of these projects

@@ -1,4 +1,4 @@
--- How many of the pipelines that ended in each period succeeded?
+-- How many of the pipelines that finished in each period succeeded?
 -- Grain: one row per period
 -- Dashboard: BitBucket, 3.5 Pipeline success rate by interval
 -- param: project varchar[] = null   only repositories of these projects

@@ -1,4 +1,4 @@
--- How many of the pull requests opened in each period ended without a merge?
+-- How many of the pull requests opened in each period finished without a merge?
 -- Grain: one row per period
 -- Dashboard: BitBucket, 2.4 Ratio of unmerged PRs over time
 -- param: project varchar[] = null   only repositories of these projects
@@ -6,10 +6,10 @@
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. DevLake does not
+-- Note: superseded pull requests finished without a merge too; DevLake leaves them out of both counts. DevLake does not
 -- order its series and labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial`
 -- marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods with a
--- row are listed. null %: none of them has ended.
+-- row are listed. null %: none of them has finished.
 WITH opened AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,

@@ -55,7 +55,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         i.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS answered,
@@ -74,4 +74,4 @@ SELECT
         / nullif(count(*) FILTER (WHERE answered IS NOT NULL OR waited >= $sla_hours * 3600), 0),
         1
     ) AS "in time %"
-FROM waits
+FROM response_times

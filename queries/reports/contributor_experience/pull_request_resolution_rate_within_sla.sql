@@ -38,7 +38,7 @@ pull_requests AS (
         )
 ),
 
-waits AS (
+response_times AS (
     SELECT
         p.id,
         CASE
@@ -62,4 +62,4 @@ SELECT
         ),
         1
     ) AS "in time %"
-FROM waits
+FROM response_times

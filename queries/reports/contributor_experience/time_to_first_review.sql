@@ -43,7 +43,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         p.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM p.created_date)) AS bigint) AS seconds
@@ -56,4 +56,4 @@ SELECT
     count(seconds) AS reviewed,
     round(sum(seconds) / 86400.0 / nullif(count(seconds), 0), 1) AS "mean days",
     round(median(seconds) / 86400.0, 1) AS "median days"
-FROM waits
+FROM response_times

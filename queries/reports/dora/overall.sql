@@ -164,7 +164,7 @@ SELECT
         WHEN c.metric = 'change_failure_rate' THEN '%'
         ELSE 'h'
     END AS unit,
-    c.n AS "rests on",
+    c.n,
     c.class AS class,
     CASE c.class
         WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low

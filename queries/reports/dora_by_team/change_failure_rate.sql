@@ -3,8 +3,8 @@
 -- Dashboard: DORA by Team, Change Failure Rate
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
 -- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by

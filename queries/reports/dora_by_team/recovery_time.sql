@@ -3,8 +3,8 @@
 -- Dashboard: DORA by Team, Failed Deployment Recovery Time / Median Time to Restore Service
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
--- param: from timestamp = null   ended or resolved at or after
--- param: to timestamp = null   ended or resolved before
+-- param: from timestamp = null   finished or resolved at or after
+-- param: to timestamp = null   finished or resolved before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: Report 2023: from the end of a failed deployment of the team (its start, where its outcome is FAILURE) until
 -- the incident was resolved or a deployment fixed it, by the end of the deployment; failures still open are counted

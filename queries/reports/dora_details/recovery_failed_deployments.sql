@@ -1,4 +1,4 @@
--- How long did each failed deployment take to be mended, and by what?
+-- How long did each failed deployment take to recover, and by what?
 -- Grain: one row per project and failed deployment
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 3 Deployments and their incidents
 -- param: project varchar[] = null   only these projects

@@ -1,4 +1,4 @@
--- How long does it take until a failed deployment is mended?
+-- How long does it take until a failed deployment has recovered?
 -- Grain: one row per project
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 1 Median
 -- param: project varchar[] = null   only these projects

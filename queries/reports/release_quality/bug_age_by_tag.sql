@@ -7,9 +7,9 @@
 -- param: tags bigint = 5   how many of each repository's newest tags
 -- Note: DevLake's median is the upper one, and a tag with a single bug or with equal ages has none, so that it is
 -- missing.
--- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories
--- together, and every range of commits that begins at a tag's commit, deployments included; here they are the newest
--- pairs of tags in version order, each repository's own.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories, and
+-- every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags in
+-- version order, each repository's own.
 
 WITH pairs AS (
     SELECT *

@@ -5,13 +5,13 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: type varchar[] = BUG   issue types that are bugs
 -- param: tags bigint = 5   how many of each repository's newest tags
--- Note: the fewest people who together reach 80 %; DevLake counts those whose running share stays at or below 80 %,
+-- Note: the fewest people who reach 80 %; DevLake counts those whose running share is at or below 80 %,
 -- which is no one when one person did more, and gives equal counts the same running total.
 -- Note: a bug's fixer is the author of the first pull request that names it; one without a pull request has none, where
 -- DevLake has a nameless fixer.
--- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories
--- together, and every range of commits that begins at a tag's commit, deployments included; here they are the newest
--- pairs of tags in version order, each repository's own.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories, and
+-- every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags in
+-- version order, each repository's own.
 
 WITH pairs AS (
     SELECT *

@@ -8,9 +8,9 @@
 -- param: n bigint = 10   how many
 -- Note: a bug's fixer is the author of the first pull request that names it; one without a pull request has none, where
 -- DevLake has a nameless fixer.
--- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories
--- together, and every range of commits that begins at a tag's commit, deployments included; here they are the newest
--- pairs of tags in version order, each repository's own.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories, and
+-- every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags in
+-- version order, each repository's own.
 
 WITH pairs AS (
     SELECT *

@@ -6,9 +6,9 @@
 -- param: tags bigint = 3   how many of each repository's newest tags
 -- Note: a commit counts once, under the type of the first issue that its first pull request names, UNKNOWN without any;
 -- DevLake leaves out commits without an issue and counts one for each of its pull requests and types.
--- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories
--- together, and every range of commits that begins at a tag's commit, deployments included; here they are the newest
--- pairs of tags in version order, each repository's own.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories, and
+-- every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags in
+-- version order, each repository's own.
 
 WITH pairs AS (
     SELECT *

@@ -1,4 +1,4 @@
--- Which bugs have been waiting longest?
+-- Which bugs are outstanding longest?
 -- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Outstanding Bugs Sort by Queue Time [All History]
 -- param: project varchar[] = null   only issues of these projects

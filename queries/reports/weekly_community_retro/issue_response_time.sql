@@ -47,7 +47,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         i.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
@@ -59,4 +59,4 @@ SELECT
     count(*) AS answered,
     round(sum(seconds) / 86400.0 / nullif(count(seconds), 0), 1) AS "mean days",
     round(median(seconds) / 86400.0, 1) AS "median days"
-FROM waits
+FROM response_times
