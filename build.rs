@@ -1,11 +1,11 @@
-//! `schemas/`, `queries/` and `fixtures/demo/` are compiled into the binary. The macro that embeds them notices a
+//! `schemas/` and `queries/` are compiled into the binary. The macro that embeds them notices a
 //! changed file but not a new one; this notices both.
 
 use std::path::Path;
 
 fn main() {
     let mut files = Vec::new();
-    for root in ["schemas", "queries", "fixtures/demo"] {
+    for root in ["schemas", "queries"] {
         println!("cargo:rerun-if-changed={root}");
         list(Path::new(root), &mut files);
     }

@@ -19,6 +19,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 
+use reqwest::StatusCode;
+
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, by who has to act.
@@ -48,7 +50,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The process's exit code; README.md has the table.
+    /// The process's exit code; docs/src/command-line.md has the table.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Unreachable | Self::Api => 1,
@@ -63,24 +65,26 @@ impl ErrorKind {
 /// See the module's page. Boxed inside, so that `Result<T>` stays small.
 #[derive(thiserror::Error)]
 #[error("{}", .0)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorDetails>);
 
-struct Inner {
+struct ErrorDetails {
     kind: ErrorKind,
     message: String,
     context: Vec<(&'static str, String)>,
     hint: Option<String>,
+    status: Option<StatusCode>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
     /// `message`: lower case, no full stop, no secrets.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorDetails {
             kind,
             message: message.into(),
             context: Vec::new(),
             hint: None,
+            status: None,
             source: None,
         }))
     }
@@ -93,6 +97,14 @@ impl Error {
             self.0.context.push((key, value.to_string()));
         }
         self
+    }
+
+    /// Record the HTTP status of the response that caused the error, and show it as context `status`. The first
+    /// status wins.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.0.status.get_or_insert(status);
+        self.with("status", status.as_u16())
     }
 
     /// What the reader should do. The first hint wins.
@@ -112,13 +124,40 @@ impl Error {
         self.0.kind
     }
 
+    /// The HTTP status of the response that caused the error; `None` when no response did.
+    pub fn status(&self) -> Option<StatusCode> {
+        self.0.status
+    }
+
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// The first cause of type `T` in the chain of sources.
+    #[must_use]
+    pub fn cause<T: StdError + 'static>(&self) -> Option<&T> {
+        find_cause(self.0.source.as_deref()?)
     }
 
     /// What the reader should do, as [`Error::hint`] was told.
     pub fn advice(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// Return the first cause of type `E` among the sources of the error.
+    pub fn find_cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut cause: Option<&(dyn StdError + 'static)> =
+            self.0.source.as_deref().map(|source| source as _);
+        while let Some(source) = cause {
+            if let Some(found) = source.downcast_ref::<E>() {
+                return Some(found);
+            }
+            if let Some(error) = source.downcast_ref::<Self>() {
+                return error.find_cause();
+            }
+            cause = source.source();
+        }
+        None
     }
 
     /// The value recorded under `key`, if any.
@@ -131,7 +170,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Inner {
+impl fmt::Display for ErrorDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         for (n, (key, value)) in self.context.iter().enumerate() {
@@ -162,6 +201,20 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.0.kind, self.0)
     }
+}
+
+/// Return the first error of type `T` among `error` and its sources.
+pub(crate) fn find_cause<'a, T: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn one_line(text: &str) -> String {

@@ -9,20 +9,21 @@
 
 pub mod bitbucket;
 pub mod cli;
+mod clock;
 pub mod collect;
 pub mod config;
+mod digest;
 pub mod encoding;
 pub mod engine;
 pub mod error;
 pub mod escape;
-pub mod graph;
 mod json;
 pub mod lake;
 pub mod progress;
 pub mod redaction;
-pub mod sandbox;
 pub mod schema;
 mod scratch;
 pub mod secret;
+pub mod suggest;
 pub mod telemetry;
 pub mod transform;

@@ -1,33 +1,31 @@
 //! `bitlake demo`: the whole way once, without account or network.
 
-use super::args::Demo;
+use bitlake_sandbox::Sandbox;
+
+use super::args::DemoArgs;
 use super::job::{Collecting, Job};
 use super::output::print;
-use super::{Context, Outcome, query};
+use super::{CliContext, CommandOutcome, query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::sandbox::Sandbox;
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
 const CONFIG: &str = include_str!("demo.toml");
 /// The moment at which the fixtures were looked at: the figures' time ends there, whatever day it is.
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
-pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
-    let sandbox = Sandbox::builder()
-        .demo()
-        .rate_limit_header(1_000_000)
-        .start(0)
-        .await?;
+pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandOutcome> {
+    let builder = Sandbox::builder().demo().rate_limit_header(1_000_000);
+    let sandbox = sandbox::start(builder, 0).await?;
     let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;
     let text = CONFIG
         .replace("ENDPOINT", &sandbox.endpoint())
         .replace("\"LAKE\"", &format!("{:?}", out.display().to_string()));
     let env = std::collections::BTreeMap::new();
     let config = Config::parse(&text, std::path::Path::new("demo.toml"), &env, &[])?;
-    let options = Options {
+    let options = TransformOptions {
         as_of: AS_OF.parse().ok(),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let mut job = Job::start(context, &config, "demo").await?;
     let lake = job.lake.clone();

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::args::Repos;
+use super::args::ReposArgs;
 use super::output::print;
-use super::{Context, Outcome, rows};
-use crate::bitbucket::{Client, Limits, Step, Target, endpoints};
+use super::{CliContext, CommandOutcome, rows};
+use crate::bitbucket::{ApiTarget, Client, Limits, NextPage, endpoints};
 use crate::collect::clients;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -28,7 +28,7 @@ struct ListedProject {
     key: Option<String>,
 }
 
-pub(super) async fn run(context: &Context, args: Repos) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: ReposArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let clients = clients(&config, &context.env, &Limits::default())?;
     let header = ["repository", "project", "private", "updated"]
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: Repos) -> Result<Outcome> {
         }
     }
     print(&rows::aligned(&lines))?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 /// The workspace asked for, else those of the connection's selections.
@@ -67,12 +67,12 @@ async fn list(
     lines: &mut Vec<Vec<String>>,
 ) -> Result<()> {
     let search = search.unwrap_or_default().to_lowercase();
-    let mut pages = client.walk(&endpoints::REPOSITORIES, Target::workspace(workspace));
+    let mut pages = client.list(&endpoints::REPOSITORIES, ApiTarget::workspace(workspace));
     loop {
         let page = match pages.next().await? {
-            Step::Page(page) => page,
-            Step::End => return Ok(()),
-            Step::Absent(absence) => {
+            NextPage::Page(page) => page,
+            NextPage::End => return Ok(()),
+            NextPage::Unavailable(absence) => {
                 return Err(
                     Error::new(ErrorKind::Configuration, "the workspace cannot be listed")
                         .with("workspace", workspace)

@@ -1,10 +1,34 @@
 //! `bitlake sandbox`: the demo workspace as Bitbucket Cloud would serve it.
 
-use super::args::Sandbox;
-use super::{Context, Outcome};
-use crate::error::Result;
+use bitlake_sandbox::{Builder, Sandbox, SandboxError};
 
-pub(super) async fn run(_: &Context, args: Sandbox) -> Result<Outcome> {
-    crate::sandbox::run(args.port, None).await?;
-    Ok(Outcome::Complete)
+use super::args;
+use super::output::print;
+use super::{CliContext, CommandOutcome};
+use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// Serves the demo until Ctrl-C. The endpoint is the one line on stdout.
+pub(super) async fn run(_: &CliContext, args: args::SandboxArgs) -> Result<CommandOutcome> {
+    let sandbox = start(Sandbox::builder().demo(), args.port).await?;
+    print(&format!("{}\n", sandbox.endpoint()))?;
+    tokio::signal::ctrl_c()
+        .await
+        .or_error(ErrorKind::Internal, "cannot wait for ctrl-c")?;
+    sandbox.stop().await;
+    Ok(CommandOutcome::Complete)
+}
+
+/// Starts a sandbox on `port`; 0 lets the system choose.
+///
+/// # Errors
+/// A usage error when the port is taken or the fixtures cannot be read.
+pub(super) async fn start(builder: Builder, port: u16) -> Result<Sandbox> {
+    builder.start(port).await.map_err(|error| {
+        let is_port = matches!(error, SandboxError::Listen { .. });
+        let error = Error::new(ErrorKind::Usage, "cannot start the sandbox").source(error);
+        match is_port {
+            true => error.hint("choose another port with --port, or 0 for any free one"),
+            false => error,
+        }
+    })
 }

@@ -7,7 +7,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 
 use super::Shard;
-use crate::bitbucket::{Budgets, Keeper, Spent};
+use crate::bitbucket::{BudgetRecord, BudgetStore, Budgets};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};
 
@@ -19,7 +19,7 @@ struct Accounts {
 /// Budgets that the lake remembers. The caller holds its lock, and ends with [`Budgets::close`].
 pub fn budgets(lake: &Lake, shard: Option<Shard>) -> Budgets {
     let lake = lake.clone();
-    Budgets::kept(Accounts { lake, shard })
+    Budgets::with_store(Accounts { lake, shard })
 }
 
 impl Accounts {
@@ -29,23 +29,23 @@ impl Accounts {
     }
 }
 
-impl Keeper for Accounts {
-    fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<Spent>>> {
+impl BudgetStore for Accounts {
+    fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<BudgetRecord>>> {
         async move {
             let path = self.path(identity);
-            let spent: Option<Spent> = self.lake.get_json(&path).await?;
-            match spent.as_ref().and_then(Spent::flaw) {
+            let spent: Option<BudgetRecord> = self.lake.get_json(&path).await?;
+            match spent.as_ref().and_then(BudgetRecord::flaw) {
                 None => Ok(spent),
                 Some(flaw) => Err(Error::new(ErrorKind::Lake, "the file is damaged")
                     .with("file", &path)
                     .source(flaw)
-                    .hint(layout::way_out(&path))),
+                    .hint(layout::repair_hint(&path))),
             }
         }
         .boxed()
     }
 
-    fn write<'a>(&'a self, identity: &'a str, spent: Spent) -> BoxFuture<'a, Result<()>> {
+    fn write<'a>(&'a self, identity: &'a str, spent: BudgetRecord) -> BoxFuture<'a, Result<()>> {
         async move { self.lake.put_json(&self.path(identity), &spent).await }.boxed()
     }
 }

@@ -7,18 +7,19 @@ use std::collections::HashSet;
 use std::pin::pin;
 
 use futures::{StreamExt, stream};
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
+use super::checkpoint::CheckpointStore;
 use super::entity::Entity;
 use super::held::Held;
-use super::ledger::Ledger;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::{Outcome, Pace, or_stop};
-use crate::bitbucket::{Absence, Endpoint, Step};
+use super::walk::{ListOutcome, Pace, or_stop};
+use crate::bitbucket::{Endpoint, NextPage, Unavailable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Queued, Replaces};
+use crate::lake::{PendingRecord, Replaces};
 use crate::schema::Parent;
 
 /// Lists of parents that are read at the same time; they are written in the parents' order all the same.
@@ -33,7 +34,7 @@ pub(super) async fn children(
     parents: &'static str,
     endpoint: &'static Endpoint,
     report: &mut EntityReport,
-) -> Result<Outcome> {
+) -> Result<ListOutcome> {
     let nobody = HashSet::new();
     children_but(repo, entity, parents, endpoint, &nobody, report).await
 }
@@ -47,12 +48,14 @@ pub(super) async fn children_but(
     endpoint: &'static Endpoint,
     wait: &HashSet<String>,
     report: &mut EntityReport,
-) -> Result<Outcome> {
-    let Repo { site, ledger, .. } = repo;
-    let queue = &ledger.entity(entity.table).queue;
+) -> Result<ListOutcome> {
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let queue = &checkpoints.entity(entity.table).queue;
     let asked = queue.iter().filter(|queued| !wait.contains(&queued.id));
     let queue: Vec<Parent> = asked.map(parent).collect();
-    let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+    let mut sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
     let (first, rest) = queue.split_at(queue.len().min(1));
     // The first goes alone: when the repository has no such lists at all, one request finds out.
     let first = stream::iter(first).then(|parent| child(site, endpoint, parent));
@@ -68,16 +71,16 @@ pub(super) async fn children_but(
     let outcome = loop {
         let next = tokio::select! {
             biased;
-            () = site.context.options.stop.wait() => break Ok(Outcome::Stopped),
+            () = site.context.options.stop.wait() => break Ok(ListOutcome::Stopped),
             next = lists.next() => next,
         };
         let Some(list) = next else {
-            break Ok(Outcome::Collected);
+            break Ok(ListOutcome::Complete);
         };
         report.requests += list.requests;
         let values = match or_stop(site, list.values) {
             Ok(Some(values)) => values,
-            Ok(None) => break Ok(Outcome::Stopped),
+            Ok(None) => break Ok(ListOutcome::Stopped),
             Err(error) if error.kind() == ErrorKind::Api && failed.len() < FAILING_PARENTS => {
                 failed.push(error);
                 continue;
@@ -97,12 +100,12 @@ pub(super) async fn children_but(
                 }
                 done.push(list.parent.clone());
             }
-            Err(absence) if absence.status == 404 => {
+            Err(absence) if absence.status == StatusCode::NOT_FOUND => {
                 report.missing_parents += 1;
                 missing = Some(absence);
                 done.push(list.parent.clone());
             }
-            Err(absence) if !answered => break Ok(Outcome::Absent(absence)),
+            Err(absence) if !answered => break Ok(ListOutcome::Unavailable(absence)),
             Err(absence) => {
                 break Err(Error::new(ErrorKind::Api, absence.reason)
                     .with("repository", &site.full_name)
@@ -111,28 +114,30 @@ pub(super) async fn children_but(
         }
         pace.pages += list.requests;
         if pace.is_due() {
-            held.save(site, ledger).await?;
-            checkpoint(ledger, entity, sink, &mut done, &mut whole).await?;
+            held.save(site, checkpoints).await?;
+            checkpoint(checkpoints, entity, sink, &mut done, &mut whole).await?;
             pace = Pace::default();
-            sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+            sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
         }
     };
-    held.save(site, ledger).await?;
-    checkpoint(ledger, entity, sink, &mut done, &mut whole).await?;
-    let none_there = !answered && !ledger.ever_returned(entity.table);
+    held.save(site, checkpoints).await?;
+    checkpoint(checkpoints, entity, sink, &mut done, &mut whole).await?;
+    let none_there = !answered && !checkpoints.ever_returned(entity.table);
     match (outcome?, failed.into_iter().next(), missing) {
-        (Outcome::Collected, Some(error), _) => Err(error),
-        (Outcome::Collected, None, Some(absence)) if none_there => Ok(Outcome::Absent(absence)),
-        (Outcome::Collected, None, _) => {
-            ledger.inherit(entity.table, parents);
-            Ok(Outcome::Collected)
+        (ListOutcome::Complete, Some(error), _) => Err(error),
+        (ListOutcome::Complete, None, Some(absence)) if none_there => {
+            Ok(ListOutcome::Unavailable(absence))
+        }
+        (ListOutcome::Complete, None, _) => {
+            checkpoints.inherit(entity.table, parents);
+            Ok(ListOutcome::Complete)
         }
         (outcome, ..) => Ok(outcome),
     }
 }
 
 async fn checkpoint(
-    ledger: &mut Ledger<'_>,
+    checkpoints: &mut CheckpointStore<'_>,
     entity: &'static Entity,
     sink: Sink<'_>,
     done: &mut Vec<Parent>,
@@ -146,15 +151,15 @@ async fn checkpoint(
         false => Replaces::Nothing,
     };
     let segment = sink.finish(replaces).await?;
-    ledger.add(entity.table, segment);
-    let queue = &mut ledger.entity(entity.table).queue;
+    checkpoints.add(entity.table, segment);
+    let queue = &mut checkpoints.entity(entity.table).queue;
     let done: HashSet<String> = done.drain(..).map(|one| id(&one)).collect();
     queue.retain(|queued| !done.contains(&queued.id));
-    ledger.put().await
+    checkpoints.put().await
 }
 
 /// Pull requests and issues have numbers, pipelines uuids.
-fn parent(queued: &Queued) -> Parent {
+fn parent(queued: &PendingRecord) -> Parent {
     match queued.id.parse() {
         Ok(id) => Parent::Id(id),
         Err(_) => Parent::Uuid(queued.id.clone()),
@@ -172,17 +177,17 @@ fn id(parent: &Parent) -> String {
 struct Child<'p> {
     parent: &'p Parent,
     requests: u64,
-    values: Result<std::result::Result<Vec<Box<RawValue>>, Absence>>,
+    values: Result<std::result::Result<Vec<Box<RawValue>>, Unavailable>>,
 }
 
 async fn child<'p>(site: &Site<'_>, endpoint: &'static Endpoint, parent: &'p Parent) -> Child<'p> {
-    let mut pages = site.client.walk(endpoint, site.target().parent(id(parent)));
+    let mut pages = site.client.list(endpoint, site.target().parent(id(parent)));
     let mut all = Vec::new();
     let values = loop {
         match pages.next().await {
-            Ok(Step::Page(page)) => all.extend(page.values),
-            Ok(Step::End) => break Ok(Ok(all)),
-            Ok(Step::Absent(absence)) => break Ok(Err(absence)),
+            Ok(NextPage::Page(page)) => all.extend(page.values),
+            Ok(NextPage::End) => break Ok(Ok(all)),
+            Ok(NextPage::Unavailable(absence)) => break Ok(Err(absence)),
             Err(error) => break Err(error),
         }
     };

@@ -16,10 +16,10 @@ use super::entity::{Entity, text, time};
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::sink::Sink;
-use super::walk::{Outcome, Pace, next_page};
-use crate::bitbucket::{Absence, Step, endpoints};
+use super::walk::{ListOutcome, Pace, next_page};
+use crate::bitbucket::{NextPage, Unavailable, endpoints};
 use crate::error::Result;
-use crate::lake::{Replaces, Walk};
+use crate::lake::{Cursor, Replaces};
 use crate::schema::Parent;
 
 pub(super) static ENTITY: Entity = Entity {
@@ -27,20 +27,20 @@ pub(super) static ENTITY: Entity = Entity {
     ..Entity::new("commits", |record| text(record, "/hash"))
 };
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     // What was begun is ended first: its range is another one.
-    if repo.ledger.entity(ENTITY.table).deep.is_some() {
+    if repo.checkpoints.entity(ENTITY.table).deep.is_some() {
         let outcome = walk(repo, report).await?;
-        if !matches!(outcome, Outcome::Collected) {
+        if !matches!(outcome, ListOutcome::Complete) {
             return Ok(outcome);
         }
     }
     if !repo.round.refreshes {
-        return Ok(Outcome::Collected);
+        return Ok(ListOutcome::Complete);
     }
     let now = repo.site.context.options.now;
-    let refs = repo.ledger.entity("branches").complete_through;
-    let state = repo.ledger.entity(ENTITY.table);
+    let refs = repo.checkpoints.entity("branches").complete_through;
+    let state = repo.checkpoints.entity(ENTITY.table);
     let new: BTreeSet<String> = match &repo.heads {
         Some(heads) => heads.difference(&state.heads).cloned().collect(),
         None => BTreeSet::new(),
@@ -49,34 +49,34 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
         if repo.heads.is_some() {
             state.complete_through = refs.or(Some(now));
         }
-        return Ok(Outcome::Collected);
+        return Ok(ListOutcome::Complete);
     }
-    state.deep = Some(Walk {
+    state.deep = Some(Cursor {
         heads: new,
-        ..Walk::default()
+        ..Cursor::default()
     });
     walk(repo, report).await
 }
 
-async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     if let Some(git) = repo.site.context.git {
         return commits_git::walk(repo, git, report).await;
     }
     loop {
         match attempt(repo, report).await? {
-            Outcome::Absent(absence) if forget(repo, &absence) => {}
+            ListOutcome::Unavailable(absence) if forget(repo, &absence) => {}
             outcome => return Ok(outcome),
         }
-        let state = repo.ledger.entity(ENTITY.table);
+        let state = repo.checkpoints.entity(ENTITY.table);
         if state.deep.is_none() {
-            return Ok(Outcome::Collected);
+            return Ok(ListOutcome::Complete);
         }
     }
 }
 
 /// Takes unknown commits out of the range; whether there were any.
-fn forget(repo: &mut Repo<'_>, absence: &Absence) -> bool {
-    let state = repo.ledger.entity(ENTITY.table);
+fn forget(repo: &mut Repo<'_>, absence: &Unavailable) -> bool {
+    let state = repo.checkpoints.entity(ENTITY.table);
     let mut any = false;
     let had_heads = state
         .deep
@@ -90,25 +90,27 @@ fn forget(repo: &mut Repo<'_>, absence: &Absence) -> bool {
         }
     }
     // A walk from no heads would be one over everything.
-    let vanished = |walk: &Walk| had_heads && walk.heads.is_empty();
+    let vanished = |walk: &Cursor| had_heads && walk.heads.is_empty();
     if state.deep.as_ref().is_some_and(vanished) {
         state.deep = None;
     }
     any
 }
 
-async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let floor = repo.round.floor;
     let now = repo.site.context.options.now;
-    let Repo { site, ledger, .. } = repo;
-    let state = ledger.entity(ENTITY.table);
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let state = checkpoints.entity(ENTITY.table);
     let mut at = state.deep.clone().unwrap_or_default();
     let first_load = !state.ever_returned() || state.complete_from.is_some();
     // In the last round the rest is read, however old: `since` does not bound the graph.
     let pauses = first_load && floor > site.since;
-    let is_low = |at: &Walk| pauses && at.border.is_some_and(|border| border <= floor);
+    let is_low = |at: &Cursor| pauses && at.border.is_some_and(|border| border <= floor);
     if is_low(&at) {
-        return Ok(Outcome::Paused);
+        return Ok(ListOutcome::Partial);
     }
     let from_the_top = || {
         let include = at.heads.iter().cloned().collect();
@@ -116,23 +118,23 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outco
             true => Vec::new(),
             false => state.heads.iter().cloned().collect(),
         };
-        let pages = site.client.walk(&endpoints::COMMITS, site.target());
-        pages.between(include, exclude)
+        let pages = site.client.list(&endpoints::COMMITS, site.target());
+        pages.with_commit_range(include, exclude)
     };
     let resumed = at.next.as_deref().map(|next| from_the_top().resume(next));
     let mut pages = match resumed {
         Some(Ok(pages)) => pages,
         _ => from_the_top(),
     };
-    let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+    let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
     let mut pace = Pace::default();
     loop {
         let step = next_page(site, &mut pages).await;
-        let lost = !matches!(step, Ok(Some(Step::Page(_) | Step::End) | None));
-        if lost && at.next.is_some() && pages.is_at_start() {
+        let lost = !matches!(step, Ok(Some(NextPage::Page(_) | NextPage::End) | None));
+        if lost && at.next.is_some() && pages.has_no_page() {
             report.requests += pages.requests();
             at.next = None;
-            ledger.entity(ENTITY.table).deep = Some(at);
+            checkpoints.entity(ENTITY.table).deep = Some(at);
             return Box::pin(attempt(repo, report)).await;
         }
         let ended = match step {
@@ -140,20 +142,20 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outco
                 report.requests += pages.requests();
                 return Err(error);
             }
-            Ok(Some(Step::Absent(absence))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => {
                 report.requests += pages.requests();
-                return Ok(Outcome::Absent(absence));
+                return Ok(ListOutcome::Unavailable(absence));
             }
-            Ok(None) => Some(Outcome::Stopped),
-            Ok(Some(Step::End)) => Some(Outcome::Collected),
-            Ok(Some(Step::Page(page))) => {
+            Ok(None) => Some(ListOutcome::Stopped),
+            Ok(Some(NextPage::End)) => Some(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 at.started = at.started.or(page.date);
                 let times = sink.take(&page.values, Some(&Parent::None), report, |_| {})?;
                 at.border = times.newest().or(at.border);
                 pace.pages += 1;
                 match pages.cursor() {
-                    None => Some(Outcome::Collected),
-                    Some(_) => is_low(&at).then_some(Outcome::Paused),
+                    None => Some(ListOutcome::Complete),
+                    Some(_) => is_low(&at).then_some(ListOutcome::Partial),
                 }
             }
         };
@@ -161,13 +163,13 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outco
             continue;
         }
         at.next = pages.cursor();
-        at.pages_left = pages.left();
+        at.pages_left = pages.remaining_pages();
         let segment = sink.finish(Replaces::Nothing).await?;
-        ledger.add(ENTITY.table, segment);
-        let state = ledger.entity(ENTITY.table);
+        checkpoints.add(ENTITY.table, segment);
+        let state = checkpoints.entity(ENTITY.table);
         let started = at.started.unwrap_or(now);
         match ended {
-            Some(Outcome::Collected) => {
+            Some(ListOutcome::Complete) => {
                 state.deep = None;
                 state.complete_from = None;
                 state.complete_through = Some(started);
@@ -176,19 +178,19 @@ async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outco
                     state.heads.retain(|head| heads.contains(head));
                 }
             }
-            Some(Outcome::Paused) => {
+            Some(ListOutcome::Partial) => {
                 state.complete_from = at.border;
                 state.complete_through.get_or_insert(started);
                 state.deep = Some(at.clone());
             }
             _ => state.deep = Some(at.clone()),
         }
-        ledger.put().await?;
+        checkpoints.put().await?;
         if let Some(ended) = ended {
             report.requests += pages.requests();
             return Ok(ended);
         }
         pace = Pace::default();
-        sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+        sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
     }
 }

@@ -15,11 +15,11 @@ use super::commits::ENTITY;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::Outcome;
-use crate::bitbucket::git::{Change, Commit, Git, Kind, Origin, Range};
+use super::walk::ListOutcome;
+use crate::bitbucket::git::{ChangeKind, ChangedFile, Git, GitCommit, GitRemote, RevisionRange};
 use crate::config::Connection;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{Replaces, Walk};
+use crate::lake::{Cursor, Replaces};
 use crate::schema::{Parent, content_key};
 
 /// What a killed run reads again at most.
@@ -34,34 +34,40 @@ pub(super) async fn walk(
     repo: &mut Repo<'_>,
     git: &Git,
     report: &mut EntityReport,
-) -> Result<Outcome> {
-    let through = repo.ledger.entity("branches").complete_through;
-    let Repo { site, ledger, .. } = repo;
-    let at = ledger.entity(ENTITY.table).deep.clone().unwrap_or_default();
-    let known = ledger.entity(ENTITY.table).heads.clone();
+) -> Result<ListOutcome> {
+    let through = repo.checkpoints.entity("branches").complete_through;
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let at = checkpoints
+        .entity(ENTITY.table)
+        .deep
+        .clone()
+        .unwrap_or_default();
+    let known = checkpoints.entity(ENTITY.table).heads.clone();
 
     let connection = connection(site)?;
     let pages = format!("{}{}/commits/", connection.git_endpoint, site.full_name);
-    let origin = Origin::new(connection, &site.full_name)?;
-    let clone = git.repository(site.connection_id, &site.uuid, origin, site.client);
+    let origin = GitRemote::new(connection, &site.full_name)?;
+    let clone = git.open_clone(site.connection_id, &site.uuid, origin, site.client);
     let Some(clone) = or_stopped(site, clone).await? else {
-        return Ok(Outcome::Stopped);
+        return Ok(ListOutcome::Stopped);
     };
     let Some(absence) = or_stopped(site, clone.fetch(!at.heads.is_empty())).await? else {
-        return Ok(Outcome::Stopped);
+        return Ok(ListOutcome::Stopped);
     };
     if let Some(absence) = absence {
-        return Ok(Outcome::Absent(absence));
+        return Ok(ListOutcome::Unavailable(absence));
     }
     // What was force-pushed away meanwhile is not here. Where that is all there was, every branch and tag is.
-    let here = clone.holds(&(&at.heads | &known)).await?;
+    let here = clone.existing_commits(&(&at.heads | &known)).await?;
     let heads = match &at.heads & &here {
         none if none.is_empty() => clone.heads().await?,
         heads => heads,
     };
-    let range = Range {
-        from: heads,
-        without: match at.heads.is_empty() {
+    let range = RevisionRange {
+        include: heads,
+        exclude: match at.heads.is_empty() {
             true => BTreeSet::new(),
             false => &known & &here,
         },
@@ -72,52 +78,52 @@ pub(super) async fn walk(
     loop {
         let batch = or_stopped(site, async {
             let mut batch = log
-                .batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
+                .next_batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
                 .await?;
-            if git.counts_lines() && !batch.is_empty() {
+            if git.has_line_counts() && !batch.is_empty() {
                 clone.count_lines(&mut batch).await?;
             }
             Ok(batch)
         });
         let Some(batch) = batch.await? else {
-            return Ok(Outcome::Stopped);
+            return Ok(ListOutcome::Stopped);
         };
-        let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+        let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
         for page in batch.chunks(COMMITS_PER_PAGE) {
             let records = page.iter().map(|commit| record(commit, &pages));
             let records = records.collect::<Result<Vec<_>>>()?;
             sink.take(&records, Some(&Parent::None), report, |_| {})?;
         }
         let segment = sink.finish(Replaces::Nothing).await?;
-        ledger.add(ENTITY.table, segment);
+        checkpoints.add(ENTITY.table, segment);
         done += batch.len() as u64;
-        let state = ledger.entity(ENTITY.table);
+        let state = checkpoints.entity(ENTITY.table);
         if !batch.is_empty() {
-            state.deep = Some(Walk {
+            state.deep = Some(Cursor {
                 next: Some(format!("{CURSOR}{done}:{name}")),
                 pages_left: Some(0),
                 ..at.clone()
             });
-            ledger.put().await?;
+            checkpoints.put().await?;
             continue;
         }
         state.deep = None;
         state.complete_from = None;
         state.complete_through = through.or(Some(site.context.options.now));
-        state.heads.extend(range.from);
+        state.heads.extend(range.include);
         if let Some(heads) = &repo.heads {
             state.heads.retain(|head| heads.contains(head));
         }
-        ledger.put().await?;
-        return Ok(Outcome::Collected);
+        checkpoints.put().await?;
+        return Ok(ListOutcome::Complete);
     }
 }
 
 /// No address begins like it, so that the API's walk does not take it for one of its own.
 const CURSOR: &str = "git:";
 
-fn name(range: &Range) -> String {
-    content_key(&format!("{range:?}"))
+fn name(range: &RevisionRange) -> String {
+    content_key(&range.to_stable_text())
 }
 
 /// How many commits of the range a cursor says are here.
@@ -193,7 +199,7 @@ struct File<'a> {
 }
 
 /// The commit as the API would give it, and its times and files besides. Bitbucket's one date is the author's.
-fn record(commit: &Commit, pages: &str) -> Result<Box<RawValue>> {
+fn record(commit: &GitCommit, pages: &str) -> Result<Box<RawValue>> {
     let time = |time: Option<DateTime<Utc>>| {
         time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, false))
     };
@@ -225,13 +231,13 @@ fn record(commit: &Commit, pages: &str) -> Result<Box<RawValue>> {
 }
 
 /// In the words of Bitbucket's diffstat.
-fn file(change: &Change) -> File<'_> {
+fn file(change: &ChangedFile) -> File<'_> {
     File {
         path: &change.path,
         status: match change.kind {
-            Kind::Added => "added",
-            Kind::Removed => "removed",
-            Kind::Modified => "modified",
+            ChangeKind::Added => "added",
+            ChangeKind::Removed => "removed",
+            ChangeKind::Modified => "modified",
         },
         lines_added: change.lines.map(|lines| lines.added),
         lines_removed: change.lines.map(|lines| lines.deleted),

@@ -9,18 +9,18 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
+use super::checkpoint::FollowUps;
 use super::entity::{Entity, text, time, uuid};
-use super::ledger::FollowUps;
 use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
-use crate::config::Steps;
+use crate::config::StepsRule;
 use crate::error::Result;
-use crate::lake::Queued;
+use crate::lake::PendingRecord;
 
 static ENTITY: Entity = Entity {
     time: Some(latest),
@@ -33,7 +33,7 @@ static ENTITY: Entity = Entity {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: None,
     reconciles: false,
@@ -43,7 +43,7 @@ static LIST: List = List {
 static ENDED: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: Some(("state.name", "COMPLETED")),
     reconciles: false,
@@ -58,11 +58,11 @@ const TIMES: [&str; 4] = [
     "/release/created_on",
 ];
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let mut environments = BTreeSet::new();
     let steps = repo.steps;
     let options = repo.site.context.options;
-    let read_on = repo.ledger.entity(ENTITY.table).unfinished_on;
+    let read_on = repo.checkpoints.entity(ENTITY.table).unfinished_on;
     let lately = read_on.is_some_and(|on| options.now - on < UNFINISHED_EVERY);
     let list = match lately && !options.full {
         true => &ENDED,
@@ -76,16 +76,16 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
     })
     .await;
     repo.environments.extend(environments);
-    if !lately && matches!(outcome, Ok(Outcome::Collected)) {
+    if !lately && matches!(outcome, Ok(ListOutcome::Complete)) {
         let many = unfinished >= u64::from(endpoints::DEPLOYMENTS.pagelen);
-        repo.ledger.entity(ENTITY.table).unfinished_on = many.then_some(options.now);
+        repo.checkpoints.entity(ENTITY.table).unfinished_on = many.then_some(options.now);
     }
     outcome
 }
 
 /// A deployment that was done again changes a pipeline that ended long ago: it is to be looked at. One that ended and does
 /// not say how leaves that to its step.
-fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: Steps, more: &mut FollowUps) {
+fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: StepsRule, more: &mut FollowUps) {
     let is_new = completed_on(record).is_some_and(|time| time >= target);
     let Some(pipeline) = text(record, "/release/pipeline/uuid") else {
         return;
@@ -93,13 +93,13 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: Steps, more: &
     let mut queue = |table| {
         more.entry(table)
             .or_default()
-            .push(Queued::parent(&pipeline))
+            .push(PendingRecord::parent(&pipeline))
     };
     if aim == Aim::Refresh && is_new {
         queue("pipelines");
     }
     let is_open = text(record, "/state/status/name").is_none();
-    if steps == Steps::Deployments && is_new && is_open {
+    if steps == StepsRule::Deployments && is_new && is_open {
         queue(STEPS);
     }
 }

@@ -10,25 +10,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::repositories::{Discovered, read};
-use crate::bitbucket::{Client, Lookup, Step, Target, endpoints};
-use crate::config::{Config, Found, Pattern, Selection};
+use reqwest::StatusCode;
+
+use super::repositories::{DiscoveredRepository, read};
+use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
+use crate::config::{Config, RepositoryIdentity, RepositoryPattern, RepositorySelection};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::State;
+use crate::lake::RepositoryState;
 
 /// A repository of earlier runs that is not found any more.
 #[derive(Debug, Clone)]
-pub struct Gone {
+pub struct VanishedRepository {
     pub connection: String,
-    pub state: State,
+    pub state: RepositoryState,
     pub reason: String,
     /// Bitbucket knows it under no name; one that was renamed out of the configuration is still there.
     pub missing: bool,
 }
 
-impl Gone {
-    pub(super) fn found(&self) -> Found {
-        Found {
+impl VanishedRepository {
+    pub(super) fn found(&self) -> RepositoryIdentity {
+        RepositoryIdentity {
             connection_id: self.state.connection_id,
             full_name: self.state.full_name.clone(),
             uuid: self.state.uuid.clone(),
@@ -40,8 +42,8 @@ impl Gone {
 /// What the configuration selects, ordered by connection and name.
 #[derive(Debug, Clone, Default)]
 pub struct Discovery {
-    pub found: Vec<Discovered>,
-    pub gone: Vec<Gone>,
+    pub found: Vec<DiscoveredRepository>,
+    pub gone: Vec<VanishedRepository>,
 }
 
 /// Asks for every included repository. `states`: what earlier runs know.
@@ -52,7 +54,7 @@ pub struct Discovery {
 pub async fn discover(
     config: &Config,
     clients: &BTreeMap<String, Client>,
-    states: &[State],
+    states: &[RepositoryState],
 ) -> Result<Discovery> {
     let mut search = Search {
         listings: BTreeMap::new(),
@@ -64,7 +66,7 @@ pub async fn discover(
             continue;
         };
         for pattern in &selection.include {
-            if pattern.exact() {
+            if pattern.is_exact() {
                 search
                     .exact(&source, selection, pattern, states, &mut sought)
                     .await?;
@@ -92,7 +94,7 @@ impl<'a> Source<'a> {
     fn of(
         config: &Config,
         clients: &'a BTreeMap<String, Client>,
-        selection: &Selection,
+        selection: &RepositorySelection,
     ) -> Option<Self> {
         let id = config
             .connections
@@ -108,13 +110,13 @@ impl<'a> Source<'a> {
 
 struct Search {
     /// By connection and workspace.
-    listings: BTreeMap<(i64, String), Vec<Discovered>>,
+    listings: BTreeMap<(i64, String), Vec<DiscoveredRepository>>,
     /// By connection and uuid.
-    found: BTreeMap<(i64, String), Discovered>,
+    found: BTreeMap<(i64, String), DiscoveredRepository>,
 }
 
 impl Search {
-    fn add(&mut self, discovered: Discovered) {
+    fn add(&mut self, discovered: DiscoveredRepository) {
         let key = (
             discovered.found.connection_id,
             discovered.found.uuid.clone(),
@@ -125,8 +127,8 @@ impl Search {
     async fn glob(
         &mut self,
         source: &Source<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
     ) -> Result<()> {
         let key = (source.id, pattern.workspace().to_owned());
         if !self.listings.contains_key(&key) {
@@ -138,7 +140,7 @@ impl Search {
             .get(&key)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let matching: Vec<Discovered> = listing
+        let matching: Vec<DiscoveredRepository> = listing
             .iter()
             .filter(|it| pattern.matches(&it.found.full_name))
             .cloned()
@@ -162,9 +164,9 @@ impl Search {
     async fn exact(
         &mut self,
         source: &Source<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
-        states: &[State],
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
+        states: &[RepositoryState],
         sought: &mut BTreeSet<(i64, String)>,
     ) -> Result<()> {
         let name = pattern.text.to_lowercase();
@@ -174,7 +176,7 @@ impl Search {
         let known = states.iter().any(|state| {
             state.connection_id == source.id && state.full_name.eq_ignore_ascii_case(&name)
         });
-        let error = match get(source, &Target::full_name(&name)).await? {
+        let error = match get(source, &ApiTarget::full_name(&name)).await? {
             Ok(discovered) if selection.selects(&discovered.found.full_name) => {
                 self.add(discovered);
                 return Ok(());
@@ -198,8 +200,8 @@ impl Search {
         &mut self,
         config: &Config,
         clients: &BTreeMap<String, Client>,
-        states: &[State],
-    ) -> Result<Vec<Gone>> {
+        states: &[RepositoryState],
+    ) -> Result<Vec<VanishedRepository>> {
         let mut gone = Vec::new();
         for state in states.iter().filter(|state| !state.is_workspace()) {
             if self
@@ -211,7 +213,7 @@ impl Search {
             let selection = selection(config, state.connection_id, &state.full_name);
             let source = selection.and_then(|selection| Source::of(config, clients, selection));
             let Some(source) = source else { continue };
-            let mut target = Target::full_name(&state.full_name);
+            let mut target = ApiTarget::full_name(&state.full_name);
             target.repository.clone_from(&state.uuid);
             let (missing, reason) = match get(&source, &target).await? {
                 Ok(found) => {
@@ -228,7 +230,7 @@ impl Search {
                 Err(reason) => (true, format!("cannot be found any more: {reason}")),
             };
             let connection = source.client.connection().to_owned();
-            gone.push(Gone {
+            gone.push(VanishedRepository {
                 connection,
                 state: state.clone(),
                 reason,
@@ -239,31 +241,41 @@ impl Search {
     }
 }
 
-fn selection_of<'a>(config: &'a Config, found: &Found) -> Option<&'a Selection> {
+fn selection_of<'a>(
+    config: &'a Config,
+    found: &RepositoryIdentity,
+) -> Option<&'a RepositorySelection> {
     selection(config, found.connection_id, &found.full_name)
 }
 
-fn selection<'a>(config: &'a Config, connection_id: i64, full_name: &str) -> Option<&'a Selection> {
+fn selection<'a>(
+    config: &'a Config,
+    connection_id: i64,
+    full_name: &str,
+) -> Option<&'a RepositorySelection> {
     let connection = config.connections.iter().find(|c| c.id == connection_id)?;
     let mut selections = config.repositories.iter();
     selections.find(|s| s.connection == connection.name && s.selects(full_name))
 }
 
-async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>> {
+async fn list(
+    source: &Source<'_>,
+    pattern: &RepositoryPattern,
+) -> Result<Vec<DiscoveredRepository>> {
     let workspace = pattern.workspace();
     let mut pages = source
         .client
-        .walk(&endpoints::REPOSITORIES, Target::workspace(workspace));
+        .list(&endpoints::REPOSITORIES, ApiTarget::workspace(workspace));
     let mut listing = Vec::new();
     loop {
         match pages.next().await.map_err(|error| blame(error, pattern))? {
-            Step::Page(page) => {
+            NextPage::Page(page) => {
                 for record in page.values {
                     listing.push(read(source, record, page.date)?);
                 }
             }
-            Step::End => break,
-            Step::Absent(absence) => {
+            NextPage::End => break,
+            NextPage::Unavailable(absence) => {
                 let what = format!(
                     "cannot list the workspace `{workspace}`: {}",
                     absence.reason
@@ -286,15 +298,19 @@ async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>>
 }
 
 /// A workspace that is not there is a mistake in the configuration.
-fn blame(error: Error, pattern: &Pattern) -> Error {
+fn blame(error: Error, pattern: &RepositoryPattern) -> Error {
     let workspace = pattern.workspace();
-    let what = match error.context("status") {
-        Some("404") => format!("there is no workspace `{workspace}` that the credentials can see"),
-        Some("403") => format!("the credentials may not list the workspace `{workspace}`"),
+    let what = match error.status() {
+        Some(StatusCode::NOT_FOUND) => {
+            format!("there is no workspace `{workspace}` that the credentials can see")
+        }
+        Some(StatusCode::FORBIDDEN) => {
+            format!("the credentials may not list the workspace `{workspace}`")
+        }
         _ => return pattern.place.locate(error),
     };
-    let kind = match error.context("status") {
-        Some("403") => ErrorKind::Credentials,
+    let kind = match error.status() {
+        Some(StatusCode::FORBIDDEN) => ErrorKind::Credentials,
         _ => ErrorKind::Configuration,
     };
     pattern.place.locate(Error::new(kind, what)).source(error)
@@ -302,10 +318,10 @@ fn blame(error: Error, pattern: &Pattern) -> Error {
 
 async fn get(
     source: &Source<'_>,
-    target: &Target,
-) -> Result<std::result::Result<Discovered, String>> {
+    target: &ApiTarget,
+) -> Result<std::result::Result<DiscoveredRepository, String>> {
     match source.client.get(&endpoints::REPOSITORY, target).await? {
-        Lookup::Found { value, date } => read(source, value, date).map(Ok),
-        Lookup::Absent(absence) => Ok(Err(absence.reason)),
+        RecordLookup::Found { value, date } => read(source, value, date).map(Ok),
+        RecordLookup::Unavailable(absence) => Ok(Err(absence.reason)),
     }
 }

@@ -8,28 +8,28 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::entity::{Entity, uuid};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Outcome};
+use super::walk::{self, ListOutcome};
 use crate::bitbucket::endpoints;
 use crate::error::Result;
-use crate::lake::EntityState;
+use crate::lake::ListState;
 
 static ENTITY: Entity = Entity::new("environments", uuid);
 
 const ASKED_EVERY: TimeDelta = TimeDelta::days(7);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let options = repo.site.context.options;
     let named = std::mem::take(&mut repo.environments);
-    let through = repo.ledger.entity("deployments").complete_through;
-    let state = repo.ledger.entity(ENTITY.table);
+    let through = repo.checkpoints.entity("deployments").complete_through;
+    let state = repo.checkpoints.entity(ENTITY.table);
     let all_known = named.is_subset(&state.known);
     if !options.full && all_known && !is_due(state, options.now) {
         state.complete_through = through.max(state.complete_through);
-        return Ok(Outcome::Collected);
+        return Ok(ListOutcome::Complete);
     }
     let outcome = walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;
-    if matches!(outcome, Outcome::Collected) {
-        let state = repo.ledger.entity(ENTITY.table);
+    if matches!(outcome, ListOutcome::Complete) {
+        let state = repo.checkpoints.entity(ENTITY.table);
         state.reconciled_on = Some(options.now);
         // Also those that are not there any more: to ask again would not help.
         state.known.extend(named);
@@ -37,7 +37,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
     Ok(outcome)
 }
 
-pub(super) fn is_due(state: &EntityState, now: DateTime<Utc>) -> bool {
+pub(super) fn is_due(state: &ListState, now: DateTime<Utc>) -> bool {
     let last = state.reconciled_on;
     !state.ever_returned() || last.is_none_or(|last| now - last >= ASKED_EVERY)
 }

@@ -4,8 +4,8 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::checkpoint::CheckpointStore;
 use super::entity::{Entity, Holds};
-use super::ledger::Ledger;
 use super::report::EntityReport;
 use super::repository::Site;
 use super::sink::Sink;
@@ -38,12 +38,16 @@ impl Held {
     }
 
     /// Part of the checkpoint that saves the records they were in.
-    pub(super) async fn save(&mut self, site: &Site<'_>, ledger: &mut Ledger<'_>) -> Result<()> {
+    pub(super) async fn save(
+        &mut self,
+        site: &Site<'_>,
+        checkpoints: &mut CheckpointStore<'_>,
+    ) -> Result<()> {
         let Some(holds) = self.holds.filter(|_| !self.records.is_empty()) else {
             return Ok(());
         };
         let table = holds.entity.table;
-        let mut sink = Sink::open(site, holds.entity, ledger.sequence(table))?;
+        let mut sink = Sink::open(site, holds.entity, checkpoints.sequence(table))?;
         let mut report = EntityReport::default();
         for of_one in self.records.chunk_by(|(a, _), (b, _)| a == b) {
             if let Some((parent, _)) = of_one.first() {
@@ -53,8 +57,8 @@ impl Held {
         }
         self.records.clear();
         let segment = sink.finish(Replaces::Nothing).await?;
-        ledger.add(table, segment);
-        ledger.beside.entry(table).or_default().add(report);
+        checkpoints.add(table, segment);
+        checkpoints.beside.entry(table).or_default().add(report);
         Ok(())
     }
 }

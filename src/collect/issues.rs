@@ -2,18 +2,19 @@
 //! repository that says it has none is not asked.
 
 use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
+use super::checkpoint::FollowUps;
 use super::entity::{Entity, id, updated_on};
-use super::ledger::FollowUps;
 use super::newest_first::{Aim, List, newest_first, quoted};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
-use crate::bitbucket::{Absence, endpoints};
+use super::walk::ListOutcome;
+use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
-use crate::lake::Queued;
+use crate::lake::PendingRecord;
 
 static LIST: List = List {
     entity: &Entity {
@@ -21,7 +22,7 @@ static LIST: List = List {
         ..Entity::new("issues", id)
     },
     endpoint: &endpoints::ISSUES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter,
     only: None,
     reconciles: true,
@@ -39,9 +40,12 @@ pub(super) async fn collect(
     repo: &mut Repo<'_>,
     has_tracker: bool,
     report: &mut EntityReport,
-) -> Result<Outcome> {
+) -> Result<ListOutcome> {
     if !has_tracker {
-        return Ok(Outcome::Absent(Absence::new(404, "issue tracker disabled")));
+        return Ok(ListOutcome::Unavailable(Unavailable::new(
+            StatusCode::NOT_FOUND,
+            "issue tracker disabled",
+        )));
     }
     newest_first(repo, &LIST, report, follow).await
 }
@@ -53,6 +57,8 @@ fn follow(record: &Value, _: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
         return;
     }
     for table in ["issue_comments", "issue_changes"] {
-        more.entry(table).or_default().push(Queued::parent(&id));
+        more.entry(table)
+            .or_default()
+            .push(PendingRecord::parent(&id));
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::lake::{Damage, Inventory, Lake, State};
+use crate::lake::{Damage, Inventory, Lake, RepositoryState};
 use crate::schema::Contracts;
 
 /// What is missing or damaged, by path.
@@ -18,7 +18,7 @@ pub(super) struct Lost {
 
 impl Lost {
     /// Looks at the source layer and at the segments that the states name.
-    pub(super) async fn find(lake: &Lake, states: &[State]) -> Result<Self> {
+    pub(super) async fn find(lake: &Lake, states: &[RepositoryState]) -> Result<Self> {
         Ok(Self {
             published: lake.source_inventory().await?,
             segments: lake.damaged_segments(states).await?,
@@ -26,7 +26,7 @@ impl Lost {
     }
 
     /// Starts over what a repository or workspace has lost.
-    pub(super) fn start_over(&self, state: &mut State) -> Result<()> {
+    pub(super) fn start_over(&self, state: &mut RepositoryState) -> Result<()> {
         let mut lost = BTreeMap::new();
         for contract in Contracts::bundled()?.layer("bitbucket") {
             let table = contract.table.as_str();
@@ -59,8 +59,8 @@ impl Lost {
     }
 }
 
-fn start_over(state: &mut State, table: &str, reason: &str) {
-    let asked_by_parent = |state: &State| {
+fn start_over(state: &mut RepositoryState, table: &str, reason: &str) {
+    let asked_by_parent = |state: &RepositoryState| {
         let known = state.entities.get(table);
         known.is_some_and(|known| known.by_parent)
     };

@@ -11,19 +11,20 @@
 use std::ops::{Deref, DerefMut};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
+use super::checkpoint::{CheckpointStore, FollowUps};
 use super::entity::Entity;
 use super::held::Held;
-use super::ledger::{FollowUps, Ledger};
-use super::order::{Order, Stop};
+use super::order::{EarlyStop, Order};
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::{Outcome, Pace, next_page};
-use crate::bitbucket::{Endpoint, Pages, Step};
+use super::walk::{ListOutcome, Pace, next_page};
+use crate::bitbucket::{Endpoint, NextPage, Pages};
 use crate::error::{Error, Result};
-use crate::lake::{Replaces, Walk};
+use crate::lake::{Cursor, Replaces};
 use crate::schema::Parent;
 
 /// Bitbucket's servers are not of one mind about the time, and a record may show up in a list a moment late.
@@ -47,7 +48,7 @@ pub(super) type Filter = fn(Aim, DateTime<Utc>, Option<DateTime<Utc>>) -> Option
 pub(super) struct List {
     pub(super) entity: &'static Entity,
     pub(super) endpoint: &'static Endpoint,
-    pub(super) stop: Stop,
+    pub(super) stop: EarlyStop,
     /// What to ask the server for; the walk cuts by itself as well.
     pub(super) filter: Filter,
     /// A parameter that narrows what a refresh reads.
@@ -73,30 +74,30 @@ pub(super) async fn newest_first(
     list: &List,
     report: &mut EntityReport,
     mut follow: impl FnMut(&Value, Aim, DateTime<Utc>, &mut FollowUps),
-) -> Result<Outcome> {
+) -> Result<ListOutcome> {
     let table = list.entity.table;
     let (since, now) = (repo.site.since, repo.site.context.options.now);
-    let through = repo.ledger.entity(table).complete_through;
+    let through = repo.checkpoints.entity(table).complete_through;
     let mut refreshes = repo.round.refreshes;
     while let Some(through) = repo
-        .ledger
+        .checkpoints
         .entity(table)
         .complete_through
         .filter(|_| refreshes)
     {
         // What was begun another night ends at that night's news: those of this one are another walk's.
-        refreshes = repo.ledger.entity(table).refresh.is_some();
+        refreshes = repo.checkpoints.entity(table).refresh.is_some();
         let overlap = through.checked_sub_signed(OVERLAP);
         let target = overlap.unwrap_or(through).max(since);
         let outcome = walk(repo, list, Aim::Refresh, target, report, &mut follow).await?;
-        if !matches!(outcome, Outcome::Collected) {
+        if !matches!(outcome, ListOutcome::Complete) {
             return Ok(outcome);
         }
     }
     let full = repo.site.context.options.full;
     let every = repo.site.context.config.sync.full_every;
     let refreshes = repo.round.refreshes;
-    let state = repo.ledger.entity(table);
+    let state = repo.checkpoints.entity(table);
     let due = || match (state.reconciled_on, every) {
         _ if full => true,
         (Some(last), Some(every)) => every.has_passed(last, now),
@@ -108,7 +109,7 @@ pub(super) async fn newest_first(
         None if through.is_none() => Aim::Load,
         None if state.complete_from.is_some_and(|from| from > since) => Aim::Load,
         None if list.reconciles && refreshes && due() => Aim::Reconcile,
-        None => return Ok(Outcome::Collected),
+        None => return Ok(ListOutcome::Complete),
     };
     walk(repo, list, aim, since, report, &mut follow).await
 }
@@ -120,14 +121,16 @@ async fn walk(
     target: DateTime<Utc>,
     report: &mut EntityReport,
     follow: &mut impl FnMut(&Value, Aim, DateTime<Utc>, &mut FollowUps),
-) -> Result<Outcome> {
+) -> Result<ListOutcome> {
     let floor = repo.round.floor.max(target);
-    let Repo { site, ledger, .. } = repo;
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
     let entity = list.entity;
-    let mut at = Cursor::of(ledger, list, aim);
+    let mut at = ListCursor::of(checkpoints, list, aim);
     if aim != Aim::Refresh && floor > target && at.border.is_some_and(|border| border <= floor) {
-        at.keep(ledger, list, aim);
-        return Ok(Outcome::Paused);
+        at.keep(checkpoints, list, aim);
+        return Ok(ListOutcome::Partial);
     }
     let mut pages = at.pages(site, list, aim, target);
     let mut more = FollowUps::new();
@@ -135,13 +138,13 @@ async fn walk(
     let mut pace = Pace::default();
     let mut order = Order::default();
     let mut asked;
-    let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+    let mut sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
     loop {
         asked = pages.cursor();
         let resumed = at.next.is_some();
         let step = next_page(site, &mut pages).await;
-        let lost = matches!(&step, Ok(Some(Step::Absent(_)))) || is_refusal(&step);
-        if lost && resumed && pages.is_at_start() {
+        let lost = matches!(&step, Ok(Some(NextPage::Unavailable(_)))) || is_refusal(&step);
+        if lost && resumed && pages.has_no_page() {
             // The page's address has expired: the walk begins again, as far down as it knows.
             report.requests += pages.requests();
             at.next = None;
@@ -153,13 +156,13 @@ async fn walk(
                 report.requests += pages.requests();
                 return Err(error);
             }
-            Ok(Some(Step::Absent(absence))) => {
+            Ok(Some(NextPage::Unavailable(absence))) => {
                 report.requests += pages.requests();
-                return Ok(Outcome::Absent(absence));
+                return Ok(ListOutcome::Unavailable(absence));
             }
-            Ok(None) => Some(Outcome::Stopped),
-            Ok(Some(Step::End)) => Some(Outcome::Collected),
-            Ok(Some(Step::Page(page))) => {
+            Ok(None) => Some(ListOutcome::Stopped),
+            Ok(Some(NextPage::End)) => Some(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 at.started = at.started.or(page.date);
                 let parent = entity.parent.is_none().then_some(Parent::None);
                 let times = sink.take(&page.values, parent.as_ref(), report, |record| {
@@ -181,16 +184,16 @@ async fn walk(
                 }
                 // Where the server filters, its list ends by itself, and may hold older records on purpose.
                 let stop = match pages.is_filtered() {
-                    true => Stop::Never,
+                    true => EarlyStop::Never,
                     false => list.stop,
                 };
                 if pages.cursor().is_none() || order.is_past(&times, target, stop) {
-                    Some(Outcome::Collected)
+                    Some(ListOutcome::Complete)
                 } else if aim != Aim::Refresh
                     && floor > target
                     && at.border.is_some_and(|border| border <= floor)
                 {
-                    Some(Outcome::Paused)
+                    Some(ListOutcome::Partial)
                 } else {
                     None
                 }
@@ -200,64 +203,69 @@ async fn walk(
             continue;
         }
         at.next = pages.cursor();
-        at.pages_left = pages.left();
+        at.pages_left = pages.remaining_pages();
         let segment = sink.finish(Replaces::Nothing).await?;
-        ledger.add(entity.table, segment);
-        held.save(site, ledger).await?;
-        ledger.follow(&mut more);
+        checkpoints.add(entity.table, segment);
+        held.save(site, checkpoints).await?;
+        checkpoints.follow(&mut more);
         let now = site.context.options.now;
         match &ended {
-            Some(Outcome::Collected) => at.close(ledger, list, aim, target, asked, now),
-            Some(Outcome::Paused) => at.pause(ledger, list, aim, floor, now),
-            _ => at.keep(ledger, list, aim),
+            Some(ListOutcome::Complete) => at.close(checkpoints, list, aim, target, asked, now),
+            Some(ListOutcome::Partial) => at.pause(checkpoints, list, aim, floor, now),
+            _ => at.keep(checkpoints, list, aim),
         }
-        ledger.put().await?;
+        checkpoints.put().await?;
         if let Some(ended) = ended {
             report.requests += pages.requests();
             return Ok(ended);
         }
         pace = Pace::default();
-        sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+        sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
     }
 }
 
 /// What a server says to a page's address that it does not know any more.
-fn is_refusal(step: &Result<Option<Step>>) -> bool {
-    let refused = |error: &Error| matches!(error.context("status"), Some("400" | "404" | "410"));
+fn is_refusal(step: &Result<Option<NextPage>>) -> bool {
+    let refused = |error: &Error| {
+        matches!(
+            error.status(),
+            Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE)
+        )
+    };
     step.as_ref().err().is_some_and(refused)
 }
 
-/// A [`Walk`] under way.
-struct Cursor(Walk);
+/// A [`Cursor`] under way.
+struct ListCursor(Cursor);
 
-impl Deref for Cursor {
-    type Target = Walk;
-    fn deref(&self) -> &Walk {
+impl Deref for ListCursor {
+    type Target = Cursor;
+    fn deref(&self) -> &Cursor {
         &self.0
     }
 }
 
-impl DerefMut for Cursor {
-    fn deref_mut(&mut self) -> &mut Walk {
+impl DerefMut for ListCursor {
+    fn deref_mut(&mut self) -> &mut Cursor {
         &mut self.0
     }
 }
 
-impl Cursor {
-    fn of(ledger: &mut Ledger<'_>, list: &List, aim: Aim) -> Self {
-        let state = ledger.entity(list.entity.table);
+impl ListCursor {
+    fn of(checkpoints: &mut CheckpointStore<'_>, list: &List, aim: Aim) -> Self {
+        let state = checkpoints.entity(list.entity.table);
         let open = match aim {
             Aim::Refresh => state.refresh.clone(),
             Aim::Load | Aim::Reconcile => state.deep.clone(),
         };
         // A gap below what is complete: it begins where that ends.
         let gap = aim == Aim::Load && state.complete_through.is_some();
-        Self(open.unwrap_or_else(|| Walk {
+        Self(open.unwrap_or_else(|| Cursor {
             started: state.complete_through.filter(|_| gap),
             border: state.complete_from.filter(|_| gap),
             next: state.bottom.clone().filter(|_| gap),
             reconcile: aim == Aim::Reconcile,
-            ..Walk::default()
+            ..Cursor::default()
         }))
     }
 
@@ -266,9 +274,9 @@ impl Cursor {
     fn pages(&self, site: &Site<'_>, list: &List, aim: Aim, target: DateTime<Utc>) -> Pages {
         let begin = || {
             let filter = (list.filter)(aim, target, self.border);
-            let pages = site.client.walk(list.endpoint, site.target());
+            let pages = site.client.list(list.endpoint, site.target());
             let only = list.only.filter(|_| aim == Aim::Refresh);
-            pages.matching(filter).only(only)
+            pages.with_filter(filter).with_parameter(only)
         };
         match self.next.as_ref().map(|next| begin().resume(next)) {
             Some(Ok(pages)) => pages,
@@ -276,8 +284,8 @@ impl Cursor {
         }
     }
 
-    fn keep(&self, ledger: &mut Ledger<'_>, list: &List, aim: Aim) {
-        let state = ledger.entity(list.entity.table);
+    fn keep(&self, checkpoints: &mut CheckpointStore<'_>, list: &List, aim: Aim) {
+        let state = checkpoints.entity(list.entity.table);
         match aim {
             Aim::Refresh => state.refresh = Some(self.0.clone()),
             Aim::Load | Aim::Reconcile => state.deep = Some(self.0.clone()),
@@ -286,15 +294,15 @@ impl Cursor {
 
     fn pause(
         &self,
-        ledger: &mut Ledger<'_>,
+        checkpoints: &mut CheckpointStore<'_>,
         list: &List,
         aim: Aim,
         floor: DateTime<Utc>,
         now: DateTime<Utc>,
     ) {
-        self.keep(ledger, list, aim);
+        self.keep(checkpoints, list, aim);
         if aim == Aim::Load {
-            let state = ledger.entity(list.entity.table);
+            let state = checkpoints.entity(list.entity.table);
             let from = state.complete_from.map_or(floor, |from| from.min(floor));
             state.complete_from = Some(from);
             state
@@ -305,7 +313,7 @@ impl Cursor {
 
     fn close(
         &self,
-        ledger: &mut Ledger<'_>,
+        checkpoints: &mut CheckpointStore<'_>,
         list: &List,
         aim: Aim,
         target: DateTime<Utc>,
@@ -313,7 +321,7 @@ impl Cursor {
         now: DateTime<Utc>,
     ) {
         let started = self.started.unwrap_or(now);
-        let state = ledger.entity(list.entity.table);
+        let state = checkpoints.entity(list.entity.table);
         if aim == Aim::Refresh {
             state.refresh = None;
             state.complete_through = Some(started);

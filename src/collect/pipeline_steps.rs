@@ -5,13 +5,13 @@ use super::children;
 use super::entity::{Entity, uuid};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
 static ENTITY: Entity = Entity::new("pipeline_steps", uuid);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     children::children(
         repo,
         &ENTITY,

@@ -10,18 +10,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::checkpoint::{CheckpointStore, FollowUps};
 use super::entity::{Entity, text, time, uuid};
-use super::ledger::{FollowUps, Ledger};
 use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::walk::{Outcome, Pace, or_stop};
-use crate::bitbucket::{Lookup, endpoints};
-use crate::config::Steps;
+use super::walk::{ListOutcome, Pace, or_stop};
+use crate::bitbucket::{RecordLookup, endpoints};
+use crate::config::StepsRule;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Queued, Replaces, Walk};
+use crate::lake::{Cursor, PendingRecord, Replaces};
 use crate::schema::{Parent, content_key};
 
 static ENTITY: Entity = Entity {
@@ -32,7 +32,7 @@ static ENTITY: Entity = Entity {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::PIPELINES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter: unfiltered,
     only: None,
     reconciles: false,
@@ -43,22 +43,22 @@ pub(super) const STEPS: &str = "pipeline_steps";
 /// Pipelines wait for a button, or are blocked, for ever: three of ten do in some repositories.
 const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(30);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let mut seen = Vec::new();
-    let all_steps = repo.steps == Steps::All;
-    let steps = repo.ledger.entity(STEPS);
+    let all_steps = repo.steps == StepsRule::All;
+    let steps = repo.checkpoints.entity(STEPS);
     let wanted_since_now = all_steps && !std::mem::replace(&mut steps.by_parent, all_steps);
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     if wanted_since_now && state.ever_returned() && state.deep.is_none() {
         // The pipelines that are here already are gone through once more, for their steps.
-        state.deep = Some(Walk {
+        state.deep = Some(Cursor {
             reconcile: true,
-            ..Walk::default()
+            ..Cursor::default()
         });
     }
     let now = repo.site.context.options.now;
     let waiting: HashMap<String, Option<String>> = repo
-        .ledger
+        .checkpoints
         .entity(ENTITY.table)
         .queue
         .iter()
@@ -75,7 +75,9 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
             None => return,
         };
         if all_steps && (went_on || is_new) {
-            more.entry(STEPS).or_default().push(Queued::parent(&uuid));
+            more.entry(STEPS)
+                .or_default()
+                .push(PendingRecord::parent(&uuid));
         }
         if !ended && is_young(queued.created_on, now) {
             more.entry(ENTITY.table).or_default().push(queued);
@@ -88,18 +90,21 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 }
 
 /// Asks for the pipelines that may have gone on since they were seen.
-pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn look_again(
+    repo: &mut Repo<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
     let Repo {
         site,
-        ledger,
+        checkpoints,
         pipelines,
         steps,
         ..
     } = repo;
-    let all_steps = *steps == Steps::All;
-    let queue = &mut ledger.entity(ENTITY.table).queue;
+    let all_steps = *steps == StepsRule::All;
+    let queue = &mut checkpoints.entity(ENTITY.table).queue;
     queue.retain(|queued| pipelines.get(&queued.id) != Some(&true));
-    let mut again: Vec<Queued> = queue.clone();
+    let mut again: Vec<PendingRecord> = queue.clone();
     again.retain(|queued| !pipelines.contains_key(&queued.id));
 
     let mut pace = Pace::default();
@@ -127,29 +132,29 @@ pub(super) async fn look_again(repo: &mut Repo<'_>, report: &mut EntityReport) -
         found.take(queued, record, site, all_steps);
         pace.pages += 1;
         if pace.is_due() {
-            found.save(site, ledger, report).await?;
+            found.save(site, checkpoints, report).await?;
             pace = Pace::default();
         }
     }
-    found.save(site, ledger, report).await?;
+    found.save(site, checkpoints, report).await?;
     match failure {
         Some(error) => Err(error),
-        None if stopped => Ok(Outcome::Stopped),
-        None => Ok(Outcome::Collected),
+        None if stopped => Ok(ListOutcome::Stopped),
+        None => Ok(ListOutcome::Complete),
     }
 }
 
 /// The pipeline as it is now; nothing for one that is gone.
 async fn ask(
     site: &Site<'_>,
-    queued: &Queued,
+    queued: &PendingRecord,
     report: &mut EntityReport,
 ) -> Result<Option<Box<RawValue>>> {
     report.requests += 1;
     let target = site.target().parent(&queued.id);
     match site.client.get(&endpoints::PIPELINE, &target).await? {
-        Lookup::Found { value, .. } => Ok(Some(value)),
-        Lookup::Absent(_) => Ok(None),
+        RecordLookup::Found { value, .. } => Ok(Some(value)),
+        RecordLookup::Unavailable(_) => Ok(None),
     }
 }
 
@@ -158,14 +163,14 @@ async fn ask(
 struct Found {
     records: Vec<Box<RawValue>>,
     done: Vec<String>,
-    waiting: Vec<Queued>,
-    steps: Vec<Queued>,
+    waiting: Vec<PendingRecord>,
+    steps: Vec<PendingRecord>,
 }
 
 impl Found {
     fn take(
         &mut self,
-        queued: Queued,
+        queued: PendingRecord,
         record: Option<Box<RawValue>>,
         site: &Site<'_>,
         all_steps: bool,
@@ -176,7 +181,7 @@ impl Found {
         let now = unfinished(&value, &queued.id);
         if now.seen != queued.seen {
             if all_steps {
-                self.steps.push(Queued::parent(&queued.id));
+                self.steps.push(PendingRecord::parent(&queued.id));
             }
             self.records.push(record);
         }
@@ -188,24 +193,24 @@ impl Found {
     async fn save(
         &mut self,
         site: &Site<'_>,
-        ledger: &mut Ledger<'_>,
+        checkpoints: &mut CheckpointStore<'_>,
         report: &mut EntityReport,
     ) -> Result<()> {
         if self.done.is_empty() {
             return Ok(());
         }
-        let mut sink = Sink::open(site, &ENTITY, ledger.sequence(ENTITY.table))?;
+        let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
         let records = std::mem::take(&mut self.records);
         sink.take(&records, Some(&Parent::None), report, |_| {})?;
         let segment = sink.finish(Replaces::Nothing).await?;
-        ledger.add(ENTITY.table, segment);
+        checkpoints.add(ENTITY.table, segment);
         let done = std::mem::take(&mut self.done);
-        let entity = ledger.entity(ENTITY.table);
+        let entity = checkpoints.entity(ENTITY.table);
         entity.queue.retain(|queued| !done.contains(&queued.id));
         entity.enqueue(std::mem::take(&mut self.waiting));
         let steps = std::mem::take(&mut self.steps);
-        ledger.follow(&mut FollowUps::from([(STEPS, steps)]));
-        ledger.put().await
+        checkpoints.follow(&mut FollowUps::from([(STEPS, steps)]));
+        checkpoints.put().await
     }
 }
 
@@ -221,11 +226,11 @@ fn is_young(created_on: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     created_on.is_some_and(|time| now - time < GIVEN_UP_AFTER)
 }
 
-fn unfinished(record: &Value, uuid: &str) -> Queued {
-    Queued {
+fn unfinished(record: &Value, uuid: &str) -> PendingRecord {
+    PendingRecord {
         created_on: created_on(record),
         seen: Some(content_key(&fingerprint(record))),
-        ..Queued::parent(uuid)
+        ..PendingRecord::parent(uuid)
     }
 }
 

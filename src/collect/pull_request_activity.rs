@@ -9,16 +9,17 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
+use reqwest::StatusCode;
 use serde_json::Value;
 
 use super::children;
 use super::entity::{Entity, Holds, is_pending, text, time};
 use super::newest_first::{List, newest_first, unfiltered};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::pull_request_comments;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -46,7 +47,7 @@ static COMMENTS: Holds = Holds {
 static LIST: List = List {
     entity: &ENTITY,
     endpoint: &endpoints::REPOSITORY_ACTIVITY,
-    stop: Stop::Older,
+    stop: EarlyStop::Older,
     filter: unfiltered,
     only: None,
     reconciles: false,
@@ -54,13 +55,13 @@ static LIST: List = List {
 
 const KINDS: [&str; 4] = ["update", "approval", "changes_requested", "comment"];
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    let changed = repo.ledger.entity(ENTITY.table).queue.len() as u64;
-    if !repo.ledger.entity(ENTITY.table).by_parent {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+    let changed = repo.checkpoints.entity(ENTITY.table).queue.len() as u64;
+    if !repo.checkpoints.entity(ENTITY.table).by_parent {
         match new_pages(repo) {
             Some(_) if changed == 0 => {
-                repo.ledger.inherit(ENTITY.table, "pull_requests");
-                return Ok(Outcome::Collected);
+                repo.checkpoints.inherit(ENTITY.table, "pull_requests");
+                return Ok(ListOutcome::Complete);
             }
             Some(pages) if changed <= pages => return each(repo, report).await,
             _ => {}
@@ -76,13 +77,15 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
         .await?;
         repo.told.extend(told);
         match outcome {
-            Outcome::Absent(absence) if absence.status == 404 && changed > 0 => {
-                repo.ledger.entity(ENTITY.table).by_parent = true;
+            ListOutcome::Unavailable(absence)
+                if absence.status == StatusCode::NOT_FOUND && changed > 0 =>
+            {
+                repo.checkpoints.entity(ENTITY.table).by_parent = true;
             }
             outcome => {
                 // The feed has what the queue would ask for.
-                if !matches!(outcome, Outcome::Absent(_)) {
-                    repo.ledger.entity(ENTITY.table).queue.clear();
+                if !matches!(outcome, ListOutcome::Unavailable(_)) {
+                    repo.checkpoints.entity(ENTITY.table).queue.clear();
                 }
                 return Ok(outcome);
             }
@@ -96,7 +99,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 fn new_pages(repo: &mut Repo<'_>) -> Option<u64> {
     let options = repo.site.context.options;
     let since = repo.site.since;
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     if options.full || !repo.round.refreshes || state.refresh.is_some() || state.deep.is_some() {
         return None;
     }
@@ -110,15 +113,15 @@ fn new_pages(repo: &mut Repo<'_>) -> Option<u64> {
 }
 
 /// Asks each pull request that waits for it: everything that happened to it, so nothing is left to explain.
-async fn each(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
-    let queue = &repo.ledger.entity(ENTITY.table).queue;
+async fn each(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+    let queue = &repo.checkpoints.entity(ENTITY.table).queue;
     let ids: Vec<i64> = queue
         .iter()
         .filter_map(|queued| queued.id.parse().ok())
         .collect();
     let lists = &endpoints::PULL_REQUEST_ACTIVITY;
     let outcome = children::children(repo, &ENTITY, "pull_requests", lists, report).await?;
-    if matches!(outcome, Outcome::Collected) {
+    if matches!(outcome, ListOutcome::Complete) {
         let now = repo.site.context.options.now;
         repo.told.extend(ids.into_iter().map(|id| (id, now)));
     }

@@ -15,10 +15,10 @@ use super::children::children_but;
 use super::entity::{Entity, id, is_pending};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{Known, Queued, Replaces};
+use crate::lake::{PendingRecord, Replaces, ScanItem};
 
 pub(super) static ENTITY: Entity = Entity {
     draft: is_pending,
@@ -29,7 +29,7 @@ pub(super) static ENTITY: Entity = Entity {
 /// Between a change and the time that its pull request bears for it.
 const AT_ONCE: TimeDelta = TimeDelta::seconds(2);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let wait = tell(repo).await?;
     let lists = &endpoints::PULL_REQUEST_COMMENTS;
     children_but(repo, &ENTITY, "pull_requests", lists, &wait, report).await
@@ -37,7 +37,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 
 /// Takes those out of the queue whose comments are here; returns those that the feed may still tell of.
 async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     if !state.queue.iter().any(|queued| queued.talk.is_some()) {
         return Ok(HashSet::new());
     }
@@ -48,12 +48,12 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
     let mut counts: HashMap<i64, Count> = asked.map(|id| (id, Count::default())).collect();
     let columns = ["_pull_request_id", "id", "deleted"];
     let lake = repo.site.context.lake;
-    lake.known(
-        &repo.ledger.state,
+    lake.scan(
+        &repo.checkpoints.state,
         ENTITY.table,
         &columns,
         |known| match known {
-            Known::Replaced(Replaces::Parents(parents)) => {
+            ScanItem::Replaced(Replaces::Parents(parents)) => {
                 for parent in parents {
                     counts
                         .entry(*parent)
@@ -61,12 +61,12 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
                 }
                 Ok(())
             }
-            Known::Replaced(_) => Ok(()),
-            Known::Batch(batch) => count(&batch, &mut counts),
+            ScanItem::Replaced(_) => Ok(()),
+            ScanItem::Batch(batch) => count(&batch, &mut counts),
         },
     )
     .await?;
-    let is_here = |queued: &Queued, told: &HashMap<i64, DateTime<Utc>>| {
+    let is_here = |queued: &PendingRecord, told: &HashMap<i64, DateTime<Utc>>| {
         let (Some(talk), Ok(id)) = (&queued.talk, queued.id.parse()) else {
             return false;
         };
@@ -81,12 +81,12 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
         explained && count.is_some_and(|(live, all)| talk.comments == live || talk.comments == all)
     };
     let told = &repo.told;
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     state.queue.retain(|queued| !is_here(queued, told));
-    if !repo.ledger.may_come("pull_request_activity") {
+    if !repo.checkpoints.may_come("pull_request_activity") {
         return Ok(HashSet::new());
     }
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     let waits = state.queue.iter().filter(|queued| queued.talk.is_some());
     Ok(waits.map(|queued| queued.id.clone()).collect())
 }

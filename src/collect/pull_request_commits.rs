@@ -13,11 +13,11 @@ use super::children::children_but;
 use super::entity::{Entity, text};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::graph::{Builder, Graph};
-use crate::lake::{Ends, Known, Queued, Replaces};
+use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
+use bitlake_graph::{CommitGraph, GraphBuilder};
 
 /// A force-push takes commits out of a pull request.
 static ENTITY: Entity = Entity {
@@ -26,7 +26,7 @@ static ENTITY: Entity = Entity {
     ..Entity::new("pull_request_commits", |record| text(record, "/hash"))
 };
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let wait = tell(repo).await?;
     let lists = &endpoints::PULL_REQUEST_COMMITS;
     children_but(repo, &ENTITY, "pull_requests", lists, &wait, report).await
@@ -34,7 +34,7 @@ pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> R
 
 /// Takes those out of the queue whose commits are known; returns those whose merge may still be read.
 async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
-    let queue = &repo.ledger.entity(ENTITY.table).queue;
+    let queue = &repo.checkpoints.entity(ENTITY.table).queue;
     let ends = || queue.iter().filter_map(|queued| queued.ends.as_ref());
     let named = ends().flat_map(|ends| [&ends.source, &ends.destination, &ends.merge]);
     let mut commits = CommitsSeen {
@@ -42,30 +42,30 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
         known: BTreeMap::new(),
         history: ends()
             .any(|ends| ends.merge.is_some())
-            .then(Builder::default),
+            .then(GraphBuilder::default),
     };
     if commits.wanted.is_empty() {
         return Ok(HashSet::new());
     }
-    let (lake, state) = (repo.site.context.lake, &repo.ledger.state);
+    let (lake, state) = (repo.site.context.lake, &repo.checkpoints.state);
     let columns = ["hash", "parents"];
-    lake.known(state, "commits", &columns, |known| match known {
-        Known::Batch(batch) => commits.see(&batch),
-        Known::Replaced(_) => Ok(()),
+    lake.scan(state, "commits", &columns, |known| match known {
+        ScanItem::Batch(batch) => commits.see(&batch),
+        ScanItem::Replaced(_) => Ok(()),
     })
     .await?;
     let commits = commits.finish();
     let mut lists = Lists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
-    lake.known(state, ENTITY.table, &columns, |known| match known {
-        Known::Batch(batch) => lists.see(&batch, &commits.wanted),
-        Known::Replaced(replaces) => {
+    lake.scan(state, ENTITY.table, &columns, |known| match known {
+        ScanItem::Batch(batch) => lists.see(&batch, &commits.wanted),
+        ScanItem::Replaced(replaces) => {
             lists.forget(replaces);
             Ok(())
         }
     })
     .await?;
-    let is_told = |queued: &Queued| {
+    let is_told = |queued: &PendingRecord| {
         let Some(ends) = &queued.ends else {
             return false;
         };
@@ -76,12 +76,12 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
                 .as_ref()
                 .is_some_and(|head| lists.end_in(id, head))
     };
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     state.queue.retain(|queued| !is_told(queued));
-    if !repo.ledger.may_come("commits") {
+    if !repo.checkpoints.may_come("commits") {
         return Ok(HashSet::new());
     }
-    let state = repo.ledger.entity(ENTITY.table);
+    let state = repo.checkpoints.entity(ENTITY.table);
     let waits = state.queue.iter().filter(|queued| queued.ends.is_some());
     Ok(waits.map(|queued| queued.id.clone()).collect())
 }
@@ -92,7 +92,7 @@ struct CommitsSeen {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
     /// All commits and their parents, about 100 bytes each: only where a merged pull request waits.
-    history: Option<Builder>,
+    history: Option<GraphBuilder>,
 }
 
 impl CommitsSeen {
@@ -125,7 +125,7 @@ impl CommitsSeen {
         Commits {
             wanted: self.wanted,
             known: self.known,
-            graph: self.history.map(Builder::finish),
+            graph: self.history.map(GraphBuilder::finish),
         }
     }
 }
@@ -134,7 +134,7 @@ impl CommitsSeen {
 struct Commits {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, Commit>,
-    graph: Option<Graph>,
+    graph: Option<CommitGraph>,
 }
 
 struct Commit {
@@ -151,7 +151,7 @@ impl Commits {
     }
 
     /// Whether the graph knows both ends: the source, and what it was merged into or is to be.
-    fn tell(&self, ends: &Ends) -> bool {
+    fn tell(&self, ends: &NamedCommits) -> bool {
         let Some(source) = self.get(&ends.source) else {
             return false;
         };

@@ -5,16 +5,16 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::checkpoint::FollowUps;
 use super::entity::{Entity, id, text, time, updated_on};
-use super::ledger::FollowUps;
 use super::newest_first::{Aim, List, newest_first, quoted};
-use super::order::Stop;
+use super::order::EarlyStop;
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
-use crate::lake::{Ends, Queued, Talk};
+use crate::lake::{ExpectedComments, NamedCommits, PendingRecord};
 
 static LIST: List = List {
     entity: &Entity {
@@ -22,7 +22,7 @@ static LIST: List = List {
         ..Entity::new("pull_requests", id)
     },
     endpoint: &endpoints::PULL_REQUESTS,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter,
     only: None,
     reconciles: true,
@@ -37,7 +37,7 @@ fn filter(aim: Aim, target: DateTime<Utc>, border: Option<DateTime<Utc>>) -> Opt
     })
 }
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     newest_first(repo, &LIST, report, follow).await
 }
 
@@ -52,14 +52,14 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps)
         let talk = match (aim, record.get("comment_count").and_then(Value::as_u64)) {
             // What vanished without a trace is looked for.
             (Aim::Reconcile, _) | (_, None) => None,
-            (_, Some(comments)) => Some(Talk {
+            (_, Some(comments)) => Some(ExpectedComments {
                 comments,
                 changed_on: updated_on(record)
                     .filter(|time| aim == Aim::Refresh && *time >= target),
             }),
         };
-        let queued = Queued::parent(&id);
-        queue("pull_request_comments", Queued { talk, ..queued });
+        let queued = PendingRecord::parent(&id);
+        queue("pull_request_comments", PendingRecord { talk, ..queued });
     }
     let state = text(record, "/state").unwrap_or_default();
     // Of one that is closed, the commits are what they were; of one that was not merged, nobody needs them enough for a
@@ -73,16 +73,16 @@ fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, more: &mut FollowUps)
         let is_merged = state == "MERGED";
         let merge = text(record, "/merge_commit/hash").filter(|_| is_merged);
         // Merged by nobody knows which commit, it has its list only.
-        let ends = (merge.is_some() == is_merged).then(|| Ends {
+        let ends = (merge.is_some() == is_merged).then(|| NamedCommits {
             source: text(record, "/source/commit/hash"),
             destination: text(record, "/destination/commit/hash"),
             merge,
         });
-        let queued = Queued::parent(&id);
-        queue("pull_request_commits", Queued { ends, ..queued });
+        let queued = PendingRecord::parent(&id);
+        queue("pull_request_commits", PendingRecord { ends, ..queued });
     }
     if aim != Aim::Reconcile || state == "OPEN" {
-        queue("pull_request_activity", Queued::parent(&id));
+        queue("pull_request_activity", PendingRecord::parent(&id));
     }
 }
 

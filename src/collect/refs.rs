@@ -3,18 +3,19 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
 use super::entity::{Entity, text};
 use super::report::EntityReport;
 use super::repository::Repo;
 use super::sink::Sink;
-use super::walk::{Outcome, next_page, whole};
+use super::walk::{ListOutcome, next_page, whole};
 use super::{branches, tags};
-use crate::bitbucket::{Step, endpoints};
+use crate::bitbucket::{NextPage, endpoints};
 use crate::error::{Error, Result};
 use crate::lake::Replaces;
-use crate::redaction::Received;
+use crate::redaction::ReceivedRecord;
 use crate::schema::Parent;
 
 /// Both lists, as they are read.
@@ -32,9 +33,9 @@ impl Refs {
         &mut self,
         repo: &mut Repo<'_>,
         report: &mut EntityReport,
-    ) -> Result<Outcome> {
+    ) -> Result<ListOutcome> {
         match together(repo, &mut self.heads, report).await {
-            Ok(Outcome::Absent(absence)) if absence.status == 404 => {}
+            Ok(ListOutcome::Unavailable(absence)) if absence.status == StatusCode::NOT_FOUND => {}
             Err(error) if is_refused(&error) => {}
             ended => return ended,
         }
@@ -48,9 +49,9 @@ impl Refs {
         &mut self,
         repo: &mut Repo<'_>,
         report: &mut EntityReport,
-    ) -> Result<Outcome> {
+    ) -> Result<ListOutcome> {
         if !self.apart {
-            return Ok(Outcome::Collected);
+            return Ok(ListOutcome::Complete);
         }
         let see = |record: &_| self.heads.extend(text(record, "/target/hash"));
         whole(repo, &tags::ENTITY, &endpoints::TAGS, report, see).await
@@ -58,30 +59,42 @@ impl Refs {
 }
 
 fn is_refused(error: &Error) -> bool {
-    matches!(error.context("status"), Some("400" | "404" | "500" | "504"))
+    matches!(
+        error.status(),
+        Some(
+            StatusCode::BAD_REQUEST
+                | StatusCode::NOT_FOUND
+                | StatusCode::INTERNAL_SERVER_ERROR
+                | StatusCode::GATEWAY_TIMEOUT
+        )
+    )
 }
 
 async fn together(
     repo: &mut Repo<'_>,
     heads: &mut BTreeSet<String>,
     report: &mut EntityReport,
-) -> Result<Outcome> {
-    let Repo { site, ledger, .. } = repo;
-    let mut pages = site.client.walk(&endpoints::REFS, site.target());
-    let open = |entity: &'static Entity, ledger: &super::ledger::Ledger<'_>| {
-        Sink::open(site, entity, ledger.sequence(entity.table))
+) -> Result<ListOutcome> {
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let mut pages = site.client.list(&endpoints::REFS, site.target());
+    let open = |entity: &'static Entity, checkpoints: &super::checkpoint::CheckpointStore<'_>| {
+        Sink::open(site, entity, checkpoints.sequence(entity.table))
     };
-    let mut branches = open(&branches::ENTITY, ledger)?;
-    let mut tags = open(&tags::ENTITY, ledger)?;
+    let mut branches = open(&branches::ENTITY, checkpoints)?;
+    let mut tags = open(&tags::ENTITY, checkpoints)?;
     let mut of_tags = EntityReport::default();
     let mut started = None;
     let outcome = loop {
         match next_page(site, &mut pages).await {
             Err(error) => break Err(error),
-            Ok(None) => break Ok(Outcome::Stopped),
-            Ok(Some(Step::Absent(absence))) => break Ok(Outcome::Absent(absence)),
-            Ok(Some(Step::End)) => break Ok(Outcome::Collected),
-            Ok(Some(Step::Page(page))) => {
+            Ok(None) => break Ok(ListOutcome::Stopped),
+            Ok(Some(NextPage::Unavailable(absence))) => {
+                break Ok(ListOutcome::Unavailable(absence));
+            }
+            Ok(Some(NextPage::End)) => break Ok(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 started = started.or(page.date);
                 let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
                 let (first, second): (Vec<_>, Vec<_>) =
@@ -93,27 +106,27 @@ async fn together(
         }
     };
     report.requests += pages.requests();
-    if !matches!(outcome, Ok(Outcome::Collected)) {
+    if !matches!(outcome, Ok(ListOutcome::Complete)) {
         return outcome;
     }
     // A list without anything is no proof that everything is gone; one that only lacks tags is.
     let believed = site.context.options.full || !heads.is_empty();
     for (entity, sink) in [(&branches::ENTITY, branches), (&tags::ENTITY, tags)] {
-        let segment = match believed && ledger.sequence(entity.table) > 0 {
+        let segment = match believed && checkpoints.sequence(entity.table) > 0 {
             true => Some(sink.finish_empty(Replaces::Everything).await?),
             false => sink.finish(Replaces::Everything).await?,
         };
-        ledger.add(entity.table, segment);
-        let state = ledger.entity(entity.table);
+        checkpoints.add(entity.table, segment);
+        let state = checkpoints.entity(entity.table);
         state.complete_from = None;
         state.complete_through = Some(started.unwrap_or(site.context.options.now));
     }
-    ledger.beside.insert(tags::ENTITY.table, of_tags);
-    ledger.put().await?;
+    checkpoints.beside.insert(tags::ENTITY.table, of_tags);
+    checkpoints.put().await?;
     outcome
 }
 
 fn is_tag(record: &RawValue) -> bool {
-    let received = Received::read(record.get());
+    let received = ReceivedRecord::read(record.get());
     text(received.value(), "/type").as_deref() == Some("tag")
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::bitbucket::Client;
-use crate::lake::EntityStatus;
+use crate::lake::ListStatus;
 use crate::schema::times::OddTimes;
 
 #[derive(Debug, Clone, Default, Serialize)]
@@ -42,7 +42,7 @@ pub struct RepositoryReport {
 /// One list of one repository.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct EntityReport {
-    pub status: Option<EntityStatus>,
+    pub status: Option<ListStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The HTTP status that says so, when this run is the first to find the list absent.
@@ -80,7 +80,7 @@ pub struct EntityReport {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Trouble<'a> {
     pub repository: &'a str,
-    pub status: EntityStatus,
+    pub status: ListStatus,
     pub reason: &'a str,
     /// The one that was refused comes first.
     pub lists: Vec<&'a str>,
@@ -175,10 +175,7 @@ impl CollectReport {
                 .entities
                 .iter()
                 .filter(|(_, entity)| {
-                    matches!(
-                        entity.status,
-                        Some(EntityStatus::Failed | EntityStatus::Stale)
-                    )
+                    matches!(entity.status, Some(ListStatus::Failed | ListStatus::Stale))
                 })
                 .map(|(name, entity)| (repository.repository.as_str(), name.as_str(), entity))
         })
@@ -190,7 +187,7 @@ impl CollectReport {
         for repository in &self.repositories {
             let is_incomplete = |entity: &EntityReport| {
                 let status = entity.status;
-                status.filter(|it| matches!(it, EntityStatus::Failed | EntityStatus::Stale))
+                status.filter(|it| matches!(it, ListStatus::Failed | ListStatus::Stale))
             };
             for ((status, reason), lists) in together(repository, is_incomplete) {
                 troubles.push(Trouble {
@@ -253,7 +250,7 @@ mod tests {
 
     fn failed(reason: &str) -> EntityReport {
         EntityReport {
-            status: Some(EntityStatus::Failed),
+            status: Some(ListStatus::Failed),
             reason: Some(reason.to_owned()),
             ..EntityReport::default()
         }
@@ -262,7 +259,7 @@ mod tests {
     fn absent(status: u16, reason: &str) -> EntityReport {
         EntityReport {
             requests: 1,
-            status: Some(EntityStatus::Absent),
+            status: Some(ListStatus::Unavailable),
             reason: Some(reason.to_owned()),
             newly_absent: Some(status),
             ..EntityReport::default()

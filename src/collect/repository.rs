@@ -11,22 +11,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use reqwest::StatusCode;
 
-use super::ledger::Ledger;
+use super::checkpoint::CheckpointStore;
 use super::report::{EntityReport, RepositoryReport};
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::rotation::{Candidate, LISTS_OF_A_VISIT};
 use super::rounds::Round;
-use super::walk::Outcome;
+use super::walk::ListOutcome;
 use super::{
-    Context, commits, deployments, environments, issue_changes, issue_comments, issues,
+    RunContext, commits, deployments, environments, issue_changes, issue_comments, issues,
     pipeline_steps, pipelines, pull_request_activity, pull_request_comments, pull_request_commits,
     pull_requests, refs::Refs, repositories, workspace_members,
 };
-use crate::bitbucket::{Absence, Client, Target};
-use crate::config::{EntityGroup, Rules, Since, Steps};
+use crate::bitbucket::{ApiTarget, Client, Unavailable};
+use crate::config::{EntityGroup, RuleSet, Since, StepsRule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{EntityState, EntityStatus, FORMAT_VERSION, State, Version, Visit};
+use crate::lake::{FORMAT_VERSION, ListState, ListStatus, ObjectVersion, RepositoryState, Visit};
 
 /// How long what is not there is not asked for again, once it was missed for a day: Bitbucket has said so of whole
 /// workspaces by mistake.
@@ -35,7 +36,7 @@ const MISSED_FOR: TimeDelta = TimeDelta::days(1);
 
 /// The repository or workspace being collected.
 pub(super) struct Site<'a> {
-    pub(super) context: &'a Context<'a>,
+    pub(super) context: &'a RunContext<'a>,
     pub(super) client: &'a Client,
     pub(super) connection_id: i64,
     /// The workspace's slug.
@@ -52,15 +53,15 @@ impl Site<'_> {
         !self.full_name.contains('/')
     }
 
-    pub(super) fn target(&self) -> Target {
-        Target::full_name(&self.full_name)
+    pub(super) fn target(&self) -> ApiTarget {
+        ApiTarget::full_name(&self.full_name)
     }
 }
 
 /// A repository or workspace under collection.
 pub(super) struct Repo<'a> {
     pub(super) site: Site<'a>,
-    pub(super) ledger: Ledger<'a>,
+    pub(super) checkpoints: CheckpointStore<'a>,
     pub(super) round: Round,
     /// Where its branches and tags are, once both lists are read.
     pub(super) heads: Option<BTreeSet<String>>,
@@ -69,7 +70,7 @@ pub(super) struct Repo<'a> {
     /// When the last thing happened to each pull request that this run was told of.
     pub(super) told: HashMap<i64, DateTime<Utc>>,
     /// Whose steps are wanted.
-    pub(super) steps: Steps,
+    pub(super) steps: StepsRule,
     /// Environments that this run's deployments name.
     pub(super) environments: BTreeSet<String>,
     report: RepositoryReport,
@@ -80,15 +81,15 @@ pub(super) struct Repo<'a> {
 /// How a list ended, for the lists of its records.
 enum Ended {
     Read,
-    Absent(Absence),
+    Absent(Unavailable),
     Failed(String),
 }
 
 impl<'a> Repo<'a> {
     pub(super) async fn open(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<Self> {
         let found = &discovered.found;
         let state = open_state(context, found.connection_id, &found.uuid, &found.full_name);
@@ -99,11 +100,11 @@ impl<'a> Repo<'a> {
     }
 
     fn new(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
         workspace: &str,
-        state: State,
-        saved: Option<(State, Version)>,
+        state: RepositoryState,
+        saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
         Self {
             site: Site {
@@ -121,12 +122,12 @@ impl<'a> Repo<'a> {
                 uuid: state.uuid.clone(),
                 ..RepositoryReport::default()
             },
-            ledger: Ledger::new(context.lake, state, saved),
+            checkpoints: CheckpointStore::new(context.lake, state, saved),
             round: Round::first(context.options.now),
             heads: None,
             pipelines: HashMap::new(),
             told: HashMap::new(),
-            steps: Steps::None,
+            steps: StepsRule::None,
             environments: BTreeSet::new(),
             unreachable: None,
         }
@@ -135,8 +136,8 @@ impl<'a> Repo<'a> {
     /// Collects the lists that the rules ask for, as far as the round goes.
     pub(super) async fn collect(
         &mut self,
-        rules: &Rules,
-        discovered: &Discovered,
+        rules: &RuleSet,
+        discovered: &DiscoveredRepository,
         round: Round,
     ) -> Result<()> {
         self.round = round;
@@ -180,11 +181,11 @@ impl<'a> Repo<'a> {
                 .await?;
         }
         if wants(EntityGroup::Cicd) {
-            self.steps = rules.steps_read();
+            self.steps = rules.effective_steps();
             let list = self.run("pipelines", pipelines::collect).await?;
             // Where there never were pipelines, nothing was deployed by one.
             let shared = match list {
-                Ended::Absent(_) if !self.ledger.ever_returned("pipelines") => &list,
+                Ended::Absent(_) if !self.checkpoints.ever_returned("pipelines") => &list,
                 _ => &Ended::Read,
             };
             self.child(shared, "deployments", deployments::collect)
@@ -192,7 +193,7 @@ impl<'a> Repo<'a> {
             if matches!(list, Ended::Read) && round.refreshes {
                 self.run("pipelines", pipelines::look_again).await?;
             }
-            if self.steps != Steps::None {
+            if self.steps != StepsRule::None {
                 self.child(&list, "pipeline_steps", pipeline_steps::collect)
                     .await?;
             }
@@ -201,28 +202,28 @@ impl<'a> Repo<'a> {
                     .await?;
             }
         }
-        self.ledger.put().await
+        self.checkpoints.put().await
     }
 
     /// Branches, tags and commits, unless the repository says that nothing was pushed since they were read.
-    async fn code(&mut self, discovered: &Discovered) -> Result<()> {
+    async fn code(&mut self, discovered: &DiscoveredRepository) -> Result<()> {
         let updated_on = discovered.updated_on;
         let full = self.site.context.options.full;
-        let stands_still = is_unmoved(&self.ledger.state, discovered) && !full;
+        let stands_still = is_unmoved(&self.checkpoints.state, discovered) && !full;
         let mut nothing_there = false;
         if self.round.refreshes && stands_still {
             for table in ["branches", "tags", "commits"] {
-                let state = self.ledger.entity(table);
+                let state = self.checkpoints.entity(table);
                 if let Some(through) = state.complete_through {
                     state.complete_through = discovered.date.max(Some(through));
-                    let unmoved = Ok(Outcome::Collected);
+                    let unmoved = Ok(ListOutcome::Complete);
                     self.settle(table, unmoved, EntityReport::default()).await?;
                 } else {
                     self.stays(table);
                 }
             }
         } else if self.round.refreshes {
-            self.ledger.state.refs_as_of = None;
+            self.checkpoints.state.refs_as_of = None;
             let mut refs = Refs::default();
             let branches = self
                 .run("branches", async |repo, report| {
@@ -241,20 +242,20 @@ impl<'a> Repo<'a> {
             nothing_there = known && heads.is_empty();
             self.heads = Some(heads).filter(|heads| known && !heads.is_empty());
         }
-        if !stands_still || self.ledger.entity("commits").deep.is_some() {
+        if !stands_still || self.checkpoints.entity("commits").deep.is_some() {
             let commits = self.run("commits", commits::collect).await?;
             nothing_there &= !matches!(commits, Ended::Failed(_));
         }
         let stopped = self.site.context.options.stop.reason().is_some();
         if self.round.refreshes && !stopped && (nothing_there || self.has_all_heads()) {
-            self.ledger.state.refs_as_of = updated_on;
+            self.checkpoints.state.refs_as_of = updated_on;
         }
         Ok(())
     }
 
     /// Whether every commit that this run's refs name is here or on its way.
     fn has_all_heads(&mut self) -> bool {
-        let commits = self.ledger.entity("commits");
+        let commits = self.checkpoints.entity("commits");
         // A walk from no heads in particular is one over everything.
         let on_its_way = |head: &String| {
             let walk = commits.deep.as_ref();
@@ -266,35 +267,35 @@ impl<'a> Repo<'a> {
 
     /// Collects a workspace's members. `discovered` is any repository of it.
     pub(super) async fn workspace(
-        context: &'a Context<'a>,
+        context: &'a RunContext<'a>,
         client: &'a Client,
-        discovered: &Discovered,
+        discovered: &DiscoveredRepository,
     ) -> Result<RepositoryReport> {
         let (id, slug) = (discovered.found.connection_id, &discovered.workspace);
         let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug).await?;
         let mut repo = Self::new(context, client, slug, state, saved);
         repo.run("workspace_members", workspace_members::collect)
             .await?;
-        repo.ledger.put().await?;
+        repo.checkpoints.put().await?;
         Ok(repo.report)
     }
 
     /// Whether nothing of it was ever collected.
     pub(super) fn is_new(&self) -> bool {
-        let mut entities = self.ledger.state.entities.values();
+        let mut entities = self.checkpoints.state.entities.values();
         !entities.any(|entity| entity.ever_returned() && entity.deep.is_none())
     }
 
     /// Whether a walk was paused or something is still queued.
     pub(super) fn is_unfinished(&self) -> bool {
-        let entities = self.ledger.state.entities.values();
-        let mut open = entities.filter(|entity| entity.status != EntityStatus::Failed);
+        let entities = self.checkpoints.state.entities.values();
+        let mut open = entities.filter(|entity| entity.status != ListStatus::Failed);
         open.any(|entity| entity.deep.is_some())
     }
 
     /// Leaves it out of this run; what is known of it stays.
     pub(super) fn rest(mut self) -> RepositoryReport {
-        let tables: Vec<_> = self.ledger.state.entities.keys().cloned().collect();
+        let tables: Vec<_> = self.checkpoints.state.entities.keys().cloned().collect();
         for table in tables {
             self.stays(&table);
         }
@@ -309,16 +310,16 @@ impl<'a> Repo<'a> {
             return Ok(());
         }
         let entities = || self.report.entities.values();
-        self.ledger.state.last_visit = Some(Visit {
+        self.checkpoints.state.last_visit = Some(Visit {
             on: options.now,
             requests: entities().map(|report| report.requests).sum(),
             quiet: entities().all(|report| report.news == 0),
         });
-        self.ledger.put().await
+        self.checkpoints.put().await
     }
 
     pub(super) fn requests_left(&self) -> u64 {
-        self.ledger.state.requests_left()
+        self.checkpoints.state.requests_left()
     }
 
     pub(super) fn into_report(self) -> RepositoryReport {
@@ -329,7 +330,7 @@ impl<'a> Repo<'a> {
     async fn run(
         &mut self,
         table: &'static str,
-        collect: impl AsyncFnOnce(&mut Self, &mut EntityReport) -> Result<Outcome>,
+        collect: impl AsyncFnOnce(&mut Self, &mut EntityReport) -> Result<ListOutcome>,
     ) -> Result<Ended> {
         if let Some(ended) = self.ended_before(table) {
             return Ok(ended);
@@ -337,7 +338,7 @@ impl<'a> Repo<'a> {
         let mut report = self.report.entities.remove(table).unwrap_or_default();
         let outcome = match &self.unreachable {
             Some(reason) => Err(Error::new(ErrorKind::Unreachable, reason.clone())),
-            None if self.site.context.options.stop.reason().is_some() => Ok(Outcome::Stopped),
+            None if self.site.context.options.stop.reason().is_some() => Ok(ListOutcome::Stopped),
             None => collect(self, &mut report).await,
         };
         self.settle(table, outcome, report).await
@@ -345,7 +346,7 @@ impl<'a> Repo<'a> {
 
     /// Reports what is known of a list that is not asked this time.
     fn stays(&mut self, table: &str) {
-        let state = self.ledger.entity(table);
+        let state = self.checkpoints.entity(table);
         let report = EntityReport {
             status: Some(state.status),
             reason: state.reason.clone(),
@@ -359,7 +360,7 @@ impl<'a> Repo<'a> {
     fn ended_before(&mut self, table: &'static str) -> Option<Ended> {
         let options = self.site.context.options;
         if self.round.refreshes {
-            let state = self.ledger.entity(table);
+            let state = self.checkpoints.entity(table);
             if options.full || !is_absent_still(state, options.now) {
                 return None;
             }
@@ -368,11 +369,12 @@ impl<'a> Repo<'a> {
         let report = self.report.entities.get(table)?;
         let reason = report.reason.clone().unwrap_or_default();
         match report.status? {
-            EntityStatus::Absent | EntityStatus::Stale => {
-                Some(Ended::Absent(Absence::new(404, reason)))
-            }
-            EntityStatus::Failed => Some(Ended::Failed(reason)),
-            EntityStatus::Complete | EntityStatus::Loading => None,
+            ListStatus::Unavailable | ListStatus::Stale => Some(Ended::Absent(Unavailable::new(
+                StatusCode::NOT_FOUND,
+                reason,
+            ))),
+            ListStatus::Failed => Some(Ended::Failed(reason)),
+            ListStatus::Complete | ListStatus::Loading => None,
         }
     }
 
@@ -381,11 +383,11 @@ impl<'a> Repo<'a> {
         &mut self,
         parents: &Ended,
         table: &'static str,
-        collect: impl AsyncFnOnce(&mut Self, &mut EntityReport) -> Result<Outcome>,
+        collect: impl AsyncFnOnce(&mut Self, &mut EntityReport) -> Result<ListOutcome>,
     ) -> Result<Ended> {
         let outcome = match parents {
             Ended::Read => return self.run(table, collect).await,
-            Ended::Absent(absence) => Ok(Outcome::Absent(absence.clone())),
+            Ended::Absent(absence) => Ok(ListOutcome::Unavailable(absence.clone())),
             Ended::Failed(reason) => Err(Error::new(ErrorKind::Api, reason.clone())),
         };
         let report = self.report.entities.remove(table).unwrap_or_default();
@@ -396,46 +398,47 @@ impl<'a> Repo<'a> {
     async fn settle(
         &mut self,
         table: &'static str,
-        outcome: Result<Outcome>,
+        outcome: Result<ListOutcome>,
         mut report: EntityReport,
     ) -> Result<Ended> {
         let now = self.site.context.options.now;
         let since = self.site.since;
-        report.add(self.ledger.beside.remove(table).unwrap_or_default());
-        let state = self.ledger.entity(table);
+        report.add(self.checkpoints.beside.remove(table).unwrap_or_default());
+        let state = self.checkpoints.entity(table);
         let mut failure = None;
         let ended = match outcome {
             // Nobody looked: what was known of it is still what is known.
-            Ok(Outcome::Stopped) if state.reason.is_some() => Ended::Read,
-            Ok(Outcome::Collected | Outcome::Paused | Outcome::Stopped) => {
+            Ok(ListOutcome::Stopped) if state.reason.is_some() => Ended::Read,
+            Ok(ListOutcome::Complete | ListOutcome::Partial | ListOutcome::Stopped) => {
                 let loading = !state.ever_returned()
                     || state.deep.as_ref().is_some_and(|walk| !walk.reconcile)
                     || state.complete_from.is_some_and(|from| from > since);
                 (state.status, state.reason) = match (loading, state.complete_from) {
-                    (false, _) => (EntityStatus::Complete, None),
+                    (false, _) => (ListStatus::Complete, None),
                     (true, Some(from)) => {
                         let from = from.to_rfc3339_opts(SecondsFormat::Secs, true);
                         let reason = format!("still loading: complete from {from} on");
-                        (EntityStatus::Loading, Some(reason))
+                        (ListStatus::Loading, Some(reason))
                     }
-                    (true, None) => (EntityStatus::Loading, Some("still loading".to_owned())),
+                    (true, None) => (ListStatus::Loading, Some("still loading".to_owned())),
                 };
                 state.stale_since = None;
                 (state.absent_since, state.absent_on) = (None, None);
                 Ended::Read
             }
-            Ok(Outcome::Absent(absence)) => {
+            Ok(ListOutcome::Unavailable(absence)) => {
                 state.reason = Some(absence.reason.clone());
                 if state.ever_returned() {
-                    state.status = EntityStatus::Stale;
+                    state.status = ListStatus::Stale;
                     state.stale_since.get_or_insert(now);
                 } else {
-                    if state.status != EntityStatus::Absent {
-                        report.newly_absent = Some(absence.status);
+                    if state.status != ListStatus::Unavailable {
+                        report.newly_absent = Some(absence.status.as_u16());
                     }
-                    state.status = EntityStatus::Absent;
+                    state.status = ListStatus::Unavailable;
                     // A permission may be given any day; what the repository does not have rarely comes.
-                    let is_gone = matches!(absence.status, 404 | 410);
+                    let is_gone =
+                        matches!(absence.status, StatusCode::NOT_FOUND | StatusCode::GONE);
                     state.absent_on = is_gone.then_some(now);
                     state.absent_since = state.absent_since.filter(|_| is_gone).or(state.absent_on);
                 }
@@ -443,7 +446,7 @@ impl<'a> Repo<'a> {
             }
             Err(error) => {
                 let reason = error.to_string();
-                state.status = EntityStatus::Failed;
+                state.status = ListStatus::Failed;
                 state.reason = Some(reason.clone());
                 // A web page in the place of one list says nothing about the others; a silent host does.
                 if error.kind() == ErrorKind::Unreachable && error.context("host").is_some() {
@@ -453,14 +456,14 @@ impl<'a> Repo<'a> {
                 Ended::Failed(reason)
             }
         };
-        let state = self.ledger.entity(table);
+        let state = self.checkpoints.entity(table);
         report.status = Some(state.status);
         report.reason.clone_from(&state.reason);
         self.report.entities.insert(table.to_owned(), report);
         let skip_failed = self.site.context.config.sync.skip_failed;
         match failure {
             Some(error) if !skip_failed || ends_the_run(error.kind()) => {
-                self.ledger.put().await?;
+                self.checkpoints.put().await?;
                 Err(error)
             }
             Some(error) => {
@@ -474,8 +477,8 @@ impl<'a> Repo<'a> {
 }
 
 /// How it competes for the hour; cold: nothing came of its last visit, nothing was pushed since, nothing waits.
-pub(super) fn candidate(state: &State, discovered: &Discovered) -> Candidate {
-    let waits = |entity: &EntityState| {
+pub(super) fn candidate(state: &RepositoryState, discovered: &DiscoveredRepository) -> Candidate {
+    let waits = |entity: &ListState| {
         let walks = entity.refresh.is_some() || entity.deep.is_some();
         walks || entity.is_lost || !entity.queue.is_empty()
     };
@@ -490,32 +493,32 @@ pub(super) fn candidate(state: &State, discovered: &Discovered) -> Candidate {
 }
 
 /// Whether nothing was pushed since its branches, tags and commits were read.
-pub(super) fn is_unmoved(state: &State, discovered: &Discovered) -> bool {
+pub(super) fn is_unmoved(state: &RepositoryState, discovered: &DiscoveredRepository) -> bool {
     discovered.updated_on.is_some() && state.refs_as_of == discovered.updated_on
 }
 
 /// Whether a list was found missing so lately that it is not asked for again.
-pub(super) fn is_absent_still(known: &EntityState, now: DateTime<Utc>) -> bool {
+pub(super) fn is_absent_still(known: &ListState, now: DateTime<Utc>) -> bool {
     let Some((since, on)) = known.absent_since.zip(known.absent_on) else {
         return false;
     };
     let is_certain = on - since >= MISSED_FOR;
-    known.status == EntityStatus::Absent && is_certain && now - on < ABSENT_FOR
+    known.status == ListStatus::Unavailable && is_certain && now - on < ABSENT_FOR
 }
 
 /// The state, new or as left by the last run, and as it is on the lake. `since` moves only when its setting does.
 async fn open_state(
-    context: &Context<'_>,
+    context: &RunContext<'_>,
     connection_id: i64,
     uuid: &str,
     full_name: &str,
-) -> Result<(State, Option<(State, Version)>)> {
+) -> Result<(RepositoryState, Option<(RepositoryState, ObjectVersion)>)> {
     let since = context.config.sync.since;
     let now = context.options.now;
     let setting = setting(since);
     let saved = context.lake.state(connection_id, uuid).await?;
     let known = saved.as_ref().map(|(state, _)| state.clone());
-    let mut state = known.unwrap_or_else(|| State {
+    let mut state = known.unwrap_or_else(|| RepositoryState {
         format_version: FORMAT_VERSION,
         connection_id,
         uuid: uuid.to_owned(),

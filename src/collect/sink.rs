@@ -8,14 +8,14 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::CollectEvent;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;
 use super::repository::Site;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Replaces, SegmentRef, SegmentWriter};
-use crate::redaction::{Reading, Received, Redactor};
-use crate::schema::{Contracts, Decoder, Envelope, Parent, Record, content_key};
+use crate::redaction::{ReadQuality, ReceivedRecord, Redactor};
+use crate::schema::{Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, content_key};
 
 pub(super) struct Sink<'a> {
     site: &'a Site<'a>,
@@ -52,7 +52,7 @@ impl<'a> Sink<'a> {
     /// `first`: how many records the entity's segments hold already.
     pub(super) fn open(site: &'a Site<'a>, entity: &'static Entity, first: u64) -> Result<Self> {
         let contract = Contracts::bundled()?.require("bitbucket", entity.table)?;
-        let envelope = Envelope {
+        let envelope = RecordEnvelope {
             connection_id: site.connection_id,
             workspace: site.workspace.clone(),
             repository: match site.is_workspace() {
@@ -99,7 +99,7 @@ impl<'a> Sink<'a> {
                 .with("entity", self.entity.table)
                 .hint("run again; if it stays, check endpoint and proxy"));
             }
-            let received = Received::read(raw.get());
+            let received = ReceivedRecord::read(raw.get());
             let value = received.value();
             let time = self.entity.time.and_then(|time| time(value));
             if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
@@ -125,9 +125,9 @@ impl<'a> Sink<'a> {
                 continue;
             };
             match received.reading() {
-                Reading::Exact => {}
-                Reading::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
-                Reading::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
+                ReadQuality::Exact => {}
+                ReadQuality::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
+                ReadQuality::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
             }
             let (payload, removed) = received.redact(&self.redactor);
             report.redactions += removed;
@@ -141,7 +141,7 @@ impl<'a> Sink<'a> {
                 key.unwrap_or_else(|| content_key(payload.payload()))
             );
             each(payload.value());
-            records.push(Record {
+            records.push(SourceRecord {
                 key,
                 parent,
                 payload,
@@ -154,7 +154,7 @@ impl<'a> Sink<'a> {
         report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
         report.add_odd_times(self.decoder.take_odd_times());
-        (self.site.context.options.listener)(Event::Page {
+        (self.site.context.options.listener)(CollectEvent::Page {
             repository: &self.site.full_name,
             entity: self.entity.table,
             records: kept,

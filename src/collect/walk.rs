@@ -12,8 +12,8 @@ use super::entity::Entity;
 use super::report::EntityReport;
 use super::repository::{Repo, Site};
 use super::sink::Sink;
-use super::stop::Reason;
-use crate::bitbucket::{Absence, Endpoint, Page, Pages, Step};
+use super::stop::StopReason;
+use crate::bitbucket::{Endpoint, NextPage, Page, Pages, Unavailable};
 use crate::error::{ErrorKind, Result};
 use crate::lake::Replaces;
 use crate::schema::Parent;
@@ -24,18 +24,18 @@ const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
 /// How a collector's attempt ended, short of an error.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum ListOutcome {
     /// To its end.
-    Collected,
+    Complete,
     /// As far as this round wants; the rest is a later round's.
-    Paused,
+    Partial,
     /// Everybody has to stop; what was read is saved.
     Stopped,
-    Absent(Absence),
+    Unavailable(Unavailable),
 }
 
 /// A page, or that it is time to stop.
-pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<Step>> {
+pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Option<NextPage>> {
     let stop = site.context.options.stop;
     let step = tokio::select! {
         biased;
@@ -43,8 +43,8 @@ pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Opti
         step = pages.next() => or_stop(site, step)?,
     };
     Ok(step.map(|step| match step {
-        Step::Page(page) => Step::Page(Page {
-            date: page.date.map(|date| site.context.not_ahead(date)),
+        NextPage::Page(page) => NextPage::Page(Page {
+            date: page.date.map(|date| site.context.clamp_to_now(date)),
             ..page
         }),
         other => other,
@@ -55,7 +55,7 @@ pub(super) async fn next_page(site: &Site<'_>, pages: &mut Pages) -> Result<Opti
 pub(super) fn or_stop<T>(site: &Site<'_>, result: Result<T>) -> Result<Option<T>> {
     match result {
         Err(error) if error.kind() == ErrorKind::Quota => {
-            let reason = Reason::Quota(error.to_string());
+            let reason = StopReason::Quota(error.to_string());
             site.context.options.stop.ask(reason);
             Ok(None)
         }
@@ -71,25 +71,29 @@ pub(super) async fn whole(
     endpoint: &'static Endpoint,
     report: &mut EntityReport,
     mut each: impl FnMut(&Value),
-) -> Result<Outcome> {
-    let Repo { site, ledger, .. } = repo;
-    let mut pages = site.client.walk(endpoint, site.target());
-    let mut sink = Sink::open(site, entity, ledger.sequence(entity.table))?;
+) -> Result<ListOutcome> {
+    let Repo {
+        site, checkpoints, ..
+    } = repo;
+    let mut pages = site.client.list(endpoint, site.target());
+    let mut sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
     let mut started = None;
     let outcome = loop {
         match next_page(site, &mut pages).await {
             Err(error) => break Err(error),
-            Ok(None) => break Ok(Outcome::Stopped),
-            Ok(Some(Step::Absent(absence))) => break Ok(Outcome::Absent(absence)),
-            Ok(Some(Step::End)) => break Ok(Outcome::Collected),
-            Ok(Some(Step::Page(page))) => {
+            Ok(None) => break Ok(ListOutcome::Stopped),
+            Ok(Some(NextPage::Unavailable(absence))) => {
+                break Ok(ListOutcome::Unavailable(absence));
+            }
+            Ok(Some(NextPage::End)) => break Ok(ListOutcome::Complete),
+            Ok(Some(NextPage::Page(page))) => {
                 started = started.or(page.date);
                 sink.take(&page.values, Some(&Parent::None), report, &mut each)?;
             }
         }
     };
     report.requests += pages.requests();
-    if !matches!(outcome, Ok(Outcome::Collected)) {
+    if !matches!(outcome, Ok(ListOutcome::Complete)) {
         return outcome;
     }
     let replaces = match entity.absence_deletes {
@@ -103,11 +107,11 @@ pub(super) async fn whole(
         }
         replaces => sink.finish(replaces).await?,
     };
-    ledger.add(entity.table, segment);
-    let state = ledger.entity(entity.table);
+    checkpoints.add(entity.table, segment);
+    let state = checkpoints.entity(entity.table);
     state.complete_from = None;
     state.complete_through = Some(started.unwrap_or(site.context.options.now));
-    ledger.put().await?;
+    checkpoints.put().await?;
     outcome
 }
 

@@ -1,11 +1,13 @@
 //! Members of a workspace, once per workspace. Many credentials may not list them, and that fails nothing: accounts
 //! are harvested from everything else as well.
 
+use reqwest::StatusCode;
+
 use super::entity::{Entity, text};
 use super::report::EntityReport;
 use super::repository::Repo;
-use super::walk::{self, Outcome};
-use crate::bitbucket::{Absence, endpoints};
+use super::walk::{self, ListOutcome};
+use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::{ErrorKind, Result};
 
 static ENTITY: Entity = Entity {
@@ -15,12 +17,15 @@ static ENTITY: Entity = Entity {
     })
 };
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<Outcome> {
+pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     match walk::whole(repo, &ENTITY, &endpoints::WORKSPACE_MEMBERS, report, |_| {}).await {
         // The same token has just listed repositories: it is of a kind that this list does not accept.
         Err(error) if error.kind() == ErrorKind::Credentials => {
             let reason = "not readable with this kind of token (401)";
-            Ok(Outcome::Absent(Absence::new(401, reason)))
+            Ok(ListOutcome::Unavailable(Unavailable::new(
+                StatusCode::UNAUTHORIZED,
+                reason,
+            )))
         }
         outcome => outcome,
     }

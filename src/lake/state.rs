@@ -8,12 +8,12 @@ use chrono::{DateTime, Datelike, Utc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
-use super::{FORMAT_VERSION, Inventory, Lake, Version, layout};
+use super::{FORMAT_VERSION, Inventory, Lake, ObjectVersion, layout};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct State {
+pub struct RepositoryState {
     pub format_version: u32,
     pub connection_id: i64,
     /// With braces.
@@ -44,7 +44,7 @@ pub struct State {
     /// It was missing still, a day or more after it was missed first.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
-    pub entities: BTreeMap<String, EntityState>,
+    pub entities: BTreeMap<String, ListState>,
 }
 
 /// A run's visit of a repository that nothing cut short.
@@ -64,8 +64,8 @@ pub struct Visit {
 ///          |  ◀── deep ── |  everything is here  |  ◀── refresh ──── |
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EntityState {
-    pub status: EntityStatus,
+pub struct ListState {
+    pub status: ListStatus,
     /// Why it is absent, stale, loading or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -83,10 +83,10 @@ pub struct EntityState {
     pub sequence: u64,
     /// A walk over what is new that was interrupted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refresh: Option<Walk>,
+    pub refresh: Option<Cursor>,
     /// A walk to the oldest record wanted that is not at its end: the first load, a gap, or a reconcile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deep: Option<Walk>,
+    pub deep: Option<Cursor>,
     /// The page at which the oldest records were found: where to go on should older ones be wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bottom: Option<String>,
@@ -98,7 +98,7 @@ pub struct EntityState {
     pub reconciled_on: Option<DateTime<Utc>>,
     /// Parents whose lists are still to be read, newest first; of pipelines: those to look at again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub queue: Vec<Queued>,
+    pub queue: Vec<PendingRecord>,
     /// Commits: heads whose whole history is here.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub heads: BTreeSet<String>,
@@ -125,7 +125,7 @@ fn is_zero(number: &u64) -> bool {
 
 /// Where an interrupted walk goes on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Walk {
+pub struct Cursor {
     /// Bitbucket's clock at the first page: what changes later is the next walk's.
     pub started: Option<DateTime<Utc>>,
     /// All records down to this time were read.
@@ -147,7 +147,7 @@ pub struct Walk {
 
 /// Something to ask for that no list of what is new would show.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Queued {
+pub struct PendingRecord {
     /// A pull request's or issue's number, a pipeline's uuid.
     pub id: String,
     /// Of a pipeline to look at again: when it was created, after which it is given up one day.
@@ -158,15 +158,15 @@ pub struct Queued {
     pub seen: Option<String>,
     /// Of a pull request whose comments are wanted: how to tell that they are here already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub talk: Option<Talk>,
+    pub talk: Option<ExpectedComments>,
     /// Of a pull request whose commits are wanted: how to tell that the commit graph knows them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ends: Option<Ends>,
+    pub ends: Option<NamedCommits>,
 }
 
 /// What a pull request says of its comments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Talk {
+pub struct ExpectedComments {
     pub comments: u64,
     /// Its last change, where the feed has to explain it; else it was never read before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +175,7 @@ pub struct Talk {
 
 /// The commits that a pull request names, as short as Bitbucket gives them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ends {
+pub struct NamedCommits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,7 +185,7 @@ pub struct Ends {
     pub merge: Option<String>,
 }
 
-impl Queued {
+impl PendingRecord {
     pub fn parent(id: impl Into<String>) -> Self {
         Self {
             id: id.into(),
@@ -204,25 +204,26 @@ impl Queued {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum EntityStatus {
+pub enum ListStatus {
     /// All there is, within its window.
     Complete,
     /// Older records of its window are still to come.
     Loading,
     /// The repository does not have it, and never had.
-    Absent,
+    #[serde(rename = "absent")]
+    Unavailable,
     /// It was there, and can no longer be read: its rows stay.
     Stale,
     /// The last walk did not come through.
     Failed,
 }
 
-impl EntityStatus {
+impl ListStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Loading => "loading",
-            Self::Absent => "absent",
+            Self::Unavailable => "absent",
             Self::Stale => "stale",
             Self::Failed => "failed",
         }
@@ -259,10 +260,10 @@ pub enum Replaces {
     Parents(Vec<i64>),
 }
 
-impl Default for EntityState {
+impl Default for ListState {
     fn default() -> Self {
         Self {
-            status: EntityStatus::Failed,
+            status: ListStatus::Failed,
             reason: None,
             complete_from: None,
             complete_through: None,
@@ -285,7 +286,7 @@ impl Default for EntityState {
     }
 }
 
-impl EntityState {
+impl ListState {
     fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
         let own = [
             self.complete_from,
@@ -323,7 +324,7 @@ impl EntityState {
 
     /// Whether what is collected again so far may take the place of a published file that was lost.
     pub fn replaces_lost(&self) -> bool {
-        let under_way = matches!(self.status, EntityStatus::Complete | EntityStatus::Loading);
+        let under_way = matches!(self.status, ListStatus::Complete | ListStatus::Loading);
         self.is_lost && under_way
     }
 
@@ -333,7 +334,7 @@ impl EntityState {
     }
 
     /// Queues what is not queued yet, and remembers how what is queued was seen last.
-    pub fn enqueue(&mut self, more: impl IntoIterator<Item = Queued>) {
+    pub fn enqueue(&mut self, more: impl IntoIterator<Item = PendingRecord>) {
         let places = self.queue.iter().enumerate();
         let mut known: BTreeMap<String, usize> =
             places.map(|(n, one)| (one.id.clone(), n)).collect();
@@ -359,13 +360,13 @@ impl EntityState {
         let pages = walks.map(|walk| walk.pages_left.unwrap_or(1));
         let known = pages.fold(self.waiting(), u64::saturating_add);
         match self.status {
-            EntityStatus::Loading => known.max(1),
+            ListStatus::Loading => known.max(1),
             _ => known,
         }
     }
 }
 
-impl State {
+impl RepositoryState {
     pub fn is_workspace(&self) -> bool {
         !self.full_name.contains('/')
     }
@@ -411,7 +412,7 @@ impl State {
             Err(Error::new(ErrorKind::Lake, what)
                 .with("file", read_from)
                 .with("value", value)
-                .hint(layout::way_out(read_from)))
+                .hint(layout::repair_hint(read_from)))
         };
         if self.path() != read_from {
             let what = "the state is that of another repository than its name says";
@@ -434,7 +435,7 @@ impl State {
     fn times(&self) -> impl Iterator<Item = DateTime<Utc>> {
         let visited = self.last_visit.as_ref().map(|visit| visit.on);
         let own = [self.refs_as_of, visited, self.missing_since];
-        let entities = self.entities.values().flat_map(EntityState::times);
+        let entities = self.entities.values().flat_map(ListState::times);
         let own = own.into_iter().flatten().chain([self.since]);
         own.chain(entities)
     }
@@ -463,19 +464,23 @@ const AT_ONCE: usize = 16;
 
 impl Lake {
     /// What is known of one repository or workspace, with the version that the next put replaces.
-    pub async fn state(&self, connection_id: i64, uuid: &str) -> Result<Option<(State, Version)>> {
+    pub async fn state(
+        &self,
+        connection_id: i64,
+        uuid: &str,
+    ) -> Result<Option<(RepositoryState, ObjectVersion)>> {
         let path = layout::state_file(connection_id, uuid);
-        let Some((state, version)) = self.get_versioned::<State>(&path).await? else {
+        let Some((state, version)) = self.get_versioned::<RepositoryState>(&path).await? else {
             return Ok(None);
         };
         Ok(Some((state.checked(&path)?, version)))
     }
 
     /// Every repository and workspace that was ever collected, in a stable order.
-    pub async fn states(&self) -> Result<Vec<(State, Version)>> {
+    pub async fn states(&self) -> Result<Vec<(RepositoryState, ObjectVersion)>> {
         let paths = self.list(layout::STATE).await?;
         let found = futures::stream::iter(paths).map(|path| async move {
-            match self.get_versioned::<State>(&path).await? {
+            match self.get_versioned::<RepositoryState>(&path).await? {
                 Some((state, version)) => Ok(Some((state.checked(&path)?, version))),
                 None => Ok(None),
             }
@@ -483,7 +488,7 @@ impl Lake {
         let found = found
             .buffered(AT_ONCE)
             .try_filter_map(async |found| Ok(found));
-        let mut states: Vec<(State, Version)> = found.try_collect().await?;
+        let mut states: Vec<(RepositoryState, ObjectVersion)> = found.try_collect().await?;
         states.sort_by(|(a, _), (b, _)| {
             (a.connection_id, &a.full_name, &a.uuid).cmp(&(b.connection_id, &b.full_name, &b.uuid))
         });
@@ -494,7 +499,11 @@ impl Lake {
     ///
     /// # Errors
     /// As [`Lake::put_versioned`].
-    pub async fn put_state(&self, state: &State, expected: Option<&Version>) -> Result<Version> {
+    pub async fn put_state(
+        &self,
+        state: &RepositoryState,
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         self.put_versioned(&state.path(), state, expected).await
     }
 }

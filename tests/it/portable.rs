@@ -1,10 +1,10 @@
-//! Bundled SQL stays in the subset that DataFusion and DuckDB share, so that any step can be checked on the other.
+//! Bundled SQL uses only the subset that DataFusion and DuckDB share, so that any step can be checked on both.
 
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// What one engine refuses or answers otherwise, and what to write.
+/// Constructs that one engine refuses or evaluates differently, and their replacements.
 const FORBIDDEN: [(&str, &str); 19] = [
     (
         r"\b(get_field|struct_extract|named_struct|struct_pack)\s*\(",
@@ -51,7 +51,7 @@ const FORBIDDEN: [(&str, &str); 19] = [
         r"(?i)\bAS\s+(at|end|order|group|table)\b",
         "a name that is no keyword",
     ),
-    // Trino has no such literal, BigQuery no such flag, and no two warehouses the same series of times.
+    // Trino lacks the literal, BigQuery the flag, and every warehouse has another function for series of times.
     (r"\{'\w+'\s*:", "columns, or a CASE over VALUES"),
     (
         r"regexp_replace\(.*'g'\)",
@@ -61,7 +61,7 @@ const FORBIDDEN: [(&str, &str); 19] = [
         r"generate_series\(.*(?i:INTERVAL)",
         "a recursive CTE, or config.buckets",
     ),
-    // DataFusion reads what follows as the right side.
+    // DataFusion parses the following tokens as the right operand.
     (
         r"\bDISTINCT FROM\s+[\w.']+\s+(AND|OR)\b",
         "parentheses around it",
@@ -80,7 +80,7 @@ fn sql_files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn bundled_sql_uses_what_both_engines_understand() {
+fn bundled_sql_uses_the_common_subset_of_both_engines() {
     let rules: Vec<_> = FORBIDDEN
         .iter()
         .map(|(pattern, instead)| (Regex::new(pattern).unwrap(), instead))

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use bitlake::lake::{Lake, Replaces, SegmentWriter, State};
-use bitlake::redaction::{Received, Redactor};
-use bitlake::schema::{Contracts, Decoder, Envelope, Parent, Record};
+use bitlake::lake::{Lake, Replaces, RepositoryState, SegmentWriter};
+use bitlake::redaction::{ReceivedRecord, Redactor};
+use bitlake::schema::{Contracts, Decoder, Parent, RecordEnvelope, SourceRecord};
 use bitlake::secret::Masker;
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -23,7 +23,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
     for n in 0..repositories {
         let uuid = format!("{{repo-{n}}}");
         let full_name = format!("acme/repo-{n}");
-        let envelope = Envelope {
+        let envelope = RecordEnvelope {
             connection_id: 1,
             workspace: "acme".to_owned(),
             repository: full_name.clone(),
@@ -45,12 +45,12 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
             "entities": {"pull_requests": {
                 "status": "complete", "complete_from": null, "complete_through": now(), "segments": [segment]}},
         });
-        let state: State = serde_json::from_value(state).unwrap();
+        let state: RepositoryState = serde_json::from_value(state).unwrap();
         lake.put_state(&state, None).await.unwrap();
     }
 }
 
-fn record(id: usize, description: String) -> Record {
+fn record(id: usize, description: String) -> SourceRecord {
     let month = 1 + id % 12;
     let payload = json!({
         "type": "pullrequest", "id": id, "title": format!("Change {id}"), "description": description,
@@ -59,10 +59,10 @@ fn record(id: usize, description: String) -> Record {
     });
     let redactor = Redactor::new(Masker::default()).unwrap();
     let payload = payload.to_string();
-    Record {
+    SourceRecord {
         key: id.to_string(),
         parent: Parent::None,
-        payload: Received::read(&payload).redact(&redactor).0,
+        payload: ReceivedRecord::read(&payload).redact(&redactor).0,
     }
 }
 

@@ -1,14 +1,14 @@
-//! The client against servers of a few lines, each misbehaving in one way.
+//! Tests of the client against small servers, each of which misbehaves in one way.
 
 mod failures;
+mod fallbacks;
 mod fuzz;
-mod hours;
 mod identities;
 mod oauth;
-mod pace;
 mod paging;
-mod remedies;
-mod untrusted;
+mod rate_limiter;
+mod rolling_window;
+mod untrusted_replies;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+
+use reqwest::Url;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,7 +54,7 @@ struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// Serves `answer(n, request)`, n counting from 0.
+/// Serve `answer(n, request)`, where `n` counts requests from 0.
 async fn serve<R: IntoResponse>(
     answer: impl Fn(usize, &Seen) -> R + Clone + Send + Sync + 'static,
 ) -> Server {
@@ -102,7 +104,7 @@ impl Server {
             requests_per_hour: None,
             limits: Limits {
                 first_wait: Duration::from_millis(1),
-                refused_first_wait: Duration::from_millis(300),
+                rate_limit_first_wait: Duration::from_millis(300),
                 ..Limits::default()
             },
             budgets: Budgets::default(),
@@ -131,29 +133,29 @@ fn json(status: u16, body: impl Into<String>) -> Response {
     (status, [("content-type", "application/json")], body.into()).into_response()
 }
 
-fn web() -> Target {
-    Target::full_name("acme/web")
+fn web() -> ApiTarget {
+    ApiTarget::full_name("acme/web")
 }
 
-/// Walks to the end: the records' texts, or why there are none.
-async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Absence>> {
+/// Read a list to its end. Return the records as text, or the reason when the list is unavailable.
+async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Unavailable>> {
     let mut records = Vec::new();
     loop {
         match pages.next().await? {
-            Step::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
-            Step::End => return Ok(Ok(records)),
-            Step::Absent(absence) => return Ok(Err(absence)),
+            NextPage::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
+            NextPage::End => return Ok(Ok(records)),
+            NextPage::Unavailable(reason) => return Ok(Err(reason)),
         }
     }
 }
 
 async fn records(client: &Client, endpoint: &'static Endpoint) -> Vec<String> {
-    all(&mut client.walk(endpoint, web().parent("{p}")))
+    all(&mut client.list(endpoint, web().parent("{p}")))
         .await
         .unwrap()
         .unwrap()
 }
 
 async fn failure(client: &Client, endpoint: &'static Endpoint) -> Error {
-    all(&mut client.walk(endpoint, web())).await.unwrap_err()
+    all(&mut client.list(endpoint, web())).await.unwrap_err()
 }

@@ -4,20 +4,23 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::StatusCode;
 
 use super::finding::{About, Finding};
 use super::trouble::{explain, proxy};
 use crate::bitbucket::{
-    Budgets, Client, ClientOptions, Credentials, Limits, Lookup, Step, Target, Token, endpoints,
+    ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
+    endpoints,
 };
-use crate::config::{Config, Connection, Expiry, Pattern};
+use crate::clock;
+use crate::config::{Config, Connection, CredentialExpiry, RepositoryPattern};
 use crate::error::{Error, ErrorKind, Result};
 
 /// More than this between two clocks is no matter of seconds on the way.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// A token, with a client that has no other.
-pub(super) struct Identity {
+pub(super) struct CheckedIdentity {
     /// Whether Bitbucket takes it.
     pub(super) works: bool,
     /// "environment variable BITBUCKET_TOKEN".
@@ -44,7 +47,7 @@ pub(super) async fn check(
     env: &BTreeMap<String, String>,
     budgets: &Budgets,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Identity>> {
+) -> Result<Vec<CheckedIdentity>> {
     let name = connection.name.as_str();
     let options = match ClientOptions::from_connection(connection, env) {
         Ok(options) => options,
@@ -81,14 +84,14 @@ pub(super) async fn check(
         })?;
         let contact = contact(&client, connection, config, findings).await;
         let works = contact.is_ok();
-        identities.push(Identity {
+        identities.push(CheckedIdentity {
             works,
             origin,
             client,
         });
         match contact {
             Ok(date) if std::mem::take(&mut first) => {
-                findings.extend(date.map(|date| clock(About(name, "clock"), date, Utc::now())));
+                findings.extend(date.map(|date| clock(About(name, "clock"), date, clock::now())));
             }
             Ok(_) => {}
             Err(error) => findings.push(explain(About(name, "contact"), &error, proxy.as_deref())),
@@ -102,10 +105,10 @@ fn limits() -> Limits {
     Limits {
         connect_timeout: std::time::Duration::from_secs(10),
         read_timeout: std::time::Duration::from_secs(30),
-        tries: 2,
-        first_contact_tries: 1,
-        refused_tries: 0,
-        refused_patience: std::time::Duration::ZERO,
+        retries: 2,
+        first_contact_retries: 1,
+        rate_limit_retries: 0,
+        rate_limit_longest_total_wait: std::time::Duration::ZERO,
         ..Limits::default()
     }
 }
@@ -164,7 +167,7 @@ fn shape(about: About<'_>, token: &Token, kind: &str) -> Finding {
     }
 }
 
-fn expires(about: About<'_>, expiry: &Expiry) -> Finding {
+fn expires(about: About<'_>, expiry: &CredentialExpiry) -> Finding {
     let fix = "make a new one in good time, and correct `expires`";
     match expiry.is_over() {
         true => about.failed(ErrorKind::Credentials, expiry.to_string(), fix),
@@ -199,7 +202,7 @@ async fn contact(
     let patterns = selections
         .filter(|selection| selection.connection == connection.name)
         .flat_map(|selection| &selection.include);
-    let patterns: Vec<&Pattern> = patterns.collect();
+    let patterns: Vec<&RepositoryPattern> = patterns.collect();
     let answer = match connection.auth.as_str() {
         // Access tokens have no workspaces of their own.
         "access-token" | "none" => match patterns.first() {
@@ -210,24 +213,33 @@ async fn contact(
     };
     match answer {
         // It was let in, and what it may not see is for the repositories to say.
-        Err(error) if matches!(error.context("status"), Some("403" | "404")) => Ok(None),
+        Err(error)
+            if matches!(
+                error.status(),
+                Some(StatusCode::FORBIDDEN | StatusCode::NOT_FOUND)
+            ) =>
+        {
+            Ok(None)
+        }
         answer => answer,
     }
 }
 
-async fn one(client: &Client, pattern: &Pattern) -> Result<Option<DateTime<Utc>>> {
-    if pattern.exact() {
-        let target = Target::full_name(&pattern.text);
+async fn one(client: &Client, pattern: &RepositoryPattern) -> Result<Option<DateTime<Utc>>> {
+    if pattern.is_exact() {
+        let target = ApiTarget::full_name(&pattern.text);
         return Ok(match client.get(&endpoints::REPOSITORY, &target).await? {
-            Lookup::Found { date, .. } => date,
-            Lookup::Absent(_) => None,
+            RecordLookup::Found { date, .. } => date,
+            RecordLookup::Unavailable(_) => None,
         });
     }
-    let target = Target::workspace(pattern.workspace());
-    let mut pages = client.walk(&endpoints::REPOSITORIES, target).sample(1, 1);
+    let target = ApiTarget::workspace(pattern.workspace());
+    let mut pages = client
+        .list(&endpoints::REPOSITORIES, target)
+        .with_page(1, 1);
     Ok(match pages.next().await? {
-        Step::Page(page) => page.date,
-        Step::End | Step::Absent(_) => None,
+        NextPage::Page(page) => page.date,
+        NextPage::End | NextPage::Unavailable(_) => None,
     })
 }
 
@@ -235,20 +247,20 @@ async fn one(client: &Client, pattern: &Pattern) -> Result<Option<DateTime<Utc>>
 async fn workspaces(
     client: &Client,
     connection: &Connection,
-    patterns: &[&Pattern],
+    patterns: &[&RepositoryPattern],
     findings: &mut Vec<Finding>,
 ) -> Result<Option<DateTime<Utc>>> {
     let about = About(&connection.name, "workspaces");
-    let mut pages = client.walk(&endpoints::WORKSPACES, Target::default());
+    let mut pages = client.list(&endpoints::WORKSPACES, ApiTarget::default());
     let (mut slugs, mut date) = (Vec::new(), None);
     loop {
         match pages.next().await {
-            Ok(Step::Page(page)) => {
+            Ok(NextPage::Page(page)) => {
                 date = page.date;
                 slugs.extend(page.values.iter().filter_map(|record| slug(record.get())));
             }
-            Ok(Step::End | Step::Absent(_)) => break,
-            Err(error) if error.context("status") == Some("403") => {
+            Ok(NextPage::End | NextPage::Unavailable(_)) => break,
+            Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
                 findings.push(about.warn(
                     "the credentials may not list their workspaces",
                     format!("add scope {} to see them here", endpoints::WORKSPACES.scope),
@@ -265,7 +277,8 @@ async fn workspaces(
         )
         .hint("check that the account is a member of the workspace and the token was created with scopes"));
     }
-    let missing = |pattern: &&&Pattern| !slugs.iter().any(|slug| slug == pattern.workspace());
+    let missing =
+        |pattern: &&&RepositoryPattern| !slugs.iter().any(|slug| slug == pattern.workspace());
     let mut outside: Vec<_> = patterns
         .iter()
         .filter(missing)

@@ -49,10 +49,7 @@ fn address(proxy: &str) -> String {
 pub(super) fn explain(about: About<'_>, error: &Error, proxy: Option<&str>) -> Finding {
     let text = error.to_string().to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let status: u16 = error
-        .context("status")
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(0);
+    let status = error.status().map_or(0, |status| status.as_u16());
     let failed = |what: String, fix: &str| {
         about.failed(error.kind(), format!("{what}: {}", said(error)), fix)
     };

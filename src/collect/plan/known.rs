@@ -3,23 +3,23 @@
 use chrono::{DateTime, Utc};
 
 use super::super::environments;
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::super::repository::{is_absent_still, is_unmoved};
 use super::night::Rates;
 use super::{Kind, RepositoryPlan, Requests};
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{Rules, Sync};
-use crate::lake::{EntityState, State};
+use crate::config::{RuleSet, SyncSettings};
+use crate::lake::{ListState, RepositoryState};
 
 /// A repository of which something is collected.
 pub(in super::super) struct Known<'a> {
-    pub state: &'a State,
-    pub discovered: &'a Discovered,
-    pub rules: &'a Rules,
+    pub state: &'a RepositoryState,
+    pub discovered: &'a DiscoveredRepository,
+    pub rules: &'a RuleSet,
     /// What was planned for it before.
     pub former: Option<&'a RepositoryPlan>,
     pub now: DateTime<Utc>,
-    pub sync: &'a Sync,
+    pub sync: &'a SyncSettings,
 }
 
 /// Its lists, in the order that they are read.
@@ -70,7 +70,7 @@ impl Known<'_> {
         }
     }
 
-    fn entity(&self, table: &str) -> Option<&EntityState> {
+    fn entity(&self, table: &str) -> Option<&ListState> {
         self.state.entities.get(table)
     }
 
@@ -105,7 +105,7 @@ impl Known<'_> {
     }
 
     /// New records a day, by how many there are.
-    fn per_day(&self, known: &EntityState) -> f64 {
+    fn per_day(&self, known: &ListState) -> f64 {
         let Some(through) = known.complete_through else {
             return 0.0;
         };
@@ -116,7 +116,7 @@ impl Known<'_> {
     /// Adds what earlier runs left, and takes away what is not asked for.
     fn with_what_waits(&self, mut next: Requests) -> Requests {
         for list in LISTS {
-            let begun = |known: &&EntityState| known.ever_returned() || known.deep.is_some();
+            let begun = |known: &&ListState| known.ever_returned() || known.deep.is_some();
             let Some(known) = self.entity(list.name).filter(begun) else {
                 // An earlier run did not come to it.
                 let planned = self.former.and_then(|plan| plan.next.get(list.name));
@@ -146,7 +146,7 @@ impl Known<'_> {
     }
 
     /// The pages of a walk that was not ended, or that is due.
-    fn left(&self, known: &EntityState, list: &Endpoint) -> f64 {
+    fn left(&self, known: &ListState, list: &Endpoint) -> f64 {
         let pagelen = f64::from(list.pagelen);
         let read = (known.sequence as f64 / pagelen).floor();
         match &known.deep {

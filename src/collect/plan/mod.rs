@@ -18,16 +18,16 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::repositories::Discovered;
+use super::repositories::DiscoveredRepository;
 use super::repository::candidate;
 use super::rotation::{self, Candidate};
 use super::{
     SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
 };
-use crate::bitbucket::{Client, Limits};
-use crate::config::{Config, Rules, Sync};
+use crate::bitbucket::{Client, HeadRoom, Limits};
+use crate::config::{Config, RuleSet, SyncSettings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Lake, State, layout};
+use crate::lake::{Lake, RepositoryState, layout};
 use known::Known;
 pub(super) use planned::Planned;
 use probe::Probe;
@@ -156,7 +156,7 @@ async fn plan_with(
     lake: &Lake,
     now: DateTime<Utc>,
 ) -> Result<Plan> {
-    let states: Vec<State> = lake
+    let states: Vec<RepositoryState> = lake
         .states()
         .await?
         .into_iter()
@@ -225,7 +225,10 @@ async fn plan_with(
 impl Plan {
     /// What is asked once is counted to the first connection: it is little.
     fn budget(&self, client: &Client) -> Budget {
-        let (left, requests_per_hour) = client.head_room();
+        let HeadRoom {
+            left,
+            limit: requests_per_hour,
+        } = client.head_room();
         let own = |one: &&RepositoryPlan| one.connection == client.connection();
         let own = || self.repositories.iter().filter(own);
         let once = total(&self.once);
@@ -250,7 +253,10 @@ fn spent(clients: &BTreeMap<String, Client>) -> u64 {
         .sum()
 }
 
-fn state_of<'a>(states: &'a [State], discovered: &Discovered) -> Option<&'a State> {
+fn state_of<'a>(
+    states: &'a [RepositoryState],
+    discovered: &DiscoveredRepository,
+) -> Option<&'a RepositoryState> {
     let found = &discovered.found;
     let mut states = states.iter();
     states.find(|state| state.connection_id == found.connection_id && state.uuid == found.uuid)
@@ -258,7 +264,7 @@ fn state_of<'a>(states: &'a [State], discovered: &Discovered) -> Option<&'a Stat
 
 impl RepositoryPlan {
     /// Commits that come by git take of another budget.
-    fn by(mut self, sync: &Sync) -> Self {
+    fn by(mut self, sync: &SyncSettings) -> Self {
         if sync.git.is_some() {
             self.next.remove("commits");
             self.usual_day.remove("commits");
@@ -279,7 +285,7 @@ fn take_turns(
         let places: Vec<usize> = places.collect();
         let of = |place: &usize| candidates[*place].clone().unwrap_or(Candidate::NEW);
         let of_one: Vec<_> = places.iter().map(of).collect();
-        for place in rotation::resting(&of_one, client.head_room().1.into(), now) {
+        for place in rotation::resting(&of_one, client.head_room().limit.into(), now) {
             let plan = &mut plans[places[place]];
             plan.kind = Kind::Rest;
             plan.next.clear();
@@ -289,7 +295,7 @@ fn take_turns(
 }
 
 /// Whether no list of it was ever begun, the repository's own record apart.
-pub(super) fn is_new(state: &State) -> bool {
+pub(super) fn is_new(state: &RepositoryState) -> bool {
     let mut entities = state.entities.iter();
     !entities.any(|(table, entity)| {
         table != "repositories" && (entity.ever_returned() || entity.deep.is_some())
@@ -298,8 +304,8 @@ pub(super) fn is_new(state: &State) -> bool {
 
 async fn first_load(
     client: &Client,
-    discovered: &Discovered,
-    rules: &Rules,
+    discovered: &DiscoveredRepository,
+    rules: &RuleSet,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<RepositoryPlan> {

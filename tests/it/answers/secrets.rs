@@ -1,5 +1,5 @@
-//! No secret of a connection, a proxy or a pipeline's author in anything that is written or printed, even when error
-//! pages repeat the request. Every byte is looked at.
+//! No secret of a connection, a proxy or a pipeline's author is written or printed, even when error pages repeat the request.
+//! The tests search every byte.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -8,7 +8,7 @@ use std::process::Command;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use bitlake::sandbox::Credentials;
+use bitlake_sandbox::AcceptedCredentials;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -21,7 +21,7 @@ const SECRET: &str = "planted-secret-0123456789";
 const REGISTRY: &str = "planted-registry-password";
 const PROXY: &str = "planted-proxy-password";
 
-/// What must be nowhere. The planted ones all begin alike; their packed forms do not.
+/// The texts that must not be found. All planted secrets begin alike; their encoded forms do not.
 fn secrets() -> Vec<String> {
     let packed = |text: String| BASE64_STANDARD.encode(text);
     vec![
@@ -43,7 +43,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A file's bytes as text; those of Parquet unpacked as well.
+/// Return a file's bytes as text, and those of Parquet decompressed as well.
 fn text(path: &Path) -> String {
     let mut text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
     if path.extension().is_some_and(|it| it == "parquet") {
@@ -71,7 +71,7 @@ impl Place {
         Self { folder }
     }
 
-    /// Everything that a command with the most talkative log prints and leaves behind.
+    /// Return everything that a command with the most verbose log prints and writes.
     fn all_of(&self, command: &str, env: &[(&str, &str)]) -> String {
         let mut program = Command::new(env!("CARGO_BIN_EXE_bitlake"));
         program
@@ -103,7 +103,7 @@ fn assert_clean(all: &str) {
     }
 }
 
-/// A workspace with a registry's password in a step's image and everywhere an author may paste it.
+/// Create a workspace with a registry's password in a step's image and in every text that an author may fill.
 fn planted() -> TempDir {
     let folder = served();
     let path = folder.path().join("acme/web/pipeline_steps.jsonl");
@@ -116,11 +116,11 @@ fn planted() -> TempDir {
     folder
 }
 
-/// Refusals of every kind, each with the request's headers in it.
+/// Error replies of every kind, each with the request's headers in its body.
 fn echoes() -> Vec<Fault> {
     let on = |path: &str| Fault::on(path).echo();
     vec![
-        // Without its `fields`, the list of steps holds the whole image.
+        // Without `fields`, the list of steps contains the whole image.
         on("/steps/")
             .times(1)
             .status(400)
@@ -142,7 +142,7 @@ fn echoes() -> Vec<Fault> {
     ]
 }
 
-async fn with(command: &'static str, connection: &str, credentials: Credentials) -> String {
+async fn with(command: &'static str, connection: &str, credentials: AcceptedCredentials) -> String {
     let folder = planted();
     let builder = Sandbox::builder()
         .workspace_dir(folder.path())
@@ -154,7 +154,7 @@ async fn with(command: &'static str, connection: &str, credentials: Credentials)
         .await
         .unwrap();
     assert_clean(&all);
-    // It was echoed, or this proves nothing.
+    // Without an echo, the test would prove nothing.
     assert!(all.contains("***"), "{all}");
     assert!(all.contains("registry.acme.example/builder"));
     all
@@ -164,13 +164,13 @@ async fn with(command: &'static str, connection: &str, credentials: Credentials)
 async fn an_api_token_is_nowhere() {
     let connection =
         format!("auth = \"api-token\"\nemail = \"{EMAIL}\"\ntoken = {{ env = \"TOKEN\" }}");
-    with("run", &connection, Credentials::basic(EMAIL, TOKEN)).await;
+    with("run", &connection, AcceptedCredentials::basic(EMAIL, TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_access_token_is_nowhere() {
     let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
-    with("collect", connection, Credentials::bearer(TOKEN)).await;
+    with("collect", connection, AcceptedCredentials::bearer(TOKEN)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,13 +181,13 @@ async fn an_oauth_consumer_and_its_tokens_are_nowhere() {
     let all = with(
         "collect",
         connection,
-        Credentials::oauth_client(KEY, SECRET, hour),
+        AcceptedCredentials::oauth_client(KEY, SECRET, hour),
     )
     .await;
     assert!(!all.contains("sandbox-access-token-"), "{all}");
 }
 
-/// The token as JSON and addresses may spell it.
+/// Return the token in the spellings of JSON and of addresses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_repeated_in_another_spelling_is_nowhere() {
     let escaped = r"\u0070lanted\u002Dtoken-0123456789 planted%2Dtoken%2D0123456789 %70lanted-token-0123456789";
@@ -212,7 +212,7 @@ async fn a_token_that_is_repeated_in_another_spelling_is_nowhere() {
     ];
     let folder = served();
     let builder = Sandbox::builder().workspace_dir(folder.path());
-    let builder = builder.credentials(Credentials::bearer(TOKEN));
+    let builder = builder.credentials(AcceptedCredentials::bearer(TOKEN));
     let sandbox = builder.faults(faults).start(0).await.unwrap();
     let connection = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
     let place = Place::new(&sandbox.endpoint(), connection);
@@ -240,7 +240,7 @@ async fn refused_credentials_are_nowhere() {
     assert!(all.contains("***"), "{all}");
 }
 
-/// A proxy that is not there, and one that does not like its password.
+/// A proxy that does not exist, and one that refuses its password.
 #[test]
 fn a_proxys_password_is_nowhere() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,4 +1,4 @@
-//! Which repositories are found, and whose mistake it is when none is.
+//! Discovery of repositories, and the errors when none is found.
 
 use super::*;
 
@@ -20,11 +20,11 @@ async fn a_public_repository_needs_one_request_and_no_credentials_to_be_found() 
     assert_ne!(public, record);
     std::fs::write(&path, public).unwrap();
     let builder = Sandbox::builder().workspace_dir(folder.path());
-    let mut bench = Bench::new(builder.credentials(Credentials::bearer("other"))).await;
+    let mut bench = Bench::new(builder.credentials(AcceptedCredentials::bearer("other"))).await;
     bench.connection = "auth = \"none\"".to_owned();
     bench.include = "acme/web".to_owned();
     let report = bench.complete().await;
-    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Complete));
+    assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
     assert_eq!(bench.asked(&["/repositories/acme?"]), 0);
     let log = bench.sandbox.request_log();
     assert!(log[0].ends_with("/repositories/acme/web"), "{}", log[0]);
@@ -55,7 +55,7 @@ async fn a_known_repository_that_is_gone_is_stale() {
         .sandbox
         .inject(Fault::on("/repositories/acme/").status(404));
     let report = bench.run().await.unwrap();
-    assert_eq!(web(&report, "pipelines").status, Some(EntityStatus::Stale));
+    assert_eq!(web(&report, "pipelines").status, Some(ListStatus::Stale));
     let state = bench.state().await;
     assert!(state.missing_since.is_some() && !state.entities["pipelines"].segments.is_empty());
 }
@@ -90,7 +90,7 @@ async fn refused_credentials_end_the_run() {
     let folder = fixture("quirks/repository_without_project");
     let builder = Sandbox::builder()
         .workspace_dir(folder)
-        .credentials(Credentials::bearer("other"));
+        .credentials(AcceptedCredentials::bearer("other"));
     let error = Bench::new(builder).await.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
     let text = error.to_string();

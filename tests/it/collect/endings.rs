@@ -1,4 +1,4 @@
-//! What an ending that is not the last page means: failed, absent, stale.
+//! Lists that end without a last page: failed, unavailable, stale.
 
 use super::*;
 
@@ -7,15 +7,15 @@ async fn failing(quirk: &str, table: &str) -> (Bench, String) {
     let report = bench.run().await.unwrap();
     assert!(report.is_incomplete());
     let entity = web(&report, table);
-    assert_eq!(entity.status, Some(EntityStatus::Failed));
+    assert_eq!(entity.status, Some(ListStatus::Failed));
     let reason = entity.reason.clone().unwrap();
     assert!(
         reason.contains("acme/web") && !reason.contains('\n'),
         "{reason}"
     );
-    // Half a list is no list.
+    // An incomplete list is not stored.
     assert!(bench.rows(table).await.is_empty());
-    assert_eq!(web(&report, "commits").status, Some(EntityStatus::Complete));
+    assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
     (bench, reason)
 }
 
@@ -55,7 +55,7 @@ async fn absent(quirk: &str, table: &str) -> (Bench, String) {
     let mut bench = Bench::quirk(quirk).await;
     let report = bench.complete().await;
     let entity = web(&report, table);
-    assert_eq!(entity.status, Some(EntityStatus::Absent), "{entity:?}");
+    assert_eq!(entity.status, Some(ListStatus::Unavailable), "{entity:?}");
     let reason = entity.reason.clone().unwrap();
     (bench, reason)
 }
@@ -64,7 +64,7 @@ async fn absent(quirk: &str, table: &str) -> (Bench, String) {
 async fn issues_disabled_404() {
     let (bench, reason) = absent("issues_disabled_404", "issues").await;
     assert!(reason.contains("issue tracker disabled"), "{reason}");
-    // The repository's own record says so already.
+    // The repository's record already shows it.
     assert_eq!(bench.asked(&["/issues"]), 0);
 }
 
@@ -97,7 +97,7 @@ async fn forbidden_scope_detail_object() {
         .entities;
     let absent = entities
         .values()
-        .filter(|it| it.status == Some(EntityStatus::Absent));
+        .filter(|it| it.status == Some(ListStatus::Unavailable));
     let reasons: Vec<_> = absent.filter_map(|it| it.reason.clone()).collect();
     assert!(
         reasons.iter().any(|it| it.contains("lacks scope read:")),
@@ -106,7 +106,7 @@ async fn forbidden_scope_detail_object() {
 }
 
 #[tokio::test]
-async fn what_returned_data_once_becomes_stale_and_keeps_its_rows() {
+async fn a_list_that_had_records_becomes_stale_and_keeps_its_rows() {
     let (mut bench, _) = Bench::copy_of("deployment_stopped").await;
     bench.complete().await;
     let (first, before) = (bench.keys("pipelines").await, bench.state().await);
@@ -116,7 +116,7 @@ async fn what_returned_data_once_becomes_stale_and_keeps_its_rows() {
     for table in ["pipelines", "pipeline_steps"] {
         assert_eq!(
             web(&report, table).status,
-            Some(EntityStatus::Stale),
+            Some(ListStatus::Stale),
             "{table}"
         );
     }
@@ -133,7 +133,7 @@ async fn what_returned_data_once_becomes_stale_and_keeps_its_rows() {
 #[tokio::test]
 async fn a_later_page_that_is_refused_fails_the_walk() {
     let mut bench = Bench::quirk("duplicate_row_between_pages").await;
-    // All of it is this month's, so that the second page is not a later round's.
+    // All records are of this month, so that the second page belongs to the same round.
     bench.now = at("2026-09-28T10:00:00Z");
     bench.sandbox.clear_faults();
     bench
@@ -142,13 +142,13 @@ async fn a_later_page_that_is_refused_fails_the_walk() {
     let report = bench.run().await.unwrap();
     assert_eq!(
         web(&report, "pull_requests").status,
-        Some(EntityStatus::Failed)
+        Some(ListStatus::Failed)
     );
     assert!(bench.rows("pull_requests").await.is_empty());
-    // What hangs on a list that is not there is not asked for, and not taken for empty.
+    // A list that depends on an unavailable list is not requested, and not taken for empty.
     let comments = web(&report, "pull_request_comments");
     assert_eq!(
         (comments.status, comments.requests),
-        (Some(EntityStatus::Failed), 0)
+        (Some(ListStatus::Failed), 0)
     );
 }

@@ -8,8 +8,8 @@ mod quirks;
 mod whole;
 
 use bitlake::error::{Error, ErrorKind};
-use bitlake::lake::EntityStatus;
-use bitlake::sandbox::{Credentials, Fault, Sandbox};
+use bitlake::lake::ListStatus;
+use bitlake_sandbox::{AcceptedCredentials, Fault, Sandbox};
 use serde_json::{Value, json};
 
 use super::support::*;

@@ -1,11 +1,11 @@
-//! Bitbucket's own replies, bent: a run goes on, fails that list, or ends with an error of a kind; no reply leaves a
-//! secret on the lake, and the next run of a healthy server heals it.
+//! Mutated replies of Bitbucket: a run continues, fails that list, or stops with a typed error; no reply leaves a secret on
+//! the lake, and the next run against a healthy server repairs it.
 
 use std::path::Path;
 use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
-use bitlake::sandbox::{Fault, Sandbox};
+use bitlake_sandbox::{Fault, Sandbox};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -13,7 +13,7 @@ use super::super::answers::workspace;
 use super::super::support::*;
 use super::{mutate, mutations};
 
-/// More, by hand: `BENT_REPLIES=500 cargo test --test it fuzz::replies`.
+/// Run more by hand: `BENT_REPLIES=500 cargo test --test it fuzz::replies`.
 fn cases() -> usize {
     let more = std::env::var("BENT_REPLIES").ok();
     more.and_then(|more| more.parse().ok()).unwrap_or(16)
@@ -21,19 +21,19 @@ fn cases() -> usize {
 
 fn limits() -> Limits {
     Limits {
-        tries: 1,
-        first_contact_tries: 1,
+        retries: 1,
+        first_contact_retries: 1,
         first_wait: Duration::from_millis(1),
         longest_wait: Duration::from_millis(2),
-        refused_tries: 1,
-        refused_first_wait: Duration::from_millis(1),
-        refused_longest_wait: Duration::from_millis(2),
-        most_pages: 30,
+        rate_limit_retries: 1,
+        rate_limit_first_wait: Duration::from_millis(1),
+        rate_limit_longest_wait: Duration::from_millis(2),
+        max_pages: 30,
         ..Limits::default()
     }
 }
 
-/// The paths that an undisturbed run asks for, each with what is answered.
+/// Return the paths that an undisturbed run requests, each with its reply.
 async fn answers(folder: &Path) -> Vec<(String, String)> {
     let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
     bench.complete().await;

@@ -1,9 +1,9 @@
-//! What an earlier run left on the lake, bent by whoever can write there: read alike again, or refused.
+//! Mutated state, manifests and reports on the lake are read consistently or refused.
 
 use std::collections::BTreeMap;
 
-use bitlake::bitbucket::Spent;
-use bitlake::lake::{Manifest, State};
+use bitlake::bitbucket::BudgetRecord;
+use bitlake::lake::{Manifest, RepositoryState};
 use proptest::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +29,7 @@ const MANIFEST: &str = r#"{
 const BUDGET: &str = r#"{"minutes": {"2026-11-29T00:01:00Z": 10, "2026-11-29T00:02:00Z": 4294967295}, "open": 20,
   "limit": 1000, "closed_until": "2026-11-29T00:10:00Z"}"#;
 
-/// What is read once is read as the same again.
+/// A mutated file that is read is read as the same value again.
 fn stable<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &str) {
     let Ok(value) = serde_json::from_str::<T>(text) else {
         return;
@@ -41,9 +41,9 @@ fn stable<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &
 
 #[test]
 fn the_documents_are_some() {
-    serde_json::from_str::<State>(STATE).unwrap();
+    serde_json::from_str::<RepositoryState>(STATE).unwrap();
     serde_json::from_str::<Manifest>(MANIFEST).unwrap();
-    serde_json::from_str::<Spent>(BUDGET).unwrap();
+    serde_json::from_str::<BudgetRecord>(BUDGET).unwrap();
     stable::<BTreeMap<String, u64>>("{}");
 }
 
@@ -52,7 +52,7 @@ proptest! {
 
     #[test]
     fn a_bent_state_is_read_alike_or_refused(mutations in mutations()) {
-        stable::<State>(&mutate(STATE, &mutations));
+        stable::<RepositoryState>(&mutate(STATE, &mutations));
     }
 
     #[test]
@@ -62,6 +62,6 @@ proptest! {
 
     #[test]
     fn a_bent_budget_is_read_alike_or_refused(mutations in mutations()) {
-        stable::<Spent>(&mutate(BUDGET, &mutations));
+        stable::<BudgetRecord>(&mutate(BUDGET, &mutations));
     }
 }

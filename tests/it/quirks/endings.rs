@@ -1,11 +1,11 @@
-//! Lists that are not there, may not be read, or fail.
+//! Lists that are unavailable, forbidden or failing.
 
 use super::*;
 
-/// The list is absent for this reason, costs nothing more, and the rest of the repository is there.
+/// Check that the list is unavailable for this reason, costs no further request, and that all other lists are complete.
 async fn absent(name: &str, table: &str, reason: &str) -> Exported {
     let lake = quirk(name).await;
-    assert_eq!(lake.status(table), EntityStatus::Absent);
+    assert_eq!(lake.status(table), ListStatus::Unavailable);
     assert!(
         lake.reason(table).contains(reason),
         "{}",
@@ -28,7 +28,7 @@ async fn absent(name: &str, table: &str, reason: &str) -> Exported {
 #[tokio::test]
 async fn issues_gone_410() {
     let lake = absent("issues_gone_410", "issues", "issue tracker removed").await;
-    assert_eq!(lake.status("issue_comments"), EntityStatus::Absent);
+    assert_eq!(lake.status("issue_comments"), ListStatus::Unavailable);
     assert_eq!(lake.asked(&["/issues"]), 1);
 }
 
@@ -46,7 +46,7 @@ async fn pipelines_disabled_404() {
         "pipelines not enabled",
     )
     .await;
-    assert_eq!(lake.status("deployments"), EntityStatus::Absent);
+    assert_eq!(lake.status("deployments"), ListStatus::Unavailable);
     assert_eq!(lake.asked(&["/steps"]), 0);
 }
 
@@ -59,15 +59,15 @@ async fn forbidden_scope_detail_object() {
 #[tokio::test]
 async fn commits_forbidden_403() {
     let mut lake = quirk("commits_forbidden_403").await;
-    assert_eq!(lake.status("commits"), EntityStatus::Absent);
-    assert_eq!(lake.status("pull_request_commits"), EntityStatus::Complete);
+    assert_eq!(lake.status("commits"), ListStatus::Unavailable);
+    assert_eq!(lake.status("pull_request_commits"), ListStatus::Complete);
     lake.gives(
         "SELECT right(pull_request_id, 2), commit_sha FROM domain.pull_request_commits",
         &[format!("31 | {}", sha(2))],
     )
     .await;
     assert_eq!(lake.asked(&["/pullrequests/32/commits"]), 0);
-    // The next night asks for nothing again.
+    // The next run sends no request for it.
     lake.bench.now += chrono::TimeDelta::days(1);
     lake.bench.complete().await;
     assert_eq!(lake.asked(&["/pullrequests/31/commits"]), 1);
@@ -110,8 +110,11 @@ async fn sort_with_states_500() {
 
 async fn no_pull_requests_but_commits(name: &str, reason: &str) {
     let lake = failing(name, "pull_requests").await;
-    let said = lake.reason("pull_requests");
-    assert!(said.contains(reason) && !said.contains('\n'), "{said}");
+    let printed = lake.reason("pull_requests");
+    assert!(
+        printed.contains(reason) && !printed.contains('\n'),
+        "{printed}"
+    );
     lake.gives("SELECT * FROM domain.pull_requests", &[""; 0])
         .await;
     lake.gives("SELECT count(*) FROM domain.commits", &["3"])

@@ -15,7 +15,7 @@ async fn empty_repository_null_mainbranch() {
             .await;
     }
     for table in ["branches", "commits"] {
-        assert_eq!(lake.status(table), EntityStatus::Complete);
+        assert_eq!(lake.status(table), ListStatus::Complete);
     }
 }
 

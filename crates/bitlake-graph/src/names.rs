@@ -1,0 +1,158 @@
+//! The sorted hashes of a history, 20 bytes each.
+//!
+//! A name that is not a full lower-case SHA-1, such as a SHA-256, an abbreviated hash or a test's `commit1`, is stored
+//! as text. Both kinds share one sorted order.
+
+use std::cmp::Ordering;
+use std::ops::Deref;
+
+use super::CommitIndex;
+
+pub(super) type Packed = [u8; 20];
+
+/// The result of a search by abbreviated hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PrefixMatch {
+    /// No hash starts with the prefix.
+    None,
+    /// One hash starts with the prefix, or equals it.
+    One(CommitIndex),
+    /// Several hashes start with the prefix.
+    Ambiguous,
+}
+
+/// A hash, dereferenced as text.
+pub enum CommitHash<'a> {
+    /// The 40 digits of a SHA-1.
+    Hex([u8; 40]),
+    /// Any other name.
+    Text(&'a str),
+}
+
+impl Deref for CommitHash<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Hex(digits) => std::str::from_utf8(digits).unwrap_or_default(),
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// A name that is not a full lower-case SHA-1.
+#[derive(Debug)]
+struct UnpackedHash {
+    node: CommitIndex,
+    text: Box<str>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct HashIndex {
+    packed: Vec<Packed>,
+    others: Vec<UnpackedHash>,
+}
+
+/// Pack forty lower-case hexadecimal digits into twenty bytes.
+pub(super) fn pack(hash: &str) -> Option<Packed> {
+    let digits: &[u8; 40] = hash.as_bytes().try_into().ok()?;
+    let mut packed = [0; 20];
+    for (byte, pair) in packed.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = value(pair[0])? << 4 | value(pair[1])?;
+    }
+    Some(packed)
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn unpack(packed: &Packed) -> CommitHash<'static> {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 40];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(packed) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    CommitHash::Hex(text)
+}
+
+impl HashIndex {
+    /// Sort distinct names. Also return the index of each, by the number that it was inserted with.
+    pub(super) fn sort(
+        packed: impl IntoIterator<Item = (Packed, u32)>,
+        others: impl IntoIterator<Item = (Box<str>, u32)>,
+    ) -> (Self, Vec<CommitIndex>) {
+        let mut packed: Vec<_> = packed.into_iter().collect();
+        let mut others: Vec<_> = others.into_iter().collect();
+        packed.sort_unstable();
+        others.sort_unstable();
+        let mut nodes = vec![0; packed.len() + others.len()];
+        let mut names = Self::default();
+        let mut short = others.into_iter().peekable();
+        let mut node = 0;
+        for (hash, number) in packed {
+            while let Some((text, number)) = short.next_if(|(text, _)| **text < *unpack(&hash)) {
+                nodes[number as usize] = node;
+                names.others.push(UnpackedHash { node, text });
+                node += 1;
+            }
+            nodes[number as usize] = node;
+            names.packed.push(hash);
+            node += 1;
+        }
+        for (text, number) in short {
+            nodes[number as usize] = node;
+            names.others.push(UnpackedHash { node, text });
+            node += 1;
+        }
+        (names, nodes)
+    }
+
+    pub(super) fn name(&self, node: CommitIndex) -> CommitHash<'_> {
+        match self.others.binary_search_by_key(&node, |other| other.node) {
+            Ok(at) => CommitHash::Text(&self.others[at].text),
+            Err(before) => unpack(&self.packed[node as usize - before]),
+        }
+    }
+
+    pub(super) fn find(&self, hash: &str) -> Option<CommitIndex> {
+        let node = self.first_not_below(hash);
+        let found = (node as usize) < self.len() && *self.name(node) == *hash;
+        found.then_some(node)
+    }
+
+    pub(super) fn find_prefix(&self, prefix: &str) -> PrefixMatch {
+        if prefix.is_empty() {
+            return PrefixMatch::None;
+        }
+        let node = self.first_not_below(prefix);
+        let begins =
+            |node: CommitIndex| (node as usize) < self.len() && self.name(node).starts_with(prefix);
+        match (begins(node), begins(node + 1)) {
+            (false, _) => PrefixMatch::None,
+            (true, true) if *self.name(node) != *prefix => PrefixMatch::Ambiguous,
+            (true, _) => PrefixMatch::One(node),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.packed.len() + self.others.len()
+    }
+
+    fn first_not_below(&self, text: &str) -> CommitIndex {
+        let (mut low, mut high) = (0, self.len() as CommitIndex);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match (*self.name(middle)).cmp(text) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal | Ordering::Greater => high = middle,
+            }
+        }
+        low
+    }
+}
