@@ -274,3 +274,50 @@ fn list(own: Option<&Path>) -> Result<String> {
         .collect();
     Ok(groups.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(params: &[Param], name: &str) -> String {
+        let found = params.iter().find(|param| param.name == name);
+        found.map(|param| param.text.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_former_name_runs_the_report_with_the_values_that_it_stands_for() {
+        let given = |values: &[(&str, &str)]| -> Vec<_> {
+            let pairs = values.iter();
+            pairs
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let (sql, params) = bundled("dora_details/lead_time_coding", None, &[]).unwrap();
+        let (canonical, defaults) = bundled("dora_details/lead_time_mean", None, &[]).unwrap();
+        assert_eq!(sql, canonical);
+        assert_eq!(value(&params, "part"), "coding");
+        assert_eq!(value(&defaults, "part"), "cycle");
+        let given = given(&[("part", "review"), ("project", "shop")]);
+        let (_, params) = bundled("dora_details/lead_time_coding", None, &given).unwrap();
+        assert_eq!(value(&params, "part"), "review");
+        assert_eq!(value(&params, "project"), "shop");
+    }
+
+    #[test]
+    fn every_former_name_is_declared_once_and_sets_parameters_that_the_report_has() {
+        let known = all(None).unwrap();
+        let mut names: Vec<String> = known.iter().map(|(name, _)| name.clone()).collect();
+        for (_, sql) in &known {
+            for line in sql.lines().filter_map(|line| line.strip_prefix(ALIAS)) {
+                let name = line.split_whitespace().next().unwrap();
+                bundled(name, None, &[]).unwrap();
+                names.push(name.to_owned());
+            }
+        }
+        let total = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), total);
+        assert!(total > known.len(), "no report declares a former name");
+    }
+}
