@@ -65,9 +65,9 @@ impl ErrorKind {
 /// See the module's page. Boxed inside, so that `Result<T>` stays small.
 #[derive(thiserror::Error)]
 #[error("{}", .0)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorDetails>);
 
-struct Inner {
+struct ErrorDetails {
     kind: ErrorKind,
     message: String,
     context: Vec<(&'static str, String)>,
@@ -79,7 +79,7 @@ struct Inner {
 impl Error {
     /// `message`: lower case, no full stop, no secrets.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorDetails {
             kind,
             message: message.into(),
             context: Vec::new(),
@@ -133,6 +133,12 @@ impl Error {
         &self.0.message
     }
 
+    /// The first cause of type `T` in the chain of sources.
+    #[must_use]
+    pub fn cause<T: StdError + 'static>(&self) -> Option<&T> {
+        find_cause(self.0.source.as_deref()?)
+    }
+
     /// What the reader should do, as [`Error::hint`] was told.
     pub fn advice(&self) -> Option<&str> {
         self.0.hint.as_deref()
@@ -164,7 +170,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Inner {
+impl fmt::Display for ErrorDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         for (n, (key, value)) in self.context.iter().enumerate() {
@@ -195,6 +201,20 @@ impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {}", self.0.kind, self.0)
     }
+}
+
+/// Return the first error of type `T` among `error` and its sources.
+pub(crate) fn find_cause<'a, T: StdError + 'static>(
+    error: &'a (dyn StdError + 'static),
+) -> Option<&'a T> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
+        }
+        next = error.source();
+    }
+    None
 }
 
 fn one_line(text: &str) -> String {

@@ -9,8 +9,10 @@
 
 pub mod bitbucket;
 pub mod cli;
+mod clock;
 pub mod collect;
 pub mod config;
+mod digest;
 pub mod encoding;
 pub mod engine;
 pub mod error;

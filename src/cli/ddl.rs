@@ -2,17 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use super::args::Ddl;
+use super::args::DdlArgs;
 use super::output::print_data;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, Manifest};
-use crate::schema::ddl::{Loaded, Script, Table, Target};
+use crate::schema::ddl::{DdlDialect, DdlScript, DdlTable, LoadedTable};
 use crate::schema::{Contract, Contracts};
 
-pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOutcome> {
     let location = args.location.as_deref().map(|it| it.trim_end_matches('/'));
-    let mut script = Script {
+    let mut script = DdlScript {
         target: args.dialect,
         title: vec!["bitlake: tables by their contracts".to_owned()],
         schema_prefix: &args.schema_prefix,
@@ -20,16 +20,16 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
         tables: Vec::new(),
         gone: Vec::new(),
     };
-    if args.create || args.dialect == Target::Dbt {
+    if args.create || args.dialect == DdlDialect::Dbt {
         // Athena's tables name their place; elsewhere a place would ask for the load, too.
-        script.location = location.filter(|_| args.dialect == Target::Athena);
+        script.location = location.filter(|_| args.dialect == DdlDialect::Athena);
         let contracts = Contracts::bundled()?.iter().map(AsRef::as_ref);
         script.tables = contracts
             .filter(|contract| is_chosen(&args, &contract.layer))
             .map(whole)
             .collect();
         print_data(script.write()?.as_bytes())?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
 
     let config = context.config_for_reading()?;
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
     let here = lake.url().trim_end_matches('/').to_owned();
     script.location = location.or(Some(&here));
     script.title = title(&here, &now, args.changed_since.as_deref());
-    let of_run = |table: &Table<'_>| now.table(&table.contract.name()).is_some();
+    let of_run = |table: &DdlTable<'_>| now.table(&table.contract.name()).is_some();
     let contracts = Contracts::bundled()?.iter();
     script.tables = contracts
         .filter(|contract| is_chosen(&args, &contract.layer))
@@ -55,10 +55,10 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
         .collect();
     script.gone.retain(|(layer, _)| is_chosen(&args, layer));
     print_data(script.write()?.as_bytes())?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
-fn is_chosen(args: &Ddl, layer: &str) -> bool {
+fn is_chosen(args: &DdlArgs, layer: &str) -> bool {
     args.only.is_empty() || args.only.iter().any(|only| only == layer)
 }
 
@@ -86,15 +86,19 @@ fn title(lake: &str, now: &Manifest, since: Option<&str>) -> Vec<String> {
 }
 
 /// A table of which the lake's files are not asked for.
-fn whole(contract: &Contract) -> Table<'_> {
-    Table {
+fn whole(contract: &Contract) -> DdlTable<'_> {
+    DdlTable {
         contract,
         files: BTreeSet::new(),
         loaded: None,
     }
 }
 
-fn table<'a>(contract: &'a Contract, now: &'a Manifest, former: Option<&'a Manifest>) -> Table<'a> {
+fn table<'a>(
+    contract: &'a Contract,
+    now: &'a Manifest,
+    former: Option<&'a Manifest>,
+) -> DdlTable<'a> {
     let name = contract.name();
     let loaded = former.and_then(|former| former.table(&name)).map(|entry| {
         let files = former
@@ -105,13 +109,13 @@ fn table<'a>(contract: &'a Contract, now: &'a Manifest, former: Option<&'a Manif
             let file = now.table(&name).and_then(|entry| entry.files.get(*path));
             file.is_some_and(|file| file.sha256 != entry.files[*path].sha256)
         };
-        Loaded {
+        LoadedTable {
             version: entry.schema_version,
             changed: files.iter().copied().filter(changed).collect(),
             files,
         }
     });
-    Table {
+    DdlTable {
         contract,
         files: with_rows(now, &name).collect(),
         loaded,

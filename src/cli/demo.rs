@@ -2,10 +2,10 @@
 
 use bitlake_sandbox::Sandbox;
 
-use super::args::Demo;
+use super::args::DemoArgs;
 use super::job::{Collecting, Job};
 use super::output::print;
-use super::{Context, Outcome, query, sandbox};
+use super::{CliContext, CommandOutcome, query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::TransformOptions;
@@ -14,7 +14,7 @@ const CONFIG: &str = include_str!("demo.toml");
 /// The moment at which the fixtures were looked at: the figures' time ends there, whatever day it is.
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
-pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandOutcome> {
     let builder = Sandbox::builder().demo().rate_limit_header(1_000_000);
     let sandbox = sandbox::start(builder, 0).await?;
     let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;

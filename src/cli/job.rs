@@ -10,13 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::output::{print, print_json};
 use super::status::left_over;
 use super::watch::Watch;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
-use crate::config::{Config, Expiry};
+use crate::clock;
+use crate::collect::{
+    self, CollectEvent, CollectReport, NewAbsence, Shard, StopReason, StopSignal,
+};
+use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
-use crate::lake::{LEASE, Lake, LakeLock, layout, rollback};
+use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, layout, rollback};
 use crate::schema::times::{OddTimes, RANGE};
 use crate::scratch;
 use crate::telemetry::LogFormat;
@@ -35,7 +38,7 @@ pub(super) struct Collecting {
 
 /// A run under way: the lake is ours.
 pub(super) struct Job<'a> {
-    context: &'a Context,
+    context: &'a CliContext,
     config: &'a Config,
     pub(super) lake: Lake,
     lock: LakeLock,
@@ -49,7 +52,7 @@ pub(super) struct RunReport {
     head: RunHead,
     /// Credentials that end soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    expiring: Vec<Expiry>,
+    expiring: Vec<CredentialExpiry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     collect: Option<CollectReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +85,7 @@ impl FormerRun {
     pub(super) fn was_interrupted(&self) -> bool {
         let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_deref());
         let said = stopped.or(self.head.error.as_deref());
-        said.is_some_and(|said| said.starts_with(&Reason::Interrupted.to_string()))
+        said.is_some_and(|said| said.starts_with(&StopReason::Interrupted.to_string()))
     }
 }
 
@@ -102,7 +105,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`ErrorKind::Lake`] when another run holds the lake, it cannot be written, or its store is none for a lake.
     pub(super) async fn start(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
@@ -111,7 +114,7 @@ impl<'a> Job<'a> {
 
     /// The same beside others: for a collection of a part of the repositories.
     pub(super) async fn start_beside(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
@@ -119,17 +122,17 @@ impl<'a> Job<'a> {
     }
 
     async fn start_with(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
         lock: fn(&Lake) -> Result<LakeLock>,
     ) -> Result<Self> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
-            .with_lease(config.lake.lease.unwrap_or(LEASE));
+            .with_lease(config.lake.lease.unwrap_or(DEFAULT_LEASE));
         let lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
-        let now = Utc::now();
+        let now = clock::now();
         let head = RunHead {
             run_id: run_id(now)?,
             command: command.to_owned(),
@@ -161,17 +164,17 @@ impl<'a> Job<'a> {
     ) -> Result<()> {
         match self.collect(collecting).await? {
             // Whoever interrupts wants an end, and not another quarter of an hour.
-            Some(Reason::Interrupted) => Ok(()),
+            Some(StopReason::Interrupted) => Ok(()),
             _ => self.transform(options).await,
         }
     }
 
     /// Collects; the reason, when it ended before its work did.
-    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
+    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<StopReason>> {
         let watch = Watch::new(&self.context.progress);
-        let listener = |event: Event<'_>| watch.see(event);
-        let stop = Stop::new(options.deadline);
-        let options = collect::Options {
+        let listener = |event: CollectEvent<'_>| watch.see(event);
+        let stop = StopSignal::new(options.deadline);
+        let options = collect::CollectOptions {
             run_id: &self.report.head.run_id,
             now: self.report.head.started_at,
             limits: Limits::default(),
@@ -224,14 +227,14 @@ impl<'a> Job<'a> {
     }
 
     /// Writes the report, says what the reader should know, and passes the result on.
-    pub(super) async fn finish(mut self, result: Result<()>) -> Result<Outcome> {
+    pub(super) async fn finish(mut self, result: Result<()>) -> Result<CommandOutcome> {
         let outcome = match &self.report.collect {
-            Some(report) if report.stopped.is_some() => Outcome::Unfinished,
-            Some(report) if report.is_incomplete() => Outcome::Incomplete,
-            _ => Outcome::Complete,
+            Some(report) if report.stopped.is_some() => CommandOutcome::Unfinished,
+            Some(report) if report.is_incomplete() => CommandOutcome::Incomplete,
+            _ => CommandOutcome::Complete,
         };
         let head = &mut self.report.head;
-        head.finished_at = Utc::now();
+        head.finished_at = clock::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
             Ok(()) => outcome.exit_code(),
@@ -239,7 +242,7 @@ impl<'a> Job<'a> {
         head.error = result.as_ref().err().map(ToString::to_string);
         if let Err(error) = &result
             && error.kind() == ErrorKind::Interrupted
-            && let Err(error) = self.lake.release(&head.run_id).await
+            && let Err(error) = self.lake.release_lease(&head.run_id).await
         {
             tracing::debug!("cannot end the intent: {error}");
         }
@@ -434,11 +437,11 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
 
 /// Passes a signal on to the collectors. Resolves when they were asked to stop, for whatever reason, and do not come
 /// to an end: what they saved so far is safe.
-async fn overdue(stop: &Stop) -> Result<Error> {
+async fn overdue(stop: &StopSignal) -> Result<Error> {
     let reason = tokio::select! {
         signal = interrupted() => {
             let error = signal?;
-            stop.ask(Reason::Interrupted);
+            stop.ask(StopReason::Interrupted);
             error
         }
         () = stop.wait() => {

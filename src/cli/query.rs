@@ -10,11 +10,11 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
-use super::args::{Format, Query};
+use super::args::{OutputFormat, QueryArgs};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
-use super::rows::{self, Style};
-use super::{Context, Outcome};
+use super::rows::{self, RowStyle};
+use super::{CliContext, CommandOutcome};
 use crate::encoding;
 use crate::engine::{
     Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
@@ -27,10 +27,10 @@ use crate::transform::{open_published, reports};
 
 const OVERVIEW: &str = "dora/overview";
 
-pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<CommandOutcome> {
     if args.list {
         print(&list(args.queries.as_deref())?)?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
     let (sql, params) = match (&args.sql, &args.name) {
         (Some(sql), _) => (sql.clone(), Vec::new()),
@@ -43,13 +43,13 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
             None => inline_params(&sql, &params)?,
         };
         print_data(text.as_bytes())?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
-    let style = Style {
+    let style = RowStyle {
         format: args.format,
         csv_safe: args.csv_safe,
     };
-    if style.csv_safe && style.format != Format::Csv {
+    if style.csv_safe && style.format != OutputFormat::Csv {
         return Err(
             Error::new(ErrorKind::Usage, "--csv-safe changes a CSV only")
                 .hint("add --format csv, or leave it out"),
@@ -74,7 +74,7 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     };
     let text = limits.watch(work).await?;
     rows::write(&text, style.format, args.out.as_deref())?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 /// Parameters whose values are names that the lake knows: a misspelt one would give an answer without rows.
@@ -151,8 +151,8 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = bundled(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    let style = Style {
-        format: Format::Table,
+    let style = RowStyle {
+        format: OutputFormat::Table,
         csv_safe: false,
     };
     rows::write(&rows::render(&batches, style)?, style.format, None)
@@ -165,8 +165,14 @@ pub(super) fn bundled(
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
     let known = all(own)?;
-    let found = known.iter().find(|(candidate, _)| candidate == name);
-    let Some((_, sql)) = found else {
+    let exact = known.iter().find(|(candidate, _)| candidate == name);
+    let found = match exact {
+        Some((_, sql)) => Some((sql, Vec::new())),
+        None => known
+            .iter()
+            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
+    };
+    let Some((sql, preset)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
         let close = suggest::closest(name, names.iter().copied());
         let hint = match close {
@@ -177,7 +183,28 @@ pub(super) fn bundled(
             .with("name", name)
             .hint(hint));
     };
-    Ok((sql.clone(), bind_params(declared_params(sql)?, given)?))
+    let preset = preset
+        .into_iter()
+        .filter(|(name, _)| !given.iter().any(|(given, _)| given == name));
+    let values: Vec<_> = preset.chain(given.iter().cloned()).collect();
+    Ok((sql.clone(), bind_params(declared_params(sql)?, &values)?))
+}
+
+/// A former name of the report and the parameter values it stands for: `-- alias: dora/old_name interval=day`.
+const ALIAS: &str = "-- alias:";
+
+/// Return the parameter values that `name` stands for if the header of `sql` declares it as an alias.
+fn alias(sql: &str, name: &str) -> Option<Vec<(String, String)>> {
+    let mut aliases = sql.lines().filter_map(|line| line.strip_prefix(ALIAS));
+    aliases.find_map(|text| {
+        let mut words = text.split_whitespace();
+        (words.next() == Some(name)).then(|| {
+            let values = words.filter_map(|word| word.split_once('='));
+            values
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        })
+    })
 }
 
 /// Bundled queries, with those of `own/reports` added or in their place.

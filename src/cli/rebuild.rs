@@ -1,14 +1,14 @@
 //! `bitlake rebuild`: the source layer decoded and redacted again from the payloads that it keeps, then everything made
 //! from it.
 
-use super::args::Rebuild;
+use super::args::RebuildArgs;
 use super::job::Job;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::collect;
 use crate::error::Result;
 use crate::transform::TransformOptions;
 
-pub(super) async fn run(context: &Context, args: Rebuild) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: RebuildArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "rebuild").await?;
     let options = TransformOptions {

@@ -39,7 +39,7 @@ impl BudgetStore for Accounts {
                 Some(flaw) => Err(Error::new(ErrorKind::Lake, "the file is damaged")
                     .with("file", &path)
                     .source(flaw)
-                    .hint(layout::way_out(&path))),
+                    .hint(layout::repair_hint(&path))),
             }
         }
         .boxed()

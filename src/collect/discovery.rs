@@ -12,15 +12,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use reqwest::StatusCode;
 
-use super::repositories::{Discovered, read};
+use super::repositories::{DiscoveredRepository, read};
 use crate::bitbucket::{ApiTarget, Client, NextPage, RecordLookup, endpoints};
-use crate::config::{Config, Found, Pattern, Selection};
+use crate::config::{Config, RepositoryIdentity, RepositoryPattern, RepositorySelection};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::RepositoryState;
 
 /// A repository of earlier runs that is not found any more.
 #[derive(Debug, Clone)]
-pub struct Gone {
+pub struct VanishedRepository {
     pub connection: String,
     pub state: RepositoryState,
     pub reason: String,
@@ -28,9 +28,9 @@ pub struct Gone {
     pub missing: bool,
 }
 
-impl Gone {
-    pub(super) fn found(&self) -> Found {
-        Found {
+impl VanishedRepository {
+    pub(super) fn found(&self) -> RepositoryIdentity {
+        RepositoryIdentity {
             connection_id: self.state.connection_id,
             full_name: self.state.full_name.clone(),
             uuid: self.state.uuid.clone(),
@@ -42,8 +42,8 @@ impl Gone {
 /// What the configuration selects, ordered by connection and name.
 #[derive(Debug, Clone, Default)]
 pub struct Discovery {
-    pub found: Vec<Discovered>,
-    pub gone: Vec<Gone>,
+    pub found: Vec<DiscoveredRepository>,
+    pub gone: Vec<VanishedRepository>,
 }
 
 /// Asks for every included repository. `states`: what earlier runs know.
@@ -66,7 +66,7 @@ pub async fn discover(
             continue;
         };
         for pattern in &selection.include {
-            if pattern.exact() {
+            if pattern.is_exact() {
                 search
                     .exact(&source, selection, pattern, states, &mut sought)
                     .await?;
@@ -94,7 +94,7 @@ impl<'a> Source<'a> {
     fn of(
         config: &Config,
         clients: &'a BTreeMap<String, Client>,
-        selection: &Selection,
+        selection: &RepositorySelection,
     ) -> Option<Self> {
         let id = config
             .connections
@@ -110,13 +110,13 @@ impl<'a> Source<'a> {
 
 struct Search {
     /// By connection and workspace.
-    listings: BTreeMap<(i64, String), Vec<Discovered>>,
+    listings: BTreeMap<(i64, String), Vec<DiscoveredRepository>>,
     /// By connection and uuid.
-    found: BTreeMap<(i64, String), Discovered>,
+    found: BTreeMap<(i64, String), DiscoveredRepository>,
 }
 
 impl Search {
-    fn add(&mut self, discovered: Discovered) {
+    fn add(&mut self, discovered: DiscoveredRepository) {
         let key = (
             discovered.found.connection_id,
             discovered.found.uuid.clone(),
@@ -127,8 +127,8 @@ impl Search {
     async fn glob(
         &mut self,
         source: &Source<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
     ) -> Result<()> {
         let key = (source.id, pattern.workspace().to_owned());
         if !self.listings.contains_key(&key) {
@@ -140,7 +140,7 @@ impl Search {
             .get(&key)
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let matching: Vec<Discovered> = listing
+        let matching: Vec<DiscoveredRepository> = listing
             .iter()
             .filter(|it| pattern.matches(&it.found.full_name))
             .cloned()
@@ -164,8 +164,8 @@ impl Search {
     async fn exact(
         &mut self,
         source: &Source<'_>,
-        selection: &Selection,
-        pattern: &Pattern,
+        selection: &RepositorySelection,
+        pattern: &RepositoryPattern,
         states: &[RepositoryState],
         sought: &mut BTreeSet<(i64, String)>,
     ) -> Result<()> {
@@ -201,7 +201,7 @@ impl Search {
         config: &Config,
         clients: &BTreeMap<String, Client>,
         states: &[RepositoryState],
-    ) -> Result<Vec<Gone>> {
+    ) -> Result<Vec<VanishedRepository>> {
         let mut gone = Vec::new();
         for state in states.iter().filter(|state| !state.is_workspace()) {
             if self
@@ -230,7 +230,7 @@ impl Search {
                 Err(reason) => (true, format!("cannot be found any more: {reason}")),
             };
             let connection = source.client.connection().to_owned();
-            gone.push(Gone {
+            gone.push(VanishedRepository {
                 connection,
                 state: state.clone(),
                 reason,
@@ -241,17 +241,27 @@ impl Search {
     }
 }
 
-fn selection_of<'a>(config: &'a Config, found: &Found) -> Option<&'a Selection> {
+fn selection_of<'a>(
+    config: &'a Config,
+    found: &RepositoryIdentity,
+) -> Option<&'a RepositorySelection> {
     selection(config, found.connection_id, &found.full_name)
 }
 
-fn selection<'a>(config: &'a Config, connection_id: i64, full_name: &str) -> Option<&'a Selection> {
+fn selection<'a>(
+    config: &'a Config,
+    connection_id: i64,
+    full_name: &str,
+) -> Option<&'a RepositorySelection> {
     let connection = config.connections.iter().find(|c| c.id == connection_id)?;
     let mut selections = config.repositories.iter();
     selections.find(|s| s.connection == connection.name && s.selects(full_name))
 }
 
-async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>> {
+async fn list(
+    source: &Source<'_>,
+    pattern: &RepositoryPattern,
+) -> Result<Vec<DiscoveredRepository>> {
     let workspace = pattern.workspace();
     let mut pages = source
         .client
@@ -288,7 +298,7 @@ async fn list(source: &Source<'_>, pattern: &Pattern) -> Result<Vec<Discovered>>
 }
 
 /// A workspace that is not there is a mistake in the configuration.
-fn blame(error: Error, pattern: &Pattern) -> Error {
+fn blame(error: Error, pattern: &RepositoryPattern) -> Error {
     let workspace = pattern.workspace();
     let what = match error.status() {
         Some(StatusCode::NOT_FOUND) => {
@@ -309,7 +319,7 @@ fn blame(error: Error, pattern: &Pattern) -> Error {
 async fn get(
     source: &Source<'_>,
     target: &ApiTarget,
-) -> Result<std::result::Result<Discovered, String>> {
+) -> Result<std::result::Result<DiscoveredRepository, String>> {
     match source.client.get(&endpoints::REPOSITORY, target).await? {
         RecordLookup::Found { value, date } => read(source, value, date).map(Ok),
         RecordLookup::Unavailable(absence) => Ok(Err(absence.reason)),

@@ -62,7 +62,7 @@ impl Lost {
 fn start_over(state: &mut RepositoryState, table: &str, reason: &str) {
     let asked_by_parent = |state: &RepositoryState| {
         let known = state.entities.get(table);
-        known.is_some_and(|known| known.by_parent)
+        known.is_some_and(|known| known.is_by_parent())
     };
     let leading: &[&str] = match table {
         // The feed has most comments.

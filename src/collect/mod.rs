@@ -16,20 +16,24 @@
 mod branches;
 mod budget;
 mod checkpoint;
-mod children;
 mod commits;
 mod commits_git;
 mod deployments;
 mod discovery;
+mod embedded;
 mod entity;
 mod environments;
-mod held;
+mod freshness;
 mod issue_changes;
 mod issue_comments;
 mod issues;
+mod list_reader;
+mod list_status;
 mod lost;
 mod newest_first;
+mod open_state;
 mod order;
+mod pending_reader;
 mod pipeline_steps;
 mod pipelines;
 pub mod plan;
@@ -41,19 +45,21 @@ mod refs;
 mod report;
 mod repositories;
 mod repository;
+mod repository_context;
+mod repository_run;
 mod rotation;
 mod rounds;
 mod sink;
 mod stop;
 mod tags;
-mod walk;
+mod whole_list;
 mod workspace_members;
 
 pub use budget::budgets;
-pub use discovery::{Discovery, Gone, discover};
+pub use discovery::{Discovery, VanishedRepository, discover};
 pub use report::{CollectReport, EntityReport, NewAbsence, RepositoryReport, Trouble};
-pub use repositories::Discovered;
-pub use stop::{Reason, Stop};
+pub use repositories::DiscoveredRepository;
+pub use stop::{StopReason, StopSignal};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -63,35 +69,36 @@ use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::bitbucket::git::Git;
 use crate::bitbucket::{Budgets, Client, ClientOptions, Limits};
-use crate::config::{Assigned, Config, EntityGroup, Found, Rules};
+use crate::config::{AssignedRepository, Config, EntityGroup, RepositoryIdentity, RuleSet};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::secret::Masker;
+use freshness::candidate;
 use lost::Lost;
 use plan::Planned;
-use repository::{Repo, candidate};
+use repository::RepositoryCollector;
 use rounds::Round;
 
 const SIDE_BY_SIDE: usize = 4;
 
 /// What a collection needs besides the configuration.
-pub struct Options<'a> {
+pub struct CollectOptions<'a> {
     /// Names the segments of this run.
     pub run_id: &'a str,
     pub now: DateTime<Utc>,
     pub limits: Limits,
     /// Ends it before its work does.
-    pub stop: &'a Stop,
+    pub stop: &'a StopSignal,
     /// Whether what was read long ago is read again, to find what vanished.
     pub full: bool,
     /// Which repositories are this machine's; all without.
     pub shard: Option<Shard>,
-    pub listener: &'a (dyn Fn(Event<'_>) + Send + Sync),
+    pub listener: &'a (dyn Fn(CollectEvent<'_>) + Send + Sync),
 }
 
 /// What a progress display wants to know.
 #[derive(Clone, Copy)]
-pub enum Event<'a> {
+pub enum CollectEvent<'a> {
     Discovered {
         repositories: usize,
     },
@@ -112,10 +119,10 @@ pub enum Event<'a> {
 }
 
 /// Everything a run shares.
-pub(crate) struct Context<'a> {
+pub(crate) struct RunContext<'a> {
     config: &'a Config,
     lake: &'a Lake,
-    options: &'a Options<'a>,
+    options: &'a CollectOptions<'a>,
     began: Instant,
     /// Commits are read from clones.
     git: Option<&'a Git>,
@@ -123,15 +130,15 @@ pub(crate) struct Context<'a> {
     lost: &'a Lost,
 }
 
-impl Context<'_> {
+impl RunContext<'_> {
     /// Bitbucket's clock, unless it is ahead of ours: a watermark may be too early, and never too late.
-    fn not_ahead(&self, date: DateTime<Utc>) -> DateTime<Utc> {
+    fn clamp_to_now(&self, date: DateTime<Utc>) -> DateTime<Utc> {
         date.min(self.options.now + self.began.elapsed())
     }
 }
 
 /// Collects what the configuration selects into segments and state. The caller holds the lake's lock. Ends early, with
-/// what it has, when [`Options::stop`] says so; a quota that is used up says so itself.
+/// what it has, when [`CollectOptions::stop`] says so; a quota that is used up says so itself.
 ///
 /// # Errors
 /// Configuration mistakes that only Bitbucket can show, refused credentials, an exhausted quota, a lake that cannot
@@ -141,7 +148,7 @@ pub async fn collect(
     config: &Config,
     env: &BTreeMap<String, String>,
     lake: &Lake,
-    options: &Options<'_>,
+    options: &CollectOptions<'_>,
 ) -> Result<CollectReport> {
     let limits = Limits {
         deadline: options.stop.deadline(),
@@ -160,7 +167,7 @@ async fn collect_with(
     clients: &BTreeMap<String, Client>,
     config: &Config,
     lake: &Lake,
-    options: &Options<'_>,
+    options: &CollectOptions<'_>,
 ) -> Result<CollectReport> {
     let git = config.sync.git.as_ref();
     let git = git.map(|git| Git::find(git, &options.limits)).transpose()?;
@@ -173,11 +180,11 @@ async fn collect_with(
     let lost = Lost::find(lake, &states).await?;
     let discovery = discover(config, clients, &states).await?;
     let assigned = assign(config, &discovery)?;
-    (options.listener)(Event::Discovered {
+    (options.listener)(CollectEvent::Discovered {
         repositories: discovery.found.len(),
     });
 
-    let context = Context {
+    let context = RunContext {
         config,
         lake,
         options,
@@ -185,8 +192,8 @@ async fn collect_with(
         git: git.as_ref(),
         lost: &lost,
     };
-    let ours = |gone: &&Gone| is_ours(options.shard, &gone.state.uuid);
-    let gone: Vec<Gone> = discovery.gone.iter().filter(ours).cloned().collect();
+    let ours = |gone: &&VanishedRepository| is_ours(options.shard, &gone.state.uuid);
+    let gone: Vec<VanishedRepository> = discovery.gone.iter().filter(ours).cloned().collect();
     let known = states.iter().filter(|state| !state.is_workspace()).count();
     let mut report = CollectReport::default();
     report
@@ -199,9 +206,9 @@ async fn collect_with(
             continue;
         }
         let client = client(clients, workspace)?;
-        let members = Repo::workspace(&context, client, workspace).await?;
+        let members = RepositoryCollector::collect_workspace(&context, client, workspace).await?;
         report.repositories.push(members);
-        (options.listener)(Event::Finished {
+        (options.listener)(CollectEvent::Finished {
             repository: &workspace.workspace,
         });
     }
@@ -214,13 +221,13 @@ async fn collect_with(
             continue;
         };
         let client = client(clients, discovered)?;
-        let repo = Repo::open(&context, client, discovered).await?;
+        let repo = RepositoryCollector::open(&context, client, discovered).await?;
         work.push((repo, rules(config, assigned)?, discovered));
     }
     let (mut work, resting) = take_turns(work, options.now);
     report.repositories.extend(resting);
     let planned = Planned::of(&context, &work, &report, clients).await?;
-    (options.listener)(Event::Planned {
+    (options.listener)(CollectEvent::Planned {
         requests: plan::total(&planned.all),
     });
     // Last night's are up to date after a request or two each; the first loads take all the time there is.
@@ -229,7 +236,7 @@ async fn collect_with(
     loop {
         work = one_round(&context, work, round).await?;
         let unfinished = work.iter().any(|(repo, ..)| repo.is_unfinished());
-        let oldest = work.iter().map(|(repo, ..)| repo.site.since).min();
+        let oldest = work.iter().map(|(repo, ..)| repo.since()).min();
         let is_last = oldest.is_none_or(|oldest| round.floor <= oldest);
         if !unfinished || is_last || options.stop.reason().is_some() {
             break;
@@ -259,15 +266,15 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     for (_, of_one) in by_connection {
         let candidates: Vec<_> = of_one
             .iter()
-            .map(|(repo, _, it)| candidate(&repo.checkpoints.state, it))
+            .map(|(repo, _, it)| candidate(repo.state(), it))
             .collect();
         let per_hour = of_one
             .first()
-            .map_or(0, |(repo, ..)| repo.site.client.head_room().left);
+            .map_or(0, |(repo, ..)| repo.client().head_room().left);
         let resting = rotation::resting(&candidates, per_hour.into(), now);
         for (place, one) in of_one.into_iter().enumerate() {
             match resting.contains(&place) {
-                true => rest.push(one.0.rest()),
+                true => rest.push(one.0.defer()),
                 false => visited.push(one),
             }
         }
@@ -275,11 +282,15 @@ fn take_turns(work: Vec<Work<'_>>, now: DateTime<Utc>) -> (Vec<Work<'_>>, Vec<Re
     (visited, rest)
 }
 
-type Work<'a> = (Repo<'a>, &'a Rules, &'a Discovered);
+type Work<'a> = (
+    RepositoryCollector<'a>,
+    &'a RuleSet,
+    &'a DiscoveredRepository,
+);
 
 /// Takes every repository as far down as the round goes; after the first round, those that are not there yet.
 async fn one_round<'a>(
-    context: &'a Context<'a>,
+    context: &'a RunContext<'a>,
     work: Vec<Work<'a>>,
     round: Round,
 ) -> Result<Vec<Work<'a>>> {
@@ -288,7 +299,7 @@ async fn one_round<'a>(
             if round.refreshes || repo.is_unfinished() {
                 repo.collect(rules, discovered, round).await?;
                 let repository = &discovered.found.full_name;
-                (context.options.listener)(Event::Finished { repository });
+                (context.options.listener)(CollectEvent::Finished { repository });
             }
             Ok::<_, Error>((n, (repo, rules, discovered)))
         })
@@ -386,26 +397,32 @@ pub fn masker(config: &Config, env: &BTreeMap<String, String>) -> Masker {
     masker
 }
 
-fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<Assigned>> {
+fn assign(config: &Config, discovery: &Discovery) -> Result<Vec<AssignedRepository>> {
     let found = discovery
         .found
         .iter()
         .map(|discovered| discovered.found.clone());
-    let gone = discovery.gone.iter().map(Gone::found);
+    let gone = discovery.gone.iter().map(VanishedRepository::found);
     config.assign(&found.chain(gone).collect::<Vec<_>>())
 }
 
-fn find<'a>(assigned: &'a [Assigned], found: &Found) -> Option<&'a Assigned> {
+fn find<'a>(
+    assigned: &'a [AssignedRepository],
+    found: &RepositoryIdentity,
+) -> Option<&'a AssignedRepository> {
     assigned.iter().find(|assigned| assigned.found == *found)
 }
 
-fn rules<'a>(config: &'a Config, assigned: &Assigned) -> Result<&'a Rules> {
+fn rules<'a>(config: &'a Config, assigned: &AssignedRepository) -> Result<&'a RuleSet> {
     config.rules.get(&assigned.rules).ok_or_else(|| {
         Error::new(ErrorKind::Internal, "a rule set vanished").with("rules", &assigned.rules)
     })
 }
 
-fn client<'a>(clients: &'a BTreeMap<String, Client>, of: &Discovered) -> Result<&'a Client> {
+fn client<'a>(
+    clients: &'a BTreeMap<String, Client>,
+    of: &DiscoveredRepository,
+) -> Result<&'a Client> {
     clients.get(&of.connection).ok_or_else(|| {
         Error::new(ErrorKind::Internal, "a connection has no client")
             .with("connection", &of.connection)
@@ -416,7 +433,7 @@ fn client<'a>(clients: &'a BTreeMap<String, Client>, of: &Discovered) -> Result<
 fn members_wanted(
     config: &Config,
     discovery: &Discovery,
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Result<BTreeSet<(i64, String)>> {
     let mut wanted = BTreeSet::new();
     for discovered in &discovery.found {
@@ -435,7 +452,7 @@ fn members_wanted(
 fn workspaces<'a>(
     discovery: &'a Discovery,
     wanted: &BTreeSet<(i64, String)>,
-) -> impl Iterator<Item = &'a Discovered> {
+) -> impl Iterator<Item = &'a DiscoveredRepository> {
     let mut first = BTreeMap::new();
     for discovered in &discovery.found {
         let key = (discovered.found.connection_id, discovered.workspace.clone());

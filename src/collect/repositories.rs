@@ -5,25 +5,25 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Context;
-use super::discovery::{Gone, Source};
+use super::RunContext;
+use super::discovery::{Source, VanishedRepository};
 use super::entity::{Entity, text, time, uuid};
+use super::list_reader::ListOutcome;
 use super::report::{EntityReport, RepositoryReport};
-use super::repository::Repo;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::ListOutcome;
-use crate::config::Found;
+use crate::config::RepositoryIdentity;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ListStatus, Replaces};
-use crate::redaction::{Received, Redactor};
+use crate::redaction::{ReceivedRecord, Redactor};
 use crate::schema::Parent;
 
 static ENTITY: Entity = Entity::new("repositories", uuid);
 
 /// A repository that is there.
 #[derive(Debug, Clone)]
-pub struct Discovered {
-    pub found: Found,
+pub struct DiscoveredRepository {
+    pub found: RepositoryIdentity,
     /// The connection's name.
     pub connection: String,
     /// The workspace's slug.
@@ -40,21 +40,22 @@ pub struct Discovered {
 
 /// The segment of a repository's own record.
 pub(super) async fn store(
-    repo: &mut Repo<'_>,
-    discovered: &Discovered,
+    run: &mut RepositoryRun<'_>,
+    discovered: &DiscoveredRepository,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let Repo {
-        site, checkpoints, ..
-    } = repo;
-    let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
+    let RepositoryRun {
+        repository,
+        checkpoints,
+        ..
+    } = run;
+    let mut sink = Sink::new(repository, &ENTITY, checkpoints)?;
     let record = std::slice::from_ref(&discovered.record);
     sink.take(record, Some(&Parent::None), report, |_| {})?;
-    let segment = sink.finish(Replaces::Nothing).await?;
-    checkpoints.add(ENTITY.table, segment);
-    let state = checkpoints.entity(ENTITY.table);
-    let date = discovered.date.unwrap_or(site.context.options.now);
-    state.complete_through = Some(site.context.not_ahead(date));
+    sink.save(checkpoints, Replaces::Nothing).await?;
+    let date = discovered.date.unwrap_or(repository.now());
+    let list = checkpoints.list_mut(ENTITY.table);
+    list.complete_through = Some(repository.run.clamp_to_now(date));
     Ok(ListOutcome::Complete)
 }
 
@@ -65,13 +66,13 @@ const SHRUNK: usize = 5;
 
 /// Marks what is gone as stale: its rows stay. `known`: how many repositories earlier runs knew.
 pub(super) async fn mark_gone(
-    context: &Context<'_>,
-    gone: &[Gone],
+    context: &RunContext<'_>,
+    gone: &[VanishedRepository],
     known: usize,
 ) -> Result<Vec<RepositoryReport>> {
     let now = context.options.now;
     let mut reports = Vec::new();
-    for Gone {
+    for VanishedRepository {
         connection,
         state,
         reason,
@@ -119,8 +120,8 @@ pub(super) fn read(
     source: &Source<'_>,
     record: Box<RawValue>,
     date: Option<DateTime<Utc>>,
-) -> Result<Discovered> {
-    let received = Received::read(record.get());
+) -> Result<DiscoveredRepository> {
+    let received = ReceivedRecord::read(record.get());
     let value = received.value();
     let connection = source.client.connection().to_owned();
     let (Some(uuid), Some(full_name)) = (uuid(value), text(value, "/full_name")) else {
@@ -135,7 +136,7 @@ pub(super) fn read(
     let (redacted, _) = received.redact(&redactor);
     let value = redacted.value();
     let workspace = full_name.split('/').next().unwrap_or_default().to_owned();
-    Ok(Discovered {
+    Ok(DiscoveredRepository {
         workspace_uuid: text(value, "/workspace/uuid").unwrap_or_else(|| workspace.clone()),
         // Said by few since the tracker's removal; asking costs one request.
         has_issues: value
@@ -144,7 +145,7 @@ pub(super) fn read(
             .unwrap_or(true),
         updated_on: time(value, "/updated_on"),
         created_on: time(value, "/created_on"),
-        found: Found {
+        found: RepositoryIdentity {
             connection_id: source.id,
             full_name,
             uuid,

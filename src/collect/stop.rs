@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-impl std::fmt::Display for Reason {
+impl std::fmt::Display for StopReason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Deadline => f.write_str("the deadline has passed"),
@@ -17,13 +17,13 @@ impl std::fmt::Display for Reason {
 
 /// Shared by everything that collects.
 #[derive(Debug)]
-pub struct Stop {
+pub struct StopSignal {
     deadline: Option<Instant>,
-    asked: watch::Sender<Option<Reason>>,
+    asked: watch::Sender<Option<StopReason>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
+pub enum StopReason {
     /// `--deadline` has passed.
     Deadline,
     /// Bitbucket refuses more requests; what it said.
@@ -32,7 +32,7 @@ pub enum Reason {
     Interrupted,
 }
 
-impl Stop {
+impl StopSignal {
     /// `within`: from now on; `None` for no deadline.
     pub fn new(within: Option<Duration>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Stop {
     }
 
     /// Asks everybody to stop; the first reason stays.
-    pub fn ask(&self, reason: Reason) {
+    pub fn ask(&self, reason: StopReason) {
         self.asked.send_if_modified(|asked| {
             let first = asked.is_none();
             if first {
@@ -56,12 +56,12 @@ impl Stop {
         });
     }
 
-    pub fn reason(&self) -> Option<Reason> {
+    pub fn reason(&self) -> Option<StopReason> {
         let passed = self
             .deadline
             .is_some_and(|deadline| deadline <= Instant::now());
         let asked = self.asked.borrow().clone();
-        asked.or(passed.then_some(Reason::Deadline))
+        asked.or(passed.then_some(StopReason::Deadline))
     }
 
     /// Resolves when it is time to stop.

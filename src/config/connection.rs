@@ -7,7 +7,7 @@ use reqwest::Url;
 use super::credentials::{self, SecretSource};
 use super::keys;
 use super::load::Relative;
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::Result;
 
@@ -28,7 +28,7 @@ pub struct Connection {
     pub proxy: Option<String>,
     /// None: follow the server's headers.
     pub requests_per_hour: Option<u32>,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 /// How to sign a request. Several tokens spread the load over several identities.

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
-use super::document::{Node, Value};
+use super::document::{ConfigNode, Value};
 use super::keys;
 use super::load::Relative;
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -21,14 +21,14 @@ pub enum SecretSource {
     Env {
         variable: String,
         expires: Option<NaiveDate>,
-        place: Place,
+        place: ConfigPlace,
     },
     /// `{ file = "/run/secrets/bitbucket" }`; blanks, line ends and a byte order mark around the content are not part
     /// of it.
     File {
         path: PathBuf,
         expires: Option<NaiveDate>,
-        place: Place,
+        place: ConfigPlace,
     },
 }
 
@@ -126,7 +126,7 @@ pub(super) fn one(
 fn source(
     section: &Section<'_>,
     key: &str,
-    node: &Node,
+    node: &ConfigNode,
     relative: &Relative<'_>,
 ) -> Result<SecretSource> {
     if matches!(node.value, Value::String(_) | Value::Given(_)) {
@@ -177,7 +177,7 @@ mod tests {
         SecretSource::Env {
             variable: "BITBUCKET_TOKEN".to_owned(),
             expires: None,
-            place: Place::new("bitlake.toml".as_ref(), 8),
+            place: ConfigPlace::new("bitlake.toml".as_ref(), 8),
         }
     }
 
@@ -213,7 +213,7 @@ mod tests {
         let source = SecretSource::File {
             path: path.clone(),
             expires: None,
-            place: Place::new("bitlake.toml".as_ref(), 8),
+            place: ConfigPlace::new("bitlake.toml".as_ref(), 8),
         };
         let error = source.read(&BTreeMap::new()).unwrap_err().to_string();
         assert!(

@@ -16,17 +16,17 @@ pub struct KeyTable {
     /// Describes the table in one or two sentences of Markdown.
     pub description: &'static str,
     /// The keys in the order of the reference.
-    pub keys: &'static [Key],
+    pub keys: &'static [ConfigKey],
 }
 
 /// One key of a table.
 #[derive(Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// The key's name.
     pub name: &'static str,
     /// The values that it takes, in Markdown.
     pub values: &'static str,
-    /// The value that applies when the key is absent, in Markdown; empty when there is none.
+    /// The value that applies when the key is missing, in Markdown; empty when there is none.
     pub default: &'static str,
     /// The key's effect, in Markdown.
     pub description: &'static str,
@@ -44,8 +44,8 @@ const fn key(
     values: &'static str,
     default: &'static str,
     description: &'static str,
-) -> Key {
-    Key {
+) -> ConfigKey {
+    ConfigKey {
         name,
         values,
         default,
@@ -156,7 +156,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "longest_span",
             "span, as `\"20 years\"`",
             "`\"20 years\"`",
-            "The longest time that periods are generated for when only outside tables say how long a project has existed. Records further apart are reported as outliers.",
+            "The longest time that periods are generated for when only outside tables say how long a project has existed. Records outside of such a span are reported.",
         ),
         key(
             "keep_runs",
@@ -333,7 +333,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
             "git_endpoint",
             "URL",
             "`https://bitbucket.org/`",
-            "Where repositories are cloned from. Follows `endpoint` when it is absent.",
+            "Where repositories are cloned from. Follows `endpoint` when it is not set.",
         ),
         key(
             "proxy",
@@ -507,7 +507,7 @@ pub(super) const PROJECT: KeyTable = KeyTable {
 
 pub(super) const RULES: KeyTable = KeyTable {
     title: "[rules.NAME]",
-    description: "One rule set. `default` always exists; a set in the file changes only the keys that it names. An empty pattern (`\"\"`) turns a pattern off.",
+    description: "One rule set. `default` always exists; a set in the file changes only the keys that it names. An empty text (`\"\"`) disables a pattern.",
     keys: &[
         key(
             "entities",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::document::Value;
 use super::keys;
-use super::layout::{self, Layout};
+use super::layout::{self, FileLayout};
 use super::load::Relative;
 use super::section::Section;
 use super::since::Since;
@@ -23,7 +23,7 @@ pub struct LakeConfig {
     pub lease: Option<Duration>,
     /// Bytes.
     pub memory_limit: Option<u64>,
-    pub layout: Layout,
+    pub layout: FileLayout,
     /// Every version of every record is kept, in the layer `history`.
     pub keep_history: bool,
     /// The longest time that periods are made for, where brought tables alone say how long a project is known.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
 use super::{Config, connection, document, keys, lake, outside, project, rules, since};
 use crate::encoding;
@@ -95,7 +95,7 @@ impl Relative<'_> {
     }
 
     /// A path, or an address with a scheme.
-    pub(super) fn location(&self, text: String, place: &Place) -> String {
+    pub(super) fn location(&self, text: String, place: &ConfigPlace) -> String {
         if text.contains("://") || place.line == 0 || self.folder.as_os_str().is_empty() {
             return text;
         }

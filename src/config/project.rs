@@ -8,27 +8,27 @@ use chrono_tz::Tz;
 
 use super::connection::Connection;
 use super::keys;
-use super::patterns::{self, Pattern};
-use super::place::Place;
-use super::rules::Rules;
+use super::patterns::{self, RepositoryPattern};
+use super::place::ConfigPlace;
+use super::rules::RuleSet;
 use super::section::Section;
 use crate::error::Result;
 use crate::suggest;
 
 /// One `[[repositories]]`.
 #[derive(Debug, Clone)]
-pub struct Selection {
+pub struct RepositorySelection {
     pub connection: String,
-    pub include: Vec<Pattern>,
-    pub exclude: Vec<Pattern>,
+    pub include: Vec<RepositoryPattern>,
+    pub exclude: Vec<RepositoryPattern>,
     pub rules: String,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
-impl Selection {
+impl RepositorySelection {
     /// `full_name`: `workspace/slug`.
     pub fn selects(&self, full_name: &str) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(full_name));
+        let any = |patterns: &[RepositoryPattern]| patterns.iter().any(|p| p.matches(full_name));
         any(&self.include) && !any(&self.exclude)
     }
 }
@@ -37,7 +37,7 @@ impl Selection {
 #[derive(Debug, Clone)]
 pub struct Project {
     pub name: String,
-    pub repositories: Vec<Pattern>,
+    pub repositories: Vec<RepositoryPattern>,
     /// Keys of Bitbucket projects, as in `CHK`.
     pub bitbucket_projects: Vec<String>,
     pub timezone: Tz,
@@ -48,14 +48,14 @@ pub struct Project {
     pub baseline_days: i64,
     /// How long after production a revert still counts as rework.
     pub rework_days: i64,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 pub(super) fn read_selections(
     root: &Section<'_>,
     connections: &[Connection],
-    rules: &BTreeMap<String, Rules>,
-) -> Result<Vec<Selection>> {
+    rules: &BTreeMap<String, RuleSet>,
+) -> Result<Vec<RepositorySelection>> {
     root.tables("repositories", &keys::REPOSITORIES.names())?
         .iter()
         .map(|section| {
@@ -72,7 +72,7 @@ pub(super) fn read_selections(
                 let hint = "add `include = [\"workspace/*\"]`";
                 return Err(section.missing("include", hint));
             }
-            Ok(Selection {
+            Ok(RepositorySelection {
                 connection,
                 include,
                 exclude: patterns::list(section, "exclude")?,

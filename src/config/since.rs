@@ -11,7 +11,7 @@ use super::section::Section;
 use crate::error::Result;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sync {
+pub struct SyncSettings {
     pub since: Since,
     /// How often what was read long ago is read again, to find what vanished; `None`: only when asked to.
     pub full_every: Option<Since>,
@@ -76,8 +76,12 @@ impl Since {
 }
 
 /// `lake`: its folder or address.
-pub(super) fn read(root: &Section<'_>, lake: &str, relative: &Relative<'_>) -> Result<Sync> {
-    let mut sync = Sync {
+pub(super) fn read(
+    root: &Section<'_>,
+    lake: &str,
+    relative: &Relative<'_>,
+) -> Result<SyncSettings> {
+    let mut sync = SyncSettings {
         since: Since::Months(6),
         full_every: Some(Since::Months(3)),
         skip_failed: true,

@@ -1,15 +1,15 @@
-//! What runs leave behind, removed by the next one, so that nothing below `_bitlake` grows for ever.
+//! Remove leftovers of former runs, so that `_bitlake` does not grow without bound.
 //!
 //! ```text
-//! segments        that their repository's state does not name: of a run that died between putting one and saying so
-//! probes          of a `check` that died
-//! half-written    `name#1` on local disk, which object_store writes before it renames
-//! run reports     beyond the last 1,000, or older than 400 days, as `[lake]` says
+//! segments        that no state names: the run was killed before it wrote the state
+//! probes          of a killed `bitlake check`
+//! partial files   `name#1` on local disk, which object_store writes before it renames
+//! run reports     beyond the last 1,000, or older than 400 days, as configured in `[lake]`
 //! ```
 //!
-//! Others may collect at the same time. On local disk only a run that holds the lake alone removes what another could be
-//! about to name; in a bucket, where nobody is ever known to be alone, what was put longer ago than a lease. A collector
-//! that stood still for longer finds its segment missing in the next run, and reads that list again.
+//! Other processes may collect at the same time, and may be about to name a segment in a state. So leftovers are removed
+//! on local disk only under the exclusive lock, and in a bucket only if they are older than a lease. If a collector was
+//! suspended for longer, the next run finds its segment missing and reads that list again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,13 +17,19 @@ use std::path::Path;
 use chrono::{DateTime, TimeDelta, Utc};
 use object_store::ObjectMeta;
 
-use super::{Lake, LakeLock, RepositoryState, layout};
+use super::layout;
+use super::lock::LakeLock;
+use super::state::RepositoryState;
+use super::store::Lake;
+use crate::clock;
 use crate::error::{ErrorKind, OrError, Result};
 
-/// Which run reports stay: those that meet both bounds.
+/// The run reports to keep: those within both limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
+    /// The number of last runs.
     pub runs: usize,
+    /// The age in days.
     pub days: u32,
 }
 
@@ -37,48 +43,54 @@ impl Default for Retention {
 }
 
 impl Lake {
-    /// Removes what former runs left. `lock`: what is known of others; `now`: the time of this run.
+    /// Remove leftovers of former runs. `lock`: that of this run; `now`: its start.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when the lake cannot be listed, read or written; whatever is left is for the next run.
+    /// [`ErrorKind::Lake`] when the lake cannot be listed, read or written. The next run removes the remaining leftovers.
     pub async fn clean(
         &self,
         lock: &LakeLock,
         retention: Retention,
         now: DateTime<Utc>,
     ) -> Result<()> {
-        self.forget_runs(retention, now).await?;
-        if self.folder().is_some() && !lock.is_alone() {
+        self.remove_old_reports(retention, now).await?;
+        if self.folder().is_some() && !lock.is_exclusive() {
             return Ok(());
         }
-        let probes = self.listing(layout::PROBES).await?;
-        self.remove_all(self.left(probes)).await?;
-        let segments = self.listing(layout::SEGMENTS).await?;
-        let unnamed = self.unnamed(self.left(segments)).await?;
+        let probes = self.list_objects(layout::PROBES).await?;
+        self.remove_all(self.unused(probes)).await?;
+        let segments = self.list_objects(layout::SEGMENTS).await?;
+        let unnamed = self.unnamed_segments(self.unused(segments)).await?;
         if !unnamed.is_empty() {
-            tracing::info!(segments = unnamed.len(), "removing what a dead run left");
+            tracing::info!(
+                segments = unnamed.len(),
+                "removing segments of an interrupted run"
+            );
         }
         self.remove_all(unnamed).await?;
         match self.folder() {
-            // Whoever writes there holds the lake.
-            Some(folder) => sweep(&folder.join(layout::PRIVATE))
-                .or_error(ErrorKind::Lake, "cannot remove what a dead run left"),
+            // Every writer of partial files has the lock.
+            Some(folder) => remove_partial_files(&folder.join(layout::PRIVATE)).or_error(
+                ErrorKind::Lake,
+                "cannot remove partial files of an interrupted run",
+            ),
             None => Ok(()),
         }
     }
 
-    /// Those that nobody alive can be about to name.
-    fn left(&self, listed: BTreeMap<String, ObjectMeta>) -> Vec<String> {
+    /// Select the objects that no running process can still be using.
+    fn unused(&self, listed: BTreeMap<String, ObjectMeta>) -> Vec<String> {
         let lease = TimeDelta::from_std(self.lease).unwrap_or(TimeDelta::MAX);
-        let before = Utc::now().checked_sub_signed(lease).unwrap_or_default();
-        let is_left =
+        let before = clock::now().checked_sub_signed(lease).unwrap_or_default();
+        let is_unused =
             |object: &ObjectMeta| self.folder().is_some() || object.last_modified < before;
-        let left = listed.into_iter().filter(|(_, object)| is_left(object));
-        left.map(|(path, _)| path).collect()
+        let unused = listed.into_iter().filter(|(_, object)| is_unused(object));
+        unused.map(|(path, _)| path).collect()
     }
 
-    /// Those segments that their repository's state does not name. The states are read after the listing.
-    async fn unnamed(&self, segments: Vec<String>) -> Result<Vec<String>> {
+    /// Select the segments that their repository's state does not name. The states are read after the segments were
+    /// listed, so that a segment named meanwhile is kept.
+    async fn unnamed_segments(&self, segments: Vec<String>) -> Result<Vec<String>> {
         let mut named = BTreeSet::new();
         let states: BTreeSet<_> = segments
             .iter()
@@ -86,48 +98,48 @@ impl Lake {
             .collect();
         for state in states {
             let state = self.get_json::<RepositoryState>(&state).await?;
-            let entities = state.into_iter().flat_map(|state| state.entities);
-            let segments = entities.flat_map(|(_, known)| known.segments);
+            let lists = state.into_iter().flat_map(|state| state.entities);
+            let segments = lists.flat_map(|(_, list)| list.segments);
             named.extend(segments.map(|segment| segment.path));
         }
         let unnamed = segments.into_iter().filter(|path| !named.contains(path));
         Ok(unnamed.collect())
     }
 
-    async fn forget_runs(&self, retention: Retention, now: DateTime<Utc>) -> Result<()> {
+    async fn remove_old_reports(&self, retention: Retention, now: DateTime<Utc>) -> Result<()> {
         let oldest = TimeDelta::try_days(retention.days.into());
         let oldest = oldest.and_then(|days| now.checked_sub_signed(days));
         let is_old = |path: &str| {
-            let began = layout::collected_at(path);
-            began
+            let started = layout::run_started_at(path);
+            started
                 .zip(oldest)
-                .is_some_and(|(began, oldest)| began < oldest)
+                .is_some_and(|(started, oldest)| started < oldest)
         };
         // Run ids sort by time.
-        let kept = self.list(layout::RUNS).await?.into_iter().rev().enumerate();
-        let forgotten = kept.filter(|(n, path)| *n >= retention.runs || is_old(path));
-        self.remove_all(forgotten.map(|(_, path)| path)).await
+        let newest_first = self.list(layout::RUNS).await?.into_iter().rev().enumerate();
+        let obsolete = newest_first.filter(|(n, path)| *n >= retention.runs || is_old(path));
+        self.remove_all(obsolete.map(|(_, path)| path)).await
     }
 }
 
-/// Removes half-written files and empty folders below `folder`, which itself stays.
-fn sweep(folder: &Path) -> std::io::Result<()> {
+/// Remove partial files and empty folders below `folder`.
+fn remove_partial_files(folder: &Path) -> std::io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            sweep(&entry.path())?;
-            // One that is not empty stays.
+            remove_partial_files(&entry.path())?;
+            // Fails for a folder that is not empty.
             std::fs::remove_dir(entry.path()).ok();
-        } else if kind.is_file() && is_half_written(&entry.file_name().to_string_lossy()) {
+        } else if kind.is_file() && is_partial(&entry.file_name().to_string_lossy()) {
             std::fs::remove_file(entry.path())?;
         }
     }
     Ok(())
 }
 
-/// As object_store names what it has not renamed yet: no object of the lake can be named so.
-fn is_half_written(name: &str) -> bool {
+/// Whether object_store has written but not yet renamed the file. No object of the lake has such a name.
+fn is_partial(name: &str) -> bool {
     let number = name.rsplit_once('#').map(|(_, number)| number);
     number.is_some_and(|number| {
         !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
@@ -139,17 +151,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_object_store_has_not_renamed_is_half_written() {
+    fn only_files_that_object_store_has_not_renamed_are_partial() {
         for name in ["manifest.json#1", "a.parquet#12"] {
-            assert!(is_half_written(name), "{name}");
+            assert!(is_partial(name), "{name}");
         }
         for name in ["manifest.json", "a#b", "a#", "#x1"] {
-            assert!(!is_half_written(name), "{name}");
+            assert!(!is_partial(name), "{name}");
         }
     }
 
     #[test]
-    fn sweeping_leaves_objects_and_their_folders() {
+    fn objects_and_their_folders_are_kept() {
         let lake = tempfile::tempdir().unwrap();
         let put = |path: &str| {
             let path = lake.path().join(path);
@@ -166,7 +178,7 @@ mod tests {
         ] {
             put(path);
         }
-        sweep(&lake.path().join("_bitlake")).unwrap();
+        remove_partial_files(&lake.path().join("_bitlake")).unwrap();
         let exists = |path: &str| lake.path().join(path).exists();
         assert!(exists("_bitlake/manifest.json"));
         assert!(exists("_bitlake/segments/1/web/commits/a.parquet"));

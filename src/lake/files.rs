@@ -1,15 +1,14 @@
-//! Data files on their way into the lake: whole or not at all, in bounded memory, and only over the version expected.
+//! Data files: put whole or not at all, in bounded memory, and only in the place of the expected version.
 //!
 //! ```text
-//! folder         grows under _bitlake/incoming, then is moved to its place: a folder that is read meanwhile holds
-//!                no half file under any name. The file lock of the run stands for the condition.
+//! folder         written under _bitlake/incoming, then renamed: a reader of the folder never sees a partial file.
+//!                The lock of the run replaces the condition.
 //! up to 32 MiB   one conditional put (If-Match, If-None-Match)
 //! above          a multipart upload, 8 MiB a part. object_store completes it unconditionally, so the current version
-//!                is compared right before: the moment between is guarded by the lease alone.
+//!                is compared right before; between the comparison and the completion only the lease excludes others.
 //! ```
 //!
-//! A put whose reply was lost may have been done. So a put that failed or was refused is judged by what is there now: the
-//! file that was to be put, by its digest, or another.
+//! A put that failed or was refused may still have been done: see [`super::retry`].
 
 use std::path::Path;
 
@@ -22,33 +21,36 @@ use object_store::{
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::faults::{cannot, is_final};
-use super::objects::Attempts;
-use super::parquet::hex;
-use super::{FileEntry, Lake, Place, Version, WrittenFile, layout};
+use super::layout;
+use super::manifest::FileEntry;
+use super::parquet::WrittenFile;
+use super::retry::PutRetries;
+use super::store::{CANNOT_READ, Lake, local_error};
+use super::store_errors::{is_permanent, store_error};
+use super::version::ObjectVersion;
+use crate::digest::hex;
 use crate::error::{ErrorKind, OrError, Result};
 
-/// A file up to this size is put by one request, which holds it in memory.
-const SINGLE: u64 = 32 << 20;
-/// Bytes of a part; S3 takes no more than 10,000.
-const PART: usize = 8 << 20;
+/// Largest file, in bytes, that one request puts: the request has the whole file in memory.
+const MAX_SINGLE_PUT: u64 = 32 << 20;
+/// Bytes of a part of a multipart upload. S3 accepts at most 10,000 parts.
+const PART_BYTES: usize = 8 << 20;
 
-const CANNOT_READ: &str = "cannot read from the lake";
 const CANNOT_COPY: &str = "cannot write a temporary file";
 
 impl Lake {
-    /// Puts a local file in one atomic step, in bounded memory, whatever was there.
+    /// Put a local file in one atomic step, in bounded memory, whatever is there.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when it cannot be put: then nothing was.
+    /// [`ErrorKind::Lake`] when it cannot be put; the lake is unchanged then.
     pub async fn put_file(&self, local: &Path, path: &str) -> Result<()> {
-        self.put_until_done(local, path, None, PutMode::Overwrite)
+        self.upload_with_retries(local, path, None, PutMode::Overwrite)
             .await?;
         Ok(())
     }
 
-    /// Puts a written file in the place of the version `expected`; `None`: there must be no such file. On local disk
-    /// only the run's lock guards the place.
+    /// Put a written file if the current version is `expected`; `None`: if there is no such file. On local disk the version
+    /// is not compared; the lock of the run excludes other writers.
     ///
     /// # Errors
     /// As [`Lake::put_versioned`].
@@ -56,99 +58,86 @@ impl Lake {
         &self,
         file: &WrittenFile,
         path: &str,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
-        self.put_until_done(&file.path, path, Some(&file.sha256), self.mode(expected))
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
+        let mode = self.put_mode(expected);
+        self.upload_with_retries(&file.path, path, Some(&file.sha256), mode)
             .await
     }
 
-    /// `sha256`: the file's, by which a put whose reply was lost is known.
-    async fn put_until_done(
+    /// `sha256`: the digest of the local file, which recognizes a put whose reply was lost.
+    async fn upload_with_retries(
         &self,
         local: &Path,
         path: &str,
         sha256: Option<&String>,
         mode: PutMode,
-    ) -> Result<Version> {
-        let object = self.place.object(path)?;
-        let mut attempts = Attempts::default();
+    ) -> Result<ObjectVersion> {
+        let object = self.location.object(path)?;
+        let mut retries = PutRetries::default();
         loop {
-            let error = match self.put_once(local, path, &object, &mode).await {
-                Ok(put) => return Ok(Version::of(put)),
-                Err(error) => self.repeatable(path, error)?,
+            let error = match self.upload_once(local, path, &object, &mode).await {
+                Ok(put) => return Ok(ObjectVersion::of_put(put)),
+                Err(error) => self.retryable_error(path, error)?,
             };
             let found = match sha256 {
-                Some(wanted) => self
-                    .digest(path)
+                Some(wanted) => self.read(path, None, None).await.map(|it| {
+                    it.map(|(found, meta)| (found == *wanted, ObjectVersion::of_object(meta)))
+                }),
+                None => self
+                    .current_version(path)
                     .await
-                    .map(|it| it.map(|(found, meta)| (found == *wanted, Version::found(meta)))),
-                None => self.current(path).await.map(|it| it.map(|it| (false, it))),
+                    .map(|it| it.map(|it| (false, it))),
             };
-            if let Some(version) = attempts.judge(path, &mode, error, found).await? {
+            if let Some(version) = retries.wait_or_finish(path, &mode, error, found).await? {
                 return Ok(version);
             }
         }
     }
 
-    /// How a put says what it expects.
-    pub(super) fn mode(&self, expected: Option<&Version>) -> PutMode {
-        match (&self.place, expected) {
-            (Place::Folder(_), _) => PutMode::Overwrite,
-            (Place::Bucket { .. }, None) => PutMode::Create,
-            (Place::Bucket { .. }, Some(version)) => PutMode::Update(version.0.clone()),
-        }
-    }
-
-    async fn put_once(
+    async fn upload_once(
         &self,
         local: &Path,
         path: &str,
         object: &ObjectPath,
         mode: &PutMode,
     ) -> Result<PutResult, StoreError> {
-        let mut file = tokio::fs::File::open(local).await.map_err(unreadable)?;
-        let bytes = file.metadata().await.map_err(unreadable)?.len();
+        let mut file = tokio::fs::File::open(local).await.map_err(local_error)?;
+        let bytes = file.metadata().await.map_err(local_error)?.len();
         if self.folder().is_some() && !path.starts_with(layout::PRIVATE) {
-            let incoming = format!("{}/file", layout::INCOMING);
-            let growing = ObjectPath::parse(&incoming)?;
-            self.upload(&mut file, &growing, &PutMode::Overwrite)
-                .await?;
-            self.flush(&incoming).await?;
-            self.store.rename(&growing, object).await?;
-            return Ok(PutResult {
-                e_tag: None,
-                version: None,
-            });
+            return self.upload_and_rename(&mut file, object).await;
         }
-        if bytes > SINGLE || self.folder().is_some() {
-            let put = self.upload(&mut file, object, mode).await?;
-            self.flush(path).await?;
+        if bytes > MAX_SINGLE_PUT || self.folder().is_some() {
+            let put = self.upload_parts(&mut file, object, mode).await?;
+            self.sync_to_disk(path).await?;
             return Ok(put);
         }
-        let mut whole = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
-        file.read_to_end(&mut whole).await.map_err(unreadable)?;
+        let mut content = Vec::with_capacity(usize::try_from(bytes).unwrap_or_default());
+        file.read_to_end(&mut content).await.map_err(local_error)?;
         self.store
-            .put_opts(object, PutPayload::from(whole), mode.clone().into())
+            .put_opts(object, PutPayload::from(content), mode.clone().into())
             .await
     }
 
-    /// Brings a file of a local lake to the disk, so that what is put later does not outlive it when the power fails.
-    pub(super) async fn flush(&self, path: &str) -> Result<(), StoreError> {
-        let Some(folder) = self.folder() else {
-            return Ok(());
-        };
-        let file = tokio::fs::OpenOptions::new()
-            .write(true)
-            .open(folder.join(path))
-            .await;
-        file.map_err(unreadable)?
-            .sync_all()
-            .await
-            .map_err(unreadable)
+    async fn upload_and_rename(
+        &self,
+        file: &mut tokio::fs::File,
+        object: &ObjectPath,
+    ) -> Result<PutResult, StoreError> {
+        let incoming = format!("{}/file", layout::INCOMING);
+        let partial = ObjectPath::parse(&incoming)?;
+        self.upload_parts(file, &partial, &PutMode::Overwrite)
+            .await?;
+        self.sync_to_disk(&incoming).await?;
+        self.store.rename(&partial, object).await?;
+        Ok(PutResult {
+            e_tag: None,
+            version: None,
+        })
     }
 
-    /// A multipart upload; one that fails leaves nothing.
-    async fn upload(
+    /// Upload a file in parts; a failed upload is aborted and leaves nothing.
+    async fn upload_parts(
         &self,
         file: &mut tokio::fs::File,
         object: &ObjectPath,
@@ -156,8 +145,8 @@ impl Lake {
     ) -> Result<PutResult, StoreError> {
         let mut upload = self.store.put_multipart(object).await?;
         let put = async {
-            send(file, upload.as_mut()).await?;
-            self.check(object, mode).await?;
+            send_parts(file, upload.as_mut()).await?;
+            self.check_condition(object, mode).await?;
             upload.complete().await
         };
         let put = put.await;
@@ -167,8 +156,8 @@ impl Lake {
         put
     }
 
-    /// Compares what is there with what a put expects.
-    async fn check(&self, object: &ObjectPath, mode: &PutMode) -> Result<(), StoreError> {
+    /// Fail unless the current version satisfies the condition of a put.
+    async fn check_condition(&self, object: &ObjectPath, mode: &PutMode) -> Result<(), StoreError> {
         let expected = match mode {
             PutMode::Overwrite => return Ok(()),
             PutMode::Create => None,
@@ -187,54 +176,44 @@ impl Lake {
         })
     }
 
-    /// The version of the file that is there now, if there is one.
-    pub async fn current(&self, path: &str) -> Result<Option<Version>> {
-        Ok(self.head(path).await?.map(Version::found))
+    /// Whether the file at `path` is the one that the manifest's `entry` describes: its ETag is the recorded one, or the
+    /// digest of its content is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the file cannot be read.
+    pub async fn has_content(&self, path: &str, entry: &FileEntry) -> Result<bool> {
+        Ok(self.version_with_content(path, entry).await?.is_some())
     }
 
-    pub(super) async fn head(&self, path: &str) -> Result<Option<ObjectMeta>> {
-        match self.store.head(&self.place.object(path)?).await {
-            Ok(meta) => Ok(Some(meta)),
-            Err(StoreError::NotFound { .. }) => Ok(None),
-            Err(error) => Err(cannot(CANNOT_READ, path, error)),
-        }
-    }
-
-    /// Whether the file at `path` is the one that the manifest's entry describes: by its ETag if it is the recorded one,
-    /// else by the digest of its bytes.
-    pub async fn holds(&self, path: &str, entry: &FileEntry) -> Result<bool> {
-        Ok(self.held_as(path, entry).await?.is_some())
-    }
-
-    /// The same, with the version that it is held as: a file that was put again has another.
-    pub(super) async fn held_as(&self, path: &str, entry: &FileEntry) -> Result<Option<Version>> {
+    /// Return the version of the file at `path` if it is the one that `entry` describes. The same content put again has
+    /// another version.
+    pub(super) async fn version_with_content(
+        &self,
+        path: &str,
+        entry: &FileEntry,
+    ) -> Result<Option<ObjectVersion>> {
         let head = self.head(path).await?;
         let Some(meta) = head.filter(|meta| meta.size == entry.bytes) else {
             return Ok(None);
         };
         if entry.etag.is_some() && entry.etag == meta.e_tag {
-            return Ok(Some(Version::found(meta)));
+            return Ok(Some(ObjectVersion::of_object(meta)));
         }
-        self.held_by_content(path, entry).await
+        self.version_with_digest(path, entry).await
     }
 
-    /// The same, by the digest of its bytes alone.
-    pub(super) async fn held_by_content(
+    /// As [`Lake::version_with_content`], but always by the digest of the content.
+    pub(super) async fn version_with_digest(
         &self,
         path: &str,
         entry: &FileEntry,
-    ) -> Result<Option<Version>> {
-        let found = self.digest(path).await?;
+    ) -> Result<Option<ObjectVersion>> {
+        let found = self.read(path, None, None).await?;
         let same = found.filter(|(sha256, _)| *sha256 == entry.sha256);
-        Ok(same.map(|(_, meta)| Version::found(meta)))
+        Ok(same.map(|(_, meta)| ObjectVersion::of_object(meta)))
     }
 
-    /// The digest of the file that is there now, if there is one.
-    async fn digest(&self, path: &str) -> Result<Option<(String, ObjectMeta)>> {
-        self.read(path, None, None).await
-    }
-
-    /// Copies a file, or a former version of it, to local disk, and returns its digest.
+    /// Copy a file, or a former version of it, to local disk, and return its SHA-256; `None` if it does not exist.
     pub(super) async fn fetch(
         &self,
         path: &str,
@@ -249,17 +228,18 @@ impl Lake {
         Ok(found.map(|(sha256, _)| sha256))
     }
 
+    /// Read a file and return its SHA-256 and metadata; `None` if it does not exist. With `copy`, write its content there.
     async fn read(
         &self,
         path: &str,
         version: Option<&str>,
         mut copy: Option<&mut tokio::fs::File>,
     ) -> Result<Option<(String, ObjectMeta)>> {
-        let failed = |error| cannot(CANNOT_READ, path, error);
+        let failed = |error| store_error(CANNOT_READ, path, error);
         let options = GetOptions::new().with_version(version);
         let found = match self
             .store
-            .get_opts(&self.place.object(path)?, options)
+            .get_opts(&self.location.object(path)?, options)
             .await
         {
             Err(StoreError::NotFound { .. }) => return Ok(None),
@@ -278,7 +258,7 @@ impl Lake {
         Ok(Some((hex(&hash.finalize()), meta)))
     }
 
-    /// Whether a former version of a file is still there and is the one that `entry` describes.
+    /// Whether the bucket still has the version of a file that `entry` describes.
     pub(super) async fn has_version(&self, path: &str, entry: &FileEntry) -> Result<bool> {
         if entry.version.is_none() {
             return Ok(false);
@@ -286,48 +266,38 @@ impl Lake {
         let options = GetOptions::new()
             .with_version(entry.version.clone())
             .with_head(true);
-        let object = self.place.object(path)?;
+        let object = self.location.object(path)?;
         match self.store.get_opts(&object, options).await {
             Ok(found) => Ok(found.meta.e_tag == entry.etag && found.meta.size == entry.bytes),
-            Err(error) if is_final(&error) => Err(cannot(CANNOT_READ, path, error)),
-            // S3 has several answers to an id that it never gave or where the file was removed. A store that answers
-            // for the path itself, and not for this version of it, does not have it.
+            Err(error) if is_permanent(&error) => Err(store_error(CANNOT_READ, path, error)),
+            // S3 answers 400, 404 or 405 for an unknown version id or a deleted version. object_store 0.13 does not export
+            // the error that carries the status, so a second request decides: if the store answers for the path, the
+            // version does not exist.
             Err(_) => self.head(path).await.map(|_| false),
         }
     }
 }
 
-/// Sends a file in parts, two at a time.
-async fn send(
+/// Send a file in parts: one part is read while the part before it is sent.
+async fn send_parts(
     file: &mut tokio::fs::File,
     upload: &mut dyn MultipartUpload,
 ) -> Result<(), StoreError> {
-    let mut before = None;
+    let mut in_flight = None;
     loop {
-        let mut part = Vec::with_capacity(PART);
-        let mut limited = (&mut *file).take(PART as u64);
-        limited.read_to_end(&mut part).await.map_err(unreadable)?;
+        let mut part = Vec::with_capacity(PART_BYTES);
+        let mut limited = (&mut *file).take(PART_BYTES as u64);
+        limited.read_to_end(&mut part).await.map_err(local_error)?;
         if part.is_empty() {
             break;
         }
         let sending = upload.put_part(PutPayload::from(part));
-        if let Some(before) = before.replace(tokio::spawn(sending)) {
-            arrived(before).await?;
+        if let Some(previous) = in_flight.replace(tokio::spawn(sending)) {
+            previous.await??;
         }
     }
-    match before {
-        Some(last) => arrived(last).await,
+    match in_flight {
+        Some(last) => last.await?,
         None => Ok(()),
-    }
-}
-
-async fn arrived(part: tokio::task::JoinHandle<Result<(), StoreError>>) -> Result<(), StoreError> {
-    part.await?
-}
-
-fn unreadable(source: std::io::Error) -> StoreError {
-    StoreError::Generic {
-        store: "local file",
-        source: source.into(),
     }
 }

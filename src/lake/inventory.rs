@@ -1,14 +1,15 @@
-//! What of the published files is really there: one listing, compared with the manifest.
+//! Compare the published files with the files that exist.
 //!
-//! Files vanish or break without bitlake: a lifecycle rule expires them, a restore is partial, the power fails. Every run
-//! compares existence, size, and, where they can be had without reading, the signs of another content:
+//! Files may vanish or change without bitlake: a lifecycle rule expires them, a restore is incomplete, the power fails.
+//! Every run lists the lake and compares existence, size, and signs of a changed content:
 //!
 //! ```text
-//! bucket   the ETag is another than the manifest's                   a copied lake has other ETags
-//! folder   the file is younger than the manifest, which is put last  a copied lake has other times
+//! bucket   the ETag differs from the manifest's                              also after the lake was copied
+//! folder   the file is newer than the manifest, which a publish puts last    also after the lake was copied
 //! ```
 //!
-//! Such a file is read and its digest compared. If it is what was published, that is noted, so that it is read once.
+//! A file with such a sign is read, and its digest compared. If the content is the published one, the next publish records
+//! the file's version, so that it is read only once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,23 +18,31 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use object_store::ObjectMeta;
 
-use super::{FileEntry, Lake, Manifest, RepositoryState, Version, layout};
+use super::layout;
+use super::manifest::{FileEntry, Manifest};
+use super::store::Lake;
+use super::version::ObjectVersion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::{HISTORY, LAYERS};
+use crate::schema::{HISTORY, LAYERS, SourceTable};
 
-/// Files whose digests are computed at the same time.
-const AT_ONCE: usize = 4;
+/// Files whose digests are computed concurrently.
+const CONCURRENT_READS: usize = 4;
 
-/// What is wrong with a published file.
+/// How a published file differs from its entry in the manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Damage {
+    /// The file does not exist.
     Missing,
+    /// The file has no bytes.
     Empty,
-    /// In bytes.
+    /// The file has another size; both in bytes.
     Size {
+        /// The size of the file.
         found: u64,
+        /// The size in the manifest.
         published: u64,
     },
+    /// The file has another digest.
     Content,
 }
 
@@ -50,82 +59,86 @@ impl fmt::Display for Damage {
     }
 }
 
-/// How closely files are looked at.
+/// How closely [`Lake::inventory`] compares files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// By the listing; files that look changed are read.
+pub enum InventoryDepth {
+    /// List the files, and read those with a sign of a changed content.
     Listing,
-    /// Every file is read.
+    /// Read every file.
     Content,
 }
 
-/// The manifest, and what of it is there.
+/// The manifest, and how the existing files differ from it.
 #[derive(Debug, Clone, Default)]
 pub struct Inventory {
+    /// The manifest.
     pub manifest: Manifest,
-    /// By path.
+    /// The damaged files, by path.
     pub damaged: BTreeMap<String, Damage>,
-    /// Files in the folders of its tables that the manifest does not name.
+    /// Files in the tables' folders that the manifest does not name.
     pub unnamed: BTreeSet<String>,
-    /// Files that look changed and are not, under the version that they have now; on local disk versions have no name.
-    pub(super) confirmed: BTreeMap<String, Version>,
+    /// Files whose content is the published one although their version is not, with their current version. On local disk
+    /// versions are not recorded.
+    pub(super) confirmed: BTreeMap<String, ObjectVersion>,
 }
 
-enum Look {
-    Whole,
+/// The result of comparing a file's metadata with its entry.
+enum MetadataCheck {
+    Unchanged,
     Damaged(Damage),
-    /// Its content decides.
-    Read,
+    /// The content must be read.
+    Uncertain,
 }
 
 impl Lake {
-    /// Compares what is published with what is there.
+    /// Compare the published files with the files that exist.
     ///
-    /// While the manifest bears the intent of a run that died, files may be newer than it says, so only those that are
-    /// missing or empty count as damaged; the next publish looks at each file.
+    /// While the manifest has the intent of a killed run, files may be newer than their entries. Then only missing and
+    /// empty files count as damaged; the next publish compares each file.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when the lake cannot be listed or read, or has lost its manifest.
-    pub async fn inventory(&self, depth: Depth) -> Result<Inventory> {
-        let manifest = self.manifest_unless_lost().await?;
-        let named = manifest
+    /// [`ErrorKind::Lake`] when the lake cannot be listed or read, or when its manifest is missing.
+    pub async fn inventory(&self, depth: InventoryDepth) -> Result<Inventory> {
+        let manifest = self.existing_manifest().await?;
+        let published = manifest
             .tables
             .keys()
             .filter_map(|name| name.split('.').next());
-        let layers: BTreeSet<&str> = named.chain(LAYERS).chain([HISTORY]).collect();
+        let layers: BTreeSet<&str> = published.chain(LAYERS).chain([HISTORY]).collect();
         let mut listed = BTreeMap::new();
         for layer in layers {
-            listed.extend(self.listing(layer).await?);
+            listed.extend(self.list_objects(layer).await?);
         }
         self.compare(manifest, listed, depth).await
     }
 
-    /// The manifest; that of a new lake is empty.
-    async fn manifest_unless_lost(&self) -> Result<Manifest> {
-        let (manifest, version) = self.versioned_manifest().await?;
-        if version.is_none() && !self.list(layout::MANIFESTS).await?.is_empty() {
-            return Err(Error::new(ErrorKind::Lake, "the manifest is missing")
-                .with("file", layout::MANIFEST)
-                .hint(layout::way_out(layout::MANIFEST)));
-        }
-        Ok(manifest)
-    }
-
-    /// The same for the source layer alone.
+    /// As [`Lake::inventory`], for the source layer alone.
     ///
     /// # Errors
     /// As [`Lake::inventory`].
     pub async fn source_inventory(&self) -> Result<Inventory> {
-        let mut manifest = self.manifest_unless_lost().await?;
+        let mut manifest = self.existing_manifest().await?;
         manifest
             .tables
-            .retain(|name, _| name.starts_with("bitbucket."));
-        let listed = self.listing("bitbucket").await?;
-        self.compare(manifest, listed, Depth::Listing).await
+            .retain(|name, _| SourceTable::is_in_layer(name));
+        let listed = self.list_objects(SourceTable::LAYER).await?;
+        self.compare(manifest, listed, InventoryDepth::Listing)
+            .await
     }
 
-    /// Looks at the files of these tables (`layer.table`) before they are read: the query engine takes an empty or missing
-    /// file for one without rows.
+    /// Read the manifest. Fail if it is missing although there were publishes.
+    async fn existing_manifest(&self) -> Result<Manifest> {
+        let (manifest, version) = self.versioned_manifest().await?;
+        if version.is_none() && !self.list(layout::MANIFESTS).await?.is_empty() {
+            return Err(Error::new(ErrorKind::Lake, "the manifest is missing")
+                .with("file", layout::MANIFEST)
+                .hint(layout::repair_hint(layout::MANIFEST)));
+        }
+        Ok(manifest)
+    }
+
+    /// Check the files of these tables (`layer.table`) before they are read, because the query engine reads an empty or
+    /// missing file as one without rows.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] naming a file that is missing, empty or of another size than was published.
@@ -135,16 +148,16 @@ impl Lake {
             let Some(table) = manifest.table(&name) else {
                 continue;
             };
-            let listed = self.listing(&name.replace('.', "/")).await?;
+            let listed = self.list_objects(&name.replace('.', "/")).await?;
             for (path, entry) in &table.files {
                 let found = listed.get(path);
-                // A run that publishes may be about to put the file, or has just removed it.
-                let look = match (&manifest.intent, found) {
-                    (Some(_), None) => Look::Whole,
-                    (Some(_), found) => look_under_intent(found),
-                    (None, found) => look(found, entry, None),
+                // A publish in progress may have removed the file, or may not have put it yet.
+                let check = match (&manifest.intent, found) {
+                    (Some(_), None) => MetadataCheck::Unchanged,
+                    (Some(_), found) => check_during_publish(found),
+                    (None, found) => check_metadata(found, entry, None),
                 };
-                if let Look::Damaged(damage) = look {
+                if let MetadataCheck::Damaged(damage) = check {
                     return Err(
                         Error::new(ErrorKind::Lake, format!("a published file {damage}"))
                             .with("table", name)
@@ -157,138 +170,133 @@ impl Lake {
         Ok(())
     }
 
-    /// Segments that these states name and that are missing or empty.
-    ///
-    /// # Errors
-    /// As [`Lake::inventory`].
-    pub async fn damaged_segments(
-        &self,
-        states: &[RepositoryState],
-    ) -> Result<BTreeMap<String, Damage>> {
-        let entities = states.iter().flat_map(|state| state.entities.values());
-        let named = entities.flat_map(|known| &known.segments);
-        let named: BTreeSet<&String> = named.map(|segment| &segment.path).collect();
-        if named.is_empty() {
-            return Ok(BTreeMap::new());
-        }
-        let listed = self.listing(layout::SEGMENTS).await?;
-        let damage = |path: &String| match listed.get(path) {
-            None => Some(Damage::Missing),
-            Some(found) => (found.size == 0).then_some(Damage::Empty),
-        };
-        let damaged = named.into_iter();
-        Ok(damaged
-            .filter_map(|path| Some((path.clone(), damage(path)?)))
-            .collect())
-    }
-
     async fn compare(
         &self,
         manifest: Manifest,
         mut listed: BTreeMap<String, ObjectMeta>,
-        depth: Depth,
+        depth: InventoryDepth,
     ) -> Result<Inventory> {
-        // Buckets name versions.
-        let published_on = match self.folder() {
+        // In a bucket ETags are compared, not times.
+        let published_at = match self.folder() {
             Some(_) => self.head(layout::MANIFEST).await?,
             None => None,
         };
-        let published_on = published_on.map(|manifest| manifest.last_modified);
+        let published_at = published_at.map(|manifest| manifest.last_modified);
         let mut inventory = Inventory::default();
-        let mut unsure = Vec::new();
+        let mut uncertain = Vec::new();
         let files = manifest.tables.values().flat_map(|table| &table.files);
         for (path, entry) in files {
             let found = listed.remove(path);
-            let look = match manifest.intent {
-                Some(_) => look_under_intent(found.as_ref()),
-                None => look(found.as_ref(), entry, published_on),
+            let check = match manifest.intent {
+                Some(_) => check_during_publish(found.as_ref()),
+                None => check_metadata(found.as_ref(), entry, published_at),
             };
-            match look {
-                Look::Damaged(damage) => {
+            match check {
+                MetadataCheck::Damaged(damage) => {
                     inventory.damaged.insert(path.clone(), damage);
                 }
-                Look::Whole if depth == Depth::Listing || manifest.intent.is_some() => {}
-                Look::Whole | Look::Read => unsure.push((path, entry)),
+                MetadataCheck::Unchanged
+                    if depth == InventoryDepth::Listing || manifest.intent.is_some() => {}
+                MetadataCheck::Unchanged | MetadataCheck::Uncertain => {
+                    uncertain.push((path, entry));
+                }
             }
         }
-        let mut read = stream::iter(unsure)
+        self.compare_contents(uncertain, depth, &mut inventory)
+            .await?;
+        inventory.unnamed = unnamed_files(&manifest, listed.into_keys());
+        inventory.manifest = manifest;
+        Ok(inventory)
+    }
+
+    /// Read `files`, and add those that are damaged or confirmed to `inventory`.
+    async fn compare_contents(
+        &self,
+        files: Vec<(&String, &FileEntry)>,
+        depth: InventoryDepth,
+        inventory: &mut Inventory,
+    ) -> Result<()> {
+        let mut read = stream::iter(files)
             .map(|(path, entry)| async move {
                 let version = match depth {
-                    Depth::Listing => self.held_as(path, entry).await?,
-                    Depth::Content => self.held_by_content(path, entry).await?,
+                    InventoryDepth::Listing => self.version_with_content(path, entry).await?,
+                    InventoryDepth::Content => self.version_with_digest(path, entry).await?,
                 };
-                Ok((path, entry, version))
+                Ok::<_, Error>((path, entry, version))
             })
-            .buffer_unordered(AT_ONCE);
+            .buffer_unordered(CONCURRENT_READS);
         while let Some((path, entry, version)) = read.try_next().await? {
             match version {
-                None => drop(inventory.damaged.insert(path.clone(), Damage::Content)),
+                None => {
+                    inventory.damaged.insert(path.clone(), Damage::Content);
+                }
                 Some(version) if entry.version().as_ref() != Some(&version) => {
                     inventory.confirmed.insert(path.clone(), version);
                 }
                 Some(_) => {}
             }
         }
-        drop(read);
-        let folders: BTreeSet<&str> = manifest
-            .paths()
-            .flat_map(|path| path.match_indices('/').map(|(at, _)| &path[..at]))
-            .collect();
-        let is_ours = |path: &String| {
-            let in_table = folders.contains(layout::table_folder(path));
-            in_table && !folders.contains(path.as_str()) && !is_hidden(path)
-        };
-        inventory.unnamed = listed.into_keys().filter(is_ours).collect();
-        inventory.manifest = manifest;
-        Ok(inventory)
+        Ok(())
     }
 }
 
-fn look(
+/// Select the files in the folders of published tables. Markers of folders, which some stores list, and names that start
+/// with `.` or `_`, which Hive, Spark and similar readers skip, do not count.
+fn unnamed_files(manifest: &Manifest, paths: impl Iterator<Item = String>) -> BTreeSet<String> {
+    let folders: BTreeSet<&str> = manifest
+        .paths()
+        .flat_map(|path| path.match_indices('/').map(|(at, _)| path.get(..at)))
+        .flatten()
+        .collect();
+    let is_unnamed = |path: &String| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        folders.contains(layout::table_folder(path))
+            && !folders.contains(path.as_str())
+            && !name.starts_with(['.', '_'])
+    };
+    paths.filter(is_unnamed).collect()
+}
+
+fn check_metadata(
     found: Option<&ObjectMeta>,
     entry: &FileEntry,
-    published_on: Option<DateTime<Utc>>,
-) -> Look {
+    published_at: Option<DateTime<Utc>>,
+) -> MetadataCheck {
     let Some(found) = found else {
-        return Look::Damaged(Damage::Missing);
+        return MetadataCheck::Damaged(Damage::Missing);
     };
     if found.size == 0 {
-        return Look::Damaged(Damage::Empty);
+        return MetadataCheck::Damaged(Damage::Empty);
     }
     if found.size != entry.bytes {
-        return Look::Damaged(Damage::Size {
+        return MetadataCheck::Damaged(Damage::Size {
             found: found.size,
             published: entry.bytes,
         });
     }
-    let is_other = match (published_on, &found.e_tag, &entry.etag) {
-        (Some(published_on), ..) => found.last_modified > published_on,
-        (None, Some(found), Some(entry)) => bare(found) != bare(entry),
-        // A listing without ETags: the file itself is asked for its own.
+    let is_suspect = match (published_at, &found.e_tag, &entry.etag) {
+        (Some(published_at), ..) => found.last_modified > published_at,
+        (None, Some(found), Some(entry)) => without_quotes(found) != without_quotes(entry),
+        // The listing has no ETags: the file's own must be requested.
         (None, None, Some(_)) => true,
         (None, _, None) => false,
     };
-    match is_other {
-        true => Look::Read,
-        false => Look::Whole,
+    if is_suspect {
+        MetadataCheck::Uncertain
+    } else {
+        MetadataCheck::Unchanged
     }
 }
 
-fn look_under_intent(found: Option<&ObjectMeta>) -> Look {
+fn check_during_publish(found: Option<&ObjectMeta>) -> MetadataCheck {
     match found {
-        None => Look::Damaged(Damage::Missing),
-        Some(found) if found.size == 0 => Look::Damaged(Damage::Empty),
-        Some(_) => Look::Whole,
+        None => MetadataCheck::Damaged(Damage::Missing),
+        Some(found) if found.size == 0 => MetadataCheck::Damaged(Damage::Empty),
+        Some(_) => MetadataCheck::Unchanged,
     }
 }
 
-/// Listings of some stores have no quotation marks around ETags.
-fn bare(etag: &str) -> &str {
+/// Some stores list ETags without quotation marks.
+fn without_quotes(etag: &str) -> &str {
     etag.trim_matches('"')
-}
-
-/// Names that Hive, Spark and their kin pass over.
-fn is_hidden(path: &str) -> bool {
-    let name = path.rsplit('/').next().unwrap_or_default();
-    name.starts_with(['.', '_'])
 }

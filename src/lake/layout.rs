@@ -1,38 +1,54 @@
-//! Every path of the lake, in one place.
+//! The paths of the lake's files.
+//!
+//! ```text
+//! <layer>/<table>/[<key>=<value>/…]part-0.parquet     data: one file per partition
+//! _bitlake/…                                          files that only bitlake reads
+//! ```
+
+use std::fmt::Write;
 
 use chrono::{DateTime, NaiveDateTime, Utc};
 use object_store::path::Path as ObjectPath;
-use sha2::{Digest, Sha256};
 
+use crate::digest::sha256_hex;
 use crate::schema::Contract;
 
-/// Everything below this folder is bitlake's own; loaders may glob all the rest.
+/// The version of manifest and state objects that this version of bitlake reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// The folder of bitlake's own files. Loaders may glob everything outside it.
 pub const PRIVATE: &str = "_bitlake";
+/// The lock of a run on local disk.
 pub const LOCK: &str = "_bitlake/lock";
-/// Held on local disk while an object is compared and put.
+/// The lock on local disk while an object is compared and put.
 pub const OBJECTS_LOCK: &str = "_bitlake/objects.lock";
+/// The manifest.
 pub const MANIFEST: &str = "_bitlake/manifest.json";
+/// The folder of repositories' states.
 pub const STATE: &str = "_bitlake/state";
-/// A copy of each publish's manifest.
+/// The folder of the manifests of former publishes.
 pub const MANIFESTS: &str = "_bitlake/manifests";
-/// Where a file grows on local disk before it is moved to its place.
+/// The folder of files being written on local disk, before they are renamed.
 pub const INCOMING: &str = "_bitlake/incoming";
-/// What is put and removed to see what a store does.
+/// The folder of the objects that a probe puts and removes.
 pub const PROBES: &str = "_bitlake/probe";
-/// What is known of the store that the lake lies on.
+/// The result of the last probe of the store.
 pub const STORE: &str = "_bitlake/store.json";
+/// The folder of segments.
 pub const SEGMENTS: &str = "_bitlake/segments";
-/// What the next run asks for, as `plan` said last.
+/// The requests that the next run will send, as `bitlake plan` estimated last.
 pub const PLAN: &str = "_bitlake/plan.json";
+/// The folder of run reports.
 pub const RUNS: &str = "_bitlake/runs";
-/// What each identity has spent of its hour.
+/// The folder of the requests that each identity has spent in the last hour.
 const BUDGETS: &str = "_bitlake/budget";
 
-/// The folder that stands for a null partition, as Hive names it.
+/// The value of the partition key for null, as Hive spells it.
 pub const NULL_PARTITION: &str = "__HIVE_DEFAULT_PARTITION__";
 
-/// The one file of a partition. `partition` is the value of the contract's partition key, `None` for null;
-/// ignored without a partition.
+/// Return the path of a partition's file. `partition` is the value of the contract's partition key, `None` for null; it is
+/// ignored for a table without partitions.
+#[must_use]
 pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
     let Contract { layer, table, .. } = contract;
     match &contract.partition {
@@ -44,24 +60,24 @@ pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
     }
 }
 
-/// `layer/table` of a file.
+/// Return the folder of a file's table: `layer/table`.
+#[must_use]
 pub fn table_folder(path: &str) -> &str {
-    let end = path
-        .match_indices('/')
-        .nth(1)
-        .map_or(path.len(), |(at, _)| at);
-    &path[..end]
+    let end = path.match_indices('/').nth(1).map(|(at, _)| at);
+    end.and_then(|end| path.get(..end)).unwrap_or(path)
 }
 
-/// The keys that a file's folders are named by: two files of one table that differ in them were cut otherwise.
-pub fn keys(path: &str) -> Vec<&str> {
+/// Return the partition keys in a file's path. Files of one table with different keys come from different partitionings.
+#[must_use]
+pub fn partition_keys(path: &str) -> Vec<&str> {
     let folders = path.split('/');
     folders
         .filter_map(|folder| Some(folder.split_once('=')?.0))
         .collect()
 }
 
-/// The one file of an entity of a repository (`acme/web`) or of a workspace (`acme`).
+/// Return the file of a source table for a repository (`acme/web`) or a workspace (`acme`).
+#[must_use]
 pub fn source_file(entity: &str, connection_id: i64, full_name: &str) -> String {
     let folder = format!("bitbucket/{entity}/connection={connection_id}");
     match full_name.split_once('/') {
@@ -79,16 +95,20 @@ pub fn source_file(entity: &str, connection_id: i64, full_name: &str) -> String 
     }
 }
 
-/// Where a source table stands as one zero-row file while no repository has any.
+/// Return the zero-row file of a source table that no repository has rows of.
+#[must_use]
 pub fn empty_source_file(entity: &str) -> String {
     format!("bitbucket/{entity}/part-0.parquet")
 }
 
+/// Return the state of a repository or workspace.
+#[must_use]
 pub fn state_file(connection_id: i64, uuid: &str) -> String {
-    format!("{STATE}/{connection_id}/{}.json", bare(uuid))
+    format!("{STATE}/{connection_id}/{}.json", plain_uuid(uuid))
 }
 
-/// `first`: the sequence number of its first record.
+/// Return the path of a segment. `first`: the sequence number of its first record.
+#[must_use]
 pub fn segment_file(
     connection_id: i64,
     uuid: &str,
@@ -100,37 +120,40 @@ pub fn segment_file(
     format!("{folder}{entity}/{run_id}-{first}.parquet")
 }
 
-/// Where the segments of a repository lie, with the slash at its end.
+/// Return the folder of a repository's segments, with a slash at the end.
 pub(super) fn segments_folder(connection_id: i64, uuid: &str) -> String {
-    format!("{SEGMENTS}/{connection_id}/{}/", bare(uuid))
+    format!("{SEGMENTS}/{connection_id}/{}/", plain_uuid(uuid))
 }
 
-/// The state whose repository a segment belongs to.
+/// Return the state of the repository that a segment belongs to.
 pub(super) fn state_of_segment(segment: &str) -> Option<String> {
     let mut parts = segment.strip_prefix(SEGMENTS)?.split('/').skip(1);
     Some(format!("{STATE}/{}/{}.json", parts.next()?, parts.next()?))
 }
 
-/// Whether a path that was read from a file names something below `folder` (which ends in a slash), and nothing else:
-/// no `..`, no absolute path, no empty name.
+/// Whether an untrusted path is below `folder` (which ends in a slash): it has no `..`, no empty name, and is relative.
 pub(super) fn is_below(path: &str, folder: &str) -> bool {
     let parsed = ObjectPath::parse(path);
     path.starts_with(folder) && parsed.is_ok_and(|parsed| parsed.as_ref() == path)
 }
 
-/// When the run began that a segment, report or manifest is named after; `None` for a name that no run gives.
-pub fn collected_at(segment: &str) -> Option<DateTime<Utc>> {
-    let name = segment.rsplit('/').next()?;
+/// Return the start of the run that a segment, run report or manifest is named after; `None` for another name.
+#[must_use]
+pub fn run_started_at(path: &str) -> Option<DateTime<Utc>> {
+    let name = path.rsplit('/').next()?;
     let time = name.get(.."20261124T193558Z".len())?;
     let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
     Some(time.and_utc())
 }
 
+/// Return the report of a run.
+#[must_use]
 pub fn run_file(run_id: &str) -> String {
     format!("{RUNS}/{run_id}.json")
 }
 
-/// `shard`: its number, and of how many.
+/// Return the request budget of an identity. `shard`: the number of the shard and the count of shards.
+#[must_use]
 pub fn budget_file(identity: &str, shard: Option<(u32, u32)>) -> String {
     let identity = encode(identity);
     match shard {
@@ -139,8 +162,8 @@ pub fn budget_file(identity: &str, shard: Option<(u32, u32)>) -> String {
     }
 }
 
-/// What to do about a damaged object.
-pub(crate) fn way_out(path: &str) -> String {
+/// Return the hint for a damaged object.
+pub(crate) fn repair_hint(path: &str) -> String {
     if path == MANIFEST {
         format!("put the newest file of {MANIFESTS}/ in its place, then run again")
     } else if path.starts_with(STATE) {
@@ -153,23 +176,24 @@ pub(crate) fn way_out(path: &str) -> String {
     }
 }
 
-/// The kept manifest of a publish.
+/// Return the kept manifest of a publish.
+#[must_use]
 pub fn manifest_file(run_id: &str) -> String {
     format!("{MANIFESTS}/{run_id}.json")
 }
 
-/// A uuid without Bitbucket's braces, which shells and globs would expand.
-fn bare(uuid: &str) -> String {
+/// Strip Bitbucket's braces, which shells and globs would expand, from a uuid.
+fn plain_uuid(uuid: &str) -> String {
     encode(uuid.trim_matches(['{', '}']))
 }
 
-/// The longest encoded value: with its key before it, it has to fit into a file system's 255 bytes.
-const LONGEST: usize = 200;
-/// Bytes of a value's digest that tell it from others with the same beginning.
-const TELLING: usize = 8;
+/// Longest encoded value, in bytes: file systems allow names of 255 bytes, and the partition key precedes the value.
+const MAX_ENCODED: usize = 200;
+/// Hexadecimal digits of the digest in a shortened value.
+const DIGEST_DIGITS: usize = 16;
 
-/// A value as a folder name: what is not plain is percent-encoded, so that no name leaves its folder. One that gets too
-/// long ends in its digest; the value itself is a column of the file.
+/// Encode a value as a folder name. Every byte other than letters, digits, `-`, `_` and `.` is percent-encoded, so that no
+/// value leaves its folder. The end of a long value is replaced by a digest; the whole value is a column of the file.
 fn encode(value: &str) -> String {
     let mut encoded = String::with_capacity(value.len());
     for byte in value.bytes() {
@@ -177,25 +201,18 @@ fn encode(value: &str) -> String {
         if plain {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            // Writing to a `String` cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
         }
     }
-    if encoded.len() > LONGEST {
-        let mut end = LONGEST - 1 - 2 * TELLING;
-        // Not within a percent-encoded byte.
-        end = encoded[..end]
-            .rfind('%')
-            .filter(|at| at + 3 > end)
-            .unwrap_or(end);
-        encoded.truncate(end);
+    if encoded.len() > MAX_ENCODED {
+        encoded.truncate(MAX_ENCODED - 1 - DIGEST_DIGITS);
+        // Do not cut within a percent-encoded byte.
+        if let Some(at) = encoded.rfind('%').filter(|at| at + 3 > encoded.len()) {
+            encoded.truncate(at);
+        }
         encoded.push('~');
-        let digest = Sha256::digest(value);
-        encoded.extend(
-            digest
-                .iter()
-                .take(TELLING)
-                .map(|byte| format!("{byte:02x}")),
-        );
+        encoded.extend(sha256_hex(value).chars().take(DIGEST_DIGITS));
     }
     match encoded.as_str() {
         "." => "%2E".to_owned(),
@@ -221,15 +238,18 @@ mod tests {
     }
 
     #[test]
-    fn a_path_tells_its_table_and_how_it_was_cut() {
+    fn a_path_shows_its_table_and_partition_keys() {
         let web = source_file("commits", 1, "acme/web");
         assert_eq!(table_folder(&web), "bitbucket/commits");
-        assert_eq!(keys(&web), ["connection", "workspace_slug", "repo"]);
-        assert!(keys(&empty_source_file("commits")).is_empty());
+        assert_eq!(
+            partition_keys(&web),
+            ["connection", "workspace_slug", "repo"]
+        );
+        assert!(partition_keys(&empty_source_file("commits")).is_empty());
     }
 
     #[test]
-    fn hostile_names_stay_in_their_folder() {
+    fn an_encoded_name_never_leaves_its_folder() {
         for name in ["..", ".", "a/../b", "ü=%", "a b"] {
             let encoded = encode(name);
             assert!(
@@ -240,29 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_shortened_and_stays_itself() {
+    fn a_long_name_is_shortened_and_remains_unique() {
         let long = "ä".repeat(127);
         let (one, other) = (encode(&format!("{long}a")), encode(&format!("{long}b")));
-        assert!(one != other && one.len() <= LONGEST, "{one}");
+        assert!(one != other && one.len() <= MAX_ENCODED, "{one}");
         let cut = one.split_once('~').unwrap().0;
         assert!(
             cut.len() % 3 == 0 && cut.ends_with("%C3") || cut.ends_with("%A4"),
             "{cut}"
         );
-        let longest = "a".repeat(LONGEST);
+        let longest = "a".repeat(MAX_ENCODED);
         assert_eq!(encode(&longest), longest);
     }
 
     #[test]
-    fn a_segment_tells_when_its_run_began() {
+    fn a_segments_name_has_the_start_of_its_run() {
         let path = segment_file(1, "{web}", "commits", "20261124T193558Z-0a1b2c", 700);
-        let time = collected_at(&path).unwrap();
+        let time = run_started_at(&path).unwrap();
         assert_eq!(time.to_rfc3339(), "2026-11-24T19:35:58+00:00");
-        assert_eq!(collected_at("run-1.parquet"), None);
+        assert_eq!(run_started_at("run-1.parquet"), None);
     }
 
     #[test]
-    fn a_path_read_from_a_file_stays_below_its_folder() {
+    fn an_untrusted_path_is_below_its_folder_or_refused() {
         let folder = segments_folder(1, "{web}");
         let own = segment_file(1, "{web}", "commits", "run", 0);
         assert!(is_below(&own, &folder));
@@ -282,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn budgets_are_kept_by_identity_and_shard() {
+    fn a_budget_is_named_by_identity_and_shard() {
         let user = "api-token-ci@acme.example";
         assert_eq!(
             budget_file(user, None),
@@ -295,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn state_is_keyed_by_the_uuid_without_braces() {
+    fn a_state_is_named_by_the_uuid_without_braces() {
         assert_eq!(state_file(2, "{ab-1}"), "_bitlake/state/2/ab-1.json");
     }
 }

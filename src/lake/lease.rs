@@ -1,57 +1,55 @@
-//! The right to put data files: the intent in the manifest, taken, renewed and ended by conditional puts.
+//! The lease of a publish: an intent in the manifest, acquired, renewed and released by conditional puts.
 //!
 //! ```text
-//! take ─▶ manifest with intent (epoch + 1, expires_at) ─▶ … renewed when half of its life is gone … ─▶ end: new manifest
-//!           lost: another run was faster                    lost: another run took over: no further put
+//! acquire: manifest with intent (epoch + 1, expires_at) ─▶ renew after half of the duration ─▶ commit: new manifest
+//!          fails: another run was faster                   fails: another run took over, no further put
 //! ```
 //!
-//! Nobody else takes over before `expires_at`. Whether the life is over the holder decides by his own clocks, the
-//! monotonic one and that of the wall, because either may stand still while a machine sleeps; past it he has to win a
-//! renewal before he puts again. On local disk the file lock of the run is the lease: an intent that is found there
-//! belongs to a dead run.
+//! Another run takes over after `expires_at` only. The holder checks both the monotonic clock and the wall clock, because
+//! either may stop while a machine sleeps; after the expiry it must renew before it puts again. On local disk the lock of
+//! the run is the lease, and an intent in the manifest is that of a killed run.
 
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
+use super::layout::{self, FORMAT_VERSION};
 use super::manifest::{Intent, Manifest};
-use super::objects::is_lost_race;
-use super::{FORMAT_VERSION, Lake, Version, layout};
+use super::store::Lake;
+use super::version::{ObjectVersion, is_lost_race};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long an intent lasts without a word of its run, unless told otherwise: long enough for a slow store, short enough
-/// that the successor of a killed run need not wait for a night.
-pub const LEASE: Duration = Duration::from_secs(600);
+/// Shortest time between two renewals, so that the work makes progress under any lease duration.
+const MIN_RENEWAL: Duration = Duration::from_millis(10);
 
-/// However short the life, work gets on between two renewals.
-const STEP: Duration = Duration::from_millis(10);
-
+/// A publish in progress.
 pub(super) struct Lease<'a> {
     lake: &'a Lake,
-    /// The manifest as it was before, with the intent.
+    /// The manifest before the publish, with the intent.
     manifest: Manifest,
-    version: Version,
-    taken: Instant,
+    version: ObjectVersion,
+    renewed: Instant,
 }
 
 impl Lake {
-    /// Whether a publish could begin now: a run asks before it spends its quota.
+    /// Fail while another run is publishing, so that a run does not spend its quota in vain.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] while another run is publishing.
-    pub async fn ensure_free(&self, now: DateTime<Utc>) -> Result<()> {
-        self.refuse_other(&self.manifest().await?, now)
+    pub async fn ensure_no_other_publish(&self, now: DateTime<Utc>) -> Result<()> {
+        self.refuse_other_publish(&self.manifest().await?, now)
     }
 
-    /// Lets others take over at once from a run of this process that was interrupted while it published.
+    /// Release the lease of a run of this process that was interrupted while it published.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] when the manifest cannot be read or put.
-    pub async fn release(&self, run_id: &str) -> Result<()> {
+    pub async fn release_lease(&self, run_id: &str) -> Result<()> {
         let (mut manifest, version) = self.versioned_manifest().await?;
         match &mut manifest.intent {
             Some(intent) if self.folder().is_none() && intent.run_id == run_id => {
-                intent.expires_at = Utc::now();
+                intent.expires_at = clock::now();
             }
             _ => return Ok(()),
         }
@@ -60,7 +58,11 @@ impl Lake {
         Ok(())
     }
 
-    pub(super) fn refuse_other(&self, manifest: &Manifest, now: DateTime<Utc>) -> Result<()> {
+    pub(super) fn refuse_other_publish(
+        &self,
+        manifest: &Manifest,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         match &manifest.intent {
             Some(other) if self.folder().is_none() && other.expires_at > now => Err(Error::new(
                 ErrorKind::Lake,
@@ -78,12 +80,15 @@ impl Lake {
 }
 
 impl<'a> Lease<'a> {
-    /// Puts the intent into the manifest that was read as `version`.
-    pub(super) async fn take(
+    /// Put an intent into the manifest `before`, which was read as `version`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when another run changed the manifest meanwhile.
+    pub(super) async fn acquire(
         lake: &'a Lake,
         run_id: &str,
         before: Manifest,
-        version: Option<&Version>,
+        version: Option<&ObjectVersion>,
     ) -> Result<Self> {
         let former = before.intent.as_ref().map_or(0, |intent| intent.epoch);
         let epoch = before.epoch.max(former).saturating_add(1);
@@ -93,17 +98,17 @@ impl<'a> Lease<'a> {
             intent: Some(Intent {
                 run_id: run_id.to_owned(),
                 epoch,
-                expires_at: Utc::now() + lake.lease,
+                expires_at: clock::now() + lake.lease,
             }),
             ..before
         };
-        let taken = Instant::now();
+        let renewed = Instant::now();
         let version = lake.put_versioned(layout::MANIFEST, &manifest, version);
         Ok(Self {
             version: version.await?,
             lake,
             manifest,
-            taken,
+            renewed,
         })
     }
 
@@ -111,57 +116,57 @@ impl<'a> Lease<'a> {
         self.manifest.epoch
     }
 
-    /// Does `work` for as long as the lease is ours, and renews it meanwhile.
+    /// Run `work`, and renew the lease meanwhile.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when it is lost: the work is dropped where it stands.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
+    /// [`ErrorKind::Lake`] when the lease is lost: `work` is cancelled. Errors of `work`.
+    pub(super) async fn run<T>(&mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         if self.lake.folder().is_some() {
             return work.await;
         }
         let mut work = std::pin::pin!(work);
         loop {
-            if self.left().is_zero() {
+            if self.until_renewal().is_zero() {
                 self.renew().await?;
             }
             tokio::select! {
-                // A process that slept finds both ready.
+                // After the machine has slept both are ready; the lease is renewed first.
                 biased;
-                () = tokio::time::sleep(self.left().max(STEP)) => {}
+                () = tokio::time::sleep(self.until_renewal().max(MIN_RENEWAL)) => {}
                 done = &mut work => return done,
             }
         }
     }
 
-    /// The time to the next renewal.
-    fn left(&self) -> Duration {
+    /// The time until the next renewal.
+    fn until_renewal(&self) -> Duration {
         let half = self.lake.lease / 2;
-        let by_clock = half.saturating_sub(self.taken.elapsed());
+        let by_clock = half.saturating_sub(self.renewed.elapsed());
         let expires = self
             .manifest
             .intent
             .as_ref()
             .map(|intent| intent.expires_at);
-        let by_wall = expires.and_then(|at| (at - half - Utc::now()).to_std().ok());
+        let by_wall = expires.and_then(|at| (at - half - clock::now()).to_std().ok());
         by_clock.min(by_wall.unwrap_or_default())
     }
 
     async fn renew(&mut self) -> Result<()> {
-        let taken = Instant::now();
-        self.expire_at(Utc::now() + self.lake.lease).await?;
-        self.taken = taken;
-        match taken.elapsed() < self.lake.lease {
-            true => Ok(()),
-            false => Err(Error::new(
-                ErrorKind::Lake,
-                "the store is too slow for the lease of a publish",
-            )
-            .with("lake", self.lake.url())
-            .hint("raise `lake.lease`, then run again")),
+        let renewed = Instant::now();
+        self.set_expiry(clock::now() + self.lake.lease).await?;
+        self.renewed = renewed;
+        if renewed.elapsed() < self.lake.lease {
+            return Ok(());
         }
+        Err(Error::new(
+            ErrorKind::Lake,
+            "the store is too slow for the lease of a publish",
+        )
+        .with("lake", self.lake.url())
+        .hint("raise `lake.lease`, then run again"))
     }
 
-    async fn expire_at(&mut self, time: DateTime<Utc>) -> Result<()> {
+    async fn set_expiry(&mut self, time: DateTime<Utc>) -> Result<()> {
         let mut next = self.manifest.clone();
         if let Some(intent) = &mut next.intent {
             intent.expires_at = time;
@@ -171,31 +176,33 @@ impl<'a> Lease<'a> {
         Ok(())
     }
 
-    async fn put(&self, manifest: &Manifest) -> Result<Version> {
+    async fn put(&self, manifest: &Manifest) -> Result<ObjectVersion> {
         let put = self
             .lake
             .put_versioned(layout::MANIFEST, manifest, Some(&self.version));
-        put.await.map_err(|error| match is_lost_race(&error) {
-            true => Error::new(ErrorKind::Lake, "another run took the lake over")
+        put.await.map_err(|error| {
+            if !is_lost_race(&error) {
+                return error;
+            }
+            Error::new(ErrorKind::Lake, "another run took the lake over")
                 .with("lake", self.lake.url())
-                .hint("what was put is whole; run again when that run has ended"),
-            false => error,
+                .hint("every file of the lake is complete; run again after that run")
         })
     }
 
-    /// Makes `manifest` the lake's.
-    pub(super) async fn end(self, manifest: &Manifest) -> Result<()> {
+    /// Put `manifest`, which ends the publish.
+    pub(super) async fn commit(self, manifest: &Manifest) -> Result<()> {
         self.put(manifest).await?;
         Ok(())
     }
 
-    /// Lets others take over at once, after a failure. The intent stays, and says that files may be newer than the
-    /// manifest.
-    pub(super) async fn give_up(mut self) {
+    /// Release the lease after a failure. The intent remains in the manifest with the current time as its expiry, because
+    /// files may be newer than their entries.
+    pub(super) async fn release(mut self) {
         if self.lake.folder().is_none()
-            && let Err(error) = self.expire_at(Utc::now()).await
+            && let Err(error) = self.set_expiry(clock::now()).await
         {
-            tracing::debug!("cannot end the intent: {error}");
+            tracing::debug!("cannot release the lease: {error}");
         }
     }
 }

@@ -1,52 +1,53 @@
-//! Who may write a lake on local disk: the operating system's file lock, which ends with the process that holds it.
+//! The lock of a lake on local disk: the operating system's file lock, which it releases when the process exits.
 //!
-//! On S3 no lock is taken here: the intent in the manifest decides there, see [`super::publish`].
+//! In a bucket there is no lock; the lease in the manifest excludes other publishers there, see [`super::lease`].
 
 use std::fs::{File, TryLockError};
 
-use super::{Lake, layout};
+use super::layout;
+use super::store::Lake;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Held while a run writes; the operating system lets go of it when the process ends, however it ends.
+/// The permission to write to a lake, until it is dropped.
 #[derive(Debug)]
 pub struct LakeLock {
     _file: Option<File>,
-    is_alone: bool,
+    is_exclusive: bool,
 }
 
 impl LakeLock {
-    /// Whether nobody else writes to the lake; never known of a bucket.
-    pub(super) fn is_alone(&self) -> bool {
-        self.is_alone
+    /// Whether no other process writes to the lake; false in a bucket, where that is unknown.
+    pub(super) fn is_exclusive(&self) -> bool {
+        self.is_exclusive
     }
 }
 
 impl Lake {
-    /// Takes the lake for writing.
+    /// Lock the lake for writing.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when another process holds it: nothing was touched.
+    /// [`ErrorKind::Lake`] when another process has the lock; the lake is unchanged.
     pub fn lock(&self) -> Result<LakeLock> {
-        self.take(File::try_lock, true)
+        self.try_lock(File::try_lock, true)
     }
 
-    /// Takes the lake for collecting beside others who do no more than that.
+    /// Lock the lake for collecting, which several processes may do at the same time.
     ///
     /// # Errors
     /// As [`Lake::lock`].
     pub fn lock_shared(&self) -> Result<LakeLock> {
-        self.take(File::try_lock_shared, false)
+        self.try_lock(File::try_lock_shared, false)
     }
 
-    fn take(
+    fn try_lock(
         &self,
         lock: fn(&File) -> Result<(), TryLockError>,
-        is_alone: bool,
+        is_exclusive: bool,
     ) -> Result<LakeLock> {
         let Some(folder) = self.folder() else {
             return Ok(LakeLock {
                 _file: None,
-                is_alone: false,
+                is_exclusive: false,
             });
         };
         let path = folder.join(layout::LOCK);
@@ -65,7 +66,7 @@ impl Lake {
         match lock(&file) {
             Ok(()) => Ok(LakeLock {
                 _file: Some(file),
-                is_alone,
+                is_exclusive,
             }),
             Err(TryLockError::WouldBlock) => Err(Error::new(
                 ErrorKind::Lake,

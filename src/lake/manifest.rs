@@ -1,10 +1,10 @@
-//! The manifest: what is published, and who is publishing.
+//! The manifest: the published files, and the publish in progress.
 //!
-//! A reader of it can tell whether what he reads is what it describes: without `intent` every file is, and while there
-//! is one a file is if its ETag is the entry's (or the SHA-256 of its bytes); [`Lake::holds`] asks that. One who reads
-//! many files compares the manifest's `epoch` before and after: every publish has its own.
+//! Without an `intent` every file is the one that its entry describes. With an intent a file may be newer than its entry;
+//! [`Lake::has_content`] compares its ETag or SHA-256 with the entry. A reader of several files compares the manifest's
+//! `epoch` before and after reading: every publish increments it.
 //!
-//! A copy of each publish's manifest is kept, so that a later run can tell what changed since, and `rollback` what was.
+//! The manifest of each publish is kept, for `ddl --changed-since` and `rollback`.
 
 use std::collections::BTreeMap;
 
@@ -12,62 +12,78 @@ use chrono::{DateTime, Utc};
 use object_store::UpdateVersion;
 use serde::{Deserialize, Serialize};
 
-use super::layout::is_below;
-use super::{FORMAT_VERSION, Lake, Version, WrittenFile, layout};
+use super::layout::{self, FORMAT_VERSION, is_below};
+use super::parquet::WrittenFile;
+use super::store::Lake;
+use super::version::ObjectVersion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 
+/// The published files of the lake.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
+    /// The version of the manifest's format; see [`FORMAT_VERSION`].
     pub format_version: u32,
-    /// The version of bitlake that published last: an upgrade may move bytes once.
+    /// The version of bitlake that published last. An upgrade may change the bytes of files once.
     pub writer: String,
     /// The run that published last.
     pub run_id: Option<String>,
+    /// The time of the last publish.
     pub published_at: Option<DateTime<Utc>>,
-    /// Grows with every intent.
+    /// Incremented by every publish.
     #[serde(default)]
     pub epoch: u64,
-    /// Set while a run puts files: with it, files may already be newer than this page says.
+    /// Set while a run puts files: files may be newer than their entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intent: Option<Intent>,
-    /// By `layer.table`.
+    /// The published tables, by `layer.table`.
     pub tables: BTreeMap<String, TableEntry>,
 }
 
+/// The announcement of a publish in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
+    /// The run that publishes.
     pub run_id: String,
-    /// One more than any intent before: a later run fences an earlier one.
+    /// One more than the epoch of every former publish.
     pub epoch: u64,
+    /// The time after which another run may take over.
     pub expires_at: DateTime<Utc>,
 }
 
+/// A published table.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableEntry {
+    /// The version of the table's contract.
     pub schema_version: u32,
+    /// The rows of all files.
     pub rows: u64,
-    /// By path below the lake.
+    /// The files, by path below the lake.
     pub files: BTreeMap<String, FileEntry>,
 }
 
+/// A published file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
+    /// The rows of the file.
     pub rows: u64,
+    /// The size of the file in bytes.
     pub bytes: u64,
+    /// The SHA-256 of the file's content, in hexadecimal.
     pub sha256: String,
-    /// Smallest and largest value of the key columns and the partition's time.
+    /// The smallest and largest value of the key columns and the partition's column.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub bounds: BTreeMap<String, (String, String)>,
-    /// What the store calls this content, where it says so; the local disk does not.
+    /// The ETag of the file; none on local disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// The object's version, where the bucket keeps versions.
+    /// The version id of the file, in a bucket with versioning.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// The same of the file that this one replaced.
+    /// The ETag of the file that this one replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_etag: Option<String>,
+    /// The version id of the file that this one replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub former_version: Option<String>,
 }
@@ -88,7 +104,7 @@ impl From<&WrittenFile> for FileEntry {
 }
 
 impl Manifest {
-    /// `read_from`: the object that it was read from.
+    /// Check a manifest that was read from the object `read_from`.
     fn checked(self, read_from: &str) -> Result<Self> {
         if self.format_version > FORMAT_VERSION {
             return Err(Error::new(
@@ -114,7 +130,7 @@ impl Manifest {
         Ok(self)
     }
 
-    /// A file of a table lies in the table's folder: nothing else is read, replaced or removed for it.
+    /// Refuse a manifest with a file outside its table's folder, because a publish replaces and removes these files.
     fn check_paths(&self, read_from: &str) -> Result<()> {
         for (name, table) in &self.tables {
             let (layer, table_name) = name.split_once('.').unwrap_or_default();
@@ -128,22 +144,24 @@ impl Manifest {
                 .with("file", read_from)
                 .with("table", name)
                 .with("path", path)
-                .hint(layout::way_out(read_from)));
+                .hint(layout::repair_hint(read_from)));
             }
         }
         Ok(())
     }
 
+    /// Return the table `name` (`layer.table`), if it is published.
+    #[must_use]
     pub fn table(&self, name: &str) -> Option<&TableEntry> {
         self.tables.get(name)
     }
 
-    /// The paths of all files.
+    /// Return the paths of all files.
     pub(super) fn paths(&self) -> impl Iterator<Item = &String> {
         self.tables.values().flat_map(|table| table.files.keys())
     }
 
-    /// The paths of a table's files; none for a table that was never published.
+    /// Return the files of a table; none for a table that is not published.
     pub fn files<'a>(
         &'a self,
         name: &str,
@@ -153,51 +171,52 @@ impl Manifest {
 }
 
 impl FileEntry {
-    /// The version that it was put as, where the store says so.
-    pub(super) fn version(&self) -> Option<Version> {
+    /// Return the recorded version of the file; `None` on local disk.
+    pub(super) fn version(&self) -> Option<ObjectVersion> {
         let e_tag = Some(self.etag.clone()?);
         let version = self.version.clone();
-        Some(Version(UpdateVersion { e_tag, version }))
+        Some(ObjectVersion(UpdateVersion { e_tag, version }))
     }
 
-    /// Notes the version that the file was put as, and the one that it replaced.
-    pub(super) fn put_as(&mut self, version: Version, former: Option<Version>) {
+    /// Record the version of the file, and the version that it replaced.
+    pub(super) fn set_version(&mut self, version: ObjectVersion, former: Option<ObjectVersion>) {
         (self.etag, self.version) = (version.0.e_tag, version.0.version);
-        let former = former.map(|Version(former)| (former.e_tag, former.version));
+        let former = former.map(|ObjectVersion(former)| (former.e_tag, former.version));
         (self.former_etag, self.former_version) = former.unwrap_or_default();
     }
 }
 
-/// So many kept manifests stay.
-const KEPT: usize = 100;
+/// Manifests of former publishes that are kept.
+const KEPT_MANIFESTS: usize = 100;
 
 impl Lake {
-    /// What is published; an empty manifest for a new lake.
+    /// Read the manifest; that of a new lake is empty.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] for one that is damaged, or that a newer version wrote, as a whole or one of its tables.
+    /// [`ErrorKind::Lake`] when the manifest cannot be read, is damaged, or it or one of its tables was written by a newer
+    /// version of bitlake.
     pub async fn manifest(&self) -> Result<Manifest> {
         Ok(self.versioned_manifest().await?.0)
     }
 
-    pub(super) async fn versioned_manifest(&self) -> Result<(Manifest, Option<Version>)> {
+    pub(super) async fn versioned_manifest(&self) -> Result<(Manifest, Option<ObjectVersion>)> {
         let found = self.get_versioned::<Manifest>(layout::MANIFEST).await?;
         let (manifest, version) = found.unzip();
         let manifest = manifest.unwrap_or_default();
         Ok((manifest.checked(layout::MANIFEST)?, version))
     }
 
-    /// What was published when a run had ended: by that run, or by the last one before it that published anything.
+    /// Read the manifest as it was after a run: that of the run's own publish, or of the last publish before it.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for a run that there never was; [`ErrorKind::Lake`] for one that is too long ago.
+    /// [`ErrorKind::Usage`] when there is no such run; [`ErrorKind::Lake`] when its manifest is no longer kept.
     pub async fn former_manifest(&self, run_id: &str) -> Result<Manifest> {
         let wanted = layout::manifest_file(run_id);
         if let Some(manifest) = self.get_json::<Manifest>(&wanted).await? {
             return manifest.checked(&wanted);
         }
         let report = layout::run_file(run_id);
-        if self.current(&report).await?.is_none() {
+        if self.current_version(&report).await?.is_none() {
             return Err(Error::new(ErrorKind::Usage, "there is no such run")
                 .with("run", run_id)
                 .hint("`bitlake status` lists the last ones"));
@@ -215,15 +234,18 @@ impl Lake {
                 "what was published then is not kept any more",
             )
             .with("run", run_id)
-            .hint(format!("the last {KEPT} publishes are: name a later run"))
+            .hint(format!(
+                "the last {KEPT_MANIFESTS} publishes are: name a later run"
+            ))
         };
         let read_from = before.as_deref().unwrap_or(&wanted);
         manifest.ok_or_else(too_old)?.checked(read_from)
     }
 
-    /// Removes the oldest kept manifests.
-    pub(super) async fn forget_manifests(&self) -> Result<()> {
+    /// Remove the oldest kept manifests.
+    pub(super) async fn remove_old_manifests(&self) -> Result<()> {
         let kept = self.list(layout::MANIFESTS).await?;
-        self.remove_all(kept.into_iter().rev().skip(KEPT)).await
+        self.remove_all(kept.into_iter().rev().skip(KEPT_MANIFESTS))
+            .await
     }
 }

@@ -1,94 +1,44 @@
-//! JSON objects that move from one version to the next: manifest, state, reports.
+//! JSON objects that change by conditional puts: manifest, state, reports.
 //!
-//! A put says which version it replaces, and loses when that is no longer the current one. S3 and memory decide that by
-//! themselves (If-Match, If-None-Match). The local disk cannot: a file lock, held for the moment of comparing and
-//! putting, stands for it, and a version is the digest of the text, because inode and time of a file can come again.
+//! A put names the version that it replaces, and fails if that is not the current one. S3 decides that itself (If-Match,
+//! If-None-Match). On local disk a file lock is held while the versions are compared and the object is put.
 //!
-//! A put whose reply was lost may have been done, and one that the store's client sent twice is refused the second time.
-//! S3 also answers 409 while another request for the same object is under way, which says nothing about the condition.
-//! So a put that failed or was refused is judged by what is there now: what was to be put, what the condition expects (then
-//! the put is tried again with the same condition), or something else (then the race is lost).
+//! A put that failed or was refused may still have been done: see [`super::retry`].
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path as ObjectPath;
-use object_store::{
-    Error as StoreError, ObjectMeta, ObjectStoreExt, PutMode, PutPayload, PutResult, UpdateVersion,
-};
+use object_store::{Error as StoreError, ObjectStoreExt, PutMode, PutPayload, PutResult};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 
-use super::faults::{cannot, is_final, is_refused};
-use super::parquet::hex;
-use super::{Lake, Place, layout};
-use crate::error::{Error, ErrorKind, OrError, Result};
-
-/// One version of an object of the lake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(pub(super) UpdateVersion);
-
-impl Version {
-    pub(super) fn of(put: PutResult) -> Self {
-        Self(UpdateVersion {
-            e_tag: put.e_tag,
-            version: put.version,
-        })
-    }
-
-    pub(super) fn found(meta: ObjectMeta) -> Self {
-        Self(UpdateVersion {
-            e_tag: meta.e_tag,
-            version: meta.version,
-        })
-    }
-
-    fn digest(text: &[u8]) -> Self {
-        Self(UpdateVersion {
-            e_tag: Some(hex(&Sha256::digest(text))),
-            version: None,
-        })
-    }
-}
-
-const CANNOT_WRITE: &str = "cannot write to the lake";
-const LOST_RACE: &str = "another run changed the lake meanwhile";
-
-/// Whether a put was refused because the object had changed: the caller may read it again.
-pub fn is_lost_race(error: &Error) -> bool {
-    error.kind() == ErrorKind::Lake && error.message() == LOST_RACE
-}
-
-pub(super) fn lost_race(path: &str) -> Error {
-    Error::new(ErrorKind::Lake, LOST_RACE)
-        .with("file", path)
-        .hint("wait for it to end, then run again")
-}
-
-/// How often a put that failed in passing is done anew, beside what the store's client does by itself.
-const TRIES: u32 = 3;
-/// How often a put is tried that the store refuses although its condition holds.
-const CONFLICTS: u32 = 9;
-const WAIT: Duration = Duration::from_millis(100);
-const LONGEST_WAIT: Duration = Duration::from_secs(2);
+use super::layout;
+use super::location::LakeLocation;
+use super::retry::{CANNOT_WRITE, PutRetries};
+use super::store::{CANNOT_READ, Lake};
+use super::store_errors::{is_permanent, store_error};
+use super::version::{ObjectVersion, lost_race};
+use crate::error::{ErrorKind, OrError, Result};
 
 impl Lake {
-    /// The JSON object at `path`, if there is one.
+    /// Read the JSON object at `path`; `None` if there is none.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when it cannot be read or is damaged.
+    /// [`ErrorKind::Lake`] when the object cannot be read or is damaged.
     pub async fn get_json<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>> {
         Ok(self.get_versioned(path).await?.map(|(value, _)| value))
     }
 
-    /// The same with its version, for [`Lake::put_versioned`].
+    /// Read the JSON object at `path` with its version, for [`Lake::put_versioned`].
+    ///
+    /// # Errors
+    /// As [`Lake::get_json`].
     pub async fn get_versioned<T: DeserializeOwned>(
         &self,
         path: &str,
-    ) -> Result<Option<(T, Version)>> {
+    ) -> Result<Option<(T, ObjectVersion)>> {
         let Some((bytes, version)) = self.get_bytes(path).await? else {
             return Ok(None);
         };
@@ -97,102 +47,109 @@ impl Lake {
                 ErrorKind::Lake,
                 "the file is damaged or was written by a newer version",
             )
-            .map_err(|error| error.with("file", path).hint(layout::way_out(path)))?;
+            .map_err(|error| error.with("file", path).hint(layout::repair_hint(path)))?;
         Ok(Some((value, version)))
     }
 
-    pub(super) async fn get_bytes(&self, path: &str) -> Result<Option<(Bytes, Version)>> {
-        let failed = |error| cannot("cannot read from the lake", path, error);
-        let found = match self.store.get(&self.place.object(path)?).await {
+    pub(super) async fn get_bytes(&self, path: &str) -> Result<Option<(Bytes, ObjectVersion)>> {
+        let failed = |error| store_error(CANNOT_READ, path, error);
+        let found = match self.store.get(&self.location.object(path)?).await {
             Err(StoreError::NotFound { .. }) => return Ok(None),
             found => found.map_err(failed)?,
         };
         let meta = found.meta.clone();
         let bytes = found.bytes().await.map_err(failed)?;
-        let version = match self.place {
-            Place::Folder(_) => Version::digest(&bytes),
-            Place::Bucket { .. } => Version::found(meta),
+        let version = match self.location {
+            LakeLocation::Folder(_) => ObjectVersion::of_content(&bytes),
+            LakeLocation::Bucket { .. } => ObjectVersion::of_object(meta),
         };
         Ok(Some((bytes, version)))
     }
 
-    /// Puts `value` as JSON in one atomic step, whatever was there.
+    /// Return the version of the file at `path`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the store does not answer.
+    pub async fn current_version(&self, path: &str) -> Result<Option<ObjectVersion>> {
+        Ok(self.head(path).await?.map(ObjectVersion::of_object))
+    }
+
+    /// Put `value` as JSON in one atomic step, whatever is there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the store refuses.
     pub async fn put_json<T: Serialize>(&self, path: &str, value: &T) -> Result<()> {
-        let text = text(value)?.into();
-        self.put_by_data(path, text, PutMode::Overwrite).await?;
+        let text = json_text(value)?.into();
+        self.put_with_retries(path, text, PutMode::Overwrite)
+            .await?;
         Ok(())
     }
 
-    /// Puts `value` as JSON in the place of the version `expected`; `None`: there must be no object yet. Of two writers of
-    /// the same text both may win.
+    /// Put `value` as JSON if the current version is `expected`; `None`: if there is no object. Of two writers of the same
+    /// text both may succeed.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`]; [`is_lost_race`] tells when the object is another than expected: nothing was put.
+    /// [`ErrorKind::Lake`]; [`is_lost_race`](super::is_lost_race) holds when another version was found and nothing was put.
     pub async fn put_versioned<T: Serialize>(
         &self,
         path: &str,
         value: &T,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
-        let text = text(value)?;
-        match &self.place {
-            Place::Folder(folder) => self.put_in_turn(folder, path, text, expected).await,
-            Place::Bucket { .. } => {
-                self.put_by_data(path, text.into(), self.mode(expected))
-                    .await
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
+        let text = json_text(value)?;
+        match &self.location {
+            LakeLocation::Folder(folder) => self.put_locked(folder, path, text, expected).await,
+            LakeLocation::Bucket { .. } => {
+                let mode = self.put_mode(expected);
+                self.put_with_retries(path, text.into(), mode).await
             }
         }
     }
 
-    async fn put_in_turn(
+    /// Compare and put while the objects' lock is held.
+    async fn put_locked(
         &self,
         folder: &Path,
         path: &str,
         text: Vec<u8>,
-        expected: Option<&Version>,
-    ) -> Result<Version> {
-        let _turn = turn(folder.join(layout::OBJECTS_LOCK)).await?;
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
+        let _lock = lock_file(folder.join(layout::OBJECTS_LOCK)).await?;
         let current = self.get_bytes(path).await?.map(|(_, version)| version);
         if current.as_ref() != expected {
             return Err(lost_race(path));
         }
-        let version = Version::digest(&text);
-        let object = self.place.object(path)?;
-        self.put(path, &object, text.into(), PutMode::Overwrite)
+        let version = ObjectVersion::of_content(&text);
+        let object = self.location.object(path)?;
+        self.put_object(path, &object, text.into(), PutMode::Overwrite)
             .await
-            .map_err(|error| cannot(CANNOT_WRITE, path, error))?;
+            .map_err(|error| store_error(CANNOT_WRITE, path, error))?;
         Ok(version)
     }
 
-    async fn put_by_data(&self, path: &str, text: Bytes, mode: PutMode) -> Result<Version> {
-        let object = self.place.object(path)?;
-        let mut attempts = Attempts::default();
+    async fn put_with_retries(
+        &self,
+        path: &str,
+        text: Bytes,
+        mode: PutMode,
+    ) -> Result<ObjectVersion> {
+        let object = self.location.object(path)?;
+        let mut retries = PutRetries::default();
         loop {
-            let put = self.put(path, &object, text.clone().into(), mode.clone());
+            let put = self.put_object(path, &object, text.clone().into(), mode.clone());
             let error = match put.await {
-                Ok(put) => return Ok(Version::of(put)),
-                Err(error) => self.repeatable(path, error)?,
+                Ok(put) => return Ok(ObjectVersion::of_put(put)),
+                Err(error) => self.retryable_error(path, error)?,
             };
             let found = self.get_bytes(path).await;
             let found = found.map(|it| it.map(|(found, version)| (found == text, version)));
-            if let Some(version) = attempts.judge(path, &mode, error, found).await? {
+            if let Some(version) = retries.wait_or_finish(path, &mode, error, found).await? {
                 return Ok(version);
             }
         }
     }
 
-    /// The error of a put that may come to its end when it is repeated.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Lake`] for one that cannot.
-    pub(super) fn repeatable(&self, path: &str, error: StoreError) -> Result<StoreError> {
-        match self.folder().is_some() || is_final(&error) {
-            true => Err(cannot(CANNOT_WRITE, path, error)),
-            false => Ok(error),
-        }
-    }
-
-    async fn put(
+    async fn put_object(
         &self,
         path: &str,
         object: &ObjectPath,
@@ -200,78 +157,40 @@ impl Lake {
         mode: PutMode,
     ) -> Result<PutResult, StoreError> {
         let put = self.store.put_opts(object, payload, mode.into()).await?;
-        self.flush(path).await?;
+        self.sync_to_disk(path).await?;
         Ok(put)
     }
-}
 
-/// The attempts of one put that failed or were refused.
-#[derive(Default)]
-pub(super) struct Attempts {
-    failures: u32,
-    conflicts: u32,
-}
-
-impl Attempts {
-    /// Waits until the put may be tried again with the same condition. `found`: the version that is there now, and
-    /// whether it is what was to be put: then that is returned, and the put is done.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Lake`] when trying again cannot help; [`is_lost_race`] tells when the object is another than `mode`
-    /// expects.
-    pub(super) async fn judge(
-        &mut self,
-        path: &str,
-        mode: &PutMode,
-        error: StoreError,
-        found: Result<Option<(bool, Version)>>,
-    ) -> Result<Option<Version>> {
-        let failed = |error| Err(cannot(CANNOT_WRITE, path, error));
-        let current = match found {
-            Err(_) => return failed(error),
-            Ok(Some((true, version))) => return Ok(Some(version)),
-            Ok(current) => current.map(|(_, version)| version),
-        };
-        let wait = if !is_refused(&error) {
-            self.failures += 1;
-            if self.failures == TRIES {
-                return failed(error);
-            }
-            WAIT * self.failures
-        } else if is_as_expected(mode, current.as_ref()) {
-            self.conflicts += 1;
-            if self.conflicts == CONFLICTS {
-                return failed(error);
-            }
-            (WAIT * (1 << self.conflicts)).min(LONGEST_WAIT)
-        } else {
-            return Err(lost_race(path));
-        };
-        tokio::time::sleep(wait).await;
-        Ok(None)
-    }
-}
-
-/// Whether the condition of a put holds over the version that is there.
-fn is_as_expected(mode: &PutMode, current: Option<&Version>) -> bool {
-    match mode {
-        PutMode::Overwrite => true,
-        PutMode::Create => current.is_none(),
-        PutMode::Update(expected) => {
-            current.is_some_and(|Version(current)| current.e_tag == expected.e_tag)
+    /// The condition of a put that replaces `expected`. On local disk there are no conditions.
+    pub(super) fn put_mode(&self, expected: Option<&ObjectVersion>) -> PutMode {
+        match (&self.location, expected) {
+            (LakeLocation::Folder(_), _) => PutMode::Overwrite,
+            (LakeLocation::Bucket { .. }, None) => PutMode::Create,
+            (LakeLocation::Bucket { .. }, Some(version)) => PutMode::Update(version.0.clone()),
         }
     }
+
+    /// Return the error of a put that may succeed when it is retried.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] for a put that cannot.
+    pub(super) fn retryable_error(&self, path: &str, error: StoreError) -> Result<StoreError> {
+        if self.folder().is_some() || is_permanent(&error) {
+            return Err(store_error(CANNOT_WRITE, path, error));
+        }
+        Ok(error)
+    }
 }
 
-fn text<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+fn json_text<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     let text = serde_json::to_vec_pretty(value);
     let mut text = text.or_error(ErrorKind::Internal, "cannot write JSON")?;
     text.push(b'\n');
     Ok(text)
 }
 
-/// Waits for the lock at `path`; dropping the file lets go of it.
-async fn turn(path: PathBuf) -> Result<File> {
+/// Wait for the lock on the file at `path`. Dropping the returned file releases it.
+async fn lock_file(path: PathBuf) -> Result<File> {
     let lock = move |path: &Path| {
         let file = File::options()
             .create(true)

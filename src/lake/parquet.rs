@@ -1,8 +1,8 @@
-//! Batches into one Parquet file whose bytes depend on the rows alone.
+//! Write batches into one Parquet file whose bytes depend on the rows alone.
 //!
-//! The same rows give the same bytes whatever the plan was: batches are cut anew to a fixed size before the writer
-//! sees them, every setting of the writer is fixed here, and no run id, time or version goes into the file. Rows must
-//! arrive in their final order.
+//! The same rows give the same bytes, whatever the query plan was: batches are re-cut to a fixed size before the writer,
+//! every setting of the writer is fixed here, and no run id, time or version goes into the file. Rows must arrive in
+//! their final order.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,19 +20,20 @@ use datafusion::parquet::file::statistics::Statistics;
 use datafusion::parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
 
+use crate::digest::hex;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::Contract;
 
-/// Rows per batch at the writer: page limits are checked per batch, so this size is part of the bytes.
+/// Rows per batch at the writer. The writer checks page limits per batch, so this size determines the bytes.
 const BATCH_ROWS: usize = 8192;
-/// The same where rows hold payloads, so that memory has a bound.
+/// Rows per batch of a table with payloads, to bound memory.
 const WIDE_BATCH_ROWS: usize = 512;
 const ROW_GROUP_ROWS: usize = 131_072;
-/// A row group is in memory until it is full.
+/// Limits the memory of the writer, which buffers a whole row group.
 const ROW_GROUP_BYTES: usize = 64 << 20;
 const ZSTD_LEVEL: i32 = 3;
 const CREATED_BY: &str = "bitlake";
-/// Texts that hardly repeat and may be long: a dictionary would be built and thrown away.
+/// The column of JSON texts. They are long and rarely repeat, so the writer would build a dictionary and discard it.
 const PAYLOAD: &str = "_payload";
 
 /// A Parquet file being written.
@@ -41,23 +42,30 @@ pub struct ParquetFile {
     coalescer: BatchCoalescer,
     path: PathBuf,
     rows: u64,
+    /// The columns whose bounds are recorded.
     bounded: Vec<String>,
 }
 
-/// A Parquet file that is complete.
+/// A complete Parquet file on local disk.
 #[derive(Debug, Clone)]
 pub struct WrittenFile {
+    /// The local path.
     pub path: PathBuf,
+    /// The rows of the file.
     pub rows: u64,
+    /// The size of the file in bytes.
     pub bytes: u64,
-    /// Hexadecimal, over the file's bytes.
+    /// The SHA-256 of the file's content, in hexadecimal.
     pub sha256: String,
-    /// Smallest and largest value of the key columns and the partition's column, as text.
+    /// The smallest and largest value of the key columns and the partition's column, as text.
     pub bounds: BTreeMap<String, (String, String)>,
 }
 
 impl ParquetFile {
-    /// Starts a file of `schema`; key, bloom filters and bounds are the contract's.
+    /// Create a file with the columns of `schema`. The contract gives sort order, bloom filters and bounds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the local file cannot be created.
     pub fn create(path: &Path, schema: SchemaRef, contract: &Contract) -> Result<Self> {
         let failed = |error: Error| error.with("file", path.display());
         if let Some(folder) = path.parent() {
@@ -86,19 +94,25 @@ impl ParquetFile {
         })
     }
 
+    /// Append a batch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the local file cannot be written.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
         self.coalescer
             .push_batch(batch.clone())
             .or_error(ErrorKind::Internal, "cannot cut batches")?;
-        self.drain()
+        self.write_completed_batches()
     }
 
+    /// The rows written so far.
+    #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    fn drain(&mut self) -> Result<()> {
+    fn write_completed_batches(&mut self) -> Result<()> {
         while let Some(batch) = self.coalescer.next_completed_batch() {
             self.writer
                 .write(&batch)
@@ -108,11 +122,15 @@ impl ParquetFile {
         Ok(())
     }
 
+    /// Write the footer and describe the file.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the local file cannot be written or read back.
     pub fn finish(mut self) -> Result<WrittenFile> {
         self.coalescer
             .finish_buffered_batch()
             .or_error(ErrorKind::Internal, "cannot cut batches")?;
-        self.drain()?;
+        self.write_completed_batches()?;
         let failed = |error: Error| error.with("file", self.path.display());
         let metadata = self
             .writer
@@ -133,7 +151,7 @@ impl ParquetFile {
 }
 
 impl WrittenFile {
-    /// Describes a file that is there. `bounded`: the columns whose bounds count.
+    /// Describe an existing file. `bounded`: the columns whose bounds are recorded.
     pub(super) fn describe(path: &Path, bounded: &[String]) -> Result<Self> {
         let read = || -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
             let metadata = ParquetMetaDataReader::new().parse_and_finish(&File::open(path)?)?;
@@ -163,7 +181,7 @@ fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> 
         .set_compression(compression)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-        .set_sorting_columns(sorting(schema, contract))
+        .set_sorting_columns(sorting_columns(schema, contract))
         .set_column_dictionary_enabled(ColumnPath::from(PAYLOAD), false);
     for (column, distinct) in &contract.bloom {
         let path = ColumnPath::from(column.as_str());
@@ -174,8 +192,8 @@ fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> 
     Ok(properties.build())
 }
 
-/// Parquet counts leaves, not columns.
-fn sorting(schema: &Schema, contract: &Contract) -> Option<Vec<SortingColumn>> {
+/// Return the sort order of the contract's key. Parquet numbers the leaves of columns, not the columns.
+fn sorting_columns(schema: &Schema, contract: &Contract) -> Option<Vec<SortingColumn>> {
     let mut leaf = 0;
     let mut leaves = BTreeMap::new();
     for field in schema.fields() {
@@ -213,13 +231,9 @@ fn digest(path: &Path) -> std::io::Result<(u64, String)> {
             break;
         }
         bytes += read as u64;
-        hash.update(&buffer[..read]);
+        hash.update(buffer.get(..read).unwrap_or_default());
     }
     Ok((bytes, hex(&hash.finalize())))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bounds(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<String, (String, String)> {
@@ -230,7 +244,7 @@ fn bounds(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<String, (S
             if !columns.contains(&name) {
                 continue;
             }
-            let Some((low, high)) = chunk.statistics().and_then(extremes) else {
+            let Some((low, high)) = chunk.statistics().and_then(min_and_max) else {
                 continue;
             };
             bounds
@@ -249,8 +263,9 @@ fn bounds(metadata: &ParquetMetaData, columns: &[String]) -> BTreeMap<String, (S
     bounds
 }
 
-/// Texts and times only: they compare as text; numbers in keys are few and small.
-fn extremes(statistics: &Statistics) -> Option<(String, String)> {
+/// Return the smallest and largest value of a column chunk. 64-bit integers are taken as times in microseconds; both texts
+/// and times then compare as text.
+fn min_and_max(statistics: &Statistics) -> Option<(String, String)> {
     match statistics {
         Statistics::ByteArray(bytes) => Some((
             bytes.min_opt()?.as_utf8().ok()?.to_owned(),

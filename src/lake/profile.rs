@@ -1,11 +1,11 @@
-//! A profile of AWS's shared files: its static keys and region, read as AWS's own tools read them.
+//! Read the static keys and the region of a profile in AWS's shared files, as AWS's own tools do.
 //!
 //! ```text
 //! AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials    [name]            aws_access_key_id, aws_secret_access_key, …
 //! AWS_CONFIG_FILE or ~/.aws/config                     [profile name]    the same, and region
 //! ```
 //!
-//! Profiles that only say how to get keys (SSO, a role, a program) are refused with what to do instead.
+//! A profile whose keys come from elsewhere (SSO, a role, a program) is refused with a hint.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
 const DEFAULT: &str = "default";
-/// Settings of a profile without keys, and what they stand for.
+/// Settings of profiles without static keys, and the source of their keys.
 const UNSUPPORTED: [(&str, &str); 6] = [
     ("sso_session", "SSO"),
     ("sso_start_url", "SSO"),
@@ -24,26 +24,26 @@ const UNSUPPORTED: [(&str, &str); 6] = [
     ("credential_source", "a role"),
 ];
 
-/// What a profile holds.
+/// A profile.
 #[derive(Debug, Default)]
 pub(super) struct Profile {
-    pub(super) keys: Option<Keys>,
+    pub(super) keys: Option<StaticKeys>,
     pub(super) region: Option<String>,
 }
 
 /// Static keys.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct StaticKeys {
     pub(super) id: Secret,
     pub(super) secret: Secret,
     pub(super) session_token: Option<Secret>,
 }
 
-/// Reads the profile that AWS_PROFILE names, else `default`. `env` looks a variable up.
+/// Read the profile that `AWS_PROFILE` names, else `default`. `env` looks up a variable.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`] when AWS_PROFILE names a profile that does not exist or has no keys; nothing is asked of
-/// `default`.
+/// [`ErrorKind::Configuration`] when `AWS_PROFILE` names a profile that does not exist or has no keys. A missing `default`
+/// profile is not an error.
 pub(super) fn read(env: impl Fn(&str) -> Option<String>) -> Result<Profile> {
     let env = |name: &str| env(name).filter(|value| !value.is_empty());
     let named = env("AWS_PROFILE").or_else(|| env("AWS_DEFAULT_PROFILE"));
@@ -58,14 +58,14 @@ pub(super) fn read(env: impl Fn(&str) -> Option<String>) -> Result<Profile> {
     ];
     let name = named.as_deref().unwrap_or(DEFAULT);
     let mut settings: Option<BTreeMap<String, String>> = None;
-    // The credentials file comes last: its keys win.
+    // The credentials file is last: its keys take precedence.
     for text in files.iter().flatten().filter_map(read_if_present) {
         if let Some(found) = section(&text, name) {
             settings.get_or_insert_default().extend(found);
         }
     }
     match (settings, named.is_some()) {
-        (Some(settings), must_have_keys) => of(name, settings, must_have_keys),
+        (Some(settings), must_have_keys) => parse_profile(name, settings, must_have_keys),
         (None, false) => Ok(Profile::default()),
         (None, true) => {
             let shown = files.iter().flatten().map(|it| it.display().to_string());
@@ -89,7 +89,11 @@ fn read_if_present(path: &PathBuf) -> Option<String> {
     }
 }
 
-fn of(name: &str, mut settings: BTreeMap<String, String>, must_have_keys: bool) -> Result<Profile> {
+fn parse_profile(
+    name: &str,
+    mut settings: BTreeMap<String, String>,
+    must_have_keys: bool,
+) -> Result<Profile> {
     let region = settings.remove("region");
     let mut secret = |key: &str| settings.remove(key).map(Secret::new);
     let (id, key, token) = (
@@ -98,7 +102,7 @@ fn of(name: &str, mut settings: BTreeMap<String, String>, must_have_keys: bool) 
         secret("aws_session_token"),
     );
     if let (Some(id), Some(secret)) = (id, key) {
-        let keys = Some(Keys {
+        let keys = Some(StaticKeys {
             id,
             secret,
             session_token: token,
@@ -108,7 +112,7 @@ fn of(name: &str, mut settings: BTreeMap<String, String>, must_have_keys: bool) 
     if !must_have_keys {
         return Ok(Profile { keys: None, region });
     }
-    let way = UNSUPPORTED
+    let unsupported = UNSUPPORTED
         .iter()
         .find(|(key, _)| settings.contains_key(*key));
     let error = Error::new(
@@ -116,9 +120,9 @@ fn of(name: &str, mut settings: BTreeMap<String, String>, must_have_keys: bool) 
         "the AWS profile has no keys of its own",
     )
     .with("AWS_PROFILE", name);
-    Err(match way {
-        Some((key, way)) => error
-            .with("uses", format!("{way} ({key})"))
+    Err(match unsupported {
+        Some((key, source)) => error
+            .with("uses", format!("{source} ({key})"))
             .hint(format!(
                 "bitlake reads static keys only: set what `aws configure export-credentials --profile {name} --format \
                  env` prints"
@@ -127,7 +131,7 @@ fn of(name: &str, mut settings: BTreeMap<String, String>, must_have_keys: bool) 
     })
 }
 
-/// The settings of a profile; `None` when the file does not have it.
+/// Return the settings of a profile; `None` when the file does not have it.
 fn section(text: &str, name: &str) -> Option<BTreeMap<String, String>> {
     let mut found: Option<BTreeMap<String, String>> = None;
     let mut inside = false;
@@ -164,7 +168,7 @@ mod tests {
 
     const CREDENTIALS: &str = "# keys\n[default]\naws_access_key_id = D\naws_secret_access_key = d\n\n\
         [night]\naws_access_key_id=AKIA # of the export\naws_secret_access_key = s3cr3t=\naws_session_token= t0k3n\n";
-    const CONFIG: &str = "[default]\nregion = us-west-2\n[profile night]\ns3 =\n  max_queue_size = 3\nregion = eu-central-1\n\
+    const CONFIG: &str = "[default]\nregion = us-west-2\n[profile night]\ns3 =\n  max_concurrent_requests = 3\nregion = eu-central-1\n\
         [profile sso]\nsso_session = corp\nregion = eu-west-1\n[profile role]\nrole_arn = arn:x\nsource_profile = default\n\
         [profile empty]\n";
 
@@ -190,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_profile_gives_keys_token_and_region_and_shows_no_secret() {
+    fn a_named_profile_has_keys_token_and_region_and_prints_no_secret() {
         let night = read_with(&[("AWS_PROFILE", "night")]).unwrap();
         assert_eq!(keys(&night), Some(("AKIA", "s3cr3t=", Some("t0k3n"))));
         assert_eq!(night.region.as_deref(), Some("eu-central-1"));
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_name_the_default_profile_counts_if_it_has_keys() {
+    fn without_a_name_the_default_profile_is_read_if_it_has_keys() {
         let default = read_with(&[]).unwrap();
         assert_eq!(keys(&default), Some(("D", "d", None)));
         assert_eq!(default.region.as_deref(), Some("us-west-2"));
@@ -211,20 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_without_keys_is_refused_with_what_to_do() {
-        let told = |name: &str| {
+    fn a_profile_without_keys_is_refused_with_a_hint() {
+        let error_of = |name: &str| {
             let error = read_with(&[("AWS_PROFILE", name)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Configuration);
             error.to_string()
         };
-        let sso = told("sso");
+        let sso = error_of("sso");
         assert!(
             sso.contains("uses=SSO (sso_session)") && sso.contains("--profile sso --format env"),
             "{sso}"
         );
-        assert!(told("role").contains("uses=a role (role_arn)"));
-        assert!(told("empty").ends_with("add aws_access_key_id and aws_secret_access_key to it"));
-        let missing = told("other");
+        assert!(error_of("role").contains("uses=a role (role_arn)"));
+        assert!(
+            error_of("empty").ends_with("add aws_access_key_id and aws_secret_access_key to it")
+        );
+        let missing = error_of("other");
         assert!(
             missing.starts_with("there is no such AWS profile (AWS_PROFILE=other"),
             "{missing}"

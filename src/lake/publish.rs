@@ -1,61 +1,74 @@
-//! Puts staged files into the lake so that a reader who globs sees each partition whole, old or new.
+//! Publish: put staged files into the lake so that a reader that globs sees each partition whole, old or new.
 //!
 //! ```text
-//! staged files ─▶ intent in the manifest ─▶ put what differs ─▶ remove what is gone ─▶ manifest ─▶ (caller) state
+//! staged files ─▶ intent in the manifest ─▶ put changed files ─▶ remove obsolete files ─▶ manifest ─▶ (caller) state
 //! ```
 //!
-//! Where a table is cut otherwise than before, its old files go before its new ones come.
+//! The old files of a table that is partitioned by other keys are removed before its new files are put.
 //!
-//! Each put names the version that it replaces, as the manifest recorded it. One that is refused means that something
-//! else than bitlake wrote there: the run stops. A file that was found damaged is put again, over whatever is there now, and
-//! what nobody names is removed.
+//! Each put names the version that it replaces, as recorded in the manifest. A refused put means that another program than
+//! bitlake wrote the file, and ends the run. A damaged file is replaced whatever its version is; files that the manifest
+//! does not name are removed.
 //!
-//! A run killed between any two steps leaves files that read correctly, and a manifest with its intent. The next run sees
-//! that intent, believes no entry of that manifest before it has looked at the file, puts every file of its own that is
-//! not there, and removes what nobody names: it ends in the bytes of an undisturbed run.
+//! A run killed between any two steps leaves files that read correctly, and a manifest with its intent. Because of the
+//! intent the next run compares every file with its entry, puts every file that differs, and removes the files that the
+//! manifest does not name. The result has the bytes of an uninterrupted run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 
-use super::gone::{leftovers, moved};
+use super::inventory::Inventory;
+use super::layout::{self, FORMAT_VERSION};
 use super::lease::Lease;
-use super::manifest::{Manifest, TableEntry};
-use super::objects::{is_lost_race, lost_race};
-use super::{FORMAT_VERSION, FileEntry, Inventory, Lake, LakeLock, Version, WrittenFile, layout};
+use super::lock::LakeLock;
+use super::manifest::{FileEntry, Manifest, TableEntry};
+use super::parquet::WrittenFile;
+use super::removals::{Removals, list_leftovers, split_removals};
+use super::store::Lake;
+use super::version::{ObjectVersion, is_lost_race, lost_race};
+use crate::clock;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// What a table will consist of.
+/// The content of a table after a publish.
 #[derive(Debug, Default)]
 pub struct NextTable {
+    /// The version of the table's contract.
     pub schema_version: u32,
-    /// By path below the lake; none: the table goes.
+    /// The files, by path below the lake. A table without files is removed.
     pub files: BTreeMap<String, NextFile>,
 }
 
+/// A file of a table after a publish.
 #[derive(Debug)]
 pub enum NextFile {
-    /// Made by this run.
+    /// A file made by this run.
     Staged(WrittenFile),
-    /// As published before.
+    /// The published file, unchanged.
     Kept,
 }
 
-/// What a publish did.
+/// The result of a publish, in counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Published {
+pub struct PublishSummary {
+    /// Tables of this publish.
     pub tables: u64,
+    /// Files put.
     pub files_written: u64,
+    /// Bytes of the files put.
     pub bytes_written: u64,
+    /// Files that were published before with the same content.
     pub files_unchanged: u64,
+    /// Files removed.
     pub files_removed: u64,
 }
 
-/// Makes `tables` (by `layer.table`) the lake's; tables not named stay as they are. `base`: what they were made from.
+/// Publish `tables` (by `layer.table`); other tables remain as they are. `base`: the inventory that the tables were made
+/// from. Return counts of the files.
 ///
 /// # Errors
-/// [`ErrorKind::Lake`] when another run publishes or has published since `base`, or when a file cannot be put; what was
-/// put so far is whole, and the next run goes on.
+/// [`ErrorKind::Lake`] when another run publishes or has published since `base`, or when a file cannot be put. Every file
+/// of the lake is complete then, and the next run continues.
 pub async fn publish(
     lake: &Lake,
     _lock: &LakeLock,
@@ -63,58 +76,59 @@ pub async fn publish(
     now: DateTime<Utc>,
     base: &Inventory,
     tables: BTreeMap<String, NextTable>,
-) -> Result<Published> {
+) -> Result<PublishSummary> {
     let (before, version) = lake.versioned_manifest().await?;
-    lake.refuse_other(&before, Utc::now())?;
+    lake.refuse_other_publish(&before, clock::now())?;
     if before != base.manifest {
         return Err(lost_race(layout::MANIFEST));
     }
-    let mut plan = Plan::new(base, tables)?;
-    plan.confirm(lake, base);
+    let mut plan = PublishPlan::new(base, tables)?;
+    plan.record_confirmed(lake, base);
     plan.after.run_id = Some(run_id.to_owned());
     plan.after.published_at = Some(now);
-    if plan.is_nothing(&before) {
-        return Ok(plan.done);
+    if plan.is_empty(&before) {
+        return Ok(plan.summary);
     }
-    let mut lease = Lease::take(lake, run_id, before, version.as_ref()).await?;
+    let mut lease = Lease::acquire(lake, run_id, before, version.as_ref()).await?;
     plan.after.epoch = lease.epoch();
-    match plan.carry_out(lake, &mut lease, run_id).await {
-        Ok(()) => lease.end(&plan.after).await?,
+    match plan.execute(lake, &mut lease, run_id).await {
+        Ok(()) => lease.commit(&plan.after).await?,
         Err(error) => {
-            lease.give_up().await;
+            lease.release().await;
             return Err(error);
         }
     }
-    if let Err(error) = lake.forget_manifests().await {
+    if let Err(error) = lake.remove_old_manifests().await {
         tracing::warn!("cannot remove old manifests: {error}");
     }
-    Ok(plan.done)
+    Ok(plan.summary)
 }
 
-/// What has to be done, and what will be true then.
-struct Plan {
+/// The puts and removals of a publish, and the manifest after it.
+struct PublishPlan {
     after: Manifest,
     puts: Vec<Put>,
-    /// Files of the manifest before that are in no table any more.
+    /// Published files that no table has any more.
     removals: Vec<String>,
-    /// The run that died while it was publishing; with it, files may be other than their entries say.
-    died: Option<String>,
-    /// Files that were found to be what their entries say although they do not look so: the manifest is put again for
-    /// them, so that nobody reads them a second time.
+    /// The run that was killed while it published. If there is one, files may differ from their entries.
+    interrupted_run: Option<String>,
+    /// Files whose version differs from the manifest's but whose content is the published one. The manifest is put again to
+    /// record their versions, so that later runs need not read them.
     confirmed: usize,
-    done: Published,
+    summary: PublishSummary,
 }
 
+/// A file to put.
 struct Put {
     table: String,
     path: String,
     written: WrittenFile,
-    was: Option<FileEntry>,
-    /// What is there now is not what the manifest says.
-    over_any: bool,
+    published: Option<FileEntry>,
+    /// The current file may differ from the published one, and is replaced whatever its version is.
+    replaces_any: bool,
 }
 
-impl Plan {
+impl PublishPlan {
     fn new(base: &Inventory, tables: BTreeMap<String, NextTable>) -> Result<Self> {
         let before = &base.manifest;
         let mut plan = Self {
@@ -126,16 +140,16 @@ impl Plan {
             },
             puts: Vec::new(),
             removals: Vec::new(),
-            died: before.intent.as_ref().map(|intent| intent.run_id.clone()),
+            interrupted_run: before.intent.as_ref().map(|intent| intent.run_id.clone()),
             confirmed: 0,
-            done: Published {
+            summary: PublishSummary {
                 tables: tables.len() as u64,
-                ..Published::default()
+                ..PublishSummary::default()
             },
         };
         for (name, next) in tables {
-            let old = before.tables.get(&name).cloned().unwrap_or_default();
-            plan.table(name, next, old, base)?;
+            let published = before.tables.get(&name).cloned().unwrap_or_default();
+            plan.add_table(name, next, published, base)?;
         }
         let named: BTreeSet<&String> = plan.after.paths().collect();
         let unnamed = base.unnamed.iter().filter(|path| !named.contains(path));
@@ -143,97 +157,119 @@ impl Plan {
         Ok(plan)
     }
 
-    fn table(
+    fn add_table(
         &mut self,
         name: String,
         next: NextTable,
-        old: TableEntry,
+        published: TableEntry,
         base: &Inventory,
     ) -> Result<()> {
-        let mut entry = TableEntry {
+        let mut table = TableEntry {
             schema_version: next.schema_version,
             ..TableEntry::default()
         };
         for (path, file) in next.files {
-            let was = old.files.get(&path).cloned();
-            let is = match (file, was) {
-                (NextFile::Kept, Some(was)) => was,
+            let published = published.files.get(&path).cloned();
+            let entry = match (file, published) {
+                (NextFile::Kept, Some(published)) => published,
                 (NextFile::Kept, None) => {
-                    let what = "kept a file that was never published";
-                    return Err(Error::new(ErrorKind::Internal, what).with("file", path));
+                    return Err(Error::new(
+                        ErrorKind::Internal,
+                        "cannot keep a file that was never published",
+                    )
+                    .with("file", path));
                 }
-                (NextFile::Staged(written), was) => {
-                    let is_damaged = base.damaged.contains_key(&path);
-                    let over_any =
-                        self.died.is_some() || is_damaged || base.unnamed.contains(&path);
-                    let same = was.as_ref().filter(|was| was.sha256 == written.sha256);
-                    let is = same.cloned().unwrap_or_else(|| FileEntry::from(&written));
-                    if over_any || same.is_none() {
-                        self.puts.push(Put {
-                            table: name.clone(),
-                            path: path.clone(),
-                            written,
-                            was,
-                            over_any,
-                        });
-                    }
-                    is
+                (NextFile::Staged(written), published) => {
+                    self.add_staged(&name, &path, written, published, base)
                 }
             };
-            entry.rows = entry.rows.saturating_add(is.rows);
-            entry.files.insert(path, is);
+            table.rows = table.rows.saturating_add(entry.rows);
+            table.files.insert(path, entry);
         }
-        let gone = old.files.into_keys();
+        let former = published.files.into_keys();
         self.removals
-            .extend(gone.filter(|path| !entry.files.contains_key(path)));
-        self.done.files_unchanged += entry.files.len() as u64;
-        match entry.files.is_empty() {
-            true => self.after.tables.remove(&name),
-            false => self.after.tables.insert(name, entry),
-        };
+            .extend(former.filter(|path| !table.files.contains_key(path)));
+        self.summary.files_unchanged += table.files.len() as u64;
+        if table.files.is_empty() {
+            self.after.tables.remove(&name);
+        } else {
+            self.after.tables.insert(name, table);
+        }
         Ok(())
     }
 
-    fn is_nothing(&self, before: &Manifest) -> bool {
-        self.died.is_none()
+    /// Return the entry of a staged file, and plan to put the file unless the same content is published already.
+    fn add_staged(
+        &mut self,
+        table: &str,
+        path: &str,
+        written: WrittenFile,
+        published: Option<FileEntry>,
+        base: &Inventory,
+    ) -> FileEntry {
+        let replaces_any = self.interrupted_run.is_some()
+            || base.damaged.contains_key(path)
+            || base.unnamed.contains(path);
+        let same = published
+            .as_ref()
+            .filter(|entry| entry.sha256 == written.sha256);
+        let is_unchanged = same.is_some() && !replaces_any;
+        let entry = same.cloned().unwrap_or_else(|| FileEntry::from(&written));
+        if !is_unchanged {
+            self.puts.push(Put {
+                table: table.to_owned(),
+                path: path.to_owned(),
+                written,
+                published,
+                replaces_any,
+            });
+        }
+        entry
+    }
+
+    /// Whether the lake already is as planned.
+    fn is_empty(&self, before: &Manifest) -> bool {
+        self.interrupted_run.is_none()
             && self.puts.is_empty()
             && self.removals.is_empty()
             && self.confirmed == 0
             && self.after.tables == before.tables
     }
 
-    /// Notes the versions of files that look changed and are not.
-    fn confirm(&mut self, lake: &Lake, base: &Inventory) {
+    /// Record the versions of files that the inventory has confirmed.
+    fn record_confirmed(&mut self, lake: &Lake, base: &Inventory) {
         for table in self.after.tables.values_mut() {
             for (path, entry) in &mut table.files {
                 if let Some(version) = base.confirmed.get(path) {
-                    note(lake, entry, version.clone());
+                    record_version(lake, entry, version.clone());
                     self.confirmed += 1;
                 }
             }
         }
     }
 
-    async fn carry_out(&mut self, lake: &Lake, lease: &mut Lease<'_>, run_id: &str) -> Result<()> {
-        if let Some(died) = self.died.clone() {
-            // It may have kept a manifest that was never the lake's.
-            let kept = layout::manifest_file(&died);
-            lease.during(lake.remove(&kept)).await?;
-            self.removals = lease.during(leftovers(lake, &self.after)).await?;
-            lease.during(self.look_at_kept(lake)).await?;
+    async fn execute(&mut self, lake: &Lake, lease: &mut Lease<'_>, run_id: &str) -> Result<()> {
+        if let Some(interrupted) = self.interrupted_run.clone() {
+            // The manifest that it kept may never have become the lake's.
+            let kept = layout::manifest_file(&interrupted);
+            lease.run(lake.remove(&kept)).await?;
+            self.removals = lease.run(list_leftovers(lake, &self.after)).await?;
+            lease.run(self.compare_kept_files(lake)).await?;
         }
         let removals = std::mem::take(&mut self.removals);
-        let (mut moved, gone) = moved(removals, &self.after);
+        let Removals {
+            mut repartitioned,
+            obsolete,
+        } = split_removals(removals, &self.after);
         for put in std::mem::take(&mut self.puts) {
-            let cut_otherwise = moved.remove(layout::table_folder(&put.path));
-            self.remove(lake, lease, cut_otherwise.unwrap_or_default())
-                .await?;
-            lease.during(self.put(lake, put)).await?;
+            let files = repartitioned.remove(layout::table_folder(&put.path));
+            self.remove(lake, lease, files.unwrap_or_default()).await?;
+            lease.run(self.put(lake, put)).await?;
         }
-        let gone = moved.into_values().flatten().chain(gone);
-        self.remove(lake, lease, gone).await?;
+        let obsolete = repartitioned.into_values().flatten().chain(obsolete);
+        self.remove(lake, lease, obsolete).await?;
         let kept = layout::manifest_file(run_id);
-        lease.during(lake.put_json(&kept, &self.after)).await
+        lease.run(lake.put_json(&kept, &self.after)).await
     }
 
     async fn put(&mut self, lake: &Lake, put: Put) -> Result<()> {
@@ -241,42 +277,46 @@ impl Plan {
             table,
             path,
             written,
-            was,
-            over_any,
+            published,
+            replaces_any,
         } = put;
-        if self.died.is_some()
-            && let Some(was) = was.as_ref().filter(|was| was.sha256 == written.sha256)
-            && let Some(version) = lake.held_as(&path, was).await?
+        if self.interrupted_run.is_some()
+            && let Some(same) = published
+                .as_ref()
+                .filter(|entry| entry.sha256 == written.sha256)
+            && let Some(version) = lake.version_with_content(&path, same).await?
         {
             if let Some(entry) = self.entry(&table, &path) {
-                note(lake, entry, version);
+                record_version(lake, entry, version);
             }
             return Ok(());
         }
-        let expected = match was.map(|was| was.version()) {
-            None if !over_any => None,
-            Some(Some(recorded)) if !over_any => Some(recorded),
-            // What is there now is another run's, or damaged, or the manifest is older than the recording of ETags.
-            _ => lake.current(&path).await?,
+        let expected = match published.map(|entry| entry.version()) {
+            None if !replaces_any => None,
+            Some(Some(recorded)) if !replaces_any => Some(recorded),
+            // The file is that of an interrupted run, or damaged, or the manifest does not record versions.
+            _ => lake.current_version(&path).await?,
         };
         let version = lake.put_data(&written, &path, expected.as_ref()).await;
-        let version = version.map_err(|error| match is_lost_race(&error) {
-            true => Error::new(
+        let version = version.map_err(|error| {
+            if !is_lost_race(&error) {
+                return error;
+            }
+            Error::new(
                 ErrorKind::Lake,
                 "something else than bitlake has changed a file of the lake",
             )
             .with("file", &path)
-            .hint("run again: the next run puts every file anew; find out what writes there"),
-            false => error,
+            .hint("find the program that writes there, then run again: the next run puts every file anew")
         })?;
         if let Some(entry) = self.entry(&table, &path)
             && lake.folder().is_none()
         {
-            entry.put_as(version, expected);
+            entry.set_version(version, expected);
         }
-        self.done.files_written += 1;
-        self.done.files_unchanged = self.done.files_unchanged.saturating_sub(1);
-        self.done.bytes_written = self.done.bytes_written.saturating_add(written.bytes);
+        self.summary.files_written += 1;
+        self.summary.files_unchanged = self.summary.files_unchanged.saturating_sub(1);
+        self.summary.bytes_written = self.summary.bytes_written.saturating_add(written.bytes);
         Ok(())
     }
 
@@ -291,24 +331,24 @@ impl Plan {
         paths: impl IntoIterator<Item = String>,
     ) -> Result<()> {
         for path in paths {
-            lease.during(lake.remove(&path)).await?;
-            self.done.files_removed += 1;
+            lease.run(lake.remove(&path)).await?;
+            self.summary.files_removed += 1;
         }
         Ok(())
     }
 
-    /// Files that this run keeps as they are may be another run's, who died before it could say so: then the manifest
-    /// has to learn what they hold.
-    async fn look_at_kept(&mut self, lake: &Lake) -> Result<()> {
+    /// Compare the files that this publish does not put. The interrupted run may have replaced them without recording it;
+    /// then their entries are made anew from their content.
+    async fn compare_kept_files(&mut self, lake: &Lake) -> Result<()> {
         let put: BTreeSet<_> = self.puts.iter().map(|put| put.path.clone()).collect();
         for table in self.after.tables.values_mut() {
             for (path, entry) in &mut table.files {
                 if put.contains(path) {
                     continue;
                 }
-                match lake.held_as(path, entry).await? {
-                    Some(version) => note(lake, entry, version),
-                    None => *entry = describe(lake, path, entry).await?,
+                match lake.version_with_content(path, entry).await? {
+                    Some(version) => record_version(lake, entry, version),
+                    None => *entry = describe_file(lake, path, entry).await?,
                 }
             }
             let rows = table.files.values().map(|file| file.rows);
@@ -318,19 +358,20 @@ impl Plan {
     }
 }
 
-/// The version of a file that is as its entry says, and may have been put again. The local disk has no names of versions
-/// that do not come again.
-fn note(lake: &Lake, entry: &mut FileEntry, version: Version) {
-    let known = entry.version();
-    if lake.folder().is_none() && known.as_ref() != Some(&version) {
-        entry.put_as(version, known);
+/// Record the version of a file whose content is the published one. On local disk no versions are recorded, because an
+/// inode and its time can come again.
+fn record_version(lake: &Lake, entry: &mut FileEntry, version: ObjectVersion) {
+    let recorded = entry.version();
+    if lake.folder().is_none() && recorded.as_ref() != Some(&version) {
+        entry.set_version(version, recorded);
     }
 }
 
-async fn describe(lake: &Lake, path: &str, entry: &FileEntry) -> Result<FileEntry> {
+/// Make an entry from the content of the current file. `entry`: the outdated entry.
+async fn describe_file(lake: &Lake, path: &str, entry: &FileEntry) -> Result<FileEntry> {
     let copy = tempfile::NamedTempFile::new();
     let copy = copy.or_error(ErrorKind::Lake, "cannot create a temporary file")?;
-    let version = lake.current(path).await?;
+    let version = lake.current_version(path).await?;
     if version.is_none() || lake.fetch(path, None, copy.path()).await?.is_none() {
         return Err(Error::new(ErrorKind::Lake, "a file of the lake is missing")
             .with("file", path)
@@ -340,7 +381,7 @@ async fn describe(lake: &Lake, path: &str, entry: &FileEntry) -> Result<FileEntr
     let found = WrittenFile::describe(copy.path(), &bounded);
     let mut found = FileEntry::from(&found.map_err(|error| error.with("file", path))?);
     if let Some(version) = version.filter(|_| lake.folder().is_none()) {
-        found.put_as(version, entry.version());
+        found.set_version(version, entry.version());
     }
     Ok(found)
 }

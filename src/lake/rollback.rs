@@ -1,70 +1,71 @@
-//! Puts a former publish back, where the bucket keeps versions.
+//! Restore the files of a former publish, in a bucket with versioning.
 //!
-//! The kept manifest of that publish names the version of each file. Every version that is needed is looked for, fetched
-//! and compared with its digest before anything is touched; then the files go through the same protocol as any publish.
+//! The kept manifest of that publish names the version of each file. Every version needed is fetched and compared with its
+//! digest before the lake is changed; then the files are published like those of any run.
 //!
-//! The source layer (`bitbucket/`) stays: the state of the collection counts on what it holds, and with an older one the
-//! records collected since would be missing for good.
+//! The source layer (`bitbucket/`) is not restored: the checkpoints rely on its records, and records collected since would
+//! be lost for good.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::manifest::Manifest;
-use super::{
-    Depth, FileEntry, Inventory, Lake, LakeLock, NextFile, NextTable, Published, WrittenFile,
-    publish,
-};
+use super::inventory::{Inventory, InventoryDepth};
+use super::lock::LakeLock;
+use super::manifest::{FileEntry, Manifest};
+use super::parquet::WrittenFile;
+use super::publish::{NextFile, NextTable, PublishSummary, publish};
+use super::store::Lake;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::schema::SourceTable;
 
-/// What is collected, and not made.
-const SOURCE: &str = "bitbucket.";
-/// So many files are named in an error.
-const NAMED: usize = 5;
+/// Files named in an error.
+const NAMED_FILES: usize = 5;
 
-/// Makes the tables what they were after the run `target`. State and source layer stay.
+/// Publish the tables as they were after the run `target`. State and source layer remain as they are.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] for a run that there never was; [`ErrorKind::Lake`] when the last publish was not finished, or
-/// the former files are not there any more: nothing was touched.
+/// [`ErrorKind::Usage`] when there is no such run; [`ErrorKind::Lake`] when the last publish was interrupted, or the former
+/// files no longer exist. The lake is unchanged then.
 pub async fn rollback(
     lake: &Lake,
     lock: &LakeLock,
     run_id: &str,
     now: DateTime<Utc>,
     target: &str,
-) -> Result<Published> {
-    let inventory = lake.inventory(Depth::Listing).await?;
+) -> Result<PublishSummary> {
+    let inventory = lake.inventory(InventoryDepth::Listing).await?;
     let current = &inventory.manifest;
-    lake.refuse_other(current, now)?;
+    lake.refuse_other_publish(current, now)?;
     if current.intent.is_some() {
         return Err(
-            Error::new(ErrorKind::Lake, "the last publish did not come to its end")
+            Error::new(ErrorKind::Lake, "the last publish was interrupted")
                 .hint("run `bitlake transform` first; nothing was changed"),
         );
     }
     let former = lake.former_manifest(target).await?;
-    let wanted = differing(&inventory, &former);
-    check(lake, &wanted).await?;
+    let wanted = differing_files(&inventory, &former);
+    ensure_versions_exist(lake, &wanted).await?;
     let folder = tempfile::tempdir();
     let folder = folder.or_error(ErrorKind::Lake, "cannot create a temporary folder")?;
     let mut fetched = BTreeMap::new();
     for (n, (path, entry)) in wanted.into_iter().enumerate() {
         let local = folder.path().join(n.to_string());
-        fetched.insert(path, fetch(lake, path, entry, &local).await?);
+        fetched.insert(path, fetch_version(lake, path, entry, &local).await?);
     }
-    let tables = next(current, &former, fetched);
+    let tables = next_tables(current, &former, fetched);
     publish(lake, lock, run_id, now, &inventory, tables).await
 }
 
-fn is_made(table: &str) -> bool {
-    !table.starts_with(SOURCE)
+/// Whether `table` (`layer.table`) is made from other tables, not collected.
+fn is_derived(table: &str) -> bool {
+    !SourceTable::is_in_layer(table)
 }
 
-/// The former files that are not there as they were.
-fn differing<'a>(current: &Inventory, former: &'a Manifest) -> Vec<(&'a str, &'a FileEntry)> {
-    let tables = former.tables.iter().filter(|(name, _)| is_made(name));
+/// Return the former files that differ from the current ones.
+fn differing_files<'a>(current: &Inventory, former: &'a Manifest) -> Vec<(&'a str, &'a FileEntry)> {
+    let tables = former.tables.iter().filter(|(name, _)| is_derived(name));
     let files = tables.flat_map(|(name, table)| table.files.iter().map(move |file| (name, file)));
     let differs = files.filter(|(name, (path, entry))| {
         let now = current.manifest.tables.get(*name);
@@ -77,33 +78,39 @@ fn differing<'a>(current: &Inventory, former: &'a Manifest) -> Vec<(&'a str, &'a
         .collect()
 }
 
-async fn check(lake: &Lake, wanted: &[(&str, &FileEntry)]) -> Result<()> {
-    let mut gone = Vec::new();
+async fn ensure_versions_exist(lake: &Lake, wanted: &[(&str, &FileEntry)]) -> Result<()> {
+    let mut missing = Vec::new();
     for (path, entry) in wanted {
         if lake.folder().is_some() || !lake.has_version(path, entry).await? {
-            gone.push(*path);
+            missing.push(*path);
         }
     }
-    if gone.is_empty() {
+    if missing.is_empty() {
         return Ok(());
     }
-    let named = gone.iter().take(NAMED).copied().collect::<Vec<_>>();
-    let error = Error::new(
-        ErrorKind::Lake,
-        "the files of that publish are not there any more",
-    )
-    .with("files", gone.len())
-    .with("for example", named.join(" "));
+    let named = missing
+        .iter()
+        .take(NAMED_FILES)
+        .copied()
+        .collect::<Vec<_>>();
+    let error = Error::new(ErrorKind::Lake, "the files of that publish no longer exist")
+        .with("files", missing.len())
+        .with("for example", named.join(" "));
     Err(match lake.folder() {
         Some(_) => error.hint("a folder keeps no former versions; nothing was changed"),
         None => error.hint(
             "enable versioning of the bucket, and keep noncurrent versions as long as you may want \
-             them back; nothing was changed",
+             to restore them; nothing was changed",
         ),
     })
 }
 
-async fn fetch(lake: &Lake, path: &str, entry: &FileEntry, local: &Path) -> Result<WrittenFile> {
+async fn fetch_version(
+    lake: &Lake,
+    path: &str,
+    entry: &FileEntry,
+    local: &Path,
+) -> Result<WrittenFile> {
     let sha256 = lake.fetch(path, entry.version.as_deref(), local).await?;
     if sha256.as_ref() != Some(&entry.sha256) {
         return Err(Error::new(
@@ -122,14 +129,14 @@ async fn fetch(lake: &Lake, path: &str, entry: &FileEntry, local: &Path) -> Resu
     })
 }
 
-fn next(
+fn next_tables(
     current: &Manifest,
     former: &Manifest,
     mut fetched: BTreeMap<&str, WrittenFile>,
 ) -> BTreeMap<String, NextTable> {
     let names: BTreeSet<&String> = current.tables.keys().chain(former.tables.keys()).collect();
     let mut next = BTreeMap::new();
-    for name in names.into_iter().filter(|name| is_made(name)) {
+    for name in names.into_iter().filter(|name| is_derived(name)) {
         let mut table = NextTable::default();
         if let Some(was) = former.tables.get(name) {
             table.schema_version = was.schema_version;

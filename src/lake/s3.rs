@@ -1,7 +1,9 @@
-//! S3 as object_store speaks it: one place that knows how a bucket is reached.
+//! Access to a bucket on S3 or a compatible store.
+//!
+//! Credentials come from the first of:
 //!
 //! ```text
-//! keys of AWS_ACCESS_KEY_ID … ─▶ web identity ─▶ keys of the profile ─▶ container's role ─▶ machine's role
+//! AWS_ACCESS_KEY_ID … ─▶ web identity ─▶ keys of the profile ─▶ role of the container ─▶ role of the machine
 //! ```
 
 use std::collections::BTreeMap;
@@ -14,42 +16,46 @@ use object_store::aws::{
     AmazonS3, AmazonS3Builder, AmazonS3ConfigKey, AwsCredential, AwsCredentialProvider,
 };
 use object_store::{CredentialProvider, Error as StoreError, ObjectStore, RetryConfig};
-use reqwest::Url;
+use url::Url;
 
-use super::faults::NoCredentials;
 use super::profile;
+use super::store_errors::NoCredentials;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Long enough for a passing fault, short enough that a run ends before its night does.
-const RETRY_FOR: Duration = Duration::from_secs(30);
-const RETRIES: usize = 4;
-/// The machine's own metadata service answers at once, or there is none.
-const METADATA_RETRY_FOR: Duration = Duration::from_secs(5);
-const METADATA_RETRIES: usize = 2;
+/// Limit of the retries of one request. Longer retries would delay the end of the run without helping.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+const MAX_RETRIES: usize = 4;
+/// The metadata service of a machine answers at once, or does not exist.
+const METADATA_RETRY_TIMEOUT: Duration = Duration::from_secs(5);
+const METADATA_MAX_RETRIES: usize = 2;
 
-/// A bucket that can be asked.
+/// The store of a bucket.
 pub(super) struct Bucket {
     pub(super) url: Url,
     pub(super) store: Arc<dyn ObjectStore>,
-    /// Where it is reached, if not at AWS's own address.
+    /// The endpoint, if it is not AWS's own.
     pub(super) endpoint: Option<String>,
 }
 
-/// The bucket of `s3://bucket/…`, or `None` for another address. Credentials and defaults come from the usual `AWS_*`
-/// environment, a profile or the machine's role; `options` are the `[lake]`'s, under object_store's names.
+/// Return the address and the store of the bucket in `s3://bucket/…`; `None` for another address. Credentials and defaults
+/// come from the `AWS_*` variables, a profile or the machine's role; `options` have the names of
+/// [`AmazonS3ConfigKey`].
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`] for an option's value that object_store does not take, or a profile without keys.
+/// [`ErrorKind::Configuration`] for an option that object_store rejects, or a profile without keys.
 pub fn bucket(
     location: &str,
     options: &BTreeMap<String, String>,
 ) -> Result<Option<(Url, Arc<dyn ObjectStore>)>> {
-    let bucket = reach(location, options)?;
+    let bucket = connect(location, options)?;
     Ok(bucket.map(|bucket| (bucket.url, bucket.store)))
 }
 
-/// The same, with its endpoint.
-pub(super) fn reach(location: &str, options: &BTreeMap<String, String>) -> Result<Option<Bucket>> {
+/// As [`bucket`], with the endpoint.
+pub(super) fn connect(
+    location: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<Bucket>> {
     let Some(path) = location.strip_prefix("s3://") else {
         return Ok(None);
     };
@@ -85,7 +91,7 @@ pub(super) fn reach(location: &str, options: &BTreeMap<String, String>) -> Resul
     }))
 }
 
-/// With the keys of the profile where none are given otherwise, and its region where none is.
+/// Add the keys of the profile if there are no others, and its region if none is configured.
 fn with_profile(
     mut builder: AmazonS3Builder,
     env: impl Fn(&str) -> Option<String>,
@@ -119,29 +125,29 @@ fn is_set(builder: &AmazonS3Builder, key: AmazonS3ConfigKey) -> bool {
 }
 
 fn build(builder: AmazonS3Builder) -> Result<AmazonS3, StoreError> {
-    let patient = RetryConfig {
-        max_retries: RETRIES,
-        retry_timeout: RETRY_FOR,
+    let retry = RetryConfig {
+        max_retries: MAX_RETRIES,
+        retry_timeout: RETRY_TIMEOUT,
         ..RetryConfig::default()
     };
-    if !asks_the_machine(&builder) {
-        return builder.with_retry(patient).build();
+    if !needs_machine_role(&builder) {
+        return builder.with_retry(retry).build();
     }
-    let brief = RetryConfig {
-        max_retries: METADATA_RETRIES,
-        retry_timeout: METADATA_RETRY_FOR,
+    let metadata_retry = RetryConfig {
+        max_retries: METADATA_MAX_RETRIES,
+        retry_timeout: METADATA_RETRY_TIMEOUT,
         ..RetryConfig::default()
     };
-    let role = builder.clone().with_retry(brief).build()?;
+    let role = builder.clone().with_retry(metadata_retry).build()?;
     let role = MachineRole(Arc::clone(role.credentials()));
     builder
-        .with_retry(patient)
+        .with_retry(retry)
         .with_credentials(Arc::new(role))
         .build()
 }
 
-/// Whether nothing but the machine's role is left to sign requests with, as object_store decides.
-fn asks_the_machine(builder: &AmazonS3Builder) -> bool {
+/// Whether there are no credentials but the machine's role, by the rules of object_store.
+fn needs_machine_role(builder: &AmazonS3Builder) -> bool {
     use AmazonS3ConfigKey as Key;
     let has = |key: Key| builder.get_config_value(&key).is_some();
     let web_identity = has(Key::WebIdentityTokenFile) && has(Key::RoleArn);
@@ -150,7 +156,7 @@ fn asks_the_machine(builder: &AmazonS3Builder) -> bool {
     !(has(Key::AccessKeyId) || has(Key::SecretAccessKey) || web_identity || container)
 }
 
-/// The machine's role, where a machine without one says that there are no credentials.
+/// Credentials of the machine's role. Fails with [`NoCredentials`] if the machine has none.
 #[derive(Debug)]
 struct MachineRole(AwsCredentialProvider);
 
@@ -166,15 +172,16 @@ impl CredentialProvider for MachineRole {
     {
         async move {
             let disabled = std::env::var("AWS_EC2_METADATA_DISABLED");
-            let failure = match disabled.is_ok_and(|it| it.eq_ignore_ascii_case("true")) {
-                true => None,
-                false => match self.0.get_credential().await {
+            let failure = if disabled.is_ok_and(|it| it.eq_ignore_ascii_case("true")) {
+                None
+            } else {
+                match self.0.get_credential().await {
                     Ok(credential) => return Ok(credential),
                     Err(error) => {
-                        tracing::debug!("the machine gives no role: {error}");
+                        tracing::debug!("the machine has no role: {error}");
                         Some(error)
                     }
-                },
+                }
             };
             Err(StoreError::Unauthenticated {
                 path: String::new(),

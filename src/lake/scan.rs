@@ -1,4 +1,4 @@
-//! What is known of a repository already, read by columns: so that nothing is asked for that is here.
+//! Read collected records by columns, so that the collector requests no record that the lake has.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,55 +15,60 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::{Lake, Replaces, RepositoryState};
+use super::list_state::Replaces;
+use super::state::RepositoryState;
+use super::store::Lake;
 use crate::error::{Error, ErrorKind, Result};
 
-const ROWS: usize = 8192;
+/// Rows per batch.
+const BATCH_ROWS: usize = 8192;
 
-/// One step of going through what is known of a table.
-pub enum Known<'a> {
-    /// What came before is replaced, as far as this says.
+/// An item of [`Lake::scan`].
+#[derive(Debug)]
+pub enum ScanItem<'a> {
+    /// The following records replace these earlier ones.
     Replaced(&'a Replaces),
-    /// Records, with the columns that were asked for.
+    /// Records, with the requested columns.
     Batch(RecordBatch),
 }
 
 impl Lake {
-    /// Goes through the records of one source table of a repository in the order in which they were collected: what is
-    /// published, then the segments. A record may come in several versions, the newest last.
+    /// Read the records of a repository's source table in the order in which they were collected: the published file, then
+    /// the segments. A record may have several versions, the newest last. `visit` receives each item; its error ends the
+    /// scan.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`], with the file.
-    pub async fn known(
+    /// [`ErrorKind::Lake`] when a file cannot be read, and errors of `visit`.
+    pub async fn scan(
         &self,
         state: &RepositoryState,
         entity: &str,
         columns: &[&str],
-        mut see: impl FnMut(Known<'_>) -> Result<()>,
+        mut visit: impl FnMut(ScanItem<'_>) -> Result<()>,
     ) -> Result<()> {
-        let known = state.entities.get(entity);
-        // Nothing counts of a file that is collected again.
-        if known.is_none_or(|known| !known.is_lost) {
+        let list = state.entities.get(entity);
+        // A file that was lost is being collected again as a whole.
+        if list.is_none_or(|list| !list.is_lost) {
             let published = state.source_file(entity);
-            self.columns(&published, columns, &mut see).await?;
+            self.scan_file(&published, columns, &mut visit).await?;
         }
-        for segment in known.iter().flat_map(|known| &known.segments) {
-            see(Known::Replaced(&segment.replaces))?;
-            self.columns(&segment.path, columns, &mut see).await?;
+        for segment in list.iter().flat_map(|list| &list.segments) {
+            visit(ScanItem::Replaced(&segment.replaces))?;
+            self.scan_file(&segment.path, columns, &mut visit).await?;
         }
         Ok(())
     }
 
-    /// A file that is not there has no records.
-    async fn columns(
+    /// Read one file; a missing file has no records.
+    async fn scan_file(
         &self,
         path: &str,
         columns: &[&str],
-        see: &mut impl FnMut(Known<'_>) -> Result<()>,
+        visit: &mut impl FnMut(ScanItem<'_>) -> Result<()>,
     ) -> Result<()> {
-        let reader = Reader {
+        let reader = ObjectReader {
             store: Arc::clone(&self.store),
-            path: self.place.object(path)?,
+            path: self.location.object(path)?,
         };
         let builder = match ParquetRecordBatchStreamBuilder::new(reader).await {
             Err(error) if is_missing(&error) => return Ok(()),
@@ -72,24 +77,24 @@ impl Lake {
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
         let batches = builder
             .with_projection(mask)
-            .with_batch_size(ROWS)
+            .with_batch_size(BATCH_ROWS)
             .build()
             .map_err(|error| unreadable(error, path))?;
         let mut batches = batches.map_err(|error| unreadable(error, path)).boxed();
         while let Some(batch) = batches.try_next().await? {
-            see(Known::Batch(batch))?;
+            visit(ScanItem::Batch(batch))?;
         }
         Ok(())
     }
 }
 
-/// Fetches of a file what its columns need.
-struct Reader {
+/// Reads the byte ranges of a file that the requested columns need.
+struct ObjectReader {
     store: Arc<dyn ObjectStore>,
     path: Path,
 }
 
-impl AsyncFileReader for Reader {
+impl AsyncFileReader for ObjectReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
         let bytes = self.store.get_range(&self.path, range);
         bytes.map_err(external).boxed()

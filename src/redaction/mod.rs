@@ -2,10 +2,10 @@
 //! pasted into an image definition or a clone address would be read by everybody there.
 //!
 //! ```text
-//! text ──▶ Received: read leniently, secrets in it ── redact ──▶ Redacted ──▶ decoder, segment
+//! text ──▶ ReceivedRecord: read leniently, secrets in it ── redact ──▶ RedactedRecord ──▶ decoder, segment
 //! ```
 //!
-//! The source layer takes nothing but [`Redacted`], and only this module makes one.
+//! The source layer takes nothing but [`RedactedRecord`], and only this module makes one.
 
 mod record;
 mod rules;
@@ -18,15 +18,15 @@ use crate::json::{self as lenient, Lenient};
 
 /// A record as it came, read once for all who look at it: the walk, the filters, the redaction, the decoder.
 #[derive(Debug)]
-pub struct Received<'a> {
+pub struct ReceivedRecord<'a> {
     value: Value,
     text: &'a str,
-    state: Reading,
+    state: ReadQuality,
 }
 
 /// How well a record could be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reading {
+pub enum ReadQuality {
     /// The value is what the text says.
     Exact,
     /// Something in it could not be read, or a key repeats; the rest is as it came.
@@ -38,21 +38,21 @@ pub enum Reading {
 /// A record without secrets: what may be kept.
 ///
 /// ```compile_fail
-/// // Only [`Received::redact`] makes one.
-/// let kept = bitlake::redaction::Redacted { payload: String::new(), value: serde_json::Value::Null };
+/// // Only [`ReceivedRecord::redact`] makes one.
+/// let kept = bitlake::redaction::RedactedRecord { payload: String::new(), value: serde_json::Value::Null };
 /// ```
 #[derive(Debug, Clone)]
-pub struct Redacted {
+pub struct RedactedRecord {
     payload: String,
     value: Value,
 }
 
-impl<'a> Received<'a> {
+impl<'a> ReceivedRecord<'a> {
     pub fn read(text: &'a str) -> Self {
         let (value, state) = match lenient::read(text) {
-            Some(Lenient { value, exact: true }) => (value, Reading::Exact),
-            Some(Lenient { value, .. }) => (value, Reading::Repaired),
-            None => (json!({ "unreadable": text }), Reading::Unreadable),
+            Some(Lenient { value, exact: true }) => (value, ReadQuality::Exact),
+            Some(Lenient { value, .. }) => (value, ReadQuality::Repaired),
+            None => (json!({ "unreadable": text }), ReadQuality::Unreadable),
         };
         Self { value, text, state }
     }
@@ -62,24 +62,24 @@ impl<'a> Received<'a> {
         &self.value
     }
 
-    pub fn reading(&self) -> Reading {
+    pub fn reading(&self) -> ReadQuality {
         self.state
     }
 
     /// The record without secrets, and how many there were. One without any that was read exactly keeps its text, byte for
     /// byte.
-    pub fn redact(self, redactor: &Redactor) -> (Redacted, u64) {
+    pub fn redact(self, redactor: &Redactor) -> (RedactedRecord, u64) {
         let mut value = self.value;
         let removed = redactor.record(&mut value);
         let payload = match (removed, self.state) {
-            (0, Reading::Exact) => self.text.to_owned(),
+            (0, ReadQuality::Exact) => self.text.to_owned(),
             _ => value.to_string(),
         };
-        (Redacted { payload, value }, removed)
+        (RedactedRecord { payload, value }, removed)
     }
 }
 
-impl Redacted {
+impl RedactedRecord {
     /// As JSON.
     pub fn payload(&self) -> &str {
         &self.payload

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::rules::Rules;
+use super::rules::SecretRules;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::secret::{Masker, REMOVED};
 
@@ -40,7 +40,7 @@ const COMMAND_KEYS: [&str; 3] = ["script_commands", "setup_commands", "teardown_
 /// Removes secrets from records.
 #[derive(Debug, Clone)]
 pub struct Redactor {
-    rules: &'static Rules,
+    rules: &'static SecretRules,
     /// The program's own.
     masker: Masker,
 }
@@ -51,7 +51,7 @@ impl Redactor {
     /// # Errors
     /// [`ErrorKind::Internal`] when the bundled rules cannot be read: nothing is kept that they have not seen.
     pub fn new(masker: Masker) -> Result<Self> {
-        let rules = Rules::bundled()
+        let rules = SecretRules::bundled()
             .or_error(ErrorKind::Internal, "the rules for secrets cannot be read")?;
         Ok(Self { rules, masker })
     }

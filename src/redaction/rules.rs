@@ -29,8 +29,8 @@ const END_IN_PROSE: &str = r"(?:\W|$)";
 /// Bytes of a compiled regex.
 const REGEX_SIZE: usize = 1 << 26;
 
-static RULES: LazyLock<Result<Rules, String>> =
-    LazyLock::new(|| Rules::parse(&SOURCES).map_err(|error| error.to_string()));
+static RULES: LazyLock<Result<SecretRules, String>> =
+    LazyLock::new(|| SecretRules::parse(&SOURCES).map_err(|error| error.to_string()));
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -75,7 +75,7 @@ enum RegexTarget {
 
 /// All rules.
 #[derive(Debug)]
-pub(super) struct Rules {
+pub(super) struct SecretRules {
     rules: Vec<Rule>,
     keywords: AhoCorasick,
     /// By keyword, the rules that it starts.
@@ -106,7 +106,7 @@ struct LazyRegex {
     compiled: OnceLock<Option<Regex>>,
 }
 
-impl Rules {
+impl SecretRules {
     /// The bundled ones.
     ///
     /// # Errors

@@ -5,35 +5,35 @@
 //! keeps what was sent, so that a better schema can decode it again.
 //!
 //! ```text
-//! Record { key, parent, payload } ──▶ typed.rs: fit to the schema, then arrow-json ──▶ typed columns ─┐
-//! Envelope { connection, repository … } ─────────────────────────────▶ envelope columns ───────────────┴▶ batch
+//! SourceRecord { key, parent, payload } ──▶ typed.rs: fit to the schema, then arrow-json ──▶ typed columns ─┐
+//! RecordEnvelope { connection, repository … } ─────────────────────────────▶ envelope columns ───────────────┴▶ batch
 //! ```
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
+use crate::digest::sha256_hex;
 use datafusion::arrow::array::{
     ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
 };
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::util::display::array_value_to_string;
-use sha2::{Digest, Sha256};
 
 use super::Contract;
 use super::contract::CONTENT;
 use super::times::OddTimes;
 use super::typed::Typed;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::redaction::{Received, Redacted, Redactor};
+use crate::redaction::{ReceivedRecord, RedactedRecord, Redactor};
 
 /// One record of a reply, with what the URL knows and the record may not.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub struct SourceRecord {
     /// The natural key as text, or [`content_key`] for a record without one.
     pub key: String,
     pub parent: Parent,
     /// The JSON object as received, secrets removed.
-    pub payload: Redacted,
+    pub payload: RedactedRecord,
 }
 
 /// The record that a child was asked for under: `…/pullrequests/31/comments`.
@@ -48,7 +48,7 @@ pub enum Parent {
 
 /// Where records come from: the same for a whole walk.
 #[derive(Debug, Clone)]
-pub struct Envelope {
+pub struct RecordEnvelope {
     pub connection_id: i64,
     /// The workspace's slug.
     pub workspace: String,
@@ -60,23 +60,19 @@ pub struct Envelope {
 
 /// A key for a record that has none: its content.
 pub fn content_key(payload: &str) -> String {
-    format!("sha256:{}", hex(&Sha256::digest(payload.as_bytes())))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("sha256:{}", sha256_hex(payload))
 }
 
 /// Turns records of one entity into batches of its contract, and counts what did not fit.
 #[derive(Debug)]
 pub struct Decoder {
     contract: Arc<Contract>,
-    envelope: Envelope,
+    envelope: RecordEnvelope,
     typed: Typed,
 }
 
 impl Decoder {
-    pub fn new(contract: Arc<Contract>, envelope: Envelope) -> Self {
+    pub fn new(contract: Arc<Contract>, envelope: RecordEnvelope) -> Self {
         Self {
             typed: Typed::new(&contract),
             contract,
@@ -103,7 +99,7 @@ impl Decoder {
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] if Arrow refuses what was made to fit.
-    pub fn decode(&mut self, mut records: Vec<Record>) -> Result<RecordBatch> {
+    pub fn decode(&mut self, mut records: Vec<SourceRecord>) -> Result<RecordBatch> {
         let rows = records.len();
         let payloads = records.iter_mut().map(|record| &mut record.payload);
         let typed = self.typed.decode(payloads, rows)?;
@@ -119,7 +115,7 @@ impl Decoder {
         matching(&self.contract, columns)
     }
 
-    fn envelope_column(&self, name: &str, records: &[Record]) -> Result<ArrayRef> {
+    fn envelope_column(&self, name: &str, records: &[SourceRecord]) -> Result<ArrayRef> {
         let same = |text: &str| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(records.iter().map(|_| text)))
         };
@@ -218,7 +214,7 @@ impl Redecoder {
         };
         let mut records = Vec::with_capacity(batch.num_rows());
         for payload in texts("_payload")? {
-            let (record, removed) = Received::read(payload).redact(&self.redactor);
+            let (record, removed) = ReceivedRecord::read(payload).redact(&self.redactor);
             self.redactions += removed;
             records.push(record);
         }
@@ -229,7 +225,7 @@ impl Redecoder {
             .columns
             .iter()
             .map(|column| {
-                let payloads = || records.iter().map(Redacted::payload);
+                let payloads = || records.iter().map(RedactedRecord::payload);
                 Ok(match column.name.as_str() {
                     "_key" => Arc::new(StringArray::from_iter_values(&keys)),
                     "_payload" => Arc::new(StringArray::from_iter_values(payloads())),
@@ -308,7 +304,7 @@ mod tests {
             {"name": "list", "type": {"list": {"struct": [{"name": "n", "type": "bigint"}]}}},
             {"name": "_payload", "type": "string", "nullable": false}]}"#;
         let contracts = Contracts::parse("{}", [("bitbucket", "t", text)]).unwrap();
-        let envelope = Envelope {
+        let envelope = RecordEnvelope {
             connection_id: 1,
             workspace: "acme".into(),
             repository: "acme/web".into(),
@@ -320,11 +316,11 @@ mod tests {
         )
     }
 
-    fn record(payload: &str) -> Record {
-        Record {
+    fn record(payload: &str) -> SourceRecord {
+        SourceRecord {
             key: "k".into(),
             parent: Parent::Id(31),
-            payload: Received::read(payload)
+            payload: ReceivedRecord::read(payload)
                 .redact(&Redactor::new(Masker::default()).unwrap())
                 .0,
         }

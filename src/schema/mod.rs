@@ -14,13 +14,15 @@ mod conform;
 mod contract;
 pub mod ddl;
 mod decode;
+mod source_table;
 pub mod times;
 mod typed;
 mod types;
 
 pub use conform::conform;
 pub use contract::{CONTENT, Column, Contract, Partition, PartitionBy, SEEN_AT};
-pub use decode::{Decoder, Envelope, Parent, Record, Redecoder, content_key};
+pub use decode::{Decoder, Parent, RecordEnvelope, Redecoder, SourceRecord, content_key};
+pub use source_table::SourceTable;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};

@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::Contract;
 use super::times::{OddTimes, is_beyond_calendars, is_storable};
 use crate::error::{Error, ErrorKind, Result};
-use crate::redaction::Redacted;
+use crate::redaction::RedactedRecord;
 
 #[derive(Debug)]
 pub(super) struct Typed {
@@ -52,7 +52,7 @@ impl Typed {
     /// One row per record; `rows` says how many there are. Takes their values.
     pub(super) fn decode<'a>(
         &mut self,
-        records: impl Iterator<Item = &'a mut Redacted>,
+        records: impl Iterator<Item = &'a mut RedactedRecord>,
         rows: usize,
     ) -> Result<RecordBatch> {
         let failed = |error: datafusion::arrow::error::ArrowError| {

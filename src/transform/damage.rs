@@ -14,7 +14,7 @@ use super::run::TransformRun;
 use crate::engine::is_unreadable;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
-    Damage, Depth, Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState, layout,
+    Damage, Inventory, InventoryDepth, Lake, Manifest, NextFile, NextTable, RepositoryState, layout,
 };
 use crate::schema::HISTORY;
 
@@ -155,7 +155,7 @@ pub(super) async fn explain(lake: &Lake, error: Error) -> Error {
     if error.kind() != ErrorKind::Lake || !cause.is_some_and(is_unreadable) {
         return error;
     }
-    let inventory = match lake.inventory(Depth::Content).await {
+    let inventory = match lake.inventory(InventoryDepth::Content).await {
         Ok(inventory) if !inventory.damaged.is_empty() => inventory,
         _ => return error,
     };

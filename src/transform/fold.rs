@@ -116,8 +116,8 @@ async fn base(
     }
     let moved = manifest.intent.is_some()
         && old != *path
-        && lake.current(&old).await?.is_none()
-        && lake.current(path).await?.is_some();
+        && lake.current_version(&old).await?.is_none()
+        && lake.current_version(path).await?.is_some();
     Ok(Some(if moved { path.clone() } else { old }))
 }
 

@@ -134,7 +134,7 @@ impl HistoryExtension<'_> {
             let files = [self.lake.file_url(&segment.path)?];
             self.engine
                 .register_parquet(SCHEMA, &table, segment_schema(source), &files)?;
-            let seen_at = layout::collected_at(&segment.path).unwrap_or(self.now);
+            let seen_at = layout::run_started_at(&segment.path).unwrap_or(self.now);
             arrived.push(format!(
                 "SELECT *, {n} AS _segment, {} AS {SEEN_AT} FROM {SCHEMA}.{table}",
                 time(seen_at)

@@ -5,7 +5,7 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-use crate::config::{Config, Cut, TableLayout};
+use crate::config::{Config, PartitionUnit, TableLayout};
 use crate::error::Result;
 use crate::schema::{Contract, Contracts, Partition, PartitionBy};
 use crate::suggest;
@@ -69,7 +69,7 @@ fn check_name(contracts: &Contracts, table: &TableLayout) -> Result<()> {
 
 /// Return the partition that `[lake] partition` gives a table. A table without a suitable column keeps that of its
 /// contract.
-fn default_partition(contract: &Contract, cut: Cut) -> Option<Partition> {
+fn default_partition(contract: &Contract, cut: PartitionUnit) -> Option<Partition> {
     let by = unit(cut)?;
     let column = match by {
         PartitionBy::Repository => repository_column(contract),
@@ -149,13 +149,13 @@ pub(super) fn finer(contract: &Contract) -> Option<&'static str> {
     }
 }
 
-fn unit(cut: Cut) -> Option<PartitionBy> {
+fn unit(cut: PartitionUnit) -> Option<PartitionBy> {
     match cut {
-        Cut::Day => Some(PartitionBy::Day),
-        Cut::Month => Some(PartitionBy::Month),
-        Cut::Year => Some(PartitionBy::Year),
-        Cut::Repository => Some(PartitionBy::Repository),
-        Cut::None => None,
+        PartitionUnit::Day => Some(PartitionBy::Day),
+        PartitionUnit::Month => Some(PartitionBy::Month),
+        PartitionUnit::Year => Some(PartitionBy::Year),
+        PartitionUnit::Repository => Some(PartitionBy::Repository),
+        PartitionUnit::None => None,
     }
 }
 

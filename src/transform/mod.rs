@@ -40,9 +40,9 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{Config, Found};
+use crate::config::{Config, RepositoryIdentity};
 use crate::error::Result;
-use crate::lake::{Depth, Lake, LakeLock, RepositoryState, publish};
+use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish};
 use crate::secret::Masker;
 use run::TransformRun;
 
@@ -84,7 +84,7 @@ pub async fn transform(
     steps.set_run_params(run_id, now)?;
     let contracts = contracts(config)?;
     steps.apply_layout(&contracts);
-    let inventory = lake.inventory(Depth::Listing).await?;
+    let inventory = lake.inventory(InventoryDepth::Listing).await?;
     let mut run = TransformRun::new(config, lake, contracts, steps, &inventory, &states)?;
     let given_up = run.check_damage(&mut states, options.accept_loss).await?;
 
@@ -121,10 +121,10 @@ pub async fn transform(
 }
 
 /// Return the repositories among the states, without the workspaces.
-fn found(states: &[RepositoryState]) -> Vec<Found> {
+fn found(states: &[RepositoryState]) -> Vec<RepositoryIdentity> {
     let repositories = states.iter().filter(|state| !state.is_workspace());
     repositories
-        .map(|state| Found {
+        .map(|state| RepositoryIdentity {
             connection_id: state.connection_id,
             full_name: state.full_name.clone(),
             uuid: state.uuid.clone(),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{layout, steps};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{NextFile, NextTable, Published};
+use crate::lake::{NextFile, NextTable, PublishSummary};
 use crate::schema::{Contracts, times::OddTimes};
 
 /// The result of a transform.
@@ -28,7 +28,7 @@ pub struct TransformReport {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
     /// The published files.
-    pub published: Published,
+    pub published: PublishSummary,
     /// The published files that were missing or damaged, with their damage, and that this run made again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub repaired: BTreeMap<String, String>,

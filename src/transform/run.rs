@@ -12,7 +12,7 @@ use super::run_step::{register_with_unique_key, register_written, run_step};
 use super::steps::{self, StepGraph};
 use super::write::{self, WrittenFiles};
 use super::{CheckResults, TransformReport, buckets, damage, outside, report, settings};
-use crate::config::{Assigned, Config};
+use crate::config::{AssignedRepository, Config};
 use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState, file_url};
@@ -83,7 +83,7 @@ impl<'a> TransformRun<'a> {
     pub(super) fn stage_settings(
         &mut self,
         states: &[RepositoryState],
-        assigned: &[Assigned],
+        assigned: &[AssignedRepository],
     ) -> Result<()> {
         for (table, rows) in settings::tables(self.config, states, assigned)? {
             self.stage_setting(table, &rows)?;
@@ -104,7 +104,7 @@ impl<'a> TransformRun<'a> {
     pub(super) async fn stage_buckets(
         &mut self,
         states: &[RepositoryState],
-        assigned: &[Assigned],
+        assigned: &[AssignedRepository],
         as_of: Option<DateTime<Utc>>,
     ) -> Result<()> {
         if self

@@ -10,7 +10,9 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
-use crate::config::{Assigned, Config, EntityGroup, Found, OutsideTable, groups};
+use crate::config::{
+    AssignedRepository, Config, EntityGroup, OutsideTable, RepositoryIdentity, capture_groups,
+};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ListStatus, ParquetFile, RepositoryState, WrittenFile};
@@ -22,7 +24,7 @@ type JsonRows = Vec<Value>;
 pub(super) fn tables(
     config: &Config,
     states: &[RepositoryState],
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Result<Vec<(&'static str, JsonRows)>> {
     let org = &config.org;
     Ok(vec![
@@ -91,7 +93,7 @@ fn rules(config: &Config) -> JsonRows {
             "tags_limit": rules.tags.limit,
             "tags_order": rules.tags.order,
             "issue_key_pattern": rules.issue_key_pattern,
-            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| groups(pattern).min(1)),
+            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| capture_groups(pattern).min(1)),
             "cherry_pick_pattern": rules.cherry_pick_pattern,
             "hotfix_pattern": rules.hotfix_pattern,
             "change_branches": rules.change_branches,
@@ -139,7 +141,7 @@ fn components(config: &Config) -> JsonRows {
 fn mapped(
     config: &Config,
     column: &str,
-    map: impl Fn(&crate::config::Rules) -> &BTreeMap<String, String>,
+    map: impl Fn(&crate::config::RuleSet) -> &BTreeMap<String, String>,
 ) -> JsonRows {
     let mut rows = JsonRows::new();
     for rules in config.rules.values() {
@@ -154,30 +156,45 @@ fn mapped(
     rows
 }
 
-fn repositories(config: &Config, states: &[RepositoryState], assigned: &[Assigned]) -> JsonRows {
-    let deleted = |found: &Found| {
+/// Return the parameters that DevLake records with rows of a repository, as JSON text.
+fn raw_data_params(found: &RepositoryIdentity) -> String {
+    let (connection, name) = (found.connection_id, &found.full_name);
+    format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#)
+}
+
+fn repositories(
+    config: &Config,
+    states: &[RepositoryState],
+    assigned: &[AssignedRepository],
+) -> JsonRows {
+    let deleted = |found: &RepositoryIdentity| {
         let mut states = states.iter();
         states.any(|one| {
             one.deleted && one.connection_id == found.connection_id && one.uuid == found.uuid
         })
     };
-    let rows = assigned.iter().map(|Assigned { found, rules, .. }| {
-        let entities = config.rules.get(rules).map(|rules| &rules.entities);
-        let has = |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
-        json!({
-            "connection_id": found.connection_id,
-            "repository_uuid": found.uuid,
-            "full_name": found.full_name,
-            "workspace": found.full_name.split('/').next(),
-            "rules": rules,
-            "issues": has(EntityGroup::Issues),
-            "code": has(EntityGroup::Code),
-            "review": has(EntityGroup::Review),
-            "cicd": has(EntityGroup::Cicd),
-            "accounts": has(EntityGroup::Accounts),
-            "deleted": deleted(found),
-        })
-    });
+    let rows = assigned
+        .iter()
+        .map(|AssignedRepository { found, rules, .. }| {
+            let entities = config.rules.get(rules).map(|rules| &rules.entities);
+            let has =
+                |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
+            json!({
+                "connection_id": found.connection_id,
+                "repository_uuid": found.uuid,
+                "full_name": found.full_name,
+                "workspace": found.full_name.split('/').next(),
+                "rules": rules,
+                "issues": has(EntityGroup::Issues),
+                "code": has(EntityGroup::Code),
+                "review": has(EntityGroup::Review),
+                "cicd": has(EntityGroup::Cicd),
+                "accounts": has(EntityGroup::Accounts),
+                "deleted": deleted(found),
+                "repo_id": format!("bitbucket:BitbucketRepo:{}:{}", found.connection_id, found.full_name),
+                "raw_data_params": raw_data_params(found),
+            })
+        });
     rows.collect()
 }
 
@@ -186,7 +203,7 @@ const LAG: TimeDelta = TimeDelta::hours(12);
 
 /// Return how complete each entity is. `complete_through` is null unless it stands still, because otherwise it would
 /// change with every run.
-fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> JsonRows {
+fn completeness(states: &[RepositoryState], assigned: &[AssignedRepository]) -> JsonRows {
     let selected = |state: &RepositoryState| {
         assigned.iter().any(|one| {
             one.found.connection_id == state.connection_id && one.found.uuid == state.uuid
@@ -223,7 +240,7 @@ fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> JsonRows {
 pub(super) fn collected(
     project: &str,
     states: &[RepositoryState],
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let of_project = states.iter().filter(|state| {
         assigned.iter().any(|one| {
@@ -256,9 +273,9 @@ fn projects(config: &Config) -> JsonRows {
     rows.collect()
 }
 
-fn project_repositories(assigned: &[Assigned]) -> JsonRows {
+fn project_repositories(assigned: &[AssignedRepository]) -> JsonRows {
     let mut rows = JsonRows::new();
-    for Assigned {
+    for AssignedRepository {
         found, projects, ..
     } in assigned
     {

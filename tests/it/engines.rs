@@ -1,4 +1,5 @@
-//! The bundled SQL means the same on an engine that shares no code with ours, and can be written in other dialects.
+//! The bundled SQL gives the same results on an engine that shares no code with DataFusion, and can be written in other
+//! dialects.
 //!
 //! ```text
 //! demo's lake ─┬─▶ DataFusion: reports and checks, run here ─▶ Parquet ─┐
@@ -29,7 +30,7 @@ use super::python::Python;
 
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("engines"));
 
-/// Values other than the defaults, for the parameters that reports declare.
+/// Non-default values of the parameters that reports declare.
 const VARIATION: [(&str, &str); 6] = [
     ("project", "checkout,platform"),
     ("repo", "acme/checkout-web,acme/platform"),
@@ -63,11 +64,11 @@ fn every_query_can_be_written_in_the_warehouses_dialects() {
     python.run("dialects", &plan, folder.path());
 }
 
-/// What DuckDB has to do, and DataFusion's answers.
+/// The queries for DuckDB, with DataFusion's results.
 struct Plan<'a> {
     folder: &'a Path,
     engine: Engine,
-    /// Table → files.
+    /// The files of each table.
     tables: BTreeMap<String, Vec<PathBuf>>,
 }
 
@@ -107,7 +108,7 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|(name, files)| json!({"name": name, "files": files}))
             .collect();
-        // The state before the first run.
+        // As before the first run.
         tables.push(self.empty("published.history", "metrics.history").await);
         for contract in Contracts::bundled().unwrap().iter() {
             let name = contract.name();
@@ -124,7 +125,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// A table without rows, with the columns of another.
+    /// Add a table without rows, with the columns of another.
     async fn empty(&self, name: &str, like: &str) -> Value {
         let path = self.folder.join(format!("{name}.parquet"));
         let sql = format!("SELECT * FROM {like} WHERE false");
@@ -133,8 +134,8 @@ impl<'a> Plan<'a> {
         json!({"name": name, "files": [path]})
     }
 
-    /// The tables that steps read and the lake does not hold, in an order in which they can be made; one that no SQL
-    /// makes comes with its rows.
+    /// Add the tables that steps read and the lake does not contain, in the order of their computation; the result of a native
+    /// step is added with its rows.
     async fn private(&self, tables: &mut Vec<Value>) -> Vec<Value> {
         let steps = StepGraph::find(None)
             .unwrap()
@@ -164,7 +165,7 @@ impl<'a> Plan<'a> {
         views
     }
 
-    /// A layer's steps: DataFusion's rows are those that the demo published.
+    /// Add a layer's steps; DataFusion's rows are those that the demo published.
     async fn steps(&self, layer: &str) -> Vec<Value> {
         let mut cases = Vec::new();
         for (name, sql) in files(layer) {
@@ -179,7 +180,7 @@ impl<'a> Plan<'a> {
         cases
     }
 
-    /// What a run tells its steps.
+    /// The parameters that a run passes to its steps.
     async fn run(&self) -> Vec<Value> {
         let sql = "SELECT max(run_id) AS run_id, cast(max(recorded_at) AS varchar) AS recorded_at FROM metrics.history";
         let batches = self.engine.plan(sql, &[]).await.unwrap().collect().await;
@@ -196,7 +197,7 @@ impl<'a> Plan<'a> {
         params
     }
 
-    /// A query that people run: with its defaults, and with other values for what it declares.
+    /// Add a report, once with its defaults and once with other values of its parameters.
     async fn report(&self, name: &str, sql: &str) -> Vec<Value> {
         let declared = declared_params(sql).unwrap();
         let mut cases = vec![self.case(name, sql, &declared, &[]).await];
@@ -253,7 +254,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// DataFusion's rows, as a file.
+    /// Write DataFusion's rows to a file.
     async fn answer(&self, sql: &str, params: &[Param], path: &Path) -> Result<(), String> {
         let frame = self.engine.plan(sql, params).await;
         let frame = frame.map_err(|error| error.to_string())?;
@@ -273,7 +274,7 @@ fn write(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) {
     writer.close().unwrap();
 }
 
-/// The SQL below `queries/<folder>`, by its path.
+/// Return the SQL files below `queries/<folder>` by path.
 fn files(folder: &str) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();

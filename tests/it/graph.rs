@@ -1,5 +1,4 @@
-//! The commit graph against git itself: on a history made here, and on any repository that
-//! `BITLAKE_GIT_REPOSITORY` names.
+//! The commit graph compared with git: on a generated history, and on any repository that `BITLAKE_GIT_REPOSITORY` names.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,7 +10,7 @@ use bitlake_graph::{CommitGraph, GraphBuilder, RevisionRanges};
 
 const REPOSITORY: &str = "BITLAKE_GIT_REPOSITORY";
 
-/// git's answer, in lines.
+/// Return git's output, in lines.
 fn git(folder: &Path, arguments: &[&str]) -> Vec<String> {
     let output = Command::new("git")
         .arg("-C")
@@ -19,8 +18,8 @@ fn git(folder: &Path, arguments: &[&str]) -> Vec<String> {
         .args(arguments)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {arguments:?}: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {printed}");
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
@@ -46,7 +45,7 @@ fn graph_of(folder: &Path) -> CommitGraph {
     builder.finish()
 }
 
-/// Tags in git's order of versions, as `(name, commit)`.
+/// Return the tags in git's version order, as `(name, commit)`.
 fn tags_of(folder: &Path) -> Vec<(String, String)> {
     let format = "--format=%(objecttype) %(*objecttype) %(objectname) %(*objectname) %(refname)";
     let lines = git(
@@ -65,7 +64,7 @@ fn tags_of(folder: &Path) -> Vec<(String, String)> {
     tags.collect()
 }
 
-/// Every pair of tags that follow each other, and each the other way round, is as git says. Returns how many rows.
+/// Compare every pair of successive tags, in both directions, with git; return the number of rows.
 fn compare(folder: &Path, in_order: bool) -> usize {
     let graph = graph_of(folder);
     let mut ranges = RevisionRanges::new(&graph);

@@ -45,7 +45,7 @@ impl Bench {
         Self { folder, lake }
     }
 
-    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::Published {
+    async fn publish(&self, files: &[(&str, usize)]) -> bitlake::lake::PublishSummary {
         let published = Staged::new().publish(&self.lake, "run", files).await;
         published.unwrap()
     }
@@ -56,7 +56,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
+async fn a_publish_writes_changed_files_and_removes_deleted_ones() {
     let bench = Bench::new();
     let first = bench.publish(&[(MAY, 10), (JUNE, 20)]).await;
     assert_eq!((first.files_written, first.files_unchanged), (2, 0));

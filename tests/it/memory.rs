@@ -1,4 +1,4 @@
-//! Memory has a bound, however large the source layer is; `benches/memory.rs` measures it.
+//! Memory is bounded for any size of the source layer; `benches/memory.rs` measures it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ async fn segments_that_are_larger_than_the_memory_are_folded_and_rebuilt() {
     let text = format!("[lake]\nurl = {url:?}\n");
     let mut config =
         Config::parse(&text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap();
-    // 32 MiB of rows, of which 18 MiB may be held while they are sorted.
+    // 32 MiB of rows, of which 18 MiB may be in memory during the sort.
     config.lake.memory_limit = Some(30 << 20);
     let lake = Lake::create(&url, &BTreeMap::new()).unwrap();
     wide::generate(&lake, 1, 8_000, 2_000).await;

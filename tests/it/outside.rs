@@ -1,4 +1,4 @@
-//! `[[table]]`: outside data in the place of a table, beside its rows, or refused with a word that helps.
+//! `[[table]]`: outside data replaces a table, adds to its rows, or is refused with a helpful message.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::docs::{blocks, page};
 use super::support::lines_of;
 
-/// A lake that nothing but outside files fills.
+/// A lake filled by outside files only.
 pub struct Outside {
     folder: TempDir,
     config: String,
@@ -28,12 +28,12 @@ impl Outside {
         }
     }
 
-    /// A CSV for `table`, with no other mapping than its header.
+    /// Add a CSV file for `table`, mapped by its header.
     pub fn csv(self, table: &str, text: &str) -> Self {
         self.table(table, "csv", text, "")
     }
 
-    /// A file for `table`; `keys`: further lines of its `[[table]]`.
+    /// Add a file for `table`; `keys` are further lines of its `[[table]]`.
     pub fn table(mut self, table: &str, format: &str, text: &str, keys: &str) -> Self {
         let n = self.config.matches("[[table]]").count();
         let file = format!("given-{n}.{format}");
@@ -45,14 +45,14 @@ impl Outside {
         self
     }
 
-    /// Further keys of `[lake]`.
+    /// Set further keys of `[lake]`.
     pub fn lake(mut self, keys: &str) -> Self {
         let section = format!("[lake]\n{keys}\n");
         self.config = self.config.replacen("[lake]\n", &section, 1);
         self
     }
 
-    /// Further lines of the configuration.
+    /// Add further lines to the configuration.
     pub fn with(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
         self.config.push('\n');
@@ -63,7 +63,7 @@ impl Outside {
         self.transform_with(layers, None).await
     }
 
-    /// `queries`: a folder of the user's own.
+    /// Transform with `queries`, a folder of custom queries.
     pub async fn transform_with(
         &self,
         layers: &[&str],
@@ -95,7 +95,7 @@ impl Outside {
         Path::new(self.folder.path()).join("lake")
     }
 
-    /// What a mistake is told.
+    /// Return the error of a wrong configuration.
     async fn mistake(&self) -> String {
         let error = self.transform(&["config"]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
@@ -250,7 +250,7 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
     assert!(text.contains("nowhere/*.csv"), "{text}");
 }
 
-/// The three sources of incidents in the book, unchanged, with files as they describe them.
+/// The three sources of incidents from the book, unchanged, with files as they describe them.
 #[tokio::test]
 async fn the_incidents_of_the_book_arrive_in_their_projects() {
     let page = page("incidents.md");
@@ -296,7 +296,7 @@ async fn the_incidents_of_the_book_arrive_in_their_projects() {
     );
 }
 
-/// A bucket on loopback that holds one object, for readers that sign nothing: listing, reading, reading a range.
+/// Serve a bucket with one object on loopback to readers without signatures: listing, reading, reading a range.
 async fn bucket(key: &'static str, body: &'static str) -> String {
     use axum::extract::Request;
     use axum::http::{StatusCode, header};

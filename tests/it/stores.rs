@@ -1,4 +1,4 @@
-//! The stores that a lake may lie on, as tests get them: each test has a lake of its own.
+//! The stores of a lake under test; each test has a lake of its own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,8 @@ use std::sync::{Arc, LazyLock};
 use axum::http::{Method, StatusCode};
 use bitlake::error::Result;
 use bitlake::lake::{
-    Depth, Lake, NextFile, NextTable, ParquetFile, Place, Published, WrittenFile, layout, publish,
+    InventoryDepth, Lake, LakeLocation, NextFile, NextTable, ParquetFile, PublishSummary,
+    WrittenFile, layout, publish,
 };
 use bitlake::schema::{Contract, Contracts, LAYERS};
 use chrono::Utc;
@@ -56,7 +57,7 @@ pub fn write(path: &Path, batches: &[RecordBatch]) -> WrittenFile {
     file.finish().unwrap()
 }
 
-/// Files of `n` rows each, written once.
+/// Files of `n` rows each, generated once.
 pub struct Staged {
     folder: TempDir,
 }
@@ -76,7 +77,7 @@ impl Staged {
         std::fs::read(self.file(n).path).unwrap()
     }
 
-    /// No Parquet, but as many bytes as take five parts, and no two parts alike.
+    /// Bytes (not Parquet) for five parts of a multipart upload, all different.
     pub fn large(&self) -> WrittenFile {
         let bytes: Vec<u8> = (0..9_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let path = self.folder.path().join("large");
@@ -91,19 +92,19 @@ impl Staged {
         }
     }
 
-    /// Publishes the table `domain.things` of these files.
+    /// Publish these files as the table `domain.things`.
     pub async fn publish(
         &self,
         lake: &Lake,
         run: &str,
         files: &[(&str, usize)],
-    ) -> Result<Published> {
+    ) -> Result<PublishSummary> {
         let lock = lake.lock()?;
-        let base = lake.inventory(Depth::Listing).await?;
+        let base = lake.inventory(InventoryDepth::Listing).await?;
         publish(lake, &lock, run, Utc::now(), &base, self.tables(files)).await
     }
 
-    /// The table `domain.things` of these files.
+    /// Return these files as the table `domain.things`.
     pub fn tables(&self, files: &[(&str, usize)]) -> BTreeMap<String, NextTable> {
         let files = files
             .iter()
@@ -116,13 +117,13 @@ impl Staged {
     }
 }
 
-/// A lake, and what makes other lakes over the same ground.
+/// A store, and a lake over it.
 pub struct Ground {
-    pub place: Place,
+    pub place: LakeLocation,
     pub store: Arc<dyn ObjectStore>,
-    /// Puts are refused by the version of what is there.
+    /// Whether the store evaluates conditions of puts.
     pub is_conditional: bool,
-    /// Conditions hold against writers at the same time.
+    /// Whether conditions are atomic against concurrent writers.
     pub is_atomic: bool,
     pub is_versioned: bool,
     /// The address of an S3 server's bucket.
@@ -132,10 +133,10 @@ pub struct Ground {
 
 impl Ground {
     pub fn lake(&self) -> Lake {
-        Lake::over(self.place.clone(), Arc::clone(&self.store))
+        Lake::new(self.place.clone(), Arc::clone(&self.store))
     }
 
-    /// The lake as another process opens it: with connections of its own.
+    /// Open the lake as another process does, with its own connections.
     pub fn elsewhere(&self) -> Lake {
         let Some((endpoint, bucket)) = self.http.as_deref().and_then(|at| at.rsplit_once('/'))
         else {
@@ -144,7 +145,7 @@ impl Ground {
         in_bucket(endpoint, bucket, None).lake()
     }
 
-    /// The layers' files, whole.
+    /// Return the contents of the layers' files.
     pub async fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         for layer in LAYERS {
@@ -156,11 +157,11 @@ impl Ground {
         files
     }
 
-    /// The name of a file within the store.
+    /// Return the name of a file within the store.
     pub fn object(&self, path: &str) -> String {
         match &self.place {
-            Place::Folder(_) => path.to_owned(),
-            Place::Bucket { prefix, .. } => format!("{prefix}/{path}"),
+            LakeLocation::Folder(_) => path.to_owned(),
+            LakeLocation::Bucket { prefix, .. } => format!("{prefix}/{path}"),
         }
     }
 
@@ -170,7 +171,7 @@ impl Ground {
         found.bytes().await.unwrap().to_vec()
     }
 
-    /// Lets the time pass after which a dead run's intent is worth nothing.
+    /// Let the lease of a dead run's intent expire.
     pub async fn expire(&self) {
         let lake = self.lake();
         let mut manifest = lake.manifest().await.unwrap();
@@ -181,13 +182,13 @@ impl Ground {
     }
 
     pub fn over(&self, store: impl ObjectStore) -> Lake {
-        Lake::over(self.place.clone(), Arc::new(store))
+        Lake::new(self.place.clone(), Arc::new(store))
     }
 }
 
 pub fn memory() -> Ground {
     Ground {
-        place: Place::Bucket {
+        place: LakeLocation::Bucket {
             url: "memory://lake".parse().unwrap(),
             prefix: "some/prefix".into(),
         },
@@ -208,7 +209,7 @@ pub fn folder() -> Ground {
         .unwrap()
         .with_automatic_cleanup(true);
     Ground {
-        place: Place::Folder(root.canonicalize().unwrap()),
+        place: LakeLocation::Folder(root.canonicalize().unwrap()),
         store: Arc::new(store),
         is_conditional: false,
         is_atomic: true,
@@ -218,7 +219,7 @@ pub fn folder() -> Ground {
     }
 }
 
-/// Options of `[lake]` for an S3 server of the tests.
+/// Return the `[lake]` options for a test's S3 server.
 pub fn options(endpoint: &str) -> BTreeMap<String, String> {
     let options = [
         ("endpoint", endpoint),
@@ -231,7 +232,7 @@ pub fn options(endpoint: &str) -> BTreeMap<String, String> {
     BTreeMap::from(owned)
 }
 
-/// Runs `work` on a runtime of its own, and this thread stands still meanwhile.
+/// Run `work` on its own runtime while this thread blocks.
 pub fn on_its_own<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(work)
@@ -243,7 +244,7 @@ fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
         .unwrap()
         .unwrap();
     Ground {
-        place: Place::Bucket {
+        place: LakeLocation::Bucket {
             url,
             prefix: "some/prefix".into(),
         },
@@ -256,12 +257,12 @@ fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
     }
 }
 
-/// An S3 in this process; it compares and puts in two steps.
+/// Start an S3 server in this process, whose conditional put is not atomic.
 pub fn s3s() -> Ground {
     s3s_failing(usize::MAX)
 }
 
-/// The same, but in the place of every `nth` reply comes an error: in turn the request is done before, or not.
+/// Start the server with an error instead of every `nth` reply; alternately the request is executed before, or not.
 pub fn s3s_failing(nth: usize) -> Ground {
     s3s_answering(move |n, _| {
         let done = !(n / nth).is_multiple_of(2);
@@ -273,7 +274,7 @@ pub fn s3s_failing(nth: usize) -> Ground {
     })
 }
 
-/// The same, but the first `times` puts are answered with 409, as S3 does while another request for the object is under way.
+/// Start the server with 409 for the first `times` puts, as S3 replies during another request for the object.
 pub fn s3s_busy(times: usize) -> Ground {
     let puts = AtomicUsize::new(0);
     s3s_answering(move |_, method| {
@@ -282,7 +283,7 @@ pub fn s3s_busy(times: usize) -> Ground {
     })
 }
 
-/// `answer`: for the n-th request, from 1 on, the status in the place of its reply, and whether it is done all the same.
+/// `answer` returns for the n-th request, from 1, the status that replaces its reply and whether it is executed.
 fn s3s_answering(
     answer: impl Fn(usize, &Method) -> Option<(StatusCode, bool)> + Send + Sync + 'static,
 ) -> Ground {
@@ -320,7 +321,7 @@ fn s3s_answering(
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    // In a thread of its own, so that it serves while a test stands still.
+    // It runs in its own thread, so that it serves while a test blocks.
     std::thread::spawn(move || {
         on_its_own(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -330,7 +331,7 @@ fn s3s_answering(
     in_bucket(&endpoint, "lake", Some(folder))
 }
 
-/// A versioned bucket of moto's, whose conditional puts are atomic; `None` where moto cannot be had.
+/// Create a versioned bucket in moto, whose conditional puts are atomic; `None` without moto.
 pub async fn moto(bucket: &str) -> Option<Ground> {
     let endpoint = MOTO.as_deref()?;
     let client = reqwest::Client::new();
@@ -343,7 +344,7 @@ pub async fn moto(bucket: &str) -> Option<Ground> {
     Some(in_bucket(endpoint, bucket, None))
 }
 
-/// One server for all tests; it ends with this process, whose end closes its standard input.
+/// The server of all tests; it stops when this process closes its standard input.
 static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
     let python = interpreter("stores")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/serve.py");
@@ -357,12 +358,12 @@ static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
     let mut port = String::new();
     let stdout = server.stdout.take().unwrap();
     BufReader::new(stdout).read_line(&mut port).unwrap();
-    // Dropping the child closes neither it nor its standard input's other end before this process ends.
+    // Dropping the child does not close its standard input before this process ends.
     std::mem::forget(server);
     Some(format!("http://127.0.0.1:{}", port.trim()))
 });
 
-/// Makes a test of each function for each store.
+/// Generate a test of each function for each store.
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
         mod memory { $(#[tokio::test] async fn $name() {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bitlake::lake::{Lake, Replaces, RepositoryState, SegmentWriter};
-use bitlake::redaction::{Received, Redactor};
-use bitlake::schema::{Contracts, Decoder, Envelope, Parent, Record};
+use bitlake::redaction::{ReceivedRecord, Redactor};
+use bitlake::schema::{Contracts, Decoder, Parent, RecordEnvelope, SourceRecord};
 use bitlake::secret::Masker;
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -23,7 +23,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
     for n in 0..repositories {
         let uuid = format!("{{repo-{n}}}");
         let full_name = format!("acme/repo-{n}");
-        let envelope = Envelope {
+        let envelope = RecordEnvelope {
             connection_id: 1,
             workspace: "acme".to_owned(),
             repository: full_name.clone(),
@@ -50,7 +50,7 @@ pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, le
     }
 }
 
-fn record(id: usize, description: String) -> Record {
+fn record(id: usize, description: String) -> SourceRecord {
     let month = 1 + id % 12;
     let payload = json!({
         "type": "pullrequest", "id": id, "title": format!("Change {id}"), "description": description,
@@ -59,10 +59,10 @@ fn record(id: usize, description: String) -> Record {
     });
     let redactor = Redactor::new(Masker::default()).unwrap();
     let payload = payload.to_string();
-    Record {
+    SourceRecord {
         key: id.to_string(),
         parent: Parent::None,
-        payload: Received::read(&payload).redact(&redactor).0,
+        payload: ReceivedRecord::read(&payload).redact(&redactor).0,
     }
 }
 

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
 use bitlake::lake::{ParquetFile, file_url};
-use bitlake::redaction::{Received, Redactor};
-use bitlake::schema::{Contract, Contracts, Decoder, Envelope, Parent, Record};
+use bitlake::redaction::{ReceivedRecord, Redactor};
+use bitlake::schema::{Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord};
 use bitlake::secret::Masker;
 use datafusion::arrow::array::RecordBatch;
 use serde_json::Value;
@@ -97,13 +97,13 @@ fn source_row(contract: &Arc<Contract>, row: &Value, n: usize) -> RecordBatch {
         .retain(|key, _| !key.starts_with('_'));
     let redactor = Redactor::new(Masker::default()).unwrap();
     let payload = payload.to_string();
-    let record = Record {
+    let record = SourceRecord {
         key: key.unwrap_or_else(|| n.to_string()),
         parent,
-        payload: Received::read(&payload).redact(&redactor).0,
+        payload: ReceivedRecord::read(&payload).redact(&redactor).0,
     };
     let connection_id = row["_connection_id"].as_i64().unwrap_or(1);
-    let envelope = Envelope {
+    let envelope = RecordEnvelope {
         connection_id,
         workspace,
         repository,

@@ -14,26 +14,26 @@ mod trouble;
 
 use std::collections::BTreeSet;
 
-use super::args::Check;
-use super::{Context, Outcome};
+use super::args::CheckArgs;
+use super::{CliContext, CommandOutcome};
 use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Depth, Inventory, Lake, LakeLock, RepositoryState};
+use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
 use crate::transform::check_unmatched;
 use access::Sample;
-use credentials::Identity;
+use credentials::CheckedIdentity;
 use finding::{About, Finding, conclude};
 
 /// # Errors
 /// A configuration that cannot be read; when anything failed, an error of its kind.
-pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
     let depth = match args.deep {
-        true => Depth::Content,
-        false => Depth::Listing,
+        true => InventoryDepth::Content,
+        false => InventoryDepth::Listing,
     };
     let opened = lake(&config, depth, &mut findings).await;
     let (states, budgets, _lock) = match opened {
@@ -101,7 +101,7 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
 /// Whether it can be written, what earlier runs know, and whether what they published is there.
 async fn lake(
     config: &Config,
-    depth: Depth,
+    depth: InventoryDepth,
     findings: &mut Vec<Finding>,
 ) -> Result<(Lake, LakeLock, Vec<RepositoryState>)> {
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
@@ -152,7 +152,7 @@ fn files(inventory: &Inventory) -> Vec<Finding> {
     }
 }
 
-fn head_room(connection: &str, identity: &Identity) -> Finding {
+fn head_room(connection: &str, identity: &CheckedIdentity) -> Finding {
     let about = About(connection, "quota");
     let HeadRoom { left, limit } = identity.client.head_room();
     let said = format!(

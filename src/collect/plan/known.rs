@@ -3,23 +3,23 @@
 use chrono::{DateTime, Utc};
 
 use super::super::environments;
-use super::super::repositories::Discovered;
-use super::super::repository::{is_absent_still, is_unmoved};
+use super::super::freshness::{is_known_unavailable, is_unmoved};
+use super::super::repositories::DiscoveredRepository;
 use super::night::Rates;
 use super::{Kind, RepositoryPlan, Requests};
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{Rules, Sync};
+use crate::config::{RuleSet, SyncSettings};
 use crate::lake::{ListState, RepositoryState};
 
 /// A repository of which something is collected.
 pub(in super::super) struct Known<'a> {
     pub state: &'a RepositoryState,
-    pub discovered: &'a Discovered,
-    pub rules: &'a Rules,
+    pub discovered: &'a DiscoveredRepository,
+    pub rules: &'a RuleSet,
     /// What was planned for it before.
     pub former: Option<&'a RepositoryPlan>,
     pub now: DateTime<Utc>,
-    pub sync: &'a Sync,
+    pub sync: &'a SyncSettings,
 }
 
 /// Its lists, in the order that they are read.
@@ -37,13 +37,16 @@ const LISTS: [&Endpoint; 8] = [
 impl Known<'_> {
     pub fn plan(&self) -> RepositoryPlan {
         let unfinished = self.state.entities.values().any(|entity| {
-            let load = entity.deep.as_ref().is_some_and(|walk| !walk.reconcile);
-            load || !entity.ever_returned() && entity.refresh.is_some()
+            let load = entity
+                .backfill
+                .as_ref()
+                .is_some_and(|walk| !walk.full_refresh);
+            load || !entity.ever_returned() && entity.incremental.is_some()
         });
         let moved = !is_unmoved(self.state, self.discovered);
         let environments = self.entity("environments");
         let due = environments.is_none_or(|known| {
-            environments::is_due(known, self.now) && !is_absent_still(known, self.now)
+            environments::is_due(known, self.now) && !is_known_unavailable(known, self.now)
         });
         let next = Rates {
             moved,
@@ -84,7 +87,9 @@ impl Known<'_> {
 
     fn rates(&self) -> Rates {
         let rate = |table: &str| self.entity(table).map_or(0.0, |known| self.per_day(known));
-        let heads = self.entity("commits").map_or(0, |known| known.heads.len());
+        let heads = self
+            .entity("commits")
+            .map_or(0, |known| known.heads().len());
         let former = self
             .former
             .and_then(|plan| plan.usual_day.get("pull_request_commits"));
@@ -116,14 +121,14 @@ impl Known<'_> {
     /// Adds what earlier runs left, and takes away what is not asked for.
     fn with_what_waits(&self, mut next: Requests) -> Requests {
         for list in LISTS {
-            let begun = |known: &&ListState| known.ever_returned() || known.deep.is_some();
+            let begun = |known: &&ListState| known.ever_returned() || known.backfill.is_some();
             let Some(known) = self.entity(list.name).filter(begun) else {
                 // An earlier run did not come to it.
                 let planned = self.former.and_then(|plan| plan.next.get(list.name));
                 next.extend(planned.map(|n| (list.name.to_owned(), *n)));
                 continue;
             };
-            if is_absent_still(known, self.now) {
+            if is_known_unavailable(known, self.now) {
                 next.remove(list.name);
                 continue;
             }
@@ -132,14 +137,10 @@ impl Known<'_> {
                 *next.entry(list.name.to_owned()).or_default() += left;
             }
         }
-        for (table, known) in &self.state.entities {
-            // Pull requests wait there only until the feed has told of them.
-            let waits = match table.as_str() {
-                "pull_request_activity" if !known.by_parent => 0,
-                _ => known.waiting(),
-            };
-            if waits > 0 {
-                *next.entry(table.clone()).or_default() += waits as f64;
+        for table in self.state.entities.keys() {
+            let pending = self.state.pending_requests(table);
+            if pending > 0 {
+                *next.entry(table.clone()).or_default() += pending as f64;
             }
         }
         next
@@ -149,7 +150,7 @@ impl Known<'_> {
     fn left(&self, known: &ListState, list: &Endpoint) -> f64 {
         let pagelen = f64::from(list.pagelen);
         let read = (known.sequence as f64 / pagelen).floor();
-        match &known.deep {
+        match &known.backfill {
             Some(walk) => {
                 let former = self.former.filter(|plan| plan.next.contains_key(list.name));
                 let planned = former.map(|plan| match plan.kind {
@@ -162,7 +163,7 @@ impl Known<'_> {
                     .unwrap_or(1.0)
             }
             None => {
-                let every = self.sync.full_every.zip(known.reconciled_on);
+                let every = self.sync.full_every.zip(known.full_refresh_on);
                 let due = every.is_some_and(|(every, last)| every.has_passed(last, self.now));
                 let reconciles = [endpoints::PULL_REQUESTS.name, endpoints::ISSUES.name];
                 f64::from(u8::from(due && reconciles.contains(&list.name))) * (read + 1.0)

@@ -18,14 +18,14 @@ use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::repositories::Discovered;
-use super::repository::candidate;
+use super::freshness::candidate;
+use super::repositories::DiscoveredRepository;
 use super::rotation::{self, Candidate};
 use super::{
     SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
 };
 use crate::bitbucket::{Client, HeadRoom, Limits};
-use crate::config::{Config, Rules, Sync};
+use crate::config::{Config, RuleSet, SyncSettings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, RepositoryState, layout};
 use known::Known;
@@ -255,7 +255,7 @@ fn spent(clients: &BTreeMap<String, Client>) -> u64 {
 
 fn state_of<'a>(
     states: &'a [RepositoryState],
-    discovered: &Discovered,
+    discovered: &DiscoveredRepository,
 ) -> Option<&'a RepositoryState> {
     let found = &discovered.found;
     let mut states = states.iter();
@@ -264,7 +264,7 @@ fn state_of<'a>(
 
 impl RepositoryPlan {
     /// Commits that come by git take of another budget.
-    fn by(mut self, sync: &Sync) -> Self {
+    fn by(mut self, sync: &SyncSettings) -> Self {
         if sync.git.is_some() {
             self.next.remove("commits");
             self.usual_day.remove("commits");
@@ -298,14 +298,14 @@ fn take_turns(
 pub(super) fn is_new(state: &RepositoryState) -> bool {
     let mut entities = state.entities.iter();
     !entities.any(|(table, entity)| {
-        table != "repositories" && (entity.ever_returned() || entity.deep.is_some())
+        table != "repositories" && (entity.ever_returned() || entity.backfill.is_some())
     })
 }
 
 async fn first_load(
     client: &Client,
-    discovered: &Discovered,
-    rules: &Rules,
+    discovered: &DiscoveredRepository,
+    rules: &RuleSet,
     since: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<RepositoryPlan> {

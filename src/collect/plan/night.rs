@@ -2,7 +2,7 @@
 
 use super::Requests;
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{EntityGroup, Rules, Steps};
+use crate::config::{EntityGroup, RuleSet, StepsRule};
 
 /// Of one repository: new records a day, and what else its lists cost.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,7 @@ fn pages(records: f64, list: &Endpoint) -> f64 {
 
 impl Rates {
     /// After so many days.
-    pub fn night(&self, days: f64, rules: &Rules) -> Requests {
+    pub fn night(&self, days: f64, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();
         let mut put = |table: &str, n: f64| {
             if n > 0.0 {
@@ -74,7 +74,7 @@ impl Rates {
                 "deployments",
                 pages(self.deployments * days, &endpoints::DEPLOYMENTS),
             );
-            if rules.steps_read() == Steps::All {
+            if rules.effective_steps() == StepsRule::All {
                 put("pipeline_steps", pipelines * days);
             }
             put("environments", self.environments);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::report::CollectReport;
-use super::super::{Context, Work};
+use super::super::{RunContext, Work};
 use super::{Known, Plan, RepositoryPlan, Requests, is_new, spent, sum};
 use crate::bitbucket::Client;
 use crate::error::Result;
@@ -18,14 +18,14 @@ pub(in super::super) struct Planned {
 impl Planned {
     /// `report`: the workspaces' lists, which are read by now.
     pub async fn of(
-        context: &Context<'_>,
+        context: &RunContext<'_>,
         work: &[Work<'_>],
         report: &CollectReport,
         clients: &BTreeMap<String, Client>,
     ) -> Result<Self> {
         let former: Option<Plan> = context.lake.get_json(layout::PLAN).await?;
         let of = |(repo, rules, discovered): &Work<'_>| {
-            let state = &repo.checkpoints.state;
+            let state = repo.state();
             let former = former.as_ref();
             let former = former.and_then(|plan| plan.of(&discovered.connection, &state.uuid));
             if is_new(state) {

@@ -16,18 +16,18 @@ use serde_json::value::RawValue;
 use super::super::entity::{text, time};
 use super::super::newest_first::quoted;
 use super::super::pull_request_activity;
-use super::super::repositories::Discovered;
+use super::super::repositories::DiscoveredRepository;
 use super::Requests;
 use super::night::Rates;
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
-use crate::config::{EntityGroup, Rules, Steps};
+use crate::config::{EntityGroup, RuleSet, StepsRule};
 use crate::error::Result;
-use crate::redaction::Received;
+use crate::redaction::ReceivedRecord;
 
 pub(super) struct Probe<'a> {
     pub client: &'a Client,
-    pub discovered: &'a Discovered,
-    pub rules: &'a Rules,
+    pub discovered: &'a DiscoveredRepository,
+    pub rules: &'a RuleSet,
     pub since: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }
@@ -213,7 +213,7 @@ impl Probe<'_> {
         let NextPage::Page(page) = pages.next().await? else {
             return Ok(None);
         };
-        let read = |record: &RawValue| Received::read(record.get()).value().clone();
+        let read = |record: &RawValue| ReceivedRecord::read(record.get()).value().clone();
         let values: Vec<Value> = page.values.iter().map(|it| read(it)).collect();
         let all = || pages.cursor().is_none().then_some(values.len() as f64);
         Ok(Some(First {
@@ -271,7 +271,7 @@ fn days(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
 }
 
 impl Sizes {
-    pub fn first_load(&self, rules: &Rules) -> Requests {
+    pub fn first_load(&self, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();
         let wants = |group: EntityGroup| rules.entities.contains(&group);
         // To learn that a list is not there, or empty, takes a request as well.
@@ -300,7 +300,9 @@ impl Sizes {
             }
         }
         let issues = self.issues.unwrap_or_default();
-        let steps = self.pipelines.filter(|_| rules.steps_read() == Steps::All);
+        let steps = self
+            .pipelines
+            .filter(|_| rules.effective_steps() == StepsRule::All);
         for (table, each) in [
             (endpoints::PULL_REQUEST_COMMITS.name, self.squashed),
             (endpoints::ISSUE_COMMENTS.name, issues),

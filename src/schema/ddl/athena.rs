@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::create::description;
-use super::words::{Words, partition};
-use super::{Script, Table};
+use super::syntax::{SqlSyntax, partition};
+use super::{DdlScript, DdlTable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contract;
 
@@ -14,9 +14,9 @@ const COMMENT_BYTES: usize = 255;
 const PARTITIONS: usize = 100;
 
 pub(super) fn statements(
-    script: &Script<'_>,
-    words: &Words<'_>,
-    tables: &[&Table<'_>],
+    script: &DdlScript<'_>,
+    syntax: &SqlSyntax<'_>,
+    tables: &[&DdlTable<'_>],
 ) -> Result<Vec<String>> {
     let Some(location) = script.location else {
         return Err(Error::new(
@@ -29,10 +29,10 @@ pub(super) fn statements(
     let layers: BTreeSet<_> = created.map(|it| &it.contract.layer).collect();
     let mut statements: Vec<_> = layers
         .iter()
-        .map(|layer| format!("CREATE SCHEMA IF NOT EXISTS {}", words.schema(layer)))
+        .map(|layer| format!("CREATE SCHEMA IF NOT EXISTS {}", syntax.schema(layer)))
         .collect();
     for table in tables {
-        let name = words.table(&table.contract.layer, &table.contract.table);
+        let name = syntax.table(&table.contract.layer, &table.contract.table);
         let keys = keys(table.contract, &table.files);
         let now = folders(&table.files);
         let before = match &table.loaded {
@@ -45,7 +45,7 @@ pub(super) fn statements(
             }
             _ => {
                 statements.push(format!("DROP TABLE IF EXISTS {name}"));
-                statements.push(create(words, table.contract, &keys, location)?);
+                statements.push(create(syntax, table.contract, &keys, location)?);
                 BTreeSet::new()
             }
         };
@@ -54,7 +54,7 @@ pub(super) fn statements(
         }
         let gone: Vec<_> = before.difference(&now).collect();
         for folders in gone.chunks(PARTITIONS) {
-            let specs: Vec<_> = folders.iter().map(|folder| spec(words, folder)).collect();
+            let specs: Vec<_> = folders.iter().map(|folder| spec(syntax, folder)).collect();
             let specs = specs.join(",\n    ");
             statements.push(format!("ALTER TABLE {name} DROP IF EXISTS\n    {specs}"));
         }
@@ -63,8 +63,8 @@ pub(super) fn statements(
             let specs: Vec<_> = folders
                 .iter()
                 .map(|folder| {
-                    let location = words.text(&format!("{location}/{folder}/"));
-                    format!("{} LOCATION {location}", spec(words, folder))
+                    let location = syntax.text(&format!("{location}/{folder}/"));
+                    format!("{} LOCATION {location}", spec(syntax, folder))
                 })
                 .collect();
             let specs = specs.join("\n    ");
@@ -74,7 +74,7 @@ pub(super) fn statements(
     for (layer, table) in &script.gone {
         statements.push(format!(
             "DROP TABLE IF EXISTS {}",
-            words.table(layer, table)
+            syntax.table(layer, table)
         ));
     }
     Ok(statements)
@@ -96,10 +96,10 @@ fn folders<'a>(files: &BTreeSet<&'a str>) -> BTreeSet<&'a str> {
     folders.map(|(folder, _)| folder).collect()
 }
 
-fn spec(words: &Words<'_>, folder: &str) -> String {
+fn spec(syntax: &SqlSyntax<'_>, folder: &str) -> String {
     let values: Vec<_> = partition(folder)
         .iter()
-        .map(|(key, value)| format!("{} = {}", words.name(key), words.text(&decoded(value))))
+        .map(|(key, value)| format!("{} = {}", syntax.name(key), syntax.text(&decoded(value))))
         .collect();
     format!("PARTITION ({})", values.join(", "))
 }
@@ -122,7 +122,7 @@ fn decoded(value: &str) -> String {
 }
 
 fn create(
-    words: &Words<'_>,
+    syntax: &SqlSyntax<'_>,
     contract: &Contract,
     keys: &[String],
     location: &str,
@@ -130,15 +130,15 @@ fn create(
     let columns = contract.columns.iter().map(|column| {
         Ok(format!(
             "{} {} COMMENT {}",
-            words.name(&column.name),
-            words.type_of(&column.data_type)?,
-            words.text(shortened(&description(column)))
+            syntax.name(&column.name),
+            syntax.type_of(&column.data_type)?,
+            syntax.text(shortened(&description(column)))
         ))
     });
     let columns = columns.collect::<Result<Vec<_>>>()?.join(",\n    ");
     let keys: Vec<_> = keys
         .iter()
-        .map(|key| format!("{} STRING", words.name(key)))
+        .map(|key| format!("{} STRING", syntax.name(key)))
         .collect();
     let partitioned = match keys.is_empty() {
         true => String::new(),
@@ -147,9 +147,9 @@ fn create(
     let Contract { layer, table, .. } = contract;
     Ok(format!(
         "CREATE EXTERNAL TABLE {} (\n    {columns}\n)\nCOMMENT {}\n{partitioned}STORED AS PARQUET\nLOCATION {}",
-        words.table(layer, table),
-        words.text(&contract.description),
-        words.text(&format!("{location}/{layer}/{table}/"))
+        syntax.table(layer, table),
+        syntax.text(&contract.description),
+        syntax.text(&format!("{location}/{layer}/{table}/"))
     ))
 }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::create::description;
-use super::words::Words;
-use super::{Script, Table};
+use super::syntax::SqlSyntax;
+use super::{DdlScript, DdlTable};
 use crate::schema::Column;
 
 /// Written in each run, with the run's time: what tells how old a loaded lake is.
 const HISTORY: (&str, &str, &str) = ("metrics", "history", "recorded_at");
 
-pub(super) fn write(script: &Script<'_>, words: &Words<'_>) -> String {
+pub(super) fn write(script: &DdlScript<'_>, syntax: &SqlSyntax<'_>) -> String {
     let mut text: String = script
         .title
         .iter()
@@ -31,13 +31,13 @@ pub(super) fn write(script: &Script<'_>, words: &Words<'_>) -> String {
             .iter()
             .filter(|it| it.contract.layer == *layer);
         for table in tables {
-            text.push_str(&source(words, table));
+            text.push_str(&source(syntax, table));
         }
     }
     text
 }
 
-fn source(words: &Words<'_>, table: &Table<'_>) -> String {
+fn source(syntax: &SqlSyntax<'_>, table: &DdlTable<'_>) -> String {
     let contract = table.contract;
     let mut text = format!(
         "      - name: {}\n        description: {}\n",
@@ -55,7 +55,7 @@ fn source(words: &Words<'_>, table: &Table<'_>) -> String {
         let key: Vec<_> = contract
             .primary_key
             .iter()
-            .map(|name| match words.needs_quotes(name) {
+            .map(|name| match syntax.needs_quotes(name) {
                 true => quoted(&format!("{{{{ adapter.quote('{name}') }}}}")),
                 false => quoted(name),
             })
@@ -69,18 +69,18 @@ fn source(words: &Words<'_>, table: &Table<'_>) -> String {
     text.push_str("        columns:\n");
     for column in &contract.columns {
         let is_key = contract.primary_key == [column.name.as_str()];
-        text.push_str(&source_column(words, column, is_key));
+        text.push_str(&source_column(syntax, column, is_key));
     }
     text
 }
 
-fn source_column(words: &Words<'_>, column: &Column, is_key: bool) -> String {
+fn source_column(syntax: &SqlSyntax<'_>, column: &Column, is_key: bool) -> String {
     let tests = match (is_key, column.nullable) {
         (true, _) => "            data_tests: [unique, not_null]\n",
         (false, false) => "            data_tests: [not_null]\n",
         (false, true) => "",
     };
-    let quote = match words.needs_quotes(&column.name) {
+    let quote = match syntax.needs_quotes(&column.name) {
         true => "            quote: true\n",
         false => "",
     };

@@ -1,7 +1,7 @@
 //! Delete and insert, in one transaction: Snowflake, BigQuery, Redshift, DuckDB, and Postgres by way of DuckDB.
 
-use super::words::Words;
-use super::{FILE_COLUMN, FILES_PER_STATEMENT, Script, Table, Target, create};
+use super::syntax::SqlSyntax;
+use super::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, FILES_PER_STATEMENT, create};
 use crate::error::Result;
 use crate::schema::Contract;
 
@@ -13,11 +13,11 @@ const LAKE: &str = "lake";
 const STAGE_LAYER: &str = "config";
 
 pub(super) fn statements(
-    script: &Script<'_>,
-    words: &Words<'_>,
-    tables: &[&Table<'_>],
+    script: &DdlScript<'_>,
+    syntax: &SqlSyntax<'_>,
+    tables: &[&DdlTable<'_>],
 ) -> Result<Vec<String>> {
-    let definitions = create::statements(script, words, tables)?;
+    let definitions = create::statements(script, syntax, tables)?;
     let Some(location) = script.location else {
         return Ok(definitions);
     };
@@ -25,9 +25,9 @@ pub(super) fn statements(
     let mut rows = Vec::new();
     let mut after = Vec::new();
     for table in tables {
-        rows.extend(delete(words, table));
+        rows.extend(delete(syntax, table));
         let loader = Loader {
-            words,
+            syntax,
             contract: table.contract,
             location,
         };
@@ -35,23 +35,23 @@ pub(super) fn statements(
         if files.is_empty() {
             continue;
         }
-        if script.target == Target::BigQuery {
+        if script.target == DdlDialect::BigQuery {
             external.push(loader.external_table(&files)?);
             after.push(format!("DROP EXTERNAL TABLE {}", loader.helper()));
         }
         rows.extend(loader.load(&files)?);
     }
     for (layer, table) in &script.gone {
-        rows.push(delete_all(words, layer, table));
+        rows.push(delete_all(syntax, layer, table));
     }
     // On the first two, definitions end a transaction or are not allowed in one; each can be repeated.
     let (mut statements, begin, inside, commit) = match script.target {
-        Target::Snowflake => {
-            let mut before = stage(words, location);
+        DdlDialect::Snowflake => {
+            let mut before = stage(syntax, location);
             before.extend(definitions);
             (before, "BEGIN", Vec::new(), "COMMIT")
         }
-        Target::BigQuery => {
+        DdlDialect::BigQuery => {
             let before = [definitions, external].concat();
             (
                 before,
@@ -60,7 +60,7 @@ pub(super) fn statements(
                 "COMMIT TRANSACTION",
             )
         }
-        Target::Postgres => {
+        DdlDialect::Postgres => {
             let inside = in_postgres(definitions);
             (attach(), "BEGIN TRANSACTION", inside, "COMMIT")
         }
@@ -92,67 +92,67 @@ fn in_postgres(statements: Vec<String>) -> Vec<String> {
     statements.into_iter().map(call).collect()
 }
 
-fn stage(words: &Words<'_>, location: &str) -> Vec<String> {
-    let format = words.table(STAGE_LAYER, "lake_parquet");
+fn stage(syntax: &SqlSyntax<'_>, location: &str) -> Vec<String> {
+    let format = syntax.table(STAGE_LAYER, "lake_parquet");
     vec![
         // Times of the files are in UTC and stay so.
         "ALTER SESSION SET TIMEZONE = 'UTC'".to_owned(),
-        format!("CREATE SCHEMA IF NOT EXISTS {}", words.schema(STAGE_LAYER)),
+        format!("CREATE SCHEMA IF NOT EXISTS {}", syntax.schema(STAGE_LAYER)),
         format!(
             "CREATE FILE FORMAT IF NOT EXISTS {format} TYPE = PARQUET USE_VECTORIZED_SCANNER = TRUE"
         ),
         format!(
             "CREATE STAGE IF NOT EXISTS {} URL = {} STORAGE_INTEGRATION = {LAKE}",
-            words.table(STAGE_LAYER, LAKE),
-            words.text(&format!("{location}/"))
+            syntax.table(STAGE_LAYER, LAKE),
+            syntax.text(&format!("{location}/"))
         ),
     ]
 }
 
 /// The table in the statements that DuckDB or the warehouse itself runs on rows.
-fn rows_of(words: &Words<'_>, layer: &str, table: &str) -> String {
-    let name = words.table(layer, table);
-    match words.target {
-        Target::Postgres => format!("{POSTGRES}.{name}"),
+fn rows_of(syntax: &SqlSyntax<'_>, layer: &str, table: &str) -> String {
+    let name = syntax.table(layer, table);
+    match syntax.target {
+        DdlDialect::Postgres => format!("{POSTGRES}.{name}"),
         _ => name,
     }
 }
 
-fn delete(words: &Words<'_>, table: &Table<'_>) -> Vec<String> {
+fn delete(syntax: &SqlSyntax<'_>, table: &DdlTable<'_>) -> Vec<String> {
     let Contract {
         layer, table: name, ..
     } = table.contract;
     let Some(stale) = table.stale() else {
-        return vec![delete_all(words, layer, name)];
+        return vec![delete_all(syntax, layer, name)];
     };
-    let file = match words.target {
+    let file = match syntax.target {
         // Its name of a file begins at the bucket.
-        Target::Snowflake => format!("REGEXP_SUBSTR({FILE_COLUMN}, '{layer}/{name}/.*')"),
+        DdlDialect::Snowflake => format!("REGEXP_SUBSTR({FILE_COLUMN}, '{layer}/{name}/.*')"),
         _ => FILE_COLUMN.to_owned(),
     };
-    let rows = rows_of(words, layer, name);
+    let rows = rows_of(syntax, layer, name);
     stale
         .chunks(FILES_PER_STATEMENT)
         .map(|files| {
             format!(
                 "DELETE FROM {rows} WHERE {file} IN ({})",
-                words.texts(files)
+                syntax.texts(files)
             )
         })
         .collect()
 }
 
-fn delete_all(words: &Words<'_>, layer: &str, table: &str) -> String {
-    let all = match words.target {
-        Target::BigQuery => " WHERE TRUE",
+fn delete_all(syntax: &SqlSyntax<'_>, layer: &str, table: &str) -> String {
+    let all = match syntax.target {
+        DdlDialect::BigQuery => " WHERE TRUE",
         _ => "",
     };
-    format!("DELETE FROM {}{all}", rows_of(words, layer, table))
+    format!("DELETE FROM {}{all}", rows_of(syntax, layer, table))
 }
 
 /// One table's inserts.
 struct Loader<'a> {
-    words: &'a Words<'a>,
+    syntax: &'a SqlSyntax<'a>,
     contract: &'a Contract,
     location: &'a str,
 }
@@ -160,10 +160,10 @@ struct Loader<'a> {
 impl Loader<'_> {
     fn load(&self, files: &[&str]) -> Result<Vec<String>> {
         let chunks = files.chunks(FILES_PER_STATEMENT);
-        Ok(match self.words.target {
-            Target::Snowflake => chunks.map(|files| self.copy_into(files)).collect(),
-            Target::BigQuery => vec![self.insert_from_external()],
-            Target::Redshift => self.copy_by_position(files)?,
+        Ok(match self.syntax.target {
+            DdlDialect::Snowflake => chunks.map(|files| self.copy_into(files)).collect(),
+            DdlDialect::BigQuery => vec![self.insert_from_external()],
+            DdlDialect::Redshift => self.copy_by_position(files)?,
             _ => chunks
                 .map(|files| self.insert_from_parquet(files))
                 .collect(),
@@ -171,14 +171,14 @@ impl Loader<'_> {
     }
 
     fn into(&self) -> String {
-        rows_of(self.words, &self.contract.layer, &self.contract.table)
+        rows_of(self.syntax, &self.contract.layer, &self.contract.table)
     }
 
     /// The columns in the contract's order, which is the files'.
     fn columns(&self) -> String {
         let columns = self.contract.columns.iter();
         let columns: Vec<_> = columns
-            .map(|column| self.words.name(&column.name))
+            .map(|column| self.syntax.name(&column.name))
             .collect();
         columns.join(", ")
     }
@@ -186,17 +186,17 @@ impl Loader<'_> {
     /// A table beside the loaded one that only serves loading.
     fn helper(&self) -> String {
         let name = format!("{LAKE}_{}", self.contract.table);
-        match self.words.target {
+        match self.syntax.target {
             // Temporary tables have no schema.
-            Target::Redshift => self.words.name(&name),
-            _ => self.words.table(&self.contract.layer, &name),
+            DdlDialect::Redshift => self.syntax.name(&name),
+            _ => self.syntax.table(&self.contract.layer, &name),
         }
     }
 
     fn helper_columns(&self) -> Result<String> {
         let columns = self.contract.columns.iter().map(|column| {
-            let data_type = self.words.type_of(&column.data_type)?;
-            Ok(format!("{} {data_type}", self.words.name(&column.name)))
+            let data_type = self.syntax.type_of(&column.data_type)?;
+            Ok(format!("{} {data_type}", self.syntax.name(&column.name)))
         });
         Ok(columns.collect::<Result<Vec<_>>>()?.join(",\n    "))
     }
@@ -206,7 +206,7 @@ impl Loader<'_> {
             .iter()
             .map(|file| format!("{}/{file}", self.location))
             .collect();
-        listed(self.words, &urls)
+        listed(self.syntax, &urls)
     }
 
     /// Snowflake remembers names of loaded files, and a partition's name stays when its content changes: `FORCE`.
@@ -221,9 +221,9 @@ impl Loader<'_> {
             "COPY INTO {}\nFROM @{}/{folder}\nFILES = ({})\nFILE_FORMAT = (FORMAT_NAME = '{}')\n\
              MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE\nINCLUDE_METADATA = ({FILE_COLUMN} = METADATA$FILENAME)\nFORCE = TRUE",
             self.into(),
-            self.words.table(STAGE_LAYER, LAKE),
-            listed(self.words, &files),
-            self.words.table(STAGE_LAYER, "lake_parquet"),
+            self.syntax.table(STAGE_LAYER, LAKE),
+            listed(self.syntax, &files),
+            self.syntax.table(STAGE_LAYER, "lake_parquet"),
         )
     }
 
@@ -271,7 +271,7 @@ impl Loader<'_> {
             statements.push(format!(
                 "INSERT INTO {} ({FILE_COLUMN}, {columns})\nSELECT {}, {columns}\nFROM {helper}",
                 self.into(),
-                self.words.text(file)
+                self.syntax.text(file)
             ));
         }
         statements.push(format!("DROP TABLE {helper}"));
@@ -280,9 +280,9 @@ impl Loader<'_> {
 
     fn insert_from_parquet(&self, files: &[&str]) -> String {
         let values = self.contract.columns.iter().map(|column| {
-            let name = self.words.name(&column.name);
-            match self.words.target {
-                Target::Postgres if column.data_type.is_nested() => format!("to_json({name})"),
+            let name = self.syntax.name(&column.name);
+            match self.syntax.target {
+                DdlDialect::Postgres if column.data_type.is_nested() => format!("to_json({name})"),
                 _ => name,
             }
         });
@@ -299,11 +299,14 @@ impl Loader<'_> {
 }
 
 /// One a line where there are several.
-fn listed<T: AsRef<str>>(words: &Words<'_>, texts: &[T]) -> String {
+fn listed<T: AsRef<str>>(syntax: &SqlSyntax<'_>, texts: &[T]) -> String {
     match texts {
-        [] | [_] => words.texts(texts),
+        [] | [_] => syntax.texts(texts),
         _ => {
-            let lines: Vec<_> = texts.iter().map(|text| words.text(text.as_ref())).collect();
+            let lines: Vec<_> = texts
+                .iter()
+                .map(|text| syntax.text(text.as_ref()))
+                .collect();
             format!("\n    {}", lines.join(",\n    "))
         }
     }

@@ -6,7 +6,7 @@
 //! that a later version of a contract adds come last.
 //!
 //! ```text
-//! contract, files now, files loaded ─▶ Table ─▶ stale(), fresh() ─┬─▶ create.rs      schemas, tables, comments, new columns
+//! contract, files now, files loaded ─▶ DdlTable ─▶ stale(), fresh() ─┬─▶ create.rs      schemas, tables, comments, new columns
 //!                                                                 ├─▶ load.rs        delete and insert, in one transaction
 //!                                                                 ├─▶ databricks.rs  the same, atomic per table
 //!                                                                 └─▶ athena.rs      partitions of external tables
@@ -20,15 +20,15 @@ mod create;
 mod databricks;
 mod dbt;
 mod load;
+mod syntax;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::collections::BTreeSet;
 
 use super::Contract;
 use crate::error::{Error, ErrorKind, Result};
-use words::Words;
+use syntax::SqlSyntax;
 
 /// The column of a loaded row that names its file, as a path below the lake. Snowflake writes what stands before the
 /// lake in the bucket, too.
@@ -40,7 +40,7 @@ const FILES_PER_STATEMENT: usize = 1000;
 
 /// What is written, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Target {
+pub enum DdlDialect {
     Snowflake,
     #[value(name = "bigquery")]
     BigQuery,
@@ -58,17 +58,17 @@ pub enum Target {
 
 /// A table, and what the warehouse already has of it.
 #[derive(Debug)]
-pub struct Table<'a> {
+pub struct DdlTable<'a> {
     pub contract: &'a Contract,
     /// Its files that have rows, as paths below the lake.
     pub files: BTreeSet<&'a str>,
     /// `None`: the warehouse may hold anything or nothing of it, and is to hold `files`.
-    pub loaded: Option<Loaded<'a>>,
+    pub loaded: Option<LoadedTable<'a>>,
 }
 
 /// What the warehouse has of a table.
 #[derive(Debug)]
-pub struct Loaded<'a> {
+pub struct LoadedTable<'a> {
     /// Of the contract that its columns were made from.
     pub version: u32,
     pub files: BTreeSet<&'a str>,
@@ -78,20 +78,20 @@ pub struct Loaded<'a> {
 
 /// One set of statements.
 #[derive(Debug)]
-pub struct Script<'a> {
-    pub target: Target,
+pub struct DdlScript<'a> {
+    pub target: DdlDialect,
     /// What it is: lines for its reader, written as comments.
     pub title: Vec<String>,
     /// Stands before each layer's name.
     pub schema_prefix: &'a str,
     /// Where the warehouse finds the lake, without `/` at the end. `None`: create statements only.
     pub location: Option<&'a str>,
-    pub tables: Vec<Table<'a>>,
+    pub tables: Vec<DdlTable<'a>>,
     /// Tables (layer, name) that the warehouse has and the lake no longer has.
     pub gone: Vec<(&'a str, &'a str)>,
 }
 
-impl<'a> Table<'a> {
+impl<'a> DdlTable<'a> {
     /// The loaded files whose rows must go; `None` for all rows.
     fn stale(&self) -> Option<Vec<&'a str>> {
         let loaded = self.loaded.as_ref()?;
@@ -125,30 +125,30 @@ impl<'a> Table<'a> {
     }
 }
 
-impl Script<'_> {
-    /// The statements, or for [`Target::Dbt`] the file.
+impl DdlScript<'_> {
+    /// The statements, or for [`DdlDialect::Dbt`] the file.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`]: the target cannot read from the location. [`ErrorKind::Internal`]: a type without words.
+    /// [`ErrorKind::Usage`]: the target cannot read from the location. [`ErrorKind::Internal`]: a type without syntax.
     pub fn write(&self) -> Result<String> {
         if let Some(location) = self.location {
             can_read(self.target, location)?;
         }
-        let words = Words {
+        let syntax = SqlSyntax {
             target: self.target,
             prefix: self.schema_prefix,
         };
-        if self.target == Target::Dbt {
-            return Ok(dbt::write(self, &words));
+        if self.target == DdlDialect::Dbt {
+            return Ok(dbt::write(self, &syntax));
         }
         let mut text: String = self.comments().map(|line| format!("-- {line}\n")).collect();
         let tables: Vec<_> = self.tables.iter().filter(|it| !it.is_unchanged()).collect();
         let changed = !tables.is_empty() || !self.gone.is_empty();
         let statements = match self.target {
             _ if !changed => Vec::new(),
-            Target::Athena => athena::statements(self, &words, &tables)?,
-            Target::Databricks => databricks::statements(self, &words, &tables)?,
-            _ => load::statements(self, &words, &tables)?,
+            DdlDialect::Athena => athena::statements(self, &syntax, &tables)?,
+            DdlDialect::Databricks => databricks::statements(self, &syntax, &tables)?,
+            _ => load::statements(self, &syntax, &tables)?,
         };
         if statements.is_empty() {
             text.push_str("-- Nothing changed.\n");
@@ -162,28 +162,28 @@ impl Script<'_> {
     fn comments(&self) -> impl Iterator<Item = &str> {
         let title = self.title.iter().map(String::as_str);
         let how: &[&str] = match (self.target, self.location) {
-            (_, None) | (Target::Dbt, _) => &[],
-            (Target::Snowflake, _) => &[
+            (_, None) | (DdlDialect::Dbt, _) => &[],
+            (DdlDialect::Snowflake, _) => &[
                 "Needs a storage integration named lake, or a stage of your own as lake in the schema config.",
                 "Stop at the first error, or half a load is committed: snowsql -o exit_on_error=true -f FILE",
             ],
-            (Target::BigQuery, _) => &[
+            (DdlDialect::BigQuery, _) => &[
                 "Run as one script, which ends at the first error: bq query --nouse_legacy_sql < FILE",
             ],
-            (Target::Redshift, _) => &[
+            (DdlDialect::Redshift, _) => &[
                 "Needs a default IAM role that may read the bucket: psql -v ON_ERROR_STOP=1 -f FILE",
                 "A text of more than 65,535 bytes fails its COPY; the long ones are in the source layer (bitbucket).",
             ],
-            (Target::Databricks, _) => &[
+            (DdlDialect::Databricks, _) => &[
                 "Each statement replaces partitions of one table in one step. Keys need Unity Catalog.",
             ],
-            (Target::Athena, _) => &[
+            (DdlDialect::Athena, _) => &[
                 "External tables over the lake: nothing is copied. Athena takes one statement at a time.",
             ],
-            (Target::DuckDb, _) => &[
+            (DdlDialect::DuckDb, _) => &[
                 "duckdb -bail FILE.duckdb < FILE; for s3://: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
             ],
-            (Target::Postgres, _) => &[
+            (DdlDialect::Postgres, _) => &[
                 "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE",
                 "For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
             ],
@@ -193,20 +193,20 @@ impl Script<'_> {
 }
 
 /// Refuses a location that the target has no way to read.
-fn can_read(target: Target, location: &str) -> Result<()> {
+fn can_read(target: DdlDialect, location: &str) -> Result<()> {
     let scheme = location.split_once("://").map(|(scheme, _)| scheme);
     let (can, example) = match target {
-        Target::Snowflake => (
+        DdlDialect::Snowflake => (
             matches!(scheme, Some("s3" | "s3gov" | "s3china" | "gcs" | "azure")),
             "s3://bucket/lake",
         ),
-        Target::BigQuery => (scheme == Some("gs"), "gs://bucket/lake"),
-        Target::Redshift | Target::Athena => (scheme == Some("s3"), "s3://bucket/lake"),
-        Target::Databricks => (
+        DdlDialect::BigQuery => (scheme == Some("gs"), "gs://bucket/lake"),
+        DdlDialect::Redshift | DdlDialect::Athena => (scheme == Some("s3"), "s3://bucket/lake"),
+        DdlDialect::Databricks => (
             scheme.is_some() || location.starts_with("/Volumes/"),
             "s3://bucket/lake or /Volumes/…",
         ),
-        Target::DuckDb | Target::Postgres | Target::Dbt => (true, ""),
+        DdlDialect::DuckDb | DdlDialect::Postgres | DdlDialect::Dbt => (true, ""),
     };
     if can {
         return Ok(());

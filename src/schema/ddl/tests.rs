@@ -12,8 +12,8 @@ fn contract(columns: &str) -> Contract {
 
 const ID: &str = r#"{"name": "id", "type": "string", "description": "i"}"#;
 
-fn script<'a>(target: Target, location: &'a str, table: Table<'a>) -> Script<'a> {
-    Script {
+fn script<'a>(target: DdlDialect, location: &'a str, table: DdlTable<'a>) -> DdlScript<'a> {
+    DdlScript {
         target,
         title: Vec::new(),
         schema_prefix: "",
@@ -30,12 +30,12 @@ fn a_statement_lists_at_most_a_thousand_files() {
         .map(|n| format!("domain/t/n={n}/part-0.parquet"))
         .collect();
     let all: BTreeSet<_> = files.iter().map(String::as_str).collect();
-    let whole = Table {
+    let whole = DdlTable {
         contract: &contract,
         files: all.clone(),
         loaded: None,
     };
-    let text = script(Target::Snowflake, "s3://b/l", whole)
+    let text = script(DdlDialect::Snowflake, "s3://b/l", whole)
         .write()
         .unwrap();
     let copies: Vec<_> = text.split("COPY INTO").skip(1).collect();
@@ -45,17 +45,17 @@ fn a_statement_lists_at_most_a_thousand_files() {
         .collect();
     assert_eq!(counts, [1000, 1000, 500]);
 
-    let loaded = Loaded {
+    let loaded = LoadedTable {
         version: 2,
         changed: BTreeSet::new(),
         files: all,
     };
-    let emptied = Table {
+    let emptied = DdlTable {
         contract: &contract,
         files: BTreeSet::new(),
         loaded: Some(loaded),
     };
-    let text = script(Target::DuckDb, "l", emptied).write().unwrap();
+    let text = script(DdlDialect::DuckDb, "l", emptied).write().unwrap();
     assert_eq!(text.matches("DELETE FROM").count(), 3);
     assert_eq!(text.matches(".parquet").count(), 2500);
     assert!(!text.contains("INSERT"));
@@ -69,16 +69,20 @@ fn athena_adds_and_drops_partitions_and_leaves_those_whose_content_changed() {
         "domain/t/m=3/part-0.parquet",
         "domain/t/m=a%20%C3%BC%/part-0.parquet",
     );
-    let table = |files, loaded| Table {
+    let table = |files, loaded| DdlTable {
         contract: &contract,
         files,
-        loaded: Some(Loaded {
+        loaded: Some(LoadedTable {
             version: 2,
             files: loaded,
             changed: BTreeSet::from([changed]),
         }),
     };
-    let write = |table| script(Target::Athena, "s3://b/l", table).write().unwrap();
+    let write = |table| {
+        script(DdlDialect::Athena, "s3://b/l", table)
+            .write()
+            .unwrap()
+    };
     let before = BTreeSet::from([kept, gone, changed]);
     let text = write(table(BTreeSet::from([kept, changed, new]), before.clone()));
     let statements: Vec<_> = text
@@ -103,22 +107,22 @@ fn athena_adds_and_drops_partitions_and_leaves_those_whose_content_changed() {
 
 #[test]
 fn names_and_texts_cannot_leave_their_quotes() {
-    let words = |target| Words { target, prefix: "" };
+    let syntax = |target| SqlSyntax { target, prefix: "" };
     for (target, name, text) in [
-        (Target::Snowflake, "\"a`\"\"\\\"", r"'it''s \\'"),
-        (Target::BigQuery, "`a\\`\"\\\\`", r"'it\'s \\'"),
-        (Target::Redshift, "\"a`\"\"\\\"", r"'it''s \\'"),
-        (Target::Databricks, "`a``\"\\`", r"'it\'s \\'"),
-        (Target::Athena, "`a``\"\\`", r"'it\'s \\'"),
-        (Target::DuckDb, "\"a`\"\"\\\"", r"'it''s \'"),
-        (Target::Postgres, "\"a`\"\"\\\"", r"'it''s \'"),
+        (DdlDialect::Snowflake, "\"a`\"\"\\\"", r"'it''s \\'"),
+        (DdlDialect::BigQuery, "`a\\`\"\\\\`", r"'it\'s \\'"),
+        (DdlDialect::Redshift, "\"a`\"\"\\\"", r"'it''s \\'"),
+        (DdlDialect::Databricks, "`a``\"\\`", r"'it\'s \\'"),
+        (DdlDialect::Athena, "`a``\"\\`", r"'it\'s \\'"),
+        (DdlDialect::DuckDb, "\"a`\"\"\\\"", r"'it''s \'"),
+        (DdlDialect::Postgres, "\"a`\"\"\\\"", r"'it''s \'"),
     ] {
-        assert_eq!(words(target).name("a`\"\\"), name, "{target:?}");
-        assert_eq!(words(target).text(r"it's \"), text, "{target:?}");
+        assert_eq!(syntax(target).name("a`\"\\"), name, "{target:?}");
+        assert_eq!(syntax(target).text(r"it's \"), text, "{target:?}");
     }
-    assert_eq!(words(Target::Snowflake).name("user"), "user");
-    assert_eq!(words(Target::Postgres).name("user"), "\"user\"");
-    assert_eq!(words(Target::Postgres).name("maxTime"), "\"maxTime\"");
+    assert_eq!(syntax(DdlDialect::Snowflake).name("user"), "user");
+    assert_eq!(syntax(DdlDialect::Postgres).name("user"), "\"user\"");
+    assert_eq!(syntax(DdlDialect::Postgres).name("maxTime"), "\"maxTime\"");
 }
 
 #[test]
@@ -127,23 +131,25 @@ fn a_long_description_is_cut_between_characters_where_the_catalogue_has_a_limit(
     let contract = contract(&format!(
         r#"{{"name": "id", "type": "string", "description": "{long}"}}"#
     ));
-    let table = Table {
+    let table = DdlTable {
         contract: &contract,
         files: BTreeSet::new(),
         loaded: None,
     };
-    let text = script(Target::Athena, "s3://b/l", table).write().unwrap();
+    let text = script(DdlDialect::Athena, "s3://b/l", table)
+        .write()
+        .unwrap();
     assert_eq!(text.matches('ü').count(), 127);
 }
 
 #[test]
 fn a_warehouse_is_not_sent_where_it_cannot_read() {
     for (target, can, cannot) in [
-        (Target::Snowflake, "s3://b", "/data"),
-        (Target::BigQuery, "gs://b", "s3://b"),
-        (Target::Redshift, "s3://b", "gs://b"),
-        (Target::Databricks, "/Volumes/a/b/c", "/data"),
-        (Target::Athena, "s3://b", "/data"),
+        (DdlDialect::Snowflake, "s3://b", "/data"),
+        (DdlDialect::BigQuery, "gs://b", "s3://b"),
+        (DdlDialect::Redshift, "s3://b", "gs://b"),
+        (DdlDialect::Databricks, "/Volumes/a/b/c", "/data"),
+        (DdlDialect::Athena, "s3://b", "/data"),
     ] {
         assert!(can_read(target, can).is_ok());
         assert!(can_read(target, cannot).is_err(), "{target:?}");

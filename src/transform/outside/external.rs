@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
 use super::files::{self, TextFile};
 use super::{csv, field_paths, ndjson};
-use crate::config::{Format, OutsideTable};
+use crate::config::{OutsideFormat, OutsideTable};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::lake::{ParquetFile, file_url};
@@ -116,7 +116,7 @@ impl External {
 
 /// Read the files of a `[[table]]` and register them. `folder` is for copies.
 pub(super) async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<External> {
-    if given.format == Format::Parquet {
+    if given.format == OutsideFormat::Parquet {
         engine
             .register_outside(SCHEMA, NAME, &given.location)
             .await?;
@@ -128,7 +128,7 @@ pub(super) async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -
     let files = files::open(engine, &given.location, folder).await?;
     let mut external = External::default();
     let schema = match given.format {
-        Format::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
+        OutsideFormat::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
         _ => external.columns_of_csv(&files)?,
     };
     let path = folder.with_extension("parquet");
@@ -137,7 +137,7 @@ pub(super) async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -
     for text in &files {
         let write = |batch: &RecordBatch| file.write(batch);
         match given.format {
-            Format::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
+            OutsideFormat::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
             _ => csv::read(text, &schema, write)?,
         }
     }

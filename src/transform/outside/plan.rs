@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::dataframe::DataFrame;
 
 use super::external::{External, NAME};
-use crate::config::{Format, OutsideTable};
+use crate::config::{OutsideFormat, OutsideTable};
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contract;
@@ -37,7 +37,7 @@ pub(super) async fn plan(
     };
     let may_lack = |column: &str| {
         external.rows == Some(0)
-            || given.format == Format::Ndjson
+            || given.format == OutsideFormat::Ndjson
             || contract.column(column).is_some()
     };
     let mut missing_columns = BTreeSet::new();

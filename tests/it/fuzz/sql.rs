@@ -41,7 +41,7 @@ fn engine() -> &'static (Engine, Runtime) {
     })
 }
 
-/// The kind of the error with which a text is refused, if it is: planned and run on a stack as the program's own.
+/// Plan and run a text on a stack as large as the program's, and return the kind of its error, if any.
 fn tried(sql: String) -> Option<ErrorKind> {
     let (engine, runtime) = engine();
     let work = runtime.spawn(async move {
@@ -100,7 +100,7 @@ proptest! {
     }
 }
 
-/// Functions and operators that take numbers, lengths, places and patterns from the text.
+/// Functions and operators that take numbers, lengths, positions and patterns from the text.
 const CALLS: [&str; 34] = [
     "abs(?)",
     "-(?)",
@@ -170,9 +170,9 @@ proptest! {
     }
 }
 
-/// As deep as the gate lets through: the stack must hold it, to the drop of the last plan.
+/// At the largest accepted depth, the stack must suffice until the last plan is dropped.
 #[test]
-fn what_is_just_not_too_deep_is_answered() {
+fn a_statement_at_the_depth_limit_is_answered() {
     let chain =
         |first: &str, link: &str, n: usize| format!("SELECT {first}{} AS x", link.repeat(n));
     for sql in [

@@ -1,4 +1,4 @@
-//! What `bitlake ddl` prints loads the lake: executed on DuckDB and on Postgres, read by sqlglot for the others.
+//! The statements of `bitlake ddl` load the lake: executed on DuckDB and Postgres, parsed by sqlglot for the other dialects.
 //!
 //! ```text
 //! demo's lake, copied ─▶ ddl ─────────────────▶ database ─▶ equals the lake, cell by cell
@@ -12,7 +12,7 @@ mod bench;
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use bitlake::schema::ddl::{Loaded, Script, Table, Target};
+use bitlake::schema::ddl::{DdlDialect, DdlScript, DdlTable, LoadedTable};
 use bitlake::schema::{Contract, Contracts};
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use serde_json::json;
@@ -27,12 +27,12 @@ pub use self::bench::Bench;
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("loading"));
 
 #[tokio::test]
-async fn duckdb_holds_the_lake_and_then_what_it_became() {
+async fn duckdb_equals_the_lake_before_and_after_a_change() {
     loads_and_follows("duckdb").await;
 }
 
 #[tokio::test]
-async fn postgres_holds_the_lake_and_then_what_it_became() {
+async fn postgres_equals_the_lake_before_and_after_a_change() {
     loads_and_follows("postgres").await;
 }
 
@@ -51,7 +51,7 @@ async fn loads_and_follows(dialect: &str) {
     };
     let first = bench.hide("domain.boards").await;
     load(None, &[]).await;
-    // Once more, on tables that are full.
+    // Run it again on full tables.
     load(None, &[]).await;
 
     bench.change().await;
@@ -65,7 +65,7 @@ async fn loads_and_follows(dialect: &str) {
     assert!(nothing.ends_with("-- Nothing changed.\n"), "{nothing}");
 }
 
-/// Statements for tables that were made when the contract had one column less.
+/// Statements for tables that were created when the contract had one column less.
 #[tokio::test]
 async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
     let Some(python) = PYTHON.as_ref() else {
@@ -78,11 +78,14 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
     );
     let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
     let sizes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
-    for (target, dialect) in [(Target::DuckDb, "duckdb"), (Target::Postgres, "postgres")] {
+    for (target, dialect) in [
+        (DdlDialect::DuckDb, "duckdb"),
+        (DdlDialect::Postgres, "postgres"),
+    ] {
         let bench = Bench::new().await;
         let root = bench.lake.folder().unwrap();
         let location = root.to_str().unwrap();
-        let script = |table| Script {
+        let script = |table| DdlScript {
             target,
             title: Vec::new(),
             schema_prefix: "",
@@ -90,7 +93,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
             tables: vec![table],
             gone: Vec::new(),
         };
-        let load = |script: Script<'_>, contract: &Contract| {
+        let load = |script: DdlScript<'_>, contract: &Contract| {
             let files: Vec<_> = script.tables[0].files.iter().copied().collect();
             let tables = json!({"domain.things": described(contract, &files)});
             let plan = bench.plan_of(&script.write().unwrap(), tables);
@@ -98,12 +101,12 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
         };
         let (kept, changed) = ("domain/things/m=1/part-0.parquet", THINGS);
         for file in [kept, changed] {
-            // The names differ, so that the key holds.
+            // The names differ, so that the key is unique.
             let prefix = StringArray::from(vec![format!("{file}a"), format!("{file}b")]);
             write(&root.join(file), &old, &batch(&old, vec![Arc::new(prefix)]));
         }
         let files = BTreeSet::from([kept, changed]);
-        let table = Table {
+        let table = DdlTable {
             contract: &old,
             files: files.clone(),
             loaded: None,
@@ -111,12 +114,12 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
         load(script(table), &old);
         let rows = batch(&new, vec![Arc::clone(&names), Arc::clone(&sizes)]);
         write(&root.join(changed), &new, &rows);
-        let loaded = Loaded {
+        let loaded = LoadedTable {
             version: 1,
             files: files.clone(),
             changed: BTreeSet::from([changed]),
         };
-        let table = Table {
+        let table = DdlTable {
             contract: &new,
             files,
             loaded: Some(loaded),
@@ -167,7 +170,7 @@ fn dbt_gets_every_table_with_its_key_and_tests() {
     python.run("dbt", &plan, folder.path());
 }
 
-/// Where each warehouse would find the lake.
+/// The lake's address for each warehouse.
 const LOCATIONS: [(&str, &str); 7] = [
     ("snowflake", "s3://acme/lake"),
     ("bigquery", "gs://acme/lake"),
@@ -180,7 +183,7 @@ const LOCATIONS: [(&str, &str); 7] = [
 
 const THINGS: &str = "domain/things/m=2/part-0.parquet";
 
-/// What a reader of the statements sees, for one small table with a partition of each fate.
+/// Snapshot the statements of one small table whose partitions were added, changed, removed and kept.
 #[test]
 fn statements_for_one_table() {
     let contract = contract(
@@ -192,8 +195,8 @@ fn statements_for_one_table() {
     let new = "domain/things/m=it%27s/part-0.parquet";
     let kept = "domain/things/m=1/part-0.parquet";
     for (dialect, location) in LOCATIONS.into_iter().chain([("dbt", "/data/lake")]) {
-        let write = |table: Table<'_>, gone: Vec<(&str, &str)>| {
-            let script = Script {
+        let write = |table: DdlTable<'_>, gone: Vec<(&str, &str)>| {
+            let script = DdlScript {
                 target: clap::ValueEnum::from_str(dialect, false).unwrap(),
                 title: vec!["A title.".to_owned()],
                 schema_prefix: "lake_",
@@ -204,20 +207,20 @@ fn statements_for_one_table() {
             script.write().unwrap()
         };
         let whole = write(
-            Table {
+            DdlTable {
                 contract: &contract,
                 files: BTreeSet::from([kept, THINGS]),
                 loaded: None,
             },
             Vec::new(),
         );
-        let loaded = Loaded {
+        let loaded = LoadedTable {
             version: 1,
             files: BTreeSet::from([kept, THINGS, gone]),
             changed: BTreeSet::from([THINGS]),
         };
         let changes = write(
-            Table {
+            DdlTable {
                 contract: &contract,
                 files: BTreeSet::from([kept, THINGS, new]),
                 loaded: Some(loaded),
@@ -276,7 +279,7 @@ fn create_statements_need_no_lake() {
     let chosen = tables.filter(|it| ["dora", "metrics"].contains(&it.layer.as_str()));
     assert_eq!(script.matches("CREATE TABLE").count(), chosen.count());
     assert!(!script.contains("COPY") && !script.contains("BEGIN"));
-    // Postgres's own, for psql.
+    // The client command of psql.
     let output = bitlake(&["ddl", "--dialect", "postgres", "--create"]);
     let script = text(&output.stdout);
     assert!(script.contains("CREATE TABLE") && !script.contains("postgres_execute"));

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bitlake::bitbucket::Limits;
 use bitlake::collect::plan::{Plan, plan};
-use bitlake::collect::{CollectReport, Event, Options, Reason, Shard, Stop, collect};
+use bitlake::collect::{
+    CollectEvent, CollectOptions, CollectReport, Shard, StopReason, StopSignal, collect,
+};
 use bitlake::config::Config;
 use bitlake::error::Result;
 use bitlake::lake::{Lake, RepositoryState};
@@ -33,7 +35,7 @@ pub struct Bench {
     /// Further keys of `[lake]`.
     pub keys: String,
     runs: usize,
-    pub stop: Stop,
+    pub stop: StopSignal,
     /// Ends the next run after so many pages.
     pub stops_after: Option<usize>,
     pub full: bool,
@@ -64,7 +66,7 @@ impl Bench {
             connection: "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }".to_owned(),
             keys: String::new(),
             runs: 0,
-            stop: Stop::new(None),
+            stop: StopSignal::new(None),
             stops_after: None,
             full: false,
             shard: None,
@@ -100,7 +102,7 @@ impl Bench {
         let now = self.now;
         let pages = AtomicUsize::new(0);
         let run_id = format!("{}-{:06x}", now.format("%Y%m%dT%H%M%SZ"), self.runs);
-        let options = Options {
+        let options = CollectOptions {
             run_id: &run_id,
             now,
             limits: self.limits.clone(),
@@ -108,10 +110,10 @@ impl Bench {
             full: self.full,
             shard: self.shard,
             listener: &|event| {
-                if matches!(event, Event::Page { .. })
+                if matches!(event, CollectEvent::Page { .. })
                     && Some(pages.fetch_add(1, Ordering::Relaxed)) == self.stops_after
                 {
-                    self.stop.ask(Reason::Deadline);
+                    self.stop.ask(StopReason::Deadline);
                 }
             },
         };

@@ -26,12 +26,25 @@ fn implied(table: &str) -> Value {
     }
 }
 
+/// Add the columns of `config.repositories` that follow from the name, as the configuration layer does.
+fn add_repository_id(cells: &mut serde_json::Map<String, Value>) {
+    let connection = cells["connection_id"].as_i64().unwrap();
+    let name = cells["full_name"].as_str().unwrap().to_owned();
+    let params = format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#);
+    let id = format!("bitbucket:BitbucketRepo:{connection}:{name}");
+    cells.insert("repo_id".to_owned(), json!(id));
+    cells.insert("raw_data_params".to_owned(), json!(params));
+}
+
 /// Return the row of a table below the source layer.
 pub fn plain_row(contract: &Arc<Contract>, row: &Value) -> RecordBatch {
     let mut complete = implied(&contract.name());
     let stated = row.as_object().unwrap().clone();
     let cells = complete.as_object_mut().unwrap();
     cells.extend(stated);
+    if contract.name() == "config.repositories" {
+        add_repository_id(cells);
+    }
     // As in a `[[table]]`: empty where null may not be.
     for column in contract.columns.iter().filter(|column| !column.nullable) {
         let empty = match column.data_type {
