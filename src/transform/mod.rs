@@ -1,4 +1,4 @@
-//! Turns collected segments into the published tables. Only Parquet files pass between the steps.
+//! Transforms collected segments into the published tables. Only Parquet files pass between the steps.
 //!
 //! ```text
 //! bitlake.toml ─▶ settings.rs ─▶ config/…    ─┐
