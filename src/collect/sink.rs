@@ -124,7 +124,7 @@ impl<'a> Sink<'a> {
                 report.orphans += 1;
                 continue;
             };
-            match received.reading() {
+            match received.quality() {
                 ReadQuality::Exact => {}
                 ReadQuality::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
                 ReadQuality::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
