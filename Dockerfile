@@ -1,12 +1,12 @@
 FROM rust:1.94-slim-trixie AS build
 WORKDIR /src
-# The dependencies come in a layer of their own, which only another lock file makes again. Cargo wants to see every
+# The dependencies are a layer of their own, which is built again only when the lock file changes. Cargo needs to see every
 # target before it fetches.
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY crates crates
-RUN mkdir src && touch src/lib.rs src/main.rs && cargo fetch --locked
-# From here on without network.
+RUN mkdir src tests && touch src/lib.rs src/main.rs tests/sql.rs && cargo fetch --locked
+# No network from here on.
 COPY . .
 RUN cargo build --release --offline --locked --bin bitlake
 
@@ -15,6 +15,6 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /src/target/release/bitlake /usr/local/bin/bitlake
 USER 65532:65532
 ENV BITLAKE_CONFIG=/etc/bitlake/bitlake.toml
-# It answers SIGTERM itself, so it may be process 1.
+# bitlake handles SIGTERM itself, so it may be process 1.
 ENTRYPOINT ["bitlake"]
 CMD ["--help"]

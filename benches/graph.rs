@@ -1,15 +1,22 @@
-//! How long does a history of a million commits with ten thousand deployments take?
+//! Time the commit graph of a million commits with ten thousand deployments.
 //!
-//! `cargo bench --bench graph`. For scale, some pairs are also walked as DevLake does it: a set of all ancestors of the
-//! older end, of texts, made anew for each pair.
+//! `cargo bench --bench graph`. For comparison, some pairs are also computed as DevLake does: a set of the hashes of all
+//! ancestors of the older end, rebuilt for each pair.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic"
+)]
 
 use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bitlake_graph::{Builder, Graph, NEVER, Node, Ranges};
+use bitlake_graph::{CommitGraph, CommitIndex, GraphBuilder, NOT_CONTAINED, RevisionRanges};
 
-/// Commits and deployments; a debug build shows that it runs.
+/// The number of commits and deployments; a debug build only shows that the benchmark runs.
 const SIZE: (usize, usize) = if cfg!(debug_assertions) {
     (20_000, 200)
 } else {
@@ -17,7 +24,7 @@ const SIZE: (usize, usize) = if cfg!(debug_assertions) {
 };
 const SAMPLES: usize = 5;
 
-/// The same numbers on every machine (splitmix64).
+/// A random generator with the same numbers on every machine (splitmix64).
 struct Numbers(u64);
 
 impl Numbers {
@@ -34,16 +41,16 @@ impl Numbers {
     }
 }
 
-struct History {
+struct GeneratedHistory {
     hashes: Vec<String>,
-    /// Of each commit, first parent first; parents come earlier in the history.
+    /// The parents of each commit, first parent first; parents precede their children.
     parents: Vec<Vec<usize>>,
-    /// Commits on the line that is deployed.
+    /// The commits of the deployed branch.
     trunk: Vec<usize>,
 }
 
-/// A trunk with branches of one to eight commits that are merged back, begun on one of its last fifty commits.
-fn history(commits: usize, numbers: &mut Numbers) -> History {
+/// Generate a trunk with merged branches of one to eight commits, each starting at one of the trunk's last fifty commits.
+fn history(commits: usize, numbers: &mut Numbers) -> GeneratedHistory {
     let hashes = (0..commits)
         .map(|_| {
             format!(
@@ -72,15 +79,15 @@ fn history(commits: usize, numbers: &mut Numbers) -> History {
     }
     parents.truncate(commits);
     trunk.retain(|commit| *commit < commits);
-    History {
+    GeneratedHistory {
         hashes,
         parents,
         trunk,
     }
 }
 
-/// Along the trunk; two of a hundred go back by some, one of a hundred deploys a commit long past.
-fn deployments(history: &History, count: usize, numbers: &mut Numbers) -> Vec<usize> {
+/// Generate deployments along the trunk; two of a hundred go back by a few commits, one of a hundred deploys a very old one.
+fn deployments(history: &GeneratedHistory, count: usize, numbers: &mut Numbers) -> Vec<usize> {
     let last = history.trunk.len() - 1;
     (0..count)
         .map(|n| {
@@ -103,8 +110,8 @@ fn timed<T>(what: &str, work: impl FnOnce() -> T) -> (T, Duration) {
     (done, took)
 }
 
-fn intern(history: &History) -> Graph {
-    let mut builder = Builder::default();
+fn intern(history: &GeneratedHistory) -> CommitGraph {
+    let mut builder = GraphBuilder::default();
     for (commit, parents) in history.parents.iter().enumerate() {
         builder.commit(&history.hashes[commit], Some(commit as i64));
         for (position, parent) in (0..).zip(parents) {
@@ -114,8 +121,8 @@ fn intern(history: &History) -> Graph {
     builder.finish()
 }
 
-/// DevLake's walk.
-fn by_ancestor_sets<'a>(
+/// Compute ranges as DevLake does.
+fn ranges_by_ancestor_sets<'a>(
     parents: &HashMap<&'a str, Vec<&'a str>>,
     new: &'a str,
     old: &'a str,
@@ -143,7 +150,7 @@ fn main() {
     println!("{commits} commits, {edges} edges, {count} deployments");
 
     let (graph, interning) = timed("hashes into a graph, with generations", || intern(&history));
-    let chain: Vec<Node> = deployed
+    let chain: Vec<CommitIndex> = deployed
         .iter()
         .filter_map(|commit| graph.find(&history.hashes[*commit]))
         .collect();
@@ -152,12 +159,15 @@ fn main() {
     });
     println!(
         "  labelled: {}",
-        labels.iter().filter(|label| **label != NEVER).count()
+        labels
+            .iter()
+            .filter(|label| **label != NOT_CONTAINED)
+            .count()
     );
 
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let mut visited = 0;
-    let (sizes, walking) = timed("commits between successive deployments, all pairs", || {
+    let (sizes, set_time) = timed("commits between successive deployments, all pairs", || {
         let mut sizes = Vec::new();
         for pair in chain.windows(2) {
             sizes.push(ranges.difference(pair[1], Some(pair[0])).len());
@@ -193,20 +203,20 @@ fn main() {
             let at = (count - 2) * (sample + 1) / SAMPLES;
             let [old, new] = [at, at + 1].map(|at| history.hashes[deployed[at]].as_str());
             assert_eq!(
-                by_ancestor_sets(&parents, new, old),
+                ranges_by_ancestor_sets(&parents, new, old),
                 sizes[at],
-                "the walks disagree"
+                "the ranges disagree"
             );
         }
     });
     let all = sampled / SAMPLES as u32 * (count as u32 - 1);
     println!("{:<58} {all:>12.2?}", "  extrapolated to all pairs");
     let ratio = |one: Duration| all.as_secs_f64() / one.as_secs_f64();
-    println!("walk of the pairs: {:.0} times faster", ratio(walking));
+    println!("ranges of the pairs: {:.0} times faster", ratio(set_time));
     println!("with both orders: {:.0} times faster", ratio(ordering));
     println!(
         "from text to pairs: {:.0} times faster",
-        ratio(interning + walking)
+        ratio(interning + set_time)
     );
     println!(
         "from text to labels: {:.0} times faster",

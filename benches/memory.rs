@@ -1,8 +1,15 @@
-//! Resident memory of a transform whose source layer is larger than the memory that it may use.
+//! Measure the resident memory of a transform whose source layer exceeds its memory limit.
 //!
-//! `cargo bench --bench memory [-- LIMIT_MIB [PAYLOAD_MIB]]` makes a lake of pull requests with long descriptions and
-//! transforms it twice, each time in a process of its own: the first folds segments, the second rebuilds what is
-//! published. What is printed is the peak that Linux counted for the process, and its ratio to the limit.
+//! `cargo bench --bench memory [-- LIMIT_MIB [PAYLOAD_MIB]]` creates a lake of pull requests with long descriptions and
+//! transforms it twice, each time in its own process: the first run merges segments, the second rebuilds the published
+//! tables. It prints the process's peak resident size as Linux counts it, and its ratio to the limit.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic"
+)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +18,7 @@ use std::time::Instant;
 
 use bitlake::config::Config;
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, transform};
+use bitlake::transform::{TransformOptions, transform};
 
 #[path = "../tests/it/wide.rs"]
 mod wide;
@@ -76,7 +83,7 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The largest resident size that this process ever had.
+/// Return the peak resident size of this process.
 fn peak_kib() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status
@@ -93,13 +100,13 @@ async fn child_run(folder: &Path, limit: u64, rebuild: bool) {
     );
     let mut config =
         Config::parse(&text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap();
-    // Past the check of the configuration, so that a small lake can show the same.
+    // Set after the check of the configuration, so that a small lake can show the effect.
     config.lake.memory_limit = Some(limit * MIB as u64);
     let lake = Lake::create(&config.lake.url, &BTreeMap::new()).unwrap();
     let lock = lake.lock().unwrap();
-    let options = Options {
+    let options = TransformOptions {
         rebuild,
-        ..Options::default()
+        ..TransformOptions::default()
     };
     transform(&config, &lake, &lock, "bench", wide::now(), &options)
         .await

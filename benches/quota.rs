@@ -1,9 +1,16 @@
-//! What does a hundred repositories cost in requests?
+//! Count the requests that a hundred repositories cost.
 //!
-//! `cargo bench --bench quota`. Counted by the sandbox, which serves an estate as large as its repositories are in life:
-//! the first load, nights after it, and a night of three hundred repositories in which nothing moved, with a token whose
-//! thousand requests an hour are enforced. `SIZE=20 cargo bench --profile dev --bench quota` does the same for twenty and
-//! sixty repositories, without an optimised build.
+//! `cargo bench --bench quota`. The sandbox serves a synthetic workspace with repositories of realistic size and counts the
+//! requests of the first load, of later runs, and of a run over three hundred idle repositories with a token whose budget of a
+//! thousand requests an hour is enforced. `SIZE=20 cargo bench --profile dev --bench quota` does the same for twenty
+//! and sixty repositories, without an optimised build.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a benchmark may panic"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,14 +18,14 @@ use std::time::Instant;
 
 use bitlake::bitbucket::Limits;
 use bitlake::collect::plan::{plan, total};
-use bitlake::collect::{Options, Stop, collect};
+use bitlake::collect::{CollectOptions, StopSignal, collect};
 use bitlake::config::Config;
 use bitlake::lake::Lake;
 use bitlake_sandbox::{Day, Sandbox, SyntheticWorkspace};
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-/// Five working days a week of this are the estate's half year.
+/// The events of a working day; five a week give the history of the workspace's half year.
 const USUAL: Day = Day {
     opened: 8,
     closed: 8,
@@ -34,8 +41,8 @@ const HEAVY: Day = Day {
     pipelines: 20,
 };
 
-/// An estate, its lake, and the requests of each night.
-struct Nights {
+/// A synthetic workspace, its lake, and the requests of each run.
+struct BenchRuns {
     sandbox: Sandbox,
     folder: TempDir,
     now: DateTime<Utc>,
@@ -45,25 +52,29 @@ struct Nights {
 
 struct Column {
     name: String,
-    /// By list.
+    /// The requests by list.
     requests: BTreeMap<&'static str, u64>,
     planned: u64,
     planning: u64,
 }
 
-impl Nights {
-    async fn of(estate: SyntheticWorkspace) -> Self {
+impl BenchRuns {
+    async fn of(workspace: SyntheticWorkspace) -> Self {
         Self {
-            now: estate.now,
-            sandbox: Sandbox::builder().synthetic(estate).start(0).await.unwrap(),
+            now: workspace.now,
+            sandbox: Sandbox::builder()
+                .synthetic(workspace)
+                .start(0)
+                .await
+                .unwrap(),
             folder: tempfile::tempdir().unwrap(),
             requests_per_hour: 1_000_000,
             columns: Vec::new(),
         }
     }
 
-    /// Lets a day pass and collects.
-    async fn night(&mut self, name: &str, day: &Day) -> u64 {
+    /// Advance by a day and collect.
+    async fn run_day(&mut self, name: &str, day: &Day) -> u64 {
         self.now = self.sandbox.advance(day).unwrap();
         self.collect(name).await
     }
@@ -71,7 +82,7 @@ impl Nights {
     async fn collect(&mut self, name: &str) -> u64 {
         let start = Instant::now();
         let url = self.folder.path().join("lake").display().to_string();
-        // Nights are a day apart, and what was spent in the last one is spent no more.
+        // The runs are a day apart, so that the last run's requests no longer count.
         let budget = Path::new(&url).join("_bitlake/budget");
         let _ = std::fs::remove_dir_all(&budget);
         let text = format!(
@@ -92,11 +103,11 @@ impl Nights {
             self.now.format("%Y%m%dT%H%M%SZ"),
             self.columns.len()
         );
-        let options = Options {
+        let options = CollectOptions {
             run_id: &run_id,
             now: self.now,
             limits,
-            stop: &Stop::new(None),
+            stop: &StopSignal::new(None),
             full: false,
             shard: None,
             listener: &|_| {},
@@ -128,7 +139,7 @@ impl Nights {
         spent
     }
 
-    /// Markdown: a row for each entity, a column for each night.
+    /// Print a Markdown table with a row for each list and a column for each run.
     fn print(&self) {
         let names: Vec<_> = self
             .columns
@@ -165,7 +176,7 @@ impl Nights {
     }
 }
 
-/// What the sandbox's route is a list of.
+/// Return the list of a route.
 fn entity(route: &str) -> &'static str {
     let below = route
         .split_once("{repo_slug}")
@@ -198,29 +209,29 @@ async fn main() {
         None => (100, 1_000, 5_000, 300),
     };
     let now = "2026-11-23T10:00:00Z".parse().unwrap();
-    let estate = SyntheticWorkspace {
+    let workspace = SyntheticWorkspace {
         repositories,
         pull_requests,
         pipelines,
         now,
         ..SyntheticWorkspace::default()
     };
-    let mut nights = Nights::of(estate).await;
+    let mut runs = BenchRuns::of(workspace).await;
     println!(
         "{repositories} repositories with {pull_requests} pull requests and {pipelines} pipelines each: {:?}\n",
-        nights.sandbox.sizes(0).unwrap()
+        runs.sandbox.sizes(0).unwrap()
     );
-    nights.collect("first load").await;
-    nights.night("usual day", &USUAL).await;
-    nights.night("heavy day", &HEAVY).await;
-    let nothing = nights.night("nothing moved", &Day::default()).await;
-    nights.print();
+    runs.collect("first load").await;
+    runs.run_day("usual day", &USUAL).await;
+    runs.run_day("heavy day", &HEAVY).await;
+    let nothing = runs.run_day("nothing moved", &Day::default()).await;
+    runs.print();
     println!(
         "\nan idle repository: {:.2} requests\n",
         nothing as f64 / repositories as f64
     );
 
-    let mut nights = Nights::of(SyntheticWorkspace {
+    let mut runs = BenchRuns::of(SyntheticWorkspace {
         repositories: idle,
         pull_requests: 20,
         pipelines: 50,
@@ -228,11 +239,11 @@ async fn main() {
         ..SyntheticWorkspace::default()
     })
     .await;
-    nights.collect("first load").await;
-    nights.sandbox.enforce(1_000);
-    nights.requests_per_hour = 1_000;
-    nights.night("first night", &Day::default()).await;
+    runs.collect("first load").await;
+    runs.sandbox.enforce(1_000);
+    runs.requests_per_hour = 1_000;
+    runs.run_day("first night", &Day::default()).await;
     println!("{idle} idle repositories and one token with 1,000 requests an hour\n");
-    nights.print();
-    println!("\nrefused: {}", nights.sandbox.refused());
+    runs.print();
+    println!("\nrefused: {}", runs.sandbox.refused());
 }

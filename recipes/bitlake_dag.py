@@ -1,4 +1,4 @@
-"""Airflow 3: bitlake every night, on a worker that has the program, BITLAKE_CONFIG and the variables that it names."""
+"""Airflow 3: run bitlake every night, on a worker with the program, BITLAKE_CONFIG and the variables of the configuration."""
 
 import subprocess
 from datetime import timedelta
@@ -7,12 +7,12 @@ import pendulum
 from airflow.sdk import DAG, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-DONE = (0, 1)  # 1: finished, but something is stale; the log names it
+DONE = (0, 1)  # 1: finished, but a list is stale; the log names it
 LATER = (4, 5)  # deadline or quota; another run holds the lake
 
 
 class BitlakeRun(BaseOperator):
-    """One `bitlake run`, whose exit code says whether another try helps."""
+    """One `bitlake run`. Its exit code decides whether Airflow retries it."""
 
     def execute(self, context):
         self.process = subprocess.Popen(["bitlake", "run", "--deadline", "5h"])
@@ -20,11 +20,11 @@ class BitlakeRun(BaseOperator):
         if code in DONE:
             return code
         if code in LATER:
-            raise AirflowException(f"exit code {code}: it goes on with the next try")
-        raise AirflowFailException(f"exit code {code}: somebody has to mend configuration or credentials first")
+            raise AirflowException(f"exit code {code}: the next try resumes")
+        raise AirflowFailException(f"exit code {code}: the configuration or the credentials need a change")
 
     def on_kill(self):
-        # SIGTERM: saves what was collected, within twenty seconds.
+        # After SIGTERM bitlake saves its state within twenty seconds.
         self.process.terminate()
 
 
@@ -35,7 +35,7 @@ with DAG(
     catchup=False,
     max_active_runs=1,
 ):
-    # An hour after exit 4 all requests are there again.
+    # An hour after exit 4 the hourly quota is available again.
     BitlakeRun(
         task_id="run",
         retries=20,

@@ -50,7 +50,7 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The process's exit code; README.md has the table.
+    /// The process's exit code; docs/src/command-line.md has the table.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Unreachable | Self::Api => 1,
@@ -65,9 +65,9 @@ impl ErrorKind {
 /// See the module's page. Boxed inside, so that `Result<T>` stays small.
 #[derive(thiserror::Error)]
 #[error("{}", .0)]
-pub struct Error(Box<Inner>);
+pub struct Error(Box<ErrorDetails>);
 
-struct Inner {
+struct ErrorDetails {
     kind: ErrorKind,
     message: String,
     context: Vec<(&'static str, String)>,
@@ -79,7 +79,7 @@ struct Inner {
 impl Error {
     /// `message`: lower case, no full stop, no secrets.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner {
+        Self(Box::new(ErrorDetails {
             kind,
             message: message.into(),
             context: Vec::new(),
@@ -144,6 +144,22 @@ impl Error {
         self.0.hint.as_deref()
     }
 
+    /// Return the first cause of type `E` among the sources of the error.
+    pub fn find_cause<E: StdError + 'static>(&self) -> Option<&E> {
+        let mut cause: Option<&(dyn StdError + 'static)> =
+            self.0.source.as_deref().map(|source| source as _);
+        while let Some(source) = cause {
+            if let Some(found) = source.downcast_ref::<E>() {
+                return Some(found);
+            }
+            if let Some(error) = source.downcast_ref::<Self>() {
+                return error.find_cause();
+            }
+            cause = source.source();
+        }
+        None
+    }
+
     /// The value recorded under `key`, if any.
     pub fn context(&self, key: &str) -> Option<&str> {
         self.0
@@ -154,7 +170,7 @@ impl Error {
     }
 }
 
-impl fmt::Display for Inner {
+impl fmt::Display for ErrorDetails {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         for (n, (key, value)) in self.context.iter().enumerate() {

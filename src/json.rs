@@ -62,16 +62,16 @@ pub(crate) fn from_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_jso
 fn parse(text: &str) -> Result<(Value, bool), serde_json::Error> {
     let repeats = Cell::new(false);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Reader(&repeats).deserialize(&mut deserializer)?;
+    let value = ValueReader(&repeats).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok((value, repeats.get()))
 }
 
 /// Makes a value as serde_json does, and notices keys that repeat.
 #[derive(Clone, Copy)]
-struct Reader<'a>(&'a Cell<bool>);
+struct ValueReader<'a>(&'a Cell<bool>);
 
-impl<'de> DeserializeSeed<'de> for Reader<'_> {
+impl<'de> DeserializeSeed<'de> for ValueReader<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -79,7 +79,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Reader<'_> {
+impl<'de> Visitor<'de> for ValueReader<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,6 +9,7 @@
 
 pub mod bitbucket;
 pub mod cli;
+mod clock;
 pub mod collect;
 pub mod config;
 mod digest;
@@ -23,5 +24,6 @@ pub mod redaction;
 pub mod schema;
 mod scratch;
 pub mod secret;
+pub mod suggest;
 pub mod telemetry;
 pub mod transform;

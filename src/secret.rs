@@ -56,13 +56,13 @@ impl fmt::Debug for Secret {
 /// The text is one that was decoded. Inside it, a secret is found as it is, URL-encoded, or escaped as in JSON or HTML, as
 /// a whole or in parts, and in base64: a decoded text may quote another encoded one.
 #[derive(Clone, Default)]
-pub struct Masker(Arc<RwLock<Known>>);
+pub struct Masker(Arc<RwLock<KnownSecrets>>);
 
 #[derive(Default)]
-struct Known {
+struct KnownSecrets {
     secrets: Vec<Secret>,
-    in_messages: Pattern,
-    in_records: Pattern,
+    in_messages: SecretPattern,
+    in_records: SecretPattern,
 }
 
 impl Masker {
@@ -92,7 +92,7 @@ impl Masker {
             .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         let from = |shortest: usize| {
             let secrets = known.secrets.iter();
-            Pattern::of(secrets.filter(|it| it.expose().chars().count() >= shortest))
+            SecretPattern::of(secrets.filter(|it| it.expose().chars().count() >= shortest))
         };
         let (in_messages, in_records) = (from(SHORTEST_IN_MESSAGES), from(SHORTEST_IN_RECORDS));
         known.in_messages = in_messages;
@@ -130,7 +130,7 @@ impl fmt::Debug for Masker {
 
 /// Finds some secrets in any spelling.
 #[derive(Default)]
-enum Pattern {
+enum SecretPattern {
     #[default]
     Nothing,
     Spellings(Regex),
@@ -138,7 +138,7 @@ enum Pattern {
     Literal(Vec<Secret>),
 }
 
-impl Pattern {
+impl SecretPattern {
     fn of<'a>(secrets: impl Iterator<Item = &'a Secret>) -> Self {
         let secrets: Vec<Secret> = secrets.cloned().collect();
         if secrets.is_empty() {

@@ -1,4 +1,4 @@
--- What does each record tell of an account?
+-- Which properties of an account does each record contain?
 --
 -- Grain:  one row per connection, repository (workspace for its members), kind of record and wording
 -- Source: every table of the bitbucket layer in which an account appears
@@ -7,84 +7,244 @@
 -- * An account appears a thousand times with the same words: each wording is kept once, with its newest time.
 -- * workspace is set for the members of a workspace, which belong to no repository.
 WITH appearances AS (
-    SELECT 'issue_comments' AS place, _connection_id, _repository_uuid, created_on AS seen_at, "user" AS account
+    SELECT
+        'issue_comments' AS place,
+        _connection_id,
+        _repository_uuid,
+        created_on AS seen_at,
+        "user" AS account
     FROM bitbucket.issue_comments
     UNION ALL
-    SELECT 'issues', _connection_id, _repository_uuid, updated_on, reporter FROM bitbucket.issues
+    SELECT
+        'issues',
+        _connection_id,
+        _repository_uuid,
+        updated_on,
+        reporter
+    FROM bitbucket.issues
     UNION ALL
-    SELECT 'issues', _connection_id, _repository_uuid, updated_on, assignee FROM bitbucket.issues
+    SELECT
+        'issues',
+        _connection_id,
+        _repository_uuid,
+        updated_on,
+        assignee
+    FROM bitbucket.issues
     UNION ALL
-    SELECT 'pull_request_comments', _connection_id, _repository_uuid, created_on, "user"
+    SELECT
+        'pull_request_comments',
+        _connection_id,
+        _repository_uuid,
+        created_on,
+        "user"
     FROM bitbucket.pull_request_comments
     UNION ALL
-    SELECT 'pull_request_comments', _connection_id, _repository_uuid, resolution['created_on'], resolution['user']
+    SELECT
+        'pull_request_comments',
+        _connection_id,
+        _repository_uuid,
+        resolution['created_on'],
+        resolution['user']
     FROM bitbucket.pull_request_comments
     UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, updated_on, author FROM bitbucket.pull_requests
+    SELECT
+        'pull_requests',
+        _connection_id,
+        _repository_uuid,
+        updated_on,
+        author
+    FROM bitbucket.pull_requests
     UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, updated_on, closed_by FROM bitbucket.pull_requests
+    SELECT
+        'pull_requests',
+        _connection_id,
+        _repository_uuid,
+        updated_on,
+        closed_by
+    FROM bitbucket.pull_requests
     UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, seen_at, item['user']
+    SELECT
+        'pull_requests',
+        _connection_id,
+        _repository_uuid,
+        seen_at,
+        item['user']
     FROM (
-        SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(participants) AS item
+        SELECT
+            _connection_id,
+            _repository_uuid,
+            updated_on AS seen_at,
+            unnest(participants) AS item
         FROM bitbucket.pull_requests
     )
     UNION ALL
-    SELECT 'pull_requests', _connection_id, _repository_uuid, seen_at, item
+    SELECT
+        'pull_requests',
+        _connection_id,
+        _repository_uuid,
+        seen_at,
+        item
     FROM (
-        SELECT _connection_id, _repository_uuid, updated_on AS seen_at, unnest(reviewers) AS item
+        SELECT
+            _connection_id,
+            _repository_uuid,
+            updated_on AS seen_at,
+            unnest(reviewers) AS item
         FROM bitbucket.pull_requests
     )
     UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, "update"['date'], "update"['author']
+    SELECT
+        'pull_request_activity',
+        _connection_id,
+        _repository_uuid,
+        "update"['date'],
+        "update"['author']
     FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, approval['date'], approval['user']
+    SELECT
+        'pull_request_activity',
+        _connection_id,
+        _repository_uuid,
+        approval['date'],
+        approval['user']
     FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, changes_requested['date'], changes_requested['user']
+    SELECT
+        'pull_request_activity',
+        _connection_id,
+        _repository_uuid,
+        changes_requested['date'],
+        changes_requested['user']
     FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, "comment"['created_on'], "comment"['user']
+    SELECT
+        'pull_request_activity',
+        _connection_id,
+        _repository_uuid,
+        "comment"['created_on'],
+        "comment"['user']
     FROM bitbucket.pull_request_activity
     UNION ALL
-    SELECT 'pull_request_activity', _connection_id, _repository_uuid, seen_at, item
+    SELECT
+        'pull_request_activity',
+        _connection_id,
+        _repository_uuid,
+        seen_at,
+        item
     FROM (
-        SELECT _connection_id, _repository_uuid, "update"['date'] AS seen_at, unnest("update"['reviewers']) AS item
+        SELECT
+            _connection_id,
+            _repository_uuid,
+            "update"['date'] AS seen_at,
+            unnest("update"['reviewers']) AS item
         FROM bitbucket.pull_request_activity
     )
     UNION ALL
-    SELECT 'pull_request_commits', _connection_id, _repository_uuid, "date", author['user']
+    SELECT
+        'pull_request_commits',
+        _connection_id,
+        _repository_uuid,
+        "date",
+        author['user']
     FROM bitbucket.pull_request_commits
     UNION ALL
-    SELECT 'pull_request_commits', _connection_id, _repository_uuid, "date", committer['user']
+    SELECT
+        'pull_request_commits',
+        _connection_id,
+        _repository_uuid,
+        "date",
+        committer['user']
     FROM bitbucket.pull_request_commits
     UNION ALL
-    SELECT 'issue_changes', _connection_id, _repository_uuid, created_on, "user" FROM bitbucket.issue_changes
+    SELECT
+        'issue_changes',
+        _connection_id,
+        _repository_uuid,
+        created_on,
+        "user"
+    FROM bitbucket.issue_changes
     UNION ALL
-    SELECT 'pipelines', _connection_id, _repository_uuid, created_on, creator FROM bitbucket.pipelines
-    UNION ALL
-    SELECT 'pipelines', _connection_id, _repository_uuid, completed_on, state['result']['terminator']
+    SELECT
+        'pipelines',
+        _connection_id,
+        _repository_uuid,
+        created_on,
+        creator
     FROM bitbucket.pipelines
     UNION ALL
-    SELECT 'commits', _connection_id, _repository_uuid, "date", author['user'] FROM bitbucket.commits
+    SELECT
+        'pipelines',
+        _connection_id,
+        _repository_uuid,
+        completed_on,
+        state['result']['terminator']
+    FROM bitbucket.pipelines
     UNION ALL
-    SELECT 'commits', _connection_id, _repository_uuid, "date", committer['user'] FROM bitbucket.commits
+    SELECT
+        'commits',
+        _connection_id,
+        _repository_uuid,
+        "date",
+        author['user']
+    FROM bitbucket.commits
     UNION ALL
-    SELECT 'tags', _connection_id, _repository_uuid, "date", tagger['user'] FROM bitbucket.tags
+    SELECT
+        'commits',
+        _connection_id,
+        _repository_uuid,
+        "date",
+        committer['user']
+    FROM bitbucket.commits
     UNION ALL
-    SELECT 'tags', _connection_id, _repository_uuid, target['date'], target['author']['user'] FROM bitbucket.tags
+    SELECT
+        'tags',
+        _connection_id,
+        _repository_uuid,
+        "date",
+        tagger['user']
+    FROM bitbucket.tags
     UNION ALL
-    SELECT 'tags', _connection_id, _repository_uuid, target['date'], target['committer']['user'] FROM bitbucket.tags
+    SELECT
+        'tags',
+        _connection_id,
+        _repository_uuid,
+        target['date'],
+        target['author']['user']
+    FROM bitbucket.tags
     UNION ALL
-    SELECT 'branches', _connection_id, _repository_uuid, target['date'], target['author']['user']
+    SELECT
+        'tags',
+        _connection_id,
+        _repository_uuid,
+        target['date'],
+        target['committer']['user']
+    FROM bitbucket.tags
+    UNION ALL
+    SELECT
+        'branches',
+        _connection_id,
+        _repository_uuid,
+        target['date'],
+        target['author']['user']
     FROM bitbucket.branches
     UNION ALL
-    SELECT 'branches', _connection_id, _repository_uuid, target['date'], target['committer']['user']
+    SELECT
+        'branches',
+        _connection_id,
+        _repository_uuid,
+        target['date'],
+        target['committer']['user']
     FROM bitbucket.branches
     UNION ALL
-    SELECT 'repositories', _connection_id, _repository_uuid, updated_on, owner FROM bitbucket.repositories
+    SELECT
+        'repositories',
+        _connection_id,
+        _repository_uuid,
+        updated_on,
+        owner
+    FROM bitbucket.repositories
 )
+
 SELECT
     place,
     _connection_id AS connection_id,

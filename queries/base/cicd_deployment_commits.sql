@@ -18,29 +18,41 @@
 --   the pipeline. Of several those to the highest environment count, together: from the first start to the last end,
 --   failed if one failed. While none of them has a result there is no deployment, even if the branch matches too.
 -- * A pipeline of another source counts when a project has its scope; one that a pattern of Bitbucket's rules found, always.
--- * A pipeline is left out when Bitbucket's own deployments tell of it, unless a further step deployed to an environment
+-- * A pipeline is left out when one of Bitbucket's own deployments refers to it, unless a further step deployed to an environment
 --   that Bitbucket has no deployment for: no release counts twice.
 WITH repositories AS (
     SELECT
-        r.connection_id, r.repository_uuid, r.full_name, cast(r.connection_id AS varchar) AS conn,
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.connection_id,
+        r.repository_uuid,
+        r.full_name,
+        r.repo_id,
+        r.raw_data_params,
+        cast(r.connection_id AS varchar) AS conn,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
     FROM config.repositories AS r
     LEFT JOIN config.rules AS u ON u.rules = r.rules
     LEFT JOIN bitbucket.repositories AS b
-      ON b._connection_id = r.connection_id AND b._repository_uuid = r.repository_uuid
+        ON b._connection_id = r.connection_id AND b._repository_uuid = r.repository_uuid
     WHERE r.cicd AND coalesce(u.deployments, 'bitbucket') IN ('bitbucket', 'both')
 ),
+
 branches AS (
-    SELECT pipeline_id, min(branch) AS branch
+    SELECT
+        pipeline_id,
+        min(branch) AS branch
     FROM domain.cicd_pipeline_commits
     GROUP BY pipeline_id
 ),
+
 -- a step's id is unique in Bitbucket; the task has its result as delivered
 bitbucket_deployments AS (
     SELECT
         e.id,
-        r.repo_id, r.repo_url, r.full_name, r.conn,
+        r.repo_id,
+        r.repo_url,
+        r.full_name,
+        r.conn,
+        r.raw_data_params,
         d.release,
         d.last_update_time,
         d.state['started_on'] AS started_on,
@@ -53,18 +65,24 @@ bitbucket_deployments AS (
         ) AS outcome_text,
         -- ERROR of a step is a failure, though no deployment has that word
         CASE WHEN d.state['status']['name'] IS NULL AND upper(d.state['name']) = 'COMPLETED'
-             THEN nullif(t.result, '') END AS step_result,
-        e.environment, e.original_environment, e.environment_type, e.pipeline_id, e.task_id,
+                THEN nullif(t.result, '')
+        END AS step_result,
+        e.environment,
+        e.original_environment,
+        e.environment_type,
+        e.pipeline_id,
+        e.task_id,
         coalesce(c.branch, '') AS ref_name
     FROM bitbucket.deployments AS d
-    JOIN repositories AS r
-      ON r.connection_id = d._connection_id AND r.repository_uuid = d._repository_uuid
-    JOIN domain.deployment_environments AS e
-      ON e.id = 'bitbucket:BitbucketDeployment:' || r.conn || ':' || d.uuid
+    INNER JOIN repositories AS r
+        ON r.connection_id = d._connection_id AND r.repository_uuid = d._repository_uuid
+    INNER JOIN domain.deployment_environments AS e
+        ON e.id = 'bitbucket:BitbucketDeployment:' || r.conn || ':' || d.uuid
     LEFT JOIN domain.cicd_tasks AS t ON t.id = e.task_id
     LEFT JOIN branches AS c ON c.pipeline_id = e.pipeline_id
 ),
--- what Bitbucket's own deployments say of a pipeline or step is told by their rows
+
+-- pipelines and steps that have a deployment of Bitbucket's own are left out here
 steps_by_pattern AS (
     SELECT
         t.*,
@@ -72,12 +90,14 @@ steps_by_pattern AS (
     FROM domain.cicd_tasks AS t
     WHERE t.deployment_source = 'pattern'
 ),
+
 deciding_steps AS (
     SELECT *
     FROM steps_by_pattern
     WHERE result IN ('SUCCESS', 'FAILURE')
     QUALIFY environment = max(environment) OVER (PARTITION BY pipeline_id)
 ),
+
 -- FAILURE sorts before SUCCESS
 step_outcomes AS (
     SELECT
@@ -85,8 +105,10 @@ step_outcomes AS (
         min(result) AS result,
         (array_agg(id ORDER BY result NULLS FIRST, finished_date DESC NULLS LAST, id NULLS FIRST))[1] AS task_id,
         (array_agg(status ORDER BY result NULLS FIRST, finished_date DESC NULLS LAST, id NULLS FIRST))[1] AS status,
-        (array_agg(original_status ORDER BY result NULLS FIRST, finished_date DESC NULLS LAST, id NULLS FIRST))[1] AS original_status,
-        (array_agg(original_result ORDER BY result NULLS FIRST, finished_date DESC NULLS LAST, id NULLS FIRST))[1] AS original_result,
+        (array_agg(original_status ORDER BY result NULLS FIRST, finished_date DESC NULLS LAST, id NULLS FIRST))[1]
+            AS original_status,
+        (array_agg(original_result ORDER BY result NULLS FIRST, finished_date DESC NULLS LAST, id NULLS FIRST))[1]
+            AS original_result,
         max(environment) AS environment,
         bool_or(names_production) AS names_production,
         min(created_date) AS created_date,
@@ -95,6 +117,7 @@ step_outcomes AS (
     FROM deciding_steps
     GROUP BY pipeline_id
 ),
+
 other_steps AS (
     SELECT
         pipeline_id,
@@ -107,57 +130,84 @@ other_steps AS (
     WHERE deployment_source = '' AND result IN ('SUCCESS', 'FAILURE')
     GROUP BY pipeline_id
 ),
+
 deploying_pipelines AS (
     SELECT
-        p.id, p.cicd_scope_id, p.name,
-        s.result, s.status, s.original_status, s.original_result,
+        p.id,
+        p.cicd_scope_id,
+        p.name,
+        s.result,
+        s.status,
+        s.original_status,
+        s.original_result,
         coalesce(s.created_date, p.created_date) AS created_date,
         coalesce(s.started_date, p.started_date) AS started_date,
         coalesce(s.finished_date, p.finished_date) AS finished_date,
         CASE WHEN s.started_date IS NULL OR s.finished_date IS NULL THEN p.duration_sec
-             ELSE greatest(0.0, floor(round((extract(epoch FROM s.finished_date) - extract(epoch FROM s.started_date)) * 1000000) / 1000000))
-             END AS duration_sec,
+            ELSE greatest(
+                    0.0,
+                    floor(
+                        round((extract(EPOCH FROM s.finished_date) - extract(EPOCH FROM s.started_date)) * 1000000)
+                        / 1000000
+                    )
+                )
+        END AS duration_sec,
         p.queued_duration_sec,
-        true AS by_step,
-        true AS by_pattern,
+        TRUE AS by_step,
+        TRUE AS by_pattern,
         s.task_id,
-        CASE WHEN p.deployment_source <> 'bitbucket' AND p.environment <> '' AND NOT s.names_production THEN p.environment
-             ELSE s.environment END AS deployed_to
+        CASE WHEN
+                p.deployment_source <> 'bitbucket' AND p.environment <> '' AND NOT s.names_production
+                THEN p.environment
+            ELSE s.environment
+        END AS deployed_to
     FROM step_outcomes AS s
-    JOIN domain.cicd_pipelines AS p ON p.id = s.pipeline_id
+    INNER JOIN domain.cicd_pipelines AS p ON p.id = s.pipeline_id
     UNION ALL
     SELECT
-        p.id, p.cicd_scope_id, p.name,
-        p.result, p.status, p.original_status, p.original_result,
-        p.created_date, p.started_date, p.finished_date, p.duration_sec, p.queued_duration_sec,
-        coalesce(s.is_deployment, false) AS by_step,
+        p.id,
+        p.cicd_scope_id,
+        p.name,
+        p.result,
+        p.status,
+        p.original_status,
+        p.original_result,
+        p.created_date,
+        p.started_date,
+        p.finished_date,
+        p.duration_sec,
+        p.queued_duration_sec,
+        coalesce(s.is_deployment, FALSE) AS by_step,
         p.deployment_source = 'pattern' AS by_pattern,
         CASE WHEN s.is_deployment THEN s.task_id ELSE '' END AS task_id,
         CASE WHEN p.deployment_source <> 'bitbucket' AND p.environment <> '' THEN p.environment
-             WHEN s.to_production THEN 'PRODUCTION'
-             WHEN s.to_staging THEN 'STAGING'
-             WHEN s.to_testing THEN 'TESTING'
-             ELSE '' END AS deployed_to
+            WHEN s.to_production THEN 'PRODUCTION'
+            WHEN s.to_staging THEN 'STAGING'
+            WHEN s.to_testing THEN 'TESTING'
+            ELSE ''
+        END AS deployed_to
     FROM domain.cicd_pipelines AS p
     LEFT JOIN other_steps AS s ON s.pipeline_id = p.id
     WHERE p.result IN ('SUCCESS', 'FAILURE')
-      AND ((p.type = 'DEPLOYMENT' AND p.deployment_source <> 'bitbucket') OR s.is_deployment)
-      AND p.id NOT IN (SELECT t.pipeline_id FROM steps_by_pattern AS t)
+        AND ((p.type = 'DEPLOYMENT' AND p.deployment_source <> 'bitbucket') OR s.is_deployment)
+        AND p.id NOT IN (SELECT t.pipeline_id FROM steps_by_pattern AS t)
 ),
+
 deployed_pipelines AS (
     SELECT p.*
     FROM deploying_pipelines AS p
     WHERE (
-          p.by_pattern
-          OR p.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
-      )
-      AND NOT EXISTS (
-          SELECT 1
-          FROM bitbucket_deployments AS b
-          WHERE b.pipeline_id = p.id
+        p.by_pattern
+        OR p.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
+    )
+    AND NOT EXISTS (
+        SELECT 1
+        FROM bitbucket_deployments AS b
+        WHERE b.pipeline_id = p.id
             AND (NOT p.by_step OR p.deployed_to = '' OR b.environment = p.deployed_to)
-      )
+    )
 )
+
 SELECT
     id,
     id AS cicd_deployment_id,
@@ -166,12 +216,14 @@ SELECT
     coalesce(release['name'], '') AS display_title,
     coalesce(release['url'], '') AS url,
     CASE WHEN step_result IS NOT NULL THEN step_result
-         WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('SUCCESSFUL', 'COMPLETED') THEN 'SUCCESS'
-         WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('FAILED', 'STOPPED', 'CANCELLED') THEN 'FAILURE'
-         ELSE '' END AS result,
+        WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('SUCCESSFUL', 'COMPLETED') THEN 'SUCCESS'
+        WHEN upper(coalesce(nullif(outcome_text, ''), state_text)) IN ('FAILED', 'STOPPED', 'CANCELLED') THEN 'FAILURE'
+        ELSE ''
+    END AS result,
     CASE WHEN upper(state_text) = 'IN_PROGRESS' THEN 'IN_PROGRESS'
-         WHEN upper(state_text) IN ('SUCCESSFUL', 'COMPLETED', 'FAILED', 'STOPPED', 'CANCELLED') THEN 'DONE'
-         ELSE 'OTHER' END AS status,
+        WHEN upper(state_text) IN ('SUCCESSFUL', 'COMPLETED', 'FAILED', 'STOPPED', 'CANCELLED') THEN 'DONE'
+        ELSE 'OTHER'
+    END AS status,
     state_text AS original_status,
     outcome_text AS original_result,
     environment,
@@ -181,8 +233,8 @@ SELECT
     started_on AS started_date,
     completed_on AS finished_date,
     CASE WHEN completed_on >= started_on
-         THEN floor(round((extract(epoch FROM completed_on) - extract(epoch FROM started_on)) * 1000000) / 1000000)
-         END AS duration_sec,
+            THEN floor(round((extract(EPOCH FROM completed_on) - extract(EPOCH FROM started_on)) * 1000000) / 1000000)
+    END AS duration_sec,
     cast(NULL AS double) AS queued_duration_sec,
     '' AS subtask_name,
     coalesce(release['commit']['hash'], '') AS commit_sha,
@@ -191,7 +243,7 @@ SELECT
     repo_id,
     repo_url,
     '' AS prev_success_deployment_commit_id,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_deployments' AS _raw_data_table,
     'bitbucket' AS deployment_source,
     pipeline_id,
@@ -219,8 +271,9 @@ SELECT
         p.started_date,
         -- ten years: more is no duration, and the start might lie before every calendar
         CASE WHEN p.duration_sec BETWEEN 0 AND 315360000
-             THEN p.finished_date - cast(cast(cast(trunc(p.duration_sec) AS bigint) AS varchar) || ' seconds' AS interval)
-             END
+                THEN p.finished_date
+                    - cast(cast(cast(trunc(p.duration_sec) AS bigint) AS varchar) || ' seconds' AS interval)
+        END
     ) AS started_date,
     p.finished_date,
     p.duration_sec,
@@ -240,4 +293,4 @@ SELECT
     '' AS environment_type,
     p.finished_date AS updated_date
 FROM deployed_pipelines AS p
-JOIN domain.cicd_pipeline_commits AS c ON c.pipeline_id = p.id
+INNER JOIN domain.cicd_pipeline_commits AS c ON c.pipeline_id = p.id

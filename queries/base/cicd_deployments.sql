@@ -1,7 +1,7 @@
 -- Which deployments do pipelines make?
 --
 -- Grain:  one row per pipeline that is a deployment
--- Source: domain.cicd_pipelines, domain.cicd_tasks, domain.project_mapping; domain.cicd_deployment_commits for what is told
+-- Source: domain.cicd_pipelines, domain.cicd_tasks, domain.project_mapping; domain.cicd_deployment_commits for what is known
 --         already
 --
 -- Rules:
@@ -20,37 +20,43 @@ WITH finished_steps AS (
     WHERE deployment_source = '' AND result IN ('SUCCESS', 'FAILURE')
     GROUP BY pipeline_id
 ),
+
 deploying_pipelines AS (
     SELECT
         p.*,
         CASE WHEN s.is_deployment THEN s.task_id ELSE '' END AS task_id,
         CASE WHEN p.deployment_source <> 'bitbucket' AND p.environment <> '' THEN p.environment
-             WHEN s.to_production THEN 'PRODUCTION'
-             WHEN s.to_staging THEN 'STAGING'
-             WHEN s.to_testing THEN 'TESTING'
-             ELSE '' END AS deployed_to
+            WHEN s.to_production THEN 'PRODUCTION'
+            WHEN s.to_staging THEN 'STAGING'
+            WHEN s.to_testing THEN 'TESTING'
+            ELSE ''
+        END AS deployed_to
     FROM domain.cicd_pipelines AS p
     LEFT JOIN finished_steps AS s ON s.pipeline_id = p.id
     WHERE p.result IN ('SUCCESS', 'FAILURE')
-      AND ((p.type = 'DEPLOYMENT' AND p.deployment_source = '') OR s.is_deployment)
+        AND ((p.type = 'DEPLOYMENT' AND p.deployment_source = '') OR s.is_deployment)
 ),
+
 with_commits AS (
     SELECT DISTINCT cicd_deployment_id AS id
     FROM domain.cicd_deployment_commits
     WHERE subtask_name = 'dora.generateDeploymentCommits'
 ),
+
 told_by_bitbucket AS (
     SELECT DISTINCT pipeline_id AS id FROM domain.cicd_deployment_commits WHERE deployment_source = 'bitbucket'
 ),
+
 made_by_pipelines AS (
     SELECT p.*
     FROM deploying_pipelines AS p
     WHERE p.id IN (SELECT w.id FROM with_commits AS w)
-       OR (
-           p.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
-           AND p.id NOT IN (SELECT b.id FROM told_by_bitbucket AS b)
-       )
+        OR (
+            p.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
+            AND p.id NOT IN (SELECT b.id FROM told_by_bitbucket AS b)
+        )
 )
+
 SELECT
     id,
     cicd_scope_id,

@@ -1,11 +1,11 @@
 -- Which pull requests are there, in which state, and when were they merged or closed?
 --
--- Grain:  one row per pull request, before the ones it was carried over from are known
+-- Grain:  one row per pull request, before cherry-picks are resolved
 -- Source: bitbucket.pull_requests; bitbucket.pull_request_activity for closing times; bitbucket.commits
 --         and bitbucket.pull_request_commits for full hashes; base.account_ids for people
 --
 -- Rules:
--- * Ids carry the repository's current name, so a rename moves every row at once. The source repository of
+-- * Ids contain the repository's current name, so a rename moves every row at once. The source repository of
 --   a deleted fork is ''. An author whose account is gone leaves the bare prefix in author_id, as in DevLake.
 -- * SUPERSEDED is CLOSED, as DECLINED is. States that Bitbucket may add are passed through.
 -- * merged_date and closed_date take the best time there is and say which in *_date_source:
@@ -20,18 +20,23 @@ WITH pull_requests AS (
     SELECT
         p.*,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         p.merge_commit['hash'] AS merge_hash,
         p.destination['commit']['hash'] AS base_hash,
         p.source['commit']['hash'] AS head_hash
     FROM bitbucket.pull_requests AS p
-    JOIN config.repositories AS r
-      ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
     WHERE r.review AND p.id IS NOT NULL AND p.id <> 0
 ),
+
 state_changes AS (
     SELECT
-        _connection_id, _repository_uuid, _pull_request_id,
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
         upper("update"['state']) AS state,
         coalesce(
             max("update"['date']) FILTER (WHERE "update"['changes']['status']['new'] IS NOT NULL),
@@ -41,45 +46,81 @@ state_changes AS (
     WHERE "update"['state'] IS NOT NULL
     GROUP BY _connection_id, _repository_uuid, _pull_request_id, upper("update"['state'])
 ),
+
 known_hashes AS (
-    SELECT _connection_id, _repository_uuid, hash FROM bitbucket.commits
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        hash
+    FROM bitbucket.commits
     UNION
-    SELECT _connection_id, _repository_uuid, hash FROM bitbucket.pull_request_commits
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        hash
+    FROM bitbucket.pull_request_commits
 ),
+
 wanted_hashes AS (
-    SELECT _connection_id, _repository_uuid, merge_hash AS hash FROM pull_requests
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        merge_hash AS hash
+    FROM pull_requests
     UNION
-    SELECT _connection_id, _repository_uuid, base_hash AS hash FROM pull_requests
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        base_hash AS hash
+    FROM pull_requests
     UNION
-    SELECT _connection_id, _repository_uuid, head_hash AS hash FROM pull_requests
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        head_hash AS hash
+    FROM pull_requests
 ),
+
 -- seven characters are git's shortest abbreviation: equality on them finds the few candidates
 matched_hashes AS (
     SELECT
-        w._connection_id, w._repository_uuid, w.hash AS short_hash,
+        w._connection_id,
+        w._repository_uuid,
+        w.hash AS short_hash,
         CASE WHEN length(w.hash) >= 40 THEN w.hash WHEN count(k.hash) = 1 THEN min(k.hash) ELSE w.hash END AS sha,
         CASE WHEN length(w.hash) >= 40 THEN 'full'
-             WHEN count(k.hash) = 1 THEN 'prefix'
-             WHEN count(k.hash) > 1 THEN 'ambiguous'
-             ELSE 'missing' END AS sha_match
+            WHEN count(k.hash) = 1 THEN 'prefix'
+            WHEN count(k.hash) > 1 THEN 'ambiguous'
+            ELSE 'missing'
+        END AS sha_match
     FROM wanted_hashes AS w
     LEFT JOIN known_hashes AS k
-      ON k._connection_id = w._connection_id
-     AND k._repository_uuid = w._repository_uuid
-     AND substr(k.hash, 1, 7) = substr(w.hash, 1, 7)
-     AND starts_with(k.hash, w.hash)
+        ON k._connection_id = w._connection_id
+            AND k._repository_uuid = w._repository_uuid
+            AND substr(k.hash, 1, 7) = substr(w.hash, 1, 7)
+            AND starts_with(k.hash, w.hash)
     WHERE w.hash IS NOT NULL AND w.hash <> ''
     GROUP BY w._connection_id, w._repository_uuid, w.hash
 ),
+
 parent_counts AS (
-    SELECT _connection_id, _repository_uuid, hash,
-           max(coalesce(cast(array_length(parents) AS bigint), 0)) AS parents
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        hash,
+        max(coalesce(cast(array_length(parents) AS bigint), 0)) AS parents
     FROM bitbucket.commits
     GROUP BY _connection_id, _repository_uuid, hash
 ),
+
 current_names AS (
-    SELECT connection_id, repository_uuid, full_name FROM config.repositories
+    SELECT
+        connection_id,
+        repository_uuid,
+        full_name
+    FROM config.repositories
 ),
+
 dated AS (
     SELECT
         p.*,
@@ -91,28 +132,33 @@ dated AS (
         coalesce(z.account_id, nullif(p.closed_by['account_id'], ''), nullif(p.closed_by['uuid'], '')) AS closed_by_key
     FROM pull_requests AS p
     LEFT JOIN state_changes AS s
-      ON s._connection_id = p._connection_id AND s._repository_uuid = p._repository_uuid
-     AND s._pull_request_id = p.id AND s.state = upper(p.state)
+        ON s._connection_id = p._connection_id AND s._repository_uuid = p._repository_uuid
+            AND s._pull_request_id = p.id AND s.state = upper(p.state)
     LEFT JOIN current_names AS h
-      ON h.connection_id = p._connection_id AND h.repository_uuid = p.source['repository']['uuid']
+        ON h.connection_id = p._connection_id AND h.repository_uuid = p.source['repository']['uuid']
     LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author['uuid']
     LEFT JOIN base.account_ids AS z ON z.connection_id = p._connection_id AND z.uuid = p.closed_by['uuid']
 ),
+
 closing AS (
     SELECT
         d.*,
-        coalesce(d.closed_on, d.changed_on,
-                 CASE WHEN d.is_merged THEN d.merge_commit['date'] END, d.updated_on) AS closing_date,
+        coalesce(
+            d.closed_on, d.changed_on,
+            CASE WHEN d.is_merged THEN d.merge_commit['date'] END, d.updated_on
+        ) AS closing_date,
         CASE WHEN d.closed_on IS NOT NULL THEN 'closed_on'
-             WHEN d.changed_on IS NOT NULL THEN 'activity'
-             WHEN d.is_merged AND d.merge_commit['date'] IS NOT NULL THEN 'merge_commit'
-             WHEN d.updated_on IS NOT NULL THEN 'updated_on'
-             ELSE '' END AS closing_date_source
+            WHEN d.changed_on IS NOT NULL THEN 'activity'
+            WHEN d.is_merged AND d.merge_commit['date'] IS NOT NULL THEN 'merge_commit'
+            WHEN d.updated_on IS NOT NULL THEN 'updated_on'
+            ELSE ''
+        END AS closing_date_source
     FROM dated AS d
 )
+
 SELECT
     'bitbucket:BitbucketPullRequest:' || c.conn || ':' || c.full_name || ':' || cast(c.id AS varchar) AS id,
-    'bitbucket:BitbucketRepo:' || c.conn || ':' || c.full_name AS base_repo_id,
+    c.repo_id AS base_repo_id,
     coalesce('bitbucket:BitbucketRepo:' || c.conn || ':' || c.head_full_name, '') AS head_repo_id,
     CASE WHEN upper(c.state) IN ('DECLINED', 'SUPERSEDED') THEN 'CLOSED' ELSE coalesce(c.state, '') END AS status,
     coalesce(c.state, '') AS original_status,
@@ -123,8 +169,9 @@ SELECT
     concat('bitbucket:BitbucketAccount:', c.conn, ':', coalesce(c.author_key, '')) AS author_id,
     CASE WHEN c.is_merged THEN coalesce(c.closed_by['display_name'], '') ELSE '' END AS merged_by_name,
     CASE WHEN c.is_merged
-         THEN coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.closed_by_key, '')
-         ELSE '' END AS merged_by_id,
+            THEN coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.closed_by_key, '')
+        ELSE ''
+    END AS merged_by_id,
     '' AS parent_pr_id,
     c.id AS pull_request_key,
     c.created_on AS created_date,
@@ -139,8 +186,8 @@ SELECT
     coalesce(h.sha, c.head_hash, '') AS head_commit_sha,
     0 AS additions,
     0 AS deletions,
-    coalesce(c.draft, false) AS is_draft,
-    '{"ConnectionId":' || c.conn || ',"FullName":"' || c.full_name || '"}' AS _raw_data_params,
+    coalesce(c.draft, FALSE) AS is_draft,
+    c.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pull_requests' AS _raw_data_table,
     c.updated_on AS updated_date,
     CASE WHEN c.is_merged THEN c.closing_date_source ELSE '' END AS merged_date_source,
@@ -149,12 +196,14 @@ SELECT
     coalesce(c.task_count, 0) AS task_count,
     coalesce(c.reason, '') AS decline_reason,
     CASE WHEN c.is_closed
-         THEN coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.closed_by_key, '')
-         ELSE '' END AS closed_by_id,
+            THEN coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.closed_by_key, '')
+        ELSE ''
+    END AS closed_by_id,
     CASE WHEN NOT c.is_merged OR m.sha IS NULL OR k.hash IS NULL THEN ''
-         WHEN m.sha = h.sha THEN 'fast_forward'
-         WHEN k.parents > 1 THEN 'merge_commit'
-         ELSE 'squash_or_rebase' END AS merge_kind,
+        WHEN m.sha = h.sha THEN 'fast_forward'
+        WHEN k.parents > 1 THEN 'merge_commit'
+        ELSE 'squash_or_rebase'
+    END AS merge_kind,
     coalesce(c.merge_hash, '') AS original_merge_commit_sha,
     coalesce(c.base_hash, '') AS original_base_commit_sha,
     coalesce(c.head_hash, '') AS original_head_commit_sha,
@@ -166,10 +215,10 @@ SELECT
     cast(NULL AS varchar) AS promotion_evidence
 FROM closing AS c
 LEFT JOIN matched_hashes AS m
-  ON m._connection_id = c._connection_id AND m._repository_uuid = c._repository_uuid AND m.short_hash = c.merge_hash
+    ON m._connection_id = c._connection_id AND m._repository_uuid = c._repository_uuid AND m.short_hash = c.merge_hash
 LEFT JOIN matched_hashes AS b
-  ON b._connection_id = c._connection_id AND b._repository_uuid = c._repository_uuid AND b.short_hash = c.base_hash
+    ON b._connection_id = c._connection_id AND b._repository_uuid = c._repository_uuid AND b.short_hash = c.base_hash
 LEFT JOIN matched_hashes AS h
-  ON h._connection_id = c._connection_id AND h._repository_uuid = c._repository_uuid AND h.short_hash = c.head_hash
+    ON h._connection_id = c._connection_id AND h._repository_uuid = c._repository_uuid AND h.short_hash = c.head_hash
 LEFT JOIN parent_counts AS k
-  ON k._connection_id = c._connection_id AND k._repository_uuid = c._repository_uuid AND k.hash = m.sha
+    ON k._connection_id = c._connection_id AND k._repository_uuid = c._repository_uuid AND k.hash = m.sha

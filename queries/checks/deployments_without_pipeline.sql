@@ -11,5 +11,5 @@ SELECT
     count(*) AS n
 FROM domain.cicd_deployments AS d
 WHERE d.deployment_source = 'bitbucket'
-  AND NOT EXISTS (SELECT 1 FROM domain.cicd_pipelines AS p WHERE p.id = d.pipeline_id)
+    AND NOT EXISTS (SELECT 1 FROM domain.cicd_pipelines AS p WHERE p.id = d.pipeline_id)
 GROUP BY split_part(d.cicd_scope_id, ':', 4)

@@ -6,7 +6,7 @@ SELECT
     '' AS repository,
     'failure rate of ' || project_name || ': ' || coalesce(note, reason) AS kind,
     n,
-    true AS is_expected
+    TRUE AS is_expected
 FROM metrics.dora
 WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate'
-  AND coalesce(note, reason) LIKE 'no incident source%' AND n > 0
+    AND coalesce(note, reason) LIKE 'no incident source%' AND n > 0

@@ -6,6 +6,6 @@ SELECT
     '' AS repository,
     'deployments while there is no project, so that metrics.dora is empty: add a [[project]]' AS kind,
     count(*) AS n,
-    true AS is_expected
+    TRUE AS is_expected
 FROM domain.cicd_deployment_commits
 HAVING count(*) > 0 AND (SELECT count(*) FROM domain.project_mapping) = 0

@@ -7,20 +7,33 @@
 -- * Looked for in the repository itself, or in all of them where the row's repository has no collected commits.
 -- * A deployment without a commit is not counted: there is nothing to look for.
 WITH named AS (
-    SELECT 'deployed commit' AS what, id, repo_id, cicd_scope_id AS scope_id, commit_sha
+    SELECT
+        'deployed commit' AS what,
+        id,
+        repo_id,
+        cicd_scope_id AS scope_id,
+        commit_sha
     FROM domain.cicd_deployment_commits
     WHERE commit_sha <> ''
     UNION ALL
-    SELECT 'commit of a tag' AS what, id, repo_id, repo_id AS scope_id, commit_sha
+    SELECT
+        'commit of a tag' AS what,
+        id,
+        repo_id,
+        repo_id AS scope_id,
+        commit_sha
     FROM domain.refs
     WHERE ref_type = 'TAG' AND commit_sha <> ''
 ),
+
 collected AS (
     SELECT DISTINCT repo_id FROM domain.repo_commits
 ),
+
 known AS (
     SELECT DISTINCT commit_sha FROM domain.repo_commits
 )
+
 SELECT
     split_part(coalesce(nullif(n.repo_id, ''), n.scope_id), ':', 4) AS repository,
     n.what || ' is not among the collected commits' AS kind,

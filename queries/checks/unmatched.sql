@@ -11,15 +11,16 @@ WITH ranked AS (
         ) AS place
     FROM metrics.unmatched
 )
+
 SELECT
     '' AS repository,
     kind || ' (' || table_name || '.' || column_name || '): '
-        || string_agg(
-            CASE WHEN value = '' THEN 'none named' ELSE '`' || value || '`' END
-                || coalesce(' (nearest known: `' || nearest || '`)', ''),
-            ', ' ORDER BY place NULLS FIRST
-        ) FILTER (WHERE place <= 3)
-        || CASE WHEN count(*) > 3 THEN ' and ' || cast(count(*) - 3 AS varchar) || ' more' ELSE '' END AS kind,
+    || string_agg(
+        CASE WHEN value = '' THEN 'none named' ELSE '`' || value || '`' END
+        || coalesce(' (nearest known: `' || nearest || '`)', ''),
+        ', ' ORDER BY place NULLS FIRST
+    ) FILTER (WHERE place <= 3)
+    || CASE WHEN count(*) > 3 THEN ' and ' || cast(count(*) - 3 AS varchar) || ' more' ELSE '' END AS kind,
     sum(n) AS n,
     is_expected
 FROM ranked

@@ -6,7 +6,7 @@
 -- Rules:
 -- * The key is the account id that any record of the connection gives the account's uuid (base.account_ids), else the
 --   record's own, else the uuid: apps and workspaces have no account id, and would all be one otherwise.
--- * Records differ in what they tell of an account, and a nickname changes. Each column is the newest value that is
+-- * Records differ in the properties of an account that they contain, and a nickname changes. Each column is the newest value that is
 --   not empty: the members' list first (it speaks of today), then by the time of the record, then by the value itself,
 --   so that the choice does not depend on the order of rows.
 -- * Only appearances in repositories that export accounts and the entity itself count, each under its own connection.
@@ -24,10 +24,10 @@ WITH described AS (
             ELSE 5
         END AS rank,
         s.full_name,
-        false AS is_member,
+        FALSE AS is_member,
         r.*
     FROM base.account_records AS r
-    JOIN config.repositories AS s
+    INNER JOIN config.repositories AS s
         ON s.connection_id = r.connection_id AND s.repository_uuid = r.repository_uuid
     WHERE s.accounts
         AND r.place <> 'workspace_members'
@@ -35,11 +35,15 @@ WITH described AS (
             WHEN r.place IN ('issues', 'issue_comments', 'issue_changes') THEN s.issues
             WHEN r.place IN ('commits', 'branches', 'tags') THEN s.code
             WHEN r.place = 'pipelines' THEN s.cicd
-            WHEN r.place = 'repositories' THEN true
+            WHEN r.place = 'repositories' THEN TRUE
             ELSE s.review
         END
     UNION ALL
-    SELECT 6 AS rank, '' AS full_name, true AS is_member, r.*
+    SELECT
+        6 AS rank,
+        '' AS full_name,
+        TRUE AS is_member,
+        r.*
     FROM base.account_records AS r
     WHERE r.place = 'workspace_members'
         AND EXISTS (
@@ -50,7 +54,9 @@ WITH described AS (
 ),
 
 wordings AS (
-    SELECT d.*, coalesce(k.account_id, d.account_id, d.uuid) AS account_key
+    SELECT
+        d.*,
+        coalesce(k.account_id, d.account_id, d.uuid) AS account_key
     FROM described AS d
     LEFT JOIN base.account_ids AS k ON k.connection_id = d.connection_id AND k.uuid = d.uuid
 ),
@@ -59,37 +65,46 @@ merged AS (
     SELECT
         connection_id,
         account_key,
-        (array_agg(account_type ORDER BY
-            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
-            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
-            full_name NULLS FIRST
+        (array_agg(
+            account_type ORDER BY
+                is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+                avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+                full_name NULLS FIRST
         ) FILTER (WHERE account_type IS NOT NULL))[1] AS account_type,
-        (array_agg(uuid ORDER BY
-            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
-            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
-            full_name NULLS FIRST
+        (array_agg(
+            uuid ORDER BY
+                is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+                avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+                full_name NULLS FIRST
         ) FILTER (WHERE uuid IS NOT NULL))[1] AS uuid,
-        (array_agg(display_name ORDER BY
-            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
-            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
-            full_name NULLS FIRST
+        (array_agg(
+            display_name ORDER BY
+                is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+                avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+                full_name NULLS FIRST
         ) FILTER (WHERE display_name IS NOT NULL))[1] AS display_name,
-        (array_agg(user_name ORDER BY
-            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
-            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
-            full_name NULLS FIRST
+        (array_agg(
+            user_name ORDER BY
+                is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+                avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+                full_name NULLS FIRST
         ) FILTER (WHERE user_name IS NOT NULL))[1] AS user_name,
-        (array_agg(avatar_url ORDER BY
-            is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
-            avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
-            full_name NULLS FIRST
+        (array_agg(
+            avatar_url ORDER BY
+                is_member DESC NULLS LAST, seen_at DESC NULLS LAST, display_name NULLS FIRST, user_name NULLS FIRST,
+                avatar_url NULLS FIRST, uuid NULLS FIRST, account_type NULLS FIRST, rank NULLS FIRST, place NULLS FIRST,
+                full_name NULLS FIRST
         ) FILTER (WHERE avatar_url IS NOT NULL))[1] AS avatar_url
     FROM wordings
     GROUP BY connection_id, account_key
 ),
 
 origins AS (
-    SELECT connection_id, account_key, place, full_name
+    SELECT
+        connection_id,
+        account_key,
+        place,
+        full_name
     FROM wordings
     QUALIFY row_number() OVER (PARTITION BY connection_id, account_key ORDER BY rank, place, full_name) = 1
 )
@@ -103,12 +118,13 @@ SELECT
     '' AS organization,
     cast(NULL AS timestamp) AS created_date,
     0 AS status,
-    concat('{"ConnectionId":', cast(m.connection_id AS varchar), ',"FullName":"', o.full_name, '"}') AS _raw_data_params,
+    concat('{"ConnectionId":', cast(m.connection_id AS varchar), ',"FullName":"', o.full_name, '"}')
+        AS _raw_data_params,
     concat('_raw_bitbucket_api_', o.place) AS _raw_data_table,
     coalesce(m.account_type, '') AS account_type,
     coalesce(m.uuid, '') AS uuid,
     coalesce(m.account_type, '') = 'app_user'
-        OR regexp_like(coalesce(m.user_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)')
-        OR regexp_like(coalesce(m.display_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)') AS is_bot
+    OR regexp_like(coalesce(m.user_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)')
+    OR regexp_like(coalesce(m.display_name, ''), '(?i)([-_]bot|\[bot\])$|^(dependabot|renovate)') AS is_bot
 FROM merged AS m
-JOIN origins AS o ON o.connection_id = m.connection_id AND o.account_key = m.account_key
+INNER JOIN origins AS o ON o.connection_id = m.connection_id AND o.account_key = m.account_key

@@ -7,11 +7,13 @@
 -- * The same issues as in domain.issues.
 
 SELECT
-    concat('bitbucket:BitbucketRepo:', cast(s.connection_id AS varchar), ':', s.full_name) AS board_id,
-    concat('bitbucket:BitbucketIssue:', cast(s.connection_id AS varchar), ':', s.full_name, ':', cast(i.id AS varchar)) AS issue_id,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    s.repo_id AS board_id,
+    concat(
+        'bitbucket:BitbucketIssue:', cast(s.connection_id AS varchar), ':', s.full_name, ':', cast(i.id AS varchar)
+    ) AS issue_id,
+    s.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issues' AS _raw_data_table
 FROM bitbucket.issues AS i
-JOIN config.repositories AS s
+INNER JOIN config.repositories AS s
     ON s.connection_id = i._connection_id AND s.repository_uuid = i._repository_uuid
 WHERE s.issues AND i.id <> 0 AND coalesce(i.type, 'issue') = 'issue'

@@ -12,4 +12,4 @@ SELECT
     r._raw_data_params AS _raw_data_params,
     r._raw_data_table AS _raw_data_table
 FROM domain.boards AS b
-JOIN domain.repos AS r ON r.id = b.id
+INNER JOIN domain.repos AS r ON r.id = b.id

@@ -8,19 +8,24 @@
 -- * Its id is the repository's id, as in DevLake.
 
 WITH selected AS (
-    SELECT connection_id, repository_uuid, full_name
+    SELECT
+        connection_id,
+        repository_uuid,
+        full_name,
+        repo_id,
+        raw_data_params
     FROM config.repositories
     WHERE issues
 )
 
 SELECT
-    concat('bitbucket:BitbucketRepo:', cast(s.connection_id AS varchar), ':', s.full_name) AS id,
+    s.repo_id AS id,
     s.full_name AS name,
     coalesce(r.description, '') AS description,
     coalesce(r.links['html']['href'] || '/issues', '') AS url,
     r.created_on AS created_date,
     '' AS type,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    s.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_repositories' AS _raw_data_table,
     s.repository_uuid AS uuid
 FROM selected AS s

@@ -13,12 +13,16 @@
 WITH mapped_scopes AS (
     SELECT DISTINCT row_id AS id FROM domain.project_mapping WHERE "table" = 'cicd_scopes'
 ),
+
 given AS (
-    SELECT cicd_scope_id, count(*) AS links
+    SELECT
+        cicd_scope_id,
+        count(*) AS links
     FROM base.cicd_deployment_commits
     WHERE deployment_source = '' AND prev_success_deployment_commit_id <> ''
     GROUP BY cicd_scope_id
 ),
+
 previous_success AS (
     SELECT
         d.id,
@@ -29,16 +33,18 @@ previous_success AS (
         ) AS previous_id
     FROM base.cicd_deployment_commits AS d
     WHERE d.result = 'SUCCESS' AND d.finished_date IS NOT NULL AND d.environment <> '' AND d.repo_url <> ''
-      AND (
-          d.deployment_source <> ''
-          OR d.cicd_scope_id IN (SELECT m.id FROM mapped_scopes AS m)
-          OR (SELECT count(*) FROM mapped_scopes) = 0
-      )
+        AND (
+            d.deployment_source <> ''
+            OR d.cicd_scope_id IN (SELECT m.id FROM mapped_scopes AS m)
+            OR (SELECT count(*) FROM mapped_scopes) = 0
+        )
 )
+
 SELECT
     d.* EXCLUDE (prev_success_deployment_commit_id),
     CASE WHEN d.deployment_source = '' AND g.links > 0 THEN d.prev_success_deployment_commit_id
-         ELSE coalesce(p.previous_id, '') END AS prev_success_deployment_commit_id
+        ELSE coalesce(p.previous_id, '')
+    END AS prev_success_deployment_commit_id
 FROM base.cicd_deployment_commits AS d
 LEFT JOIN given AS g ON g.cicd_scope_id = d.cicd_scope_id
 LEFT JOIN previous_success AS p ON p.id = d.id AND p.commit_sha = d.commit_sha

@@ -1,10 +1,10 @@
--- Which deployments were there, whatever commits they carried?
+-- Which deployments were there, regardless of their commits?
 --
 -- Grain:  one row per deployment
 -- Source: base.cicd_deployments, domain.cicd_deployment_commits
 --
 -- Rules:
--- * A deployment that is not among the base's, which pipelines make or a [[table]] gives, is told by its commits: of
+-- * A deployment that is not among the base's, which pipelines make or a [[table]] gives, is made from its commits: of
 --   several, by the one that finished last. So no deployment commit is without its deployment.
 SELECT * FROM base.cicd_deployments
 UNION ALL
@@ -36,7 +36,7 @@ SELECT
     updated_date
 FROM domain.cicd_deployment_commits AS c
 WHERE c.cicd_deployment_id <> ''
-  AND NOT EXISTS (SELECT 1 FROM base.cicd_deployments AS d WHERE d.id = c.cicd_deployment_id)
+    AND NOT EXISTS (SELECT 1 FROM base.cicd_deployments AS d WHERE d.id = c.cicd_deployment_id)
 QUALIFY row_number() OVER (
-    PARTITION BY c.cicd_deployment_id ORDER BY c.finished_date DESC NULLS LAST, c.id, c.commit_sha
-) = 1
+        PARTITION BY c.cicd_deployment_id ORDER BY c.finished_date DESC NULLS LAST, c.id, c.commit_sha
+    ) = 1

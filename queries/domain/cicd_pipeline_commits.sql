@@ -11,26 +11,29 @@ WITH pipelines AS (
     SELECT
         p.*,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         coalesce(p.build_number, 0) AS number,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
     FROM bitbucket.pipelines AS p
-    JOIN config.repositories AS r
-      ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
     LEFT JOIN bitbucket.repositories AS b
-      ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
+        ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
     WHERE r.cicd AND p.uuid IS NOT NULL
 )
+
 SELECT
     'bitbucket:BitbucketPipeline:' || conn || ':' || uuid AS pipeline_id,
     coalesce(target['commit']['hash'], '') AS commit_sha,
     coalesce(target['ref_name'], target['source'], '') AS branch,
-    'bitbucket:BitbucketRepo:' || conn || ':' || full_name AS repo_id,
+    repo_id,
     repo_url,
     '#' || cast(number AS varchar) AS display_title,
     CASE WHEN number = 0 THEN '' ELSE repo_url || '/pipelines/results/' || cast(number AS varchar) END AS url,
     '' AS commit_msg,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pipelines' AS _raw_data_table,
     coalesce(target['ref_type'], '') AS ref_type,
     coalesce(target['destination'], target['target_branch'], '') AS target_branch

@@ -19,6 +19,8 @@ WITH pipelines AS (
     SELECT
         p.*,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         coalesce(u.deployments, 'bitbucket') AS counted,
         u.deployment_pattern,
@@ -34,58 +36,70 @@ WITH pipelines AS (
         ) AS terminator_key,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
     FROM bitbucket.pipelines AS p
-    JOIN config.repositories AS r
-      ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
     LEFT JOIN config.rules AS u ON u.rules = r.rules
     LEFT JOIN bitbucket.repositories AS b
-      ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
+        ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
     LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.creator['uuid']
     LEFT JOIN base.account_ids AS t
-      ON t.connection_id = p._connection_id AND t.uuid = p.state['result']['terminator']['uuid']
+        ON t.connection_id = p._connection_id AND t.uuid = p.state['result']['terminator']['uuid']
     WHERE r.cicd AND p.uuid IS NOT NULL
 ),
+
 deployed AS (
     SELECT
         pipeline_id,
         CASE WHEN bool_or(environment = 'PRODUCTION') THEN 'PRODUCTION'
-             WHEN bool_or(environment = 'STAGING') THEN 'STAGING'
-             WHEN bool_or(environment = 'TESTING') THEN 'TESTING'
-             ELSE min(environment) END AS environment
+            WHEN bool_or(environment = 'STAGING') THEN 'STAGING'
+            WHEN bool_or(environment = 'TESTING') THEN 'TESTING'
+            ELSE min(environment)
+        END AS environment
     FROM domain.deployment_environments
     WHERE was_started AND pipeline_id <> ''
     GROUP BY pipeline_id
 ),
+
 classified AS (
     SELECT
         p.*,
         'bitbucket:BitbucketPipeline:' || p.conn || ':' || p.uuid AS id,
         d.environment AS deployed_environment,
         CASE WHEN p.counted IN ('bitbucket', 'both') AND d.pipeline_id IS NOT NULL THEN 'bitbucket'
-             WHEN p.counted IN ('steps', 'both') AND regexp_like(p.ref_name, p.deployment_pattern) THEN 'pattern'
-             ELSE '' END AS deployment_source,
+            WHEN p.counted IN ('steps', 'both') AND regexp_like(p.ref_name, p.deployment_pattern) THEN 'pattern'
+            ELSE ''
+        END AS deployment_source,
         coalesce(p.build_number, 0) AS number
     FROM pipelines AS p
     LEFT JOIN deployed AS d ON d.pipeline_id = 'bitbucket:BitbucketPipeline:' || p.conn || ':' || p.uuid
 )
+
 SELECT
     id,
     id || '/' || cast(number AS varchar) AS name,
     '#' || cast(number AS varchar) AS display_title,
     CASE WHEN number = 0 THEN '' ELSE repo_url || '/pipelines/results/' || cast(number AS varchar) END AS url,
     CASE WHEN upper(result_text) IN ('SUCCESSFUL', 'COMPLETED', 'PASSED') THEN 'SUCCESS'
-         WHEN upper(result_text) IN ('FAILED', 'ERROR', 'STOPPED') THEN 'FAILURE'
-         ELSE '' END AS result,
+        WHEN upper(result_text) IN ('FAILED', 'ERROR', 'STOPPED') THEN 'FAILURE'
+        ELSE ''
+    END AS result,
     CASE WHEN upper(state_text) IN ('IN_PROGRESS', 'PENDING', 'BUILDING', 'RUNNING', 'PAUSED') THEN 'IN_PROGRESS'
-         WHEN upper(state_text) IN ('SUCCESSFUL', 'COMPLETED', 'PASSED', 'FAILED', 'ERROR', 'STOPPED', 'HALTED') THEN 'DONE'
-         ELSE 'OTHER' END AS status,
+        WHEN
+            upper(state_text) IN ('SUCCESSFUL', 'COMPLETED', 'PASSED', 'FAILED', 'ERROR', 'STOPPED', 'HALTED')
+            THEN 'DONE'
+        ELSE 'OTHER'
+    END AS status,
     result_text AS original_result,
     state_text AS original_status,
     CASE WHEN deployment_source <> '' THEN 'DEPLOYMENT' ELSE '' END AS type,
     CASE WHEN deployment_source = 'bitbucket' THEN deployed_environment
-         WHEN production_pattern IS NULL OR regexp_like(ref_name, production_pattern) THEN 'PRODUCTION'
-         ELSE '' END AS environment,
+        WHEN production_pattern IS NULL OR regexp_like(ref_name, production_pattern) THEN 'PRODUCTION'
+        ELSE ''
+    END AS environment,
     coalesce(
-        greatest(0.0, floor(round((extract(epoch FROM completed_on) - extract(epoch FROM created_on)) * 1000000) / 1000000)),
+        greatest(
+            0.0, floor(round((extract(EPOCH FROM completed_on) - extract(EPOCH FROM created_on)) * 1000000) / 1000000)
+        ),
         0.0
     ) AS duration_sec,
     cast(NULL AS double) AS queued_duration_sec,
@@ -93,9 +107,9 @@ SELECT
     cast(NULL AS timestamp) AS queued_date,
     created_on AS started_date,
     completed_on AS finished_date,
-    'bitbucket:BitbucketRepo:' || conn || ':' || full_name AS cicd_scope_id,
-    false AS is_child,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    repo_id AS cicd_scope_id,
+    FALSE AS is_child,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pipelines' AS _raw_data_table,
     build_number,
     run_number,
@@ -105,7 +119,12 @@ SELECT
     coalesce('bitbucket:BitbucketAccount:' || conn || ':' || creator_key, '') AS creator_id,
     coalesce(creator['display_name'], '') AS creator_name,
     coalesce(
-        'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(target['pullrequest']['id'] AS varchar),
+        'bitbucket:BitbucketPullRequest:'
+        || conn
+        || ':'
+        || full_name
+        || ':'
+        || cast(target['pullrequest']['id'] AS varchar),
         ''
     ) AS pull_request_id,
     deployment_source,

@@ -16,59 +16,110 @@
 -- * Git does not know accounts: a commit read by it has the account that the connection's other records
 --   name beside the same e-mail, if they agree.
 WITH collected AS (
-    SELECT 1 AS preference, '_raw_bitbucket_api_commits' AS raw_data_table,
-           _connection_id, _repository_uuid, hash, date, author_date, committer_date, message, author,
-           committer, parents, links
+    SELECT
+        1 AS preference,
+        '_raw_bitbucket_api_commits' AS raw_data_table,
+        _connection_id,
+        _repository_uuid,
+        hash,
+        date,
+        author_date,
+        committer_date,
+        message,
+        author,
+        committer,
+        parents,
+        links
     FROM bitbucket.commits
     UNION ALL
-    SELECT 2 AS preference, '_raw_bitbucket_api_pull_request_commits' AS raw_data_table,
-           _connection_id, _repository_uuid, hash, date, cast(NULL AS timestamp) AS author_date,
-           cast(NULL AS timestamp) AS committer_date, message, author, committer, parents, links
+    SELECT
+        2 AS preference,
+        '_raw_bitbucket_api_pull_request_commits' AS raw_data_table,
+        _connection_id,
+        _repository_uuid,
+        hash,
+        date,
+        cast(NULL AS timestamp) AS author_date,
+        cast(NULL AS timestamp) AS committer_date,
+        message,
+        author,
+        committer,
+        parents,
+        links
     FROM bitbucket.pull_request_commits
 ),
+
 chosen AS (
-    SELECT c.*, r.connection_id, r.full_name
+    SELECT
+        c.*,
+        r.connection_id,
+        r.full_name,
+        r.raw_data_params
     FROM collected AS c
-    JOIN config.repositories AS r
-      ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = c._connection_id AND r.repository_uuid = c._repository_uuid
     WHERE r.code AND c.hash IS NOT NULL
     QUALIFY row_number() OVER (
-        PARTITION BY c.hash
-        ORDER BY c.preference, r.connection_id, r.full_name, c.date, c.message
-    ) = 1
+            PARTITION BY c.hash
+            ORDER BY c.preference, r.connection_id, r.full_name, c.date, c.message
+        ) = 1
 ),
+
 split AS (
-    SELECT c.*,
-           coalesce(c.author['raw'], '') AS author_raw,
-           coalesce(c.committer['raw'], '') AS committer_raw
+    SELECT
+        c.*,
+        coalesce(c.author['raw'], '') AS author_raw,
+        coalesce(c.committer['raw'], '') AS committer_raw
     FROM chosen AS c
 ),
+
 people AS (
-    SELECT _connection_id, author FROM collected
+    SELECT
+        _connection_id,
+        author
+    FROM collected
     UNION ALL
-    SELECT _connection_id, target['author'] AS author FROM bitbucket.branches
+    SELECT
+        _connection_id,
+        target['author'] AS author
+    FROM bitbucket.branches
     UNION ALL
-    SELECT _connection_id, target['author'] AS author FROM bitbucket.tags
+    SELECT
+        _connection_id,
+        target['author'] AS author
+    FROM bitbucket.tags
 ),
+
 accounts AS (
-    SELECT p._connection_id, lower(regexp_replace(split_part(p.author['raw'], '<', 2), '[>\s]+$', '')) AS email,
-           coalesce(a.account_id, nullif(p.author['user']['account_id'], ''), nullif(p.author['user']['uuid'], ''))
-               AS account
+    SELECT
+        p._connection_id,
+        lower(regexp_replace(split_part(p.author['raw'], '<', 2), '[>\s]+$', '')) AS email,
+        coalesce(a.account_id, nullif(p.author['user']['account_id'], ''), nullif(p.author['user']['uuid'], ''))
+            AS account
     FROM people AS p
     LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author['user']['uuid']
 ),
+
 known_accounts AS (
-    SELECT _connection_id AS email_connection_id, email, min(account) AS account
+    SELECT
+        _connection_id AS email_connection_id,
+        email,
+        min(account) AS account
     FROM accounts
     WHERE email <> ''
     GROUP BY _connection_id, email
     HAVING min(account) = max(account)
 ),
+
 lines AS (
-    SELECT commit_sha, cast(sum(additions) AS bigint) AS additions, cast(sum(deletions) AS bigint) AS deletions
+    SELECT
+        commit_sha,
+        cast(sum(additions) AS bigint) AS additions,
+        cast(sum(deletions) AS bigint) AS deletions
     FROM domain.commit_files
     GROUP BY commit_sha
 )
+
 SELECT
     s.hash AS sha,
     coalesce(l.additions, 0) AS additions,
@@ -83,16 +134,16 @@ SELECT
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_email,
     coalesce(committer_date, date) AS committed_date,
     regexp_replace(regexp_replace(split_part(committer_raw, '<', 2), '^[>\s]+', ''), '[>\s]+$', '') AS committer_id,
-    '{"ConnectionId":' || cast(s.connection_id AS varchar) || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     raw_data_table AS _raw_data_table,
     coalesce(
         'bitbucket:BitbucketAccount:' || cast(s.connection_id AS varchar) || ':'
-            || coalesce(
-                a.account_id,
-                nullif(author['user']['account_id'], ''),
-                nullif(author['user']['uuid'], ''),
-                CASE WHEN committer_date IS NOT NULL THEN k.account END
-            ),
+        || coalesce(
+            a.account_id,
+            nullif(author['user']['account_id'], ''),
+            nullif(author['user']['uuid'], ''),
+            CASE WHEN committer_date IS NOT NULL THEN k.account END
+        ),
         ''
     ) AS author_account_id,
     coalesce(cast(array_length(parents) AS bigint), 0) AS parent_count,
@@ -101,5 +152,5 @@ FROM split AS s
 LEFT JOIN lines AS l ON l.commit_sha = s.hash
 LEFT JOIN base.account_ids AS a ON a.connection_id = s.connection_id AND a.uuid = s.author['user']['uuid']
 LEFT JOIN known_accounts AS k
-  ON k.email_connection_id = s.connection_id
-  AND k.email = lower(regexp_replace(split_part(s.author_raw, '<', 2), '[>\s]+$', ''))
+    ON k.email_connection_id = s.connection_id
+        AND k.email = lower(regexp_replace(split_part(s.author_raw, '<', 2), '[>\s]+$', ''))

@@ -11,13 +11,20 @@
 --   only when there is no type, by the exact words production, prod, staging, test; any other name in capitals.
 -- * The name stays as it is spelled.
 WITH steps AS (
-    SELECT _connection_id, _repository_uuid, uuid, coalesce(pipeline['uuid'], _pipeline_uuid) AS pipeline_uuid
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        uuid,
+        coalesce(pipeline['uuid'], _pipeline_uuid) AS pipeline_uuid
     FROM bitbucket.pipeline_steps
 ),
+
 named AS (
     SELECT
         d.uuid,
         r.full_name,
+        r.repo_id,
+        r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
         coalesce(d.release['pipeline']['uuid'], s.pipeline_uuid) AS pipeline_uuid,
         d.step['uuid'] AS step_uuid,
@@ -25,16 +32,17 @@ named AS (
         coalesce(d.environment['name'], e.name, '') AS environment_name,
         coalesce(d.environment['environment_type']['name'], e.environment_type['name'], '') AS environment_type
     FROM bitbucket.deployments AS d
-    JOIN config.repositories AS r
-      ON r.connection_id = d._connection_id AND r.repository_uuid = d._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = d._connection_id AND r.repository_uuid = d._repository_uuid
     LEFT JOIN bitbucket.environments AS e
-      ON e._connection_id = d._connection_id AND e._repository_uuid = d._repository_uuid
-     AND e.uuid = d.environment['uuid']
+        ON e._connection_id = d._connection_id AND e._repository_uuid = d._repository_uuid
+            AND e.uuid = d.environment['uuid']
     LEFT JOIN steps AS s
-      ON s._connection_id = d._connection_id AND s._repository_uuid = d._repository_uuid
-     AND s.uuid = d.step['uuid']
+        ON s._connection_id = d._connection_id AND s._repository_uuid = d._repository_uuid
+            AND s.uuid = d.step['uuid']
     WHERE r.cicd AND d.uuid IS NOT NULL
 )
+
 SELECT
     'bitbucket:BitbucketDeployment:' || conn || ':' || uuid AS id,
     coalesce('bitbucket:BitbucketPipeline:' || conn || ':' || pipeline_uuid, '') AS pipeline_id,
@@ -44,14 +52,15 @@ SELECT
         WHEN 'STAGING' THEN 'STAGING'
         WHEN 'TEST' THEN 'TESTING'
         ELSE CASE upper(environment_name)
-            WHEN 'PROD' THEN 'PRODUCTION'
-            WHEN 'TEST' THEN 'TESTING'
-            ELSE upper(environment_name) END
+                WHEN 'PROD' THEN 'PRODUCTION'
+                WHEN 'TEST' THEN 'TESTING'
+                ELSE upper(environment_name)
+            END
     END AS environment,
     environment_name AS original_environment,
     environment_type,
     upper(state_name) <> 'UNDEPLOYED' AS was_started,
-    'bitbucket:BitbucketRepo:' || conn || ':' || full_name AS cicd_scope_id,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    repo_id AS cicd_scope_id,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_deployments' AS _raw_data_table
 FROM named

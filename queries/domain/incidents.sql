@@ -7,11 +7,14 @@
 -- * As DevLake's dora plugin does it. An issue on several boards belongs to the one with the smallest id.
 -- * No issue names a project, deployment, commit or pull request of its own: an outside source may.
 WITH boards AS (
-    SELECT b.issue_id, min(b.board_id) AS board_id
+    SELECT
+        b.issue_id,
+        min(b.board_id) AS board_id
     FROM domain.board_issues AS b
     WHERE b.board_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'boards')
     GROUP BY b.issue_id
 )
+
 SELECT
     i.id,
     i.url,
@@ -47,5 +50,5 @@ SELECT
     '' AS commit_sha,
     '' AS pull_request_id
 FROM domain.issues AS i
-JOIN boards AS b ON b.issue_id = i.id
+INNER JOIN boards AS b ON b.issue_id = i.id
 WHERE i.type = 'INCIDENT'

@@ -51,17 +51,19 @@ WITH changed_fields AS (
         END AS new_value
     FROM bitbucket.issue_changes AS c
     LEFT JOIN base.account_ids AS a ON a.connection_id = c._connection_id AND a.uuid = c."user"['uuid']
-    CROSS JOIN (VALUES
+    CROSS JOIN (
+        VALUES
         ('state'), ('kind'), ('priority'), ('assignee'), ('assignee_account_id'),
         ('responsible'), ('component'), ('milestone'), ('version'), ('title'),
         ('content'), ('attachment')
-    ) AS k(field)
+    ) AS k (field)
 ),
 
 changes AS (
     SELECT
         s.connection_id,
         s.full_name,
+        s.raw_data_params,
         s.rules,
         f._issue_id AS issue_number,
         f.change_id,
@@ -73,7 +75,7 @@ changes AS (
         coalesce(f.new_value, '') AS new_value,
         concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':') AS account_prefix
     FROM changed_fields AS f
-    JOIN config.repositories AS s
+    INNER JOIN config.repositories AS s
         ON s.connection_id = f._connection_id AND s.repository_uuid = f._repository_uuid
     WHERE s.issues AND (f.old_value <> '' OR f.new_value <> '')
 )
@@ -83,7 +85,14 @@ SELECT
         'bitbucket:BitbucketIssueChange:', cast(c.connection_id AS varchar), ':', c.full_name, ':',
         cast(c.issue_number AS varchar), ':', c.change_id, ':', c.field
     ) AS id,
-    concat('bitbucket:BitbucketIssue:', cast(c.connection_id AS varchar), ':', c.full_name, ':', cast(c.issue_number AS varchar)) AS issue_id,
+    concat(
+        'bitbucket:BitbucketIssue:',
+        cast(c.connection_id AS varchar),
+        ':',
+        c.full_name,
+        ':',
+        cast(c.issue_number AS varchar)
+    ) AS issue_id,
     coalesce(c.account_prefix || c.author_key, '') AS author_id,
     c.author_name,
     c.field AS field_id,
@@ -103,7 +112,7 @@ SELECT
         ELSE c.new_value
     END AS to_value,
     c.created_on AS created_date,
-    concat('{"ConnectionId":', cast(c.connection_id AS varchar), ',"FullName":"', c.full_name, '"}') AS _raw_data_params,
+    c.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issue_changes' AS _raw_data_table
 FROM changes AS c
 LEFT JOIN config.issue_statuses AS old_status

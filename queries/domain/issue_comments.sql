@@ -11,7 +11,14 @@
 
 SELECT
     concat('bitbucket:BitbucketIssueComment:', cast(s.connection_id AS varchar), ':', cast(c.id AS varchar)) AS id,
-    concat('bitbucket:BitbucketIssue:', cast(s.connection_id AS varchar), ':', s.full_name, ':', cast(c._issue_id AS varchar)) AS issue_id,
+    concat(
+        'bitbucket:BitbucketIssue:',
+        cast(s.connection_id AS varchar),
+        ':',
+        s.full_name,
+        ':',
+        cast(c._issue_id AS varchar)
+    ) AS issue_id,
     coalesce(c.content['raw'], '') AS body,
     concat(
         'bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':',
@@ -19,11 +26,11 @@ SELECT
     ) AS account_id,
     c.created_on AS created_date,
     c.updated_on AS updated_date,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    s.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issue_comments' AS _raw_data_table,
     coalesce(c.links['html']['href'], '') AS url
 FROM bitbucket.issue_comments AS c
-JOIN config.repositories AS s
+INNER JOIN config.repositories AS s
     ON s.connection_id = c._connection_id AND s.repository_uuid = c._repository_uuid
 LEFT JOIN base.account_ids AS a ON a.connection_id = c._connection_id AND a.uuid = c."user"['uuid']
 WHERE s.issues AND c.id IS NOT NULL

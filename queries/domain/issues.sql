@@ -15,7 +15,12 @@
 -- * A reporter or assignee whose account is gone leaves id and name empty.
 
 WITH selected AS (
-    SELECT connection_id, repository_uuid, full_name, rules
+    SELECT
+        connection_id,
+        repository_uuid,
+        full_name,
+        raw_data_params,
+        rules
     FROM config.repositories
     WHERE issues
 ),
@@ -30,15 +35,16 @@ last_state_changes AS (
     FROM bitbucket.issue_changes AS c
     WHERE c.changes['state']['new'] <> ''
     QUALIFY row_number() OVER (
-        PARTITION BY c._connection_id, c._repository_uuid, c._issue_id
-        ORDER BY c.created_on DESC NULLS LAST, c.id DESC NULLS LAST, c._key DESC
-    ) = 1
+            PARTITION BY c._connection_id, c._repository_uuid, c._issue_id
+            ORDER BY c.created_on DESC NULLS LAST, c.id DESC NULLS LAST, c._key DESC
+        ) = 1
 ),
 
 ruled AS (
     SELECT
         s.connection_id,
         s.full_name,
+        s.raw_data_params,
         i.* EXCLUDE (_connection_id, _workspace, _repository, _repository_uuid, _key, _payload),
         coalesce(now.status, '') AS status,
         coalesce(kinds.type, i.kind, '') AS mapped_type,
@@ -46,7 +52,7 @@ ruled AS (
         coalesce(r.account_id, nullif(i.reporter['account_id'], ''), nullif(i.reporter['uuid'], '')) AS reporter_key,
         coalesce(a.account_id, nullif(i.assignee['account_id'], ''), nullif(i.assignee['uuid'], '')) AS assignee_key
     FROM bitbucket.issues AS i
-    JOIN selected AS s
+    INNER JOIN selected AS s
         ON s.connection_id = i._connection_id AND s.repository_uuid = i._repository_uuid
     LEFT JOIN config.issue_statuses AS now
         ON now.rules = s.rules AND now.original_status = i.state
@@ -92,8 +98,8 @@ SELECT
     created_on AS created_date,
     updated_on AS updated_date,
     CASE WHEN resolution_date >= created_on
-         THEN cast(floor((extract(epoch FROM resolution_date) - extract(epoch FROM created_on)) / 60) AS bigint)
-         END AS lead_time_minutes,
+            THEN cast(floor((extract(EPOCH FROM resolution_date) - extract(EPOCH FROM created_on)) / 60) AS bigint)
+    END AS lead_time_minutes,
     cast(NULL AS bigint) AS original_estimate_minutes,
     cast(NULL AS bigint) AS time_spent_minutes,
     cast(NULL AS bigint) AS time_remaining_minutes,
@@ -107,10 +113,10 @@ SELECT
     '' AS urgency,
     coalesce(component['name'], '') AS component,
     '' AS original_project,
-    false AS is_subtask,
+    FALSE AS is_subtask,
     cast(NULL AS timestamp) AS due_date,
     '' AS fix_versions,
-    concat('{"ConnectionId":', cast(connection_id AS varchar), ',"FullName":"', full_name, '"}') AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_issues' AS _raw_data_table,
     resolution_source,
     coalesce(milestone['name'], '') AS milestone,

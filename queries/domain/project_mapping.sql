@@ -8,11 +8,20 @@
 -- * _raw_data_params is the project's name, as in DevLake.
 
 WITH scopes AS (
-    SELECT 'repos' AS scope_table, id FROM domain.repos
+    SELECT
+        'repos' AS scope_table,
+        id
+    FROM domain.repos
     UNION ALL
-    SELECT 'boards' AS scope_table, id FROM domain.boards
+    SELECT
+        'boards' AS scope_table,
+        id
+    FROM domain.boards
     UNION ALL
-    SELECT 'cicd_scopes' AS scope_table, id FROM domain.cicd_scopes
+    SELECT
+        'cicd_scopes' AS scope_table,
+        id
+    FROM domain.cicd_scopes
 )
 
 SELECT
@@ -22,5 +31,5 @@ SELECT
     p.project_name AS _raw_data_params,
     '' AS _raw_data_table
 FROM config.project_repositories AS p
-JOIN scopes AS s
+INNER JOIN scopes AS s
     ON s.id = concat('bitbucket:BitbucketRepo:', cast(p.connection_id AS varchar), ':', p.full_name)

@@ -13,53 +13,99 @@
 -- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
 WITH listed AS (
     SELECT
-        1 AS preference, _connection_id, _repository_uuid, _pull_request_id, _key, id,
-        created_on, updated_on, content, "user", deleted, pending, parent, inline, resolution, links,
+        1 AS preference,
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
+        _key,
+        id,
+        created_on,
+        updated_on,
+        content,
+        "user",
+        deleted,
+        pending,
+        parent,
+        inline,
+        resolution,
+        links,
         '_raw_bitbucket_api_pull_request_comments' AS raw_data_table
     FROM bitbucket.pull_request_comments
     UNION ALL
     SELECT
-        2 AS preference, _connection_id, _repository_uuid, _pull_request_id, _key, comment['id'] AS id,
-        comment['created_on'] AS created_on, comment['updated_on'] AS updated_on, comment['content'] AS content,
-        comment['user'] AS "user", comment['deleted'] AS deleted, comment['pending'] AS pending,
-        comment['parent'] AS parent, comment['inline'] AS inline, comment['resolution'] AS resolution,
+        2 AS preference,
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
+        _key,
+        comment['id'] AS id,
+        comment['created_on'] AS created_on,
+        comment['updated_on'] AS updated_on,
+        comment['content'] AS content,
+        comment['user'] AS "user",
+        comment['deleted'] AS deleted,
+        comment['pending'] AS pending,
+        comment['parent'] AS parent,
+        comment['inline'] AS inline,
+        comment['resolution'] AS resolution,
         comment['links'] AS links,
         '_raw_bitbucket_api_pull_request_activity' AS raw_data_table
     FROM bitbucket.pull_request_activity AS a
     WHERE comment['id'] IS NOT NULL
-      AND NOT EXISTS (
-          SELECT 1
-          FROM bitbucket.pull_request_comments AS c
-          WHERE c._connection_id = a._connection_id AND c._repository_uuid = a._repository_uuid
-            AND c._pull_request_id = a._pull_request_id
-      )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM bitbucket.pull_request_comments AS c
+            WHERE c._connection_id = a._connection_id AND c._repository_uuid = a._repository_uuid
+                AND c._pull_request_id = a._pull_request_id
+        )
 ),
+
 once AS (
     SELECT *
     FROM listed
     WHERE id IS NOT NULL
     QUALIFY row_number() OVER (
-        PARTITION BY _connection_id, id
-        ORDER BY preference, updated_on DESC NULLS LAST, _repository_uuid, _key
-    ) = 1
+            PARTITION BY _connection_id, id
+            ORDER BY preference, updated_on DESC NULLS LAST, _repository_uuid, _key
+        ) = 1
 ),
+
 reviews AS (
-    SELECT _connection_id, _repository_uuid, _pull_request_id, _key,
-           'APPROVED' AS status, approval['date'] AS reviewed_on, approval['user'] AS reviewer
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
+        _key,
+        'APPROVED' AS status,
+        approval['date'] AS reviewed_on,
+        approval['user'] AS reviewer
     FROM bitbucket.pull_request_activity
     WHERE approval['date'] IS NOT NULL
     UNION ALL
-    SELECT _connection_id, _repository_uuid, _pull_request_id, _key,
-           'CHANGES_REQUESTED' AS status, changes_requested['date'] AS reviewed_on, changes_requested['user'] AS reviewer
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
+        _key,
+        'CHANGES_REQUESTED' AS status,
+        changes_requested['date'] AS reviewed_on,
+        changes_requested['user'] AS reviewer
     FROM bitbucket.pull_request_activity
     WHERE changes_requested['date'] IS NOT NULL
 ),
+
 rows_of_both AS (
     SELECT
-        _connection_id, _repository_uuid, _pull_request_id, _key, raw_data_table,
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
+        _key,
+        raw_data_table,
         id AS comment_id,
         coalesce(content['raw'], '') AS body,
-        "user", created_on, updated_on,
+        "user",
+        created_on,
+        updated_on,
         CASE WHEN inline['path'] IS NOT NULL THEN 'DIFF' ELSE 'NORMAL' END AS type,
         '' AS status,
         coalesce(inline['path'], '') AS path,
@@ -68,26 +114,39 @@ rows_of_both AS (
         resolution['created_on'] AS resolved_on,
         coalesce(links['html']['href'], '') AS url
     FROM once
-    WHERE NOT coalesce(deleted, false) AND NOT coalesce(pending, false)
+    WHERE NOT coalesce(deleted, FALSE) AND NOT coalesce(pending, FALSE)
     UNION ALL
     SELECT
-        _connection_id, _repository_uuid, _pull_request_id, _key,
+        _connection_id,
+        _repository_uuid,
+        _pull_request_id,
+        _key,
         '_raw_bitbucket_api_pull_request_activity' AS raw_data_table,
         NULL AS comment_id,
         '' AS body,
-        reviewer AS "user", reviewed_on AS created_on, reviewed_on AS updated_on,
+        reviewer AS "user",
+        reviewed_on AS created_on,
+        reviewed_on AS updated_on,
         'REVIEW' AS type,
         status,
-        '' AS path, NULL AS line, NULL AS parent_id, NULL AS resolved_on, '' AS url
+        '' AS path,
+        NULL AS line,
+        NULL AS parent_id,
+        NULL AS resolved_on,
+        '' AS url
     FROM reviews
 )
+
 SELECT
     CASE WHEN b.comment_id IS NOT NULL
-         THEN 'bitbucket:BitbucketPrComment:' || cast(r.connection_id AS varchar) || ':' || cast(b.comment_id AS varchar)
-         ELSE 'bitbucket:BitbucketPrActivity:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':' || b._key
+            THEN 'bitbucket:BitbucketPrComment:'
+                || cast(r.connection_id AS varchar)
+                || ':'
+                || cast(b.comment_id AS varchar)
+        ELSE 'bitbucket:BitbucketPrActivity:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':' || b._key
     END AS id,
     'bitbucket:BitbucketPullRequest:' || cast(r.connection_id AS varchar) || ':' || r.full_name || ':'
-        || cast(b._pull_request_id AS varchar) AS pull_request_id,
+    || cast(b._pull_request_id AS varchar) AS pull_request_id,
     b.body,
     concat(
         'bitbucket:BitbucketAccount:', cast(r.connection_id AS varchar), ':',
@@ -98,17 +157,19 @@ SELECT
     b.type,
     '' AS review_id,
     b.status,
-    '{"ConnectionId":' || cast(r.connection_id AS varchar) || ',"FullName":"' || r.full_name || '"}' AS _raw_data_params,
+    r.raw_data_params AS _raw_data_params,
     b.raw_data_table AS _raw_data_table,
     b.updated_on AS updated_date,
     b.path,
     b.line,
-    coalesce('bitbucket:BitbucketPrComment:' || cast(r.connection_id AS varchar) || ':' || cast(b.parent_id AS varchar), '')
+    coalesce(
+        'bitbucket:BitbucketPrComment:' || cast(r.connection_id AS varchar) || ':' || cast(b.parent_id AS varchar), ''
+    )
         AS parent_comment_id,
     b.resolved_on AS resolved_date,
     b.url
 FROM rows_of_both AS b
-JOIN config.repositories AS r
-  ON r.connection_id = b._connection_id AND r.repository_uuid = b._repository_uuid
+INNER JOIN config.repositories AS r
+    ON r.connection_id = b._connection_id AND r.repository_uuid = b._repository_uuid
 LEFT JOIN base.account_ids AS a ON a.connection_id = b._connection_id AND a.uuid = b."user"['uuid']
 WHERE r.review

@@ -16,49 +16,98 @@
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
     SELECT
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.repo_id,
         u.issue_key_pattern AS pattern,
         u.issue_key_group AS key_group
     FROM config.repositories AS r
-    JOIN config.rules AS u ON u.rules = r.rules
+    INNER JOIN config.rules AS u ON u.rules = r.rules
 ),
+
 requests AS (
     SELECT
-        p.id, p.base_repo_id, p.title, p.description, p.head_ref,
+        p.id,
+        p.base_repo_id,
+        p.title,
+        p.description,
+        p.head_ref,
         CASE WHEN k.repo_id IS NULL THEN d.issue_key_pattern ELSE k.pattern END AS pattern,
         cast(CASE WHEN k.repo_id IS NULL THEN d.issue_key_group ELSE k.key_group END AS integer) AS key_group
     FROM domain.pull_requests AS p
     LEFT JOIN patterns AS k ON k.repo_id = p.base_repo_id
     LEFT JOIN config.rules AS d ON d.rules = 'default'
 ),
+
 texts AS (
-    SELECT id, base_repo_id, 1 AS place, title AS words, pattern, key_group FROM requests
+    SELECT
+        id,
+        base_repo_id,
+        1 AS place,
+        title AS words,
+        pattern,
+        key_group
+    FROM requests
     UNION ALL
-    SELECT id, base_repo_id, 2 AS place, description AS words, pattern, key_group FROM requests
+    SELECT
+        id,
+        base_repo_id,
+        2 AS place,
+        description AS words,
+        pattern,
+        key_group
+    FROM requests
     UNION ALL
-    SELECT id, base_repo_id, 3 AS place, head_ref AS words, pattern, key_group FROM requests
+    SELECT
+        id,
+        base_repo_id,
+        3 AS place,
+        head_ref AS words,
+        pattern,
+        key_group
+    FROM requests
     UNION ALL
-    SELECT r.id, r.base_repo_id, 4 AS place, c.message AS words, r.pattern, r.key_group
+    SELECT
+        r.id,
+        r.base_repo_id,
+        4 AS place,
+        c.message AS words,
+        r.pattern,
+        r.key_group
     FROM requests AS r
-    JOIN domain.pull_request_commits AS p ON p.pull_request_id = r.id
-    JOIN domain.commits AS c ON c.sha = p.commit_sha
+    INNER JOIN domain.pull_request_commits AS p ON p.pull_request_id = r.id
+    INNER JOIN domain.commits AS c ON c.sha = p.commit_sha
     WHERE r.pattern IS NOT NULL
 ),
+
 found AS (
-    SELECT id, base_repo_id, place, false AS whole, unnest(regexp_extract_all(words, pattern, key_group)) AS part
+    SELECT
+        id,
+        base_repo_id,
+        place,
+        FALSE AS whole,
+        unnest(regexp_extract_all(words, pattern, key_group)) AS part
     FROM texts
     UNION ALL
-    SELECT id, base_repo_id, place, true AS whole, unnest(regexp_extract_all(words, pattern, 0)) AS part
+    SELECT
+        id,
+        base_repo_id,
+        place,
+        TRUE AS whole,
+        unnest(regexp_extract_all(words, pattern, 0)) AS part
     FROM texts
     WHERE place < 4
 ),
+
 spelled AS (
     SELECT
-        id, base_repo_id, place, whole,
+        id,
+        base_repo_id,
+        place,
+        whole,
         whole AND place = min(place) OVER (PARTITION BY id, whole) AS by_devlake,
         regexp_replace(regexp_replace(replace(part, '#', ''), '^\s+', ''), '\s+$', '') AS key
     FROM found
 ),
+
 keys AS (
     SELECT
         id,
@@ -79,25 +128,51 @@ keys AS (
     WHERE key <> '' AND (by_devlake OR NOT whole)
     GROUP BY id, base_repo_id, lower(key)
 ),
+
 -- where a repository's keys may point: to the boards of its projects, and to its own
 scopes AS (
-    SELECT row_id AS repo_id, false AS is_own, project_name AS scope FROM domain.project_mapping WHERE "table" = 'repos'
+    SELECT
+        row_id AS repo_id,
+        FALSE AS is_own,
+        project_name AS scope
+    FROM domain.project_mapping WHERE "table" = 'repos'
     UNION ALL
-    SELECT DISTINCT board_id AS repo_id, true AS is_own, board_id AS scope FROM domain.board_issues
+    SELECT DISTINCT
+        board_id AS repo_id,
+        TRUE AS is_own,
+        board_id AS scope
+    FROM domain.board_issues
 ),
+
 collected AS (
-    SELECT m.scope, m.is_own, i.id AS issue_id, i.issue_key, lower(i.issue_key) AS key
+    SELECT
+        m.scope,
+        m.is_own,
+        i.id AS issue_id,
+        i.issue_key,
+        lower(i.issue_key) AS key
     FROM domain.issues AS i
-    JOIN domain.board_issues AS b ON b.issue_id = i.id
-    JOIN (
-        SELECT row_id AS board_id, false AS is_own, project_name AS scope FROM domain.project_mapping WHERE "table" = 'boards'
+    INNER JOIN domain.board_issues AS b ON b.issue_id = i.id
+    INNER JOIN (
+        SELECT
+            row_id AS board_id,
+            FALSE AS is_own,
+            project_name AS scope
+        FROM domain.project_mapping
+        WHERE "table" = 'boards'
         UNION ALL
-        SELECT DISTINCT board_id, true AS is_own, board_id AS scope FROM domain.board_issues
+        SELECT DISTINCT
+            board_id,
+            TRUE AS is_own,
+            board_id AS scope
+        FROM domain.board_issues
     ) AS m ON m.board_id = b.board_id
 ),
+
 own_boards AS (
     SELECT DISTINCT board_id FROM domain.board_issues
 ),
+
 candidates AS (
     SELECT
         k.*,
@@ -110,6 +185,7 @@ candidates AS (
     LEFT JOIN scopes AS s ON s.repo_id = k.base_repo_id
     LEFT JOIN collected AS c ON c.scope = s.scope AND c.is_own = s.is_own AND c.key = k.key
 ),
+
 links AS (
     SELECT
         id,
@@ -120,17 +196,22 @@ links AS (
         min(link_sources) AS link_sources
     FROM (
         SELECT
-            id, key, link_sources, in_devlake,
+            id,
+            key,
+            link_sources,
+            in_devlake,
             CASE WHEN in_devlake OR is_meant THEN issue_id ELSE '' END AS issue_id,
             CASE WHEN in_devlake OR is_meant THEN issue_key ELSE spelled END AS issue_key
         FROM candidates
     ) AS c
     GROUP BY id, key, issue_id
 ),
+
 -- a key without issue counts where no issue has it
 counted AS (
     SELECT * FROM links QUALIFY issue_id <> '' OR count(*) OVER (PARTITION BY id, key) = 1
 )
+
 SELECT
     l.id AS pull_request_id,
     l.issue_id,
@@ -141,5 +222,5 @@ SELECT
     l.link_sources,
     l.in_devlake
 FROM counted AS l
-JOIN domain.pull_requests AS p ON p.id = l.id
+INNER JOIN domain.pull_requests AS p ON p.id = l.id
 WHERE l.issue_id <> '' OR (l.issue_key IS NOT NULL AND NOT regexp_like(l.issue_key, '^[0-9]+$|\s'))

@@ -9,42 +9,79 @@
 --   changes_requested or ''.
 -- * name is the display name, user_name the nickname (DevLake puts the display name in both).
 WITH listed AS (
-    SELECT 1 AS preference, _connection_id, _repository_uuid, id, entry['user'] AS reviewer, entry['role'] AS role,
-           entry['state'] AS state, entry['approved'] AS approved, entry['participated_on'] AS participated_on
-    FROM (SELECT _connection_id, _repository_uuid, id, unnest(participants) AS entry FROM bitbucket.pull_requests)
+    SELECT
+        1 AS preference,
+        _connection_id,
+        _repository_uuid,
+        id,
+        entry['user'] AS reviewer,
+        entry['role'] AS role,
+        entry['state'] AS state,
+        entry['approved'] AS approved,
+        entry['participated_on'] AS participated_on
+    FROM (
+        SELECT
+            _connection_id,
+            _repository_uuid,
+            id,
+            unnest(participants) AS entry
+        FROM bitbucket.pull_requests
+    )
     UNION ALL
-    SELECT 2 AS preference, _connection_id, _repository_uuid, id, entry AS reviewer, 'REVIEWER' AS role,
-           NULL AS state, NULL AS approved, NULL AS participated_on
-    FROM (SELECT _connection_id, _repository_uuid, id, unnest(reviewers) AS entry FROM bitbucket.pull_requests)
+    SELECT
+        2 AS preference,
+        _connection_id,
+        _repository_uuid,
+        id,
+        entry AS reviewer,
+        'REVIEWER' AS role,
+        NULL AS state,
+        NULL AS approved,
+        NULL AS participated_on
+    FROM (
+        SELECT
+            _connection_id,
+            _repository_uuid,
+            id,
+            unnest(reviewers) AS entry
+        FROM bitbucket.pull_requests
+    )
 ),
+
 reviewers AS (
-    SELECT l.*, r.full_name, cast(r.connection_id AS varchar) AS conn,
-           coalesce(a.account_id, nullif(l.reviewer['account_id'], ''), nullif(l.reviewer['uuid'], '')) AS account_key
+    SELECT
+        l.*,
+        r.full_name,
+        r.raw_data_params,
+        cast(r.connection_id AS varchar) AS conn,
+        coalesce(a.account_id, nullif(l.reviewer['account_id'], ''), nullif(l.reviewer['uuid'], '')) AS account_key
     FROM listed AS l
-    JOIN config.repositories AS r
-      ON r.connection_id = l._connection_id AND r.repository_uuid = l._repository_uuid
+    INNER JOIN config.repositories AS r
+        ON r.connection_id = l._connection_id AND r.repository_uuid = l._repository_uuid
     LEFT JOIN base.account_ids AS a ON a.connection_id = l._connection_id AND a.uuid = l.reviewer['uuid']
     WHERE r.review AND upper(l.role) = 'REVIEWER'
 ),
+
 once AS (
     SELECT *
     FROM reviewers
     WHERE account_key IS NOT NULL
     QUALIFY row_number() OVER (
-        PARTITION BY _connection_id, _repository_uuid, id, account_key
-        ORDER BY
-            preference, participated_on DESC NULLS LAST, state DESC NULLS LAST,
-            CASE WHEN nullif(reviewer['account_id'], '') IS NULL THEN 1 ELSE 0 END
-    ) = 1
+            PARTITION BY _connection_id, _repository_uuid, id, account_key
+            ORDER BY
+                preference, participated_on DESC NULLS LAST, state DESC NULLS LAST,
+                CASE WHEN nullif(reviewer['account_id'], '') IS NULL THEN 1 ELSE 0 END
+        ) = 1
 )
+
 SELECT
     'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(id AS varchar) AS pull_request_id,
     'bitbucket:BitbucketAccount:' || conn || ':' || account_key AS reviewer_id,
     coalesce(reviewer['display_name'], '') AS name,
     coalesce(reviewer['nickname'], '') AS user_name,
-    '{"ConnectionId":' || conn || ',"FullName":"' || full_name || '"}' AS _raw_data_params,
+    raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pull_requests' AS _raw_data_table,
     coalesce(state, CASE WHEN approved THEN 'approved' END, '') AS state,
-    coalesce(approved, false) AS approved,
+    coalesce(approved, FALSE) AS approved,
     participated_on AS participated_date
 FROM once

@@ -1,4 +1,4 @@
--- Which pull requests are there, and which of them carry another one, or only others' commits, to a further branch?
+-- Which pull requests are there, and which of them cherry-pick or promote other changes to a further branch?
 --
 -- Grain:  one row per pull request
 -- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed together with more;
@@ -13,11 +13,12 @@
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
     SELECT
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.repo_id,
         u.cherry_pick_pattern AS pattern
     FROM config.repositories AS r
-    JOIN config.rules AS u ON u.rules = r.rules
+    INNER JOIN config.rules AS u ON u.rules = r.rules
 ),
+
 numbers AS (
     SELECT
         b.id,
@@ -29,21 +30,30 @@ numbers AS (
     LEFT JOIN patterns AS p ON p.repo_id = b.base_repo_id
     LEFT JOIN config.rules AS d ON d.rules = 'default'
 ),
+
 carried AS (
-    SELECT id, base_repo_id, try_cast(number AS bigint) AS number
+    SELECT
+        id,
+        base_repo_id,
+        try_cast(number AS bigint) AS number
     FROM numbers
     WHERE regexp_like(number, '^[0-9]+$')
 ),
+
 parents AS (
-    SELECT c.id, min(p.id) AS parent_id
+    SELECT
+        c.id,
+        min(p.id) AS parent_id
     FROM carried AS c
-    JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
+    INNER JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
     WHERE p.id <> c.id
     GROUP BY c.id
 ),
+
 pushed AS (
     SELECT pull_request_id FROM base.pull_request_ranges WHERE commit_sha = ''
 )
+
 SELECT
     b.* EXCLUDE (parent_pr_id, merge_kind, own_commits, first_own_commit_date, promotion_evidence),
     coalesce(nullif(b.parent_pr_id, ''), p.parent_id, '') AS parent_pr_id,

@@ -4,27 +4,44 @@
 -- Source: bitbucket.commits, bitbucket.pull_request_commits
 --
 -- Rules:
--- * Commits that only a pull request lists are rows too, as in DevLake; `reachable` tells them apart:
+-- * Commits that only a pull request lists are rows too, as in DevLake; `reachable` distinguishes them:
 --   true when the commits endpoint lists the commit, so a branch or tag leads to it.
 WITH collected AS (
-    SELECT 1 AS reachable, _connection_id, _repository_uuid, hash FROM bitbucket.commits
+    SELECT
+        1 AS reachable,
+        _connection_id,
+        _repository_uuid,
+        hash
+    FROM bitbucket.commits
     UNION ALL
-    SELECT 0 AS reachable, _connection_id, _repository_uuid, hash FROM bitbucket.pull_request_commits
+    SELECT
+        0 AS reachable,
+        _connection_id,
+        _repository_uuid,
+        hash
+    FROM bitbucket.pull_request_commits
 ),
+
 once AS (
-    SELECT _connection_id, _repository_uuid, hash, max(reachable) AS reachable
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        hash,
+        max(reachable) AS reachable
     FROM collected
     WHERE hash IS NOT NULL
     GROUP BY _connection_id, _repository_uuid, hash
 )
+
 SELECT
-    'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+    r.repo_id,
     o.hash AS commit_sha,
-    '{"ConnectionId":' || cast(r.connection_id AS varchar) || ',"FullName":"' || r.full_name || '"}' AS _raw_data_params,
+    r.raw_data_params AS _raw_data_params,
     CASE WHEN o.reachable = 1 THEN '_raw_bitbucket_api_commits'
-         ELSE '_raw_bitbucket_api_pull_request_commits' END AS _raw_data_table,
+        ELSE '_raw_bitbucket_api_pull_request_commits'
+    END AS _raw_data_table,
     o.reachable = 1 AS reachable
 FROM once AS o
-JOIN config.repositories AS r
-  ON r.connection_id = o._connection_id AND r.repository_uuid = o._repository_uuid
+INNER JOIN config.repositories AS r
+    ON r.connection_id = o._connection_id AND r.repository_uuid = o._repository_uuid
 WHERE r.code

@@ -11,13 +11,19 @@
 --   in the columns at the end.
 
 WITH selected AS (
-    SELECT connection_id, repository_uuid, full_name, coalesce(deleted, false) AS deleted
+    SELECT
+        connection_id,
+        repository_uuid,
+        full_name,
+        coalesce(deleted, FALSE) AS deleted,
+        repo_id,
+        raw_data_params
     FROM config.repositories
     WHERE code OR review OR accounts
 )
 
 SELECT
-    concat('bitbucket:BitbucketRepo:', cast(s.connection_id AS varchar), ':', s.full_name) AS id,
+    s.repo_id AS id,
     s.full_name AS name,
     coalesce(r.links['html']['href'], '') AS url,
     coalesce(r.description, '') AS description,
@@ -27,14 +33,14 @@ SELECT
     r.created_on AS created_date,
     r.updated_on AS updated_date,
     s.deleted,
-    concat('{"ConnectionId":', cast(s.connection_id AS varchar), ',"FullName":"', s.full_name, '"}') AS _raw_data_params,
+    s.raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_repositories' AS _raw_data_table,
     s.repository_uuid AS uuid,
     coalesce(r.project['key'], '') AS project_key,
     coalesce(r.project['name'], '') AS project_name,
     coalesce(
         concat('bitbucket:BitbucketAccount:', cast(s.connection_id AS varchar), ':')
-            || coalesce(a.account_id, nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
+        || coalesce(a.account_id, nullif(r.owner['account_id'], ''), nullif(r.owner['uuid'], '')),
         ''
     ) AS owner_account_id,
     coalesce(r.parent['full_name'], '') AS parent_full_name,

@@ -7,7 +7,9 @@
 -- * Blanks around an id do not count, an empty part is skipped, and a team named twice is one membership.
 
 WITH memberships AS (
-    SELECT id AS user_id, unnest(string_to_array(team_ids, ';')) AS team_id
+    SELECT
+        id AS user_id,
+        unnest(string_to_array(team_ids, ';')) AS team_id
     FROM config.users
 )
 

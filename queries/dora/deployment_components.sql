@@ -5,34 +5,49 @@
 --
 -- Rules:
 -- * A file belongs to every component of the repository's rules whose path_pattern matches; to `other` if to none.
--- * The commits are those that the deployment brought to its environment first; of the first known deployment
+-- * The commits are those that reached the environment first with the deployment; of the first known deployment
 --   there (position 1) that is all history, so it has no rows.
 -- * Bitbucket's API does not tell which files a commit changed: without commits by git, or a [[table]] of
 --   domain.commit_files, this is empty.
 WITH repository_rules AS (
     SELECT
-        'bitbucket:BitbucketRepo:' || cast(r.connection_id AS varchar) || ':' || r.full_name AS repo_id,
+        r.repo_id,
         min(r.rules) AS rules
     FROM config.repositories AS r
-    GROUP BY r.connection_id, r.full_name
+    GROUP BY r.repo_id
 ),
+
 files AS (
     SELECT
-        g.cicd_scope_id, g.deployment_id, g.environment, g.commit_sha, f.file_path, coalesce(r.rules, 'default') AS rules
+        g.cicd_scope_id,
+        g.deployment_id,
+        g.environment,
+        g.commit_sha,
+        f.file_path,
+        coalesce(r.rules, 'default') AS rules
     FROM domain.commit_files AS f
-    JOIN dora.commit_deployments AS g ON g.commit_sha = f.commit_sha
+    INNER JOIN dora.commit_deployments AS g ON g.commit_sha = f.commit_sha
     LEFT JOIN repository_rules AS r ON r.repo_id = g.repo_id
     WHERE g.position > 1
 ),
+
 paths AS (
-    SELECT DISTINCT rules, file_path FROM files
+    SELECT DISTINCT
+        rules,
+        file_path
+    FROM files
 ),
+
 components AS (
-    SELECT p.rules, p.file_path, c.component
+    SELECT
+        p.rules,
+        p.file_path,
+        c.component
     FROM paths AS p
-    JOIN config.components AS c ON c.rules = p.rules
+    INNER JOIN config.components AS c ON c.rules = p.rules
     WHERE regexp_like(p.file_path, c.path_pattern)
 )
+
 SELECT
     m.project_name,
     f.deployment_id,
@@ -41,6 +56,6 @@ SELECT
     count(DISTINCT f.commit_sha) AS commits,
     count(DISTINCT f.file_path) AS files
 FROM files AS f
-JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = f.cicd_scope_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = f.cicd_scope_id
 LEFT JOIN components AS c ON c.rules = f.rules AND c.file_path = f.file_path
 GROUP BY m.project_name, f.deployment_id, f.environment, coalesce(c.component, 'other')

@@ -9,28 +9,37 @@
 --   names its project instead of belonging to one of its scopes, has no row here; dora.incidents has them all.
 -- * Beside it stands the deployment with the best evidence; the two may differ.
 WITH ends AS (
-    SELECT m.project_name, d.cicd_deployment_id, d.finished_date
+    SELECT
+        m.project_name,
+        d.cicd_deployment_id,
+        d.finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.environment = 'PRODUCTION' AND d.result = 'SUCCESS'
 ),
+
 last_ends AS (
-    SELECT i.project_name, i.incident_id, max(e.finished_date) AS finished_date
+    SELECT
+        i.project_name,
+        i.incident_id,
+        max(e.finished_date) AS finished_date
     FROM dora.incidents AS i
-    JOIN ends AS e ON e.project_name = i.project_name AND e.cicd_deployment_id = i.devlake_deployment_id
+    INNER JOIN ends AS e ON e.project_name = i.project_name AND e.cicd_deployment_id = i.devlake_deployment_id
     WHERE e.finished_date < i.created_date
     GROUP BY i.project_name, i.incident_id
 )
+
 SELECT
     i.incident_id AS id,
     i.project_name,
     i.devlake_deployment_id AS deployment_id,
     d._raw_data_params,
     d._raw_data_table,
-    cast(floor(extract(epoch FROM i.created_date)) - floor(extract(epoch FROM e.finished_date)) AS bigint) AS age_seconds,
+    cast(floor(extract(EPOCH FROM i.created_date)) - floor(extract(EPOCH FROM e.finished_date)) AS bigint)
+        AS age_seconds,
     i.deployment_id AS attributed_deployment_id,
     i.evidence
 FROM dora.incidents AS i
-JOIN last_ends AS e ON e.project_name = i.project_name AND e.incident_id = i.incident_id
-JOIN domain.incidents AS d ON d.id = i.incident_id
+INNER JOIN last_ends AS e ON e.project_name = i.project_name AND e.incident_id = i.incident_id
+INNER JOIN domain.incidents AS d ON d.id = i.incident_id
 WHERE i.devlake_deployment_id <> ''

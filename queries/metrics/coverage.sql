@@ -1,4 +1,4 @@
--- How many rows does each figure of the window rest on, and how many were left out, and why?
+-- How many rows is each figure of the window based on, how many were left out, and why?
 --
 -- Grain:  one row per project, figure, kind of row, and reason; project_name is '' for rows that no project has
 -- Source: dora.deployments, dora.project_pr_metrics, dora.incidents, domain.cicd_deployment_commits,
@@ -7,7 +7,7 @@
 -- Rules:
 -- * reason is counted, or why a row was looked at and left out. A figure's counted rows are its n in metrics.dora.
 -- * A further environment of a release that is counted already is the same release for the frequency.
--- * Deployments to production, or to an environment that nobody knows, are looked at; those to other environments are
+-- * Deployments to production, or to an unknown environment, are counted; those to other environments are
 --   not, nor releases that wait to be deployed. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
 --   deployment). Failures count in the failure rate alone, where they are known to have done harm in production.
 -- * Changes: merged pull requests, by the time they were deployed, or merged where they were not.
@@ -17,25 +17,46 @@
 --   collected, so that this is meant; otherwise 'scope in no project' or 'unknown project', which may be any project's.
 -- * share: of the project's rows that were looked at and of those that may be any project's, so that it is 1 only where
 --   nothing is lost; of a row without project, of all rows of the lake.
--- * no incident source: n = 0; the failure rate rests on rollbacks and reverts, or is null (see metrics.dora).
+-- * no incident source: n = 0; the failure rate is based on rollbacks and reverts, or is null (see metrics.dora).
 WITH windows AS (
-    SELECT project_name, period_start AS window_start, period_end AS window_end
+    SELECT
+        project_name,
+        period_start AS window_start,
+        period_end AS window_end
     FROM config.buckets
     WHERE period = 'all'
 ),
+
 all_windows AS (
-    SELECT min(window_start) AS window_start, max(window_end) AS window_end FROM windows
+    SELECT
+        min(window_start) AS window_start,
+        max(window_end) AS window_end
+    FROM windows
 ),
+
 projects AS (
-    SELECT name FROM domain.projects UNION SELECT project_name AS name FROM domain.project_mapping
+    SELECT name FROM domain.projects
+    UNION
+    SELECT project_name AS name FROM domain.project_mapping
 ),
+
 collected_scopes AS (
-    SELECT 'repos' AS scope_table, id FROM domain.repos
+    SELECT
+        'repos' AS scope_table,
+        id
+    FROM domain.repos
     UNION
-    SELECT 'cicd_scopes' AS scope_table, id FROM domain.cicd_scopes
+    SELECT
+        'cicd_scopes' AS scope_table,
+        id
+    FROM domain.cicd_scopes
     UNION
-    SELECT 'boards' AS scope_table, id FROM domain.boards
+    SELECT
+        'boards' AS scope_table,
+        id
+    FROM domain.boards
 ),
+
 ended AS (
     SELECT
         d.project_name,
@@ -44,12 +65,15 @@ ended AS (
         d.is_failed,
         d.recovery_seconds IS NOT NULL AS has_recovered
     FROM dora.deployments AS d
-    JOIN windows AS w
-      ON w.project_name = d.project_name AND d.finished_date >= w.window_start AND d.finished_date < w.window_end
+    INNER JOIN windows AS w
+        ON w.project_name = d.project_name AND d.finished_date >= w.window_start AND d.finished_date < w.window_end
 ),
+
 candidates AS (
     SELECT
-        cicd_scope_id, cicd_deployment_id, original_environment,
+        cicd_scope_id,
+        cicd_deployment_id,
+        original_environment,
         max(environment) AS environment,
         bool_or(status = 'IN_PROGRESS') AS is_running,
         max(result) AS result,
@@ -57,130 +81,182 @@ candidates AS (
         max(coalesce(finished_date, started_date, created_date)) AS happened
     FROM domain.cicd_deployment_commits
     WHERE environment IN ('PRODUCTION', '')
-      AND (result <> '' OR started_date IS NOT NULL OR finished_date IS NOT NULL)
+        AND (result <> '' OR started_date IS NOT NULL OR finished_date IS NOT NULL)
     GROUP BY cicd_scope_id, cicd_deployment_id, original_environment
 ),
+
 left_out AS (
     SELECT
         m.project_name,
         CASE WHEN c.environment = '' THEN 'no environment'
-             WHEN c.is_running THEN 'not finished'
-             WHEN c.result = '' THEN 'no outcome'
-             WHEN c.finished_date IS NULL THEN 'no end'
-             ELSE 'same release' END AS reason
+            WHEN c.is_running THEN 'not finished'
+            WHEN c.result = '' THEN 'no outcome'
+            WHEN c.finished_date IS NULL THEN 'no end'
+            ELSE 'same release'
+        END AS reason
     FROM candidates AS c
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = c.cicd_scope_id
-    JOIN windows AS w ON w.project_name = m.project_name
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = c.cicd_scope_id
+    INNER JOIN windows AS w ON w.project_name = m.project_name
     WHERE (c.happened IS NULL OR c.happened >= w.window_start AND c.happened < w.window_end)
-      AND NOT EXISTS (
-          SELECT 1
-          FROM dora.deployments AS d
-          WHERE d.project_name = m.project_name AND d.deployment_id = c.cicd_deployment_id
-            AND d.environment = c.original_environment
-      )
+        AND NOT EXISTS (
+            SELECT 1
+            FROM dora.deployments AS d
+            WHERE d.project_name = m.project_name AND d.deployment_id = c.cicd_deployment_id
+                AND d.environment = c.original_environment
+        )
 ),
+
 -- what the window has, and no project
 outside AS (
     SELECT
-        'deployments' AS kind, 'cicd_scopes' AS scope_table, c.cicd_scope_id AS scope_id, '' AS named_project, c.happened
+        'deployments' AS kind,
+        'cicd_scopes' AS scope_table,
+        c.cicd_scope_id AS scope_id,
+        '' AS named_project,
+        c.happened
     FROM candidates AS c
     WHERE NOT EXISTS (
-        SELECT 1 FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND m.row_id = c.cicd_scope_id
-    )
+            SELECT 1 FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND m.row_id = c.cicd_scope_id
+        )
     UNION ALL
-    SELECT 'changes', 'repos', p.base_repo_id, '', p.merged_date
+    SELECT
+        'changes',
+        'repos',
+        p.base_repo_id,
+        '',
+        p.merged_date
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL AND NOT EXISTS (
-        SELECT 1 FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND m.row_id = p.base_repo_id
-    )
+            SELECT 1 FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND m.row_id = p.base_repo_id
+        )
     UNION ALL
-    SELECT 'incidents', i."table", i.scope_id, i.project_name, i.created_date
+    SELECT
+        'incidents',
+        i."table",
+        i.scope_id,
+        i.project_name,
+        i.created_date
     FROM domain.incidents AS i
     WHERE NOT EXISTS (
-        SELECT 1
-        FROM dora.incidents AS d
-        JOIN projects AS p ON p.name = d.project_name
-        WHERE d.incident_id = i.id
-    )
+            SELECT 1
+            FROM dora.incidents AS d
+            INNER JOIN projects AS p ON p.name = d.project_name
+            WHERE d.incident_id = i.id
+        )
 ),
+
 in_no_project AS (
     SELECT
         o.kind,
         CASE WHEN o.named_project <> '' THEN 'unknown project'
-             WHEN s.id IS NOT NULL THEN 'repository in no project'
-             ELSE 'scope in no project' END AS reason
+            WHEN s.id IS NOT NULL THEN 'repository in no project'
+            ELSE 'scope in no project'
+        END AS reason
     FROM outside AS o
-    JOIN all_windows AS w
-      ON w.window_end IS NOT NULL
-     AND (o.happened IS NULL OR o.happened >= w.window_start AND o.happened < w.window_end)
+    INNER JOIN all_windows AS w
+        ON w.window_end IS NOT NULL
+            AND (o.happened IS NULL OR o.happened >= w.window_start AND o.happened < w.window_end)
     LEFT JOIN collected_scopes AS s ON s.scope_table = o.scope_table AND s.id = o.scope_id
 ),
+
 looked_at AS (
     SELECT
-        project_name, m.metric, 'deployments' AS kind,
+        project_name,
+        m.metric,
+        'deployments' AS kind,
         CASE WHEN NOT is_success THEN 'failed'
-             WHEN is_further AND m.metric = 'deployment_frequency' THEN 'same release'
-             ELSE 'counted' END AS reason
+            WHEN is_further AND m.metric = 'deployment_frequency' THEN 'same release'
+            ELSE 'counted'
+        END AS reason
     FROM ended
-    CROSS JOIN (VALUES ('deployment_frequency'), ('deployment_rework_rate')) AS m(metric)
+    CROSS JOIN (VALUES ('deployment_frequency'), ('deployment_rework_rate')) AS m (metric)
     UNION ALL
     SELECT
-        project_name, 'change_failure_rate', 'deployments',
+        project_name,
+        'change_failure_rate',
+        'deployments',
         CASE WHEN is_success OR is_failed THEN 'counted' ELSE 'failed before production' END
     FROM ended
     UNION ALL
-    SELECT l.project_name, m.metric, 'deployments', l.reason
+    SELECT
+        l.project_name,
+        m.metric,
+        'deployments',
+        l.reason
     FROM left_out AS l
     CROSS JOIN (
         VALUES ('deployment_frequency'), ('deployment_rework_rate'), ('change_failure_rate')
-    ) AS m(metric)
+    ) AS m (metric)
     UNION ALL
     SELECT
-        project_name, 'failed_deployment_recovery_time', 'failures',
+        project_name,
+        'failed_deployment_recovery_time',
+        'failures',
         CASE WHEN has_recovered THEN 'counted' ELSE 'not recovered' END
     FROM ended
     WHERE is_failed
     UNION ALL
     SELECT
-        p.project_name, 'change_lead_time', 'changes',
+        p.project_name,
+        'change_lead_time',
+        'changes',
         coalesce(
             p.exclusion_reason,
             CASE WHEN p.deployed_date IS NOT NULL AND p.lead_time_seconds IS NOT NULL THEN 'counted'
-                 ELSE 'no lead time' END
+                ELSE 'no lead time'
+            END
         )
     FROM dora.project_pr_metrics AS p
-    JOIN windows AS w
-      ON w.project_name = p.project_name
-     AND coalesce(p.deployed_date, p.pr_merged_date) >= w.window_start
-     AND coalesce(p.deployed_date, p.pr_merged_date) < w.window_end
+    INNER JOIN windows AS w
+        ON w.project_name = p.project_name
+            AND coalesce(p.deployed_date, p.pr_merged_date) >= w.window_start
+            AND coalesce(p.deployed_date, p.pr_merged_date) < w.window_end
     UNION ALL
     SELECT
-        i.project_name, 'change_failure_rate', 'incidents',
+        i.project_name,
+        'change_failure_rate',
+        'incidents',
         CASE WHEN i.deployment_id <> '' THEN 'counted' ELSE coalesce(i.unlinked_reason, 'unlinked') END
     FROM dora.incidents AS i
-    JOIN windows AS w ON w.project_name = i.project_name
+    INNER JOIN windows AS w ON w.project_name = i.project_name
     WHERE i.created_date IS NULL OR i.created_date >= w.window_start AND i.created_date < w.window_end
     UNION ALL
-    SELECT '' AS project_name, m.metric, o.kind, o.reason
+    SELECT
+        '' AS project_name,
+        m.metric,
+        o.kind,
+        o.reason
     FROM in_no_project AS o
-    JOIN (
+    INNER JOIN (
         VALUES
-            ('deployments', 'deployment_frequency'), ('deployments', 'deployment_rework_rate'),
-            ('deployments', 'change_failure_rate'), ('changes', 'change_lead_time'),
-            ('incidents', 'change_failure_rate')
-    ) AS m(kind, metric) ON m.kind = o.kind
+        ('deployments', 'deployment_frequency'), ('deployments', 'deployment_rework_rate'),
+        ('deployments', 'change_failure_rate'), ('changes', 'change_lead_time'),
+        ('incidents', 'change_failure_rate')
+    ) AS m (kind, metric) ON m.kind = o.kind
 ),
+
 counted AS (
-    SELECT project_name, metric, kind, reason, count(*) AS n
+    SELECT
+        project_name,
+        metric,
+        kind,
+        reason,
+        count(*) AS n
     FROM looked_at
     GROUP BY project_name, metric, kind, reason
     UNION ALL
-    SELECT project_name, metric, 'incidents' AS kind, split_part(coalesce(note, reason), ':', 1) AS reason, 0 AS n
+    SELECT
+        project_name,
+        metric,
+        'incidents' AS kind,
+        split_part(coalesce(note, reason), ':', 1) AS reason,
+        0 AS n
     FROM metrics.dora
     WHERE scope = 'project' AND period = 'all'
-      AND metric IN ('change_failure_rate', 'failed_deployment_recovery_time')
-      AND coalesce(note, reason) LIKE 'no incident source%'
+        AND metric IN ('change_failure_rate', 'failed_deployment_recovery_time')
+        AND coalesce(note, reason) LIKE 'no incident source%'
 ),
+
 totals AS (
     SELECT
         *,
@@ -190,6 +266,7 @@ totals AS (
         sum(n) OVER (PARTITION BY metric, kind) AS everything
     FROM counted
 )
+
 SELECT
     project_name,
     metric,

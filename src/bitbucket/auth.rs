@@ -1,4 +1,4 @@
-//! One set of credentials towards Bitbucket: its `Authorization` header, and whose budget its requests come from.
+//! Identities: the `Authorization` header of each token, and the budget that its requests count against.
 
 use reqwest::{RequestBuilder, Url};
 
@@ -8,13 +8,15 @@ use super::retry::Limits;
 use crate::error::Result;
 use crate::secret::{Masker, Secret};
 
-/// Anonymous requests to Bitbucket itself get this many an hour, per address.
-const ANONYMOUS_PER_HOUR: u32 = 60;
-const USUAL_PER_HOUR: u32 = 1000;
+/// The hourly limit of anonymous requests per IP address. Source: Bitbucket's page "API request limits".
+const ANONYMOUS_LIMIT: u32 = 60;
+/// The hourly limit of authenticated requests. Source: the same page.
+const AUTHENTICATED_LIMIT: u32 = 1000;
 
+/// One token of a connection.
 pub(crate) struct Identity {
     scheme: Scheme,
-    /// The name of its budget: without secrets, and the same in every run.
+    /// The name of the budget. It contains no secret and is the same in every run, because the budget is persisted.
     pub(crate) budget: String,
 }
 
@@ -26,14 +28,14 @@ enum Scheme {
 }
 
 impl Identity {
-    /// One per token. API tokens of one user share a budget, whatever the connection.
+    /// Create one identity per token. API tokens of one user share a budget across connections.
     pub(crate) fn all(
         credentials: &Credentials,
         connection_id: i64,
         limits: &Limits,
         masker: &Masker,
     ) -> Vec<Self> {
-        let ours = |kind: String| format!("connection-{connection_id}-{kind}");
+        let own_budget = |kind: String| format!("connection-{connection_id}-{kind}");
         match credentials.clone() {
             Credentials::ApiToken { email, tokens } => tokens
                 .into_iter()
@@ -48,7 +50,7 @@ impl Identity {
             Credentials::AccessToken { tokens } => tokens
                 .into_iter()
                 .map(|token| Self {
-                    budget: ours(format!("access-token from {}", token.origin)),
+                    budget: own_budget(format!("access-token from {}", token.origin)),
                     scheme: Scheme::Bearer(token),
                 })
                 .collect(),
@@ -57,7 +59,7 @@ impl Identity {
                 secret,
                 token_url: url,
             } => vec![Self {
-                budget: ours("oauth-client".to_owned()),
+                budget: own_budget("oauth-client".to_owned()),
                 scheme: Scheme::Oauth(Box::new(Consumer::new(key, secret, url, limits, masker))),
             }],
             Credentials::AppPassword { username, password } => vec![Self {
@@ -74,12 +76,12 @@ impl Identity {
         }
     }
 
-    /// Requests an hour until the server says otherwise.
-    pub(crate) fn usual_per_hour(&self, endpoint: &Url) -> u32 {
+    /// Return the requests per hour until the server reports a limit.
+    pub(crate) fn default_limit(&self, endpoint: &Url) -> u32 {
         let host = endpoint.host_str().unwrap_or_default();
         match self.scheme {
-            Scheme::None if host.ends_with("bitbucket.org") => ANONYMOUS_PER_HOUR,
-            _ => USUAL_PER_HOUR,
+            Scheme::None if host.ends_with("bitbucket.org") => ANONYMOUS_LIMIT,
+            _ => AUTHENTICATED_LIMIT,
         }
     }
 
@@ -87,7 +89,7 @@ impl Identity {
         matches!(self.scheme, Scheme::None)
     }
 
-    /// Where to look when Bitbucket does not accept it.
+    /// Return where the credentials come from, for the error of refused credentials.
     pub(crate) fn origin(&self) -> String {
         match &self.scheme {
             Scheme::Basic { user, password } => format!("{} (user {user})", password.origin),
@@ -97,7 +99,10 @@ impl Identity {
         }
     }
 
-    /// Adds the header.
+    /// Add the `Authorization` header.
+    ///
+    /// # Errors
+    /// The errors of fetching an OAuth token.
     pub(crate) async fn authorize(
         &self,
         http: &reqwest::Client,
@@ -113,7 +118,10 @@ impl Identity {
         })
     }
 
-    /// What stands in for a password towards git: the token.
+    /// Return the token, which git sends as the password.
+    ///
+    /// # Errors
+    /// The errors of fetching an OAuth token.
     pub(super) async fn password(&self, http: &reqwest::Client) -> Result<Option<Secret>> {
         Ok(match &self.scheme {
             Scheme::Basic { password, .. } => Some(password.secret.clone()),
@@ -123,8 +131,8 @@ impl Identity {
         })
     }
 
-    /// After a 401: forgets the OAuth token, so that the next request fetches another. `false` where there is
-    /// nothing to renew.
+    /// Discard the OAuth token after a 401, so that the next request fetches a new one. Return `false` for credentials
+    /// that cannot be renewed.
     pub(crate) async fn renew(&self) -> bool {
         match &self.scheme {
             Scheme::Oauth(consumer) => {

@@ -1,15 +1,15 @@
-//! All budgets of a process, and where requests wait for their turn.
+//! The request budgets of a process, and how requests wait for them.
 //!
-//! A budget belongs to an identity as Bitbucket counts: all API tokens of one user share one, whichever connection they
-//! are written in, while every access token has its own. A request takes the identity that has most left; while one is
-//! kept out by a 429, the others go on. What is spent is written down before it is spent, so that the next process
-//! knows it even when this one is killed.
+//! A budget belongs to an identity as Bitbucket counts: all API tokens of one user share one budget, whichever
+//! connections they are configured for, while every access token has its own. A request uses the identity with the most
+//! requests left. A 429 blocks one identity only. Requests are persisted before they are sent, so that the next process
+//! counts them even when this one is killed.
 //!
 //! ```text
-//! acquire ─▶ choose ─▶ Permit ─▶ send ─▶ answered | refused | dropped
-//!              ├─ unread: read what earlier processes spent
-//!              ├─ no block left: write the next one down
-//!              └─ wait: for the hour, for the gate, for an answer under way
+//! acquire ─▶ choose ─▶ Permit ─▶ send ─▶ record_response | record_refusal | dropped
+//!              ├─ Restore: read the record of earlier processes
+//!              ├─ Reserve: persist the next block of requests
+//!              └─ Wait:    for the window, the circuit breaker, or a response in flight
 //! ```
 
 use std::collections::BTreeMap;
@@ -22,299 +22,346 @@ use futures::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use super::failures::{late, quota};
-use super::rate_limiter::{BudgetRecord, InFlight, RateLimiter, Wait};
-use super::retry::{Limits, RateLimitHeaders};
-use crate::error::Result;
+use super::budget_record::BudgetRecord;
+use super::rate_limit::{RateLimitHeaders, SentRequest, Wait};
+use super::rate_limiter::RateLimiter;
+use super::retry::Limits;
+use crate::clock;
+use crate::error::{Error, ErrorKind, Result};
 
-/// A shorter wait is nobody's concern.
-const WORTH_SAYING: Duration = Duration::from_secs(10);
+/// Waits up to this long are not logged.
+const MIN_LOGGED_WAIT: Duration = Duration::from_secs(10);
 
-/// Keeps what identities have spent, from one process to the next. Names of identities hold no secret.
+/// Stores the budget of each identity between two processes. The name of an identity contains no secret.
 pub trait BudgetStore: Send + Sync {
+    /// Read the record of an identity; `None` when none was written.
     fn read<'a>(&'a self, identity: &'a str) -> BoxFuture<'a, Result<Option<BudgetRecord>>>;
-    fn write<'a>(&'a self, identity: &'a str, spent: BudgetRecord) -> BoxFuture<'a, Result<()>>;
+
+    /// Replace the record of an identity.
+    fn write<'a>(&'a self, identity: &'a str, record: BudgetRecord) -> BoxFuture<'a, Result<()>>;
 }
 
-/// The budgets of a process, by identity. Cheap to clone; clones are the same budgets.
+/// The budgets of a process, by identity. Clones share the budgets.
 #[derive(Clone)]
-pub struct Budgets(Arc<Inner>);
+pub struct Budgets(Arc<SharedBudgets>);
 
-struct Inner {
-    began: (Instant, DateTime<Utc>),
-    paces: Mutex<BTreeMap<String, RateLimiter>>,
-    /// Told when a request is settled, which may let others go.
-    settled: Notify,
-    keeper: Option<Box<dyn BudgetStore>>,
-    /// One writes at a time; the others then find a block.
-    desk: tokio::sync::Mutex<()>,
+struct SharedBudgets {
+    started: (Instant, DateTime<Utc>),
+    limiters: Mutex<BTreeMap<String, RateLimiter>>,
+    /// Notified when a request is answered or lost, which may allow another one.
+    finished: Notify,
+    store: Option<Box<dyn BudgetStore>>,
+    /// Serializes reads and writes of the store, so that one write serves all requests that need a block.
+    store_lock: tokio::sync::Mutex<()>,
 }
 
-/// The requests that can be sent now without waiting, and the hourly limit.
+/// The requests that can be sent now without a wait, and the hourly limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HeadRoom {
+    /// Requests that can be sent now.
     pub left: u32,
+    /// Requests per hour.
     pub limit: u32,
 }
 
 impl std::fmt::Debug for Budgets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Budgets").field(&self.paces()).finish()
+        f.debug_tuple("Budgets").field(&self.limiters()).finish()
     }
 }
 
 impl Default for Budgets {
-    /// Budgets that end with the process.
+    /// Create budgets that are not persisted.
     fn default() -> Self {
         Self::new(None)
     }
 }
 
 impl Budgets {
-    /// Budgets that `keeper` remembers.
-    pub fn with_store(keeper: impl BudgetStore + 'static) -> Self {
-        Self::new(Some(Box::new(keeper)))
+    /// Create budgets that `store` persists.
+    pub fn with_store(store: impl BudgetStore + 'static) -> Self {
+        Self::new(Some(Box::new(store)))
     }
 
-    fn new(keeper: Option<Box<dyn BudgetStore>>) -> Self {
-        Self(Arc::new(Inner {
-            began: (Instant::now(), Utc::now()),
-            paces: Mutex::default(),
-            settled: Notify::new(),
-            keeper,
-            desk: tokio::sync::Mutex::default(),
+    fn new(store: Option<Box<dyn BudgetStore>>) -> Self {
+        Self(Arc::new(SharedBudgets {
+            started: (Instant::now(), clock::now()),
+            limiters: Mutex::default(),
+            finished: Notify::new(),
+            store,
+            store_lock: tokio::sync::Mutex::default(),
         }))
     }
 
-    /// `configured`: the connection's `requests_per_hour`; `usual` holds until the server says otherwise.
-    pub(super) fn open(
+    /// Add the budget of an identity, or lower the ceiling of an existing one. `configured`: the connection's
+    /// `requests_per_hour`; `default_limit` applies until the server reports a limit.
+    pub(super) fn add(
         &self,
         identity: &str,
         configured: Option<u32>,
-        usual: u32,
+        default_limit: u32,
         limits: &Limits,
     ) {
-        let new = || {
+        let create = || {
             let seed = getrandom::u64().unwrap_or_default();
-            RateLimiter::new(configured, usual, limits, seed)
+            RateLimiter::new(configured, default_limit, limits, seed)
         };
-        let mut paces = self.paces();
-        paces
+        let mut limiters = self.limiters();
+        limiters
             .entry(identity.to_owned())
-            .or_insert_with(new)
-            .lower(configured);
+            .or_insert_with(create)
+            .lower_ceiling(configured);
     }
 
     /// Return the head room of one identity; zero for an unknown one.
     pub(super) fn head_room(&self, identity: &str) -> HeadRoom {
         let now = self.now();
-        let mut paces = self.paces();
-        let pace = paces.get_mut(identity);
-        pace.map(|pace| HeadRoom {
-            left: pace.left(now),
-            limit: pace.limit(),
-        })
-        .unwrap_or_default()
+        let mut limiters = self.limiters();
+        let limiter = limiters.get_mut(identity);
+        limiter
+            .map(|limiter| HeadRoom {
+                left: limiter.available(now),
+                limit: limiter.limit(),
+            })
+            .unwrap_or_default()
     }
 
-    /// Waits until one of the identities may send. Dropping the permit says that no answer came.
+    /// Wait until one of the identities may send a request. A permit that is dropped records a lost request.
     ///
     /// # Errors
-    /// [`Quota`](crate::error::ErrorKind::Quota) when all have given up, or would have to wait beyond the deadline;
-    /// those of the keeper.
+    /// [`ErrorKind::Quota`] when every identity has given up, or would have to wait beyond the deadline; errors of the
+    /// store.
     pub(super) async fn acquire(
         &self,
         identities: &[&str],
         deadline: Option<Instant>,
     ) -> Result<Permit> {
-        let mut said = false;
+        let mut is_logged = false;
         loop {
-            let mut settled = pin!(self.0.settled.notified());
-            settled.as_mut().enable();
-            let choice = choose(&mut self.paces(), identities, self.now(), self.is_kept());
+            let mut finished = pin!(self.0.finished.notified());
+            finished.as_mut().enable();
+            let choice = choose(
+                &mut self.limiters(),
+                identities,
+                self.now(),
+                self.has_store(),
+            );
             let until = match choice {
-                Choice::Go(identity, ticket) => {
+                Choice::Send(identity, sent) => {
                     return Ok(Permit {
                         budgets: self.clone(),
                         identity,
-                        ticket: Some(ticket),
+                        sent: Some(sent),
                     });
                 }
-                Choice::Read(identity) => {
-                    self.read(&identity).await?;
+                Choice::Restore(identity) => {
+                    self.restore(&identity).await?;
                     continue;
                 }
-                Choice::Book(identity) => {
-                    self.write(&identity, Write::Block).await?;
+                Choice::Reserve(identity) => {
+                    self.persist(&identity, Change::Reserve).await?;
                     continue;
                 }
                 Choice::Wait(Wait::Until(until)) => until,
-                Choice::Wait(Wait::Answer) => {
-                    settled.await;
+                Choice::Wait(Wait::ForResponse) => {
+                    finished.await;
                     continue;
                 }
-                Choice::Wait(Wait::Never) => return Err(quota()),
+                Choice::Wait(Wait::Forever) => return Err(given_up()),
             };
             let wait = (until - self.now()).to_std().unwrap_or_default();
             if deadline.is_some_and(|deadline| Instant::now() + wait > deadline) {
-                return Err(late(wait));
+                return Err(beyond_deadline(wait));
             }
-            if !std::mem::replace(&mut said, true) && wait > WORTH_SAYING {
+            if !std::mem::replace(&mut is_logged, true) && wait > MIN_LOGGED_WAIT {
                 tracing::warn!(
                     seconds = wait.as_secs(),
-                    "no request may go out yet: waiting"
+                    "the request budget is used up: paused"
                 );
             }
             tokio::select! {
                 () = sleep(wait) => {}
-                () = settled => {}
+                () = finished => {}
             }
         }
     }
 
-    /// At the end of a run: what was booked and not used is given back.
+    /// Release the reserved requests that were not sent, at the end of a run.
     ///
     /// # Errors
-    /// Those of the keeper.
+    /// Errors of the store.
     pub async fn close(&self) -> Result<()> {
-        let used =
-            |(identity, pace): (&String, &RateLimiter)| pace.is_kept().then(|| identity.clone());
-        let identities: Vec<String> = self.paces().iter().filter_map(used).collect();
+        let restored = |(identity, limiter): (&String, &RateLimiter)| {
+            limiter.is_restored().then(|| identity.clone())
+        };
+        let identities: Vec<String> = self.limiters().iter().filter_map(restored).collect();
         for identity in identities {
-            self.write(&identity, Write::Rest).await?;
+            self.persist(&identity, Change::Release).await?;
         }
         Ok(())
     }
 
-    async fn read(&self, identity: &str) -> Result<()> {
-        let Some(keeper) = &self.0.keeper else {
+    async fn restore(&self, identity: &str) -> Result<()> {
+        let Some(store) = &self.0.store else {
             return Ok(());
         };
-        let _one = self.0.desk.lock().await;
-        let known = self.paces().get(identity).is_none_or(RateLimiter::is_kept);
-        if !known {
-            let spent = keeper.read(identity).await?;
+        let _guard = self.0.store_lock.lock().await;
+        let is_restored = self
+            .limiters()
+            .get(identity)
+            .is_none_or(RateLimiter::is_restored);
+        if !is_restored {
+            let record = store.read(identity).await?;
             let now = self.now();
-            if let Some(pace) = self.paces().get_mut(identity) {
-                pace.remember(spent, now, Utc::now());
+            if let Some(limiter) = self.limiters().get_mut(identity) {
+                limiter.restore(record, now, clock::now());
             }
         }
         Ok(())
     }
 
-    async fn write(&self, identity: &str, what: Write) -> Result<()> {
-        let Some(keeper) = &self.0.keeper else {
+    async fn persist(&self, identity: &str, change: Change) -> Result<()> {
+        let Some(store) = &self.0.store else {
             return Ok(());
         };
-        let _one = self.0.desk.lock().await;
+        let _guard = self.0.store_lock.lock().await;
         let now = self.now();
-        let (spent, block) = {
-            let mut paces = self.paces();
-            let Some(pace) = paces.get_mut(identity) else {
+        let (record, block) = {
+            let mut limiters = self.limiters();
+            let Some(limiter) = limiters.get_mut(identity) else {
                 return Ok(());
             };
-            let block = match what {
-                Write::Block if !pace.needs_block() => return Ok(()),
-                Write::Block => pace.block(),
-                Write::Refusal => 0,
-                Write::Rest => {
-                    pace.close_book();
+            let block = match change {
+                Change::Reserve if !limiter.needs_reservation() => return Ok(()),
+                Change::Reserve => limiter.block_size(),
+                Change::Refusal => 0,
+                Change::Release => {
+                    limiter.release_reservation();
                     0
                 }
             };
-            (pace.spent(block, now, Utc::now()), block)
+            (limiter.to_record(block, now, clock::now()), block)
         };
-        keeper.write(identity, spent).await?;
-        if let Some(pace) = self.paces().get_mut(identity) {
-            pace.book(block);
+        store.write(identity, record).await?;
+        if let Some(limiter) = self.limiters().get_mut(identity) {
+            limiter.reserve(block);
         }
         Ok(())
     }
 
-    fn is_kept(&self) -> bool {
-        self.0.keeper.is_some()
+    fn has_store(&self) -> bool {
+        self.0.store.is_some()
     }
 
-    /// Never goes back, whatever happens to the machine's clock.
+    /// Return a time that never decreases, even when the machine's clock is set back.
     fn now(&self) -> DateTime<Utc> {
-        let (instant, time) = self.0.began;
+        let (instant, time) = self.0.started;
         time + instant.elapsed()
     }
 
-    fn paces(&self) -> MutexGuard<'_, BTreeMap<String, RateLimiter>> {
-        self.0.paces.lock().unwrap_or_else(PoisonError::into_inner)
+    fn limiters(&self) -> MutexGuard<'_, BTreeMap<String, RateLimiter>> {
+        self.0
+            .limiters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn settle<T: Default>(
+    /// Apply the result of a request to the identity's limiter, and wake the requests that are blocked.
+    fn finish<T: Default>(
         &self,
         identity: &str,
-        how: impl FnOnce(&mut RateLimiter, DateTime<Utc>) -> T,
+        apply: impl FnOnce(&mut RateLimiter, DateTime<Utc>) -> T,
     ) -> T {
         let now = self.now();
-        let settled = self.paces().get_mut(identity).map(|pace| how(pace, now));
-        self.0.settled.notify_waiters();
-        settled.unwrap_or_default()
+        let result = self
+            .limiters()
+            .get_mut(identity)
+            .map(|limiter| apply(limiter, now));
+        self.0.finished.notify_waiters();
+        result.unwrap_or_default()
     }
 }
 
-/// What is to be written down.
-enum Write {
-    /// What was spent and a block more, unless somebody has booked one meanwhile.
-    Block,
-    Refusal,
-    Rest,
+fn given_up() -> Error {
+    Error::new(
+        ErrorKind::Quota,
+        "bitbucket still refuses requests after more than an hour of retries",
+    )
+    .hint("run again later, or lower requests_per_hour if others use the same credentials")
 }
 
+/// `wait`: the time until the next request may be sent.
+fn beyond_deadline(wait: Duration) -> Error {
+    let minutes = wait.as_secs().div_ceil(60);
+    let message =
+        format!("no request may be sent for {minutes} minutes, and the deadline is sooner");
+    Error::new(ErrorKind::Quota, message)
+        .hint("run again later: the next run resumes where this one stopped")
+}
+
+/// The reason why a budget is persisted.
+enum Change {
+    /// A block of requests is reserved, unless a concurrent request has reserved one.
+    Reserve,
+    /// A request was refused with 429.
+    Refusal,
+    /// Reserved requests that were not sent are released.
+    Release,
+}
+
+/// What has to happen for a request to be sent.
 pub(super) enum Choice {
-    Go(String, InFlight),
-    /// What it has spent before is not known yet.
-    Read(String),
-    /// A block has to be written down first.
-    Book(String),
+    /// The identity may send the request.
+    Send(String, SentRequest),
+    /// The record of the identity has to be read.
+    Restore(String),
+    /// A block of requests has to be persisted for the identity.
+    Reserve(String),
     Wait(Wait),
 }
 
-/// The identity that may send and has most left, or what has to happen first.
+/// Choose the identity that may send a request and has the most requests left.
 pub(super) fn choose(
-    paces: &mut BTreeMap<String, RateLimiter>,
+    limiters: &mut BTreeMap<String, RateLimiter>,
     identities: &[&str],
     now: DateTime<Utc>,
-    kept: bool,
+    has_store: bool,
 ) -> Choice {
-    let mut wait = Wait::Never;
+    let mut wait = Wait::Forever;
     let mut best: Option<(u32, &str)> = None;
     for identity in identities {
-        let Some(pace) = paces.get_mut(*identity) else {
+        let Some(limiter) = limiters.get_mut(*identity) else {
             continue;
         };
-        if kept && !pace.is_kept() {
-            return Choice::Read((*identity).to_owned());
+        if has_store && !limiter.is_restored() {
+            return Choice::Restore((*identity).to_owned());
         }
-        match pace.look(now) {
+        match limiter.check(now) {
             Ok(()) => {
-                let left = pace.left(now);
+                let left = limiter.available(now);
                 if best.is_none_or(|(most, _)| left > most) {
                     best = Some((left, identity));
                 }
             }
-            Err(other) => wait = wait.sooner(other),
+            Err(other) => wait = wait.earlier(other),
         }
     }
     let Some((_, identity)) = best else {
         return Choice::Wait(wait);
     };
-    let ticket = paces.get_mut(identity).and_then(|pace| pace.take(now));
-    match ticket {
-        Some(ticket) => Choice::Go(identity.to_owned(), ticket),
-        None => Choice::Book(identity.to_owned()),
+    let limiter = limiters.get_mut(identity);
+    match limiter.and_then(|limiter| limiter.start_request(now)) {
+        Some(sent) => Choice::Send(identity.to_owned(), sent),
+        None => Choice::Reserve(identity.to_owned()),
     }
 }
 
-/// The right to send one request.
+/// The permission to send one request. Dropping it records a lost request.
 pub(super) struct Permit {
     budgets: Budgets,
     identity: String,
-    ticket: Option<InFlight>,
+    /// `None` once the result is recorded.
+    sent: Option<SentRequest>,
 }
 
 impl Permit {
@@ -322,33 +369,39 @@ impl Permit {
         &self.identity
     }
 
-    /// Any answer but 429.
-    pub(super) fn answered(mut self, said: &RateLimitHeaders) {
-        if let Some(ticket) = self.ticket.take() {
-            let how = |pace: &mut RateLimiter, now| pace.answered(ticket, now, said);
-            self.budgets.settle(&self.identity, how);
+    /// Record any response but a 429.
+    pub(super) fn record_response(mut self, headers: &RateLimitHeaders) {
+        if let Some(sent) = self.sent.take() {
+            self.budgets.finish(&self.identity, |limiter, now| {
+                limiter.record_response(sent, now, headers);
+            });
         }
     }
 
-    /// A 429. It is written down, so that the next process waits as well. Returns whether it is the first in a row.
+    /// Record a 429 and persist it, so that the next process waits as well. Return whether it is the first of
+    /// consecutive ones.
     ///
     /// # Errors
-    /// Those of the keeper.
-    pub(super) async fn refused(mut self, said: &RateLimitHeaders) -> Result<bool> {
-        let first = self.ticket.take().is_some_and(|ticket| {
-            let how = |pace: &mut RateLimiter, now| pace.refused(ticket, now, said);
-            self.budgets.settle(&self.identity, how)
+    /// Errors of the store.
+    pub(super) async fn record_refusal(mut self, headers: &RateLimitHeaders) -> Result<bool> {
+        let is_first = self.sent.take().is_some_and(|sent| {
+            self.budgets.finish(&self.identity, |limiter, now| {
+                limiter.record_refusal(sent, now, headers)
+            })
         });
-        self.budgets.write(&self.identity, Write::Refusal).await?;
-        Ok(first)
+        self.budgets
+            .persist(&self.identity, Change::Refusal)
+            .await?;
+        Ok(is_first)
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(ticket) = self.ticket.take() {
-            let how = |pace: &mut RateLimiter, now| pace.lost(ticket, now);
-            self.budgets.settle(&self.identity, how);
+        if let Some(sent) = self.sent.take() {
+            self.budgets.finish(&self.identity, |limiter, now| {
+                limiter.record_lost(sent, now)
+            });
         }
     }
 }

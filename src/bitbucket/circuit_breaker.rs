@@ -1,178 +1,193 @@
-//! The door of one identity: a 429 closes it for all its requests, because refused requests count against the hour
-//! too, and many workers that each ask again keep everybody out.
+//! The circuit breaker of one identity. A 429 opens it for all requests of the identity, because refused requests count
+//! against the rolling hour too: workers that retry independently keep the identity locked out.
 //!
 //! ```text
-//! open ──429──▶ closed until … ──▶ one request tries ──answered──▶ open
-//!                 ▲                       │
-//!                 └──────── 429 ──────────┘
+//! Closed ──429──▶ Open until … ──▶ HalfOpen: one probe ──response──▶ Closed
+//!                  ▲                          │
+//!                  └───────── 429 ────────────┘
 //! ```
 //!
-//! A wait that the 429 names is kept as it is, however often it comes, and given up after `patience`. Without one the
-//! wait grows, and is given up after `tries` in a row.
+//! A delay that a 429 names in `Retry-After` is used as it is, and consecutive ones are given up after
+//! [`Limits::rate_limit_longest_total_wait`]. Without `Retry-After` the delay grows exponentially, and is given up after
+//! [`Limits::rate_limit_retries`].
 //!
-//! Pure: callers bring the time.
+//! The breaker reads no clock: callers pass the time, so that tests can simulate hours.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::rate_limiter::{InFlight, WINDOW, Wait};
+use super::rate_limit::{SentRequest, WINDOW, Wait};
 use super::retry::Limits;
 
+/// Factor between two delays without `Retry-After`.
 const GROWTH: i32 = 3;
 
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
-    state: State,
+    state: BreakerState,
     first_wait: TimeDelta,
     longest_wait: TimeDelta,
+    longest_total_wait: TimeDelta,
     retries: usize,
-    patience: TimeDelta,
-    /// When it closed last: the refusals of requests sent before belong to the same storm.
-    closed_at: Option<DateTime<Utc>>,
+    /// When the breaker opened last. A 429 to a request that was sent before does not extend the delay by itself.
     opened_at: Option<DateTime<Utc>>,
-    /// The first of the refusals in a row, and how many of them named no wait.
+    closed_at: Option<DateTime<Utc>>,
+    /// The first of the consecutive refusals.
     refused_since: Option<DateTime<Utc>>,
+    /// Consecutive refusals without `Retry-After`.
     refusals: usize,
+    /// Exponent of the delay without `Retry-After`.
     growth: u32,
-    wait: TimeDelta,
+    delay: TimeDelta,
     random: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    Closed { until: DateTime<Utc> },
-    Trying,
-    GivenUp,
+enum BreakerState {
+    Closed,
+    Open { until: DateTime<Utc> },
+    HalfOpen,
+    GaveUp,
 }
 
 impl CircuitBreaker {
     pub(super) fn new(limits: &Limits, seed: u64) -> Self {
-        let delta = |wait| TimeDelta::from_std(wait).unwrap_or(WINDOW);
+        let delta = |duration| TimeDelta::from_std(duration).unwrap_or(WINDOW);
         Self {
-            state: State::Open,
+            state: BreakerState::Closed,
             first_wait: delta(limits.rate_limit_first_wait),
             longest_wait: delta(limits.rate_limit_longest_wait),
+            longest_total_wait: delta(limits.rate_limit_longest_total_wait),
             retries: limits.rate_limit_retries,
-            patience: delta(limits.rate_limit_longest_total_wait),
-            closed_at: None,
             opened_at: None,
+            closed_at: None,
             refused_since: None,
             refusals: 0,
             growth: 0,
-            wait: TimeDelta::zero(),
+            delay: TimeDelta::zero(),
             random: seed,
         }
     }
 
-    pub(super) fn look(&self, now: DateTime<Utc>) -> Result<(), Wait> {
+    /// Return why no request may be sent at `now`, if any reason exists.
+    pub(super) fn check(&self, now: DateTime<Utc>) -> Result<(), Wait> {
         match self.state {
-            State::Closed { until } if now < until => Err(Wait::Until(until)),
-            State::Open | State::Closed { .. } => Ok(()),
-            State::Trying => Err(Wait::Answer),
-            State::GivenUp => Err(Wait::Never),
+            BreakerState::Open { until } if now < until => Err(Wait::Until(until)),
+            BreakerState::Closed | BreakerState::Open { .. } => Ok(()),
+            BreakerState::HalfOpen => Err(Wait::ForResponse),
+            BreakerState::GaveUp => Err(Wait::Forever),
         }
     }
 
-    /// Whether no request was refused since the last that got through.
-    pub(super) fn is_calm(&self) -> bool {
-        self.refused_since.is_none()
+    /// Whether a request was refused and none was answered since.
+    pub(super) fn has_refusals(&self) -> bool {
+        self.refused_since.is_some()
     }
 
-    /// A request goes out; `true`: alone, to see whether Bitbucket answers again.
-    pub(super) fn pass(&mut self) -> bool {
-        let tries = matches!(self.state, State::Closed { .. });
-        if tries {
-            self.state = State::Trying;
+    /// Record that a request is sent. Return whether it is the probe.
+    pub(super) fn start_request(&mut self) -> bool {
+        let is_probe = matches!(self.state, BreakerState::Open { .. });
+        if is_probe {
+            self.state = BreakerState::HalfOpen;
         }
-        tries
+        is_probe
     }
 
-    /// A 429. `asked`: the wait that it names; none at all is no wait.
-    pub(super) fn refused(&mut self, sent: InFlight, now: DateTime<Utc>, asked: Option<TimeDelta>) {
-        // The window is an hour: whoever names more is wrong.
-        let asked = asked.filter(|wait| *wait > TimeDelta::zero());
-        let asked = asked.map(|wait| wait.min(WINDOW));
-        if self.state == State::GivenUp {
+    /// Record a 429. `retry_after`: the delay that the response names; zero counts as none.
+    pub(super) fn record_refusal(
+        &mut self,
+        sent: SentRequest,
+        now: DateTime<Utc>,
+        retry_after: Option<TimeDelta>,
+    ) {
+        // No wait for a rolling hour is longer than an hour.
+        let retry_after = retry_after.filter(|delay| *delay > TimeDelta::zero());
+        let retry_after = retry_after.map(|delay| delay.min(WINDOW));
+        if self.state == BreakerState::GaveUp {
             return;
         }
-        if !sent.alone && self.closed_at.is_some_and(|closed| sent.at < closed) {
-            if let Some(wait) = asked {
-                self.close(now, now + wait);
+        if !sent.is_probe && self.opened_at.is_some_and(|opened| sent.at < opened) {
+            if let Some(delay) = retry_after {
+                self.open(now, now + delay);
             }
             return;
         }
         let since = *self.refused_since.get_or_insert(now);
-        let given_up = match asked {
-            Some(_) => now - since >= self.patience,
-            None => {
-                self.refusals += 1;
-                self.refusals > self.retries
-            }
+        let gives_up = if retry_after.is_some() {
+            now - since >= self.longest_total_wait
+        } else {
+            self.refusals += 1;
+            self.refusals > self.retries
         };
-        if given_up {
-            self.state = State::GivenUp;
+        if gives_up {
+            self.state = BreakerState::GaveUp;
             return;
         }
-        self.wait = match asked {
-            Some(asked) => asked + self.part_of(asked.min(self.first_wait)),
-            None => {
-                let grown = self.grown(sent, now);
-                grown + self.part_of(grown)
-            }
+        self.delay = if let Some(delay) = retry_after {
+            delay + self.jitter(delay.min(self.first_wait))
+        } else {
+            let delay = self.next_delay(sent, now);
+            delay + self.jitter(delay)
         };
-        self.close(now, now + self.wait);
+        self.open(now, now + self.delay);
     }
 
-    /// A wait of our own: longer than the last one where that was not enough.
-    fn grown(&mut self, sent: InFlight, now: DateTime<Utc>) -> TimeDelta {
-        let again = sent.alone && self.refusals > 1;
-        let relapse = again || self.opened_at.is_some_and(|at| now - at < self.wait);
-        self.growth = if relapse { self.growth + 1 } else { 0 };
-        let grown = GROWTH.saturating_pow(self.growth.min(20));
-        let grown = self.first_wait.checked_mul(grown).unwrap_or(WINDOW);
-        grown.min(self.longest_wait)
+    /// Return the delay after a 429 without `Retry-After`: longer than the last one when that was too short.
+    fn next_delay(&mut self, sent: SentRequest, now: DateTime<Utc>) -> TimeDelta {
+        let is_repeated = sent.is_probe && self.refusals > 1;
+        let was_too_short = is_repeated
+            || self
+                .closed_at
+                .is_some_and(|closed| now - closed < self.delay);
+        self.growth = if was_too_short { self.growth + 1 } else { 0 };
+        let factor = GROWTH.saturating_pow(self.growth.min(20));
+        let delay = self.first_wait.checked_mul(factor).unwrap_or(WINDOW);
+        delay.min(self.longest_wait)
     }
 
-    pub(super) fn answered(&mut self, sent: InFlight, now: DateTime<Utc>) {
-        if sent.alone && self.state == State::Trying {
-            self.state = State::Open;
-            self.opened_at = Some(now);
+    /// Record any response but a 429.
+    pub(super) fn record_response(&mut self, sent: SentRequest, now: DateTime<Utc>) {
+        if sent.is_probe && self.state == BreakerState::HalfOpen {
+            self.state = BreakerState::Closed;
+            self.closed_at = Some(now);
             self.refused_since = None;
             self.refusals = 0;
         }
     }
 
-    /// No answer came: another request may try.
-    pub(super) fn lost(&mut self, sent: InFlight, now: DateTime<Utc>) {
-        if sent.alone && self.state == State::Trying {
-            self.state = State::Closed { until: now };
+    /// Record that a request will not be answered. After a lost probe the next request is the probe.
+    pub(super) fn record_lost(&mut self, sent: SentRequest, now: DateTime<Utc>) {
+        if sent.is_probe && self.state == BreakerState::HalfOpen {
+            self.state = BreakerState::Open { until: now };
         }
     }
 
-    pub(super) fn closed_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// Return until when the breaker is open; `None` when requests may be sent at `now`.
+    pub(super) fn open_until(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self.state {
-            State::Closed { until } => Some(until).filter(|until| now < *until),
+            BreakerState::Open { until } => Some(until).filter(|until| now < *until),
             _ => None,
         }
     }
 
-    pub(super) fn close(&mut self, now: DateTime<Utc>, until: DateTime<Utc>) {
+    /// Open the breaker until `until`, or longer when it is open longer already.
+    pub(super) fn open(&mut self, now: DateTime<Utc>, until: DateTime<Utc>) {
         let until = match self.state {
-            State::Closed { until: known } => known.max(until),
+            BreakerState::Open { until: known } => known.max(until),
             _ => until,
         };
-        self.state = State::Closed { until };
-        self.closed_at = Some(now);
+        self.state = BreakerState::Open { until };
+        self.opened_at = Some(now);
     }
 
-    /// A random part of a wait, so that machines refused together do not come back together.
-    fn part_of(&mut self, wait: TimeDelta) -> TimeDelta {
+    /// Return a random part of `delay`, so that machines that were refused at the same time do not retry at the same
+    /// time.
+    fn jitter(&mut self, delay: TimeDelta) -> TimeDelta {
         // splitmix64
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let thousandths = i32::try_from((mixed >> 32) % 1000).unwrap_or_default();
-        wait / 1000 * thousandths
+        delay / 1000 * thousandths
     }
 }

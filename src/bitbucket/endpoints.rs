@@ -1,60 +1,54 @@
-//! Every endpoint bitlake asks, in one table, because each of them breaks the API's own rules in its own way.
+//! The table of all endpoints that bitlake reads, with their deviations from the rules of the API.
 //!
-//! | quirk | where it is said here |
+//! | deviation | field |
 //! |---|---|
-//! | a `pagelen` above the cap is refused with 400, not clamped | [`Endpoint::pagelen`] |
-//! | pipelines, steps, deployments and environments return a `next` that lost its parameters, or none | [`Paging::Counted`] |
-//! | commits and activity hand out opaque tokens and refuse `page=1` | [`Paging::Next`] never sends `page` |
-//! | `fields` without the paging keys removes `next`: one page, no error | additive lists, or `next,page,pagelen,size` in them |
-//! | `q` is accepted and ignored | the collector sends none, and cuts by itself |
-//! | `sort` with several states answers 500 on big repositories, an unknown sort 400 | [`Endpoint::sort`] can be dropped |
-//! | the lists of the pipelines service want a trailing slash | the path ends in `/` |
-//! | "not there" is 404, 403 or 410 | [`Endpoint::unavailable`] |
+//! | a `pagelen` above the maximum is refused with 400 instead of clamped | [`Endpoint::pagelen`] |
+//! | pipelines, steps, deployments and environments return a `next` without the parameters, or none | [`Paging::Numbered`] |
+//! | commits and activity return opaque page tokens and refuse `page=1` | [`Paging::Linked`] never sends `page` |
+//! | `fields` without the paging keys removes `next`: the list ends after one page without an error | [`Endpoint::fields`] is additive, or contains `next,page,pagelen,size` |
+//! | `q` is accepted and ignored | the collector sends none and filters by itself |
+//! | `sort` with several states answers 500 for large repositories, an unknown sort 400 | [`Endpoint::sort`] is optional |
+//! | the lists of the pipelines service require a trailing slash | [`Endpoint::path`] |
+//! | an unavailable list is 404, 403 or 410 | [`Endpoint::unavailable`] |
+
+use reqwest::StatusCode;
 
 use crate::config::EntityGroup;
 
-/// How a list is walked.
+/// How the pages of a list are requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paging {
-    /// Follow `next` verbatim. The first request sends no `page`: where the token is opaque, `page=1` is refused.
-    Next,
-    /// Count `page=1,2,3…` with every parameter repeated, because this `next` cannot be trusted.
-    Counted,
+    /// Follow `next` unchanged. The first request has no `page`, because endpoints with opaque page tokens refuse
+    /// `page=1`.
+    Linked,
+    /// Request `page=1,2,3…` and repeat every parameter, because the endpoint's `next` loses them.
+    Numbered,
 }
 
+/// An endpoint of the API.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The source table it fills; also the name in errors and request counts.
+    /// The source table that the endpoint fills. Errors and request counts use it as the name of the endpoint.
     pub name: &'static str,
-    /// Relative to the API's base; `{workspace}`, `{repository}` and `{parent}` are whole segments.
+    /// Relative to the base of the API. `{workspace}`, `{repository}` and `{parent}` are whole segments.
     pub path: &'static str,
-    /// The largest page the server accepts.
+    /// The maximum page size.
     pub pagelen: u16,
+    /// How the pages are requested.
     pub paging: Paging,
-    /// Parameters of every request, whatever the walk.
+    /// Parameters of every request.
     pub params: &'static [(&'static str, &'static str)],
-    /// Asked for, and dropped when the server refuses it (400) or cannot do it (500).
+    /// The preferred order; omitted when the server refuses it (400) or fails on it (500).
     pub sort: Option<&'static str>,
-    /// Asked for, and dropped when the server refuses it.
+    /// The preferred fields; omitted when the server refuses them.
     pub fields: Option<&'static str>,
-    /// What a refused first page means; a status that is not listed is an error.
-    pub unavailable: &'static [(u16, &'static str)],
-    /// The scope a token needs.
+    /// The statuses of a first page that mean that the list is unavailable, with the reason. Any other status is an
+    /// error.
+    pub unavailable: &'static [(StatusCode, &'static str)],
+    /// The scope that a token needs.
     pub scope: &'static str,
-}
-
-impl Endpoint {
-    /// The group in `entities` that asks for it; `None` for what every run needs.
-    pub fn group(&self) -> Option<EntityGroup> {
-        match (self.name, self.scope) {
-            ("workspaces" | "repositories", _) => None,
-            (_, WORKSPACE_SCOPE) => Some(EntityGroup::Accounts),
-            (_, PULL_REQUEST_SCOPE) => Some(EntityGroup::Review),
-            (_, PIPELINE_SCOPE) => Some(EntityGroup::Cicd),
-            (_, ISSUE_SCOPE) => Some(EntityGroup::Issues),
-            _ => Some(EntityGroup::Code),
-        }
-    }
+    /// The group of `entities` that requests the endpoint; `None` for endpoints that every run requests.
+    pub group: Option<EntityGroup>,
 }
 
 const REPOSITORY_SCOPE: &str = "read:repository:bitbucket";
@@ -63,19 +57,47 @@ const PIPELINE_SCOPE: &str = "read:pipeline:bitbucket";
 const ISSUE_SCOPE: &str = "read:issue:bitbucket";
 const WORKSPACE_SCOPE: &str = "read:workspace:bitbucket";
 
-const HIDDEN: &str = "the credentials may not read it";
-const REMOVED: &str = "bitbucket has removed it";
+/// Reasons are published in `config.completeness`.
+type Unavailability = (StatusCode, &'static str);
+const HIDDEN: Unavailability = (StatusCode::FORBIDDEN, "the credentials may not read it");
+const REMOVED: Unavailability = (StatusCode::GONE, "bitbucket has removed it");
 
-const PLAIN: Endpoint = Endpoint {
+const fn missing(reason: &'static str) -> Unavailability {
+    (StatusCode::NOT_FOUND, reason)
+}
+
+/// The defaults of an endpoint: a list of the code group.
+const DEFAULTS: Endpoint = Endpoint {
     name: "",
     path: "",
     pagelen: 100,
-    paging: Paging::Next,
+    paging: Paging::Linked,
     params: &[],
     sort: None,
     fields: None,
-    unavailable: &[(403, HIDDEN), (404, "not there"), (410, REMOVED)],
+    unavailable: &[HIDDEN, missing("not there"), REMOVED],
     scope: REPOSITORY_SCOPE,
+    group: Some(EntityGroup::Code),
+};
+
+const PULL_REQUEST_DEFAULTS: Endpoint = Endpoint {
+    scope: PULL_REQUEST_SCOPE,
+    group: Some(EntityGroup::Review),
+    ..DEFAULTS
+};
+
+const PIPELINE_DEFAULTS: Endpoint = Endpoint {
+    paging: Paging::Numbered,
+    unavailable: &[HIDDEN, missing("pipelines not enabled"), REMOVED],
+    scope: PIPELINE_SCOPE,
+    group: Some(EntityGroup::Cicd),
+    ..DEFAULTS
+};
+
+const ISSUE_DEFAULTS: Endpoint = Endpoint {
+    scope: ISSUE_SCOPE,
+    group: Some(EntityGroup::Issues),
+    ..DEFAULTS
 };
 
 /// The workspaces of the credentials. The older `/workspaces` was removed in April 2026.
@@ -84,66 +106,80 @@ pub static WORKSPACES: Endpoint = Endpoint {
     path: "user/workspaces",
     unavailable: &[],
     scope: WORKSPACE_SCOPE,
-    ..PLAIN
+    group: None,
+    ..DEFAULTS
 };
 
-/// `created_on` never changes, so rows do not slide between pages while the list is read.
+/// The repositories of a workspace. `created_on` never changes, so repositories keep their pages while the list is read.
 pub static REPOSITORIES: Endpoint = Endpoint {
     name: "repositories",
     path: "repositories/{workspace}",
     sort: Some("created_on"),
     unavailable: &[],
-    ..PLAIN
+    group: None,
+    ..DEFAULTS
 };
 
+/// One repository.
 pub static REPOSITORY: Endpoint = Endpoint {
     name: "repositories",
     path: "repositories/{workspace}/{repository}",
-    ..PLAIN
+    group: None,
+    ..DEFAULTS
 };
 
+/// The members of a workspace.
 pub static WORKSPACE_MEMBERS: Endpoint = Endpoint {
     name: "workspace_members",
     path: "workspaces/{workspace}/members",
     scope: WORKSPACE_SCOPE,
-    ..PLAIN
+    group: Some(EntityGroup::Accounts),
+    ..DEFAULTS
 };
 
-/// Branches and tags together.
+/// The fields of a ref without the parts of its commit that other lists contain.
+const REF_FIELDS: &str = "-values.target.repository,-values.target.rendered,-values.target.summary";
+
+/// The branches and tags of a repository in one list.
 pub static REFS: Endpoint = Endpoint {
     name: "branches",
     path: "repositories/{workspace}/{repository}/refs",
-    fields: Some("-values.target.repository,-values.target.rendered,-values.target.summary"),
-    ..PLAIN
+    fields: Some(REF_FIELDS),
+    ..DEFAULTS
 };
 
+/// The branches of a repository.
 pub static BRANCHES: Endpoint = Endpoint {
     name: "branches",
     path: "repositories/{workspace}/{repository}/refs/branches",
-    fields: Some("-values.target.repository,-values.target.rendered,-values.target.summary"),
-    ..PLAIN
+    fields: Some(REF_FIELDS),
+    ..DEFAULTS
 };
 
+/// The tags of a repository.
 pub static TAGS: Endpoint = Endpoint {
     name: "tags",
     path: "repositories/{workspace}/{repository}/refs/tags",
-    fields: Some("-values.target.repository,-values.target.rendered,-values.target.summary"),
-    ..PLAIN
+    fields: Some(REF_FIELDS),
+    ..DEFAULTS
 };
 
-/// Newest first by topology; no filter, no sort, no size, but a range of commits.
+/// The commits of a repository in topological order, newest first. The endpoint has no filter, sort or size, and accepts
+/// a range of commits.
 pub static COMMITS: Endpoint = Endpoint {
     name: "commits",
     path: "repositories/{workspace}/{repository}/commits",
     fields: Some("-values.repository,-values.rendered,-values.summary"),
-    unavailable: &[(403, HIDDEN), (404, "no commits"), (410, REMOVED)],
-    ..PLAIN
+    unavailable: &[HIDDEN, missing("no commits"), REMOVED],
+    ..DEFAULTS
 };
 
-/// Without `fields` the list has neither participants nor reviewers, and the closing time is hidden. Newest first: a
-/// pull request that changes while the list is read jumps to its front and shifts the others towards later pages, so
-/// rows repeat and none is lost; what jumped is the next walk's. Big repositories answer 500 to a sort over several
-/// states, hence droppable.
+/// The pull requests of a repository in all states. Without `fields` the list has no participants, reviewers and closing
+/// time.
+///
+/// The order is newest first: a pull request that changes while the list is read moves to the first page and the others
+/// move towards later pages, so rows repeat and none is lost; the next run reads the moved one. Large repositories answer
+/// 500 to a sort over several states.
 pub static PULL_REQUESTS: Endpoint = Endpoint {
     name: "pull_requests",
     path: "repositories/{workspace}/{repository}/pullrequests",
@@ -159,141 +195,113 @@ pub static PULL_REQUESTS: Endpoint = Endpoint {
         "+values.participants,+values.reviewers,+values.closed_on,+values.merge_commit.date,+values.draft,\
          -values.summary,-values.rendered",
     ),
-    scope: PULL_REQUEST_SCOPE,
-    ..PLAIN
+    ..PULL_REQUEST_DEFAULTS
 };
 
+/// The comments of a pull request.
 pub static PULL_REQUEST_COMMENTS: Endpoint = Endpoint {
     name: "pull_request_comments",
     path: "repositories/{workspace}/{repository}/pullrequests/{parent}/comments",
-    scope: PULL_REQUEST_SCOPE,
-    ..PLAIN
+    ..PULL_REQUEST_DEFAULTS
 };
 
+/// The commits of a pull request.
 pub static PULL_REQUEST_COMMITS: Endpoint = Endpoint {
     name: "pull_request_commits",
     path: "repositories/{workspace}/{repository}/pullrequests/{parent}/commits",
     fields: Some("-values.repository,-values.rendered,-values.summary"),
-    unavailable: &[
-        (403, HIDDEN),
-        (404, "the source repository is gone"),
-        (410, REMOVED),
-    ],
-    scope: PULL_REQUEST_SCOPE,
-    ..PLAIN
+    unavailable: &[HIDDEN, missing("the source repository is gone"), REMOVED],
+    ..PULL_REQUEST_DEFAULTS
 };
 
-/// All pull requests of the repository in one feed, newest first: a tenth of the requests of asking each.
+/// The activity of all pull requests of a repository, newest first. One list per repository needs about a tenth of the
+/// requests of one list per pull request.
 pub static REPOSITORY_ACTIVITY: Endpoint = Endpoint {
     name: "pull_request_activity",
     path: "repositories/{workspace}/{repository}/pullrequests/activity",
     pagelen: 50,
-    scope: PULL_REQUEST_SCOPE,
-    ..PLAIN
+    ..PULL_REQUEST_DEFAULTS
 };
 
+/// The activity of a pull request.
 pub static PULL_REQUEST_ACTIVITY: Endpoint = Endpoint {
     name: "pull_request_activity",
     path: "repositories/{workspace}/{repository}/pullrequests/{parent}/activity",
     pagelen: 50,
-    scope: PULL_REQUEST_SCOPE,
-    ..PLAIN
+    ..PULL_REQUEST_DEFAULTS
 };
 
-const NO_TRACKER: &[(u16, &str)] = &[
-    (403, HIDDEN),
-    (404, "issue tracker disabled"),
-    (410, "issue tracker removed"),
-];
-
+/// The issues of a repository, newest first.
 pub static ISSUES: Endpoint = Endpoint {
     name: "issues",
     path: "repositories/{workspace}/{repository}/issues",
     sort: Some("-updated_on"),
-    unavailable: NO_TRACKER,
-    scope: ISSUE_SCOPE,
-    ..PLAIN
+    unavailable: &[
+        HIDDEN,
+        missing("issue tracker disabled"),
+        (StatusCode::GONE, "issue tracker removed"),
+    ],
+    ..ISSUE_DEFAULTS
 };
 
+/// The comments of an issue.
 pub static ISSUE_COMMENTS: Endpoint = Endpoint {
     name: "issue_comments",
     path: "repositories/{workspace}/{repository}/issues/{parent}/comments",
-    scope: ISSUE_SCOPE,
-    ..PLAIN
+    ..ISSUE_DEFAULTS
 };
 
+/// The changes of an issue.
 pub static ISSUE_CHANGES: Endpoint = Endpoint {
     name: "issue_changes",
     path: "repositories/{workspace}/{repository}/issues/{parent}/changes",
-    scope: ISSUE_SCOPE,
-    ..PLAIN
+    ..ISSUE_DEFAULTS
 };
 
-const NO_PIPELINES: &[(u16, &str)] = &[
-    (403, HIDDEN),
-    (404, "pipelines not enabled"),
-    (410, REMOVED),
-];
-
-/// Oldest first unless sorted; `q` and time filters are ignored, so the walk stops itself at `since`.
+/// The pipelines of a repository, oldest first without `sort`. The endpoint ignores `q` and time filters.
 pub static PIPELINES: Endpoint = Endpoint {
     name: "pipelines",
     path: "repositories/{workspace}/{repository}/pipelines/",
-    paging: Paging::Counted,
     sort: Some("-created_on"),
-    unavailable: NO_PIPELINES,
-    scope: PIPELINE_SCOPE,
-    ..PLAIN
+    ..PIPELINE_DEFAULTS
 };
 
-/// One pipeline, to see whether it has gone on.
+/// One pipeline.
 pub static PIPELINE: Endpoint = Endpoint {
     name: "pipelines",
     path: "repositories/{workspace}/{repository}/pipelines/{parent}",
-    unavailable: NO_PIPELINES,
-    scope: PIPELINE_SCOPE,
-    ..PLAIN
+    paging: Paging::Linked,
+    ..PIPELINE_DEFAULTS
 };
 
-/// The command lists are the bulk of a step and its image can carry a registry password: of both, only
-/// the image's name is asked for.
+/// The steps of a pipeline. The lists of commands are most of a step's size, and the image can contain the password of a
+/// registry: only the name of the image is requested.
 pub static PIPELINE_STEPS: Endpoint = Endpoint {
     name: "pipeline_steps",
     path: "repositories/{workspace}/{repository}/pipelines/{parent}/steps/",
-    paging: Paging::Counted,
     fields: Some(
         "values.type,values.uuid,values.name,values.pipeline.uuid,values.state,values.trigger,values.started_on,\
          values.completed_on,values.duration_in_seconds,values.build_seconds_used,values.run_number,values.maxTime,\
          values.image.name,next,page,pagelen,size",
     ),
-    unavailable: &[
-        (403, HIDDEN),
-        (404, "steps expired or never made"),
-        (410, REMOVED),
-    ],
-    scope: PIPELINE_SCOPE,
-    ..PLAIN
+    unavailable: &[HIDDEN, missing("steps expired or never made"), REMOVED],
+    ..PIPELINE_DEFAULTS
 };
 
-/// A deployment holds only its environment's uuid unless name and type are asked for.
+/// The deployments of a repository. Without `fields` a deployment contains only the UUID of its environment.
 pub static DEPLOYMENTS: Endpoint = Endpoint {
     name: "deployments",
     path: "repositories/{workspace}/{repository}/deployments/",
-    paging: Paging::Counted,
     sort: Some("-state.completed_on"),
     fields: Some(
         "+values.environment.name,+values.environment.slug,+values.environment.environment_type.name",
     ),
-    unavailable: NO_PIPELINES,
-    scope: PIPELINE_SCOPE,
-    ..PLAIN
+    ..PIPELINE_DEFAULTS
 };
 
+/// The environments of a repository.
 pub static ENVIRONMENTS: Endpoint = Endpoint {
     name: "environments",
     path: "repositories/{workspace}/{repository}/environments/",
-    paging: Paging::Counted,
-    unavailable: NO_PIPELINES,
-    scope: PIPELINE_SCOPE,
-    ..PLAIN
+    ..PIPELINE_DEFAULTS
 };

@@ -1,100 +1,67 @@
-//! Refusals and breakdowns as errors that say where, why, and what to do.
+//! The errors of refusals and failed connections: what failed, why, and what to do. The client adds the place.
 
-use std::time::Duration;
+use reqwest::StatusCode;
 
-use super::ask::Ask;
-use super::auth::Identity;
-use super::client::Client;
 use super::endpoints::Endpoint;
-use super::reply::Refusal;
-use super::safe_url;
+use super::refusal::Refusal;
+use super::server_messages::ServerMessage;
 use crate::error::{Error, ErrorKind};
 
-impl Client {
-    /// The error of a refusal that nobody can turn into an absence.
-    pub(crate) fn refused(&self, ask: &Ask<'_>, refusal: &Refusal, identity: usize) -> Error {
-        let identity = self.identity(identity);
-        let origin = identity.map(Identity::origin).unwrap_or_default();
-        let said = &refusal.message;
-        let status = refusal.status;
-        let error = if refusal.html {
-            Error::new(
-                ErrorKind::Unreachable,
-                "the host answers with a web page instead of JSON",
-            )
-            .hint("check endpoint and proxy: this is not Bitbucket's API")
-        } else {
-            match status.as_u16() {
-                401 => Error::new(ErrorKind::Credentials, "bitbucket does not accept the credentials")
-                    .hint(format!(
-                        "check {origin}: it is wrong, expired, or made without scopes; an API token needs the \
-                         Atlassian account's e-mail as its user"
-                    )),
-                403 => forbidden(ask.endpoint, refusal),
-                404 if refusal.is_wrong_path() => {
-                    Error::new(ErrorKind::Api, "the host has no API at this path")
-                        .hint("check endpoint: Bitbucket's is https://api.bitbucket.org/2.0/")
-                }
-                404 => Error::new(ErrorKind::Api, "bitbucket does not find it").hint(
-                    "check the name; a private repository is hidden from credentials that may not read it",
-                ),
-                407 => Error::new(ErrorKind::Unreachable, "the proxy does not accept its credentials")
-                    .hint("check user and password in proxy"),
-                410 => Error::new(ErrorKind::Api, "bitbucket has removed this")
-                    .hint(removed(ask.endpoint, refusal)),
-                300..=399 => Error::new(ErrorKind::Unreachable, "the host redirects elsewhere")
-                    .hint("check endpoint and proxy: credentials are not sent to other hosts"),
-                500.. => Error::new(ErrorKind::Api, "bitbucket fails on this request")
-                    .hint("run again later"),
-                _ => Error::new(ErrorKind::Api, "bitbucket refuses this request")
-                    .hint("please report this with the request's URL"),
-            }
-        };
-        let error = error.with_status(status);
-        let error = if said.is_empty() {
-            error
-        } else {
-            error.with("answer", said)
-        };
-        self.place(error, ask)
-    }
-
-    pub(super) fn unreachable(&self, error: reqwest::Error, ask: &Ask<'_>) -> Error {
-        let host = ask.url.host_str().unwrap_or("?").to_owned();
-        let what = match (error.is_connect(), error.is_timeout()) {
-            (_, true) => "the host does not answer in time",
-            (true, _) => "cannot connect to the host",
-            _ => "the connection breaks",
-        };
-        Error::new(ErrorKind::Unreachable, what)
-            .with("host", host)
-            .source(error.without_url())
-            .hint("check endpoint, proxy and the network")
-    }
-
-    pub(crate) fn place(&self, error: Error, ask: &Ask<'_>) -> Error {
-        let error = error.with("connection", self.connection());
-        let name = ask.target.name();
-        let error = match (ask.target.repository.as_str(), name.as_str()) {
-            (_, "") => error,
-            ("", workspace) => error.with("workspace", workspace),
-            (_, repository) => error.with("repository", repository),
-        };
-        error
-            .with("entity", ask.endpoint.name)
-            .with("url", self.masker().mask(&safe_url(&ask.url)))
+/// Return the error of a refusal that does not make the list unavailable. `origin`: where the credentials come from.
+pub(super) fn refused(endpoint: &Endpoint, refusal: &Refusal, origin: &str) -> Error {
+    let error = if refusal.is_html {
+        Error::new(
+            ErrorKind::Unreachable,
+            "the host answers with a web page instead of JSON",
+        )
+        .hint("check endpoint and proxy: this is not Bitbucket's API")
+    } else {
+        refused_by_status(endpoint, refusal, origin)
+    };
+    let error = error.with_status(refusal.status);
+    match refusal.message.as_str() {
+        "" => error,
+        message => error.with("answer", message),
     }
 }
 
-/// What to do about a list that Bitbucket has removed, and where that was announced.
-pub(super) fn removed(endpoint: &Endpoint, refusal: &Refusal) -> String {
-    let todo = match endpoint.group() {
-        Some(group) => format!("take \"{}\" out of `entities`", group.as_str()),
-        None => "check `include` (workspace/slug) and `endpoint`, or update bitlake".to_owned(),
-    };
-    match &refusal.announcement {
-        Some(address) => format!("{todo} (announced at {address})"),
-        None => todo,
+fn refused_by_status(endpoint: &Endpoint, refusal: &Refusal, origin: &str) -> Error {
+    let api = |message: &str| Error::new(ErrorKind::Api, message);
+    match refusal.status {
+        StatusCode::UNAUTHORIZED => Error::new(
+            ErrorKind::Credentials,
+            "bitbucket does not accept the credentials",
+        )
+        .hint(format!(
+            "check {origin}: it is wrong, expired, or made without scopes; an API token needs the Atlassian account's \
+             e-mail as its user"
+        )),
+        StatusCode::FORBIDDEN => forbidden(endpoint, refusal),
+        StatusCode::NOT_FOUND if refusal.meaning == ServerMessage::NoApiAtPath => {
+            api("the host has no API at this path")
+                .hint("check endpoint: Bitbucket's is https://api.bitbucket.org/2.0/")
+        }
+        StatusCode::NOT_FOUND => api("bitbucket does not find it").hint(
+            "check the name; a private repository is hidden from credentials that may not read it",
+        ),
+        StatusCode::PROXY_AUTHENTICATION_REQUIRED => Error::new(
+            ErrorKind::Unreachable,
+            "the proxy does not accept its credentials",
+        )
+        .hint("check user and password in proxy"),
+        StatusCode::GONE => {
+            api("bitbucket has removed this").hint(removal_hint(endpoint, refusal))
+        }
+        status if status.is_redirection() => {
+            Error::new(ErrorKind::Unreachable, "the host redirects elsewhere")
+                .hint("check endpoint and proxy: credentials are not sent to other hosts")
+        }
+        // Bitbucket's own 555 and anything above count as failures of the server too.
+        status if status >= StatusCode::INTERNAL_SERVER_ERROR => {
+            api("bitbucket fails on this request").hint("run again later")
+        }
+        _ => api("bitbucket refuses this request")
+            .hint("please report this with the request's URL"),
     }
 }
 
@@ -111,33 +78,44 @@ fn forbidden(endpoint: &Endpoint, refusal: &Refusal) -> Error {
     error.hint(format!("create the token with scope {required}"))
 }
 
-pub(super) fn quota() -> Error {
-    Error::new(
-        ErrorKind::Quota,
-        "bitbucket still refuses requests after more than an hour of waiting",
-    )
-    .hint("run again later, or lower requests_per_hour if others use the same credentials")
+/// Return what to do about an endpoint that Bitbucket has removed, and where the removal was announced.
+pub(super) fn removal_hint(endpoint: &Endpoint, refusal: &Refusal) -> String {
+    let hint = match endpoint.group {
+        Some(group) => format!("take \"{}\" out of `entities`", group.as_str()),
+        None => "check `include` (workspace/slug) and `endpoint`, or update bitlake".to_owned(),
+    };
+    match &refusal.announcement {
+        Some(url) => format!("{hint} (announced at {url})"),
+        None => hint,
+    }
 }
 
-/// `wait`: until the next request may go out.
-pub(super) fn late(wait: Duration) -> Error {
-    let minutes = wait.as_secs().div_ceil(60);
-    let what = format!("no request may go out for {minutes} minutes, and the deadline is sooner");
-    Error::new(ErrorKind::Quota, what).hint("run again later: it goes on where this run stopped")
+/// Return the error of a request that has no response. `host`: of the request.
+pub(super) fn unreachable(error: reqwest::Error, host: &str) -> Error {
+    let message = match (error.is_connect(), error.is_timeout()) {
+        (_, true) => "the host does not answer in time",
+        (true, _) => "cannot connect to the host",
+        _ => "the connection breaks",
+    };
+    Error::new(ErrorKind::Unreachable, message)
+        .with("host", host)
+        .source(error.without_url())
+        .hint("check endpoint, proxy and the network")
 }
 
-/// `said`: what the parser says, without secrets.
-pub(super) fn broken(body: &[u8], said: String) -> Error {
-    let what = match body.len() {
+/// Return the error of a body that cannot be parsed. `reason`: of the parser, without secrets.
+pub(super) fn unparsable(body: &[u8], reason: String) -> Error {
+    let message = match body.len() {
         0 => "the reply is empty".to_owned(),
         length => format!("the reply of {length} bytes is not the JSON expected"),
     };
-    Error::new(ErrorKind::Api, what)
-        .source(said)
-        .hint("run again; if it stays, check endpoint and proxy")
+    Error::new(ErrorKind::Api, message)
+        .source(reason)
+        .hint("run again; if it fails again, check endpoint and proxy")
 }
 
-pub(super) fn too_large(most: usize) -> Error {
-    let what = format!("the reply is larger than {} MiB", most >> 20);
-    Error::new(ErrorKind::Api, what).hint("please report this with the request's URL")
+/// Return the error of a response larger than [`Limits::max_reply_bytes`](super::Limits::max_reply_bytes).
+pub(super) fn too_large(max_bytes: usize) -> Error {
+    let message = format!("the reply is larger than {} MiB", max_bytes >> 20);
+    Error::new(ErrorKind::Api, message).hint("please report this with the request's URL")
 }

@@ -1,76 +1,63 @@
-//! Bitbucket Cloud's REST API 2.0, read-only.
+//! A read-only client of Bitbucket Cloud's REST API 2.0.
 //!
-//! Everything that is odd about this API is handled in this room, so that collectors only say which list they want
-//! and see records arrive: [`endpoints`] says what each list can do, [`Client`] sends, waits and retries,
-//! [`Pages`] walks.
+//! The deviations of the API are handled in this module, so that collectors name a list and receive records:
+//! [`endpoints`] describes what each list supports, [`Client`] sends requests with retries and rate limits, [`Pages`] reads
+//! a list page by page.
 //!
 //! ```text
 //! client.list(&endpoints::PULL_REQUESTS, target).with_filter(…)
 //!   └─ pages.next() ─▶ NextPage::Page | NextPage::End | NextPage::Unavailable (first page: 403, 404, 410)
 //! ```
 //!
-//! What is done about an answer, and where:
+//! How the client handles each response:
 //!
-//! | answer | done | where |
+//! | response | handling | file |
 //! |---|---|---|
-//! | 429 | everybody of the identity waits, then one tries | `gate.rs`, `budgets.rs` |
-//! | 408, 425, 5xx, lost connections, broken JSON | asked again, with growing waits | `client.rs`, `retry.rs` |
-//! | 555, JSON of another shape | asked once more | `client.rs` |
-//! | 401 | an OAuth token is renewed | `client.rs`, `auth.rs` |
-//! | 403 that names a scope | remembered: others that need it are not asked | `scopes.rs` |
-//! | 400, overload | asked for less: smaller page, no sort, no fields | `page.rs` |
-//! | 403, 404, 410 on a first page | an absence | `page.rs` |
-//! | foreign or repeated `next`, no end | an error | `page.rs` |
-//! | too large | an error, before it is in memory | `client.rs` |
+//! | 429 | all requests of the identity are blocked, then one probes | `circuit_breaker.rs`, `budgets.rs` |
+//! | 408, 425, 5xx, failed connection, truncated JSON | retry with exponential backoff | `fetch.rs`, `retry.rs` |
+//! | 555, JSON of an unexpected shape | one retry | `fetch.rs` |
+//! | 401 | renew an OAuth token | `fetch.rs`, `auth.rs` |
+//! | 403 that names a scope | recorded: other lists that need the scope are not requested | `scopes.rs` |
+//! | 400, overload | request less: a smaller page, no sort, no fields | `pages/query.rs` |
+//! | 403, 404, 410 on a first page | the list is unavailable | `unavailable.rs` |
+//! | foreign or repeated `next`, endless list | error | `pages/guard.rs`, `pages/cursor.rs` |
+//! | too large | error before it is in memory | `transport.rs` |
 
-mod ask;
 mod auth;
+mod budget_record;
 mod budgets;
 mod circuit_breaker;
 mod client;
 pub mod endpoints;
 mod failures;
+mod fetch;
 pub mod git;
+mod lookup;
 mod oauth;
 mod options;
-mod page;
+mod pages;
+mod rate_limit;
 mod rate_limiter;
-mod reply;
+mod refusal;
+mod request;
 mod retry;
+mod scope_names;
 mod scopes;
+mod server_messages;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod unavailable;
+mod urls;
 
-pub use ask::ApiTarget;
+pub use budget_record::BudgetRecord;
 pub use budgets::{BudgetStore, Budgets, HeadRoom};
 pub use client::Client;
 pub use endpoints::Endpoint;
+pub use lookup::RecordLookup;
 pub use options::{ClientOptions, Credentials, Token};
-pub use page::{NextPage, Page, Pages, RecordLookup, Unavailable};
-pub use rate_limiter::BudgetRecord;
+pub use pages::{NextPage, Page, Pages};
+pub use request::ApiTarget;
 pub use retry::Limits;
-
-use reqwest::Url;
-
-/// Same scheme, host and port: the only place credentials go.
-fn same_origin(one: &Url, other: &Url) -> bool {
-    one.scheme() == other.scheme()
-        && one.host_str() == other.host_str()
-        && one.port_or_known_default() == other.port_or_known_default()
-}
-
-/// A URL for people: without user, password and anything that looks like a token.
-fn safe_url(url: &Url) -> String {
-    let mut url = url.clone();
-    // Both fail only for URLs that cannot hold a user.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
-    if url
-        .query_pairs()
-        .any(|(key, _)| key.contains("token") || key.contains("jwt"))
-    {
-        url.set_query(None);
-    }
-    url.to_string()
-}
+pub use scopes::MissingScope;
+pub use unavailable::Unavailable;

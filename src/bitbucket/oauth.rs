@@ -1,48 +1,53 @@
-//! OAuth 2 with a consumer's own key and secret: a token of about two hours, fetched on first use and before it ends.
+//! OAuth 2 client credentials: a token with a lifetime of about two hours, fetched before its first use and again before
+//! it expires.
 //!
-//! The host that grants tokens is trusted no more than the API's: its reply has a time, a size and a type, and its
-//! numbers may be anything.
+//! The token endpoint is as untrusted as the API: its response has a timeout, a maximum size and a type, and its numbers
+//! may be out of range.
 
 use std::time::{Duration, Instant};
 
-use chrono::Utc;
-use reqwest::header::{ACCEPT, HeaderMap};
+use reqwest::header::ACCEPT;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
 use super::options::Token;
-use super::reply::{Refusal, is_html};
-use super::retry::{Limits, RateLimitHeaders, is_transient};
-use super::safe_url;
-use super::transport::body;
+use super::rate_limit::RateLimitHeaders;
+use super::refusal::{Refusal, is_html};
+use super::retry::{Limits, is_transient};
+use super::transport::{HttpReply, SendError};
+use super::urls::safe_url;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::{Masker, Secret};
 
-/// A reply of a few hundred bytes; what is larger is none.
-const LARGEST_REPLY: usize = 1 << 20;
-/// The longest that it may take.
+/// The maximum size of a response in bytes; a valid one has a few hundred.
+const MAX_REPLY_BYTES: usize = 1 << 20;
+/// Time for one whole response.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest wait that a refusal may ask for before the request is repeated.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest `Retry-After` that is followed.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Where the reply names no lifetime: Bitbucket's usual one.
-const USUAL_LIFETIME: Duration = Duration::from_secs(7200);
-/// A token is renewed at least this often.
-const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The lifetime of a token whose response has none; the usual lifetime of Bitbucket's tokens.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(7200);
+/// The longest lifetime after which a token is renewed.
+const MAX_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The longest time before its end at which a token is renewed.
+const MAX_MARGIN: Duration = Duration::from_secs(300);
 
+/// An OAuth consumer and its current token.
 pub(super) struct Consumer {
     key: Token,
     secret: Token,
     url: Url,
     limits: Limits,
-    granted: tokio::sync::Mutex<Option<Granted>>,
-    /// Learns every token that is granted: an error page or a record may repeat one.
+    granted: tokio::sync::Mutex<Option<GrantedToken>>,
+    /// Learns every granted token, because an error page or a record may repeat it.
     masker: Masker,
 }
 
-struct Granted {
+struct GrantedToken {
     token: Secret,
     renew_at: Instant,
 }
@@ -65,63 +70,58 @@ impl Consumer {
         }
     }
 
+    /// Return where key and secret come from.
     pub(super) fn origin(&self) -> String {
         format!("{} and {}", self.key.origin, self.secret.origin)
     }
 
+    /// Return the current token, or fetch one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Credentials`] for refused credentials, [`ErrorKind::Unreachable`] for an unreachable host or an
+    /// unusable response, [`ErrorKind::Quota`] for a rate limit.
     pub(super) async fn token(&self, http: &reqwest::Client) -> Result<Secret> {
         let mut granted = self.granted.lock().await;
-        if let Some(held) = granted.as_ref().filter(|it| Instant::now() < it.renew_at) {
-            return Ok(held.token.clone());
+        if let Some(current) = granted.as_ref().filter(|it| Instant::now() < it.renew_at) {
+            return Ok(current.token.clone());
         }
-        let fresh = self.grant(http).await;
-        let fresh = fresh.map_err(|error| error.with("url", safe_url(&self.url)))?;
-        let token = fresh.token.clone();
-        *granted = Some(fresh);
+        let renewed = self.fetch_token(http).await;
+        let renewed = renewed.map_err(|error| error.with("url", safe_url(&self.url)))?;
+        let token = renewed.token.clone();
+        *granted = Some(renewed);
         Ok(token)
     }
 
-    /// The next request fetches another token.
+    /// Discard the current token.
     pub(super) async fn renew(&self) {
         *self.granted.lock().await = None;
     }
 
-    /// Asks until there is a token, or no point in asking again.
-    async fn grant(&self, http: &reqwest::Client) -> Result<Granted> {
-        let mut waits = self.limits.backoff(self.limits.first_contact_retries);
+    /// Request a token until one is granted or a retry cannot succeed.
+    async fn fetch_token(&self, http: &reqwest::Client) -> Result<GrantedToken> {
+        let mut delays = self.limits.backoff(self.limits.first_contact_retries);
         loop {
-            let asked_at = Instant::now();
-            let (again, error) = match self.ask(http).await {
-                Ok((status, headers, body)) if status.is_success() => {
-                    return self.read(&headers, &body, asked_at);
+            let requested_at = Instant::now();
+            let (min_delay, error) = match self.send(http).await {
+                Ok(reply) if reply.status.is_success() => {
+                    return self.parse_grant(&reply, requested_at);
                 }
-                Ok((status, headers, body)) => {
-                    let refused = status == StatusCode::TOO_MANY_REQUESTS;
-                    let asked = RateLimitHeaders::read(&headers, Utc::now()).wait;
-                    let asked = asked
-                        .and_then(|wait| wait.to_std().ok())
-                        .unwrap_or_default();
-                    let again = (refused || is_transient(status)).then_some(asked);
-                    (again, self.refused(status, &headers, &body))
+                Ok(reply) => (retry_after(&reply), self.refused(&reply)),
+                Err(SendError::Transport(source)) => {
+                    // A retry after a timeout would most likely time out again.
+                    let min_delay = (!source.is_timeout()).then_some(Duration::ZERO);
+                    (min_delay, self.unreachable(source))
                 }
-                Err(Failure::Transport(source)) => {
-                    // What took too long once would take as long again.
-                    let again = (!source.is_timeout()).then_some(Duration::ZERO);
-                    (again, self.unreachable(source))
-                }
-                Err(Failure::Final(error)) => return Err(error),
+                Err(SendError::Final(error)) => return Err(error),
             };
-            match again.zip(waits.next()) {
-                Some((asked, wait)) if asked <= LONGEST_WAIT => sleep(asked.max(wait)).await,
+            match min_delay.zip(delays.next()) {
+                Some((min, delay)) if min <= MAX_RETRY_AFTER => sleep(min.max(delay)).await,
                 _ => return Err(error),
             }
         }
     }
 
-    async fn ask(
-        &self,
-        http: &reqwest::Client,
-    ) -> std::result::Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
+    async fn send(&self, http: &reqwest::Client) -> Result<HttpReply, SendError> {
         let (key, secret) = (self.key.secret.expose(), self.secret.secret.expose());
         let response = http
             .post(self.url.clone())
@@ -131,32 +131,32 @@ impl Consumer {
             .timeout(self.limits.reply_timeout.min(REPLY_TIMEOUT))
             .send()
             .await
-            .map_err(Failure::Transport)?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = body(response, self.limits.max_reply_bytes.min(LARGEST_REPLY));
-        let body = body.await.map_err(Failure::Transport)?;
-        let body = body.ok_or_else(|| Failure::Final(no_token("it is too large")))?;
-        Ok((status, headers, body))
+            .map_err(SendError::Transport)?;
+        let max_bytes = self.limits.max_reply_bytes.min(MAX_REPLY_BYTES);
+        let reply = HttpReply::read(response, max_bytes).await?;
+        reply.ok_or_else(|| SendError::Final(not_a_token("it is too large")))
     }
 
     fn unreachable(&self, source: reqwest::Error) -> Error {
-        let what = match source.is_timeout() {
-            true => "the host that grants OAuth tokens does not answer in time",
-            false => "cannot fetch an OAuth token",
+        let message = if source.is_timeout() {
+            "the host that grants OAuth tokens does not answer in time"
+        } else {
+            "cannot fetch an OAuth token"
         };
-        Error::new(ErrorKind::Unreachable, what)
+        Error::new(ErrorKind::Unreachable, message)
             .with("host", self.url.host_str().unwrap_or("?"))
             .source(source.without_url())
             .hint("check token_url, the network and the proxy")
     }
 
-    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Error {
+    fn refused(&self, reply: &HttpReply) -> Error {
         let mask = |text: &str| self.masker.mask(text).into_owned();
-        let refusal = Refusal::read(status, headers, body, mask);
-        let elsewhere = refusal.html || status.is_redirection();
+        let status = reply.status;
+        let refusal = Refusal::read(status, &reply.headers, &reply.body, mask);
+        let is_other_host = refusal.is_html || status.is_redirection();
         let kind = match status {
             StatusCode::TOO_MANY_REQUESTS => ErrorKind::Quota,
-            _ if elsewhere || status.is_server_error() || is_transient(status) => {
+            _ if is_other_host || status.is_server_error() || is_transient(status) => {
                 ErrorKind::Unreachable
             }
             _ => ErrorKind::Credentials,
@@ -169,41 +169,51 @@ impl Consumer {
                 "check {} and {}: key and secret of an OAuth consumer marked as private",
                 self.key.origin, self.secret.origin
             ),
-            _ if elsewhere => "check token_url and the proxy".to_owned(),
+            _ if is_other_host => "check token_url and the proxy".to_owned(),
             _ => "run again later".to_owned(),
         })
     }
 
-    /// A reply that says yes. `asked_at`: when the token's life may have begun.
-    fn read(&self, headers: &HeaderMap, body: &[u8], asked_at: Instant) -> Result<Granted> {
-        if is_html(headers, body) {
-            return Err(no_token("it is a web page"));
+    /// Parse a successful response. `requested_at`: the earliest time at which the token's lifetime began.
+    fn parse_grant(&self, reply: &HttpReply, requested_at: Instant) -> Result<GrantedToken> {
+        if is_html(&reply.headers, &reply.body) {
+            return Err(not_a_token("it is a web page"));
         }
-        let grant: Grant = serde_json::from_slice(body)
-            .map_err(|error| no_token(&self.masker.mask(&error.to_string())))?;
+        let grant: Grant = serde_json::from_slice(&reply.body)
+            .map_err(|error| not_a_token(&self.masker.mask(&error.to_string())))?;
         let token = grant.access_token;
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(no_token("its access_token cannot be one"));
+            return Err(not_a_token("its access_token cannot be one"));
         }
         self.masker.learn([token.as_str()]);
-        // Renewed a little early, so that no request starts with a token that ends on its way.
+        // Early enough that a token does not expire while a request is in flight.
         let lifetime = lifetime(&grant.expires_in);
-        let margin = (lifetime / 10).min(Duration::from_secs(300));
-        Ok(Granted {
+        let margin = (lifetime / 10).min(MAX_MARGIN);
+        Ok(GrantedToken {
             token: Secret::new(token),
-            renew_at: asked_at + lifetime.saturating_sub(margin),
+            renew_at: requested_at + lifetime.saturating_sub(margin),
         })
     }
 }
 
-enum Failure {
-    Transport(reqwest::Error),
-    Final(Error),
+/// Return the delay before a retry; `None` when a retry cannot succeed.
+fn retry_after(reply: &HttpReply) -> Option<Duration> {
+    let is_rate_limited = reply.status == StatusCode::TOO_MANY_REQUESTS;
+    if !is_rate_limited && !is_transient(reply.status) {
+        return None;
+    }
+    let delay = RateLimitHeaders::read(&reply.headers, clock::now()).retry_after;
+    Some(
+        delay
+            .and_then(|delay| delay.to_std().ok())
+            .unwrap_or_default(),
+    )
 }
 
-fn no_token(why: &str) -> Error {
+/// Return the error of a successful response without a usable token.
+fn not_a_token(reason: &str) -> Error {
     Error::new(ErrorKind::Unreachable, "the OAuth reply is not a token")
-        .source(why.to_owned())
+        .source(reason.to_owned())
         .hint("check token_url and the proxy")
 }
 
@@ -214,17 +224,17 @@ struct Grant {
     expires_in: Value,
 }
 
-/// How long a token is good for. What is no number of seconds is taken as the usual: should it end sooner, a 401 has
-/// it renewed.
+/// Return the lifetime of a token. A value that is not a number of seconds counts as [`DEFAULT_LIFETIME`]; a token that
+/// expires earlier is renewed after the 401.
 fn lifetime(expires_in: &Value) -> Duration {
     let seconds = match expires_in {
         Value::String(text) => text.trim().parse().ok(),
         other => other.as_f64(),
     };
     match seconds {
-        Some(seconds) if seconds >= LONGEST_LIFETIME.as_secs_f64() => LONGEST_LIFETIME,
-        Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(USUAL_LIFETIME),
-        None => USUAL_LIFETIME,
+        Some(seconds) if seconds >= MAX_LIFETIME.as_secs_f64() => MAX_LIFETIME,
+        Some(seconds) => Duration::try_from_secs_f64(seconds).unwrap_or(DEFAULT_LIFETIME),
+        None => DEFAULT_LIFETIME,
     }
 }
 

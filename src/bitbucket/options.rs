@@ -1,4 +1,4 @@
-//! What a client needs to know about its connection: the configuration's words, with the secrets read.
+//! The options of a client: one connection of the configuration, with its secrets read.
 
 use std::collections::BTreeMap;
 
@@ -12,54 +12,77 @@ use crate::config::{Auth, Connection, SecretSource};
 use crate::error::Result;
 use crate::secret::{Masker, Secret};
 
-/// One `[[connection]]`, ready to use.
+/// The options of one `[[connection]]`.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
-    /// The connection's name, for errors.
+    /// The name of the connection, for errors and logs.
     pub connection: String,
+    /// The id of the connection in the lake.
     pub connection_id: i64,
-    /// The API's base; ends in `/`.
+    /// The base URL of the API; ends in `/`.
     pub endpoint: Url,
+    /// How requests are authenticated.
     pub credentials: Credentials,
-    /// `http://`, `https://`, `socks5://` or `socks5h://`; may carry its own user and password.
+    /// `http://`, `https://`, `socks5://` or `socks5h://`; may contain a user and a password.
     pub proxy: Option<String>,
+    /// An upper limit of requests per hour, in addition to that of the server.
     pub requests_per_hour: Option<u32>,
+    /// Timeouts, retries and maximum sizes.
     pub limits: Limits,
-    /// Shared by all connections of a process.
+    /// Shared by all connections of a process, because connections can share an identity.
     pub budgets: Budgets,
-    /// Learns this connection's secrets. Shared by all connections of a process, so that no one's secret gets into
-    /// what another one reads.
+    /// Learns the secrets of this connection. Shared by all connections of a process, so that a secret of one connection
+    /// is masked in the responses to another one.
     pub masker: Masker,
 }
 
-/// A secret, and the place it came from, so that a refusal can name what to correct.
+/// A secret and its origin, which the error of a refusal names.
 #[derive(Debug, Clone)]
 pub struct Token {
+    /// The secret itself.
     pub secret: Secret,
-    /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
+    /// For example `environment variable BITBUCKET_TOKEN` or `file /run/secrets/bitbucket`.
     pub origin: String,
 }
 
+/// How the requests of a connection are authenticated.
 #[derive(Debug, Clone)]
 pub enum Credentials {
-    /// Basic, with the Atlassian account's e-mail as the user. Several tokens share the load.
-    ApiToken { email: String, tokens: Vec<Token> },
-    /// Bearer: a repository's, project's or workspace's token.
-    AccessToken { tokens: Vec<Token> },
-    /// OAuth 2 client credentials: a bearer token of about two hours, renewed while running.
+    /// Basic authentication with API tokens of an Atlassian account.
+    ApiToken {
+        /// The e-mail address of the account, which is the user of the header.
+        email: String,
+        /// Tokens that are used in rotation.
+        tokens: Vec<Token>,
+    },
+    /// Bearer tokens of a repository, a project or a workspace.
+    AccessToken {
+        /// Tokens that are used in rotation.
+        tokens: Vec<Token>,
+    },
+    /// OAuth 2 client credentials: a bearer token with a lifetime of about two hours, renewed during the run.
     OauthClient {
+        /// The key of the OAuth consumer.
         key: Token,
+        /// The secret of the OAuth consumer.
         secret: Token,
+        /// The URL that grants tokens.
         token_url: Url,
     },
-    /// Basic, with the Bitbucket user name. Removed by Atlassian.
-    AppPassword { username: String, password: Token },
-    /// Public repositories only.
+    /// Basic authentication with an app password, which Atlassian has removed.
+    AppPassword {
+        /// The Bitbucket user name.
+        username: String,
+        /// The app password.
+        password: Token,
+    },
+    /// No authentication: public repositories only.
     None,
 }
 
 impl Credentials {
-    /// What the user should know before the first request.
+    /// Return a warning that the user should read before the first request.
+    #[must_use]
     pub fn warning(&self) -> Option<&'static str> {
         match self {
             Self::AppPassword { .. } => Some(
@@ -71,15 +94,15 @@ impl Credentials {
     }
 }
 
-/// A part of a URL as it was before it was encoded.
-fn decoded(part: &str) -> Option<String> {
+/// Percent-decode a part of a URL.
+fn decode(part: &str) -> Option<String> {
     let query = format!("x:?={}", part.replace('+', "%2B"));
     let url = Url::parse(&query).ok()?;
     Some(url.query_pairs().next()?.1.into_owned())
 }
 
 impl ClientOptions {
-    /// Every text that must not leave the process: secrets alone, and with their user as a header carries them.
+    /// Return every text that must not leave the process: each secret, and its encoding in a header.
     pub(crate) fn secrets(&self) -> Vec<String> {
         let plain = |token: &Token| token.secret.expose().to_owned();
         let basic = |user: &str, token: &Token| {
@@ -102,15 +125,15 @@ impl ClientOptions {
         let proxy = self.proxy.as_deref().and_then(|it| Url::parse(it).ok());
         if let Some(password) = proxy.as_ref().and_then(Url::password) {
             secrets.push(password.to_owned());
-            secrets.extend(decoded(password));
+            secrets.extend(decode(password));
         }
         secrets
     }
 
-    /// Reads the connection's secrets, now.
+    /// Create the options of a connection, and read its secrets.
     ///
     /// # Errors
-    /// [`ErrorKind::Credentials`](crate::error::ErrorKind::Credentials) naming the variable or file that is missing.
+    /// [`ErrorKind::Credentials`](crate::error::ErrorKind::Credentials) for a missing environment variable or file.
     pub fn from_connection(
         connection: &Connection,
         env: &BTreeMap<String, String>,

@@ -1,37 +1,41 @@
-//! What is worth asking again, and when. Bitbucket fails now and then for seconds, and refuses for up to an hour.
+//! Which failures are worth a retry, and when. Bitbucket fails for seconds now and then, and refuses requests for up to
+//! an hour.
 
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
-use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
-/// Time-outs and waits. The defaults suit Bitbucket; tests shorten them.
+/// Timeouts, retries and maximum sizes of the client. The defaults suit Bitbucket; tests shorten them.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// Time to establish a connection.
     pub connect_timeout: Duration,
-    /// The longest silence inside one reply.
+    /// Time between two parts of a response.
     pub read_timeout: Duration,
-    /// The longest that one reply may take.
+    /// Time for one whole response.
     pub reply_timeout: Duration,
-    /// Bytes of one reply, unpacked; what is larger is an error, because it has to fit into memory.
+    /// Size of a response in bytes after decompression. A larger response is an error, because it is read into memory.
     pub max_reply_bytes: usize,
-    /// Pages of a list that does not say how long it is.
+    /// Pages of a list whose size the server does not report.
     pub max_pages: u64,
-    /// Repetitions after a failed connection or a 5xx.
+    /// Retries after a failed connection or a transient status.
     pub retries: usize,
-    /// Repetitions while no request has ever succeeded: a wrong host name should not take a minute to be noticed.
+    /// Retries as long as no request has ever been answered, so that a wrong host name is reported soon.
     pub first_contact_retries: usize,
+    /// The first delay of the exponential backoff.
     pub first_wait: Duration,
+    /// The longest delay of the exponential backoff.
     pub longest_wait: Duration,
-    /// Repetitions after a 429 that names no wait; together their waits outlast the rolling hour.
+    /// Retries after a 429 without `Retry-After`. Their delays add up to more than the rolling hour.
     pub rate_limit_retries: usize,
+    /// The first delay after a 429 without `Retry-After`.
     pub rate_limit_first_wait: Duration,
+    /// The longest delay after a 429 without `Retry-After`.
     pub rate_limit_longest_wait: Duration,
-    /// How long refusals that name their own wait are waited for, in a row.
+    /// Time after which consecutive 429s with `Retry-After` are given up.
     pub rate_limit_longest_total_wait: Duration,
-    /// A wait for the budget that would end later than this is not begun: [`ErrorKind::Quota`].
+    /// A wait for the rate limit that would last beyond this time fails with [`ErrorKind::Quota`] instead.
     ///
     /// [`ErrorKind::Quota`]: crate::error::ErrorKind::Quota
     pub deadline: Option<Instant>,
@@ -59,6 +63,7 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Return the delays of an exponential backoff with jitter, one per retry.
     pub(crate) fn backoff(&self, retries: usize) -> impl Iterator<Item = Duration> + Send + use<> {
         ExponentialBuilder::default()
             .with_factor(2.0)
@@ -66,170 +71,41 @@ impl Limits {
             .with_max_delay(self.longest_wait)
             .with_max_times(retries)
             .with_jitter()
-            // Without a seed of its own every process would jitter alike, which is no jitter.
+            // backon's default seed is the same in every process.
             .with_jitter_seed(getrandom::u64().unwrap_or_default())
             .build()
     }
 }
 
-/// A status that may be different in a moment. 429 is not here: it is waited for by all requests together.
+/// Bitbucket's own status for a diff that takes too long to compute.
+pub(crate) const DIFF_TIMEOUT: u16 = 555;
+
+/// Whether a retry of the same request can succeed. 429 is not transient: the rate limiter handles it for all requests.
 pub(crate) fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 425 | 500 | 502 | 503 | 504)
 }
 
-/// A server that could not do in its time what was asked: it may be able to do less.
+/// Whether the server failed to produce the response in time, so that a request for less can succeed.
 pub(crate) fn is_overload(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 504)
-}
-
-/// Bitbucket's own word for a diff that took too long.
-pub(crate) const TOO_LONG: u16 = 555;
-
-/// What the headers of a reply say about the budget.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct RateLimitHeaders {
-    /// Requests an hour.
-    pub(crate) limit: Option<u32>,
-    pub(crate) remaining: Option<u32>,
-    /// From now on.
-    pub(crate) reset: Option<TimeDelta>,
-    /// Less than a fifth of the limit is left.
-    pub(crate) near_limit: Option<bool>,
-    /// The wait that is asked for, as `Retry-After`.
-    pub(crate) wait: Option<TimeDelta>,
-}
-
-impl RateLimitHeaders {
-    /// `now`: for headers that name a date; the reply's own `Date` goes before, because whose clock is wrong cannot be
-    /// told.
-    pub(crate) fn read(headers: &HeaderMap, now: DateTime<Utc>) -> Self {
-        let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-        let number = |name| text(name).and_then(number_of);
-        // Casts of floats saturate.
-        let count = |name| number(name).map(|count| count as u32);
-        let date = |value: &str| Some(DateTime::parse_from_rfc2822(value).ok()?.to_utc());
-        let now = text(DATE.as_str()).and_then(date).unwrap_or(now);
-        // Seen both as seconds to wait and as a Unix time.
-        let reset = number("x-ratelimit-reset").map(|reset| reset as i64);
-        let reset = reset.and_then(|reset| match reset {
-            delta if delta < 1_000_000 => Some(TimeDelta::seconds(delta)),
-            epoch => Some(DateTime::from_timestamp(epoch, 0)? - now),
-        });
-        let after = text(RETRY_AFTER.as_str()).and_then(|value| match number_of(value) {
-            Some(seconds) => Some(TimeDelta::seconds((seconds.ceil() as u32).into())),
-            None => Some(date(value)? - now),
-        });
-        Self {
-            // None at all is no limit that anybody could keep.
-            limit: count("x-ratelimit-limit").filter(|limit| *limit > 0),
-            remaining: count("x-ratelimit-remaining"),
-            reset,
-            near_limit: text("x-ratelimit-nearlimit")
-                .and_then(|text| text.to_lowercase().parse().ok()),
-            wait: after.map(|wait| wait.max(TimeDelta::zero())),
-        }
-    }
-}
-
-/// A header's number, which may be beyond all bounds; `None` for what is negative or no number.
-fn number_of(text: &str) -> Option<f64> {
-    text.parse::<f64>().ok().filter(|number| *number >= 0.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use reqwest::header::{HeaderName, HeaderValue};
-
-    fn said(headers: &[(&'static str, &str)]) -> RateLimitHeaders {
-        let now = "2026-11-23T10:00:00Z".parse().unwrap();
-        let headers = headers.iter().map(|(name, value)| {
-            let value = HeaderValue::from_str(value).unwrap();
-            (HeaderName::from_static(name), value)
-        });
-        RateLimitHeaders::read(&headers.collect(), now)
-    }
-
-    fn wait(value: &str) -> Option<i64> {
-        let said = said(&[("retry-after", value)]);
-        said.wait.map(|wait| wait.num_seconds())
-    }
-
-    fn reset(value: &str) -> Option<i64> {
-        let said = said(&[("x-ratelimit-reset", value)]);
-        // It comes with every answer, and asks nobody to wait.
-        assert_eq!(said.wait, None);
-        said.reset.map(|reset| reset.num_seconds())
-    }
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        assert_eq!(wait("17"), Some(17));
-        assert_eq!(wait("Mon, 23 Nov 2026 10:01:00 GMT"), Some(60));
-        assert_eq!(wait("Mon, 23 Nov 2026 09:00:00 GMT"), Some(0));
-        assert_eq!(wait("soon"), None);
-        assert_eq!(wait("0.2"), Some(1));
-        assert_eq!(wait("-5"), None);
-        assert_eq!(wait("NaN"), None);
-    }
-
-    #[test]
-    fn ratelimit_reset_is_a_delta_or_an_epoch() {
-        assert_eq!(reset("120"), Some(120));
-        assert_eq!(reset("1795428090"), Some(90));
-        assert_eq!(reset("-5"), None);
-    }
-
-    #[test]
-    fn a_servers_dates_are_read_by_its_own_clock() {
-        let said = said(&[
-            ("date", "Thu, 23 Nov 2023 10:00:00 GMT"),
-            ("retry-after", "Thu, 23 Nov 2023 10:00:30 GMT"),
-        ]);
-        assert_eq!(said.wait, Some(TimeDelta::seconds(30)));
-    }
-
-    #[test]
-    fn limit_remaining_and_near_limit_are_read() {
-        let said = said(&[
-            ("x-ratelimit-limit", "1000"),
-            ("x-ratelimit-remaining", "12"),
-            ("x-ratelimit-nearlimit", "True"),
-        ]);
-        assert_eq!((said.limit, said.remaining), (Some(1000), Some(12)));
-        assert_eq!((said.near_limit, said.wait), (Some(true), None));
-    }
-    #[test]
-    fn numbers_beyond_all_bounds_are_cut() {
-        for huge in ["99999999999", "1e300", "inf"] {
-            assert_eq!(wait(huge), Some(u32::MAX.into()), "{huge}");
-        }
-        assert!(wait("Fri, 31 Dec 9999 23:59:59 GMT").is_some());
-        let huge = said(&[
-            ("x-ratelimit-limit", "99999999999"),
-            ("x-ratelimit-remaining", "99999999999"),
-        ]);
-        let most = Some(u32::MAX);
-        assert_eq!((huge.limit, huge.remaining), (most, most));
-        assert_eq!(said(&[("x-ratelimit-limit", "0")]).limit, None);
-        assert_eq!(said(&[("x-ratelimit-limit", "-1")]).limit, None);
-        for reset in ["9223372036854775807", "9999999999999", "1000000"] {
-            said(&[("x-ratelimit-reset", reset)]);
-        }
-    }
-
-    #[test]
-    fn waits_grow_jitter_and_end() {
+    fn backoff_grows_with_jitter_and_is_finite() {
         let limits = Limits {
             first_wait: Duration::from_secs(1),
             ..Limits::default()
         };
-        let waits: Vec<_> = limits.backoff(4).collect();
-        assert_eq!(waits.len(), 4);
-        for (n, wait) in waits.iter().enumerate() {
+        let delays: Vec<_> = limits.backoff(4).collect();
+        assert_eq!(delays.len(), 4);
+        for (n, delay) in delays.iter().enumerate() {
             let floor = Duration::from_secs(1 << n);
-            assert!(*wait >= floor && *wait < 2 * floor, "{waits:?}");
+            assert!(*delay >= floor && *delay < 2 * floor, "{delays:?}");
         }
-        assert_ne!(waits, limits.backoff(4).collect::<Vec<_>>());
+        assert_ne!(delays, limits.backoff(4).collect::<Vec<_>>());
     }
 }

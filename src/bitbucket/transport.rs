@@ -1,11 +1,20 @@
-//! The HTTP client underneath: TLS, proxy, time-outs, redirects that stay at home, and replies that fit into memory.
+//! The HTTP client below the API client: TLS, proxy, timeouts, redirects within the origin, and responses of limited
+//! size.
 
-use reqwest::{Proxy, Response, Url, redirect};
+use reqwest::header::HeaderMap;
+use reqwest::{Proxy, Response, StatusCode, Url, redirect};
 
 use super::retry::Limits;
-use super::same_origin;
+use super::urls::{is_loopback, is_same_origin};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
+/// Redirects that are followed within the origin of the endpoint.
+const MAX_REDIRECTS: usize = 5;
+
+/// Build the HTTP client of a connection.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] when the proxy is not a URL.
 pub(super) fn transport(
     endpoint: &Url,
     proxy: Option<&str>,
@@ -18,19 +27,21 @@ pub(super) fn transport(
         .read_timeout(limits.read_timeout)
         .referer(false)
         .redirect(redirect::Policy::custom(move |attempt| {
-            // A redirect to another host ends as a refusal that names it, instead of taking anything there.
-            match same_origin(attempt.url(), &origin) && attempt.previous().len() <= 5 {
-                true => attempt.follow(),
-                false => attempt.stop(),
+            // A redirect to another origin becomes a refusal that names the target.
+            let is_allowed = is_same_origin(attempt.url(), &origin);
+            if is_allowed && attempt.previous().len() <= MAX_REDIRECTS {
+                attempt.follow()
+            } else {
+                attempt.stop()
             }
         }));
     let builder = match proxy {
         Some(proxy) => builder.proxy(Proxy::all(proxy).map_err(|_| {
-            // The URL may hold a password, and so may the library's message.
+            // The URL and the library's message may contain a password.
             Error::new(ErrorKind::Configuration, "proxy is not a URL")
                 .hint("write it as http://host:port or socks5://host:port")
         })?),
-        // A proxy of the environment is for the world outside.
+        // A proxy of the environment cannot reach this machine's loopback address.
         None if is_loopback(endpoint) => builder.no_proxy(),
         None => builder,
     };
@@ -39,26 +50,40 @@ pub(super) fn transport(
         .or_error(ErrorKind::Internal, "cannot set up HTTPS")
 }
 
-/// The body of `response`; `None` when it is larger than `most` bytes, unpacked.
-pub(super) async fn body(
-    mut response: Response,
-    most: usize,
-) -> Result<Option<Vec<u8>>, reqwest::Error> {
-    let mut body = Vec::new();
-    // Piece by piece: unpacked, a small reply may be larger than the memory.
-    while let Some(piece) = response.chunk().await? {
-        if body.len().saturating_add(piece.len()) > most {
-            return Ok(None);
-        }
-        body.extend_from_slice(&piece);
-    }
-    Ok(Some(body))
+/// Why a request has no response.
+pub(super) enum SendError {
+    /// The connection failed; a retry may succeed.
+    Transport(reqwest::Error),
+    /// A retry would fail in the same way.
+    Final(Error),
 }
 
-pub(super) fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+/// A response whose body is in memory.
+pub(super) struct HttpReply {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl HttpReply {
+    /// Read the body of `response`; `None` when it is larger than `max_bytes` after decompression.
+    pub(super) async fn read(
+        mut response: Response,
+        max_bytes: usize,
+    ) -> Result<Option<Self>, SendError> {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut body = Vec::new();
+        // The size after decompression is unknown until the last chunk.
+        while let Some(chunk) = response.chunk().await.map_err(SendError::Transport)? {
+            if body.len().saturating_add(chunk.len()) > max_bytes {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(Self {
+            status,
+            headers,
+            body,
+        }))
+    }
 }

@@ -36,14 +36,14 @@ Results go to stdout; progress, logs and warnings go to stderr.";
 #[command(name = "bitlake", version, after_long_help = ENVIRONMENT_AND_EXIT_CODES)]
 pub struct Cli {
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     #[command(subcommand)]
     pub command: Command,
 }
 
 /// What every command understands.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub struct GlobalArgs {
     /// The configuration [default: bitlake.toml]
     #[arg(
         long,
@@ -76,48 +76,48 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Export a made-up workspace, without account or network, and show its DORA table
-    Demo(Demo),
+    Demo(DemoArgs),
     /// Write a commented configuration
     Init,
     /// Test the connections: credentials, scopes, repositories, quota and lake
-    Check(Check),
+    Check(CheckArgs),
     /// List the repositories that the credentials can see
-    Repos(Repos),
+    Repos(ReposArgs),
     /// Tell what the next run and a usual day cost in requests and hours, before they are spent
-    Plan(Plan),
+    Plan(PlanArgs),
     /// Collect, transform and publish: the main job
-    Run(Run),
+    Run(RunArgs),
     /// Collect only: from Bitbucket to the source layer
-    Collect(Collect),
+    Collect(CollectArgs),
     /// Transform only: from the source layer to the others, without network
-    Transform(Transform),
+    Transform(TransformArgs),
     /// Decode every collected record again under today's schemas, then transform
-    Rebuild(Rebuild),
+    Rebuild(RebuildArgs),
     /// Put back what was published after a run, from the versions that the bucket keeps
-    Rollback(Rollback),
+    Rollback(RollbackArgs),
     /// Show the last runs, each repository's state, and what is stale or skipped and why
-    Status(Status),
+    Status(StatusArgs),
     /// Show the data dictionary: tables, columns, types, units
-    Tables(Tables),
+    Tables(TablesArgs),
     /// Run a bundled query, or your own, over the lake
-    Query(Query),
+    Query(QueryArgs),
     /// Print the statements that create a warehouse's tables and load the lake into them
-    Ddl(Ddl),
+    Ddl(DdlArgs),
     /// Stay up and run on the dates of `[sync] cron`
-    Schedule(Schedule),
+    Schedule(ScheduleArgs),
     /// Serve the demo workspace as Bitbucket Cloud would, to try things out
-    Sandbox(Sandbox),
+    Sandbox(SandboxArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// The folder to export to
     #[arg(long, value_name = "DIR", default_value = "bitlake-demo")]
     pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct Check {
+pub struct CheckArgs {
     /// Asks for the lists of every repository, and not of three in each workspace
     #[arg(long)]
     pub all: bool,
@@ -127,7 +127,7 @@ pub struct Check {
 }
 
 #[derive(Debug, Args)]
-pub struct Repos {
+pub struct ReposArgs {
     /// Only those whose name holds this text
     #[arg(long, value_name = "TEXT")]
     pub search: Option<String>,
@@ -136,7 +136,7 @@ pub struct Repos {
 }
 
 #[derive(Debug, Args)]
-pub struct Plan {
+pub struct PlanArgs {
     /// How the plan is written
     #[arg(long, value_enum, default_value_t)]
     pub format: PlanFormat,
@@ -150,17 +150,17 @@ pub enum PlanFormat {
 }
 
 #[derive(Debug, Args)]
-pub struct Run {
+pub struct RunArgs {
     #[command(flatten)]
-    pub collecting: Collecting,
+    pub collecting: CollectingArgs,
     #[command(flatten)]
-    pub transforming: Transforming,
+    pub transforming: TransformingArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct Collect {
+pub struct CollectArgs {
     #[command(flatten)]
-    pub collecting: Collecting,
+    pub collecting: CollectingArgs,
     /// Only one part of the repositories, on one of several machines that share the lake: 2/3 for the second of three
     #[arg(long, value_name = "I/N", value_parser = shard)]
     pub shard: Option<Shard>,
@@ -168,7 +168,7 @@ pub struct Collect {
 
 /// What `run` and `collect` share.
 #[derive(Debug, Args)]
-pub struct Collecting {
+pub struct CollectingArgs {
     /// Collect no longer than this, as 90m or 2h: publish what is complete, save the rest, exit with 4
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub deadline: Option<Duration>,
@@ -179,14 +179,14 @@ pub struct Collecting {
 
 /// What `run` and `transform` share.
 #[derive(Debug, Args)]
-pub struct Transforming {
+pub struct TransformingArgs {
     /// A folder of LAYER/TABLE.sql that adds steps or replaces bundled ones
     #[arg(long, value_name = "DIR")]
     pub queries: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub struct Transform {
+pub struct TransformArgs {
     /// Only these layers, from the lake's tables of the others
     #[arg(
         long,
@@ -196,16 +196,16 @@ pub struct Transform {
     )]
     pub only: Vec<String>,
     #[command(flatten)]
-    pub transforming: Transforming,
+    pub transforming: TransformingArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct Rebuild {
+pub struct RebuildArgs {
     /// Go on without damaged files that nothing can make again; their rows are gone
     #[arg(long)]
     pub accept_loss: bool,
     #[command(flatten)]
-    pub transforming: Transforming,
+    pub transforming: TransformingArgs,
 }
 
 #[derive(Debug, Args)]
@@ -213,28 +213,28 @@ pub struct Rebuild {
 The lake must be in a bucket that keeps versions. Every version that is needed is looked for and compared before anything
 is touched. The source layer (bitbucket/) and the state of the collection stay, so the next run publishes the newer
 figures again: until their cause is mended, stop the schedule.")]
-pub struct Rollback {
+pub struct RollbackArgs {
     /// The run, as `status` shows it; one that published nothing stands for the last one before it that did
     #[arg(value_name = "RUN")]
     pub run: String,
 }
 
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// Only says whether the last publish is younger than this, as 26h, and exits with 1 if not: for probes
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub max_age: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
-pub struct Tables {
+pub struct TablesArgs {
     /// One table with its columns, as layer.table, or a layer; `history` is one, where it is kept
     pub name: Option<String>,
 }
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["name", "sql", "list"]))]
-pub struct Query {
+pub struct QueryArgs {
     /// A bundled query, as group/name
     pub name: Option<String>,
     /// A parameter of the bundled query; a list takes commas, or the option several times
@@ -259,7 +259,7 @@ pub struct Query {
     pub dialect: Option<Dialect>,
     /// How the rows are written
     #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    pub format: OutputFormat,
     /// In a CSV, puts a ' before every text that a spreadsheet would compute (= + - @)
     #[arg(long)]
     pub csv_safe: bool,
@@ -275,7 +275,7 @@ pub struct Query {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
+pub enum OutputFormat {
     #[default]
     Table,
     Csv,
@@ -285,7 +285,7 @@ pub enum Format {
 }
 
 #[derive(Debug, Args)]
-pub struct Ddl {
+pub struct DdlArgs {
     /// Where the statements are to run
     #[arg(long, value_enum, value_name = "NAME")]
     pub dialect: DdlDialect,
@@ -317,18 +317,18 @@ A run that ends with 4 is gone on with an hour later; a lake that another run ho
 anything else waits for the next date. However many dates pass during a run, or while the machine or this process is
 down, one run makes up for them. The configuration is read again before each run. SIGTERM and Ctrl-C end it: a run under
 way saves what it has, and the exit code is 4, or 0 between runs.")]
-pub struct Schedule {
+pub struct ScheduleArgs {
     #[command(flatten)]
-    pub collecting: Collecting,
+    pub collecting: CollectingArgs,
     #[command(flatten)]
-    pub transforming: Transforming,
+    pub transforming: TransformingArgs,
     /// Runs at once as well
     #[arg(long)]
     pub now: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct Sandbox {
+pub struct SandboxArgs {
     /// The port on loopback; 0 for any free one
     #[arg(long, value_name = "N", default_value_t = 8090)]
     pub port: u16,

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::args::Ddl;
+use super::args::DdlArgs;
 use super::output::print_data;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, Manifest};
 use crate::schema::ddl::{DdlDialect, DdlScript, DdlTable, LoadedTable};
 use crate::schema::{Contract, Contracts};
 
-pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOutcome> {
     let location = args.location.as_deref().map(|it| it.trim_end_matches('/'));
     let mut script = DdlScript {
         dialect: args.dialect,
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
             .map(whole)
             .collect();
         print_data(script.write()?.as_bytes())?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
 
     let config = context.config_for_reading()?;
@@ -55,10 +55,10 @@ pub(super) async fn run(context: &Context, args: Ddl) -> Result<Outcome> {
         .collect();
     script.gone.retain(|(layer, _)| is_chosen(&args, layer));
     print_data(script.write()?.as_bytes())?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
-fn is_chosen(args: &Ddl, layer: &str) -> bool {
+fn is_chosen(args: &DdlArgs, layer: &str) -> bool {
     args.only.is_empty() || args.only.iter().any(|only| only == layer)
 }
 

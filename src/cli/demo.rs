@@ -2,19 +2,19 @@
 
 use bitlake_sandbox::Sandbox;
 
-use super::args::Demo;
+use super::args::DemoArgs;
 use super::job::{Collecting, Job};
 use super::output::print;
-use super::{Context, Outcome, query, sandbox};
+use super::{CliContext, CommandOutcome, query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
 const CONFIG: &str = include_str!("demo.toml");
 /// The moment at which the fixtures were looked at: the figures' time ends there, whatever day it is.
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
-pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandOutcome> {
     let builder = Sandbox::builder().demo().rate_limit_header(1_000_000);
     let sandbox = sandbox::start(builder, 0).await?;
     let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;
@@ -23,9 +23,9 @@ pub(super) async fn run(context: &Context, args: Demo) -> Result<Outcome> {
         .replace("\"LAKE\"", &format!("{:?}", out.display().to_string()));
     let env = std::collections::BTreeMap::new();
     let config = Config::parse(&text, std::path::Path::new("demo.toml"), &env, &[])?;
-    let options = Options {
+    let options = TransformOptions {
         as_of: AS_OF.parse().ok(),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let mut job = Job::start(context, &config, "demo").await?;
     let lake = job.lake.clone();

@@ -4,20 +4,20 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::Path;
 
-use super::{Context, Outcome, output};
+use super::{CliContext, CommandOutcome, output};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Settings that are commented out follow the `#` directly; prose follows a blank.
 const TEMPLATE: &str = include_str!("init.toml");
 
-pub(super) fn run(context: &Context) -> Result<Outcome> {
+pub(super) fn run(context: &CliContext) -> Result<CommandOutcome> {
     let path = context.config_path();
     write(&path)?;
     output::print(&format!(
         "wrote {}: name your workspace and token in it, then `bitlake check`\n",
         path.display()
     ))?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 fn write(path: &Path) -> Result<()> {
@@ -39,7 +39,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Config, Rules};
+    use crate::config::{Config, RuleSet};
 
     fn load(text: &str) -> Config {
         Config::parse(text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap()
@@ -50,7 +50,7 @@ mod tests {
         let config = load(TEMPLATE);
         assert_eq!(config.connections.len(), 1);
         let written = &config.rules["default"];
-        let standard = Rules::standard("default", written.place.clone());
+        let standard = RuleSet::standard("default", written.place.clone());
         assert_eq!(*written, standard, "the template shows the real defaults");
     }
 

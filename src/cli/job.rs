@@ -10,13 +10,17 @@ use serde::{Deserialize, Serialize};
 use super::output::{print, print_json};
 use super::status::left_over;
 use super::watch::Watch;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
-use crate::collect::{self, CollectReport, Event, NewAbsence, Reason, Shard, Stop};
-use crate::config::{Config, Expiry};
+use crate::clock;
+use crate::collect::{
+    self, CollectEvent, CollectReport, NewlyUnavailable, Shard, StopReason, StopSignal,
+};
+use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
 use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, layout, rollback};
+use crate::schema::SourceTable;
 use crate::schema::times::{OddTimes, RANGE};
 use crate::scratch;
 use crate::telemetry::LogFormat;
@@ -35,7 +39,7 @@ pub(super) struct Collecting {
 
 /// A run under way: the lake is ours.
 pub(super) struct Job<'a> {
-    context: &'a Context,
+    context: &'a CliContext,
     config: &'a Config,
     pub(super) lake: Lake,
     lock: LakeLock,
@@ -49,7 +53,7 @@ pub(super) struct RunReport {
     head: RunHead,
     /// Credentials that end soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    expiring: Vec<Expiry>,
+    expiring: Vec<CredentialExpiry>,
     #[serde(skip_serializing_if = "Option::is_none")]
     collect: Option<CollectReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,7 +86,7 @@ impl FormerRun {
     pub(super) fn was_interrupted(&self) -> bool {
         let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_deref());
         let said = stopped.or(self.head.error.as_deref());
-        said.is_some_and(|said| said.starts_with(&Reason::Interrupted.to_string()))
+        said.is_some_and(|said| said.starts_with(&StopReason::Interrupted.to_string()))
     }
 }
 
@@ -102,7 +106,7 @@ impl<'a> Job<'a> {
     /// # Errors
     /// [`ErrorKind::Lake`] when another run holds the lake, it cannot be written, or its store is none for a lake.
     pub(super) async fn start(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
@@ -111,7 +115,7 @@ impl<'a> Job<'a> {
 
     /// The same beside others: for a collection of a part of the repositories.
     pub(super) async fn start_beside(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
     ) -> Result<Self> {
@@ -119,7 +123,7 @@ impl<'a> Job<'a> {
     }
 
     async fn start_with(
-        context: &'a Context,
+        context: &'a CliContext,
         config: &'a Config,
         command: &str,
         lock: fn(&Lake) -> Result<LakeLock>,
@@ -129,7 +133,7 @@ impl<'a> Job<'a> {
         let lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
-        let now = Utc::now();
+        let now = clock::now();
         let head = RunHead {
             run_id: run_id(now)?,
             command: command.to_owned(),
@@ -157,21 +161,21 @@ impl<'a> Job<'a> {
     pub(super) async fn run(
         &mut self,
         collecting: &Collecting,
-        options: &transform::Options,
+        options: &transform::TransformOptions,
     ) -> Result<()> {
         match self.collect(collecting).await? {
             // Whoever interrupts wants an end, and not another quarter of an hour.
-            Some(Reason::Interrupted) => Ok(()),
+            Some(StopReason::Interrupted) => Ok(()),
             _ => self.transform(options).await,
         }
     }
 
     /// Collects; the reason, when it ended before its work did.
-    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<Reason>> {
+    pub(super) async fn collect(&mut self, options: &Collecting) -> Result<Option<StopReason>> {
         let watch = Watch::new(&self.context.progress);
-        let listener = |event: Event<'_>| watch.see(event);
-        let stop = Stop::new(options.deadline);
-        let options = collect::Options {
+        let listener = |event: CollectEvent<'_>| watch.see(event);
+        let stop = StopSignal::new(options.deadline);
+        let options = collect::CollectOptions {
             run_id: &self.report.head.run_id,
             now: self.report.head.started_at,
             limits: Limits::default(),
@@ -189,7 +193,7 @@ impl<'a> Job<'a> {
         Ok(stop.reason())
     }
 
-    pub(super) async fn transform(&mut self, options: &transform::Options) -> Result<()> {
+    pub(super) async fn transform(&mut self, options: &transform::TransformOptions) -> Result<()> {
         let head = &self.report.head;
         let work = transform::transform(
             self.config,
@@ -224,14 +228,14 @@ impl<'a> Job<'a> {
     }
 
     /// Writes the report, says what the reader should know, and passes the result on.
-    pub(super) async fn finish(mut self, result: Result<()>) -> Result<Outcome> {
+    pub(super) async fn finish(mut self, result: Result<()>) -> Result<CommandOutcome> {
         let outcome = match &self.report.collect {
-            Some(report) if report.stopped.is_some() => Outcome::Unfinished,
-            Some(report) if report.is_incomplete() => Outcome::Incomplete,
-            _ => Outcome::Complete,
+            Some(report) if report.stopped.is_some() => CommandOutcome::Unfinished,
+            Some(report) if report.is_incomplete() => CommandOutcome::Incomplete,
+            _ => CommandOutcome::Complete,
         };
         let head = &mut self.report.head;
-        head.finished_at = Utc::now();
+        head.finished_at = clock::now();
         head.exit_code = match &result {
             Err(error) => error.kind().exit_code(),
             Ok(()) => outcome.exit_code(),
@@ -275,7 +279,7 @@ impl<'a> Job<'a> {
             tracing::warn!("{expiry}: renew it");
         }
         if let Some(report) = &self.report.collect {
-            for trouble in report.troubles() {
+            for trouble in report.failures() {
                 let (entity, dependents) = trouble.lists.split_first().unwrap_or((&"", &[]));
                 let (repository, status) = (trouble.repository, trouble.status.as_str());
                 let with_it = match dependents {
@@ -284,7 +288,11 @@ impl<'a> Job<'a> {
                 };
                 tracing::warn!(repository, entity, status, "{}{with_it}", trouble.reason);
             }
-            for absence in report.new_absences().iter().filter(|it| is_refused(it)) {
+            for absence in report
+                .newly_unavailable()
+                .iter()
+                .filter(|it| is_refused(it))
+            {
                 tracing::warn!(
                     "cannot read {}: `bitlake check` says what to do",
                     unread(absence)
@@ -348,12 +356,19 @@ impl<'a> Job<'a> {
                 "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}{by_git}\n",
                 report.repositories.len(),
             ));
-            for absence in report.new_absences().iter().filter(|it| !is_refused(it)) {
+            for absence in report
+                .newly_unavailable()
+                .iter()
+                .filter(|it| !is_refused(it))
+            {
                 text.push_str(&format!("not there   {}\n", unread(absence)));
             }
             if let Some(reason) = &report.stopped {
                 let left = left_over(report.requests_left, requests);
-                text.push_str(&format!("stopped     {}; {left}\n", escape(reason)));
+                text.push_str(&format!(
+                    "stopped     {}; {left}\n",
+                    escape(&reason.to_string())
+                ));
             }
         }
         if let Some(report) = &self.report.transform {
@@ -386,12 +401,12 @@ const NAMED: usize = 3;
 
 /// Whether somebody can give the credentials what they lack. A repository's or project's token can never list the
 /// members of a workspace, and accounts come from all other records too.
-fn is_refused(absence: &NewAbsence<'_>) -> bool {
-    absence.status == 403 && absence.lists != ["workspace_members"]
+fn is_refused(absence: &NewlyUnavailable<'_>) -> bool {
+    absence.status == 403 && absence.lists != [SourceTable::WorkspaceMembers.as_str()]
 }
 
 /// "pipelines, deployments of acme/web and acme/api: the token lacks …".
-fn unread(absence: &NewAbsence<'_>) -> String {
+fn unread(absence: &NewlyUnavailable<'_>) -> String {
     let names = absence.repositories.iter().take(NAMED);
     let mut names = names.copied().collect::<Vec<_>>().join(", ");
     if let Some(more @ 1..) = absence.repositories.len().checked_sub(NAMED) {
@@ -434,11 +449,11 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
 
 /// Passes a signal on to the collectors. Resolves when they were asked to stop, for whatever reason, and do not come
 /// to an end: what they saved so far is safe.
-async fn overdue(stop: &Stop) -> Result<Error> {
+async fn overdue(stop: &StopSignal) -> Result<Error> {
     let reason = tokio::select! {
         signal = interrupted() => {
             let error = signal?;
-            stop.ask(Reason::Interrupted);
+            stop.request(StopReason::Interrupted);
             error
         }
         () = stop.wait() => {

@@ -1,7 +1,7 @@
 //! The command line: one file per command, each a short story in calls.
 //!
 //! ```text
-//! args (what was said) ─▶ Context (what every command needs) ─▶ the command ─▶ Outcome or Error ─▶ exit code
+//! args (what was said) ─▶ CliContext (what every command needs) ─▶ the command ─▶ CommandOutcome or Error ─▶ exit code
 //! ```
 
 mod args;
@@ -31,10 +31,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-pub use args::{
-    Check, Cli, Collect, Collecting, Command, Ddl, Demo, Format, Global, Plan, PlanFormat, Query,
-    Rebuild, Repos, Rollback, Run, Sandbox, Schedule, Status, Tables, Transform, Transforming,
-};
+pub use args::Cli;
+use args::{Command, GlobalArgs};
 
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -52,7 +50,7 @@ const LAST_STEPS: Duration = Duration::from_secs(2);
 
 /// How a command that did not fail ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CommandOutcome {
     Complete,
     /// Something was skipped or is stale; the command has said what.
     Incomplete,
@@ -60,7 +58,7 @@ pub enum Outcome {
     Unfinished,
 }
 
-impl Outcome {
+impl CommandOutcome {
     fn exit_code(self) -> u8 {
         match self {
             Self::Complete => 0,
@@ -72,15 +70,15 @@ impl Outcome {
 
 /// What every command needs.
 #[derive(Debug, Clone)]
-pub struct Context {
-    pub global: Global,
+pub struct CliContext {
+    pub global: GlobalArgs,
     /// The process's environment.
     pub env: BTreeMap<String, String>,
     pub progress: Progress,
 }
 
-impl Context {
-    fn new(global: Global) -> Self {
+impl CliContext {
+    fn new(global: GlobalArgs) -> Self {
         let quiet = global.no_progress || global.quiet || global.log_format == LogFormat::Json;
         let progress = if quiet {
             Progress::hidden()
@@ -120,7 +118,7 @@ impl Context {
     }
 
     fn overrides(&self) -> Vec<(&'static str, String)> {
-        let Global {
+        let GlobalArgs {
             lake, memory_limit, ..
         } = &self.global;
         let given = [("lake.url", lake), ("lake.memory_limit", memory_limit)];
@@ -140,7 +138,7 @@ pub fn main(cli: Cli) -> ExitCode {
     } else {
         i8::try_from(global.verbose).unwrap_or(i8::MAX)
     };
-    let context = Context::new(global);
+    let context = CliContext::new(global);
     telemetry::init(format, verbosity, &context.progress);
     // To the end of the process, after everything that has temporary files.
     let _scratch = Scratch::open();
@@ -184,7 +182,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .or_error(ErrorKind::Internal, "cannot start the runtime")
 }
 
-async fn run(context: &Context, command: Command) -> Result<Outcome> {
+async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
     match command {
         Command::Init => init::run(context),
         Command::Demo(args) => demo::run(context, args).await,

@@ -2,22 +2,28 @@
 
 use std::collections::BTreeSet;
 
-use chrono::Utc;
-
-use super::args::{Plan as Args, PlanFormat};
+use super::args::{PlanArgs as Args, PlanFormat};
 use super::output::{print, print_json};
 use super::watch::duration;
-use super::{Context, Outcome, rows};
+use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::Limits;
-use crate::collect::plan::{Kind, Plan, plan, total};
+use crate::clock;
+use crate::collect::plan::{Plan, VisitKind, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
 
-pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutcome> {
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
-    let plan = plan(&config, &context.env, &lake, &Limits::default(), Utc::now()).await?;
+    let plan = plan(
+        &config,
+        &context.env,
+        &lake,
+        &Limits::default(),
+        clock::now(),
+    )
+    .await?;
     match args.format {
         PlanFormat::Table => print(&table(&plan))?,
         PlanFormat::Json => print_json(
@@ -26,8 +32,8 @@ pub(super) async fn run(context: &Context, args: Args) -> Result<Outcome> {
     }
     let incomplete = plan.repositories.iter().any(|one| one.reason.is_some());
     Ok(match incomplete {
-        true => Outcome::Incomplete,
-        false => Outcome::Complete,
+        true => CommandOutcome::Incomplete,
+        false => CommandOutcome::Complete,
     })
 }
 
@@ -53,10 +59,10 @@ fn table(plan: &Plan) -> String {
     ];
     for one in &plan.repositories {
         let kind = match one.kind {
-            Kind::FirstLoad => "first load",
-            Kind::Unfinished => "unfinished",
-            Kind::Update => "update",
-            Kind::Rest => "rests",
+            VisitKind::FirstLoad => "first load",
+            VisitKind::Unfinished => "unfinished",
+            VisitKind::Update => "update",
+            VisitKind::Deferred => "deferred",
         };
         lines.push(vec![
             one.repository.clone(),

@@ -10,26 +10,27 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
-use super::args::{Format, Query};
+use super::args::{OutputFormat, QueryArgs};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
-use super::rows::{self, Style};
-use super::{Context, Outcome};
-use crate::config::suggest;
+use super::rows::{self, RowStyle};
+use super::{CliContext, CommandOutcome};
 use crate::encoding;
 use crate::engine::{
-    Engine, Param, declared, is_starved, parse_values, unknown_value, with_values, write_as,
+    Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
+    unknown_value_error,
 };
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::Lake;
+use crate::suggest;
 use crate::transform::{open_published, reports};
 
 const OVERVIEW: &str = "dora/overview";
 
-pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<CommandOutcome> {
     if args.list {
         print(&list(args.queries.as_deref())?)?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
     let (sql, params) = match (&args.sql, &args.name) {
         (Some(sql), _) => (sql.clone(), Vec::new()),
@@ -38,17 +39,17 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     };
     if args.print {
         let text = match args.dialect {
-            Some(dialect) => write_as(&sql, &params, dialect)?,
-            None => with_values(&sql, &params)?,
+            Some(dialect) => translate(&sql, &params, dialect)?,
+            None => inline_params(&sql, &params)?,
         };
         print_data(text.as_bytes())?;
-        return Ok(Outcome::Complete);
+        return Ok(CommandOutcome::Complete);
     }
-    let style = Style {
+    let style = RowStyle {
         format: args.format,
         csv_safe: args.csv_safe,
     };
-    if style.csv_safe && style.format != Format::Csv {
+    if style.csv_safe && style.format != OutputFormat::Csv {
         return Err(
             Error::new(ErrorKind::Usage, "--csv-safe changes a CSV only")
                 .hint("add --format csv, or leave it out"),
@@ -73,7 +74,7 @@ pub(super) async fn run(context: &Context, args: Query) -> Result<Outcome> {
     };
     let text = limits.watch(work).await?;
     rows::write(&text, style.format, args.out.as_deref())?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 /// Parameters whose values are names that the lake knows: a misspelt one would give an answer without rows.
@@ -90,11 +91,16 @@ async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
     let Some((_, sql)) = NAMES.iter().find(|(name, _)| *name == param.name) else {
         return Ok(());
     };
-    let mut known = engine.texts(sql).await?;
+    let mut known = engine.query_texts(sql).await?;
     known.sort();
     let known: Vec<_> = known.iter().map(String::as_str).collect();
-    match param.words().into_iter().find(|word| !known.contains(word)) {
-        Some(word) => Err(unknown_value(&param.name, word, &known, "the lake has")),
+    match param.items().into_iter().find(|word| !known.contains(word)) {
+        Some(word) => Err(unknown_value_error(
+            &param.name,
+            word,
+            &known,
+            "the lake has",
+        )),
         None => Ok(()),
     }
 }
@@ -113,7 +119,7 @@ pub(super) async fn execute(
     let schema = Arc::clone(frame.schema().inner());
     let mut batches = rows_of(frame)
         .await
-        .map_err(|error| match is_starved(&error) {
+        .map_err(|error| match is_out_of_memory(&error) {
             true => too_large(engine.memory_limit()).source(error),
             false => Error::new(ErrorKind::Usage, "the query fails").source(error),
         })?;
@@ -145,8 +151,8 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = bundled(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    let style = Style {
-        format: Format::Table,
+    let style = RowStyle {
+        format: OutputFormat::Table,
         csv_safe: false,
     };
     rows::write(&rows::render(&batches, style)?, style.format, None)
@@ -159,8 +165,14 @@ pub(super) fn bundled(
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
     let known = all(own)?;
-    let found = known.iter().find(|(candidate, _)| candidate == name);
-    let Some((_, sql)) = found else {
+    let exact = known.iter().find(|(candidate, _)| candidate == name);
+    let found = match exact {
+        Some((_, sql)) => Some((sql, Vec::new())),
+        None => known
+            .iter()
+            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
+    };
+    let Some((sql, preset)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
         let close = suggest::closest(name, names.iter().copied());
         let hint = match close {
@@ -171,7 +183,28 @@ pub(super) fn bundled(
             .with("name", name)
             .hint(hint));
     };
-    Ok((sql.clone(), parse_values(declared(sql)?, given)?))
+    let preset = preset
+        .into_iter()
+        .filter(|(name, _)| !given.iter().any(|(given, _)| given == name));
+    let values: Vec<_> = preset.chain(given.iter().cloned()).collect();
+    Ok((sql.clone(), bind_params(declared_params(sql)?, &values)?))
+}
+
+/// A former name of the report and the parameter values it stands for: `-- alias: dora/old_name interval=day`.
+const ALIAS: &str = "-- alias:";
+
+/// Return the parameter values that `name` stands for if the header of `sql` declares it as an alias.
+fn alias(sql: &str, name: &str) -> Option<Vec<(String, String)>> {
+    let mut aliases = sql.lines().filter_map(|line| line.strip_prefix(ALIAS));
+    aliases.find_map(|text| {
+        let mut words = text.split_whitespace();
+        (words.next() == Some(name)).then(|| {
+            let values = words.filter_map(|word| word.split_once('='));
+            values
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        })
+    })
 }
 
 /// Bundled queries, with those of `own/reports` added or in their place.

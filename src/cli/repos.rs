@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
-use super::args::Repos;
+use super::args::ReposArgs;
 use super::output::print;
-use super::{Context, Outcome, rows};
+use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::{ApiTarget, Client, Limits, NextPage, endpoints};
-use crate::collect::clients;
+use crate::collect::open_clients;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
@@ -28,9 +28,9 @@ struct ListedProject {
     key: Option<String>,
 }
 
-pub(super) async fn run(context: &Context, args: Repos) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: ReposArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
-    let clients = clients(&config, &context.env, &Limits::default())?;
+    let clients = open_clients(&config, &context.env, &Limits::default())?;
     let header = ["repository", "project", "private", "updated"]
         .map(String::from)
         .to_vec();
@@ -42,7 +42,7 @@ pub(super) async fn run(context: &Context, args: Repos) -> Result<Outcome> {
         }
     }
     print(&rows::aligned(&lines))?;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 /// The workspace asked for, else those of the connection's selections.

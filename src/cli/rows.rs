@@ -13,15 +13,15 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
 
-use super::args::Format;
+use super::args::OutputFormat;
 use super::output::print_data;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Style {
-    pub(super) format: Format,
+pub(super) struct RowStyle {
+    pub(super) format: OutputFormat,
     /// Cells of a CSV that a spreadsheet would compute are marked as text.
     pub(super) csv_safe: bool,
 }
@@ -30,11 +30,11 @@ pub(super) struct Style {
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] where the format cannot hold a column's type.
-pub(super) fn render(batches: &[RecordBatch], style: Style) -> Result<Vec<u8>> {
+pub(super) fn render(batches: &[RecordBatch], style: RowStyle) -> Result<Vec<u8>> {
     let unwritten = "cannot write the rows";
     let mut text = Vec::new();
     match style.format {
-        Format::Table => {
+        OutputFormat::Table => {
             let shown = batches.iter().map(shown).collect::<Result<Vec<_>, _>>();
             let shown = shown.or_error(ErrorKind::Internal, unwritten)?;
             let options = FormatOptions::default().with_null("");
@@ -42,7 +42,7 @@ pub(super) fn render(batches: &[RecordBatch], style: Style) -> Result<Vec<u8>> {
             let table = table.or_error(ErrorKind::Internal, unwritten)?;
             text.extend(format!("{table}\n").into_bytes());
         }
-        Format::Csv => {
+        OutputFormat::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new()
                 .with_header(true)
                 .build(&mut text);
@@ -57,7 +57,7 @@ pub(super) fn render(batches: &[RecordBatch], style: Style) -> Result<Vec<u8>> {
                     .map_err(|error| error.hint("nested columns need --format json or parquet"))?;
             }
         }
-        Format::Json => {
+        OutputFormat::Json => {
             let mut writer = arrow_json::LineDelimitedWriter::new(&mut text);
             let refs: Vec<_> = batches.iter().collect();
             writer
@@ -65,7 +65,7 @@ pub(super) fn render(batches: &[RecordBatch], style: Style) -> Result<Vec<u8>> {
                 .or_error(ErrorKind::Internal, unwritten)?;
             writer.finish().or_error(ErrorKind::Internal, unwritten)?;
         }
-        Format::Parquet => {
+        OutputFormat::Parquet => {
             let schema = batches
                 .first()
                 .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
@@ -86,13 +86,13 @@ pub(super) fn render(batches: &[RecordBatch], style: Style) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] when the file cannot be written, or for Parquet without one.
-pub(super) fn write(text: &[u8], format: Format, out: Option<&Path>) -> Result<()> {
+pub(super) fn write(text: &[u8], format: OutputFormat, out: Option<&Path>) -> Result<()> {
     match (out, format) {
         (Some(path), _) => File::create(path)
             .and_then(|mut file| file.write_all(text))
             .or_error(ErrorKind::Usage, "cannot write the rows")
             .map_err(|error| error.with("file", path.display())),
-        (None, Format::Parquet) => {
+        (None, OutputFormat::Parquet) => {
             Err(Error::new(ErrorKind::Usage, "Parquet goes to a file").hint("add --out FILE"))
         }
         (None, _) => print_data(text),
@@ -193,26 +193,26 @@ mod tests {
 
     const HOSTILE: &str = "\u{1b}[2J\r\nforged | row\u{202e}";
 
-    fn rendered(texts: &[&str], format: Format, csv_safe: bool) -> String {
+    fn rendered(texts: &[&str], format: OutputFormat, csv_safe: bool) -> String {
         let numbers: Int64Array = (0..texts.len() as i64).map(|n| Some(-n)).collect();
         let columns: Vec<(&str, ArrayRef)> = vec![
             ("name", Arc::new(StringArray::from(texts.to_vec()))),
             ("=n", Arc::new(numbers)),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        String::from_utf8(render(&[batch], Style { format, csv_safe }).unwrap()).unwrap()
+        String::from_utf8(render(&[batch], RowStyle { format, csv_safe }).unwrap()).unwrap()
     }
 
     #[test]
     fn a_table_shows_control_characters_and_a_file_for_programs_keeps_them() {
-        let table = rendered(&[HOSTILE], Format::Table, false);
+        let table = rendered(&[HOSTILE], OutputFormat::Table, false);
         assert!(
             table.contains(r"| \u{1b}[2J\r\nforged | row\u{202e} | 0  |"),
             "{table}"
         );
         assert_eq!(table.lines().count(), 5);
-        assert!(rendered(&[HOSTILE], Format::Csv, false).contains(HOSTILE));
-        let json = rendered(&[HOSTILE], Format::Json, false);
+        assert!(rendered(&[HOSTILE], OutputFormat::Csv, false).contains(HOSTILE));
+        let json = rendered(&[HOSTILE], OutputFormat::Json, false);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(json["name"], HOSTILE);
     }
@@ -242,9 +242,9 @@ mod tests {
             "\u{ff1d}1",
         ];
         assert_eq!(
-            rendered(&texts, Format::Csv, true),
+            rendered(&texts, OutputFormat::Csv, true),
             "name,'=n\n'=1+1,0\n'+49 30,-1\n-2,-2\n'@x,-3\n'\tx,-4\n+1.5e3,-5\na=b,-6\n'-inf,-7\n,-8\n'\u{ff1d}1,-9\n"
         );
-        assert!(rendered(&texts, Format::Csv, false).starts_with("name,=n\n=1+1,0\n"));
+        assert!(rendered(&texts, OutputFormat::Csv, false).starts_with("name,=n\n=1+1,0\n"));
     }
 }

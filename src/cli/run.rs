@@ -1,19 +1,18 @@
 //! `bitlake run`, `collect` and `transform`: the main job and its two halves.
 
-use chrono::Utc;
-
-use super::args::{Collect, Collecting, Run, Transform};
+use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::job::{self, Job};
 use super::output::print;
-use super::{Context, Outcome, query};
+use super::{CliContext, CommandOutcome, query};
+use crate::clock;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::telemetry::LogFormat;
-use crate::transform::Options;
+use crate::transform::TransformOptions;
 
-pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let (outcome, lake) = once(context, &config, &args).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
@@ -24,19 +23,19 @@ pub(super) async fn run(context: &Context, args: Run) -> Result<Outcome> {
 }
 
 pub(super) async fn once(
-    context: &Context,
+    context: &CliContext,
     config: &Config,
-    args: &Run,
-) -> Result<(Outcome, Lake)> {
+    args: &RunArgs,
+) -> Result<(CommandOutcome, Lake)> {
     let mut job = Job::start(context, config, "run").await?;
     let lake = job.lake.clone();
-    let options = Options {
+    let options = TransformOptions {
         queries: args.transforming.queries.clone(),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let result = async {
         // Before the first request: a publish that is refused must not cost a night's quota.
-        lake.ensure_no_other_publish(Utc::now()).await?;
+        lake.ensure_no_other_publish(clock::now()).await?;
         job.run(&collecting(&args.collecting, None), &options).await
     };
     let result = result.await;
@@ -44,7 +43,7 @@ pub(super) async fn once(
     Ok((outcome, lake))
 }
 
-pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome> {
+pub(super) async fn collect(context: &CliContext, args: CollectArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut job = match args.shard {
         None => Job::start(context, &config, "collect").await?,
@@ -54,7 +53,7 @@ pub(super) async fn collect(context: &Context, args: Collect) -> Result<Outcome>
     job.finish(result.map(drop)).await
 }
 
-fn collecting(args: &Collecting, shard: Option<Shard>) -> job::Collecting {
+fn collecting(args: &CollectingArgs, shard: Option<Shard>) -> job::Collecting {
     job::Collecting {
         deadline: args.deadline,
         full: args.full,
@@ -62,16 +61,16 @@ fn collecting(args: &Collecting, shard: Option<Shard>) -> job::Collecting {
     }
 }
 
-pub(super) async fn transform(context: &Context, args: Transform) -> Result<Outcome> {
+pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "transform").await?;
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());
     let result = job
-        .transform(&Options {
+        .transform(&TransformOptions {
             only,
             queries: args.transforming.queries,
-            ..Options::default()
+            ..TransformOptions::default()
         })
         .await;
     job.finish(result).await

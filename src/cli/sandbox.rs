@@ -4,18 +4,18 @@ use bitlake_sandbox::{Builder, Sandbox, SandboxError};
 
 use super::args;
 use super::output::print;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Serves the demo until Ctrl-C. The endpoint is the one line on stdout.
-pub(super) async fn run(_: &Context, args: args::Sandbox) -> Result<Outcome> {
+pub(super) async fn run(_: &CliContext, args: args::SandboxArgs) -> Result<CommandOutcome> {
     let sandbox = start(Sandbox::builder().demo(), args.port).await?;
     print(&format!("{}\n", sandbox.endpoint()))?;
     tokio::signal::ctrl_c()
         .await
         .or_error(ErrorKind::Internal, "cannot wait for ctrl-c")?;
     sandbox.stop().await;
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 /// Starts a sandbox on `port`; 0 lets the system choose.

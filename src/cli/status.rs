@@ -4,23 +4,24 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::args::Status;
+use super::args::StatusArgs;
 use super::job::{FormerRun, RunHead};
 use super::output::print;
-use super::{Context, Outcome, rows};
+use super::{CliContext, CommandOutcome, rows};
+use crate::clock;
 use crate::error::Result;
 use crate::escape::escape;
-use crate::lake::{Lake, ListState, ListStatus, layout};
+use crate::lake::{Lake, ListState, ListStatus, RepositoryState, layout};
 
 const RUNS_SHOWN: usize = 10;
 
 /// # Errors
 /// As [`Lake::open`]; the outcome is incomplete when something is stale or failed.
-pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<CommandOutcome> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     if let Some(max_age) = args.max_age {
-        return freshness(&lake, max_age, Utc::now()).await;
+        return freshness(&lake, max_age, clock::now()).await;
     }
     let (runs, spent) = runs(&lake).await?;
     print(&runs)?;
@@ -37,12 +38,12 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
         .map(String::from)
         .to_vec(),
     ];
-    let mut outcome = Outcome::Complete;
+    let mut outcome = CommandOutcome::Complete;
     let states = lake.states().await?;
-    for (state, _) in &states {
+    for state in &states {
         for (entity, known) in &state.entities {
             if matches!(known.status, ListStatus::Failed | ListStatus::Stale) {
-                outcome = Outcome::Incomplete;
+                outcome = CommandOutcome::Incomplete;
             }
             lines.push(vec![
                 state.full_name.clone(),
@@ -58,7 +59,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
     for expiry in config.expiring() {
         print(&format!("\n{expiry}: renew it\n"))?;
     }
-    let left = states.iter().map(|(state, _)| state.requests_left());
+    let left = states.iter().map(RepositoryState::requests_left);
     let left = left.fold(0, u64::saturating_add);
     if left > 0 {
         print(&format!("\n{}\n", left_over(left, spent)))?;
@@ -67,7 +68,7 @@ pub(super) async fn run(context: &Context, args: &Status) -> Result<Outcome> {
 }
 
 /// One line about the newest run that published, and whether it ended within `max_age`.
-async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result<Outcome> {
+async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result<CommandOutcome> {
     for path in lake.list(layout::RUNS).await?.iter().rev() {
         let run = lake.get_json::<FormerRun>(path).await?;
         let Some(run) = run.filter(FormerRun::has_published) else {
@@ -86,12 +87,12 @@ async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result
             escape(&run_id)
         ))?;
         return Ok(match fresh {
-            true => Outcome::Complete,
-            false => Outcome::Incomplete,
+            true => CommandOutcome::Complete,
+            false => CommandOutcome::Incomplete,
         });
     }
     print("stale: nothing was ever published\n")?;
-    Ok(Outcome::Incomplete)
+    Ok(CommandOutcome::Incomplete)
 }
 
 /// What the first load still needs; `spent`: the requests of the last run that collected.

@@ -1,13 +1,13 @@
 //! `bitlake tables`: the data dictionary, from the contracts.
 
-use super::args::Tables;
+use super::args::TablesArgs;
 use super::output::print;
-use super::{Context, Outcome, rows};
-use crate::config::suggest;
+use super::{CliContext, CommandOutcome, rows};
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
+use crate::suggest;
 
-pub(super) fn run(_: &Context, args: &Tables) -> Result<Outcome> {
+pub(super) fn run(_: &CliContext, args: &TablesArgs) -> Result<CommandOutcome> {
     let contracts = Contracts::bundled()?;
     match &args.name {
         None => print(&list(contracts.iter().map(AsRef::as_ref)))?,
@@ -16,7 +16,7 @@ pub(super) fn run(_: &Context, args: &Tables) -> Result<Outcome> {
         }
         Some(name) => print(&describe(find(contracts, name)?))?,
     }
-    Ok(Outcome::Complete)
+    Ok(CommandOutcome::Complete)
 }
 
 fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {

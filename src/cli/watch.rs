@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bitbucket::Client;
-use crate::collect::Event;
+use crate::collect::CollectEvent;
 use crate::collect::plan::hours;
 use crate::progress::{Progress, RepositoryProgress};
 
@@ -40,20 +40,20 @@ impl Watch {
         }))
     }
 
-    pub(super) fn see(&self, event: Event<'_>) {
+    pub(super) fn see(&self, event: CollectEvent<'_>) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Discovered { repositories } => {
+            CollectEvent::Discovered { repositories } => {
                 tracing::info!(repositories, "discovered");
                 shown.progress = shown.progress.clone().expecting(repositories as u64);
             }
-            Event::Planned { requests } => {
+            CollectEvent::Planned { requests } => {
                 if requests > 0.0 {
                     tracing::info!(requests = requests.round(), "planned");
                 }
                 shown.planned = requests;
             }
-            Event::Page {
+            CollectEvent::Page {
                 repository,
                 entity,
                 records,
@@ -62,7 +62,7 @@ impl Watch {
                 shown.page(repository, entity, records);
                 shown.spend(client);
             }
-            Event::Finished { repository } => {
+            CollectEvent::Finished { repository } => {
                 tracing::info!(repository, "collected");
                 if let Some(bar) = shown.repositories.remove(repository) {
                     bar.finish();

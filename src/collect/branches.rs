@@ -1,8 +1,8 @@
-//! Branches: all of them whenever any moved, because a branch has no time and a deleted one just stops being listed.
+//! Branches. All of them are read whenever one moved: a branch has no time, and a deleted one just is not listed any more.
 
 use super::entity::{Entity, text};
 
 pub(super) static ENTITY: Entity = Entity {
-    absence_deletes: true,
+    deletes_missing: true,
     ..Entity::new("branches", |record| text(record, "/name"))
 };

@@ -1,5 +1,5 @@
-//! The repository's state while it is collected: every checkpoint is one put of it, which names the segments that are
-//! safe and where each walk goes on.
+//! Checkpoints of a repository: each is one put of its state, which names the segments collected so far and the cursor of
+//! every unfinished list.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,29 @@ use crate::lake::{
     is_lost_race,
 };
 
-/// Things to ask for that a page's records led to, by the table that asks.
-pub(super) type FollowUps = BTreeMap<&'static str, Vec<PendingRecord>>;
+/// Pending records that were found in a page, by the table that fetches them.
+#[derive(Default)]
+pub(super) struct PendingRecords(BTreeMap<&'static str, Vec<PendingRecord>>);
 
+impl PendingRecords {
+    pub(super) fn add(&mut self, table: &'static str, record: PendingRecord) {
+        self.0.entry(table).or_default().push(record);
+    }
+
+    #[cfg(test)]
+    pub(super) fn of(&self, table: &str) -> &[PendingRecord] {
+        self.0.get(table).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// The state of one repository or workspace while it is collected.
 pub(super) struct CheckpointStore<'a> {
     lake: &'a Lake,
     pub(super) state: RepositoryState,
-    /// As it is on the lake, and in which version; nothing for a new one.
+    /// The state as it is on the lake, with its version; `None` for a new one.
     saved: Option<(RepositoryState, ObjectVersion)>,
-    /// What lists brought of other tables than their own.
-    pub(super) beside: BTreeMap<&'static str, EntityReport>,
+    /// Counts of records that arrived embedded in another list, by their own table.
+    pub(super) embedded: BTreeMap<&'static str, EntityReport>,
 }
 
 impl<'a> CheckpointStore<'a> {
@@ -32,61 +45,53 @@ impl<'a> CheckpointStore<'a> {
             lake,
             state,
             saved,
-            beside: BTreeMap::new(),
+            embedded: BTreeMap::new(),
         }
     }
 
-    pub(super) fn entity(&mut self, table: &str) -> &mut ListState {
-        self.state.entities.entry(table.to_owned()).or_default()
+    pub(super) fn list(&self, table: &str) -> &ListState {
+        self.state.list(table)
     }
 
-    /// How many records the entity's segments hold.
-    pub(super) fn sequence(&self, table: &str) -> u64 {
-        let known = self.state.entities.get(table);
-        known.map_or(0, |entity| entity.sequence)
+    pub(super) fn list_mut(&mut self, table: &str) -> &mut ListState {
+        self.state.list_mut(table)
     }
 
-    pub(super) fn ever_returned(&self, table: &str) -> bool {
-        let known = self.state.entities.get(table);
-        known.is_some_and(ListState::ever_returned)
-    }
-
-    /// Whether a later round, or another run, brings older records of the table: not of one that is refused.
-    pub(super) fn may_come(&self, table: &str) -> bool {
-        let known = self.state.entities.get(table);
-        known.is_some_and(|entity| match entity.status {
-            ListStatus::Complete | ListStatus::Loading => entity.deep.is_some(),
+    /// Whether a later round or run may still add older records to the table. A refused list gets none.
+    pub(super) fn may_grow(&self, table: &str) -> bool {
+        let list = self.list(table);
+        match list.status {
+            ListStatus::Complete | ListStatus::Loading => list.backfill.is_some(),
             ListStatus::Failed => true,
-            ListStatus::Unavailable | ListStatus::Stale => false,
-        })
-    }
-
-    pub(super) fn add(&mut self, table: &str, segment: Option<SegmentRef>) {
-        let entity = self.entity(table);
-        if let Some(segment) = segment {
-            entity.sequence = segment.first.saturating_add(segment.rows);
-            entity.segments.push(segment);
+            ListStatus::NotCollected | ListStatus::Unavailable | ListStatus::Stale => false,
         }
     }
 
-    pub(super) fn follow(&mut self, more: &mut FollowUps) {
-        for (table, queued) in std::mem::take(more) {
-            self.entity(table).enqueue(queued);
+    pub(super) fn add_segment(&mut self, table: &str, segment: SegmentRef) {
+        let list = self.list_mut(table);
+        list.sequence = segment.first.saturating_add(segment.rows);
+        list.segments.push(segment);
+    }
+
+    /// Move the pending records found since the last checkpoint into the state.
+    pub(super) fn add_pending(&mut self, found: &mut PendingRecords) {
+        for (table, records) in std::mem::take(&mut found.0) {
+            self.list_mut(table).add_pending(records);
         }
     }
 
-    /// Children are complete as far as their parents are, once none is queued.
-    pub(super) fn inherit(&mut self, table: &str, parents: &str) {
-        let of = self.entity(parents);
-        let (from, through) = (of.complete_from, of.complete_through);
-        let entity = self.entity(table);
-        if entity.queue.is_empty() {
-            entity.complete_from = from;
-            entity.complete_through = through;
+    /// Set the collected span of a child list to that of its parents, once none of them is pending.
+    pub(super) fn inherit_span(&mut self, table: &str, parents: &str) {
+        let parents = self.list(parents);
+        let (from, through) = (parents.complete_from, parents.complete_through);
+        let list = self.list_mut(table);
+        if list.pending.is_empty() {
+            list.complete_from = from;
+            list.complete_through = through;
         }
     }
 
-    /// Puts the state, if it is not there already.
+    /// Put the state, unless the lake has it already.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when another run collects the same repository.
@@ -101,14 +106,15 @@ impl<'a> CheckpointStore<'a> {
                     self.saved = Some((self.state.clone(), version));
                     return Ok(());
                 }
-                Err(error) if is_lost_race(&error) && self.take_over().await? => {}
+                Err(error) if is_lost_race(&error) && self.merge_publish().await? => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// After a lost race: a transform that published segments meanwhile is no rival, and its word is taken over.
-    async fn take_over(&mut self) -> Result<bool> {
+    /// Take over what a concurrent transform changed: it removes the segments that it published. Return false when the
+    /// state was changed by another collecting run.
+    async fn merge_publish(&mut self) -> Result<bool> {
         let (id, uuid) = (self.state.connection_id, &self.state.uuid);
         let (Some((saved, _)), Some((theirs, version))) =
             (&self.saved, self.lake.state(id, uuid).await?)
@@ -119,16 +125,13 @@ impl<'a> CheckpointStore<'a> {
             return Ok(false);
         }
         for (table, before) in &saved.entities {
-            let left = theirs
-                .entities
-                .get(table)
-                .map_or(&[][..], |entity| &entity.segments);
-            let published =
-                |segment: &SegmentRef| before.segments.contains(segment) && !left.contains(segment);
-            let still_lost = theirs.entities.get(table).is_some_and(|it| it.is_lost);
-            if let Some(entity) = self.state.entities.get_mut(table) {
-                entity.segments.retain(|segment| !published(segment));
-                entity.is_lost &= still_lost || !before.is_lost;
+            let left = theirs.list(table);
+            let is_published = |segment: &SegmentRef| {
+                before.segments.contains(segment) && !left.segments.contains(segment)
+            };
+            if let Some(list) = self.state.entities.get_mut(table) {
+                list.segments.retain(|segment| !is_published(segment));
+                list.is_lost &= left.is_lost || !before.is_lost;
             }
         }
         self.state.published_as.clone_from(&theirs.published_as);

@@ -1,196 +1,232 @@
-//! Commits: everything that branches and tags hold and that is not here yet.
+//! Commits: everything that branches and tags reach and that is not collected yet.
 //!
-//! The list has no times to filter by, and leaving it at the first known commit would lose old commits that were merged
-//! late. It has ranges instead: from the heads that are new, down to those whose history is all here. A head that was
-//! force-pushed away may be gone, and then the server names it and the range does without. A commit that no head holds
-//! any more stays, since deployments name it. `since` does not bound the graph.
+//! The list has no times to filter by, and stopping at the first known commit would lose old commits that were merged late.
+//! It has revision ranges instead: from the heads that are new, without those whose history is collected. A head that was
+//! force-pushed away may not exist any more; the server names it, and the range is read without it. A commit that no head
+//! reaches any more is kept, because deployments name it. `since` does not bound the commit graph.
 //!
 //! ```text
-//! heads now {a, b, c}   known {a, x}   ─▶ include b, c   exclude a, x      known then: {a, b, c}
+//! heads now {a, b, c}   collected {a, x}   ─▶ include b, c   exclude a, x      collected then: {a, b, c}
 //! ```
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
+
+use super::checkpoint::CheckpointStore;
 use super::commits_git;
 use super::entity::{Entity, text, time};
+use super::list_reader::{ListOutcome, ListReading, read_list};
 use super::report::EntityReport;
-use super::repository::Repo;
+use super::repository_context::RepositoryContext;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::{ListOutcome, Pace, next_page};
-use crate::bitbucket::{NextPage, Unavailable, endpoints};
+use crate::bitbucket::{NextPage, Page, Pages, Unavailable, endpoints};
 use crate::error::Result;
-use crate::lake::{Cursor, Replaces};
+use crate::lake::{Cursor, ListState, Replaces};
 use crate::schema::Parent;
 
-pub(super) static ENTITY: Entity = Entity {
+static ENTITY: Entity = Entity {
     ordered_by: Some(|record| time(record, "/date")),
     ..Entity::new("commits", |record| text(record, "/hash"))
 };
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    // What was begun is ended first: its range is another one.
-    if repo.checkpoints.entity(ENTITY.table).deep.is_some() {
-        let outcome = walk(repo, report).await?;
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    // An unfinished range is read first: the new one is another range.
+    if run.checkpoints.list(ENTITY.table).backfill.is_some() {
+        let outcome = read_range(run, report).await?;
         if !matches!(outcome, ListOutcome::Complete) {
             return Ok(outcome);
         }
     }
-    if !repo.round.refreshes {
+    if !run.round.is_first {
         return Ok(ListOutcome::Complete);
     }
-    let now = repo.site.context.options.now;
-    let refs = repo.checkpoints.entity("branches").complete_through;
-    let state = repo.checkpoints.entity(ENTITY.table);
-    let new: BTreeSet<String> = match &repo.heads {
-        Some(heads) => heads.difference(&state.heads).cloned().collect(),
+    let now = run.repository.now();
+    let refs_through = run.checkpoints.list("branches").complete_through;
+    let state = run.checkpoints.list_mut(ENTITY.table);
+    let new: BTreeSet<String> = match &run.heads {
+        Some(heads) => heads.difference(state.heads()).cloned().collect(),
         None => BTreeSet::new(),
     };
     if new.is_empty() && state.ever_returned() {
-        if repo.heads.is_some() {
-            state.complete_through = refs.or(Some(now));
+        if run.heads.is_some() {
+            state.complete_through = refs_through.or(Some(now));
         }
         return Ok(ListOutcome::Complete);
     }
-    state.deep = Some(Cursor {
+    state.backfill = Some(Cursor {
         heads: new,
         ..Cursor::default()
     });
-    walk(repo, report).await
+    read_range(run, report).await
 }
 
-async fn walk(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    if let Some(git) = repo.site.context.git {
-        return commits_git::walk(repo, git, report).await;
+/// Read the range that the state's cursor names, by git or by the API.
+async fn read_range(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+    if let Some(git) = run.repository.run.git {
+        return commits_git::read_range(run, &ENTITY, git, report).await;
     }
     loop {
-        match attempt(repo, report).await? {
-            ListOutcome::Unavailable(absence) if forget(repo, &absence) => {}
+        match read_pages(run, report).await? {
+            ListOutcome::Unavailable(reason)
+                if drop_unknown_commits(run.checkpoints.list_mut(ENTITY.table), &reason) => {}
             outcome => return Ok(outcome),
         }
-        let state = repo.checkpoints.entity(ENTITY.table);
-        if state.deep.is_none() {
+        if run.checkpoints.list(ENTITY.table).backfill.is_none() {
             return Ok(ListOutcome::Complete);
         }
     }
 }
 
-/// Takes unknown commits out of the range; whether there were any.
-fn forget(repo: &mut Repo<'_>, absence: &Unavailable) -> bool {
-    let state = repo.checkpoints.entity(ENTITY.table);
-    let mut any = false;
-    let had_heads = state
-        .deep
-        .as_ref()
-        .is_some_and(|walk| !walk.heads.is_empty());
-    for hash in &absence.unknown_commits {
-        any |= state.heads.remove(hash);
-        if let Some(walk) = &mut state.deep {
-            any |= walk.heads.remove(hash);
-            walk.next = None;
+/// Remove commits that the server does not know from the range. Return whether there were any.
+fn drop_unknown_commits(state: &mut ListState, reason: &Unavailable) -> bool {
+    let unknown = |hash: &String| reason.unknown_commits.contains(hash);
+    let heads = state.heads();
+    let known: BTreeSet<String> = heads.iter().filter(|it| !unknown(it)).cloned().collect();
+    let mut any = known.len() < heads.len();
+    state.set_heads(known);
+    if let Some(cursor) = &mut state.backfill {
+        let had_heads = !cursor.heads.is_empty();
+        any |= cursor.heads.iter().any(unknown);
+        cursor.heads.retain(|hash| !unknown(hash));
+        if !reason.unknown_commits.is_empty() {
+            cursor.next = None;
         }
-    }
-    // A walk from no heads would be one over everything.
-    let vanished = |walk: &Cursor| had_heads && walk.heads.is_empty();
-    if state.deep.as_ref().is_some_and(vanished) {
-        state.deep = None;
+        // A range without heads would be the whole list.
+        if had_heads && cursor.heads.is_empty() {
+            state.backfill = None;
+        }
     }
     any
 }
 
-async fn attempt(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let floor = repo.round.floor;
-    let now = repo.site.context.options.now;
-    let Repo {
-        site, checkpoints, ..
-    } = repo;
-    let state = checkpoints.entity(ENTITY.table);
-    let mut at = state.deep.clone().unwrap_or_default();
-    let first_load = !state.ever_returned() || state.complete_from.is_some();
-    // In the last round the rest is read, however old: `since` does not bound the graph.
-    let pauses = first_load && floor > site.since;
-    let is_low = |at: &Cursor| pauses && at.border.is_some_and(|border| border <= floor);
-    if is_low(&at) {
+async fn read_pages(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+    let RepositoryRun {
+        repository,
+        checkpoints,
+        round,
+        heads,
+        ..
+    } = run;
+    let sink = Sink::new(repository, &ENTITY, checkpoints)?;
+    let state = checkpoints.list(ENTITY.table);
+    let is_first_load = !state.ever_returned() || state.complete_from.is_some();
+    // The last round reads the rest, however old: `since` does not bound the graph.
+    let pauses = is_first_load && round.floor > repository.since;
+    let mut reading = CommitRange {
+        repository,
+        exclude: state.heads().clone(),
+        cursor: state.backfill.clone().unwrap_or_default(),
+        floor: pauses.then_some(round.floor),
+        current_heads: heads.as_ref(),
+        sink,
+    };
+    if reading.is_at_floor() {
         return Ok(ListOutcome::Partial);
     }
-    let from_the_top = || {
-        let include = at.heads.iter().cloned().collect();
-        let exclude = match at.heads.is_empty() {
-            true => Vec::new(),
-            false => state.heads.iter().cloned().collect(),
-        };
-        let pages = site.client.list(&endpoints::COMMITS, site.target());
-        pages.with_commit_range(include, exclude)
-    };
-    let resumed = at.next.as_deref().map(|next| from_the_top().resume(next));
-    let mut pages = match resumed {
-        Some(Ok(pages)) => pages,
-        _ => from_the_top(),
-    };
-    let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
-    let mut pace = Pace::default();
-    loop {
-        let step = next_page(site, &mut pages).await;
-        let lost = !matches!(step, Ok(Some(NextPage::Page(_) | NextPage::End) | None));
-        if lost && at.next.is_some() && pages.has_no_page() {
-            report.requests += pages.requests();
-            at.next = None;
-            checkpoints.entity(ENTITY.table).deep = Some(at);
-            return Box::pin(attempt(repo, report)).await;
-        }
-        let ended = match step {
-            Err(error) => {
-                report.requests += pages.requests();
-                return Err(error);
-            }
-            Ok(Some(NextPage::Unavailable(absence))) => {
-                report.requests += pages.requests();
-                return Ok(ListOutcome::Unavailable(absence));
-            }
-            Ok(None) => Some(ListOutcome::Stopped),
-            Ok(Some(NextPage::End)) => Some(ListOutcome::Complete),
-            Ok(Some(NextPage::Page(page))) => {
-                at.started = at.started.or(page.date);
-                let times = sink.take(&page.values, Some(&Parent::None), report, |_| {})?;
-                at.border = times.newest().or(at.border);
-                pace.pages += 1;
-                match pages.cursor() {
-                    None => Some(ListOutcome::Complete),
-                    Some(_) => is_low(&at).then_some(ListOutcome::Partial),
-                }
-            }
-        };
-        if ended.is_none() && !pace.is_due() {
-            continue;
-        }
-        at.next = pages.cursor();
-        at.pages_left = pages.remaining_pages();
-        let segment = sink.finish(Replaces::Nothing).await?;
-        checkpoints.add(ENTITY.table, segment);
-        let state = checkpoints.entity(ENTITY.table);
-        let started = at.started.unwrap_or(now);
-        match ended {
-            Some(ListOutcome::Complete) => {
-                state.deep = None;
-                state.complete_from = None;
-                state.complete_through = Some(started);
-                state.heads.extend(std::mem::take(&mut at.heads));
-                if let Some(heads) = &repo.heads {
-                    state.heads.retain(|head| heads.contains(head));
-                }
-            }
-            Some(ListOutcome::Partial) => {
-                state.complete_from = at.border;
-                state.complete_through.get_or_insert(started);
-                state.deep = Some(at.clone());
-            }
-            _ => state.deep = Some(at.clone()),
-        }
-        checkpoints.put().await?;
-        if let Some(ended) = ended {
-            report.requests += pages.requests();
-            return Ok(ended);
-        }
-        pace = Pace::default();
-        sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
+    read_list(repository, checkpoints, &mut reading, report).await
+}
+
+/// The commits that the cursor's heads reach and the excluded ones do not.
+struct CommitRange<'r, 'a> {
+    repository: &'r RepositoryContext<'a>,
+    exclude: BTreeSet<String>,
+    cursor: Cursor,
+    /// Where this round pauses.
+    floor: Option<DateTime<Utc>>,
+    current_heads: Option<&'r BTreeSet<String>>,
+    sink: Sink<'r>,
+}
+
+impl CommitRange<'_, '_> {
+    fn is_at_floor(&self) -> bool {
+        let reached = self.cursor.watermark.zip(self.floor);
+        reached.is_some_and(|(watermark, floor)| watermark <= floor)
     }
+}
+
+impl ListReading for CommitRange<'_, '_> {
+    const IS_RESUMABLE: bool = true;
+
+    fn pages(&self) -> Pages {
+        let new = || {
+            let include = self.cursor.heads.iter().cloned().collect();
+            let exclude = match self.cursor.heads.is_empty() {
+                true => Vec::new(),
+                false => self.exclude.iter().cloned().collect(),
+            };
+            let target = self.repository.target();
+            let pages = self.repository.client.list(&endpoints::COMMITS, target);
+            pages.with_commit_range(include, exclude)
+        };
+        let resumed = self.cursor.next.as_deref().map(|next| new().resume(next));
+        resumed.and_then(Result::ok).unwrap_or_else(new)
+    }
+
+    fn cursor_mut(&mut self) -> &mut Cursor {
+        &mut self.cursor
+    }
+
+    /// The page's address names a commit that may be gone, so any failure makes the range begin again.
+    fn is_cursor_expired(answer: &Result<Option<NextPage>>) -> bool {
+        matches!(answer, Err(_) | Ok(Some(NextPage::Unavailable(_))))
+    }
+
+    fn take(
+        &mut self,
+        page: Page,
+        pages: &Pages,
+        report: &mut EntityReport,
+    ) -> Result<Option<ListOutcome>> {
+        let parent = Some(&Parent::None);
+        let times = self.sink.take(&page.values, parent, report, |_| {})?;
+        self.cursor.watermark = times.newest().or(self.cursor.watermark);
+        Ok(match pages.cursor() {
+            None => Some(ListOutcome::Complete),
+            Some(_) => self.is_at_floor().then_some(ListOutcome::Partial),
+        })
+    }
+
+    async fn checkpoint(
+        &mut self,
+        checkpoints: &mut CheckpointStore<'_>,
+        outcome: Option<&ListOutcome>,
+        _: Option<String>,
+    ) -> Result<()> {
+        self.sink.save(checkpoints, Replaces::Nothing).await?;
+        let state = checkpoints.list_mut(ENTITY.table);
+        let started = self.cursor.started.unwrap_or(self.repository.now());
+        if let Some(ListOutcome::Complete) = outcome {
+            let heads = std::mem::take(&mut self.cursor.heads);
+            complete_range(state, heads, self.current_heads, started);
+            return Ok(());
+        }
+        if let Some(ListOutcome::Partial) = outcome {
+            state.complete_from = self.cursor.watermark;
+            state.complete_through.get_or_insert(started);
+        }
+        state.backfill = Some(self.cursor.clone());
+        Ok(())
+    }
+}
+
+/// Record that the history of `heads` is collected. Heads that no branch or tag names any more are forgotten.
+pub(super) fn complete_range(
+    state: &mut ListState,
+    heads: BTreeSet<String>,
+    current_heads: Option<&BTreeSet<String>>,
+    through: DateTime<Utc>,
+) {
+    state.backfill = None;
+    state.complete_from = None;
+    state.complete_through = Some(through);
+    let mut collected = state.heads() | &heads;
+    if let Some(current) = current_heads {
+        collected.retain(|head| current.contains(head));
+    }
+    state.set_heads(collected);
 }

@@ -1,8 +1,8 @@
-//! Commits by git instead of the API's list: the same range, the same keys and the same state, so that either can go on
-//! where the other has ended. A record has the API's shape, and what git knows besides: both times and the files.
+//! Commits by git instead of the API's list: the same range, keys and state, so that each can resume where the other
+//! stopped. A record has the API's shape, and both times and the changed files besides.
 //!
-//! A part of a range that is here is known by its count, since the same range gives the same order; the range's digest
-//! stands beside the count, because a head that vanished makes it another range.
+//! The collected part of a range is counted, because the same range gives the same order. The cursor holds the range's digest
+//! beside the count: without a head that vanished it is another range.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -11,150 +11,198 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::commits::ENTITY;
+use super::checkpoint::CheckpointStore;
+use super::commits::complete_range;
+use super::entity::Entity;
+use super::list_reader::ListOutcome;
 use super::report::EntityReport;
-use super::repository::{Repo, Site};
+use super::repository_context::RepositoryContext;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::ListOutcome;
-use crate::bitbucket::git::{ChangeKind, ChangedFile, Git, GitCommit, GitRemote, RevisionRange};
+use crate::bitbucket::Unavailable;
+use crate::bitbucket::git::{
+    ChangeKind, ChangedFile, CommitLog, Git, GitCommit, GitRemote, RepositoryClone, RevisionRange,
+};
 use crate::config::Connection;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{Cursor, Replaces};
 use crate::schema::{Parent, content_key};
 
-/// What a killed run reads again at most.
+/// The most commits that a killed run reads again.
 const COMMITS_PER_CHECKPOINT: usize = 5000;
-/// The same, where commits are large.
+/// The most changed files that a killed run reads again, where commits are large.
 const CHANGES_PER_CHECKPOINT: usize = 50_000;
-/// What is decoded at once.
+/// The number of commits that are decoded at once.
 const COMMITS_PER_PAGE: usize = 100;
 
-/// Reads the range that the state names: from the walk's heads, without what the known ones hold.
-pub(super) async fn walk(
-    repo: &mut Repo<'_>,
+/// Read the range that the state's cursor names: what its heads reach, without the history of collected heads.
+pub(super) async fn read_range(
+    run: &mut RepositoryRun<'_>,
+    entity: &'static Entity,
     git: &Git,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let through = repo.checkpoints.entity("branches").complete_through;
-    let Repo {
-        site, checkpoints, ..
-    } = repo;
-    let at = checkpoints
-        .entity(ENTITY.table)
-        .deep
-        .clone()
-        .unwrap_or_default();
-    let known = checkpoints.entity(ENTITY.table).heads.clone();
+    let refs_through = run.checkpoints.list("branches").complete_through;
+    let RepositoryRun {
+        repository,
+        checkpoints,
+        heads,
+        ..
+    } = run;
+    let state = checkpoints.list(entity.table);
+    let cursor = state.backfill.clone().unwrap_or_default();
+    let collected = state.heads().clone();
 
-    let connection = connection(site)?;
-    let pages = format!("{}{}/commits/", connection.git_endpoint, site.full_name);
-    let origin = GitRemote::new(connection, &site.full_name)?;
-    let clone = git.open_clone(site.connection_id, &site.uuid, origin, site.client);
-    let Some(clone) = or_stopped(site, clone).await? else {
+    let connection = connection(repository)?;
+    let remote = GitRemote::new(connection, &repository.full_name)?;
+    let id = repository.connection_id;
+    let clone = git.open_clone(id, &repository.uuid, remote, repository.client);
+    let Some(clone) = or_stopped(repository, clone).await? else {
         return Ok(ListOutcome::Stopped);
     };
-    let Some(absence) = or_stopped(site, clone.fetch(!at.heads.is_empty())).await? else {
-        return Ok(ListOutcome::Stopped);
+    let range = or_stopped(repository, fetch_range(&clone, &cursor, &collected));
+    let range = match range.await? {
+        None => return Ok(ListOutcome::Stopped),
+        Some(Err(reason)) => return Ok(ListOutcome::Unavailable(reason)),
+        Some(Ok(range)) => range,
     };
-    if let Some(absence) = absence {
-        return Ok(ListOutcome::Unavailable(absence));
+    let digest = content_key(&range.to_stable_text());
+    let done = cursor.next.as_deref();
+    let done = done.map_or(0, |next| collected_commits(next, &digest));
+    let mut reading = GitRange {
+        entity,
+        git,
+        clone: &clone,
+        log: clone.log(&range, done)?,
+        html_root: format!(
+            "{}{}/commits/",
+            connection.git_endpoint, repository.full_name
+        ),
+        cursor,
+        digest,
+        done,
+        sink: Sink::new(repository, entity, checkpoints)?,
+    };
+    while let Some(batch) = or_stopped(repository, reading.next_batch()).await? {
+        if batch.is_empty() {
+            let through = refs_through.unwrap_or(repository.now());
+            let state = checkpoints.list_mut(entity.table);
+            complete_range(state, range.include, heads.as_ref(), through);
+            checkpoints.put().await?;
+            return Ok(ListOutcome::Complete);
+        }
+        reading.save(&batch, checkpoints, report).await?;
     }
-    // What was force-pushed away meanwhile is not here. Where that is all there was, every branch and tag is.
-    let here = clone.existing_commits(&(&at.heads | &known)).await?;
-    let heads = match &at.heads & &here {
+    Ok(ListOutcome::Stopped)
+}
+
+/// Fetch the repository, and return the cursor's range without the commits that do not exist any more.
+async fn fetch_range(
+    clone: &RepositoryClone<'_>,
+    cursor: &Cursor,
+    collected: &BTreeSet<String>,
+) -> Result<std::result::Result<RevisionRange, Unavailable>> {
+    if let Some(reason) = clone.fetch(!cursor.heads.is_empty()).await? {
+        return Ok(Err(reason));
+    }
+    let named = &cursor.heads | collected;
+    let existing = clone.existing_commits(&named).await?;
+    // Without any head left, the range is that of every branch and tag.
+    let include = match &cursor.heads & &existing {
         none if none.is_empty() => clone.heads().await?,
         heads => heads,
     };
-    let range = RevisionRange {
-        include: heads,
-        exclude: match at.heads.is_empty() {
-            true => BTreeSet::new(),
-            false => &known & &here,
-        },
+    let exclude = match cursor.heads.is_empty() {
+        true => BTreeSet::new(),
+        false => collected & &existing,
     };
-    let name = name(&range);
-    let mut done = at.next.as_deref().map_or(0, |next| count(next, &name));
-    let mut log = clone.log(&range, done)?;
-    loop {
-        let batch = or_stopped(site, async {
-            let mut batch = log
-                .next_batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT)
-                .await?;
-            if git.has_line_counts() && !batch.is_empty() {
-                clone.count_lines(&mut batch).await?;
-            }
-            Ok(batch)
-        });
-        let Some(batch) = batch.await? else {
-            return Ok(ListOutcome::Stopped);
-        };
-        let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
+    Ok(Ok(RevisionRange { include, exclude }))
+}
+
+/// A range that is read batch by batch.
+struct GitRange<'r> {
+    entity: &'static Entity,
+    git: &'r Git,
+    clone: &'r RepositoryClone<'r>,
+    log: CommitLog<'r>,
+    /// The root of the commits' pages.
+    html_root: String,
+    cursor: Cursor,
+    digest: String,
+    /// The number of the range's commits that are collected.
+    done: u64,
+    sink: Sink<'r>,
+}
+
+impl GitRange<'_> {
+    async fn next_batch(&mut self) -> Result<Vec<GitCommit>> {
+        let batch = self
+            .log
+            .next_batch(COMMITS_PER_CHECKPOINT, CHANGES_PER_CHECKPOINT);
+        let mut batch = batch.await?;
+        if self.git.has_line_counts() && !batch.is_empty() {
+            self.clone.count_lines(&mut batch).await?;
+        }
+        Ok(batch)
+    }
+
+    /// Write a batch as one segment, and make a checkpoint behind it.
+    async fn save(
+        &mut self,
+        batch: &[GitCommit],
+        checkpoints: &mut CheckpointStore<'_>,
+        report: &mut EntityReport,
+    ) -> Result<()> {
         for page in batch.chunks(COMMITS_PER_PAGE) {
-            let records = page.iter().map(|commit| record(commit, &pages));
+            let records = page.iter().map(|commit| record(commit, &self.html_root));
             let records = records.collect::<Result<Vec<_>>>()?;
-            sink.take(&records, Some(&Parent::None), report, |_| {})?;
+            self.sink
+                .take(&records, Some(&Parent::None), report, |_| {})?;
         }
-        let segment = sink.finish(Replaces::Nothing).await?;
-        checkpoints.add(ENTITY.table, segment);
-        done += batch.len() as u64;
-        let state = checkpoints.entity(ENTITY.table);
-        if !batch.is_empty() {
-            state.deep = Some(Cursor {
-                next: Some(format!("{CURSOR}{done}:{name}")),
-                pages_left: Some(0),
-                ..at.clone()
-            });
-            checkpoints.put().await?;
-            continue;
-        }
-        state.deep = None;
-        state.complete_from = None;
-        state.complete_through = through.or(Some(site.context.options.now));
-        state.heads.extend(range.include);
-        if let Some(heads) = &repo.heads {
-            state.heads.retain(|head| heads.contains(head));
-        }
-        checkpoints.put().await?;
-        return Ok(ListOutcome::Complete);
+        self.sink.save(checkpoints, Replaces::Nothing).await?;
+        self.done += batch.len() as u64;
+        checkpoints.list_mut(self.entity.table).backfill = Some(Cursor {
+            next: Some(format!("{CURSOR_PREFIX}{}:{}", self.done, self.digest)),
+            pages_left: Some(0),
+            ..self.cursor.clone()
+        });
+        checkpoints.put().await
     }
 }
 
-/// No address begins like it, so that the API's walk does not take it for one of its own.
-const CURSOR: &str = "git:";
+/// No URL begins with it, so that the API's reader does not take the cursor for one of its own.
+const CURSOR_PREFIX: &str = "git:";
 
-fn name(range: &RevisionRange) -> String {
-    content_key(&range.to_stable_text())
+/// The number of the range's commits that are collected according to a cursor; 0 for the cursor of another range.
+fn collected_commits(cursor: &str, digest: &str) -> u64 {
+    let parts = cursor.strip_prefix(CURSOR_PREFIX);
+    let parts = parts.and_then(|parts| parts.split_once(':'));
+    let count = parts.filter(|(_, of)| *of == digest);
+    count.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
 }
 
-/// How many commits of the range a cursor says are here.
-fn count(cursor: &str, range: &str) -> u64 {
-    let known = cursor
-        .strip_prefix(CURSOR)
-        .and_then(|it| it.split_once(':'));
-    let known = known.filter(|(_, name)| *name == range);
-    known.and_then(|(count, _)| count.parse().ok()).unwrap_or(0)
-}
-
-/// `None` when everybody has to stop first; git is ended then.
+/// Run git until the run stops: `None`. Its processes are killed then.
 async fn or_stopped<T>(
-    site: &Site<'_>,
+    repository: &RepositoryContext<'_>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<Option<T>> {
     tokio::select! {
         biased;
-        () = site.context.options.stop.wait() => Ok(None),
+        () = repository.run.options.stop.wait() => Ok(None),
         done = work => done.map(Some),
     }
 }
 
-fn connection<'a>(site: &'a Site<'_>) -> Result<&'a Connection> {
-    let connections = &site.context.config.connections;
-    let connection = connections.iter().find(|it| it.id == site.connection_id);
+fn connection<'a>(repository: &'a RepositoryContext<'_>) -> Result<&'a Connection> {
+    let connections = &repository.run.config.connections;
+    let connection = connections
+        .iter()
+        .find(|it| it.id == repository.connection_id);
     connection.ok_or_else(|| Error::new(ErrorKind::Internal, "a repository without a connection"))
 }
 
 #[derive(Serialize)]
-struct Record<'a> {
+struct CommitRecord<'a> {
     r#type: &'static str,
     hash: &'a str,
     date: Option<String>,
@@ -198,8 +246,8 @@ struct File<'a> {
     lines_removed: Option<u64>,
 }
 
-/// The commit as the API would give it, and its times and files besides. Bitbucket's one date is the author's.
-fn record(commit: &GitCommit, pages: &str) -> Result<Box<RawValue>> {
+/// Return the commit as the API gives it, with its times and files besides. Bitbucket's one date is the author's.
+fn record(commit: &GitCommit, html_root: &str) -> Result<Box<RawValue>> {
     let time = |time: Option<DateTime<Utc>>| {
         time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, false))
     };
@@ -211,8 +259,8 @@ fn record(commit: &GitCommit, pages: &str) -> Result<Box<RawValue>> {
         r#type: "commit",
         hash,
     };
-    let href = format!("{pages}{}", commit.hash);
-    let record = Record {
+    let href = format!("{html_root}{}", commit.hash);
+    let record = CommitRecord {
         r#type: "commit",
         hash: &commit.hash,
         date: time(commit.author_date),
@@ -230,7 +278,7 @@ fn record(commit: &GitCommit, pages: &str) -> Result<Box<RawValue>> {
     to_raw_value(&record).or_error(ErrorKind::Internal, "cannot write a commit as JSON")
 }
 
-/// In the words of Bitbucket's diffstat.
+/// Return a changed file with the status words of Bitbucket's diffstat.
 fn file(change: &ChangedFile) -> File<'_> {
     File {
         path: &change.path,

@@ -1,55 +1,55 @@
-//! Deployments, by when they ended: the list is newest first by that, with those that have not ended before all others,
-//! so a re-deploy, which overwrites its record, comes to the front. If the server does not sort, all are walked.
-//! Steps that nobody presses leave records that never end. Once they fill a page, every refresh would read them all again:
-//! then it asks for those that ended, and for all of them once a week.
-//! `since` cuts by the latest time a record has; one that never ran has none and stays.
+//! Deployments, in the order of their completion: the list is newest first by that, with unfinished deployments before all
+//! others, so a re-deploy, which overwrites its record, comes to the front. If the server does not sort, the whole list is read.
+//!
+//! Manual steps that are never started leave records that never complete. Once they fill a page, every incremental read would
+//! read all of them again: it then asks for completed deployments only, and for all of them once a week.
+//! `since` cuts by the latest time of a record; a deployment that never ran has none and is kept.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
-use super::checkpoint::FollowUps;
+use super::checkpoint::PendingRecords;
 use super::entity::{Entity, text, time, uuid};
-use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::list_reader::ListOutcome;
+use super::newest_first::{NewestFirstList, SyncMode, no_filter, read_newest_first};
+use super::order::EarlyStop;
 use super::pipelines::STEPS;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
-use crate::config::Steps;
+use crate::config::StepsRule;
 use crate::error::Result;
 use crate::lake::PendingRecord;
 
 static ENTITY: Entity = Entity {
-    time: Some(latest),
+    time: Some(latest_time),
     ordered_by: Some(completed_on),
     ..Entity::new("deployments", |record| {
         uuid(record).or_else(|| text(record, "/key"))
     })
 };
 
-static LIST: List = List {
+static ALL: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
-    filter: unfiltered,
-    only: None,
-    reconciles: false,
+    stop: EarlyStop::OlderStrictly,
+    filter: no_filter,
+    incremental_parameter: None,
+    has_full_refresh: false,
 };
 
-/// Those that have ended.
-static ENDED: List = List {
+static COMPLETED: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::DEPLOYMENTS,
-    stop: Stop::OlderStrictly,
-    filter: unfiltered,
-    only: Some(("state.name", "COMPLETED")),
-    reconciles: false,
+    stop: EarlyStop::OlderStrictly,
+    filter: no_filter,
+    incremental_parameter: Some(("state.name", "COMPLETED")),
+    has_full_refresh: false,
 };
 
-const UNFINISHED_EVERY: TimeDelta = TimeDelta::days(7);
+const UNFINISHED_INTERVAL: TimeDelta = TimeDelta::days(7);
 
 const TIMES: [&str; 4] = [
     "/last_update_time",
@@ -58,49 +58,54 @@ const TIMES: [&str; 4] = [
     "/release/created_on",
 ];
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let now = run.repository.now();
     let mut environments = BTreeSet::new();
-    let steps = repo.steps;
-    let options = repo.site.context.options;
-    let read_on = repo.checkpoints.entity(ENTITY.table).unfinished_on;
-    let lately = read_on.is_some_and(|on| options.now - on < UNFINISHED_EVERY);
-    let list = match lately && !options.full {
-        true => &ENDED,
-        false => &LIST,
+    let steps = run.steps;
+    let read_on = run.checkpoints.list(ENTITY.table).unfinished_on();
+    let is_recent = read_on.is_some_and(|on| now - on < UNFINISHED_INTERVAL);
+    let list = match is_recent && !run.repository.is_full_refresh() {
+        true => &COMPLETED,
+        false => &ALL,
     };
     let mut unfinished = 0;
-    let outcome = newest_first(repo, list, report, |record, aim, target, more| {
+    let outcome = read_newest_first(run, list, report, |record, mode, target, pending| {
         unfinished += u64::from(completed_on(record).is_none());
         environments.extend(text(record, "/environment/uuid"));
-        follow(record, aim, target, steps, more);
+        find_pending(record, mode, target, steps, pending);
     })
     .await;
-    repo.environments.extend(environments);
-    if !lately && matches!(outcome, Ok(ListOutcome::Complete)) {
-        let many = unfinished >= u64::from(endpoints::DEPLOYMENTS.pagelen);
-        repo.checkpoints.entity(ENTITY.table).unfinished_on = many.then_some(options.now);
+    run.environments.extend(environments);
+    if !is_recent && matches!(outcome, Ok(ListOutcome::Complete)) {
+        let fills_page = unfinished >= u64::from(endpoints::DEPLOYMENTS.pagelen);
+        let list = run.checkpoints.list_mut(ENTITY.table);
+        list.set_unfinished_on(fills_page.then_some(now));
     }
     outcome
 }
 
-/// A deployment that was done again changes a pipeline that ended long ago: it is to be looked at. One that ended and does
-/// not say how leaves that to its step.
-fn follow(record: &Value, aim: Aim, target: DateTime<Utc>, steps: Steps, more: &mut FollowUps) {
+/// Make the pipeline of a repeated deployment pending, because the deployment changes a pipeline that completed long ago. Make
+/// its steps pending as well where a completed deployment does not contain its result.
+fn find_pending(
+    record: &Value,
+    mode: SyncMode,
+    target: DateTime<Utc>,
+    steps: StepsRule,
+    pending: &mut PendingRecords,
+) {
     let is_new = completed_on(record).is_some_and(|time| time >= target);
     let Some(pipeline) = text(record, "/release/pipeline/uuid") else {
         return;
     };
-    let mut queue = |table| {
-        more.entry(table)
-            .or_default()
-            .push(PendingRecord::parent(&pipeline))
-    };
-    if aim == Aim::Refresh && is_new {
-        queue("pipelines");
+    if mode == SyncMode::Incremental && is_new {
+        pending.add("pipelines", PendingRecord::fetch(&pipeline));
     }
-    let is_open = text(record, "/state/status/name").is_none();
-    if steps == Steps::Deployments && is_new && is_open {
-        queue(STEPS);
+    let lacks_status = text(record, "/state/status/name").is_none();
+    if steps == StepsRule::Deployments && is_new && lacks_status {
+        pending.add(STEPS, PendingRecord::fetch(&pipeline));
     }
 }
 
@@ -108,7 +113,7 @@ fn completed_on(record: &Value) -> Option<DateTime<Utc>> {
     time(record, "/state/completed_on")
 }
 
-fn latest(record: &Value) -> Option<DateTime<Utc>> {
+fn latest_time(record: &Value) -> Option<DateTime<Utc>> {
     TIMES
         .iter()
         .filter_map(|pointer| time(record, pointer))
@@ -121,13 +126,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_re_deploy_of_an_old_release_is_as_young_as_its_last_change() {
+    fn a_repeated_deployment_has_the_time_of_its_last_change() {
         let record = json!({"release": {"created_on": "2025-01-01T00:00:00Z"},
             "state": {"started_on": "2026-11-01T00:00:00Z"}, "last_update_time": "2026-11-01T00:01:00Z"});
         assert_eq!(
-            latest(&record).unwrap().to_rfc3339(),
+            latest_time(&record).unwrap().to_rfc3339(),
             "2026-11-01T00:01:00+00:00"
         );
-        assert_eq!(latest(&json!({"state": {"name": "UNDEPLOYED"}})), None);
+        assert_eq!(latest_time(&json!({"state": {"name": "UNDEPLOYED"}})), None);
     }
 }

@@ -1,39 +1,39 @@
-//! What the shared walk must know of a table: its key, its time, its parent.
+//! What the list readers must know about a table: its key, its time, its parent.
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::schema::Parent;
 
-/// Where a record's time stands.
+/// Returns a time of a record.
 type Time = fn(&Value) -> Option<DateTime<Utc>>;
 
-/// A source table as a collector sees it.
+/// A source table as its collector sees it.
 pub(super) struct Entity {
     pub(super) table: &'static str,
     /// The natural key; a record without one is keyed by its content.
     pub(super) key: fn(&Value) -> Option<String>,
-    /// The key is unique within its parent only.
+    /// Whether the key is unique within its parent only.
     pub(super) keyed_by_parent: bool,
     /// The time that `since` cuts by; a record without it is kept.
     pub(super) time: Option<Time>,
-    /// The time that its list is ordered by, where that is another one.
+    /// The time that the list is ordered by, where it differs from `time`.
     pub(super) ordered_by: Option<Time>,
-    /// Whether what a complete walk did not see is gone.
-    pub(super) absence_deletes: bool,
-    /// Where a list mixes parents: whose child a record is.
+    /// Whether a record that a complete read does not return is deleted.
+    pub(super) deletes_missing: bool,
+    /// The parent that a record names, where a list mixes the records of several parents.
     pub(super) parent: Option<fn(&Value) -> Option<i64>>,
-    /// The token owner's unpublished text.
-    pub(super) draft: fn(&Value) -> bool,
-    /// Records of another table that its own hold whole.
-    pub(super) holds: Option<&'static Holds>,
+    /// Whether a record is an unpublished draft of the token's owner.
+    pub(super) is_draft: fn(&Value) -> bool,
+    /// Records of another table that the records of this one embed.
+    pub(super) embeds: Option<&'static EmbeddedTable>,
 }
 
-/// Records of another table inside those of a list, which then need not be asked for.
-pub(super) struct Holds {
+/// Records of another table inside those of a list, which need no request of their own.
+pub(super) struct EmbeddedTable {
     pub(super) entity: &'static Entity,
-    /// The record, and whose it is; nothing where it is not whole.
-    pub(super) inner: fn(&Value) -> Option<(i64, Value)>,
+    /// Return the embedded record with its parent, or `None` where it is not whole.
+    pub(super) extract: fn(&Value) -> Option<(i64, Value)>,
 }
 
 impl Entity {
@@ -44,15 +44,15 @@ impl Entity {
             keyed_by_parent: false,
             time: None,
             ordered_by: None,
-            absence_deletes: false,
+            deletes_missing: false,
             parent: None,
-            draft: |_| false,
-            holds: None,
+            is_draft: |_| false,
+            embeds: None,
         }
     }
 }
 
-/// The text at a JSON pointer; numbers as they are written.
+/// Return the text at a JSON pointer; a number as it is written.
 pub(super) fn text(record: &Value, pointer: &str) -> Option<String> {
     match record.pointer(pointer)? {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
@@ -61,7 +61,7 @@ pub(super) fn text(record: &Value, pointer: &str) -> Option<String> {
     }
 }
 
-/// The time at a JSON pointer: any number of fraction digits, `Z` or an offset.
+/// Return the time at a JSON pointer: with any number of fraction digits, and `Z` or an offset.
 pub(super) fn time(record: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     let text = record.pointer(pointer)?.as_str()?;
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
@@ -79,7 +79,7 @@ pub(super) fn updated_on(record: &Value) -> Option<DateTime<Utc>> {
     time(record, "/updated_on").or_else(|| time(record, "/created_on"))
 }
 
-/// `pending`: a review comment that its author has not published.
+/// Whether a review comment is not published by its author.
 pub(super) fn is_pending(comment: &Value) -> bool {
     comment.get("pending").and_then(Value::as_bool) == Some(true)
 }
@@ -98,7 +98,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn times_have_any_fraction_and_any_offset() {
+    fn times_are_read_with_any_fraction_and_offset() {
         let record = json!({"a": "2026-05-27T10:28:08.183580452Z", "b": "2026-05-27T12:28:08+02:00", "c": ""});
         assert_eq!(
             time(&record, "/a").unwrap().timestamp_subsec_nanos(),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_or_odd_key_is_no_key() {
+    fn an_empty_or_non_text_key_is_ignored() {
         assert_eq!(uuid(&json!({"uuid": ""})), None);
         assert_eq!(uuid(&json!({"uuid": {}})), None);
         assert_eq!(id(&json!({"id": 7})).as_deref(), Some("7"));

@@ -1,43 +1,49 @@
-//! Deployment environments. A deleted one stays, because its deployments still name it.
+//! Deployment environments. A deleted one is kept, because its deployments still name it.
 //!
-//! A deployment says the name and type of its environment, so their list is asked for only when a deployment names one
-//! that is not known, and once a week for what is changed in its settings.
+//! A deployment contains the name and type of its environment, so the list of environments is read only when a deployment names
+//! one that was not asked for yet, and once a week for changed settings.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::entity::{Entity, uuid};
+use super::list_reader::ListOutcome;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::{self, ListOutcome};
+use super::repository_run::RepositoryRun;
+use super::whole_list::read_whole;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 use crate::lake::ListState;
 
 static ENTITY: Entity = Entity::new("environments", uuid);
 
-const ASKED_EVERY: TimeDelta = TimeDelta::days(7);
+const INTERVAL: TimeDelta = TimeDelta::days(7);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let options = repo.site.context.options;
-    let named = std::mem::take(&mut repo.environments);
-    let through = repo.checkpoints.entity("deployments").complete_through;
-    let state = repo.checkpoints.entity(ENTITY.table);
-    let all_known = named.is_subset(&state.known);
-    if !options.full && all_known && !is_due(state, options.now) {
-        state.complete_through = through.max(state.complete_through);
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let now = run.repository.now();
+    let is_full_refresh = run.repository.is_full_refresh();
+    let named = std::mem::take(&mut run.environments);
+    let deployments_through = run.checkpoints.list("deployments").complete_through;
+    let list = run.checkpoints.list_mut(ENTITY.table);
+    let all_requested = named.is_subset(list.requested_environments());
+    if !is_full_refresh && all_requested && !is_due(list, now) {
+        list.complete_through = deployments_through.max(list.complete_through);
         return Ok(ListOutcome::Complete);
     }
-    let outcome = walk::whole(repo, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;
+    let outcome = read_whole(run, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;
     if matches!(outcome, ListOutcome::Complete) {
-        let state = repo.checkpoints.entity(ENTITY.table);
-        state.reconciled_on = Some(options.now);
-        // Also those that are not there any more: to ask again would not help.
-        state.known.extend(named);
+        let list = run.checkpoints.list_mut(ENTITY.table);
+        list.full_refresh_on = Some(now);
+        // Also those that do not exist any more: asking again would not help.
+        list.add_requested_environments(named);
     }
     Ok(outcome)
 }
 
-pub(super) fn is_due(state: &ListState, now: DateTime<Utc>) -> bool {
-    let last = state.reconciled_on;
-    !state.ever_returned() || last.is_none_or(|last| now - last >= ASKED_EVERY)
+/// Whether the list of environments is to be read even if no deployment names a new one.
+pub(super) fn is_due(list: &ListState, now: DateTime<Utc>) -> bool {
+    let last = list.full_refresh_on;
+    !list.ever_returned() || last.is_none_or(|last| now - last >= INTERVAL)
 }

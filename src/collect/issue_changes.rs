@@ -1,15 +1,18 @@
-//! Changes of issues, one list each: the only record of when an issue was resolved.
+//! Changes of issues, one list for each issue: the only record of when an issue was resolved.
 
-use super::children;
 use super::entity::{Entity, id};
+use super::list_reader::ListOutcome;
+use super::pending_reader::read_child_lists;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
 static ENTITY: Entity = Entity::new("issue_changes", id);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    children::children(repo, &ENTITY, "issues", &endpoints::ISSUE_CHANGES, report).await
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    read_child_lists(run, &ENTITY, "issues", &endpoints::ISSUE_CHANGES, report).await
 }

@@ -1,15 +1,18 @@
-//! Comments of issues, one list each; a comment that only changes the state has no text.
+//! Comments of issues, one list for each issue. A comment that only changes the state has no text.
 
-use super::children;
 use super::entity::{Entity, id};
+use super::list_reader::ListOutcome;
+use super::pending_reader::read_child_lists;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
 static ENTITY: Entity = Entity::new("issue_comments", id);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    children::children(repo, &ENTITY, "issues", &endpoints::ISSUE_COMMENTS, report).await
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    read_child_lists(run, &ENTITY, "issues", &endpoints::ISSUE_COMMENTS, report).await
 }

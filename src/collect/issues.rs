@@ -1,43 +1,43 @@
-//! Issues changed since `since`, where the repository still has a tracker: Bitbucket removed it in August 2026, and a
-//! repository that says it has none is not asked.
+//! Issues changed since `since`, where the repository still has a tracker: Bitbucket removed it in August 2026. A repository that
+//! says that it has none is not asked.
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::checkpoint::FollowUps;
+use super::checkpoint::PendingRecords;
 use super::entity::{Entity, id, updated_on};
-use super::newest_first::{Aim, List, newest_first, quoted};
-use super::order::Stop;
+use super::list_reader::ListOutcome;
+use super::newest_first::{NewestFirstList, SyncMode, quoted, read_newest_first};
+use super::order::EarlyStop;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::PendingRecord;
 
-static LIST: List = List {
+static LIST: NewestFirstList = NewestFirstList {
     entity: &Entity {
         time: Some(updated_on),
         ..Entity::new("issues", id)
     },
     endpoint: &endpoints::ISSUES,
-    stop: Stop::OlderStrictly,
+    stop: EarlyStop::OlderStrictly,
     filter,
-    only: None,
-    reconciles: true,
+    incremental_parameter: None,
+    has_full_refresh: true,
 };
 
-fn filter(_: Aim, target: DateTime<Utc>, border: Option<DateTime<Utc>>) -> Option<String> {
+fn filter(_: SyncMode, target: DateTime<Utc>, watermark: Option<DateTime<Utc>>) -> Option<String> {
     let changed = format!("updated_on >= {}", quoted(target));
-    Some(match border {
-        Some(border) => format!("{changed} AND updated_on <= {}", quoted(border)),
+    Some(match watermark {
+        Some(watermark) => format!("{changed} AND updated_on <= {}", quoted(watermark)),
         None => changed,
     })
 }
 
 pub(super) async fn collect(
-    repo: &mut Repo<'_>,
+    run: &mut RepositoryRun<'_>,
     has_tracker: bool,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
@@ -47,18 +47,16 @@ pub(super) async fn collect(
             "issue tracker disabled",
         )));
     }
-    newest_first(repo, &LIST, report, follow).await
+    read_newest_first(run, &LIST, report, find_pending).await
 }
 
-fn follow(record: &Value, _: Aim, target: DateTime<Utc>, more: &mut FollowUps) {
+fn find_pending(record: &Value, _: SyncMode, target: DateTime<Utc>, pending: &mut PendingRecords) {
     let Some(id) = id(record) else { return };
-    // A server that does not filter shows others as well.
+    // A server that ignores the filter returns older issues as well.
     if updated_on(record).is_some_and(|time| time < target) {
         return;
     }
     for table in ["issue_comments", "issue_changes"] {
-        more.entry(table)
-            .or_default()
-            .push(PendingRecord::parent(&id));
+        pending.add(table, PendingRecord::fetch(&id));
     }
 }

@@ -1,23 +1,24 @@
-//! Lists that are read again because what was collected of them is missing or damaged: a published file of the source
-//! layer, or a segment that waits for its publish.
+//! Lists whose collected records are missing or damaged: in a published file of the source layer, or in a segment that is
+//! not published yet. They are read again.
 //!
-//! The state of such a list starts over, so that the walks of this run read it whole, as in the first load. A list of
-//! another list's records is led to by those, so they are read again too.
+//! The state of such a list starts over, so this run reads the list whole, as in the first load. The records of a list
+//! whose parents are other records are requested when those are read, so the parents are read again too.
 
 use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::lake::{Damage, Inventory, Lake, RepositoryState};
-use crate::schema::Contracts;
+use crate::schema::{Contracts, SourceTable};
 
-/// What is missing or damaged, by path.
-pub(super) struct Lost {
+/// The damaged and missing files of the source layer and of the segments.
+pub(super) struct LostLists {
     published: Inventory,
+    /// By path.
     segments: BTreeMap<String, Damage>,
 }
 
-impl Lost {
-    /// Looks at the source layer and at the segments that the states name.
+impl LostLists {
+    /// Check the files of the source layer, and the segments that the states name.
     pub(super) async fn find(lake: &Lake, states: &[RepositoryState]) -> Result<Self> {
         Ok(Self {
             published: lake.source_inventory().await?,
@@ -25,25 +26,25 @@ impl Lost {
         })
     }
 
-    /// Starts over what a repository or workspace has lost.
+    /// Start over the lists of a repository or workspace whose files are missing or damaged.
     pub(super) fn start_over(&self, state: &mut RepositoryState) -> Result<()> {
         let mut lost = BTreeMap::new();
-        for contract in Contracts::bundled()?.layer("bitbucket") {
+        for contract in Contracts::bundled()?.layer(SourceTable::LAYER) {
             let table = contract.table.as_str();
             let path = state.source_file(table);
             if let Some(damage) = self.published.damaged.get(&path)
                 && !state.may_have_moved(table, &self.published)
             {
-                let known = state.entities.entry(table.to_owned()).or_default();
-                if !known.is_lost {
-                    known.is_lost = true;
+                let list = state.entities.entry(table.to_owned()).or_default();
+                if !list.is_lost {
+                    list.is_lost = true;
                     lost.insert(table, format!("{path} {damage}"));
                 }
             }
-            let Some(known) = state.entities.get_mut(table) else {
+            let Some(list) = state.entities.get_mut(table) else {
                 continue;
             };
-            known.segments.retain(|segment| {
+            list.segments.retain(|segment| {
                 let damage = self.segments.get(&segment.path);
                 if let Some(damage) = damage {
                     lost.insert(table, format!("{} {damage}", segment.path));
@@ -59,27 +60,26 @@ impl Lost {
     }
 }
 
+/// Start over a list and the lists that lead to its records.
 fn start_over(state: &mut RepositoryState, table: &str, reason: &str) {
-    let asked_by_parent = |state: &RepositoryState| {
-        let known = state.entities.get(table);
-        known.is_some_and(|known| known.by_parent)
+    let is_by_parent = |state: &RepositoryState| {
+        let list = state.entities.get(table);
+        list.is_some_and(|list| list.is_by_parent())
     };
-    let leading: &[&str] = match table {
-        // The feed has most comments.
-        "pull_request_comments" => &["pull_requests", "pull_request_activity"],
-        "pull_request_commits" => &["pull_requests"],
-        "pull_request_activity" if asked_by_parent(state) => &["pull_requests"],
-        "issue_comments" | "issue_changes" => &["issues"],
-        "pipeline_steps" => &["pipelines", "deployments"],
-        _ => &[],
+    let source_table = SourceTable::from_name(table);
+    let sources: &[SourceTable] = match source_table {
+        // One list has the activity of all pull requests.
+        Some(SourceTable::PullRequestActivity) if !is_by_parent(state) => &[],
+        Some(source_table) => source_table.sources(),
+        None => &[],
     };
-    for table in leading.iter().chain([&table]) {
-        if let Some(known) = state.entities.get_mut(*table) {
-            known.start_over(reason);
+    for table in sources.iter().map(|it| it.as_str()).chain([table]) {
+        if let Some(list) = state.entities.get_mut(table) {
+            list.start_over(reason);
         }
     }
-    // Otherwise they are not read while nothing was pushed.
-    if matches!(table, "branches" | "tags" | "commits") {
+    // These lists are only read when something was pushed since the last time.
+    if source_table.is_some_and(SourceTable::is_read_after_push) {
         state.refs_as_of = None;
     }
 }

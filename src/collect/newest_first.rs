@@ -1,338 +1,318 @@
-//! The walk over a list that is read newest first.
+//! Lists that are read newest first.
 //!
 //! ```text
-//!        since        complete_from            complete_through     now
-//!          |  ◀── deep ── |  everything is here  |  ◀── refresh ──── |
-//!                  ▲ this round's floor: a deep walk pauses here
+//!        since           complete_from              complete_through     now
+//!          |  ◀── backfill ── |  everything is collected  |  ◀── incremental ── |
+//!                    ▲ the round's floor: a backfill pauses here
 //! ```
 //!
-//! A walk that ends early for whatever reason goes on at its last checkpoint. What is read twice is one record by its key.
-
-use std::ops::{Deref, DerefMut};
+//! A read that was cut short resumes at its last checkpoint. A record that is read twice is one record by its key.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::checkpoint::{CheckpointStore, FollowUps};
+use super::checkpoint::{CheckpointStore, PendingRecords};
+use super::embedded::EmbeddedRecords;
 use super::entity::Entity;
-use super::held::Held;
-use super::order::{Order, Stop};
+use super::list_reader::{ListOutcome, ListReading, read_list};
+use super::order::{EarlyStop, Order};
 use super::report::EntityReport;
-use super::repository::{Repo, Site};
+use super::repository_context::RepositoryContext;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::{ListOutcome, Pace, next_page};
-use crate::bitbucket::{Endpoint, NextPage, Pages};
-use crate::error::{Error, Result};
-use crate::lake::{Cursor, Replaces};
+use crate::bitbucket::{Endpoint, Page, Pages};
+use crate::error::Result;
+use crate::lake::{Cursor, ListState, Replaces};
 use crate::schema::Parent;
 
-/// Bitbucket's servers are not of one mind about the time, and a record may show up in a list a moment late.
-pub(super) const OVERLAP: TimeDelta = TimeDelta::minutes(10);
+/// How far an incremental read reaches behind the watermark: Bitbucket's servers differ in their clocks, and a record may
+/// appear in a list a moment late.
+const LAG: TimeDelta = TimeDelta::minutes(10);
 
-/// What a walk over a list is for.
+/// What a read of a list is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Aim {
-    /// What changed since the last complete walk.
-    Refresh,
-    /// What was never read.
-    Load,
-    /// What was read long ago.
-    Reconcile,
+pub(super) enum SyncMode {
+    /// Read what changed since the watermark.
+    Incremental,
+    /// Read what is older than everything collected.
+    Backfill,
+    /// Read everything again.
+    FullRefresh,
 }
 
-/// `q` for a walk down to the target, from the border on where there is one.
-pub(super) type Filter = fn(Aim, DateTime<Utc>, Option<DateTime<Utc>>) -> Option<String>;
+/// Returns `q` for a read down to the target, from the cursor's watermark on where there is one.
+pub(super) type Filter = fn(SyncMode, DateTime<Utc>, Option<DateTime<Utc>>) -> Option<String>;
 
 /// A list that is read newest first.
-pub(super) struct List {
+pub(super) struct NewestFirstList {
     pub(super) entity: &'static Entity,
     pub(super) endpoint: &'static Endpoint,
-    pub(super) stop: Stop,
-    /// What to ask the server for; the walk cuts by itself as well.
+    pub(super) stop: EarlyStop,
+    /// The filter that the server is asked to apply. It saves requests; the read cuts by itself as well.
     pub(super) filter: Filter,
-    /// A parameter that narrows what a refresh reads.
-    pub(super) only: Option<(&'static str, &'static str)>,
-    /// Whether a reconcile reads it again.
-    pub(super) reconciles: bool,
+    /// A query parameter that narrows an incremental read.
+    pub(super) incremental_parameter: Option<(&'static str, &'static str)>,
+    /// Whether a full refresh covers the list.
+    pub(super) has_full_refresh: bool,
 }
 
-/// A time as Bitbucket's query language writes it.
+/// Format a time as Bitbucket's query language writes it.
 pub(super) fn quoted(time: DateTime<Utc>) -> String {
     format!("\"{}\"", time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00"))
 }
 
-/// No list to filter, or one that ignores filters.
-pub(super) fn unfiltered(_: Aim, _: DateTime<Utc>, _: Option<DateTime<Utc>>) -> Option<String> {
+/// The filter of a list that ignores filters.
+pub(super) fn no_filter(_: SyncMode, _: DateTime<Utc>, _: Option<DateTime<Utc>>) -> Option<String> {
     None
 }
 
-/// Reads what is new of a list, and, as far as this round goes, what is older than everything read so far.
-/// `follow` says what a kept record leads to.
-pub(super) async fn newest_first(
-    repo: &mut Repo<'_>,
-    list: &List,
+/// Read what changed in a list and, down to the round's floor, what is older than everything collected. `find_pending` adds
+/// the records to fetch by id that a kept record leads to.
+pub(super) async fn read_newest_first(
+    run: &mut RepositoryRun<'_>,
+    list: &NewestFirstList,
     report: &mut EntityReport,
-    mut follow: impl FnMut(&Value, Aim, DateTime<Utc>, &mut FollowUps),
+    mut find_pending: impl FnMut(&Value, SyncMode, DateTime<Utc>, &mut PendingRecords),
 ) -> Result<ListOutcome> {
     let table = list.entity.table;
-    let (since, now) = (repo.site.since, repo.site.context.options.now);
-    let through = repo.checkpoints.entity(table).complete_through;
-    let mut refreshes = repo.round.refreshes;
-    while let Some(through) = repo
-        .checkpoints
-        .entity(table)
-        .complete_through
-        .filter(|_| refreshes)
-    {
-        // What was begun another night ends at that night's news: those of this one are another walk's.
-        refreshes = repo.checkpoints.entity(table).refresh.is_some();
-        let overlap = through.checked_sub_signed(OVERLAP);
-        let target = overlap.unwrap_or(through).max(since);
-        let outcome = walk(repo, list, Aim::Refresh, target, report, &mut follow).await?;
+    let since = run.repository.since;
+    let was_returned = run.checkpoints.list(table).ever_returned();
+    let mut reads_again = run.round.is_first;
+    while reads_again && let Some(through) = run.checkpoints.list(table).complete_through {
+        // A resumed read ends at the watermark of the run that began it: later changes need a second read.
+        reads_again = run.checkpoints.list(table).incremental.is_some();
+        let watermark = through.checked_sub_signed(LAG).unwrap_or(through);
+        let target = watermark.max(since);
+        let mode = SyncMode::Incremental;
+        let outcome = read(run, list, mode, target, report, &mut find_pending).await?;
         if !matches!(outcome, ListOutcome::Complete) {
             return Ok(outcome);
         }
     }
-    let full = repo.site.context.options.full;
-    let every = repo.site.context.config.sync.full_every;
-    let refreshes = repo.round.refreshes;
-    let state = repo.checkpoints.entity(table);
-    let due = || match (state.reconciled_on, every) {
-        _ if full => true,
-        (Some(last), Some(every)) => every.has_passed(last, now),
+    match older_mode(run, list, was_returned) {
+        Some(mode) => read(run, list, mode, since, report, &mut find_pending).await,
+        None => Ok(ListOutcome::Complete),
+    }
+}
+
+/// How older records of the list are to be read; `None` when all of them are collected.
+fn older_mode(
+    run: &RepositoryRun<'_>,
+    list: &NewestFirstList,
+    was_returned: bool,
+) -> Option<SyncMode> {
+    let repository = &run.repository;
+    let state = run.checkpoints.list(list.entity.table);
+    let is_due = || match (state.full_refresh_on, repository.run.config.sync.full_every) {
+        _ if repository.is_full_refresh() => true,
+        (Some(last), Some(every)) => every.has_passed(last, repository.now()),
         (None, _) | (_, None) => false,
     };
-    let aim = match &state.deep {
-        Some(walk) if walk.reconcile => Aim::Reconcile,
-        Some(_) => Aim::Load,
-        None if through.is_none() => Aim::Load,
-        None if state.complete_from.is_some_and(|from| from > since) => Aim::Load,
-        None if list.reconciles && refreshes && due() => Aim::Reconcile,
-        None => return Ok(ListOutcome::Complete),
-    };
-    walk(repo, list, aim, since, report, &mut follow).await
+    let has_gap = state
+        .complete_from
+        .is_some_and(|from| from > repository.since);
+    match &state.backfill {
+        Some(cursor) if cursor.full_refresh => Some(SyncMode::FullRefresh),
+        Some(_) => Some(SyncMode::Backfill),
+        None if !was_returned || has_gap => Some(SyncMode::Backfill),
+        None if list.has_full_refresh && run.round.is_first && is_due() => {
+            Some(SyncMode::FullRefresh)
+        }
+        None => None,
+    }
 }
 
-async fn walk(
-    repo: &mut Repo<'_>,
-    list: &List,
-    aim: Aim,
+async fn read(
+    run: &mut RepositoryRun<'_>,
+    list: &NewestFirstList,
+    mode: SyncMode,
     target: DateTime<Utc>,
     report: &mut EntityReport,
-    follow: &mut impl FnMut(&Value, Aim, DateTime<Utc>, &mut FollowUps),
+    find_pending: &mut impl FnMut(&Value, SyncMode, DateTime<Utc>, &mut PendingRecords),
 ) -> Result<ListOutcome> {
-    let floor = repo.round.floor.max(target);
-    let Repo {
-        site, checkpoints, ..
-    } = repo;
-    let entity = list.entity;
-    let mut at = ListCursor::of(checkpoints, list, aim);
-    if aim != Aim::Refresh && floor > target && at.border.is_some_and(|border| border <= floor) {
-        at.keep(checkpoints, list, aim);
+    let RepositoryRun {
+        repository,
+        checkpoints,
+        round,
+        ..
+    } = run;
+    let floor = round.floor.max(target);
+    let sink = Sink::new(repository, list.entity, checkpoints)?;
+    let mut reading = NewestFirst {
+        repository,
+        list,
+        mode,
+        target,
+        floor: (mode != SyncMode::Incremental && floor > target).then_some(floor),
+        cursor: open_cursor(checkpoints.list(list.entity.table), mode),
+        order: Order::default(),
+        sink,
+        embedded: EmbeddedRecords::of(list.entity),
+        pending: PendingRecords::default(),
+        find_pending,
+    };
+    if reading.is_at_floor() {
+        reading.suspend(checkpoints.list_mut(list.entity.table));
         return Ok(ListOutcome::Partial);
     }
-    let mut pages = at.pages(site, list, aim, target);
-    let mut more = FollowUps::new();
-    let mut held = Held::of(entity);
-    let mut pace = Pace::default();
-    let mut order = Order::default();
-    let mut asked;
-    let mut sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
-    loop {
-        asked = pages.cursor();
-        let resumed = at.next.is_some();
-        let step = next_page(site, &mut pages).await;
-        let lost = matches!(&step, Ok(Some(NextPage::Unavailable(_)))) || is_refusal(&step);
-        if lost && resumed && pages.has_no_page() {
-            // The page's address has expired: the walk begins again, as far down as it knows.
-            report.requests += pages.requests();
-            at.next = None;
-            pages = at.pages(site, list, aim, target);
-            continue;
-        }
-        let ended = match step {
-            Err(error) => {
-                report.requests += pages.requests();
-                return Err(error);
-            }
-            Ok(Some(NextPage::Unavailable(absence))) => {
-                report.requests += pages.requests();
-                return Ok(ListOutcome::Unavailable(absence));
-            }
-            Ok(None) => Some(ListOutcome::Stopped),
-            Ok(Some(NextPage::End)) => Some(ListOutcome::Complete),
-            Ok(Some(NextPage::Page(page))) => {
-                at.started = at.started.or(page.date);
-                let parent = entity.parent.is_none().then_some(Parent::None);
-                let times = sink.take(&page.values, parent.as_ref(), report, |record| {
-                    follow(record, aim, target, &mut more);
-                    held.see(record);
-                })?;
-                pace.pages += 1;
-                report.news += match aim {
-                    Aim::Refresh => times.since(target),
-                    Aim::Load | Aim::Reconcile => times.times.len() as u64,
-                };
-                order.see(&times);
-                if let Some(oldest) = order
-                    .is_falling(list.stop)
-                    .then(|| times.oldest())
-                    .flatten()
-                {
-                    at.border = Some(at.border.map_or(oldest, |border| border.min(oldest)));
-                }
-                // Where the server filters, its list ends by itself, and may hold older records on purpose.
-                let stop = match pages.is_filtered() {
-                    true => Stop::Never,
-                    false => list.stop,
-                };
-                if pages.cursor().is_none() || order.is_past(&times, target, stop) {
-                    Some(ListOutcome::Complete)
-                } else if aim != Aim::Refresh
-                    && floor > target
-                    && at.border.is_some_and(|border| border <= floor)
-                {
-                    Some(ListOutcome::Partial)
-                } else {
-                    None
-                }
-            }
-        };
-        if ended.is_none() && !pace.is_due() {
-            continue;
-        }
-        at.next = pages.cursor();
-        at.pages_left = pages.remaining_pages();
-        let segment = sink.finish(Replaces::Nothing).await?;
-        checkpoints.add(entity.table, segment);
-        held.save(site, checkpoints).await?;
-        checkpoints.follow(&mut more);
-        let now = site.context.options.now;
-        match &ended {
-            Some(ListOutcome::Complete) => at.close(checkpoints, list, aim, target, asked, now),
-            Some(ListOutcome::Partial) => at.pause(checkpoints, list, aim, floor, now),
-            _ => at.keep(checkpoints, list, aim),
-        }
-        checkpoints.put().await?;
-        if let Some(ended) = ended {
-            report.requests += pages.requests();
-            return Ok(ended);
-        }
-        pace = Pace::default();
-        sink = Sink::open(site, entity, checkpoints.sequence(entity.table))?;
-    }
+    read_list(repository, checkpoints, &mut reading, report).await
 }
 
-/// What a server says to a page's address that it does not know any more.
-fn is_refusal(step: &Result<Option<NextPage>>) -> bool {
-    let refused = |error: &Error| {
-        matches!(
-            error.status(),
-            Some(StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::GONE)
-        )
+/// The cursor of an unfinished read, or that of a new one. A backfill below what is collected begins where that ends.
+fn open_cursor(state: &ListState, mode: SyncMode) -> Cursor {
+    let unfinished = match mode {
+        SyncMode::Incremental => &state.incremental,
+        SyncMode::Backfill | SyncMode::FullRefresh => &state.backfill,
     };
-    step.as_ref().err().is_some_and(refused)
+    let has_gap = mode == SyncMode::Backfill && state.ever_returned();
+    unfinished.clone().unwrap_or_else(|| Cursor {
+        started: state.complete_through.filter(|_| has_gap),
+        watermark: state.complete_from.filter(|_| has_gap),
+        next: state.oldest_page.clone().filter(|_| has_gap),
+        full_refresh: mode == SyncMode::FullRefresh,
+        ..Cursor::default()
+    })
 }
 
-/// A [`Cursor`] under way.
-struct ListCursor(Cursor);
-
-impl Deref for ListCursor {
-    type Target = Cursor;
-    fn deref(&self) -> &Cursor {
-        &self.0
-    }
+/// A read of a list down to `target`.
+struct NewestFirst<'r, 'a, F> {
+    repository: &'r RepositoryContext<'a>,
+    list: &'r NewestFirstList,
+    mode: SyncMode,
+    target: DateTime<Utc>,
+    /// Where this round pauses, above the target.
+    floor: Option<DateTime<Utc>>,
+    cursor: Cursor,
+    order: Order,
+    sink: Sink<'r>,
+    embedded: EmbeddedRecords,
+    pending: PendingRecords,
+    find_pending: &'r mut F,
 }
 
-impl DerefMut for ListCursor {
-    fn deref_mut(&mut self) -> &mut Cursor {
-        &mut self.0
-    }
-}
-
-impl ListCursor {
-    fn of(checkpoints: &mut CheckpointStore<'_>, list: &List, aim: Aim) -> Self {
-        let state = checkpoints.entity(list.entity.table);
-        let open = match aim {
-            Aim::Refresh => state.refresh.clone(),
-            Aim::Load | Aim::Reconcile => state.deep.clone(),
-        };
-        // A gap below what is complete: it begins where that ends.
-        let gap = aim == Aim::Load && state.complete_through.is_some();
-        Self(open.unwrap_or_else(|| Cursor {
-            started: state.complete_through.filter(|_| gap),
-            border: state.complete_from.filter(|_| gap),
-            next: state.bottom.clone().filter(|_| gap),
-            reconcile: aim == Aim::Reconcile,
-            ..Cursor::default()
-        }))
+impl<F> NewestFirst<'_, '_, F> {
+    fn is_at_floor(&self) -> bool {
+        let reached = self.cursor.watermark.zip(self.floor);
+        reached.is_some_and(|(watermark, floor)| watermark <= floor)
     }
 
-    /// The pages still to be read: from a page on, or from a time on where the server can filter. A list that is
-    /// newest first only shifts towards later pages, so an old page number repeats records and loses none.
-    fn pages(&self, site: &Site<'_>, list: &List, aim: Aim, target: DateTime<Utc>) -> Pages {
-        let begin = || {
-            let filter = (list.filter)(aim, target, self.border);
-            let pages = site.client.list(list.endpoint, site.target());
-            let only = list.only.filter(|_| aim == Aim::Refresh);
-            pages.with_filter(filter).with_parameter(only)
-        };
-        match self.next.as_ref().map(|next| begin().resume(next)) {
-            Some(Ok(pages)) => pages,
-            _ => begin(),
+    /// Keep the cursor for the next run.
+    fn suspend(&self, state: &mut ListState) {
+        match self.mode {
+            SyncMode::Incremental => state.incremental = Some(self.cursor.clone()),
+            SyncMode::Backfill | SyncMode::FullRefresh => {
+                state.backfill = Some(self.cursor.clone());
+            }
         }
     }
 
-    fn keep(&self, checkpoints: &mut CheckpointStore<'_>, list: &List, aim: Aim) {
-        let state = checkpoints.entity(list.entity.table);
-        match aim {
-            Aim::Refresh => state.refresh = Some(self.0.clone()),
-            Aim::Load | Aim::Reconcile => state.deep = Some(self.0.clone()),
-        }
-    }
-
-    fn pause(
-        &self,
-        checkpoints: &mut CheckpointStore<'_>,
-        list: &List,
-        aim: Aim,
-        floor: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) {
-        self.keep(checkpoints, list, aim);
-        if aim == Aim::Load {
-            let state = checkpoints.entity(list.entity.table);
+    /// Keep the cursor for the next round: everything down to the floor is collected.
+    fn pause(&self, state: &mut ListState) {
+        self.suspend(state);
+        if let (SyncMode::Backfill, Some(floor)) = (self.mode, self.floor) {
             let from = state.complete_from.map_or(floor, |from| from.min(floor));
             state.complete_from = Some(from);
-            state
-                .complete_through
-                .get_or_insert(self.started.unwrap_or(now));
+            let started = self.cursor.started.unwrap_or(self.repository.now());
+            state.complete_through.get_or_insert(started);
         }
     }
 
-    fn close(
-        &self,
-        checkpoints: &mut CheckpointStore<'_>,
-        list: &List,
-        aim: Aim,
-        target: DateTime<Utc>,
-        bottom: Option<String>,
-        now: DateTime<Utc>,
-    ) {
-        let started = self.started.unwrap_or(now);
-        let state = checkpoints.entity(list.entity.table);
-        if aim == Aim::Refresh {
-            state.refresh = None;
+    fn complete(&self, state: &mut ListState, last_page: Option<String>) {
+        let started = self.cursor.started.unwrap_or(self.repository.now());
+        if self.mode == SyncMode::Incremental {
+            state.incremental = None;
             state.complete_through = Some(started);
             return;
         }
-        state.deep = None;
-        state.bottom = bottom;
-        state.complete_from = Some(state.complete_from.map_or(target, |from| from.min(target)));
-        if aim == Aim::Reconcile || state.reconciled_on.is_none() {
-            state.reconciled_on = Some(started);
+        state.backfill = None;
+        state.oldest_page = last_page;
+        let from = state
+            .complete_from
+            .map_or(self.target, |from| from.min(self.target));
+        state.complete_from = Some(from);
+        if self.mode == SyncMode::FullRefresh || state.full_refresh_on.is_none() {
+            state.full_refresh_on = Some(started);
         }
         state.complete_through.get_or_insert(started);
+    }
+}
+
+impl<F> ListReading for NewestFirst<'_, '_, F>
+where
+    F: FnMut(&Value, SyncMode, DateTime<Utc>, &mut PendingRecords),
+{
+    const IS_RESUMABLE: bool = true;
+
+    /// From a page on, or from a time on where the server can filter. A list that is newest first only shifts towards later
+    /// pages, so the address of an old page repeats records and skips none.
+    fn pages(&self) -> Pages {
+        let new = || {
+            let filter = (self.list.filter)(self.mode, self.target, self.cursor.watermark);
+            let parameter = self.list.incremental_parameter;
+            let parameter = parameter.filter(|_| self.mode == SyncMode::Incremental);
+            let target = self.repository.target();
+            let pages = self.repository.client.list(self.list.endpoint, target);
+            pages.with_filter(filter).with_parameter(parameter)
+        };
+        let resumed = self.cursor.next.as_ref().map(|next| new().resume(next));
+        resumed.and_then(Result::ok).unwrap_or_else(new)
+    }
+
+    fn cursor_mut(&mut self) -> &mut Cursor {
+        &mut self.cursor
+    }
+
+    fn take(
+        &mut self,
+        page: Page,
+        pages: &Pages,
+        report: &mut EntityReport,
+    ) -> Result<Option<ListOutcome>> {
+        let parent = self.list.entity.parent.is_none().then_some(Parent::None);
+        let times = self
+            .sink
+            .take(&page.values, parent.as_ref(), report, |record| {
+                (self.find_pending)(record, self.mode, self.target, &mut self.pending);
+                self.embedded.extract(record);
+            })?;
+        report.new_records += match self.mode {
+            SyncMode::Incremental => times.count_since(self.target),
+            SyncMode::Backfill | SyncMode::FullRefresh => times.times.len() as u64,
+        };
+        self.order.see(&times);
+        if self.order.is_falling(self.list.stop)
+            && let Some(oldest) = times.oldest()
+        {
+            let watermark = self.cursor.watermark;
+            self.cursor.watermark = Some(watermark.map_or(oldest, |known| known.min(oldest)));
+        }
+        // A list that the server filters ends by itself, and may contain older records on purpose.
+        let stop = match pages.is_filtered() {
+            true => EarlyStop::Never,
+            false => self.list.stop,
+        };
+        let is_read = pages.cursor().is_none() || self.order.is_past(&times, self.target, stop);
+        Ok(match is_read {
+            true => Some(ListOutcome::Complete),
+            false => self.is_at_floor().then_some(ListOutcome::Partial),
+        })
+    }
+
+    async fn checkpoint(
+        &mut self,
+        checkpoints: &mut CheckpointStore<'_>,
+        outcome: Option<&ListOutcome>,
+        last_page: Option<String>,
+    ) -> Result<()> {
+        self.sink.save(checkpoints, Replaces::Nothing).await?;
+        self.embedded.save(self.repository, checkpoints).await?;
+        checkpoints.add_pending(&mut self.pending);
+        let state = checkpoints.list_mut(self.list.entity.table);
+        match outcome {
+            Some(ListOutcome::Complete) => self.complete(state, last_page),
+            Some(ListOutcome::Partial) => self.pause(state),
+            _ => self.suspend(state),
+        }
+        Ok(())
     }
 }

@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use super::sink::Times;
+use super::sink::PageTimes;
 
 /// When a list is left before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(super) enum EarlyStop {
     /// It is read to the end.
     Never,
     /// At a page whose last record is older than the target, if every record so far came in falling order.
@@ -25,7 +25,7 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn see(&mut self, page: &Times) {
+    pub(super) fn see(&mut self, page: &PageTimes) {
         for time in &page.times {
             self.first = self.first.or(Some(*time));
             if let Some(last) = self.last {
@@ -37,15 +37,15 @@ impl Order {
     }
 
     /// Whether what comes next is older than what came.
-    pub(super) fn is_falling(&self, stop: Stop) -> bool {
+    pub(super) fn is_falling(&self, stop: EarlyStop) -> bool {
         match stop {
-            Stop::Never => false,
-            Stop::OlderStrictly => !self.rose,
-            Stop::Older => self.last < self.first,
+            EarlyStop::Never => false,
+            EarlyStop::OlderStrictly => !self.rose,
+            EarlyStop::Older => self.last < self.first,
         }
     }
 
-    pub(super) fn is_past(&self, page: &Times, since: DateTime<Utc>, stop: Stop) -> bool {
+    pub(super) fn is_past(&self, page: &PageTimes, since: DateTime<Utc>, stop: EarlyStop) -> bool {
         let (Some(first), Some(last)) = (page.times.first(), page.times.last()) else {
             return false;
         };
@@ -53,9 +53,9 @@ impl Order {
         let older = page.ends_dated && *last < since;
         older
             && match stop {
-                Stop::Never => false,
-                Stop::OlderStrictly => self.fell && !self.rose,
-                Stop::Older => last < first && self.first.is_some_and(|start| start >= *first),
+                EarlyStop::Never => false,
+                EarlyStop::OlderStrictly => self.fell && !self.rose,
+                EarlyStop::Older => last < first && self.first.is_some_and(|start| start >= *first),
             }
     }
 }
@@ -64,17 +64,17 @@ impl Order {
 mod tests {
     use super::*;
 
-    fn days(days: &[i64]) -> Times {
+    fn days(days: &[i64]) -> PageTimes {
         let times = days
             .iter()
             .map(|day| DateTime::from_timestamp(day * 86_400, 0).unwrap());
-        Times {
+        PageTimes {
             times: times.collect(),
             ends_dated: true,
         }
     }
 
-    fn stops(stop: Stop, pages: &[&[i64]]) -> Vec<bool> {
+    fn stops(stop: EarlyStop, pages: &[&[i64]]) -> Vec<bool> {
         let since = DateTime::from_timestamp(10 * 86_400, 0).unwrap();
         let mut order = Order::default();
         let pages = pages.iter().map(|page| days(page));
@@ -89,23 +89,26 @@ mod tests {
     #[test]
     fn a_falling_list_stops_at_the_first_page_that_ends_older() {
         let pages: &[&[i64]] = &[&[30, 20], &[15, 10], &[10, 9]];
-        assert_eq!(stops(Stop::OlderStrictly, pages), [false, false, true]);
-        assert_eq!(stops(Stop::Older, pages), [false, false, true]);
-        assert_eq!(stops(Stop::Never, pages), [false, false, false]);
+        assert_eq!(stops(EarlyStop::OlderStrictly, pages), [false, false, true]);
+        assert_eq!(stops(EarlyStop::Older, pages), [false, false, true]);
+        assert_eq!(stops(EarlyStop::Never, pages), [false, false, false]);
     }
 
     #[test]
     fn a_list_in_rising_order_never_stops_at_its_old_start() {
         let pages: &[&[i64]] = &[&[1, 2], &[3, 4], &[11, 12]];
-        assert_eq!(stops(Stop::OlderStrictly, pages), [false, false, false]);
-        assert_eq!(stops(Stop::Older, pages), [false, false, false]);
+        assert_eq!(
+            stops(EarlyStop::OlderStrictly, pages),
+            [false, false, false]
+        );
+        assert_eq!(stops(EarlyStop::Older, pages), [false, false, false]);
     }
 
     #[test]
     fn disorder_keeps_a_strict_walk_going_and_not_a_feed() {
         let pages: &[&[i64]] = &[&[30, 20, 21], &[9, 8]];
-        assert_eq!(stops(Stop::OlderStrictly, pages), [false, false]);
-        assert_eq!(stops(Stop::Older, pages), [false, true]);
+        assert_eq!(stops(EarlyStop::OlderStrictly, pages), [false, false]);
+        assert_eq!(stops(EarlyStop::Older, pages), [false, true]);
     }
 
     #[test]
@@ -114,9 +117,9 @@ mod tests {
         let mut order = Order::default();
         order.see(&page);
         let target = DateTime::from_timestamp(864_000, 0).unwrap();
-        assert!(order.is_past(&page, target, Stop::OlderStrictly));
+        assert!(order.is_past(&page, target, EarlyStop::OlderStrictly));
         page.ends_dated = false;
-        assert!(!order.is_past(&page, target, Stop::OlderStrictly));
-        assert!(!order.is_past(&page, target, Stop::Older));
+        assert!(!order.is_past(&page, target, EarlyStop::OlderStrictly));
+        assert!(!order.is_past(&page, target, EarlyStop::Older));
     }
 }

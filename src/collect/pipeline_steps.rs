@@ -1,23 +1,20 @@
-//! Steps of pipelines, one list each. A re-deployed step takes the place of its first run, which stays here if it was
-//! collected before.
+//! Steps of pipelines, one list for each pipeline. A repeated step replaces its first run in Bitbucket's list; the first run is
+//! kept here if it was collected before.
 
-use super::children;
 use super::entity::{Entity, uuid};
+use super::list_reader::ListOutcome;
+use super::pending_reader::read_child_lists;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
 static ENTITY: Entity = Entity::new("pipeline_steps", uuid);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    children::children(
-        repo,
-        &ENTITY,
-        "pipelines",
-        &endpoints::PIPELINE_STEPS,
-        report,
-    )
-    .await
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let endpoint = &endpoints::PIPELINE_STEPS;
+    read_child_lists(run, &ENTITY, "pipelines", endpoint, report).await
 }

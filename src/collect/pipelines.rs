@@ -1,27 +1,30 @@
-//! Pipelines created since `since`. Their list cannot be filtered and is oldest first unless sorted, so it is walked
-//! from the newest and left at the first page that was read before; if the server does not sort, at its end.
+//! Pipelines created since `since`. Their list cannot be filtered and is oldest first unless sorted, so it is read from the
+//! newest pipeline down to the first page that was read before; if the server does not sort, to its end.
 //!
-//! What that list cannot show is asked for one by one: pipelines that had not ended, and those whose deployment was done
-//! again. One that waits for a button for ever is given up after a month.
+//! Changes that an incremental read of that list does not return are read by id: of pipelines that had not completed, and of
+//! those whose deployment was repeated. A pipeline with a manual step that is not started is given up after a month.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures::{StreamExt, stream};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::checkpoint::{CheckpointStore, FollowUps};
+use super::checkpoint::{CheckpointStore, PendingRecords};
 use super::entity::{Entity, text, time, uuid};
-use super::newest_first::{Aim, List, newest_first, unfiltered};
-use super::order::Stop;
+use super::list_reader::ListOutcome;
+use super::newest_first::{NewestFirstList, SyncMode, no_filter, read_newest_first};
+use super::order::EarlyStop;
+use super::pending_reader::{Fetched, PendingReading, read_pending};
 use super::report::EntityReport;
-use super::repository::{Repo, Site};
+use super::repository_context::RepositoryContext;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::{ListOutcome, Pace, or_stop};
 use crate::bitbucket::{RecordLookup, endpoints};
-use crate::config::Steps;
-use crate::error::{ErrorKind, Result};
-use crate::lake::{Cursor, PendingRecord, Replaces};
+use crate::config::StepsRule;
+use crate::error::Result;
+use crate::lake::{Cursor, PendingKind, PendingRecord, Replaces};
 use crate::schema::{Parent, content_key};
 
 static ENTITY: Entity = Entity {
@@ -29,212 +32,208 @@ static ENTITY: Entity = Entity {
     ..Entity::new("pipelines", uuid)
 };
 
-static LIST: List = List {
+static LIST: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::PIPELINES,
-    stop: Stop::OlderStrictly,
-    filter: unfiltered,
-    only: None,
-    reconciles: false,
+    stop: EarlyStop::OlderStrictly,
+    filter: no_filter,
+    incremental_parameter: None,
+    has_full_refresh: false,
 };
 
 pub(super) const STEPS: &str = "pipeline_steps";
 
-/// Pipelines wait for a button, or are blocked, for ever: three of ten do in some repositories.
+/// Some pipelines never complete, because their manual step is not started or they are blocked: three of ten in some
+/// repositories.
 const GIVEN_UP_AFTER: TimeDelta = TimeDelta::days(30);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let mut seen = Vec::new();
-    let all_steps = repo.steps == Steps::All;
-    let steps = repo.checkpoints.entity(STEPS);
-    let wanted_since_now = all_steps && !std::mem::replace(&mut steps.by_parent, all_steps);
-    let state = repo.checkpoints.entity(ENTITY.table);
-    if wanted_since_now && state.ever_returned() && state.deep.is_none() {
-        // The pipelines that are here already are gone through once more, for their steps.
-        state.deep = Some(Cursor {
-            reconcile: true,
-            ..Cursor::default()
-        });
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let all_steps = run.steps == StepsRule::All;
+    if all_steps {
+        request_all_steps(&mut run.checkpoints);
     }
-    let now = repo.site.context.options.now;
-    let waiting: HashMap<String, Option<String>> = repo
-        .checkpoints
-        .entity(ENTITY.table)
-        .queue
-        .iter()
-        .map(|queued| (queued.id.clone(), queued.seen.clone()))
+    let now = run.repository.now();
+    let pending = run.checkpoints.list(ENTITY.table).pending.iter();
+    let fingerprints: HashMap<String, Option<String>> = pending
+        .map(|record| (record.id.clone(), record.fingerprint().map(str::to_owned)))
         .collect();
-    let outcome = newest_first(repo, &LIST, report, |record, aim, target, more| {
+    let mut read = Vec::new();
+    let outcome = read_newest_first(run, &LIST, report, |record, mode, target, pending| {
         let Some(uuid) = uuid(record) else { return };
-        let (queued, ended) = (unfinished(record, &uuid), has_ended(record));
-        let is_new = aim != Aim::Refresh || queued.created_on.is_none_or(|time| time >= target);
-        // The last page holds older ones as well: those that are waited for are looked at, the others were.
-        let went_on = match waiting.get(&uuid) {
-            Some(before) => *before != queued.seen,
+        let (created_on, is_completed) = (created_on(record), is_completed(record));
+        let fingerprint = fingerprint(record);
+        let is_new = mode != SyncMode::Incremental || created_on.is_none_or(|time| time >= target);
+        // The last page also has older pipelines: only the pending ones of them are not read yet.
+        let has_changed = match fingerprints.get(&uuid) {
+            Some(before) => before.as_ref() != Some(&fingerprint),
             None if is_new => true,
             None => return,
         };
-        if all_steps && (went_on || is_new) {
-            more.entry(STEPS)
-                .or_default()
-                .push(PendingRecord::parent(&uuid));
+        if all_steps && (has_changed || is_new) {
+            pending.add(STEPS, PendingRecord::fetch(&uuid));
         }
-        if !ended && is_young(queued.created_on, now) {
-            more.entry(ENTITY.table).or_default().push(queued);
+        if !is_completed && is_recent(created_on, now) {
+            pending.add(ENTITY.table, update(&uuid, created_on, fingerprint));
         }
-        seen.push((uuid, ended));
+        read.push((uuid, is_completed));
     })
     .await;
-    repo.pipelines.extend(seen);
+    run.pipelines.extend(read);
     outcome
 }
 
-/// Asks for the pipelines that may have gone on since they were seen.
-pub(super) async fn look_again(
-    repo: &mut Repo<'_>,
+/// Record that the steps of every pipeline are wanted. The first time, the pipelines that are collected already are read once
+/// more, because each makes its steps pending.
+fn request_all_steps(checkpoints: &mut CheckpointStore<'_>) {
+    if checkpoints.list(STEPS).is_by_parent() {
+        return;
+    }
+    checkpoints.list_mut(STEPS).set_by_parent();
+    let pipelines = checkpoints.list_mut(ENTITY.table);
+    if pipelines.ever_returned() && pipelines.backfill.is_none() {
+        pipelines.backfill = Some(Cursor {
+            full_refresh: true,
+            ..Cursor::default()
+        });
+    }
+}
+
+/// Read the pending pipelines that this run's list did not return.
+pub(super) async fn collect_pending(
+    run: &mut RepositoryRun<'_>,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let Repo {
-        site,
+    let RepositoryRun {
+        repository,
         checkpoints,
         pipelines,
         steps,
         ..
-    } = repo;
-    let all_steps = *steps == Steps::All;
-    let queue = &mut checkpoints.entity(ENTITY.table).queue;
-    queue.retain(|queued| pipelines.get(&queued.id) != Some(&true));
-    let mut again: Vec<PendingRecord> = queue.clone();
-    again.retain(|queued| !pipelines.contains_key(&queued.id));
+    } = run;
+    let pending = &mut checkpoints.list_mut(ENTITY.table).pending;
+    pending.retain(|record| pipelines.get(&record.id) != Some(&true));
+    let mut requested = pending.clone();
+    requested.retain(|record| !pipelines.contains_key(&record.id));
+    let fetched = stream::iter(requested).then(|record| fetch(repository, record));
+    let mut reading = PipelineUpdates {
+        repository,
+        all_steps: *steps == StepsRule::All,
+        sink: Sink::new(repository, &ENTITY, checkpoints)?,
+        records: Vec::new(),
+        done: HashSet::new(),
+        pending: PendingRecords::default(),
+    };
+    read_pending(
+        repository,
+        checkpoints,
+        fetched,
+        usize::MAX,
+        &mut reading,
+        report,
+    )
+    .await
+}
 
-    let mut pace = Pace::default();
-    let mut found = Found::default();
-    let (mut stopped, mut failure) = (false, None);
-    for queued in again {
-        let asked = tokio::select! {
-            biased;
-            () = site.context.options.stop.wait() => Ok(None),
-            asked = ask(site, &queued, report) => or_stop(site, asked),
-        };
-        let record = match asked {
-            Ok(Some(record)) => record,
-            Ok(None) => {
-                stopped = true;
-                break;
-            }
-            // One that cannot be read stays queued and holds nobody up.
-            Err(error) if error.kind() == ErrorKind::Api => {
-                failure.get_or_insert(error);
-                continue;
-            }
-            Err(error) => return Err(error),
-        };
-        found.take(queued, record, site, all_steps);
-        pace.pages += 1;
-        if pace.is_due() {
-            found.save(site, checkpoints, report).await?;
-            pace = Pace::default();
-        }
-    }
-    found.save(site, checkpoints, report).await?;
-    match failure {
-        Some(error) => Err(error),
-        None if stopped => Ok(ListOutcome::Stopped),
-        None => Ok(ListOutcome::Complete),
+/// A pending pipeline with its record; `None` for one that does not exist any more.
+type PipelineUpdate = (PendingRecord, Option<Box<RawValue>>);
+
+async fn fetch(
+    repository: &RepositoryContext<'_>,
+    pending: PendingRecord,
+) -> Fetched<PipelineUpdate> {
+    let target = repository.target().parent(&pending.id);
+    let answer = repository.client.get(&endpoints::PIPELINE, &target).await;
+    Fetched {
+        requests: 1,
+        result: answer.map(|answer| match answer {
+            RecordLookup::Found { value, .. } => (pending, Some(value)),
+            RecordLookup::Unavailable(_) => (pending, None),
+        }),
     }
 }
 
-/// The pipeline as it is now; nothing for one that is gone.
-async fn ask(
-    site: &Site<'_>,
-    queued: &PendingRecord,
-    report: &mut EntityReport,
-) -> Result<Option<Box<RawValue>>> {
-    report.requests += 1;
-    let target = site.target().parent(&queued.id);
-    match site.client.get(&endpoints::PIPELINE, &target).await? {
-        RecordLookup::Found { value, .. } => Ok(Some(value)),
-        RecordLookup::Unavailable(_) => Ok(None),
-    }
-}
-
-/// What looking again showed.
-#[derive(Default)]
-struct Found {
+/// Pending pipelines that were read since the last checkpoint.
+struct PipelineUpdates<'r, 'a> {
+    repository: &'r RepositoryContext<'a>,
+    all_steps: bool,
+    sink: Sink<'r>,
+    /// The records that changed.
     records: Vec<Box<RawValue>>,
-    done: Vec<String>,
-    waiting: Vec<PendingRecord>,
-    steps: Vec<PendingRecord>,
+    done: HashSet<String>,
+    pending: PendingRecords,
 }
 
-impl Found {
+impl PendingReading<PipelineUpdate> for PipelineUpdates<'_, '_> {
     fn take(
         &mut self,
-        queued: PendingRecord,
-        record: Option<Box<RawValue>>,
-        site: &Site<'_>,
-        all_steps: bool,
-    ) {
-        self.done.push(queued.id.clone());
-        let Some(record) = record else { return };
+        (before, record): PipelineUpdate,
+        _: &mut EntityReport,
+    ) -> Result<Option<ListOutcome>> {
+        self.done.insert(before.id.clone());
+        let Some(record) = record else {
+            return Ok(None);
+        };
         let value: Value = serde_json::from_str(record.get()).unwrap_or(Value::Null);
-        let now = unfinished(&value, &queued.id);
-        if now.seen != queued.seen {
-            if all_steps {
-                self.steps.push(PendingRecord::parent(&queued.id));
+        let fingerprint = fingerprint(&value);
+        if before.fingerprint() != Some(&fingerprint) {
+            if self.all_steps {
+                self.pending.add(STEPS, PendingRecord::fetch(&before.id));
             }
             self.records.push(record);
         }
-        if !has_ended(&value) && is_young(now.created_on, site.context.options.now) {
-            self.waiting.push(now);
+        let created_on = created_on(&value);
+        if !is_completed(&value) && is_recent(created_on, self.repository.now()) {
+            let update = update(&before.id, created_on, fingerprint);
+            self.pending.add(ENTITY.table, update);
         }
+        Ok(None)
     }
 
-    async fn save(
+    async fn checkpoint(
         &mut self,
-        site: &Site<'_>,
         checkpoints: &mut CheckpointStore<'_>,
         report: &mut EntityReport,
     ) -> Result<()> {
         if self.done.is_empty() {
             return Ok(());
         }
-        let mut sink = Sink::open(site, &ENTITY, checkpoints.sequence(ENTITY.table))?;
         let records = std::mem::take(&mut self.records);
-        sink.take(&records, Some(&Parent::None), report, |_| {})?;
-        let segment = sink.finish(Replaces::Nothing).await?;
-        checkpoints.add(ENTITY.table, segment);
+        let parent = Some(&Parent::None);
+        self.sink.take(&records, parent, report, |_| {})?;
+        self.sink.save(checkpoints, Replaces::Nothing).await?;
         let done = std::mem::take(&mut self.done);
-        let entity = checkpoints.entity(ENTITY.table);
-        entity.queue.retain(|queued| !done.contains(&queued.id));
-        entity.enqueue(std::mem::take(&mut self.waiting));
-        let steps = std::mem::take(&mut self.steps);
-        checkpoints.follow(&mut FollowUps::from([(STEPS, steps)]));
+        let list = checkpoints.list_mut(ENTITY.table);
+        list.pending.retain(|record| !done.contains(&record.id));
+        checkpoints.add_pending(&mut self.pending);
         checkpoints.put().await
     }
+}
+
+fn update(uuid: &str, created_on: Option<DateTime<Utc>>, fingerprint: String) -> PendingRecord {
+    let kind = PendingKind::PipelineUpdate {
+        created_on,
+        fingerprint: Some(fingerprint),
+    };
+    PendingRecord::new(uuid, kind)
 }
 
 fn created_on(record: &Value) -> Option<DateTime<Utc>> {
     time(record, "/created_on")
 }
 
-fn has_ended(record: &Value) -> bool {
+fn is_completed(record: &Value) -> bool {
     text(record, "/state/name").as_deref() == Some("COMPLETED")
 }
 
-fn is_young(created_on: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
+fn is_recent(created_on: Option<DateTime<Utc>>, now: DateTime<Utc>) -> bool {
     created_on.is_some_and(|time| now - time < GIVEN_UP_AFTER)
 }
 
-fn unfinished(record: &Value, uuid: &str) -> PendingRecord {
-    PendingRecord {
-        created_on: created_on(record),
-        seen: Some(content_key(&fingerprint(record))),
-        ..PendingRecord::parent(uuid)
-    }
-}
-
-/// What changes when a pipeline goes on; a list and a single record differ in other things.
+/// Return a digest of the fields that change when a pipeline makes progress: the list and the single record of a pipeline differ
+/// in others.
 fn fingerprint(record: &Value) -> String {
     let parts = [
         "state",
@@ -244,7 +243,7 @@ fn fingerprint(record: &Value) -> String {
         "build_seconds_used",
     ];
     let parts = parts.map(|name| record.get(name).map(Value::to_string).unwrap_or_default());
-    parts.join("\n")
+    content_key(&parts.join("\n"))
 }
 
 #[cfg(test)]
@@ -253,7 +252,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_pipeline_that_went_on_has_another_fingerprint() {
+    fn a_pipeline_that_makes_progress_changes_its_fingerprint() {
         let at = |stage: &str| {
             let state = json!({"name": "IN_PROGRESS", "stage": {"name": stage}});
             fingerprint(&json!({"state": state, "links": stage}))

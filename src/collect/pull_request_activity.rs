@@ -1,10 +1,10 @@
 //! Activity of pull requests: state changes, pushes, approvals, change requests, comments.
 //!
-//! One feed for the whole repository, newest first and without filters, costs a tenth of asking each pull request; it
-//! is left at the first page that ends in what was read before. Where the feed is missing, or has more new pages than pull
-//! requests changed, each of those is asked; where none changed, nobody.
+//! One feed for the whole repository, newest first and without filters, costs a tenth of the requests of one list for each pull
+//! request. Reading stops at the first page whose last entry is older than the watermark. Where the feed is missing, or has more
+//! new pages than pull requests changed, the list of each changed pull request is read instead.
 //!
-//! An entry has no id. Its key is what tells two entries apart: pull request, kind, time, actor, comment.
+//! An entry has no id. Its key is what distinguishes two entries: pull request, kind, time, actor, comment.
 
 use std::collections::HashMap;
 
@@ -12,14 +12,14 @@ use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use super::children;
-use super::entity::{Entity, Holds, is_pending, text, time};
-use super::newest_first::{List, newest_first, unfiltered};
-use super::order::Stop;
+use super::entity::{EmbeddedTable, Entity, is_pending, text, time};
+use super::list_reader::ListOutcome;
+use super::newest_first::{NewestFirstList, no_filter, read_newest_first};
+use super::order::EarlyStop;
+use super::pending_reader::read_child_lists;
 use super::pull_request_comments;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 
@@ -27,15 +27,15 @@ static ENTITY: Entity = Entity {
     keyed_by_parent: true,
     time: Some(date),
     parent: Some(|record| record.pointer("/pull_request/id")?.as_i64()),
-    draft: |record| record.get("comment").is_some_and(is_pending),
-    holds: Some(&COMMENTS),
+    is_draft: |record| record.get("comment").is_some_and(is_pending),
+    embeds: Some(&COMMENTS),
     ..Entity::new("pull_request_activity", key)
 };
 
-/// Comments come whole, unless a server leaves their text out.
-static COMMENTS: Holds = Holds {
+/// Entries embed whole comments, unless the server leaves out their text.
+static COMMENTS: EmbeddedTable = EmbeddedTable {
     entity: &pull_request_comments::ENTITY,
-    inner: |record| {
+    extract: |record| {
         let comment = record.get("comment")?;
         let is_whole =
             comment.pointer("/content/raw").is_some() || comment.get("deleted")?.as_bool()?;
@@ -44,91 +44,97 @@ static COMMENTS: Holds = Holds {
     },
 };
 
-static LIST: List = List {
+static FEED: NewestFirstList = NewestFirstList {
     entity: &ENTITY,
     endpoint: &endpoints::REPOSITORY_ACTIVITY,
-    stop: Stop::Older,
-    filter: unfiltered,
-    only: None,
-    reconciles: false,
+    stop: EarlyStop::Older,
+    filter: no_filter,
+    incremental_parameter: None,
+    has_full_refresh: false,
 };
 
 const KINDS: [&str; 4] = ["update", "approval", "changes_requested", "comment"];
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let changed = repo.checkpoints.entity(ENTITY.table).queue.len() as u64;
-    if !repo.checkpoints.entity(ENTITY.table).by_parent {
-        match new_pages(repo) {
-            Some(_) if changed == 0 => {
-                repo.checkpoints.inherit(ENTITY.table, "pull_requests");
-                return Ok(ListOutcome::Complete);
-            }
-            Some(pages) if changed <= pages => return each(repo, report).await,
-            _ => {}
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let list = run.checkpoints.list(ENTITY.table);
+    let changed = list.pending.len() as u64;
+    if list.is_by_parent() {
+        return read_each(run, report).await;
+    }
+    match estimate_new_pages(run) {
+        Some(_) if changed == 0 => {
+            run.checkpoints.inherit_span(ENTITY.table, "pull_requests");
+            return Ok(ListOutcome::Complete);
         }
-        let mut told = HashMap::new();
-        let outcome = newest_first(repo, &LIST, report, |record, _, _, _| {
-            let id = record.pointer("/pull_request/id").and_then(Value::as_i64);
-            if let (Some(id), Some(time)) = (id, date(record)) {
-                let last = told.entry(id).or_insert(time);
-                *last = time.max(*last);
-            }
-        })
-        .await?;
-        repo.told.extend(told);
-        match outcome {
-            ListOutcome::Unavailable(absence)
-                if absence.status == StatusCode::NOT_FOUND && changed > 0 =>
-            {
-                repo.checkpoints.entity(ENTITY.table).by_parent = true;
-            }
-            outcome => {
-                // The feed has what the queue would ask for.
-                if !matches!(outcome, ListOutcome::Unavailable(_)) {
-                    repo.checkpoints.entity(ENTITY.table).queue.clear();
-                }
-                return Ok(outcome);
-            }
+        Some(pages) if changed <= pages => return read_each(run, report).await,
+        _ => {}
+    }
+    match read_feed(run, report).await? {
+        ListOutcome::Unavailable(reason)
+            if reason.status == StatusCode::NOT_FOUND && changed > 0 =>
+        {
+            run.checkpoints.list_mut(ENTITY.table).set_by_parent();
+            read_each(run, report).await
+        }
+        ListOutcome::Unavailable(reason) => Ok(ListOutcome::Unavailable(reason)),
+        outcome => {
+            // The feed has the activity of all pending pull requests.
+            run.checkpoints.list_mut(ENTITY.table).pending.clear();
+            Ok(outcome)
         }
     }
-    each(repo, report).await
 }
 
-/// How many pages the feed probably has that were not read yet, by how fast it has grown so far. Nothing while it is not
-/// loaded, or a walk over it is under way.
-fn new_pages(repo: &mut Repo<'_>) -> Option<u64> {
-    let options = repo.site.context.options;
-    let since = repo.site.since;
-    let state = repo.checkpoints.entity(ENTITY.table);
-    if options.full || !repo.round.refreshes || state.refresh.is_some() || state.deep.is_some() {
+/// Read the repository's feed.
+async fn read_feed(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+    let mut last_activity = HashMap::new();
+    let outcome = read_newest_first(run, &FEED, report, |record, _, _, _| {
+        let id = record.pointer("/pull_request/id").and_then(Value::as_i64);
+        if let (Some(id), Some(time)) = (id, date(record)) {
+            let last = last_activity.entry(id).or_insert(time);
+            *last = time.max(*last);
+        }
+    })
+    .await?;
+    run.last_activity.extend(last_activity);
+    Ok(outcome)
+}
+
+/// Estimate the number of new pages in the feed by its growth so far; `None` while the feed is not loaded or a read of it is
+/// unfinished.
+fn estimate_new_pages(run: &RepositoryRun<'_>) -> Option<u64> {
+    let (repository, list) = (&run.repository, run.checkpoints.list(ENTITY.table));
+    if repository.is_full_refresh() || !run.round.is_first || list.has_cursor() {
         return None;
     }
-    let through = state.complete_through?;
-    let loaded = (through - state.complete_from.unwrap_or(since))
-        .num_minutes()
-        .max(1) as u64;
-    let new = (options.now - through).num_minutes().max(0) as u64;
-    let entries = state.sequence.saturating_mul(new) / loaded;
+    let through = list.complete_through?;
+    let from = list.complete_from.unwrap_or(repository.since);
+    let loaded_minutes = (through - from).num_minutes().max(1) as u64;
+    let new_minutes = (repository.now() - through).num_minutes().max(0) as u64;
+    let entries = list.sequence.saturating_mul(new_minutes) / loaded_minutes;
     Some(1 + entries / u64::from(endpoints::REPOSITORY_ACTIVITY.pagelen))
 }
 
-/// Asks each pull request that waits for it: everything that happened to it, so nothing is left to explain.
-async fn each(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let queue = &repo.checkpoints.entity(ENTITY.table).queue;
-    let ids: Vec<i64> = queue
-        .iter()
-        .filter_map(|queued| queued.id.parse().ok())
+/// Read the activity of each pending pull request: all of it, so that every change of it is explained.
+async fn read_each(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
+    let pending = run.checkpoints.list(ENTITY.table).pending.iter();
+    let ids: Vec<i64> = pending
+        .filter_map(|record| record.id.parse().ok())
         .collect();
-    let lists = &endpoints::PULL_REQUEST_ACTIVITY;
-    let outcome = children::children(repo, &ENTITY, "pull_requests", lists, report).await?;
+    let endpoint = &endpoints::PULL_REQUEST_ACTIVITY;
+    let outcome = read_child_lists(run, &ENTITY, "pull_requests", endpoint, report).await?;
     if matches!(outcome, ListOutcome::Complete) {
-        let now = repo.site.context.options.now;
-        repo.told.extend(ids.into_iter().map(|id| (id, now)));
+        let now = run.repository.now();
+        run.last_activity
+            .extend(ids.into_iter().map(|id| (id, now)));
     }
     Ok(outcome)
 }
 
-/// The kind of an entry, and what it holds; some entries hold nothing.
+/// Return the kind of an entry and its content; some entries have none.
 fn content(record: &Value) -> Option<(&'static str, &Value)> {
     KINDS
         .iter()
@@ -179,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_that_holds_only_its_pull_request_has_no_key_and_no_time() {
+    fn an_entry_without_content_has_no_key_and_no_time() {
         let record = json!({"pull_request": {"id": 1}, "update": null});
         assert_eq!((key(&record), date(&record)), (None, None));
     }
 
     #[test]
-    fn a_draft_inside_an_entry_is_a_draft() {
-        assert!((ENTITY.draft)(&json!({"comment": {"pending": true}})));
-        assert!(!(ENTITY.draft)(&json!({"comment": {"pending": false}})));
+    fn an_entry_with_a_draft_comment_is_a_draft() {
+        assert!((ENTITY.is_draft)(&json!({"comment": {"pending": true}})));
+        assert!(!(ENTITY.is_draft)(&json!({"comment": {"pending": false}})));
     }
 }

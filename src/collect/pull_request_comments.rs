@@ -1,9 +1,9 @@
-//! Comments of pull requests. The activity feed holds them whole, fifty entries a page, so a list of its own is asked for
-//! only where the feed cannot have told all: the pull request counts other comments than are here, or its last change was
-//! none that the feed shows, as an edited or deleted comment is.
+//! Comments of pull requests. The activity feed embeds them, fifty entries a page, so the list of a pull request is read only
+//! where the feed cannot have returned all of them: the pull request counts other comments than are collected, or its last change
+//! is none that the feed shows, as an edited or deleted comment is not.
 //!
-//! Deleted comments come as tombstones, or not at all, so a list takes the place of what was known of its pull request;
-//! unpublished review drafts of the token's owner come too, and are dropped.
+//! Deleted comments arrive as tombstones or not at all, so a list replaces the collected comments of its pull request. Unpublished
+//! review drafts of the token's owner arrive too, and are dropped.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,96 +11,103 @@ use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 
-use super::children::children_but;
 use super::entity::{Entity, id, is_pending};
+use super::list_reader::ListOutcome;
+use super::pending_reader::{drop_collected, read_child_lists_except};
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{PendingRecord, Replaces, ScanItem};
+use crate::lake::{ExpectedComments, PendingRecord, Replaces, ScanItem};
 
 pub(super) static ENTITY: Entity = Entity {
-    draft: is_pending,
-    absence_deletes: true,
+    is_draft: is_pending,
+    deletes_missing: true,
     ..Entity::new("pull_request_comments", id)
 };
 
-/// Between a change and the time that its pull request bears for it.
-const AT_ONCE: TimeDelta = TimeDelta::seconds(2);
+/// The longest time between a change and the `updated_on` that a pull request has for it.
+const SAME_CHANGE: TimeDelta = TimeDelta::seconds(2);
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let wait = tell(repo).await?;
-    let lists = &endpoints::PULL_REQUEST_COMMENTS;
-    children_but(repo, &ENTITY, "pull_requests", lists, &wait, report).await
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let postponed = drop_embedded(run).await?;
+    let endpoint = &endpoints::PULL_REQUEST_COMMENTS;
+    read_child_lists_except(run, &ENTITY, "pull_requests", endpoint, &postponed, report).await
 }
 
-/// Takes those out of the queue whose comments are here; returns those that the feed may still tell of.
-async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
-    let state = repo.checkpoints.entity(ENTITY.table);
-    if !state.queue.iter().any(|queued| queued.talk.is_some()) {
+/// Remove the pending pull requests whose comments the feed returned. Return those that it may still return.
+async fn drop_embedded(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
+    let pending = &run.checkpoints.list(ENTITY.table).pending;
+    if !pending.iter().any(is_conditional) {
         return Ok(HashSet::new());
     }
-    let asked = state
-        .queue
-        .iter()
-        .filter_map(|queued| queued.id.parse().ok());
-    let mut counts: HashMap<i64, Count> = asked.map(|id| (id, Count::default())).collect();
+    let ids = pending.iter().filter_map(|record| record.id.parse().ok());
+    let mut counts: HashMap<i64, CommentCount> =
+        ids.map(|id| (id, CommentCount::default())).collect();
     let columns = ["_pull_request_id", "id", "deleted"];
-    let lake = repo.site.context.lake;
-    lake.scan(
-        &repo.checkpoints.state,
-        ENTITY.table,
-        &columns,
-        |known| match known {
-            ScanItem::Replaced(Replaces::Parents(parents)) => {
-                for parent in parents {
-                    counts
-                        .entry(*parent)
-                        .and_modify(|count| *count = Count::default());
-                }
-                Ok(())
+    let (lake, state) = (run.repository.run.lake, &run.checkpoints.state);
+    lake.scan(state, ENTITY.table, &columns, |known| match known {
+        ScanItem::Replaced(Replaces::Parents(parents)) => {
+            for parent in parents {
+                counts.entry(*parent).and_modify(CommentCount::clear);
             }
-            ScanItem::Replaced(_) => Ok(()),
-            ScanItem::Batch(batch) => count(&batch, &mut counts),
-        },
-    )
+            Ok(())
+        }
+        ScanItem::Replaced(_) => Ok(()),
+        ScanItem::Batch(batch) => count(&batch, &mut counts),
+    })
     .await?;
-    let is_here = |queued: &PendingRecord, told: &HashMap<i64, DateTime<Utc>>| {
-        let (Some(talk), Ok(id)) = (&queued.talk, queued.id.parse()) else {
-            return false;
-        };
-        let explained = talk.changed_on.is_none_or(|changed_on| {
-            let last = told.get(&id);
-            last.is_some_and(|last| changed_on - *last <= AT_ONCE)
-        });
-        // Whether those that were deleted count is not said anywhere.
-        let count = counts
-            .get(&id)
-            .map(|count| (count.live, count.live + count.deleted));
-        explained && count.is_some_and(|(live, all)| talk.comments == live || talk.comments == all)
+    let is_collected = |record: &PendingRecord| {
+        let id = record.id.parse::<i64>().ok();
+        let expected = id.zip(record.expected_comments());
+        expected.is_some_and(|(id, expected)| {
+            let last_activity = run.last_activity.get(&id);
+            is_explained(expected, last_activity)
+                && counts.get(&id).is_some_and(|count| count.matches(expected))
+        })
     };
-    let told = &repo.told;
-    let state = repo.checkpoints.entity(ENTITY.table);
-    state.queue.retain(|queued| !is_here(queued, told));
-    if !repo.checkpoints.may_come("pull_request_activity") {
-        return Ok(HashSet::new());
-    }
-    let state = repo.checkpoints.entity(ENTITY.table);
-    let waits = state.queue.iter().filter(|queued| queued.talk.is_some());
-    Ok(waits.map(|queued| queued.id.clone()).collect())
+    Ok(drop_collected(
+        &mut run.checkpoints,
+        ENTITY.table,
+        "pull_request_activity",
+        is_conditional,
+        is_collected,
+    ))
 }
 
-/// The comments of a pull request that are here.
+fn is_conditional(record: &PendingRecord) -> bool {
+    record.expected_comments().is_some()
+}
+
+/// Whether the activity feed shows the last change of a pull request.
+fn is_explained(expected: &ExpectedComments, last_activity: Option<&DateTime<Utc>>) -> bool {
+    expected.changed_on.is_none_or(|changed_on| {
+        last_activity.is_some_and(|last| changed_on - *last <= SAME_CHANGE)
+    })
+}
+
+/// The collected comments of a pull request.
 #[derive(Debug, Default)]
-struct Count {
+struct CommentCount {
     seen: HashMap<i64, bool>,
     live: u64,
     deleted: u64,
 }
 
-impl Count {
-    /// A later version of a comment takes the place of an earlier one.
+impl CommentCount {
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Whether the pull request counts the same comments. Bitbucket does not document whether it counts deleted ones.
+    fn matches(&self, expected: &ExpectedComments) -> bool {
+        expected.count == self.live || expected.count == self.live + self.deleted
+    }
+
+    /// A later version of a comment replaces an earlier one.
     fn add(&mut self, comment: i64, deleted: bool) {
         match self.seen.insert(comment, deleted) {
             Some(true) => self.deleted -= 1,
@@ -114,7 +121,7 @@ impl Count {
     }
 }
 
-fn count(batch: &RecordBatch, counts: &mut HashMap<i64, Count>) -> Result<()> {
+fn count(batch: &RecordBatch, counts: &mut HashMap<i64, CommentCount>) -> Result<()> {
     let column = |name: &str| {
         batch
             .column_by_name(name)

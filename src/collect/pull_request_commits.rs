@@ -1,53 +1,49 @@
-//! Commits of pull requests. Where the source of one is among the repository's commits, the commit graph tells what it
-//! brought, and nothing is asked: see `base.pull_request_ranges`, which draws the same line. Others have a list each: the
-//! only place where the commits of a squashed branch are found, and those of a fast-forward are told apart. Where the
-//! repository's commits are refused, every list is asked for. A pull request whose source repository is gone answers 404.
+//! Commits of pull requests. Where the source of a pull request is among the repository's commits, the commit graph has its
+//! commits, and no request is needed: see `base.pull_request_ranges`, which draws the same line. Other pull requests have a list
+//! each, the only place with the commits of a squashed branch and with the range of a fast-forward. Where the server refuses the
+//! repository's commits, every list is read. A pull request whose source repository was deleted answers 404.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound::{Included, Unbounded};
 
+use bitlake_graph::{CommitGraph, GraphBuilder};
 use datafusion::arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
 
-use super::children::children_but;
 use super::entity::{Entity, text};
+use super::list_reader::ListOutcome;
+use super::pending_reader::{drop_collected, read_child_lists_except};
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::ListOutcome;
+use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
-use bitlake_graph::{Builder, Graph};
 
-/// A force-push takes commits out of a pull request.
+/// A force-push removes commits from a pull request.
 static ENTITY: Entity = Entity {
     keyed_by_parent: true,
-    absence_deletes: true,
+    deletes_missing: true,
     ..Entity::new("pull_request_commits", |record| text(record, "/hash"))
 };
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    let wait = tell(repo).await?;
-    let lists = &endpoints::PULL_REQUEST_COMMITS;
-    children_but(repo, &ENTITY, "pull_requests", lists, &wait, report).await
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    let postponed = drop_known(run).await?;
+    let endpoint = &endpoints::PULL_REQUEST_COMMITS;
+    read_child_lists_except(run, &ENTITY, "pull_requests", endpoint, &postponed, report).await
 }
 
-/// Takes those out of the queue whose commits are known; returns those whose merge may still be read.
-async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
-    let queue = &repo.checkpoints.entity(ENTITY.table).queue;
-    let ends = || queue.iter().filter_map(|queued| queued.ends.as_ref());
-    let named = ends().flat_map(|ends| [&ends.source, &ends.destination, &ends.merge]);
-    let mut commits = CommitsSeen {
-        wanted: named.flatten().cloned().collect(),
-        known: BTreeMap::new(),
-        history: ends()
-            .any(|ends| ends.merge.is_some())
-            .then(Builder::default),
-    };
+/// Remove the pending pull requests whose commits are collected. Return those whose merge may still be read.
+async fn drop_known(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
+    let pending = run.checkpoints.list(ENTITY.table).pending.iter();
+    let named: Vec<&NamedCommits> = pending.filter_map(PendingRecord::named_commits).collect();
+    let mut commits = CommitsReader::of(&named);
     if commits.wanted.is_empty() {
         return Ok(HashSet::new());
     }
-    let (lake, state) = (repo.site.context.lake, &repo.checkpoints.state);
+    let (lake, state) = (run.repository.run.lake, &run.checkpoints.state);
     let columns = ["hash", "parents"];
     lake.scan(state, "commits", &columns, |known| match known {
         ScanItem::Batch(batch) => commits.see(&batch),
@@ -55,7 +51,7 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
     })
     .await?;
     let commits = commits.finish();
-    let mut lists = Lists::default();
+    let mut lists = CollectedLists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
     lake.scan(state, ENTITY.table, &columns, |known| match known {
         ScanItem::Batch(batch) => lists.see(&batch, &commits.wanted),
@@ -65,37 +61,44 @@ async fn tell(repo: &mut Repo<'_>) -> Result<HashSet<String>> {
         }
     })
     .await?;
-    let is_told = |queued: &PendingRecord| {
-        let Some(ends) = &queued.ends else {
-            return false;
-        };
-        let id = queued.id.parse().unwrap_or_default();
-        commits.tell(ends)
-            || ends
-                .source
-                .as_ref()
-                .is_some_and(|head| lists.end_in(id, head))
+    let is_collected = |record: &PendingRecord| {
+        record.named_commits().is_some_and(|named| {
+            let id = record.id.parse().unwrap_or_default();
+            let source = named.source.as_ref();
+            commits.has_range(named) || source.is_some_and(|head| lists.end_in(id, head))
+        })
     };
-    let state = repo.checkpoints.entity(ENTITY.table);
-    state.queue.retain(|queued| !is_told(queued));
-    if !repo.checkpoints.may_come("commits") {
-        return Ok(HashSet::new());
-    }
-    let state = repo.checkpoints.entity(ENTITY.table);
-    let waits = state.queue.iter().filter(|queued| queued.ends.is_some());
-    Ok(waits.map(|queued| queued.id.clone()).collect())
+    Ok(drop_collected(
+        &mut run.checkpoints,
+        ENTITY.table,
+        "commits",
+        |record| record.named_commits().is_some(),
+        is_collected,
+    ))
 }
 
-/// The repository's commits while they are read.
-struct CommitsSeen {
+/// Reads the repository's commits.
+struct CommitsReader {
     /// The short hashes by which pull requests name commits.
     wanted: BTreeSet<String>,
-    known: BTreeMap<String, Commit>,
-    /// All commits and their parents, about 100 bytes each: only where a merged pull request waits.
-    history: Option<Builder>,
+    known: BTreeMap<String, IndexedCommit>,
+    /// All commits and their parents, about 100 bytes each; only where a merged pull request is pending.
+    history: Option<GraphBuilder>,
 }
 
-impl CommitsSeen {
+impl CommitsReader {
+    fn of(named: &[&NamedCommits]) -> Self {
+        let hashes = named
+            .iter()
+            .flat_map(|named| [&named.source, &named.destination, &named.merge]);
+        let has_merged = named.iter().any(|named| named.merge.is_some());
+        Self {
+            wanted: hashes.flatten().cloned().collect(),
+            known: BTreeMap::new(),
+            history: has_merged.then(GraphBuilder::default),
+        }
+    }
+
     fn see(&mut self, batch: &RecordBatch) -> Result<()> {
         let hashes = column(batch, "hash")?.as_string::<i32>();
         let parents = column(batch, "parents")?.as_list::<i32>();
@@ -107,11 +110,11 @@ impl CommitsSeen {
                     history.edge(hash, &parent, position);
                 }
             }
-            let Some(short) = begins(&self.wanted, hash) else {
+            let Some(short) = short_hash(&self.wanted, hash) else {
                 continue;
             };
             let has_parents = parents.is_valid(row) && parents.value_length(row) > 0;
-            let commit = self.known.entry(short).or_insert_with(|| Commit {
+            let commit = self.known.entry(short).or_insert_with(|| IndexedCommit {
                 hash: hash.to_owned(),
                 has_parents,
                 ambiguous: false,
@@ -121,53 +124,53 @@ impl CommitsSeen {
         Ok(())
     }
 
-    fn finish(self) -> Commits {
-        Commits {
+    fn finish(self) -> CommitIndex {
+        CommitIndex {
             wanted: self.wanted,
             known: self.known,
-            graph: self.history.map(Builder::finish),
+            graph: self.history.map(GraphBuilder::finish),
         }
     }
 }
 
-/// What is known of the commits that pull requests name, by the short hashes they are named by.
-struct Commits {
+/// The commits that pull requests name, by their short hashes.
+struct CommitIndex {
     wanted: BTreeSet<String>,
-    known: BTreeMap<String, Commit>,
-    graph: Option<Graph>,
+    known: BTreeMap<String, IndexedCommit>,
+    graph: Option<CommitGraph>,
 }
 
-struct Commit {
+struct IndexedCommit {
     hash: String,
     has_parents: bool,
-    /// Another commit begins alike.
+    /// Whether the short hash also matches another commit.
     ambiguous: bool,
 }
 
-impl Commits {
-    fn get(&self, short: &Option<String>) -> Option<&Commit> {
+impl CommitIndex {
+    fn get(&self, short: &Option<String>) -> Option<&IndexedCommit> {
         let commit = self.known.get(short.as_ref()?)?;
         (!commit.ambiguous).then_some(commit)
     }
 
-    /// Whether the graph knows both ends: the source, and what it was merged into or is to be.
-    fn tell(&self, ends: &NamedCommits) -> bool {
-        let Some(source) = self.get(&ends.source) else {
+    /// Whether the graph has the revision range: the source, and the merge commit or the destination.
+    fn has_range(&self, named: &NamedCommits) -> bool {
+        let Some(source) = self.get(&named.source) else {
             return false;
         };
-        match &ends.merge {
-            // A fast-forward does not say where it began.
-            Some(_) => self.get(&ends.merge).is_some_and(|merge| {
+        match &named.merge {
+            // A fast-forward does not name the commit where it began.
+            Some(_) => self.get(&named.merge).is_some_and(|merge| {
                 merge.has_parents
                     && merge.hash != source.hash
-                    && !self.was_there_before(source, merge)
+                    && !self.was_merged_before(source, merge)
             }),
-            None => self.get(&ends.destination).is_some(),
+            None => self.get(&named.destination).is_some(),
         }
     }
 
-    /// Whether the merge's first parent has the source: it was pushed to the destination with commits behind it.
-    fn was_there_before(&self, source: &Commit, merge: &Commit) -> bool {
+    /// Whether the source is an ancestor of the merge's first parent: it was pushed to the destination with later commits.
+    fn was_merged_before(&self, source: &IndexedCommit, merge: &IndexedCommit) -> bool {
         let Some(graph) = &self.graph else {
             return false;
         };
@@ -179,7 +182,7 @@ impl Commits {
     }
 }
 
-/// The hashes in a row's list of parents, in their order.
+/// Return the hashes in a row's list of parents, in their order.
 fn parent_hashes(parents: &ListArray, row: usize) -> Vec<String> {
     if parents.is_null(row) {
         return Vec::new();
@@ -193,15 +196,15 @@ fn parent_hashes(parents: &ListArray, row: usize) -> Vec<String> {
     hashes.map(str::to_owned).collect()
 }
 
-/// Of the lists that were read, those that still end in the source of their pull request.
+/// The heads of the collected lists.
 #[derive(Default)]
-struct Lists {
+struct CollectedLists {
     heads: BTreeSet<(i64, String)>,
-    /// Commits that another one of the list builds on: no heads.
+    /// Commits that are parents within a list, which are no heads.
     inside: BTreeSet<(i64, String)>,
 }
 
-impl Lists {
+impl CollectedLists {
     fn see(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let ids = column(batch, "_pull_request_id")?.as_primitive::<Int64Type>();
         let hashes = column(batch, "hash")?.as_string::<i32>();
@@ -209,10 +212,10 @@ impl Lists {
         for row in 0..batch.num_rows() {
             let id = ids.value(row);
             self.heads
-                .extend(begins(wanted, hashes.value(row)).map(|short| (id, short)));
+                .extend(short_hash(wanted, hashes.value(row)).map(|short| (id, short)));
             for parent in parent_hashes(parents, row) {
                 self.inside
-                    .extend(begins(wanted, &parent).map(|short| (id, short)));
+                    .extend(short_hash(wanted, &parent).map(|short| (id, short)));
             }
         }
         Ok(())
@@ -225,15 +228,16 @@ impl Lists {
         }
     }
 
+    /// Whether the list of a pull request still ends in its source.
     fn end_in(&self, id: i64, head: &str) -> bool {
         let head = (id, head.to_owned());
         self.heads.contains(&head) && !self.inside.contains(&head)
     }
 }
 
-/// The short hash among `wanted` that a commit's begins with.
-fn begins(wanted: &BTreeSet<String>, hash: &str) -> Option<String> {
-    // Of all texts not after it, the one right before it is its longest beginning, if any is.
+/// Return the short hash among `wanted` that `hash` begins with.
+fn short_hash(wanted: &BTreeSet<String>, hash: &str) -> Option<String> {
+    // Of the texts that do not sort after `hash`, the last one is its longest prefix, if any is.
     let before = wanted
         .range::<str, _>((Unbounded, Included(hash)))
         .next_back()?;
@@ -242,7 +246,7 @@ fn begins(wanted: &BTreeSet<String>, hash: &str) -> Option<String> {
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array> {
     let column = batch.column_by_name(name).ok_or_else(|| name.to_owned());
-    let column = column.or_error(ErrorKind::Internal, "a commit lacks a column")?;
+    let column = column.or_error(ErrorKind::Internal, "a table of commits lacks a column")?;
     Ok(column.as_ref())
 }
 
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn a_commit_is_found_by_the_short_hash_that_it_begins_with() {
         let wanted = ["aaa", "abc", "abd"].map(str::to_owned).into();
-        let found = |hash: &str| begins(&wanted, hash);
+        let found = |hash: &str| short_hash(&wanted, hash);
         assert_eq!(found("abc999").as_deref(), Some("abc"));
         assert_eq!(found("abd000").as_deref(), Some("abd"));
         assert_eq!(found("abe"), None);

@@ -1,60 +1,71 @@
-//! Branches and tags, from the one list that has both: most repositories have fewer than a hundred of them together, and
-//! then one request does for two. Where that list is refused, each has its own.
+//! Branches and tags, from the one list that has both: most repositories have fewer than a hundred refs, and then one request
+//! reads both tables. Where the server refuses that list, each table has its own.
 
 use std::collections::BTreeSet;
 
 use reqwest::StatusCode;
 use serde_json::value::RawValue;
 
-use super::entity::{Entity, text};
+use super::checkpoint::CheckpointStore;
+use super::entity::text;
+use super::list_reader::{ListOutcome, ListReading, read_list};
 use super::report::EntityReport;
-use super::repository::Repo;
+use super::repository_context::RepositoryContext;
+use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use super::walk::{ListOutcome, next_page, whole};
+use super::whole_list::read_whole;
 use super::{branches, tags};
-use crate::bitbucket::{NextPage, endpoints};
+use crate::bitbucket::{Page, Pages, endpoints};
 use crate::error::{Error, Result};
-use crate::lake::Replaces;
+use crate::lake::{Cursor, Replaces};
 use crate::redaction::ReceivedRecord;
 use crate::schema::Parent;
 
-/// Both lists, as they are read.
+/// What reading branches and tags finds.
 #[derive(Default)]
-pub(super) struct Refs {
+pub(super) struct RefLists {
     /// The commits that they name.
     pub(super) heads: BTreeSet<String>,
-    /// There is no list of both.
-    pub(super) apart: bool,
+    /// Whether the server refuses the list of both.
+    pub(super) has_separate_lists: bool,
 }
 
-impl Refs {
-    /// Fills the table of branches, and that of tags where one list has both.
-    pub(super) async fn branches(
+impl RefLists {
+    /// Fill the table of branches, and that of tags where one list has both.
+    pub(super) async fn collect_branches(
         &mut self,
-        repo: &mut Repo<'_>,
+        run: &mut RepositoryRun<'_>,
         report: &mut EntityReport,
     ) -> Result<ListOutcome> {
-        match together(repo, &mut self.heads, report).await {
-            Ok(ListOutcome::Unavailable(absence)) if absence.status == StatusCode::NOT_FOUND => {}
+        match read_refs(run, &mut self.heads, report).await {
+            Ok(ListOutcome::Unavailable(reason)) if reason.status == StatusCode::NOT_FOUND => {}
             Err(error) if is_refused(&error) => {}
-            ended => return ended,
+            outcome => return outcome,
         }
-        (self.apart, self.heads) = (true, BTreeSet::new());
-        let see = |record: &_| self.heads.extend(text(record, "/target/hash"));
-        whole(repo, &branches::ENTITY, &endpoints::BRANCHES, report, see).await
+        self.has_separate_lists = true;
+        self.heads.clear();
+        let see_head = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        read_whole(
+            run,
+            &branches::ENTITY,
+            &endpoints::BRANCHES,
+            report,
+            see_head,
+        )
+        .await
     }
 
-    /// Fills that of tags, unless it came with the branches.
-    pub(super) async fn tags(
+    /// Fill the table of tags, unless the list of both did.
+    pub(super) async fn collect_tags(
         &mut self,
-        repo: &mut Repo<'_>,
+        run: &mut RepositoryRun<'_>,
         report: &mut EntityReport,
     ) -> Result<ListOutcome> {
-        if !self.apart {
+        if !self.has_separate_lists {
             return Ok(ListOutcome::Complete);
         }
-        let see = |record: &_| self.heads.extend(text(record, "/target/hash"));
-        whole(repo, &tags::ENTITY, &endpoints::TAGS, report, see).await
+        let see_head = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        read_whole(run, &tags::ENTITY, &endpoints::TAGS, report, see_head).await
     }
 }
 
@@ -70,60 +81,96 @@ fn is_refused(error: &Error) -> bool {
     )
 }
 
-async fn together(
-    repo: &mut Repo<'_>,
+async fn read_refs(
+    run: &mut RepositoryRun<'_>,
     heads: &mut BTreeSet<String>,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let Repo {
-        site, checkpoints, ..
-    } = repo;
-    let mut pages = site.client.list(&endpoints::REFS, site.target());
-    let open = |entity: &'static Entity, checkpoints: &super::checkpoint::CheckpointStore<'_>| {
-        Sink::open(site, entity, checkpoints.sequence(entity.table))
+    let RepositoryRun {
+        repository,
+        checkpoints,
+        ..
+    } = run;
+    let mut reading = RefsReading {
+        repository,
+        cursor: Cursor::default(),
+        branches: Sink::new(repository, &branches::ENTITY, checkpoints)?,
+        tags: Sink::new(repository, &tags::ENTITY, checkpoints)?,
+        tags_report: EntityReport::default(),
+        heads,
     };
-    let mut branches = open(&branches::ENTITY, checkpoints)?;
-    let mut tags = open(&tags::ENTITY, checkpoints)?;
-    let mut of_tags = EntityReport::default();
-    let mut started = None;
-    let outcome = loop {
-        match next_page(site, &mut pages).await {
-            Err(error) => break Err(error),
-            Ok(None) => break Ok(ListOutcome::Stopped),
-            Ok(Some(NextPage::Unavailable(absence))) => {
-                break Ok(ListOutcome::Unavailable(absence));
+    read_list(repository, checkpoints, &mut reading, report).await
+}
+
+/// The list of branches and tags.
+struct RefsReading<'r, 'a> {
+    repository: &'r RepositoryContext<'a>,
+    cursor: Cursor,
+    branches: Sink<'r>,
+    tags: Sink<'r>,
+    tags_report: EntityReport,
+    heads: &'r mut BTreeSet<String>,
+}
+
+impl ListReading for RefsReading<'_, '_> {
+    const IS_RESUMABLE: bool = false;
+
+    fn pages(&self) -> Pages {
+        let repository = self.repository;
+        repository
+            .client
+            .list(&endpoints::REFS, repository.target())
+    }
+
+    fn cursor_mut(&mut self) -> &mut Cursor {
+        &mut self.cursor
+    }
+
+    fn take(
+        &mut self,
+        page: Page,
+        _: &Pages,
+        report: &mut EntityReport,
+    ) -> Result<Option<ListOutcome>> {
+        let mut see_head = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        let (tags, branches): (Vec<_>, Vec<_>) =
+            page.values.into_iter().partition(|record| is_tag(record));
+        let parent = Some(&Parent::None);
+        self.branches
+            .take(&branches, parent, report, &mut see_head)?;
+        self.tags
+            .take(&tags, parent, &mut self.tags_report, &mut see_head)?;
+        Ok(None)
+    }
+
+    async fn checkpoint(
+        &mut self,
+        checkpoints: &mut CheckpointStore<'_>,
+        _: Option<&ListOutcome>,
+        _: Option<String>,
+    ) -> Result<()> {
+        // An empty list is no proof that all refs are gone; a list that only lacks tags proves that the tags are.
+        let is_believed = self.repository.is_full_refresh() || !self.heads.is_empty();
+        let through = self.cursor.started.unwrap_or(self.repository.now());
+        for (table, sink) in [
+            (branches::ENTITY.table, &mut self.branches),
+            (tags::ENTITY.table, &mut self.tags),
+        ] {
+            match is_believed && checkpoints.list(table).sequence > 0 {
+                true => {
+                    sink.save_even_empty(checkpoints, Replaces::Everything)
+                        .await?
+                }
+                false => sink.save(checkpoints, Replaces::Everything).await?,
             }
-            Ok(Some(NextPage::End)) => break Ok(ListOutcome::Complete),
-            Ok(Some(NextPage::Page(page))) => {
-                started = started.or(page.date);
-                let mut see = |record: &_| heads.extend(text(record, "/target/hash"));
-                let (first, second): (Vec<_>, Vec<_>) =
-                    page.values.into_iter().partition(|record| !is_tag(record));
-                let none = Some(&Parent::None);
-                branches.take(&first, none, report, &mut see)?;
-                tags.take(&second, none, &mut of_tags, &mut see)?;
-            }
+            let list = checkpoints.list_mut(table);
+            list.complete_from = None;
+            list.complete_through = Some(through);
         }
-    };
-    report.requests += pages.requests();
-    if !matches!(outcome, Ok(ListOutcome::Complete)) {
-        return outcome;
+        let tags_report = std::mem::take(&mut self.tags_report);
+        checkpoints.embedded.insert(tags::ENTITY.table, tags_report);
+        Ok(())
     }
-    // A list without anything is no proof that everything is gone; one that only lacks tags is.
-    let believed = site.context.options.full || !heads.is_empty();
-    for (entity, sink) in [(&branches::ENTITY, branches), (&tags::ENTITY, tags)] {
-        let segment = match believed && checkpoints.sequence(entity.table) > 0 {
-            true => Some(sink.finish_empty(Replaces::Everything).await?),
-            false => sink.finish(Replaces::Everything).await?,
-        };
-        checkpoints.add(entity.table, segment);
-        let state = checkpoints.entity(entity.table);
-        state.complete_from = None;
-        state.complete_through = Some(started.unwrap_or(site.context.options.now));
-    }
-    checkpoints.beside.insert(tags::ENTITY.table, of_tags);
-    checkpoints.put().await?;
-    outcome
 }
 
 fn is_tag(record: &RawValue) -> bool {

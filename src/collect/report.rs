@@ -1,103 +1,115 @@
-//! What a collection did, for the run report, the terminal and the exit code.
+//! The result of a collection, for the run report, the terminal and the exit code.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::stop::StopReason;
 use crate::bitbucket::Client;
 use crate::lake::ListStatus;
 use crate::schema::times::OddTimes;
 
+/// The result of a collection.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct CollectReport {
     /// Repositories and workspaces, by connection and name.
     pub repositories: Vec<RepositoryReport>,
     /// Requests sent, retries and discovery included, by entity.
     pub requests: BTreeMap<String, u64>,
-    /// What was planned, by entity: for known repositories from their state, for new ones by `plan`, if it was asked.
+    /// Estimated requests, by entity: of known repositories from their state, of new ones from the last `plan`. Empty when
+    /// a new repository has no plan.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub planned: BTreeMap<String, u64>,
-    /// Fetches by git, which spend another budget than requests.
+    /// Fetches by git, which count against another budget than requests.
     #[serde(skip_serializing_if = "is_zero")]
     pub git_operations: u64,
-    /// Requests that unfinished walks still need, as far as can be told; 0 when everything is loaded.
+    /// Estimated requests of unfinished lists; 0 when everything is loaded.
     pub requests_left: u64,
-    /// Why the collection ended before its work did.
+    /// Why the collection ended before it was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub stopped: Option<String>,
+    pub stopped: Option<StopReason>,
 }
 
+/// The lists of one repository or workspace.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RepositoryReport {
+    /// The connection's name.
     pub connection: String,
     /// `workspace/slug`, or the workspace's slug alone.
     pub repository: String,
+    /// With braces.
     pub uuid: String,
-    /// Not asked this time: nothing had happened for a while, and the hour had no room for all.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub rests: bool,
+    /// Whether this run skipped it to save quota. The key is that of version 0.1.
+    #[serde(rename = "rests", skip_serializing_if = "std::ops::Not::not")]
+    pub deferred: bool,
+    /// By table.
     pub entities: BTreeMap<String, EntityReport>,
 }
 
 /// One list of one repository.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct EntityReport {
+    /// Its status after the run.
     pub status: Option<ListStatus>,
+    /// Why it is not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The HTTP status that says so, when this run is the first to find the list absent.
+    /// The HTTP status of the answer, when this run is the first to find the list unavailable.
     #[serde(skip)]
-    pub(super) newly_absent: Option<u16>,
+    pub(super) newly_unavailable: Option<u16>,
+    /// Requests sent.
     pub requests: u64,
-    /// What was planned of them.
+    /// Estimated requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<u64>,
-    /// Kept.
+    /// Records kept.
     pub records: u64,
-    /// Of a list that is newest first: those that the last run cannot have seen.
+    /// Records that the last run cannot have read, of a list that is newest first.
     #[serde(skip)]
-    pub(super) news: u64,
-    /// Received, but older than `since`.
+    pub(super) new_records: u64,
+    /// Records received, but older than `since`.
     pub older: u64,
-    /// Values that did not fit their column, by path. `(repaired)` counts records with a part that is no JSON or a key that
-    /// repeats, `(unreadable)` those that are no JSON at all.
+    /// Values that did not fit their column, by path. `(repaired)` counts records with an invalid part or a repeated key,
+    /// `(unreadable)` records that are not JSON.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, u64>,
-    /// Those of them that are times which no engine can hold, by path.
+    /// The misfits that are times outside the range of all engines, by path.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub odd_times: BTreeMap<String, OddTimes>,
-    /// Secrets removed.
+    /// Secrets that were removed.
     pub redactions: u64,
-    /// Private drafts of the token's owner, dropped.
+    /// Private drafts of the token's owner, which were dropped.
     pub drafts: u64,
-    /// Records that name no parent, dropped.
+    /// Records without a parent, which were dropped.
     pub orphans: u64,
     /// Parents whose list answered 404, as the commits of a deleted fork do.
     pub missing_parents: u64,
 }
 
-/// Lists of one repository that failed or are stale, for one reason.
+/// Lists of one repository that failed or are stale for the same reason.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Trouble<'a> {
+pub struct ListFailure<'a> {
+    /// `workspace/slug`, or the workspace's slug alone.
     pub repository: &'a str,
+    /// Failed or stale.
     pub status: ListStatus,
     pub reason: &'a str,
-    /// The one that was refused comes first.
+    /// The list that failed comes first, then those that depend on it.
     pub lists: Vec<&'a str>,
 }
 
-/// Lists that no run could read yet, for one reason.
+/// Lists that this run is the first to find unavailable, for the same reason.
 #[derive(Debug, PartialEq, Eq)]
-pub struct NewAbsence<'a> {
+pub struct NewlyUnavailable<'a> {
     /// `workspace/slug`, or the workspace's slug alone.
     pub repositories: Vec<&'a str>,
-    /// The HTTP status that said so.
+    /// The HTTP status of the answer.
     pub status: u16,
     pub reason: &'a str,
     pub lists: Vec<&'a str>,
 }
 
-/// The order in which the lists of a repository are asked for: one that is refused comes before those that depend on it.
+/// The order in which the lists of a repository are read: a list comes before those that depend on it.
 const ORDER: [&str; 16] = [
     "workspace_members",
     "repositories",
@@ -117,16 +129,16 @@ const ORDER: [&str; 16] = [
     "environments",
 ];
 
-/// The lists for which `what` says the same for the same reason.
-fn together<K: Ord>(
+/// Group the lists of a repository by a key and their reason. Lists without a key are left out.
+fn group_lists<K: Ord>(
     repository: &RepositoryReport,
-    what: impl Fn(&EntityReport) -> Option<K>,
+    key: impl Fn(&EntityReport) -> Option<K>,
 ) -> BTreeMap<(K, &str), Vec<&str>> {
     let mut groups: BTreeMap<_, Vec<&str>> = BTreeMap::new();
     for (name, entity) in &repository.entities {
-        if let Some(what) = what(entity) {
+        if let Some(key) = key(entity) {
             let reason = entity.reason.as_deref().unwrap_or("unknown reason");
-            groups.entry((what, reason)).or_default().push(name);
+            groups.entry((key, reason)).or_default().push(name);
         }
     }
     for lists in groups.values_mut() {
@@ -140,7 +152,7 @@ fn is_zero(number: &u64) -> bool {
 }
 
 impl EntityReport {
-    /// Adds what another list brought of the same table.
+    /// Add the counts of records that another list embeds.
     pub(super) fn add(&mut self, more: Self) {
         self.records += more.records;
         self.redactions += more.redactions;
@@ -163,12 +175,12 @@ impl EntityReport {
 }
 
 impl CollectReport {
-    /// Whether something was skipped or is stale: exit code 1.
+    /// Whether a list failed or is stale: exit code 1.
     pub fn is_incomplete(&self) -> bool {
         self.incomplete().next().is_some()
     }
 
-    /// What failed or is stale: repository, entity, report.
+    /// Iterate over the lists that failed or are stale: repository, table, report.
     pub fn incomplete(&self) -> impl Iterator<Item = (&str, &str, &EntityReport)> {
         self.repositories.iter().flat_map(|repository| {
             repository
@@ -181,16 +193,16 @@ impl CollectReport {
         })
     }
 
-    /// What failed or is stale, once for each list that was refused, with the lists that share its fate.
-    pub fn troubles(&self) -> Vec<Trouble<'_>> {
-        let mut troubles = Vec::new();
+    /// Group the lists that failed or are stale, each with the lists that depend on it.
+    pub fn failures(&self) -> Vec<ListFailure<'_>> {
+        let mut failures = Vec::new();
         for repository in &self.repositories {
             let is_incomplete = |entity: &EntityReport| {
                 let status = entity.status;
                 status.filter(|it| matches!(it, ListStatus::Failed | ListStatus::Stale))
             };
-            for ((status, reason), lists) in together(repository, is_incomplete) {
-                troubles.push(Trouble {
+            for ((status, reason), lists) in group_lists(repository, is_incomplete) {
+                failures.push(ListFailure {
                     repository: &repository.repository,
                     status,
                     reason,
@@ -198,34 +210,39 @@ impl CollectReport {
                 });
             }
         }
-        troubles
+        failures
     }
 
-    /// What this run is the first to find absent, once for all repositories in which it is the same. What nobody asked
-    /// for, as a tracker that is switched off, is no surprise and left out.
-    pub fn new_absences(&self) -> Vec<NewAbsence<'_>> {
-        let mut absences: BTreeMap<_, (Vec<&str>, bool)> = BTreeMap::new();
+    /// Group the lists that this run is the first to find unavailable, over all repositories. Lists that no request was sent
+    /// for, as those of a disabled issue tracker, are left out.
+    pub fn newly_unavailable(&self) -> Vec<NewlyUnavailable<'_>> {
+        let mut groups: BTreeMap<_, (Vec<&str>, bool)> = BTreeMap::new();
         for repository in &self.repositories {
-            for ((status, reason), lists) in together(repository, |entity| entity.newly_absent) {
+            for ((status, reason), lists) in
+                group_lists(repository, |entity| entity.newly_unavailable)
+            {
                 let entities = lists
                     .iter()
                     .filter_map(|list| repository.entities.get(*list));
-                let asked = entities.map(|entity| entity.requests).sum::<u64>() > 0;
-                let same = absences.entry((status, reason, lists)).or_default();
-                same.0.push(&repository.repository);
-                same.1 |= asked;
+                let is_requested = entities.map(|entity| entity.requests).sum::<u64>() > 0;
+                let group = groups.entry((status, reason, lists)).or_default();
+                group.0.push(&repository.repository);
+                group.1 |= is_requested;
             }
         }
-        let absences = absences.into_iter().filter(|(_, (_, asked))| *asked);
-        let absence = |((status, reason, lists), (repositories, _))| NewAbsence {
+        let groups = groups
+            .into_iter()
+            .filter(|(_, (_, is_requested))| *is_requested);
+        let unavailable = |((status, reason, lists), (repositories, _))| NewlyUnavailable {
             repositories,
             status,
             reason,
             lists,
         };
-        absences.map(absence).collect()
+        groups.map(unavailable).collect()
     }
 
+    /// Sort the repositories and add the requests of the clients.
     pub(super) fn finish<'a>(&mut self, clients: impl Iterator<Item = &'a Client>) {
         self.repositories
             .sort_by(|a, b| (&a.connection, &a.repository).cmp(&(&b.connection, &b.repository)));
@@ -256,18 +273,18 @@ mod tests {
         }
     }
 
-    fn absent(status: u16, reason: &str) -> EntityReport {
+    fn unavailable(status: u16, reason: &str) -> EntityReport {
         EntityReport {
             requests: 1,
             status: Some(ListStatus::Unavailable),
             reason: Some(reason.to_owned()),
-            newly_absent: Some(status),
+            newly_unavailable: Some(status),
             ..EntityReport::default()
         }
     }
 
     #[test]
-    fn a_failed_list_and_those_that_depend_on_it_are_one_trouble() {
+    fn a_failed_list_and_those_that_depend_on_it_are_one_failure() {
         let lists = [
             ("issues", failed("b")),
             ("pull_request_activity", failed("a")),
@@ -281,8 +298,8 @@ mod tests {
             ],
             ..CollectReport::default()
         };
-        let troubles = report.troubles();
-        let shown: Vec<_> = troubles
+        let failures = report.failures();
+        let shown: Vec<_> = failures
             .iter()
             .map(|it| (it.repository, it.lists.join(" ")))
             .collect();
@@ -299,18 +316,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_absent_alike_in_many_repositories_is_one_absence() {
+    fn lists_that_are_unavailable_for_the_same_reason_are_one_group() {
         let lists = [
-            ("deployments", absent(403, "x")),
-            ("pipelines", absent(403, "x")),
+            ("deployments", unavailable(403, "x")),
+            ("pipelines", unavailable(403, "x")),
         ];
         let known = EntityReport {
-            newly_absent: None,
-            ..absent(404, "y")
+            newly_unavailable: None,
+            ..unavailable(404, "y")
         };
-        let not_asked = EntityReport {
+        let not_requested = EntityReport {
             requests: 0,
-            ..absent(404, "z")
+            ..unavailable(404, "z")
         };
         let report = CollectReport {
             repositories: vec![
@@ -318,14 +335,14 @@ mod tests {
                 repository("acme/api", &lists),
                 repository(
                     "acme/old",
-                    &[("issues", known), ("issue_comments", not_asked)],
+                    &[("issues", known), ("issue_comments", not_requested)],
                 ),
             ],
             ..CollectReport::default()
         };
-        let absences = report.new_absences();
-        assert_eq!(absences.len(), 1, "{absences:?}");
-        assert_eq!(absences[0].repositories, ["acme/web", "acme/api"]);
-        assert_eq!(absences[0].lists, ["pipelines", "deployments"]);
+        let groups = report.newly_unavailable();
+        assert_eq!(groups.len(), 1, "{groups:?}");
+        assert_eq!(groups[0].repositories, ["acme/web", "acme/api"]);
+        assert_eq!(groups[0].lists, ["pipelines", "deployments"]);
     }
 }

@@ -1,6 +1,6 @@
-//! Where records arrive: cut by `since`, drafts dropped, secrets removed, keyed, decoded, appended to the segment.
+//! The way of a page of records into a segment: cut by `since`, drop drafts, remove secrets, key, decode, write.
 //!
-//! A page is written before the next is asked for, so a list of any length needs the memory of a page.
+//! A page is written before the next one is requested, so a list of any length needs the memory of one page.
 
 use std::sync::Arc;
 
@@ -8,38 +8,46 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::checkpoint::CheckpointStore;
+use super::context::CollectEvent;
 use super::entity::{Entity, prefix};
 use super::report::EntityReport;
-use super::repository::Site;
+use super::repository_context::RepositoryContext;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Replaces, SegmentRef, SegmentWriter};
+use crate::lake::{Replaces, SegmentWriter};
 use crate::redaction::{ReadQuality, ReceivedRecord, Redactor};
-use crate::schema::{Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, content_key};
+use crate::schema::{
+    Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, content_key,
+};
 
+/// Writes the records of one table into segments: one for each checkpoint.
 pub(super) struct Sink<'a> {
-    site: &'a Site<'a>,
+    repository: &'a RepositoryContext<'a>,
     entity: &'static Entity,
+    contract: &'static Arc<Contract>,
     redactor: Redactor,
     decoder: Decoder,
-    writer: SegmentWriter,
+    /// The sequence number of the next segment's first record.
+    first: u64,
+    /// The segment under way; opened by its first record.
+    writer: Option<SegmentWriter>,
 }
 
-/// The times of one page, for those who stop early.
+/// The times of one page's records, in their order.
 #[derive(Debug, Default)]
-pub(super) struct Times {
+pub(super) struct PageTimes {
     pub(super) times: Vec<DateTime<Utc>>,
-    /// Whether the last record has a time: otherwise nothing can be said of what follows.
+    /// Whether the last record has a time: otherwise nothing is known about the records that follow.
     pub(super) ends_dated: bool,
 }
 
-impl Times {
+impl PageTimes {
     pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
         self.times.iter().max().copied()
     }
 
-    /// How many are not older.
-    pub(super) fn since(&self, time: DateTime<Utc>) -> u64 {
+    /// Count the records that are not older than `time`.
+    pub(super) fn count_since(&self, time: DateTime<Utc>) -> u64 {
         self.times.iter().filter(|one| **one >= time).count() as u64
     }
 
@@ -49,135 +57,187 @@ impl Times {
 }
 
 impl<'a> Sink<'a> {
-    /// `first`: how many records the entity's segments hold already.
-    pub(super) fn open(site: &'a Site<'a>, entity: &'static Entity, first: u64) -> Result<Self> {
+    pub(super) fn new(
+        repository: &'a RepositoryContext<'a>,
+        entity: &'static Entity,
+        checkpoints: &CheckpointStore<'_>,
+    ) -> Result<Self> {
         let contract = Contracts::bundled()?.require("bitbucket", entity.table)?;
         let envelope = RecordEnvelope {
-            connection_id: site.connection_id,
-            workspace: site.workspace.clone(),
-            repository: match site.is_workspace() {
+            connection_id: repository.connection_id,
+            workspace: repository.workspace.clone(),
+            repository: match repository.is_workspace() {
                 true => String::new(),
-                false => site.full_name.clone(),
+                false => repository.full_name.clone(),
             },
-            uuid: site.uuid.clone(),
+            uuid: repository.uuid.clone(),
         };
-        let run_id = site.context.options.run_id;
-        let lake = site.context.lake;
         Ok(Self {
-            site,
+            repository,
             entity,
-            redactor: Redactor::new(site.client.masker().clone())?,
+            contract,
+            redactor: Redactor::new(repository.client.masker().clone())?,
             decoder: Decoder::new(Arc::clone(contract), envelope),
-            writer: SegmentWriter::create(
-                lake,
-                contract,
-                site.connection_id,
-                &site.uuid,
-                run_id,
-                first,
-            )?,
+            first: checkpoints.list(entity.table).sequence,
+            writer: None,
         })
     }
 
-    /// Takes a page. `parent` is `None` where the records say whose children they are; `each` sees what is kept.
+    /// Write a page of records. `parent` is `None` where the records name their parents themselves; `each` gets every
+    /// record that is kept, without its secrets.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Api`] for a page that holds something else than records.
     pub(super) fn take(
         &mut self,
         values: &[Box<RawValue>],
         parent: Option<&Parent>,
         report: &mut EntityReport,
         mut each: impl FnMut(&Value),
-    ) -> Result<Times> {
-        let mut times = Times::default();
+    ) -> Result<PageTimes> {
+        let mut times = PageTimes::default();
         let mut records = Vec::with_capacity(values.len());
         for raw in values {
             if !raw.get().starts_with('{') {
-                return Err(Error::new(
-                    ErrorKind::Api,
-                    "the list holds something that is no record",
-                )
-                .with("repository", &self.site.full_name)
-                .with("entity", self.entity.table)
-                .hint("run again; if it stays, check endpoint and proxy"));
+                return Err(self.not_a_record());
             }
             let received = ReceivedRecord::read(raw.get());
-            let value = received.value();
-            let time = self.entity.time.and_then(|time| time(value));
-            if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
-                let time = order(value);
-                times.ends_dated = time.is_some();
-                times.times.extend(time);
+            self.see_time(received.value(), &mut times);
+            if let Some(parent) = self.select(received.value(), parent, report) {
+                let record = self.redact(received, parent, report);
+                each(record.payload.value());
+                records.push(record);
             }
-            if time.is_some_and(|time| time < self.site.since) {
-                report.older += 1;
-                continue;
-            }
-            if (self.entity.draft)(value) {
-                report.drafts += 1;
-                continue;
-            }
-            let own = self
-                .entity
-                .parent
-                .and_then(|parent| parent(value))
-                .map(Parent::Id);
-            let Some(parent) = parent.cloned().or(own).or_else(|| self.no_parent()) else {
-                report.orphans += 1;
-                continue;
-            };
-            match received.quality() {
-                ReadQuality::Exact => {}
-                ReadQuality::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
-                ReadQuality::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
-            }
-            let (payload, removed) = received.redact(&self.redactor);
-            report.redactions += removed;
-            let key = (self.entity.key)(payload.value());
-            let prefix = match self.entity.keyed_by_parent || key.is_none() {
-                true => prefix(&parent),
-                false => String::new(),
-            };
-            let key = format!(
-                "{prefix}{}",
-                key.unwrap_or_else(|| content_key(payload.payload()))
-            );
-            each(payload.value());
-            records.push(SourceRecord {
-                key,
-                parent,
-                payload,
-            });
         }
+        self.write(records, report)?;
+        Ok(times)
+    }
+
+    fn not_a_record(&self) -> Error {
+        Error::new(
+            ErrorKind::Api,
+            "the list contains a value that is no record",
+        )
+        .with("repository", &self.repository.full_name)
+        .with("entity", self.entity.table)
+        .hint("run again; if the error persists, check endpoint and proxy")
+    }
+
+    fn see_time(&self, value: &Value, times: &mut PageTimes) {
+        if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
+            let time = order(value);
+            times.ends_dated = time.is_some();
+            times.times.extend(time);
+        }
+    }
+
+    /// Return the parent of a record to keep; count a record that is dropped.
+    fn select(
+        &self,
+        value: &Value,
+        parent: Option<&Parent>,
+        report: &mut EntityReport,
+    ) -> Option<Parent> {
+        let time = self.entity.time.and_then(|time| time(value));
+        if time.is_some_and(|time| time < self.repository.since) {
+            report.older += 1;
+            return None;
+        }
+        if (self.entity.is_draft)(value) {
+            report.drafts += 1;
+            return None;
+        }
+        let own = || match self.entity.parent {
+            Some(parent) => parent(value).map(Parent::Id),
+            None => Some(Parent::None),
+        };
+        let parent = parent.cloned().or_else(own);
+        report.orphans += u64::from(parent.is_none());
+        parent
+    }
+
+    /// Remove secrets from a record and key it.
+    fn redact(
+        &self,
+        received: ReceivedRecord<'_>,
+        parent: Parent,
+        report: &mut EntityReport,
+    ) -> SourceRecord {
+        match received.quality() {
+            ReadQuality::Exact => {}
+            ReadQuality::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
+            ReadQuality::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),
+        }
+        let (payload, removed) = received.redact(&self.redactor);
+        report.redactions += removed;
+        let key = (self.entity.key)(payload.value());
+        let prefix = match self.entity.keyed_by_parent || key.is_none() {
+            true => prefix(&parent),
+            false => String::new(),
+        };
+        let key = key.unwrap_or_else(|| content_key(payload.payload()));
+        SourceRecord {
+            key: format!("{prefix}{key}"),
+            parent,
+            payload,
+        }
+    }
+
+    fn write(&mut self, records: Vec<SourceRecord>, report: &mut EntityReport) -> Result<()> {
         let kept = records.len() as u64;
         if !records.is_empty() {
-            self.writer.write(&self.decoder.decode(records)?)?;
+            let batch = self.decoder.decode(records)?;
+            self.writer()?.write(&batch)?;
         }
         report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
         report.add_odd_times(self.decoder.take_odd_times());
-        (self.site.context.options.listener)(Event::Page {
-            repository: &self.site.full_name,
+        (self.repository.run.options.listener)(CollectEvent::Page {
+            repository: &self.repository.full_name,
             entity: self.entity.table,
             records: kept,
-            client: self.site.client,
+            client: self.repository.client,
         });
-        Ok(times)
+        Ok(())
     }
 
-    /// Ends the segment. One without rows is not kept: an empty list is no proof that everything is gone, because
-    /// Bitbucket has answered so by mistake.
-    pub(super) async fn finish(self, replaces: Replaces) -> Result<Option<SegmentRef>> {
-        match self.writer.rows() {
-            0 => Ok(None),
-            _ => self.writer.finish(replaces).await.map(Some),
+    fn writer(&mut self) -> Result<&mut SegmentWriter> {
+        let writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => SegmentWriter::create(
+                self.repository.run.lake,
+                self.contract,
+                self.repository.connection_id,
+                &self.repository.uuid,
+                self.repository.run.options.run_id,
+                self.first,
+            )?,
+        };
+        Ok(self.writer.insert(writer))
+    }
+
+    /// Finish the segment and name it in the state; without records there is none. An empty list is no proof that all
+    /// records are gone, because Bitbucket has returned empty lists by mistake.
+    pub(super) async fn save(
+        &mut self,
+        checkpoints: &mut CheckpointStore<'_>,
+        replaces: Replaces,
+    ) -> Result<()> {
+        if let Some(writer) = self.writer.take() {
+            let segment = writer.finish(replaces).await?;
+            checkpoints.add_segment(self.entity.table, segment);
+            self.first = checkpoints.list(self.entity.table).sequence;
         }
+        Ok(())
     }
 
-    /// Ends the segment, and keeps it even without rows.
-    pub(super) async fn finish_empty(self, replaces: Replaces) -> Result<SegmentRef> {
-        self.writer.finish(replaces).await
-    }
-
-    fn no_parent(&self) -> Option<Parent> {
-        self.entity.parent.is_none().then_some(Parent::None)
+    /// Finish the segment and name it in the state, even without records.
+    pub(super) async fn save_even_empty(
+        &mut self,
+        checkpoints: &mut CheckpointStore<'_>,
+        replaces: Replaces,
+    ) -> Result<()> {
+        self.writer()?;
+        self.save(checkpoints, replaces).await
     }
 }

@@ -1,8 +1,8 @@
-//! Tags: all of them whenever any moved. A lightweight tag has no time of its own.
+//! Tags. All of them are read whenever one moved: a lightweight tag has no time of its own.
 
 use super::entity::{Entity, text};
 
 pub(super) static ENTITY: Entity = Entity {
-    absence_deletes: true,
+    deletes_missing: true,
     ..Entity::new("tags", |record| text(record, "/name"))
 };

@@ -4,21 +4,25 @@
 use reqwest::StatusCode;
 
 use super::entity::{Entity, text};
+use super::list_reader::ListOutcome;
 use super::report::EntityReport;
-use super::repository::Repo;
-use super::walk::{self, ListOutcome};
+use super::repository_run::RepositoryRun;
+use super::whole_list::read_whole;
 use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::{ErrorKind, Result};
 
 static ENTITY: Entity = Entity {
-    absence_deletes: true,
+    deletes_missing: true,
     ..Entity::new("workspace_members", |record| {
         text(record, "/user/uuid").or_else(|| text(record, "/user/account_id"))
     })
 };
 
-pub(super) async fn collect(repo: &mut Repo<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
-    match walk::whole(repo, &ENTITY, &endpoints::WORKSPACE_MEMBERS, report, |_| {}).await {
+pub(super) async fn collect(
+    run: &mut RepositoryRun<'_>,
+    report: &mut EntityReport,
+) -> Result<ListOutcome> {
+    match read_whole(run, &ENTITY, &endpoints::WORKSPACE_MEMBERS, report, |_| {}).await {
         // The same token has just listed repositories: it is of a kind that this list does not accept.
         Err(error) if error.kind() == ErrorKind::Credentials => {
             let reason = "not readable with this kind of token (401)";

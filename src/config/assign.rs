@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::patterns::Pattern;
-use super::project::{Project, Selection};
-use super::{Config, suggest};
+use super::Config;
+use super::patterns::RepositoryPattern;
+use super::project::{Project, RepositorySelection};
 use crate::error::Result;
+use crate::suggest;
 
 /// A repository as discovery found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct RepositoryIdentity {
     pub connection_id: i64,
     /// `workspace/slug`
     pub full_name: String,
@@ -23,8 +24,8 @@ pub struct Found {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Assigned {
-    pub found: Found,
+pub struct AssignedRepository {
+    pub found: RepositoryIdentity,
     /// The name of its rule set.
     pub rules: String,
     /// Names of projects, in the file's order.
@@ -37,11 +38,11 @@ impl Config {
     /// # Errors
     /// [`crate::error::ErrorKind::Configuration`] with the line: a repository under two rule sets, a project's
     /// pattern or key that matches nothing, or one outside of what is collected.
-    pub fn assign(&self, found: &[Found]) -> Result<Vec<Assigned>> {
+    pub fn assign(&self, found: &[RepositoryIdentity]) -> Result<Vec<AssignedRepository>> {
         let mut assigned = Vec::new();
         for repository in found {
             if let Some(rules) = self.rules_for(repository)? {
-                assigned.push(Assigned {
+                assigned.push(AssignedRepository {
                     found: repository.clone(),
                     rules: rules.to_owned(),
                     projects: Vec::new(),
@@ -60,13 +61,13 @@ impl Config {
     }
 
     /// The rule set of the `[[repositories]]` that select it.
-    fn rules_for(&self, repository: &Found) -> Result<Option<&str>> {
+    fn rules_for(&self, repository: &RepositoryIdentity) -> Result<Option<&str>> {
         let connections: BTreeMap<&str, i64> = self
             .connections
             .iter()
             .map(|connection| (connection.name.as_str(), connection.id))
             .collect();
-        let mut chosen: Option<&Selection> = None;
+        let mut chosen: Option<&RepositorySelection> = None;
         for selection in &self.repositories {
             if connections.get(selection.connection.as_str()) != Some(&repository.connection_id)
                 || !selection.selects(&repository.full_name)
@@ -94,7 +95,7 @@ impl Config {
         Ok(chosen.map(|selection| selection.rules.as_str()))
     }
 
-    fn check_project(&self, project: &Project, assigned: &[Assigned]) -> Result<()> {
+    fn check_project(&self, project: &Project, assigned: &[AssignedRepository]) -> Result<()> {
         for pattern in &project.repositories {
             let mut names = assigned.iter().map(|a| a.found.full_name.as_str());
             if names.any(|name| pattern.matches(name)) {
@@ -133,9 +134,9 @@ impl Config {
     }
 
     /// Whether any selection could ever hold what `pattern` names.
-    fn may_be_selected(&self, pattern: &Pattern) -> bool {
+    fn may_be_selected(&self, pattern: &RepositoryPattern) -> bool {
         self.repositories.iter().any(|selection| {
-            if pattern.exact() {
+            if pattern.is_exact() {
                 return selection.selects(&pattern.text);
             }
             let workspace = pattern.workspace();
@@ -145,13 +146,13 @@ impl Config {
     }
 }
 
-fn is_in(project: &Project, found: &Found) -> bool {
+fn is_in(project: &Project, found: &RepositoryIdentity) -> bool {
     let mut patterns = project.repositories.iter();
     let mut keys = project.bitbucket_projects.iter();
     patterns.any(|pattern| pattern.matches(&found.full_name)) || keys.any(|key| has_key(found, key))
 }
 
-fn has_key(found: &Found, key: &str) -> bool {
+fn has_key(found: &RepositoryIdentity, key: &str) -> bool {
     let of = found.bitbucket_project.as_deref();
     of.is_some_and(|of| of.eq_ignore_ascii_case(key))
 }

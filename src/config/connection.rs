@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use reqwest::Url;
 
 use super::credentials::{self, SecretSource};
+use super::keys;
 use super::load::Relative;
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::Result;
 
@@ -27,7 +28,7 @@ pub struct Connection {
     pub proxy: Option<String>,
     /// None: follow the server's headers.
     pub requests_per_hour: Option<u32>,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 /// How to sign a request. Several tokens spread the load over several identities.
@@ -91,18 +92,7 @@ const AUTH_KEYS: [(&str, &[&str]); 5] = [
 ];
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<Vec<Connection>> {
-    let mut known = vec![
-        "id",
-        "name",
-        "endpoint",
-        "git_endpoint",
-        "auth",
-        "proxy",
-        "requests_per_hour",
-    ];
-    known.extend(AUTH_KEYS.iter().flat_map(|(_, keys)| *keys));
-    known.sort_unstable();
-    known.dedup();
+    let known = keys::CONNECTION.names();
     let mut connections: Vec<Connection> = Vec::new();
     for section in root.tables("connection", &known)? {
         let connection = one(&section, relative)?;
@@ -266,4 +256,17 @@ fn proxy(section: &Section<'_>) -> Result<Option<String>> {
             .hint("set HTTPS_PROXY in the environment instead"));
     }
     Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_credential_key_is_a_key_of_the_connection() {
+        let known = keys::CONNECTION.names();
+        for key in AUTH_KEYS.iter().flat_map(|(_, own)| *own) {
+            assert!(known.contains(key), "{key}");
+        }
+    }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
-use super::document::{Node, Value};
+use super::document::{ConfigNode, Value};
+use super::keys;
 use super::load::Relative;
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -20,14 +21,14 @@ pub enum SecretSource {
     Env {
         variable: String,
         expires: Option<NaiveDate>,
-        place: Place,
+        place: ConfigPlace,
     },
     /// `{ file = "/run/secrets/bitbucket" }`; blanks, line ends and a byte order mark around the content are not part
     /// of it.
     File {
         path: PathBuf,
         expires: Option<NaiveDate>,
-        place: Place,
+        place: ConfigPlace,
     },
 }
 
@@ -125,7 +126,7 @@ pub(super) fn one(
 fn source(
     section: &Section<'_>,
     key: &str,
-    node: &Node,
+    node: &ConfigNode,
     relative: &Relative<'_>,
 ) -> Result<SecretSource> {
     if matches!(node.value, Value::String(_) | Value::Given(_)) {
@@ -139,7 +140,7 @@ fn source(
             .hint(format!("write {}", example(key))));
     }
     let name = format!("{} {key}", section.name());
-    let table = Section::open(node, &name, &["env", "file", "expires"])?;
+    let table = Section::open(node, &name, &keys::CREDENTIAL.names())?;
     let place = node.place.clone();
     // The connection's date is that of each of its tokens.
     let expires = match table.date("expires")? {
@@ -176,7 +177,7 @@ mod tests {
         SecretSource::Env {
             variable: "BITBUCKET_TOKEN".to_owned(),
             expires: None,
-            place: Place::new("bitlake.toml".as_ref(), 8),
+            place: ConfigPlace::new("bitlake.toml".as_ref(), 8),
         }
     }
 
@@ -212,7 +213,7 @@ mod tests {
         let source = SecretSource::File {
             path: path.clone(),
             expires: None,
-            place: Place::new("bitlake.toml".as_ref(), 8),
+            place: ConfigPlace::new("bitlake.toml".as_ref(), 8),
         };
         let error = source.read(&BTreeMap::new()).unwrap_err().to_string();
         assert!(

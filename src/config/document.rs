@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! bitlake.toml ─┐
-//! BITLAKE__… ───┼─▶ Node tree ─▶ Section (typed reads) ─▶ Config
+//! BITLAKE__… ───┼─▶ ConfigNode tree ─▶ Section (typed reads) ─▶ Config
 //! flags ────────┘   (the later wins)
 //! ```
 
@@ -15,7 +15,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::place::Place;
+use super::place::ConfigPlace;
 use crate::error::Result;
 
 /// `BITLAKE__SECTION__KEY`: the prefix of the overrides among the environment variables.
@@ -26,8 +26,8 @@ const MOST_LEVELS: usize = 8;
 
 /// A value and where it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
-    pub(super) place: Place,
+pub(super) struct ConfigNode {
+    pub(super) place: ConfigPlace,
     pub(super) value: Value,
 }
 
@@ -39,14 +39,14 @@ pub(super) enum Value {
     Boolean(bool),
     /// As written.
     Date(String),
-    List(Vec<Node>),
-    Table(BTreeMap<String, Node>),
+    List(Vec<ConfigNode>),
+    Table(BTreeMap<String, ConfigNode>),
     /// From the environment or a flag: plain text that becomes whatever type its key asks for, so that nobody has to
     /// quote TOML inside a shell.
     Given(String),
 }
 
-impl Node {
+impl ConfigNode {
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
             Value::String(_) => "a string",
@@ -67,8 +67,8 @@ pub(super) fn read(
     path: &Path,
     env: &BTreeMap<String, String>,
     flags: &[(&str, String)],
-) -> Result<Node> {
-    let source = Source { text, path };
+) -> Result<ConfigNode> {
+    let source = ConfigText { text, path };
     let table = DeTable::parse(text).map_err(|error| {
         let offset = error.span().map_or(0, |span| span.start);
         let message = error.message().trim().replace('\n', ", ");
@@ -76,14 +76,14 @@ pub(super) fn read(
             .place(offset)
             .error(format!("this is not TOML: {message}"))
     })?;
-    let mut root = Node {
-        place: Place::new(path, 1),
+    let mut root = ConfigNode {
+        place: ConfigPlace::new(path, 1),
         value: Value::Table(source.entries(table.get_ref())?),
     };
     for (variable, value) in env {
         if let Some(key) = variable.strip_prefix(ENVIRONMENT_PREFIX) {
             let key = key.to_lowercase();
-            let place = Place::outside(variable);
+            let place = ConfigPlace::outside(variable);
             let keys: Vec<&str> = key.split("__").collect();
             if keys.len() > MOST_LEVELS {
                 return Err(place.error("no key of the configuration lies so deep".to_owned()));
@@ -93,23 +93,23 @@ pub(super) fn read(
     }
     for (key, value) in flags {
         let keys: Vec<&str> = key.split('.').collect();
-        root.set(&keys, value, &Place::outside("command line"))?;
+        root.set(&keys, value, &ConfigPlace::outside("command line"))?;
     }
     Ok(root)
 }
 
-struct Source<'a> {
+struct ConfigText<'a> {
     text: &'a str,
     path: &'a Path,
 }
 
-impl Source<'_> {
-    fn place(&self, offset: usize) -> Place {
+impl ConfigText<'_> {
+    fn place(&self, offset: usize) -> ConfigPlace {
         let before = self.text.get(..offset).unwrap_or(self.text);
-        Place::new(self.path, before.matches('\n').count() + 1)
+        ConfigPlace::new(self.path, before.matches('\n').count() + 1)
     }
 
-    fn entries(&self, table: &DeTable<'_>) -> Result<BTreeMap<String, Node>> {
+    fn entries(&self, table: &DeTable<'_>) -> Result<BTreeMap<String, ConfigNode>> {
         let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
             let name: &std::borrow::Cow<'_, str> = key.get_ref();
             Ok((name.to_string(), self.node(key.span().start, value)?))
@@ -118,7 +118,7 @@ impl Source<'_> {
     }
 
     /// `offset`: of the key, or of the item in a list.
-    fn node(&self, offset: usize, value: &Spanned<DeValue<'_>>) -> Result<Node> {
+    fn node(&self, offset: usize, value: &Spanned<DeValue<'_>>) -> Result<ConfigNode> {
         let place = self.place(offset);
         let value = match value.get_ref() {
             DeValue::String(text) => Value::String(text.to_string()),
@@ -135,14 +135,14 @@ impl Source<'_> {
             }
             DeValue::Table(table) => Value::Table(self.entries(table)?),
         };
-        Ok(Node { place, value })
+        Ok(ConfigNode { place, value })
     }
 }
 
-impl Node {
-    fn set(&mut self, keys: &[&str], value: &str, place: &Place) -> Result<()> {
+impl ConfigNode {
+    fn set(&mut self, keys: &[&str], value: &str, place: &ConfigPlace) -> Result<()> {
         let Some((key, rest)) = keys.split_first() else {
-            *self = Node {
+            *self = ConfigNode {
                 place: place.clone(),
                 value: Value::Given(value.to_owned()),
             };
@@ -151,7 +151,7 @@ impl Node {
         match &mut self.value {
             Value::Table(entries) => entries
                 .entry((*key).to_owned())
-                .or_insert_with(|| Node {
+                .or_insert_with(|| ConfigNode {
                     place: place.clone(),
                     value: Value::Table(BTreeMap::new()),
                 })

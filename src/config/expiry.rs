@@ -3,17 +3,18 @@
 
 use std::fmt;
 
-use chrono::{NaiveDate, Utc};
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::Config;
+use crate::clock;
 
 /// Days before the end from which on it is worth a word.
 const SOON: i64 = 30;
 
 /// A credential that ends within thirty days, or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Expiry {
+pub struct CredentialExpiry {
     /// The connection's name.
     pub connection: String,
     /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
@@ -26,11 +27,11 @@ pub struct Expiry {
 
 impl Config {
     /// What ends within thirty days of today (UTC), in the order of the file.
-    pub fn expiring(&self) -> Vec<Expiry> {
-        self.expiring_on(Utc::now().date_naive())
+    pub fn expiring(&self) -> Vec<CredentialExpiry> {
+        self.expiring_on(clock::now().date_naive())
     }
 
-    fn expiring_on(&self, today: NaiveDate) -> Vec<Expiry> {
+    fn expiring_on(&self, today: NaiveDate) -> Vec<CredentialExpiry> {
         let mut expiring = Vec::new();
         for connection in &self.connections {
             for source in connection.auth.secrets() {
@@ -39,7 +40,7 @@ impl Config {
                 };
                 let days_left = (expires - today).num_days();
                 if days_left <= SOON {
-                    expiring.push(Expiry {
+                    expiring.push(CredentialExpiry {
                         connection: connection.name.clone(),
                         origin: source.origin(),
                         expires,
@@ -52,13 +53,13 @@ impl Config {
     }
 }
 
-impl Expiry {
+impl CredentialExpiry {
     pub fn is_over(&self) -> bool {
         self.days_left < 0
     }
 }
 
-impl fmt::Display for Expiry {
+impl fmt::Display for CredentialExpiry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             connection,

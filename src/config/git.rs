@@ -18,9 +18,6 @@ pub struct GitCommits {
     pub line_counts: bool,
 }
 
-/// The keys of `[sync]` that belong here.
-pub(super) const KEYS: [&str; 3] = ["commits", "git_cache", "line_counts"];
-
 /// `None`: commits come from the API. `lake`: its folder or address.
 pub(super) fn read(
     sync: &Section<'_>,

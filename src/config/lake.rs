@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::document::Value;
-use super::layout::{self, Layout};
+use super::keys;
+use super::layout::{self, FileLayout};
 use super::load::Relative;
 use super::section::Section;
 use super::since::Since;
@@ -22,7 +23,7 @@ pub struct LakeConfig {
     pub lease: Option<Duration>,
     /// Bytes.
     pub memory_limit: Option<u64>,
-    pub layout: Layout,
+    pub layout: FileLayout,
     /// Every version of every record is kept, in the layer `history`.
     pub keep_history: bool,
     /// The longest time that periods are made for, where brought tables alone say how long a project is known.
@@ -33,24 +34,6 @@ pub struct LakeConfig {
 
 /// What `longest_span` is where nothing is said: twenty years.
 const LONGEST_SPAN: Since = Since::Months(240);
-
-/// What object_store understands of S3 and what may stand in a file.
-const OPTIONS: [&str; 14] = [
-    "allow_http",
-    "allow_invalid_certificates",
-    "checksum_algorithm",
-    "connect_timeout",
-    "endpoint",
-    "proxy_url",
-    "region",
-    "request_payer",
-    "s3_express",
-    "skip_signature",
-    "sse_kms_key_id",
-    "timeout",
-    "unsigned_payload",
-    "virtual_hosted_style_request",
-];
 
 /// The usual names of what must not stand in a file.
 const CREDENTIALS: [&str; 5] = [
@@ -66,19 +49,8 @@ const RETENTION: [&str; 2] = ["keep_runs", "keep_run_days"];
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
-    let known: Vec<&str> = [
-        "url",
-        "lease",
-        "memory_limit",
-        "keep_history",
-        "longest_span",
-    ]
-    .into_iter()
-    .chain(RETENTION)
-    .chain(layout::KEYS)
-    .chain(OPTIONS)
-    .chain(CREDENTIALS)
-    .collect();
+    let store = keys::LAKE_STORE.names();
+    let known = [&keys::LAKE.names()[..], &store, &CREDENTIALS].concat();
     let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
     let Some(lake) = root.section("lake", &known)? else {
         return Err(root.missing("lake", hint));
@@ -98,7 +70,7 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         }
     }
     let mut options = BTreeMap::new();
-    for key in OPTIONS {
+    for key in store {
         let Some(node) = lake.get(key) else { continue };
         let text = match &node.value {
             Value::String(text) | Value::Given(text) => text.clone(),

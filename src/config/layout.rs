@@ -3,19 +3,17 @@
 
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 
-use super::place::Place;
+use super::keys;
+use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::Result;
 
-/// The keys of `[lake]` that are read here.
-pub(super) const KEYS: [&str; 4] = ["compression", "compression_level", "partition", "tables"];
-
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+pub struct FileLayout {
     /// `None`: zstd at bitlake's level.
     pub compression: Option<Compression>,
     /// For every table that can be cut so; `None`: as the contracts say.
-    pub partition: Option<Cut>,
+    pub partition: Option<PartitionUnit>,
     /// What `[lake.tables]` says, which goes before `partition`.
     pub tables: Vec<TableLayout>,
 }
@@ -24,15 +22,15 @@ pub struct Layout {
 pub struct TableLayout {
     /// `layer.table`.
     pub name: String,
-    pub partition: Cut,
+    pub partition: PartitionUnit,
     /// `None`: the contract's own.
     pub column: Option<String>,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 /// What makes one file of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
+pub enum PartitionUnit {
     Day,
     Month,
     Year,
@@ -41,15 +39,15 @@ pub enum Cut {
     None,
 }
 
-const CUTS: [(&str, Cut); 5] = [
-    ("month", Cut::Month),
-    ("day", Cut::Day),
-    ("year", Cut::Year),
-    ("repository", Cut::Repository),
-    ("none", Cut::None),
+const CUTS: [(&str, PartitionUnit); 5] = [
+    ("month", PartitionUnit::Month),
+    ("day", PartitionUnit::Day),
+    ("year", PartitionUnit::Year),
+    ("repository", PartitionUnit::Repository),
+    ("none", PartitionUnit::None),
 ];
 
-pub(super) fn read(lake: &Section<'_>) -> Result<Layout> {
+pub(super) fn read(lake: &Section<'_>) -> Result<FileLayout> {
     let mut tables = Vec::new();
     if let Some(node) = lake.get("tables") {
         for (name, node) in Section::open_any(node, "[lake.tables]")?.entries() {
@@ -60,7 +58,7 @@ pub(super) fn read(lake: &Section<'_>) -> Result<Layout> {
                     .hint("write layer.table in quotes, as in `\"domain.commits\" = { partition = \"year\" }`"));
             }
             let title = format!("[lake.tables.\"{name}\"]");
-            let table = Section::open(node, &title, &["partition", "column"])?;
+            let table = Section::open(node, &title, &keys::LAKE_TABLE.names())?;
             let hint = "use one of: month, day, year, repository, none";
             tables.push(TableLayout {
                 name: name.to_owned(),
@@ -72,7 +70,7 @@ pub(super) fn read(lake: &Section<'_>) -> Result<Layout> {
             });
         }
     }
-    Ok(Layout {
+    Ok(FileLayout {
         compression: compression(lake)?,
         partition: lake.one_of("partition", &CUTS)?,
         tables,

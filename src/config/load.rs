@@ -3,23 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
-use super::{Config, connection, document, lake, outside, project, rules, since};
+use super::{Config, connection, document, keys, lake, outside, project, rules, since};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, Result};
-
-/// The file's sections.
-const SECTIONS: [&str; 8] = [
-    "lake",
-    "connection",
-    "repositories",
-    "project",
-    "rules",
-    "sync",
-    "table",
-    "org",
-];
 
 impl Config {
     /// Reads the file at `path`, then lays over it the `BITLAKE__SECTION__KEY` variables of `env`, then `overrides`
@@ -58,7 +46,7 @@ impl Config {
         overrides: &[(&str, String)],
     ) -> Result<Config> {
         let document = document::read(text, path, env, overrides)?;
-        let root = Section::open(&document, "", &SECTIONS)?;
+        let root = Section::open(&document, "", &keys::ROOT.names())?;
         let relative = Relative {
             folder: path.parent().unwrap_or(Path::new("")),
         };
@@ -107,7 +95,7 @@ impl Relative<'_> {
     }
 
     /// A path, or an address with a scheme.
-    pub(super) fn location(&self, text: String, place: &Place) -> String {
+    pub(super) fn location(&self, text: String, place: &ConfigPlace) -> String {
         if text.contains("://") || place.line == 0 || self.folder.as_os_str().is_empty() {
             return text;
         }

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! bitlake.toml ─┐
-//! BITLAKE__… ───┼─▶ document ─▶ section ─┬─ lake ─ connection ─ rules ─ project ─┬─▶ Config ──assign──▶ Assigned
+//! BITLAKE__… ───┼─▶ document ─▶ section ─┬─ lake ─ connection ─ rules ─ project ─┬─▶ Config ──assign──▶ AssignedRepository
 //! flags ────────┘  (with lines) (typed)  └─ since ─ outside ────────────────────┘              ▲
 //!                                                                     what discovery found ────┘
 //! ```
@@ -17,6 +17,7 @@ mod cron;
 mod document;
 mod expiry;
 mod git;
+mod keys;
 mod lake;
 mod layout;
 mod load;
@@ -27,28 +28,28 @@ mod project;
 mod rules;
 mod section;
 mod since;
-pub mod suggest;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-pub use assign::{Assigned, Found};
+pub use assign::{AssignedRepository, RepositoryIdentity};
 pub use connection::{Auth, Connection};
 pub use credentials::SecretSource;
 pub use cron::Cron;
-pub use expiry::Expiry;
+pub use expiry::CredentialExpiry;
 pub use git::GitCommits;
+pub use keys::{ConfigKey, KeyTable, REFERENCE};
 pub use lake::LakeConfig;
-pub use layout::{Cut, Layout, TableLayout};
-pub use outside::{Format, Org, OutsideTable};
-pub use patterns::Pattern;
-pub use place::Place;
-pub use project::{Project, Selection};
-pub(crate) use rules::groups;
-pub use rules::{CommitsDiffs, Deployments, EntityGroup, Rules, Steps, Tags};
-pub use since::{Since, Sync};
+pub use layout::{FileLayout, PartitionUnit, TableLayout};
+pub use outside::{OrgFiles, OutsideFormat, OutsideTable};
+pub use patterns::RepositoryPattern;
+pub use place::ConfigPlace;
+pub use project::{Project, RepositorySelection};
+pub(crate) use rules::capture_groups;
+pub use rules::{CommitsDiffs, Deployments, EntityGroup, RuleSet, StepsRule, TagRules};
+pub use since::{Since, SyncSettings};
 
 /// The whole configuration, checked.
 #[derive(Debug, Clone)]
@@ -57,11 +58,11 @@ pub struct Config {
     pub lake: LakeConfig,
     /// Empty for a lake that is only transformed.
     pub connections: Vec<Connection>,
-    pub repositories: Vec<Selection>,
+    pub repositories: Vec<RepositorySelection>,
     pub projects: Vec<Project>,
     /// By name; `default` is always there.
-    pub rules: BTreeMap<String, Rules>,
-    pub sync: Sync,
+    pub rules: BTreeMap<String, RuleSet>,
+    pub sync: SyncSettings,
     pub tables: Vec<OutsideTable>,
-    pub org: Org,
+    pub org: OrgFiles,
 }

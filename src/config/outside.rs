@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use super::keys;
 use super::load::Relative;
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[[table]]`: outside data in the place of a table of the lake, or beside its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,22 +16,22 @@ pub struct OutsideTable {
     pub table: String,
     /// A path or `s3://…`, which may hold globs. A relative path is relative to the file.
     pub location: String,
-    pub format: Format,
+    pub format: OutsideFormat,
     /// SQL over `external` that yields the table's columns; None when they are there already.
     pub query: Option<String>,
     /// The rows join those that bitlake makes, instead of standing in their place.
     pub add: bool,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum OutsideFormat {
     Csv,
     Ndjson,
     Parquet,
 }
 
-impl Format {
+impl OutsideFormat {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -42,7 +43,7 @@ impl Format {
 
 /// CSV files with DevLake's headers. Relative paths are relative to the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Org {
+pub struct OrgFiles {
     pub users: Option<PathBuf>,
     pub teams: Option<PathBuf>,
     pub user_account_mapping: Option<PathBuf>,
@@ -55,7 +56,7 @@ pub(super) fn read_tables(
     relative: &Relative<'_>,
 ) -> Result<Vec<OutsideTable>> {
     let mut tables: Vec<OutsideTable> = Vec::new();
-    for section in root.tables("table", &["name", "location", "format", "query", "add"])? {
+    for section in root.tables("table", &keys::TABLE.names())? {
         let table = outside_table(&section, relative)?;
         let earlier = tables
             .iter()
@@ -94,7 +95,11 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
             .error("name", &format!("names the unknown layer `{layer}`"))
             .hint(suggest::hint(layer, &LAYERS, "use one of")));
     }
-    let formats = [Format::Csv, Format::Ndjson, Format::Parquet];
+    let formats = [
+        OutsideFormat::Csv,
+        OutsideFormat::Ndjson,
+        OutsideFormat::Parquet,
+    ];
     let format = section.one_of("format", &formats.map(|format| (format.as_str(), format)))?;
     let add = section.boolean("add")?.unwrap_or_default();
     if add && ["config", "bitbucket"].contains(&layer) {
@@ -118,16 +123,15 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
     })
 }
 
-pub(super) fn read_org(root: &Section<'_>, relative: &Relative<'_>) -> Result<Org> {
-    let known = ["users", "teams", "user_account_mapping"];
-    let Some(section) = root.section("org", &known)? else {
-        return Ok(Org::default());
+pub(super) fn read_org(root: &Section<'_>, relative: &Relative<'_>) -> Result<OrgFiles> {
+    let Some(section) = root.section("org", &keys::ORG.names())? else {
+        return Ok(OrgFiles::default());
     };
     let path = |key: &str| -> Result<Option<PathBuf>> {
         let text = section.string(key)?;
         Ok(text.map(|text| relative.location(text, section.place_of(key)).into()))
     };
-    Ok(Org {
+    Ok(OrgFiles {
         users: path("users")?,
         teams: path("teams")?,
         user_account_mapping: path("user_account_mapping")?,

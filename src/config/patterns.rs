@@ -5,22 +5,22 @@
 use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
 
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::{ErrorKind, OrError, Result};
 
 /// `workspace/slug`, where the slug may hold globs. Bitbucket's names are lower case and matching ignores case.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub struct RepositoryPattern {
     pub text: String,
-    pub place: Place,
+    pub place: ConfigPlace,
     workspace: String,
     /// None for a plain name.
     glob: Option<GlobMatcher>,
 }
 
-impl Pattern {
-    pub(super) fn new(text: &str, place: &Place) -> Result<Self> {
+impl RepositoryPattern {
+    pub(super) fn new(text: &str, place: &ConfigPlace) -> Result<Self> {
         let (workspace, slug) = text
             .split_once('/')
             .filter(|(workspace, slug)| {
@@ -64,7 +64,7 @@ impl Pattern {
     }
 
     /// Whether it names one repository, which then needs no listing to be found.
-    pub fn exact(&self) -> bool {
+    pub fn is_exact(&self) -> bool {
         self.glob.is_none()
     }
 
@@ -79,12 +79,12 @@ fn is_glob(text: &str) -> bool {
 }
 
 /// The patterns listed under `key`; an absent key is an empty list.
-pub(super) fn list(section: &Section<'_>, key: &str) -> Result<Vec<Pattern>> {
+pub(super) fn list(section: &Section<'_>, key: &str) -> Result<Vec<RepositoryPattern>> {
     section
         .strings(key)?
         .unwrap_or_default()
         .iter()
-        .map(|(text, place)| Pattern::new(text, place))
+        .map(|(text, place)| RepositoryPattern::new(text, place))
         .collect()
 }
 
@@ -144,8 +144,8 @@ fn mistake(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn pattern(text: &str) -> Pattern {
-        Pattern::new(text, &Place::outside("test")).unwrap()
+    fn pattern(text: &str) -> RepositoryPattern {
+        RepositoryPattern::new(text, &ConfigPlace::outside("test")).unwrap()
     }
 
     #[test]
@@ -155,13 +155,13 @@ mod tests {
         assert!(!globbed.matches("acme/api"));
         assert!(!globbed.matches("other/checkout-api"));
         assert!(!pattern("acme/*").matches("acme/a/b"));
-        assert!(!globbed.exact());
+        assert!(!globbed.is_exact());
         assert_eq!(globbed.workspace(), "acme");
     }
 
     #[test]
     fn a_plain_name_is_exact() {
-        assert!(pattern("acme/web").exact());
+        assert!(pattern("acme/web").is_exact());
         assert!(pattern("acme/web").matches("acme/Web"));
         assert!(!pattern("acme/web").matches("acme/web2"));
     }

@@ -7,14 +7,14 @@ use crate::error::{Error, ErrorKind};
 
 /// A line of `bitlake.toml`. Line 0 stands for a value that is in no file: an override or a default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ConfigPlace {
     /// The configuration file; for an override the environment variable or `command line`.
     pub file: PathBuf,
     /// Counted from 1.
     pub line: usize,
 }
 
-impl Place {
+impl ConfigPlace {
     pub(super) fn new(file: &Path, line: usize) -> Self {
         Self {
             file: file.to_path_buf(),
@@ -44,7 +44,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ConfigPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if self.line > 0 {

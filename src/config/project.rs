@@ -7,27 +7,28 @@ use chrono::Weekday;
 use chrono_tz::Tz;
 
 use super::connection::Connection;
-use super::patterns::{self, Pattern};
-use super::place::Place;
-use super::rules::Rules;
+use super::keys;
+use super::patterns::{self, RepositoryPattern};
+use super::place::ConfigPlace;
+use super::rules::RuleSet;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 /// One `[[repositories]]`.
 #[derive(Debug, Clone)]
-pub struct Selection {
+pub struct RepositorySelection {
     pub connection: String,
-    pub include: Vec<Pattern>,
-    pub exclude: Vec<Pattern>,
+    pub include: Vec<RepositoryPattern>,
+    pub exclude: Vec<RepositoryPattern>,
     pub rules: String,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
-impl Selection {
+impl RepositorySelection {
     /// `full_name`: `workspace/slug`.
     pub fn selects(&self, full_name: &str) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|p| p.matches(full_name));
+        let any = |patterns: &[RepositoryPattern]| patterns.iter().any(|p| p.matches(full_name));
         any(&self.include) && !any(&self.exclude)
     }
 }
@@ -36,7 +37,7 @@ impl Selection {
 #[derive(Debug, Clone)]
 pub struct Project {
     pub name: String,
-    pub repositories: Vec<Pattern>,
+    pub repositories: Vec<RepositoryPattern>,
     /// Keys of Bitbucket projects, as in `CHK`.
     pub bitbucket_projects: Vec<String>,
     pub timezone: Tz,
@@ -47,16 +48,15 @@ pub struct Project {
     pub baseline_days: i64,
     /// How long after production a revert still counts as rework.
     pub rework_days: i64,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 pub(super) fn read_selections(
     root: &Section<'_>,
     connections: &[Connection],
-    rules: &BTreeMap<String, Rules>,
-) -> Result<Vec<Selection>> {
-    let known = ["connection", "include", "exclude", "rules"];
-    root.tables("repositories", &known)?
+    rules: &BTreeMap<String, RuleSet>,
+) -> Result<Vec<RepositorySelection>> {
+    root.tables("repositories", &keys::REPOSITORIES.names())?
         .iter()
         .map(|section| {
             let names: Vec<&str> = connections.iter().map(|c| c.name.as_str()).collect();
@@ -72,7 +72,7 @@ pub(super) fn read_selections(
                 let hint = "add `include = [\"workspace/*\"]`";
                 return Err(section.missing("include", hint));
             }
-            Ok(Selection {
+            Ok(RepositorySelection {
                 connection,
                 include,
                 exclude: patterns::list(section, "exclude")?,
@@ -102,18 +102,8 @@ fn refers(section: &Section<'_>, key: &str, name: &str, names: &[&str], what: &s
 const MOST_HOURS: i64 = 100_000;
 
 pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
-    let known = [
-        "name",
-        "repositories",
-        "bitbucket_projects",
-        "timezone",
-        "week_start",
-        "incident_window_hours",
-        "baseline_days",
-        "rework_days",
-    ];
     let mut projects: Vec<Project> = Vec::new();
-    for section in root.tables("project", &known)? {
+    for section in root.tables("project", &keys::PROJECT.names())? {
         let project = project(&section)?;
         if let Some(earlier) = projects.iter().find(|p| p.name == project.name) {
             return Err(section

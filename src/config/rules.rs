@@ -5,15 +5,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::document::Node;
+use super::document::ConfigNode;
+use super::keys;
 use super::patterns::{regex, regex_of_any};
-use super::place::Place;
+use super::place::ConfigPlace;
 use super::section::Section;
-use super::suggest;
 use crate::error::Result;
+use crate::suggest;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rules {
+pub struct RuleSet {
     pub name: String,
     /// An entity group left out costs no request.
     pub entities: BTreeSet<EntityGroup>,
@@ -23,12 +24,12 @@ pub struct Rules {
     pub issue_type: BTreeMap<String, String>,
     pub deployments: Deployments,
     /// Whose steps are read: each pipeline's cost a request.
-    pub steps: Steps,
+    pub steps: StepsRule,
     /// A step, branch or tag whose name matches is a deployment.
     pub deployment_pattern: Option<String>,
     /// … in production.
     pub production_pattern: Option<String>,
-    pub tags: Tags,
+    pub tags: TagRules,
     /// Finds issue keys; where it has a group, its first group is the key.
     pub issue_key_pattern: Option<String>,
     /// Finds in a title the number of the pull request that was carried to another branch, in its first group.
@@ -40,12 +41,12 @@ pub struct Rules {
     pub commits_diffs: CommitsDiffs,
     /// Component of a monorepo → the paths that belong to it.
     pub components: BTreeMap<String, String>,
-    pub place: Place,
+    pub place: ConfigPlace,
 }
 
 /// Which tags count as releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tags {
+pub struct TagRules {
     pub pattern: Option<String>,
     /// How many pairs that follow each other, from the newest.
     pub limit: i64,
@@ -124,7 +125,7 @@ impl Deployments {
 
 /// Whose steps are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Steps {
+pub enum StepsRule {
     /// Those of every pipeline.
     All,
     /// Those that deployments rest on: of every pipeline where steps count as deployments by a pattern, else of the
@@ -134,7 +135,7 @@ pub enum Steps {
     None,
 }
 
-impl Steps {
+impl StepsRule {
     pub const ALL: [Self; 3] = [Self::All, Self::Deployments, Self::None];
 
     pub fn as_str(self) -> &'static str {
@@ -193,9 +194,9 @@ const KINDS: [(&str, &str); 4] = [
 
 const TYPES: [&str; 4] = ["BUG", "REQUIREMENT", "INCIDENT", "TASK"];
 
-impl Rules {
+impl RuleSet {
     /// The built-in rules.
-    pub fn standard(name: &str, place: Place) -> Self {
+    pub fn standard(name: &str, place: ConfigPlace) -> Self {
         let issue_status = STATUSES
             .iter()
             .flat_map(|(_, status, states)| states.iter().map(|state| owned(state, status)))
@@ -206,10 +207,10 @@ impl Rules {
             issue_status,
             issue_type: KINDS.iter().map(|(kind, to)| owned(kind, to)).collect(),
             deployments: Deployments::Bitbucket,
-            steps: Steps::Deployments,
+            steps: StepsRule::Deployments,
             deployment_pattern: None,
             production_pattern: None,
-            tags: Tags {
+            tags: TagRules {
                 pattern: Some(TAGS_PATTERN.to_owned()),
                 limit: 10,
                 order: "reverse semver".to_owned(),
@@ -225,10 +226,10 @@ impl Rules {
         }
     }
 
-    /// What [`Rules::steps`] comes to: all of them where a pattern looks for deployments among them.
-    pub fn steps_read(&self) -> Steps {
+    /// What [`RuleSet::steps`] comes to: all of them where a pattern looks for deployments among them.
+    pub fn effective_steps(&self) -> StepsRule {
         match self.deployments {
-            Deployments::Steps | Deployments::Both => Steps::All,
+            Deployments::Steps | Deployments::Both => StepsRule::All,
             Deployments::Bitbucket => self.steps,
         }
     }
@@ -238,9 +239,9 @@ fn owned(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
-pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, Rules>> {
-    let unwritten = Place::new(&root.place().file, 0);
-    let standard = Rules::standard("default", unwritten);
+pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, RuleSet>> {
+    let unwritten = ConfigPlace::new(&root.place().file, 0);
+    let standard = RuleSet::standard("default", unwritten);
     let mut all = BTreeMap::from([("default".to_owned(), standard)]);
     let Some(node) = root.get("rules") else {
         return Ok(all);
@@ -251,35 +252,19 @@ pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, Rules>> {
     Ok(all)
 }
 
-fn one(name: &str, node: &Node) -> Result<Rules> {
-    let known = [
-        "entities",
-        "issue_status",
-        "issue_type",
-        "deployments",
-        "steps",
-        "deployment_pattern",
-        "production_pattern",
-        "tags",
-        "issue_key_pattern",
-        "cherry_pick_pattern",
-        "hotfix_pattern",
-        "change_branches",
-        "commits_diffs",
-        "components",
-    ];
-    let section = Section::open(node, &format!("[rules.{name}]"), &known)?;
-    let mut rules = Rules::standard(name, section.place().clone());
+fn one(name: &str, node: &ConfigNode) -> Result<RuleSet> {
+    let section = Section::open(node, &format!("[rules.{name}]"), &keys::RULES.names())?;
+    let mut rules = RuleSet::standard(name, section.place().clone());
     if let Some(entities) = section.strings("entities")? {
         rules.entities = entities
             .iter()
             .map(|(word, place)| entity_group(word, place))
             .collect::<Result<_>>()?;
     }
-    if let Some(statuses) = section.section("issue_status", &STATUSES.map(|(key, ..)| key))? {
+    if let Some(statuses) = section.section("issue_status", &keys::ISSUE_STATUS.names())? {
         rules.issue_status = issue_status(&statuses)?;
     }
-    if let Some(types) = section.section("issue_type", &KINDS.map(|(kind, _)| kind))? {
+    if let Some(types) = section.section("issue_type", &keys::ISSUE_TYPE.names())? {
         for (kind, _) in types.entries() {
             let to = types.one_of(kind, &TYPES.map(|word| (word, word)))?;
             rules.issue_type.extend(to.map(|to| owned(kind, to)));
@@ -293,7 +278,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
     if let Some(kind) = section.one_of("deployments", &kinds.map(|kind| (kind.as_str(), kind)))? {
         rules.deployments = kind;
     }
-    if let Some(whose) = section.one_of("steps", &Steps::ALL.map(|w| (w.as_str(), w)))? {
+    if let Some(whose) = section.one_of("steps", &StepsRule::ALL.map(|w| (w.as_str(), w)))? {
         rules.steps = whose;
     }
     rules.deployment_pattern = regex(&section, "deployment_pattern", None)?;
@@ -303,7 +288,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
     rules.change_branches = regex_of_any(&section, "change_branches")?;
     rules.cherry_pick_pattern = regex(&section, "cherry_pick_pattern", None)?;
     if let Some(pattern) = &rules.cherry_pick_pattern
-        && groups(pattern) == 0
+        && capture_groups(pattern) == 0
     {
         return Err(section
             .error("cherry_pick_pattern", "has no group for the number")
@@ -330,7 +315,7 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
             )
             .hint("add `deployment_pattern = \"^deploy\"`, or the pattern of your step names"));
     }
-    if rules.deployments != Deployments::Bitbucket && rules.steps == Steps::None {
+    if rules.deployments != Deployments::Bitbucket && rules.steps == StepsRule::None {
         let kind = rules.deployments.as_str();
         return Err(section
             .error(
@@ -339,13 +324,13 @@ fn one(name: &str, node: &Node) -> Result<Rules> {
             )
             .hint("leave `steps` out: the steps that deployments rest on are read"));
     }
-    if let Some(tags) = section.section("tags", &["pattern", "limit", "order", "pairs"])? {
+    if let Some(tags) = section.section("tags", &keys::TAGS.names())? {
         rules.tags = read_tags(&tags, rules.tags)?;
     }
     Ok(rules)
 }
 
-fn entity_group(word: &str, place: &Place) -> Result<EntityGroup> {
+fn entity_group(word: &str, place: &ConfigPlace) -> Result<EntityGroup> {
     let known = EntityGroup::ALL;
     known
         .into_iter()
@@ -361,16 +346,16 @@ fn entity_group(word: &str, place: &Place) -> Result<EntityGroup> {
         })
 }
 
-fn read_tags(section: &Section<'_>, standard: Tags) -> Result<Tags> {
+fn read_tags(section: &Section<'_>, standard: TagRules) -> Result<TagRules> {
     let order = section.one_of("order", &TAG_ORDERS.map(|order| (order, order)))?;
-    Ok(Tags {
+    Ok(TagRules {
         pattern: regex(section, "pattern", standard.pattern.as_deref())?,
         limit: section
             .positive("limit", i64::from(i32::MAX))?
             .unwrap_or(standard.limit),
         order: order.map_or(standard.order, str::to_owned),
         pairs: section
-            .tables("pairs", &["new", "old"])?
+            .tables("pairs", &keys::TAG_PAIR.names())?
             .iter()
             .map(|pair| {
                 let hint = "name a tag or branch, as in `{ new = \"v2.0.0\", old = \"v1.0.0\" }`";
@@ -381,7 +366,7 @@ fn read_tags(section: &Section<'_>, standard: Tags) -> Result<Tags> {
 }
 
 /// How many groups a checked pattern has.
-pub(crate) fn groups(pattern: &str) -> usize {
+pub(crate) fn capture_groups(pattern: &str) -> usize {
     regex::Regex::new(pattern).map_or(0, |regex| regex.captures_len() - 1)
 }
 

@@ -8,20 +8,20 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::document::{Node, Value};
-use super::place::Place;
-use super::suggest;
+use super::document::{ConfigNode, Value};
+use super::place::ConfigPlace;
 use crate::error::{Error, Result};
+use crate::suggest;
 
 pub(super) struct Section<'a> {
     /// As a reader would name it: `[lake]`, `[[connection]]`, `[rules.default] tags`; empty for the file itself.
     name: String,
-    place: &'a Place,
-    entries: &'a BTreeMap<String, Node>,
+    place: &'a ConfigPlace,
+    entries: &'a BTreeMap<String, ConfigNode>,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn open(node: &'a Node, name: &str, known: &[&str]) -> Result<Self> {
+    pub(super) fn open(node: &'a ConfigNode, name: &str, known: &[&str]) -> Result<Self> {
         let section = Self::open_any(node, name)?;
         let unknown = section
             .entries
@@ -38,7 +38,7 @@ impl<'a> Section<'a> {
     }
 
     /// A table whose keys are the user's own names.
-    pub(super) fn open_any(node: &'a Node, name: &str) -> Result<Self> {
+    pub(super) fn open_any(node: &'a ConfigNode, name: &str) -> Result<Self> {
         let Value::Table(entries) = &node.value else {
             return Err(node
                 .place
@@ -55,20 +55,20 @@ impl<'a> Section<'a> {
         &self.name
     }
 
-    pub(super) fn place(&self) -> &'a Place {
+    pub(super) fn place(&self) -> &'a ConfigPlace {
         self.place
     }
 
     /// The key's line, or the section's when the key is not there.
-    pub(super) fn place_of(&self, key: &str) -> &'a Place {
+    pub(super) fn place_of(&self, key: &str) -> &'a ConfigPlace {
         self.entries.get(key).map_or(self.place, |node| &node.place)
     }
 
-    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a ConfigNode> {
         self.entries.get(key)
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a Node)> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a ConfigNode)> {
         self.entries.iter().map(|(key, node)| (key.as_str(), node))
     }
 
@@ -78,7 +78,7 @@ impl<'a> Section<'a> {
             .error(format!("`{key}`{} {complaint}", self.within()))
     }
 
-    pub(super) fn wrong_type(&self, key: &str, wanted: &str, node: &Node) -> Error {
+    pub(super) fn wrong_type(&self, key: &str, wanted: &str, node: &ConfigNode) -> Error {
         node.place.error(format!(
             "`{key}`{} must be {wanted}, not {}",
             self.within(),
@@ -183,14 +183,14 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<(String, &'a Place)>>> {
+    pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<(String, &'a ConfigPlace)>>> {
         let Some(node) = self.get(key) else {
             return Ok(None);
         };
         let Value::List(items) = &node.value else {
             return Err(self.wrong_type(key, "a list of strings", node));
         };
-        let item = |item: &'a Node| match &item.value {
+        let item = |item: &'a ConfigNode| match &item.value {
             Value::String(text) => Ok((text.clone(), &item.place)),
             _ => Err(self.wrong_type(key, "a list of strings", item)),
         };

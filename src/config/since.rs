@@ -5,12 +5,13 @@ use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
 use super::cron::{self, Cron};
 use super::document::Value;
 use super::git::{self, GitCommits};
+use super::keys;
 use super::load::Relative;
 use super::section::Section;
 use crate::error::Result;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sync {
+pub struct SyncSettings {
     pub since: Since,
     /// How often what was read long ago is read again, to find what vanished; `None`: only when asked to.
     pub full_every: Option<Since>,
@@ -75,19 +76,19 @@ impl Since {
 }
 
 /// `lake`: its folder or address.
-pub(super) fn read(root: &Section<'_>, lake: &str, relative: &Relative<'_>) -> Result<Sync> {
-    let mut sync = Sync {
+pub(super) fn read(
+    root: &Section<'_>,
+    lake: &str,
+    relative: &Relative<'_>,
+) -> Result<SyncSettings> {
+    let mut sync = SyncSettings {
         since: Since::Months(6),
         full_every: Some(Since::Months(3)),
         skip_failed: true,
         cron: None,
         git: None,
     };
-    let known = [
-        &["since", "full_every", "skip_failed", "cron", "timezone"][..],
-        &git::KEYS,
-    ]
-    .concat();
+    let known = [keys::SYNC.names(), keys::SYNC_GIT.names()].concat();
     let Some(section) = root.section("sync", &known)? else {
         return Ok(sync);
     };

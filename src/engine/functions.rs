@@ -1,9 +1,10 @@
-//! The one scalar function that DataFusion lacks and DuckDB has, under DuckDB's name, so that the same SQL runs on both;
-//! and one that only bitlake's own steps use.
+//! Scalar functions that DataFusion lacks.
 //!
-//! An issue key can stand several times in a text, and no other function that the engines share returns every match.
+//! `regexp_extract_all` has the name and meaning of DuckDB's, so that the same SQL runs on both engines. It serves
+//! issue keys, of which a text can contain several. `content_key` is used by native steps only.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListBuilder, StringArray, StringBuilder};
@@ -12,8 +13,9 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use regex::Regex;
 
-/// `regexp_extract_all(text, pattern, group)`: the group of every match, in order; group 0 is the whole match. Null
-/// when any of the three is null; an empty list when nothing matches. A group that took no part in a match is `''`.
+/// Create `regexp_extract_all(text, pattern, group)`, which returns one group of every match, in order. Group 0 is the
+/// whole match. The result is null if an argument is null, and empty if nothing matches. A group that takes no part in
+/// a match is `''`.
 pub(super) fn regexp_extract_all() -> ScalarUDF {
     let item = Field::new_list_field(DataType::Utf8, true);
     create_udf(
@@ -35,7 +37,7 @@ fn extract_all(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     let texts = texts.as_string::<i32>();
     let patterns = patterns.as_string::<i32>();
     let groups = groups.as_primitive::<Int64Type>();
-    // A batch has a handful of patterns: those of the rule sets.
+    // A batch has few patterns: those of the rule sets.
     let mut compiled: HashMap<&str, Regex> = HashMap::new();
     let mut lists = ListBuilder::new(StringBuilder::new());
     for row in 0..texts.len() {
@@ -43,17 +45,12 @@ fn extract_all(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
             lists.append_null();
             continue;
         }
-        let pattern = patterns.value(row);
-        if !compiled.contains_key(pattern) {
-            let regex = Regex::new(pattern).map_err(|error| {
-                DataFusionError::Execution(format!(
-                    "`{pattern}` is no valid regular expression: {error}"
-                ))
-            })?;
-            compiled.insert(pattern, regex);
-        }
+        let regex = match compiled.entry(patterns.value(row)) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(compile(patterns.value(row))?),
+        };
         let group = usize::try_from(groups.value(row)).unwrap_or(usize::MAX);
-        for found in compiled[pattern].captures_iter(texts.value(row)) {
+        for found in regex.captures_iter(texts.value(row)) {
             let text = found.get(group).map_or("", |part| part.as_str());
             lists.values().append_value(text);
         }
@@ -62,7 +59,15 @@ fn extract_all(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     Ok(ColumnarValue::Array(Arc::new(lists.finish()) as ArrayRef))
 }
 
-/// `content_key(text)`: as [`content_key`](crate::schema::content_key).
+fn compile(pattern: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| {
+        DataFusionError::Execution(format!(
+            "`{pattern}` is not a valid regular expression: {error}"
+        ))
+    })
+}
+
+/// Create `content_key(text)`, see [`content_key`](crate::schema::content_key).
 pub(super) fn content_key() -> ScalarUDF {
     let work = |arguments: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
@@ -92,7 +97,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_match_is_given_and_nothing_is_an_empty_list() {
+    async fn every_match_is_returned_in_order() {
         let keys =
             one("SELECT regexp_extract_all('PAY-1, #22 and PAY-3', '([A-Z]+-\\d+|#\\d+)', 1)");
         assert_eq!(keys.await, "[PAY-1, #22, PAY-3]");

@@ -1,7 +1,8 @@
-//! The query engine: DataFusion with the lake's layers as SQL schemas, used by every step and by `bitlake query`.
+//! The query engine: DataFusion with the layers of the lake as SQL schemas. The steps of a transform and `bitlake
+//! query` use it.
 //!
-//! Two things are settled here so that they are settled everywhere: results do not depend on the machine (a fixed
-//! number of partitions, plain strings instead of views), and memory has a bound with the disk behind it.
+//! It fixes two properties of every query. Results do not depend on the machine: the number of partitions is fixed, and
+//! strings are plain arrays instead of views. Memory has a limit, and sorts spill to disk.
 
 mod dialect;
 mod functions;
@@ -10,8 +11,8 @@ mod references;
 mod select;
 mod times;
 
-pub use dialect::{Dialect, with_values, write_as};
-pub use params::{Param, declared, parse_values, unknown_value};
+pub use dialect::{Dialect, inline_params, translate};
+pub use params::{Param, bind_params, declared_params, unknown_value_error};
 pub use references::{TableName, references};
 
 use std::sync::Arc;
@@ -35,21 +36,21 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
-use reqwest::Url;
+use url::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, LAYERS};
 
-/// Not the number of cores: ties between plans must not follow the machine.
+/// Fixed, because the order of equal rows depends on it and must not follow the number of cores.
 const PARTITIONS: usize = 2;
-/// The part of the process's memory that DataFusion accounts for; windows and buffers come on top.
+/// The share of the memory limit that DataFusion accounts for. Windows and buffers are not accounted for.
 const POOL_SHARE: f64 = 0.6;
 const DEFAULT_MEMORY: u64 = 2 << 30;
-/// Rows in a batch of wide rows: a sort must be able to hold a few batches.
+/// Rows in a batch of wide rows. A sort must be able to hold a few batches.
 const WIDE_ROWS: usize = 256;
 const CATALOG: &str = "datafusion";
 
-/// A session over tables of the lake.
+/// A DataFusion session over tables of the lake.
 pub struct Engine {
     context: SessionContext,
     /// Bytes.
@@ -57,13 +58,16 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// `memory_limit`: bytes that the process may use; 2 GiB if not given.
+    /// Create a session without tables. `memory_limit` is in bytes, 2 GiB by default.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when DataFusion cannot be set up.
     pub fn new(memory_limit: Option<u64>) -> Result<Self> {
         let mut config = SessionConfig::new().with_target_partitions(PARTITIONS);
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
-        // DataFusion 55.2 loses the qualifier of a field taken out of a struct below a join, and the query fails with
+        // DataFusion 55.2 loses the qualifier of a struct field that it pushes below a join. The query then fails with
         // "No field named …" or "would be ambiguous".
         options.optimizer.enable_leaf_expression_pushdown = false;
         let memory_limit = memory_limit.unwrap_or(DEFAULT_MEMORY);
@@ -86,12 +90,12 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Bytes that the process may use.
+    /// Return the memory limit of the process, in bytes.
     pub fn memory_limit(&self) -> u64 {
         self.memory_limit
     }
 
-    /// Makes `layer` a SQL schema.
+    /// Create `layer` as a SQL schema, if it does not exist.
     pub fn add_layer(&self, layer: &str) -> Result<()> {
         let failed = || Error::new(ErrorKind::Internal, "cannot add a layer").with("layer", layer);
         let catalog = self.context.catalog(CATALOG).ok_or_else(failed)?;
@@ -103,7 +107,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Registers Parquet files as the table of a contract; no file makes an empty table.
+    /// Register Parquet files as the table of a contract. Without files the table is empty.
     pub fn register(&self, contract: &Contract, files: &[Url]) -> Result<()> {
         self.register_parquet(
             &contract.layer,
@@ -113,7 +117,7 @@ impl Engine {
         )
     }
 
-    /// Registers Parquet files of a known schema as `layer.table`.
+    /// Register Parquet files of a known schema as `layer.table`. Without files the table is empty.
     pub fn register_parquet(
         &self,
         layer: &str,
@@ -145,7 +149,7 @@ impl Engine {
         )
     }
 
-    /// The columns of a registered table; none for a table that is not there.
+    /// Return the columns of a registered table; none if the table is not registered.
     pub async fn columns(&self, layer: &str, table: &str) -> Vec<String> {
         let name = TableReference::partial(layer, table);
         let table = self.context.table_provider(name).await;
@@ -154,15 +158,16 @@ impl Engine {
         fields.map(|field| field.name().clone()).collect()
     }
 
-    /// Makes the objects below `url` readable.
+    /// Let queries read the objects below `url` from `store`.
     pub fn add_store(&self, url: &Url, store: Arc<dyn ObjectStore>) {
         self.context.register_object_store(url, store);
     }
 
-    /// The files at a path or address, which may hold globs, by name, with the store that they lie in.
+    /// List the files at a path or URL, which may contain globs, ordered by name. Also return the store that holds
+    /// them.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] when there is none, or the store cannot be read.
+    /// [`ErrorKind::Configuration`] when there is no file, or the store cannot be read.
     pub async fn outside_files(
         &self,
         location: &str,
@@ -175,16 +180,16 @@ impl Engine {
         let files = listed.map_err(failed)?.try_collect::<Vec<_>>().await;
         let mut files = files.map_err(failed)?;
         if files.is_empty() {
-            return Err(unreadable(location).source("there is no such file"));
+            return Err(unreadable(location).source("no file matches it"));
         }
         files.sort_by(|a, b| a.location.cmp(&b.location));
         Ok((store, files))
     }
 
-    /// Registers outside Parquet files, whose schema is read from them, as `layer.table`.
+    /// Register outside Parquet files as `layer.table`, with the schema that DataFusion infers from them.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] when there are none, or they are not of the format.
+    /// [`ErrorKind::Configuration`] when there are no files, or they are not Parquet.
     pub async fn register_outside(&self, layer: &str, table: &str, location: &str) -> Result<()> {
         let failed = |error: DataFusionError| unreadable(location).source(error);
         let url = listing(location).map_err(failed)?;
@@ -202,7 +207,7 @@ impl Engine {
         )
     }
 
-    /// Puts a table in the place of the one that had the name.
+    /// Register a table, replacing a table of the same name.
     fn put(&self, layer: &str, table: &str, provider: Arc<dyn TableProvider>) -> Result<()> {
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Internal, "cannot register a table")
@@ -220,16 +225,19 @@ impl Engine {
         Ok(())
     }
 
-    /// The tables that `sql` reads. See [`references`].
+    /// Return the tables that `sql` reads, see [`references`].
+    ///
+    /// # Errors
+    /// As [`references`].
     pub fn references(&self, sql: &str) -> Result<Vec<TableName>> {
         references(&self.context.state(), sql)
     }
 
-    /// Plans `sql` with typed parameters.
+    /// Plan `sql` with typed parameters.
     ///
     /// # Errors
-    /// As [`references`] for a text that is not one SELECT that reads; [`ErrorKind::Usage`] with DataFusion's own
-    /// words: the text is wrong.
+    /// As [`references`] if the text is not one SELECT; [`ErrorKind::Usage`] with DataFusion's message if it cannot be
+    /// planned.
     pub async fn plan(&self, sql: &str, params: &[Param]) -> Result<DataFrame> {
         let failed = |error: DataFusionError| {
             Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
@@ -246,7 +254,7 @@ impl Engine {
         plan.with_param_values(values).map_err(failed)
     }
 
-    /// Parses `sql`, whose times count microseconds.
+    /// Parse `sql`, with timestamps in microseconds.
     ///
     /// # Errors
     /// As [`references`].
@@ -256,7 +264,10 @@ impl Engine {
         Ok(statement)
     }
 
-    /// Plans a statement that [`Engine::parse`] gave, and leaves the error as DataFusion has it.
+    /// Plan a parsed statement.
+    ///
+    /// # Errors
+    /// DataFusion's own error, see [`missing_column`].
     pub async fn plan_statement(&self, statement: Statement) -> Result<DataFrame, DataFusionError> {
         let state = self.context.state();
         let plan = state.statement_to_plan(statement).await?;
@@ -268,8 +279,11 @@ impl Engine {
         Ok(DataFrame::new(state, plan))
     }
 
-    /// The one text column of a query, nulls left out.
-    pub async fn texts(&self, sql: &str) -> Result<Vec<String>> {
+    /// Run a query of one text column and return its values without nulls.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`]; [`ErrorKind::Lake`] when the tables cannot be read.
+    pub async fn query_texts(&self, sql: &str) -> Result<Vec<String>> {
         let batches = self.plan(sql, &[]).await?.collect().await;
         let batches = batches.or_error(ErrorKind::Lake, "cannot read a column")?;
         let cells = batches
@@ -278,26 +292,27 @@ impl Engine {
         Ok(cells.flatten().map(str::to_owned).collect())
     }
 
-    /// The same tables with a plan that needs less memory at once: for a step that ran out of it.
-    pub fn frugal(&self) -> Self {
-        self.with(|config| {
+    /// Return a session over the same tables whose plans need less memory, for a step that ran out of memory.
+    pub fn with_less_memory(&self) -> Self {
+        self.derive(|config| {
             config.options_mut().optimizer.prefer_hash_join = false;
         })
     }
 
-    /// The same tables for rows that hold payloads: a file is read from its first row to its last, a few rows at once.
+    /// Return a session over the same tables that reads each file in order, a few rows at a time, for rows with
+    /// payloads.
     pub fn for_payloads(&self) -> Self {
-        self.with(|_| {})
+        self.derive(|_| {})
     }
 
-    fn with(&self, change: impl FnOnce(&mut SessionConfig)) -> Self {
+    fn derive(&self, change: impl FnOnce(&mut SessionConfig)) -> Self {
         let mut config = self
             .context
             .copied_config()
             .with_target_partitions(1)
             .with_batch_size(WIDE_ROWS);
         change(&mut config);
-        // Otherwise a new catalog without tables takes the place of the shared one, for both.
+        // Otherwise the builder replaces the shared catalog by an empty one, for both sessions.
         let config = config.with_create_default_catalog_and_schema(false);
         let state = SessionStateBuilder::new_from_existing(self.context.state())
             .with_config(config)
@@ -315,7 +330,7 @@ fn unreadable(location: &str) -> Error {
         .hint("correct `location` and `format` of the [[table]]")
 }
 
-/// The column that a query names and no table has, where that is why it cannot be planned.
+/// Return the column that a query names and no table has, if this is why it cannot be planned.
 pub fn missing_column(error: &DataFusionError) -> Option<&Column> {
     match error.find_root() {
         DataFusionError::SchemaError(error, _) => match error.as_ref() {
@@ -326,25 +341,27 @@ pub fn missing_column(error: &DataFusionError) -> Option<&Column> {
     }
 }
 
-/// A path or address, which may hold globs: DataFusion reads them in paths only.
+/// Parse a path or URL, which may contain globs. DataFusion itself accepts globs in paths only.
 fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
     let wild = location.find(['*', '?', '[']);
     let (Some(wild), true) = (wild, location.contains("://")) else {
         return ListingTableUrl::parse(location);
     };
     let external = |error: String| DataFusionError::External(error.into());
-    let folder = location[..wild].rfind('/').map_or(wild, |slash| slash + 1);
-    let glob = glob::Pattern::new(&location[folder..]).map_err(|e| external(e.to_string()))?;
-    let url = Url::parse(&location[..folder]).map_err(|e| external(e.to_string()))?;
+    let fixed = &location[..wild];
+    let folder = fixed.rfind('/').map_or(wild, |slash| slash + 1);
+    let (folder, pattern) = location.split_at(folder);
+    let glob = glob::Pattern::new(pattern).map_err(|e| external(e.to_string()))?;
+    let url = Url::parse(folder).map_err(|e| external(e.to_string()))?;
     ListingTableUrl::try_new(url, Some(glob))
 }
 
-/// Whether the query failed for want of memory.
-pub fn is_starved(error: &DataFusionError) -> bool {
+/// Return whether a query ran out of memory.
+pub fn is_out_of_memory(error: &DataFusionError) -> bool {
     matches!(error.find_root(), DataFusionError::ResourcesExhausted(_))
 }
 
-/// Whether the query failed over a file that is damaged or cannot be reached.
+/// Return whether a query failed because a file is damaged or cannot be read.
 pub fn is_unreadable(error: &DataFusionError) -> bool {
     match error.find_root() {
         DataFusionError::ParquetError(_)
@@ -366,14 +383,14 @@ mod tests {
 
     use super::*;
 
-    /// The plan for a step that ran out of memory once replaced the tables by none, for itself and for every later step.
+    /// A derived session once replaced the shared tables by an empty catalog.
     #[tokio::test]
-    async fn other_plans_see_the_same_tables() {
+    async fn derived_sessions_share_the_tables() {
         let engine = Engine::new(None).unwrap();
         let schema = Schema::new(vec![Field::new("id", DataType::Utf8, true)]);
         let registered = engine.register_parquet("domain", "things", Arc::new(schema), &[]);
         registered.unwrap();
-        for other in [engine.frugal(), engine.for_payloads()] {
+        for other in [engine.with_less_memory(), engine.for_payloads()] {
             assert_eq!(other.columns("domain", "things").await, ["id"]);
         }
         assert_eq!(engine.columns("domain", "things").await, ["id"]);

@@ -1,4 +1,4 @@
-//! Parameters of bundled queries: declared in the file's header, checked before planning, passed as typed values.
+//! Parameters of queries: declared in the header of the file, checked before planning, passed as typed values.
 //!
 //! ```text
 //! -- param: project varchar[] = null    only these projects
@@ -11,31 +11,35 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
-use crate::config::suggest;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::suggest;
 
 const PREFIX: &str = "-- param:";
 const CLOSED_SET: &str = "one of:";
 
-/// A parameter with the value it will have.
+/// A parameter and its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Param {
+    /// The name after `$`.
     pub name: String,
+    /// The declared type, such as `varchar[]`.
     pub type_name: String,
-    /// The value as it was written: the default's text or the given one.
+    /// The text of the value: the default, or the given text.
     pub text: String,
+    /// The typed value.
     pub value: ScalarValue,
-    /// What it may be; anything when empty.
+    /// The allowed values; empty if any value is allowed.
     pub allowed: Vec<String>,
 }
 
 impl Param {
+    /// Return whether the parameter takes a list.
     pub fn is_list(&self) -> bool {
         self.type_name.ends_with("[]")
     }
 
-    /// The words of the value: of a list each, of null none.
-    pub fn words(&self) -> Vec<&str> {
+    /// Return the items of the value: those of a list, one for a scalar, none for null.
+    pub fn items(&self) -> Vec<&str> {
         match self.text.as_str() {
             "null" => Vec::new(),
             text if self.is_list() => text.split(',').map(str::trim).collect(),
@@ -47,21 +51,22 @@ impl Param {
         self.value = parse(&self.type_name, text)?;
         text.clone_into(&mut self.text);
         let unknown = self
-            .words()
+            .items()
             .into_iter()
             .find(|word| !self.allowed.is_empty() && !self.allowed.iter().any(|it| it == word));
         match unknown {
             Some(word) => {
                 let allowed: Vec<_> = self.allowed.iter().map(String::as_str).collect();
-                Err(unknown_value(&self.name, word, &allowed, "it may be"))
+                Err(unknown_value_error(&self.name, word, &allowed, "it may be"))
             }
             None => Ok(()),
         }
     }
 }
 
-/// The error for a value that is none of `known`: with the nearest one, and with all as far as a line holds them.
-pub fn unknown_value(param: &str, value: &str, known: &[&str], label: &str) -> Error {
+/// Return the error for a value that is not among `known`. Its hint names the closest known value, and lists the first
+/// 20.
+pub fn unknown_value_error(param: &str, value: &str, known: &[&str], label: &str) -> Error {
     const SHOWN: usize = 20;
     let near = suggest::closest(value, known.iter().copied());
     let near = near.map_or_else(String::new, |near| format!("did you mean `{near}`? "));
@@ -69,17 +74,25 @@ pub fn unknown_value(param: &str, value: &str, known: &[&str], label: &str) -> E
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let listed = known[..known.len().min(SHOWN)].join(", ");
+    let listed = known
+        .iter()
+        .take(SHOWN)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     Error::new(ErrorKind::Usage, format!("`{value}` is not a known value"))
         .with("param", param)
         .hint(match known {
-            [] => "there is none on this lake".to_owned(),
+            [] => "this lake has no values for it".to_owned(),
             _ => format!("{near}{label} {listed}{more}"),
         })
 }
 
-/// The parameters that a query's header declares, with their defaults.
-pub fn declared(sql: &str) -> Result<Vec<Param>> {
+/// Return the parameters that the header of a query declares, with their defaults.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] for a malformed declaration, [`ErrorKind::Usage`] for a default of the wrong type.
+pub fn declared_params(sql: &str) -> Result<Vec<Param>> {
     sql.lines()
         .filter_map(|line| line.trim().strip_prefix(PREFIX))
         .map(|text| {
@@ -118,12 +131,12 @@ pub fn declared(sql: &str) -> Result<Vec<Param>> {
         .collect()
 }
 
-/// `params` with the values given as `name=text`. A list may be given in parts.
+/// Set `params` to the values given as `name=text`. The items of a list may be given in several parts.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: an unknown name, a value that is not of the declared type or not one of those allowed, a
-/// second value for what is no list.
-pub fn parse_values(mut params: Vec<Param>, given: &[(String, String)]) -> Result<Vec<Param>> {
+/// [`ErrorKind::Usage`]: an unknown name, a value of the wrong type, a value that is not allowed, or a second value for
+/// a scalar.
+pub fn bind_params(mut params: Vec<Param>, given: &[(String, String)]) -> Result<Vec<Param>> {
     let known: Vec<_> = params.iter().map(|param| param.name.clone()).collect();
     let mut seen = BTreeSet::new();
     for (name, text) in given {
@@ -133,7 +146,7 @@ pub fn parse_values(mut params: Vec<Param>, given: &[(String, String)]) -> Resul
                 Error::new(ErrorKind::Usage, "the query has no such parameter")
                     .with("param", name)
                     .hint(match known.as_slice() {
-                        [] => "it takes none".to_owned(),
+                        [] => "it takes no parameters".to_owned(),
                         names => suggest::hint(name, names, "it takes"),
                     }),
             );
@@ -178,7 +191,7 @@ fn parse(type_name: &str, text: &str) -> Result<ScalarValue> {
     };
     match (list, text) {
         (false, "null") => {
-            ScalarValue::try_from(&data_type).or_error(ErrorKind::Internal, "no null of this type")
+            ScalarValue::try_from(&data_type).or_error(ErrorKind::Internal, "the type has no null")
         }
         (false, text) => scalar(text),
         (true, "null") => {
@@ -209,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_header_declares_names_types_and_defaults() {
-        let params = declared(HEADER).unwrap();
+        let params = declared_params(HEADER).unwrap();
         assert_eq!(params[1].value, ScalarValue::Int64(Some(10)));
         assert!(params[0].value.is_null());
     }
@@ -217,35 +230,35 @@ mod tests {
     #[test]
     fn values_are_checked_by_name_and_type() {
         let given = |name: &str, text: &str| vec![(name.to_owned(), text.to_owned())];
-        let params = || declared(HEADER).unwrap();
+        let params = || declared_params(HEADER).unwrap();
         assert!(
-            !parse_values(params(), &given("projects", "a,b")).unwrap()[0]
+            !bind_params(params(), &given("projects", "a,b")).unwrap()[0]
                 .value
                 .is_null()
         );
-        let error = parse_values(params(), &given("n", "ten"))
+        let error = bind_params(params(), &given("n", "ten"))
             .unwrap_err()
             .to_string();
         assert!(
             error.starts_with("`ten` is not a bigint (param=n)"),
             "{error}"
         );
-        let error = parse_values(params(), &given("limit", "1"))
+        let error = bind_params(params(), &given("limit", "1"))
             .unwrap_err()
             .to_string();
         assert!(error.ends_with("it takes: projects, n"), "{error}");
-        let error = parse_values(params(), &given("project", "a"))
+        let error = bind_params(params(), &given("project", "a"))
             .unwrap_err()
             .to_string();
         assert!(error.ends_with("did you mean `projects`?"), "{error}");
     }
 
     #[test]
-    fn a_closed_set_is_checked() {
+    fn a_value_outside_the_allowed_ones_is_rejected() {
         let header = "-- A question?\n-- param: interval varchar = month   one of: day, week, month\nSELECT 1";
         let given = |text: &str| vec![("interval".to_owned(), text.to_owned())];
-        assert!(parse_values(declared(header).unwrap(), &given("day")).is_ok());
-        let error = parse_values(declared(header).unwrap(), &given("weeks")).unwrap_err();
+        assert!(bind_params(declared_params(header).unwrap(), &given("day")).is_ok());
+        let error = bind_params(declared_params(header).unwrap(), &given("weeks")).unwrap_err();
         assert_eq!(
             error.to_string(),
             "`weeks` is not a known value (param=interval): did you mean `week`? it may be day, week, month"
@@ -253,16 +266,16 @@ mod tests {
     }
 
     #[test]
-    fn a_list_may_be_given_in_parts_and_nothing_else_twice() {
+    fn only_a_list_may_be_given_in_parts() {
         let twice = |name: &str| {
             vec![
                 (name.to_owned(), "1".to_owned()),
                 (name.to_owned(), "2".to_owned()),
             ]
         };
-        let params = parse_values(declared(HEADER).unwrap(), &twice("projects")).unwrap();
-        assert_eq!(params[0].words(), ["1", "2"]);
-        let error = parse_values(declared(HEADER).unwrap(), &twice("n")).unwrap_err();
+        let params = bind_params(declared_params(HEADER).unwrap(), &twice("projects")).unwrap();
+        assert_eq!(params[0].items(), ["1", "2"]);
+        let error = bind_params(declared_params(HEADER).unwrap(), &twice("n")).unwrap_err();
         assert!(
             error
                 .to_string()

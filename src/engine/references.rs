@@ -1,4 +1,4 @@
-//! Which tables a SQL text reads: the edges of the step graph are found, not declared.
+//! Finds the tables that a query reads, from which the order of steps is derived.
 
 use std::fmt;
 
@@ -8,14 +8,17 @@ use datafusion::execution::SessionState;
 use super::select::parse;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// `layer.table`.
+/// A qualified table name, `layer.table`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TableName {
+    /// The layer, which is also the SQL schema.
     pub layer: String,
+    /// The table within the layer.
     pub table: String,
 }
 
 impl TableName {
+    /// Create the name `layer.table`.
     pub fn new(layer: impl Into<String>, table: impl Into<String>) -> Self {
         Self {
             layer: layer.into(),
@@ -30,14 +33,14 @@ impl fmt::Display for TableName {
     }
 }
 
-/// Functions that stand where a table does; the parser reports them as bare names.
+/// Table functions, which the parser reports as unqualified table names.
 const TABLE_FUNCTIONS: [&str; 2] = ["generate_series", "range"];
 
-/// The two-part names in `sql`, sorted.
+/// Return the qualified tables that `sql` reads, sorted and without duplicates.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`]: not one SELECT that reads, a bare name that is neither a CTE nor a table function (a misspelt
-/// CTE would otherwise be looked for on the lake), or a name of three parts.
+/// [`ErrorKind::Configuration`]: the text is not one SELECT, or it has a table name of three parts, or an unqualified
+/// name that is neither a CTE nor a table function (a misspelt CTE).
 pub fn references(state: &SessionState, sql: &str) -> Result<Vec<TableName>> {
     let statement = parse(state, sql)?;
     let found = state.resolve_table_references(&statement).or_error(
@@ -78,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn two_part_names_are_edges_and_ctes_are_not() {
+    fn qualified_tables_are_found_and_ctes_are_not() {
         let sql = "WITH t AS (SELECT * FROM domain.repos) SELECT * FROM t JOIN bitbucket.commits c ON true \
                    WHERE EXISTS (SELECT 1 FROM config.rules) AND 1 IN (SELECT * FROM generate_series(1, 2))";
         assert_eq!(
@@ -88,14 +91,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_name_that_is_no_cte_is_an_error() {
+    fn an_unqualified_name_that_is_not_a_cte_is_an_error() {
         let error = found("SELECT * FROM repos").unwrap_err().to_string();
         assert!(error.contains("name=repos"), "{error}");
         assert!(found("SELECT * FROM a.b.c").is_err());
     }
 
     #[test]
-    fn only_one_select_is_taken() {
+    fn anything_but_one_select_is_an_error() {
         assert!(found("DROP TABLE domain.repos").is_err());
         assert!(found("SELECT 1; SELECT 2").is_err());
         assert!(found("").is_err());

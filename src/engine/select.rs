@@ -1,8 +1,8 @@
-//! What SQL is taken at all: one SELECT that only reads, and that is not nested deeper than the stack holds.
+//! Accepts SQL only if it is one SELECT that does not write, and whose syntax tree fits the stack.
 //!
-//! A parsed text is a tree, and whatever walks, copies or drops it goes down into it, function by function: a condition
-//! of fifty thousand `OR`s would end the process. The parser bounds brackets; chains are counted here, in the tokens,
-//! before there is a tree.
+//! The parser, the planner and even `Drop` recurse into the tree, so a condition of fifty thousand `OR`s would overflow
+//! the stack. The parser limits nested brackets. Chains of operators are counted here, in the tokens, before there is a
+//! tree.
 
 use std::ops::ControlFlow;
 
@@ -15,15 +15,15 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Operators and keywords that an expression may chain; `x = 1 OR …` takes two a term.
+/// The limit of operators and keywords in one expression; `x = 1 OR …` takes two a term.
 const MOST_OPERATORS: usize = 5_000;
-/// Tables, set operations and common table expressions that a query may chain.
+/// The limit of tables, set operations and common table expressions in one query.
 const MOST_LINKS: usize = 400;
 
-/// Parses `sql`.
+/// Parse `sql`.
 ///
 /// # Errors
-/// [`ErrorKind::Configuration`]: not one SELECT, one that writes, or one that is too deep.
+/// [`ErrorKind::Configuration`]: the text is not one SELECT, writes, or is nested too deeply.
 pub(super) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
     check_depth(sql)?;
     let dialect = state.config_options().sql_parser.dialect;
@@ -32,11 +32,11 @@ pub(super) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
         .or_error(ErrorKind::Configuration, "cannot parse the SQL")?;
     match &statement {
         Statement::Statement(inner) if matches!(**inner, SqlStatement::Query(_)) => {
-            match inner.visit(&mut Writes) {
+            match inner.visit(&mut WriteFinder) {
                 ControlFlow::Continue(()) => Ok(statement),
                 ControlFlow::Break(word) => Err(Error::new(
                     ErrorKind::Configuration,
-                    format!("the SQL has {word}, which writes, and only reading is possible"),
+                    format!("the SQL contains {word}, which writes, and only reading is possible"),
                 )
                 .hint("write one SELECT; `bitlake query --out FILE` keeps its rows")),
             }
@@ -48,10 +48,10 @@ pub(super) fn parse(state: &SessionState, sql: &str) -> Result<Statement> {
     }
 }
 
-/// Stops at what writes inside a query, wherever in it.
-struct Writes;
+/// A visitor that stops at the first clause or statement that writes.
+struct WriteFinder;
 
-impl Visitor for Writes {
+impl Visitor for WriteFinder {
     type Break = &'static str;
 
     fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<&'static str> {
@@ -73,10 +73,12 @@ impl Visitor for Writes {
     }
 }
 
+/// Reject SQL whose syntax tree would exceed the limits.
+///
 /// # Errors
-/// [`ErrorKind::Configuration`] for a text whose tree would be too deep.
+/// [`ErrorKind::Configuration`], with the count and the limit.
 pub(super) fn check_depth(sql: &str) -> Result<()> {
-    // What is no token is the parser's to name.
+    // The parser reports an invalid token.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize() else {
         return Ok(());
     };
@@ -84,7 +86,7 @@ pub(super) fn check_depth(sql: &str) -> Result<()> {
     let too_deep = |what: &str, n: usize, most: usize| {
         Error::new(
             ErrorKind::Configuration,
-            format!("the SQL is nested too deeply: {n} {what}, and {most} are possible"),
+            format!("the SQL is nested too deeply: {n} {what}, and {most} are allowed"),
         )
         .hint("write a long condition as `IN (…)`, and join many values as a table: `VALUES (…), (…)`")
     };
@@ -99,37 +101,37 @@ pub(super) fn check_depth(sql: &str) -> Result<()> {
     Ok(())
 }
 
-/// No tree of the text is deeper than this.
+/// An upper bound for the depth of a syntax tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Depth {
+struct SqlDepth {
     operators: usize,
     links: usize,
 }
 
-/// What stands between two brackets, up to here.
+/// The counts of one pair of brackets, up to the current token.
 #[derive(Default)]
 struct Bracket {
-    /// Of the list item that is read.
+    /// The operators of the current list item.
     operators: usize,
-    /// The deepest bracket inside that item.
+    /// The depth of the deepest bracket in the current item.
     inner: usize,
-    /// The deepest item that is over.
+    /// The depth of the deepest item before the current one.
     deepest: usize,
     links: usize,
-    /// The deepest query inside.
+    /// The links of the deepest nested query.
     below: usize,
-    list: List,
+    list: ListKind,
 }
 
-/// What a comma does.
+/// The meaning of a comma.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
-enum List {
-    /// Begins another expression, which is no part of the one before.
+enum ListKind {
+    /// Starts an independent expression.
     #[default]
     Expressions,
     /// Joins another table.
     Tables,
-    /// Begins another common table expression, which may read the ones before.
+    /// Starts another common table expression, which may read the earlier ones.
     CommonTables,
 }
 
@@ -140,17 +142,17 @@ impl Bracket {
         self.inner = 0;
     }
 
-    fn take(&mut self, inner: Depth) {
+    fn take(&mut self, inner: SqlDepth) {
         self.inner = self.inner.max(inner.operators);
         match self.list {
-            List::CommonTables => self.links += inner.links,
+            ListKind::CommonTables => self.links += inner.links,
             _ => self.below = self.below.max(inner.links),
         }
     }
 
-    fn close(mut self) -> Depth {
+    fn close(mut self) -> SqlDepth {
         self.next_item();
-        Depth {
+        SqlDepth {
             operators: self.deepest,
             links: self.links + self.below,
         }
@@ -159,14 +161,14 @@ impl Bracket {
     fn keyword(&mut self, keyword: Keyword) {
         self.operators += 1;
         match keyword {
-            Keyword::WITH => self.list = List::CommonTables,
-            Keyword::FROM => self.list = List::Tables,
+            Keyword::WITH => self.list = ListKind::CommonTables,
+            Keyword::FROM => self.list = ListKind::Tables,
             Keyword::SELECT => {
-                self.list = List::Expressions;
+                self.list = ListKind::Expressions;
                 self.links += 1;
                 self.next_item();
             }
-            Keyword::WHERE | Keyword::GROUP | Keyword::ORDER => self.list = List::Expressions,
+            Keyword::WHERE | Keyword::GROUP | Keyword::ORDER => self.list = ListKind::Expressions,
             Keyword::JOIN
             | Keyword::UNION
             | Keyword::EXCEPT
@@ -180,7 +182,7 @@ impl Bracket {
     }
 }
 
-fn depth(tokens: &[Token]) -> Depth {
+fn depth(tokens: &[Token]) -> SqlDepth {
     let mut open = vec![Bracket::default()];
     for token in tokens {
         let is_inside = open.len() > 1;
@@ -194,7 +196,7 @@ fn depth(tokens: &[Token]) -> Depth {
             }
             Token::RParen | Token::RBracket | Token::RBrace if is_inside => close(&mut open),
             Token::Comma => {
-                bracket.links += usize::from(bracket.list != List::Expressions);
+                bracket.links += usize::from(bracket.list != ListKind::Expressions);
                 bracket.next_item();
             }
             Token::Word(word) if word.keyword != Keyword::NoKeyword => {
@@ -227,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    fn said(sql: &str) -> String {
+    fn message_of(sql: &str) -> String {
         static STATE: LazyLock<SessionState> = LazyLock::new(|| SessionContext::new().state());
         match parse(&STATE, sql) {
             Ok(_) => String::new(),
@@ -239,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_writes_is_refused_wherever_it_stands() {
+    fn a_writing_clause_or_statement_is_rejected_anywhere() {
         for sql in [
             "SELECT 1 AS a INTO t",
             "SELECT 1 AS a INTO domain.t",
@@ -251,7 +253,11 @@ mod tests {
             "WITH x AS (SELECT 1) DELETE FROM domain.repos",
             "WITH x AS (SELECT 1) MERGE INTO domain.repos USING x ON true WHEN MATCHED THEN DELETE",
         ] {
-            assert!(said(sql).contains("which writes"), "{sql}: {}", said(sql));
+            assert!(
+                message_of(sql).contains("which writes"),
+                "{sql}: {}",
+                message_of(sql)
+            );
         }
         for sql in [
             "INSERT INTO domain.repos VALUES (1)",
@@ -266,12 +272,12 @@ mod tests {
             "EXECUTE p",
             "DESCRIBE domain.repos",
         ] {
-            assert!(!said(sql).is_empty(), "{sql}");
+            assert!(!message_of(sql).is_empty(), "{sql}");
         }
     }
 
     #[test]
-    fn a_deep_text_is_an_error_however_it_is_deep() {
+    fn every_kind_of_deep_nesting_is_an_error() {
         let n = 20_000;
         let chain = |first: &str, link: &str| format!("SELECT {first}{}", link.repeat(n));
         let ctes: Vec<_> = (1..n)
@@ -312,18 +318,18 @@ mod tests {
             format!("SELECT {}1{}", "(".repeat(n), ")".repeat(n)),
             format!("WITH c0 AS (SELECT 1), {} SELECT 1", ctes.join(", ")),
         ] {
-            let said = said(&sql);
+            let message = message_of(&sql);
             assert!(
-                said.contains("nested too deeply") || said.contains("cannot parse the SQL"),
-                "{}: {said}",
+                message.contains("nested too deeply") || message.contains("cannot parse the SQL"),
+                "{}: {message}",
                 &sql[..60]
             );
-            assert!(said.len() < 1_000, "{} bytes", said.len());
+            assert!(message.len() < 1_000, "{} bytes", message.len());
         }
     }
 
     #[test]
-    fn what_is_long_and_not_deep_is_taken() {
+    fn long_lists_are_accepted() {
         let n = 20_000;
         let list = |item: &str| vec![item; n].join(", ");
         for sql in [
@@ -333,15 +339,15 @@ mod tests {
             format!("SELECT 1 WHERE {}", vec!["a = 1"; 1_000].join(" OR ")),
             vec!["SELECT a, b FROM domain.t WHERE a = 1 AND b = 2"; 150].join(" UNION ALL "),
         ] {
-            assert_eq!(said(&sql), "", "{}", &sql[..40]);
+            assert_eq!(message_of(&sql), "", "{}", &sql[..40]);
         }
     }
 
     #[test]
-    fn depth_is_counted_by_list_items_and_by_queries() {
+    fn depth_is_counted_per_list_item_and_per_query() {
         let of = |sql: &str| {
             let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize().unwrap();
-            let Depth { operators, links } = depth(&tokens);
+            let SqlDepth { operators, links } = depth(&tokens);
             (operators, links)
         };
         assert_eq!(of("a + b, c + d + e"), (2, 0));
@@ -357,7 +363,7 @@ mod tests {
 
         #[test]
         fn no_text_panics(sql in "(SELECT|WITH|FROM|INTO|CASE|JOIN|[a-z.\"'$]{1,4}|[-+*/(),;:\\[\\]{}=<>!@#~^|&?]|[0-9]{1,4}|\\PC| |\n){0,60}") {
-            said(&sql);
+            message_of(&sql);
         }
     }
 }

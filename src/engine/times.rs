@@ -1,7 +1,7 @@
-//! Times count microseconds, as in the lake's files and in DuckDB.
+//! Makes SQL timestamps count microseconds, as the lake's files and DuckDB do.
 //!
-//! DataFusion's `TIMESTAMP` and `to_timestamp` count nanoseconds, which end in 1677 and 2262: one text of the year 9999
-//! would fail a whole query, where microseconds hold it until it is looked at.
+//! DataFusion's `TIMESTAMP` and `to_timestamp` count nanoseconds, which range from 1677 to 2262 only. A single text of
+//! the year 9999 would fail the whole query.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::error::{ErrorKind, OrError};
 
 const MICROSECONDS: u64 = 6;
 
-/// Makes every `TIMESTAMP` of the text without a precision one of microseconds.
+/// Give every `TIMESTAMP` without a precision the precision of microseconds.
 pub(super) fn in_microseconds(statement: &mut Statement) {
     let Statement::Statement(statement) = statement else {
         return;
@@ -40,14 +40,14 @@ pub(super) fn in_microseconds(statement: &mut Statement) {
     });
 }
 
-/// `to_timestamp` as DataFusion has it, in microseconds.
+/// Wrap the built-in `to_timestamp` in a function that returns microseconds.
 pub(super) fn to_timestamp(context: &SessionContext) -> crate::error::Result<ScalarUDF> {
     let state = context.state();
     let builtin = state
         .scalar_functions()
         .get("to_timestamp")
         .ok_or("to_timestamp")
-        .or_error(ErrorKind::Internal, "the engine lacks a function")?;
+        .or_error(ErrorKind::Internal, "DataFusion lacks a function")?;
     Ok(ScalarUDF::from(ToTimestamp {
         builtin: Arc::clone(builtin),
     }))
@@ -83,7 +83,7 @@ impl ScalarUDFImpl for ToTimestamp {
         let Some((texts, formats)) = texts(&args)? else {
             return Err(failure);
         };
-        // One text lies beyond nanoseconds, or is no time at all: each by itself.
+        // One of the texts is outside the range of nanoseconds, or not a time. Parse each by itself.
         let mut times = Vec::with_capacity(texts.len());
         for (row, text) in texts.iter().enumerate() {
             let parsed = text.and_then(|text| parse(text, &formats, row));
@@ -115,7 +115,7 @@ impl ToTimestamp {
 
 type Formats = Vec<StringArray>;
 
-/// The texts and the formats of each row; `None` where the first argument is no text.
+/// Return the texts and the formats of each row; `None` if an argument is not text.
 fn texts(args: &ScalarFunctionArgs) -> Result<Option<(StringArray, Formats)>> {
     let arrays = args
         .args
@@ -146,7 +146,7 @@ fn one_row(args: &ScalarFunctionArgs, row: usize) -> Result<ScalarFunctionArgs> 
     Ok(one)
 }
 
-/// Microseconds since 1970; a format without a zone is UTC, one without a time midnight.
+/// Parse a time into microseconds since 1970. A format without a zone means UTC, one without a time midnight.
 fn parse(text: &str, formats: &Formats, row: usize) -> Option<i64> {
     if formats.is_empty() {
         let parsed =
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn times_that_nanoseconds_cannot_say_are_times() {
+    async fn times_outside_the_range_of_nanoseconds_are_parsed() {
         for (sql, expected) in [
             (
                 "cast('9999-12-31T23:59:59Z' AS timestamp)",
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_row_is_read_by_itself_and_a_text_that_is_no_time_still_fails() {
+    async fn a_text_that_is_not_a_time_fails_beside_valid_rows() {
         let rows = |last: &str| {
             format!(
                 "SELECT to_timestamp(t, '%Y-%m-%d') FROM (VALUES (1, '2026-01-01'), (2, NULL), (3, '9999-12-31'), (4, '{last}')) AS v (n, t) ORDER BY n"

@@ -21,6 +21,7 @@ use super::layout;
 use super::lock::LakeLock;
 use super::state::RepositoryState;
 use super::store::Lake;
+use crate::clock;
 use crate::error::{ErrorKind, OrError, Result};
 
 /// The run reports to keep: those within both limits.
@@ -80,7 +81,7 @@ impl Lake {
     /// Select the objects that no running process can still be using.
     fn unused(&self, listed: BTreeMap<String, ObjectMeta>) -> Vec<String> {
         let lease = TimeDelta::from_std(self.lease).unwrap_or(TimeDelta::MAX);
-        let before = Utc::now().checked_sub_signed(lease).unwrap_or_default();
+        let before = clock::now().checked_sub_signed(lease).unwrap_or_default();
         let is_unused =
             |object: &ObjectMeta| self.folder().is_some() || object.last_modified < before;
         let unused = listed.into_iter().filter(|(_, object)| is_unused(object));

@@ -17,6 +17,7 @@ use super::layout::{self, FORMAT_VERSION};
 use super::manifest::{Intent, Manifest};
 use super::store::Lake;
 use super::version::{ObjectVersion, is_lost_race};
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Shortest time between two renewals, so that the work makes progress under any lease duration.
@@ -48,7 +49,7 @@ impl Lake {
         let (mut manifest, version) = self.versioned_manifest().await?;
         match &mut manifest.intent {
             Some(intent) if self.folder().is_none() && intent.run_id == run_id => {
-                intent.expires_at = Utc::now();
+                intent.expires_at = clock::now();
             }
             _ => return Ok(()),
         }
@@ -97,7 +98,7 @@ impl<'a> Lease<'a> {
             intent: Some(Intent {
                 run_id: run_id.to_owned(),
                 epoch,
-                expires_at: Utc::now() + lake.lease,
+                expires_at: clock::now() + lake.lease,
             }),
             ..before
         };
@@ -146,13 +147,13 @@ impl<'a> Lease<'a> {
             .intent
             .as_ref()
             .map(|intent| intent.expires_at);
-        let by_wall = expires.and_then(|at| (at - half - Utc::now()).to_std().ok());
+        let by_wall = expires.and_then(|at| (at - half - clock::now()).to_std().ok());
         by_clock.min(by_wall.unwrap_or_default())
     }
 
     async fn renew(&mut self) -> Result<()> {
         let renewed = Instant::now();
-        self.set_expiry(Utc::now() + self.lake.lease).await?;
+        self.set_expiry(clock::now() + self.lake.lease).await?;
         self.renewed = renewed;
         if renewed.elapsed() < self.lake.lease {
             return Ok(());
@@ -199,7 +200,7 @@ impl<'a> Lease<'a> {
     /// files may be newer than their entries.
     pub(super) async fn release(mut self) {
         if self.lake.folder().is_none()
-            && let Err(error) = self.set_expiry(Utc::now()).await
+            && let Err(error) = self.set_expiry(clock::now()).await
         {
             tracing::debug!("cannot release the lease: {error}");
         }

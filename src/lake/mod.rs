@@ -7,9 +7,9 @@
 //! ```text
 //! layout.rs            every path of the lake
 //! location.rs          a folder or a bucket
-//! s3.rs, profile.rs    access to a bucket, and its credentials
-//! store.rs             the opened lake: list and remove files
 //! store_errors.rs      errors of a store, with hints
+//! profile.rs, s3.rs    the credentials of a bucket, and access to it
+//! store.rs             the opened lake: list and remove files
 //! version.rs           versions of objects, and lost races
 //! retry.rs             failed puts: try again or give up
 //! objects.rs           JSON objects and their conditional puts
@@ -17,13 +17,16 @@
 //! lock.rs              the exclusive or shared lock of a lake on local disk
 //!
 //! parquet.rs           batches → one deterministic Parquet file, its digest and bounds
-//! segments.rs          collected records, private until published
-//! state.rs             the checkpoint of each repository
-//! scan.rs              read the records of a source table by columns
-//!
 //! manifest.rs          the published files, now and after each former publish
 //! files.rs             put, compare and fetch data files
 //! inventory.rs         compare the published files with the files that exist
+//!
+//! pending.rs           records to fetch by id
+//! list_state.rs        the state of one list of a repository
+//! state.rs             the checkpoint of a repository
+//! segments.rs          collected records, private until published
+//! scan.rs              read the records of a source table by columns
+//!
 //! lease.rs             the right to publish
 //! publish.rs           staged files → the lake: intent, puts, removals, manifest
 //! removals.rs          files that a publish removes, and when
@@ -31,7 +34,7 @@
 //! clean.rs             remove leftovers of former runs
 //! ```
 //!
-//! The modules import each other in the order of this list, never upwards.
+//! A module imports those above it only.
 
 mod clean;
 mod conditional_puts;
@@ -39,11 +42,13 @@ mod files;
 mod inventory;
 pub mod layout;
 mod lease;
+mod list_state;
 mod location;
 mod lock;
 mod manifest;
 mod objects;
 mod parquet;
+mod pending;
 mod profile;
 mod publish;
 mod removals;
@@ -60,18 +65,17 @@ mod version;
 pub use clean::Retention;
 pub use inventory::{Damage, Inventory, InventoryDepth};
 pub use layout::FORMAT_VERSION;
+pub use list_state::{Cursor, ListDetail, ListState, ListStatus, Replaces, SegmentRef};
 pub use location::{LakeLocation, file_url};
 pub use lock::LakeLock;
 pub use manifest::{FileEntry, Intent, Manifest, TableEntry};
 pub use parquet::{ParquetFile, WrittenFile};
+pub use pending::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
 pub use publish::{NextFile, NextTable, PublishSummary, publish};
 pub use rollback::rollback;
 pub use s3::bucket;
 pub use scan::ScanItem;
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
-pub use state::{
-    Cursor, ExpectedComments, ListState, ListStatus, NamedCommits, PendingRecord, Replaces,
-    RepositoryState, SegmentRef, Visit,
-};
+pub use state::{RepositoryState, Visit};
 pub use store::{DEFAULT_LEASE, Lake};
 pub use version::{ObjectVersion, is_lost_race};

@@ -27,6 +27,7 @@ use super::parquet::WrittenFile;
 use super::removals::{Removals, list_leftovers, split_removals};
 use super::store::Lake;
 use super::version::{ObjectVersion, is_lost_race, lost_race};
+use crate::clock;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The content of a table after a publish.
@@ -77,7 +78,7 @@ pub async fn publish(
     tables: BTreeMap<String, NextTable>,
 ) -> Result<PublishSummary> {
     let (before, version) = lake.versioned_manifest().await?;
-    lake.refuse_other_publish(&before, Utc::now())?;
+    lake.refuse_other_publish(&before, clock::now())?;
     if before != base.manifest {
         return Err(lost_race(layout::MANIFEST));
     }

@@ -15,7 +15,8 @@ use parquet::arrow::{ParquetRecordBatchStreamBuilder, ProjectionMask};
 use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 
-use super::state::{Replaces, RepositoryState};
+use super::list_state::Replaces;
+use super::state::RepositoryState;
 use super::store::Lake;
 use crate::error::{Error, ErrorKind, Result};
 

@@ -12,8 +12,9 @@ use tempfile::TempPath;
 
 use super::inventory::Damage;
 use super::layout;
+use super::list_state::{Replaces, SegmentRef};
 use super::parquet::ParquetFile;
-use super::state::{Replaces, RepositoryState, SegmentRef};
+use super::state::RepositoryState;
 use super::store::Lake;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::schema::Contract;

@@ -6,7 +6,7 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::DataType;
 
-use super::Contract;
+use super::contract::Contract;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Return `batch` with the columns of the contract, in their order and with their types.

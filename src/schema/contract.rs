@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, T
 use datafusion::parquet::basic::Compression;
 use serde::Deserialize;
 
-use super::HISTORY;
+use super::layers::HISTORY;
 use super::types::{TypeText, Types, type_name};
 use crate::error::{Error, ErrorKind, OrError, Result};
 

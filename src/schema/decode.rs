@@ -18,8 +18,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::util::display::array_value_to_string;
 
-use super::Contract;
-use super::contract::CONTENT;
+use super::contract::{CONTENT, Contract};
 use super::times::OddTimes;
 use super::typed::PayloadDecoder;
 use crate::digest::sha256_hex;

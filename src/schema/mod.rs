@@ -13,6 +13,7 @@ mod conform;
 mod contract;
 pub mod ddl;
 mod decode;
+mod layers;
 mod source_table;
 pub mod times;
 mod typed;
@@ -21,6 +22,7 @@ mod types;
 pub use conform::conform;
 pub use contract::{CONTENT, Column, Contract, Partition, PartitionBy, SEEN_AT};
 pub use decode::{Decoder, Parent, RecordEnvelope, Redecoder, SourceRecord, content_key};
+pub use layers::{HISTORY, LAYERS};
 pub use source_table::SourceTable;
 
 use std::collections::BTreeMap;
@@ -31,12 +33,6 @@ use include_dir::{Dir, include_dir};
 use crate::error::{Error, ErrorKind, Result};
 
 static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
-
-/// The layers, in the order in which data passes them.
-pub const LAYERS: [&str; 5] = ["config", "bitbucket", "domain", "dora", "metrics"];
-
-/// The layer of every version of every record, made with `keep_history = true` only. It is not one of [`LAYERS`].
-pub const HISTORY: &str = "history";
 
 /// Contracts, by layer and table.
 #[derive(Debug, Default, Clone)]

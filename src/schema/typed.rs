@@ -9,7 +9,7 @@ use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
-use super::Contract;
+use super::contract::Contract;
 use super::times::{OddTimes, is_beyond_calendars, is_storable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redaction::RedactedRecord;

@@ -1,30 +1,30 @@
-//! The periods that figures are made for, as rows: where a day begins depends on time zones, which SQL had better not
-//! know. With these rows it only compares instants.
+//! Computes the periods of the metrics as rows. The start of a day depends on time zones, which SQL engines treat
+//! differently; with these rows, SQL only compares instants.
 //!
-//! A project's periods run from the first day that is collected to the day of its last run; those of a project that
-//! outside tables alone tell of, from the first to the last time in them.
+//! The periods of a project run from the first collected day to the day of its last run. Those of a project that only
+//! outside tables name run from the first to the last time in these tables.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SecondsFormat, TimeDelta, Utc, Weekday};
 use chrono::{NaiveTime, TimeZone};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-/// A project and the time to cut.
+/// A project and the time span to divide into periods.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Span {
+pub(super) struct BucketSpan {
     pub project: String,
     pub zone: Tz,
     pub week_start: Weekday,
     pub from: DateTime<Utc>,
-    /// How far it is known: a period that ends later is not complete.
-    pub through: DateTime<Utc>,
+    /// The end of the known time. A period that ends later is incomplete.
+    pub until: DateTime<Utc>,
 }
 
-impl Span {
-    /// The rows of `config.buckets`: every day, week and month that the span touches, and all of it.
+impl BucketSpan {
+    /// Return the rows of `config.buckets`: every day, week and month that the span touches, and the whole span.
     pub(super) fn rows(&self) -> Vec<Value> {
         let first = self.from.with_timezone(&self.zone).date_naive();
-        let last = self.through.max(self.from);
+        let last = self.until.max(self.from);
         let last = last.with_timezone(&self.zone).date_naive();
         let mut rows = Vec::new();
         for (period, begin, next) in PERIODS {
@@ -52,16 +52,16 @@ impl Span {
             "period_end": text(after),
             "label": label,
             "days": (end - first).num_days(),
-            "is_complete": after <= self.through,
+            "is_complete": after <= self.until,
         })
     }
 }
 
-type Begin = fn(NaiveDate, Weekday) -> NaiveDate;
-type Next = fn(NaiveDate) -> Option<NaiveDate>;
+type FirstDay = fn(NaiveDate, Weekday) -> NaiveDate;
+type NextPeriod = fn(NaiveDate) -> Option<NaiveDate>;
 
-/// Period, the first day of the one that holds a day, and the first day of the one after.
-const PERIODS: [(&str, Begin, Next); 3] = [
+/// The name of a period, the first day of the period of a date, and the first day of the next period.
+const PERIODS: [(&str, FirstDay, NextPeriod); 3] = [
     ("day", |date, _| date, |date| date.succ_opt()),
     (
         "week",
@@ -78,14 +78,15 @@ const PERIODS: [(&str, Begin, Next); 3] = [
 fn label(period: &str, date: NaiveDate, week_start: Weekday) -> String {
     match period {
         "week" if week_start == Weekday::Mon => date.format("%G-W%V").to_string(),
-        // An ISO week begins on a Monday; another one has no number that everybody would read alike.
+        // ISO week numbers apply to weeks that start on Monday only.
         "week" => format!("week of {date}"),
         "month" => date.format("%Y-%m").to_string(),
         _ => date.to_string(),
     }
 }
 
-/// The first instant of a local day. Some zones skip midnight when their clocks go forward; the day begins after.
+/// Return the first instant of a local day. In zones that skip midnight when their clocks go forward, the day starts
+/// later.
 fn midnight(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
     let local = date.and_time(NaiveTime::MIN);
     (0..=24)
@@ -100,17 +101,17 @@ fn midnight(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
 mod tests {
     use super::*;
 
-    fn span(zone: Tz, week_start: Weekday, from: &str, through: &str) -> Span {
-        Span {
+    fn span(zone: Tz, week_start: Weekday, from: &str, until: &str) -> BucketSpan {
+        BucketSpan {
             project: "shop".to_owned(),
             zone,
             week_start,
             from: from.parse().unwrap(),
-            through: through.parse().unwrap(),
+            until: until.parse().unwrap(),
         }
     }
 
-    fn lines(span: &Span, period: &str) -> Vec<String> {
+    fn lines(span: &BucketSpan, period: &str) -> Vec<String> {
         let rows = span.rows();
         let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
         rows.iter()
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn days_begin_at_local_midnight_across_the_change_of_clocks() {
+    fn days_start_at_local_midnight_across_dst_changes() {
         let berlin = span(
             Tz::Europe__Berlin,
             Weekday::Mon,
@@ -150,14 +151,14 @@ mod tests {
     }
 
     #[test]
-    fn a_day_without_midnight_begins_at_its_first_instant() {
+    fn a_day_without_midnight_starts_at_its_first_instant() {
         let date = NaiveDate::from_ymd_opt(2018, 11, 4).unwrap();
         let first = midnight(Tz::America__Sao_Paulo, date);
         assert_eq!(first.to_rfc3339(), "2018-11-04T03:00:00+00:00");
     }
 
     #[test]
-    fn weeks_follow_the_project_and_months_are_whole() {
+    fn weeks_start_on_the_day_of_the_project_and_months_are_whole() {
         let sunday = span(
             Tz::UTC,
             Weekday::Sun,
@@ -173,7 +174,7 @@ mod tests {
         );
         assert_eq!(lines(&sunday, "month"), ["2026-05 2026-05-01T00:00Z 31d …"]);
         assert_eq!(lines(&sunday, "all"), ["all 2026-05-05T00:00Z 8d …"]);
-        let monday = Span {
+        let monday = BucketSpan {
             week_start: Weekday::Mon,
             ..sunday
         };

@@ -1,30 +1,94 @@
-//! What becomes of published files that are missing or damaged.
+//! Decides what to do about published files that are missing or damaged.
 //!
 //! ```text
-//! config, domain, dora, metrics   made by every run: put again
-//! bitbucket                       collected again before (the state says so), else the run ends
-//! history, metrics.history        grow from what was published: nothing can make them again, so the run ends
+//! config, domain, dora, metrics   every run makes them: publish them again
+//! bitbucket                       publish again if the state says that the list was collected again, else fail
+//! history, metrics.history        made from their published rows, so nothing can make them again: fail
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::error::{Error, ErrorKind};
-use crate::lake::{Damage, Inventory, InventoryDepth, Lake, Manifest, RepositoryState, layout};
-use crate::schema::HISTORY;
+use datafusion::error::DataFusionError;
 
-const SOURCE: &str = "bitbucket";
-/// So many files are named in an error.
+use super::run::TransformRun;
+use crate::engine::is_unreadable;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{
+    Damage, Inventory, InventoryDepth, Lake, Manifest, NextFile, NextTable, RepositoryState, layout,
+};
+use crate::schema::{HISTORY, SourceTable};
+
+/// The number of files that an error names.
 const NAMED: usize = 5;
 
-/// Files that this run cannot make again, with what is wrong with each.
+/// The files that this run cannot make again, with the damage of each.
 pub(super) type Irreplaceable = BTreeMap<String, String>;
 
-/// `remembered`: tables (`layer.table`) that are made from what was published of them before.
+impl TransformRun<'_> {
+    /// Log the damaged files, and fail if this run cannot make one of them again. With `accept_loss` such files are given
+    /// up instead: their segments leave the states, and their paths are returned.
+    pub(super) async fn check_damage(
+        &self,
+        states: &mut [RepositoryState],
+        accept_loss: bool,
+    ) -> Result<BTreeSet<String>> {
+        for (path, damage) in &self.inventory.damaged {
+            tracing::warn!(file = path, "a published file {damage}");
+        }
+        let segments = self.lake.damaged_segments(states).await?;
+        let self_reading_tables = self.steps.self_reading_tables(&self.engine)?;
+        let lost = irreplaceable(self.inventory, segments, states, &self_reading_tables);
+        if lost.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        if !accept_loss {
+            return Err(error(&lost));
+        }
+        for state in states {
+            for list in state.entities.values_mut() {
+                list.segments
+                    .retain(|segment| !lost.contains_key(&segment.path));
+            }
+        }
+        Ok(lost.into_keys().collect())
+    }
+
+    /// Fail if a damaged file belongs to a table that this run did not make. With `accept_loss` publish such tables
+    /// without their damaged files instead.
+    pub(super) fn check_repairs(&mut self, accept_loss: bool) -> Result<()> {
+        let mut unrepaired = Irreplaceable::new();
+        for (path, damage) in &self.inventory.damaged {
+            if !self.tables.contains_key(&table(path)) {
+                unrepaired.insert(path.clone(), damage.to_string());
+            }
+        }
+        if unrepaired.is_empty() {
+            return Ok(());
+        }
+        if !accept_loss {
+            return Err(error(&unrepaired));
+        }
+        for name in unrepaired.keys().map(|path| table(path)) {
+            if let Some(table) = self.manifest.table(&name) {
+                let kept = table.files.keys();
+                let next = NextTable {
+                    schema_version: table.schema_version,
+                    files: kept.map(|path| (path.clone(), NextFile::Kept)).collect(),
+                };
+                self.tables.insert(name, next);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Return the damaged files that this run cannot make again. `self_reading_tables` are the tables (`layer.table`) that
+/// are made from their own published rows.
 pub(super) fn irreplaceable(
     inventory: &Inventory,
     segments: BTreeMap<String, Damage>,
     states: &[RepositoryState],
-    remembered: &BTreeSet<String>,
+    self_reading_tables: &BTreeSet<String>,
 ) -> Irreplaceable {
     let mut lost: Irreplaceable = segments
         .into_iter()
@@ -33,9 +97,11 @@ pub(super) fn irreplaceable(
     for (path, damage) in &inventory.damaged {
         let table = table(path);
         let why = match table.split_once('.') {
-            Some((SOURCE, entity)) => not_collected_again(path, entity, states, inventory),
+            Some((SourceTable::LAYER, entity)) => {
+                not_collected_again(path, entity, states, inventory)
+            }
             Some((HISTORY, _)) => Some(String::new()),
-            _ => remembered.contains(&table).then(String::new),
+            _ => self_reading_tables.contains(&table).then(String::new),
         };
         if let Some(why) = why {
             lost.insert(path.clone(), format!("{damage}{why}"));
@@ -44,7 +110,8 @@ pub(super) fn irreplaceable(
     lost
 }
 
-/// Why a file of the source layer cannot be made again; nothing for one that can, or that no repository has any more.
+/// Return why a file of the source layer cannot be made again; `None` for a file that can be, or that belongs to no
+/// repository any more.
 fn not_collected_again(
     path: &str,
     entity: &str,
@@ -66,7 +133,7 @@ fn not_collected_again(
     }))
 }
 
-/// The error that names what is lost.
+/// Create the error that names the lost files.
 pub(super) fn error(lost: &Irreplaceable) -> Error {
     let named = lost.iter().take(NAMED);
     let named: Vec<_> = named.map(|(path, why)| format!("{path} {why}")).collect();
@@ -82,9 +149,11 @@ pub(super) fn error(lost: &Irreplaceable) -> Error {
     )
 }
 
-/// After a step that could not read a file: the error that names the damaged files which its listing does not show.
+/// Explain the failure of a step that could not read a file: compare the content of all published files with the
+/// manifest, and name the damaged ones. Return other errors unchanged.
 pub(super) async fn explain(lake: &Lake, error: Error) -> Error {
-    if error.context(super::write::CAUSE) != Some(super::write::UNREADABLE) {
+    let cause = error.find_cause::<DataFusionError>();
+    if error.kind() != ErrorKind::Lake || !cause.is_some_and(is_unreadable) {
         return error;
     }
     let inventory = match lake.inventory(InventoryDepth::Content).await {
@@ -100,12 +169,12 @@ pub(super) async fn explain(lake: &Lake, error: Error) -> Error {
         .hint("remove them, then run `bitlake run`, which makes or collects them again")
 }
 
-/// What is published and can be read.
+/// Return the manifest without the damaged files, except for files that may have moved with a renamed repository.
 pub(super) fn readable(inventory: &Inventory, states: &[RepositoryState]) -> Manifest {
     let may_have_moved = |path: &str| {
-        let table = table(path);
-        let entity = table.strip_prefix("bitbucket.");
-        entity.is_some_and(|entity| {
+        let source_table = SourceTable::from_qualified_name(&table(path));
+        source_table.is_some_and(|source_table| {
+            let entity = source_table.as_str();
             let of_file = |state: &&RepositoryState| state.source_file(entity) == path;
             let state = states.iter().find(of_file);
             state.is_some_and(|state| state.may_have_moved(entity, inventory))
@@ -124,7 +193,7 @@ pub(super) fn readable(inventory: &Inventory, states: &[RepositoryState]) -> Man
     manifest
 }
 
-/// The table (`layer.table`) of a file.
+/// Return the table (`layer.table`) that a published file belongs to.
 pub(super) fn table(path: &str) -> String {
     layout::table_folder(path).replace('/', ".")
 }

@@ -1,12 +1,12 @@
-//! Segments into the source layer: newer records, and those older ones that no newer record replaces.
+//! Folds segments into the source layer: newer records, and the older ones that no newer record replaces.
 //!
 //! ```text
-//! newer = the segments' records, the last seen of each key       older = the file published before
-//! file  = newer ∪ (older NOT EXISTS in newer)                    nothing older, when a segment replaces everything;
-//!                                                                nothing of a parent whose list came again whole
+//! newer = the records of the segments, the latest of each key       older = the published file
+//! file  = newer ∪ (older NOT EXISTS in newer)                       without older, if a segment replaces everything;
+//!                                                                   without the records of a parent whose list was read whole
 //! ```
 //!
-//! The hash table of that join holds only what changed. A file whose repository has no new segment is left alone.
+//! The hash table of the join holds only the newer records. A file without new segments is kept as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,22 +24,23 @@ const SCHEMA: &str = "fold";
 /// The columns that name the parent of a record.
 const PARENTS: [&str; 2] = ["_pull_request_id", "_issue_id"];
 
-/// One state per name: when a repository was deleted and made anew, its name belongs to the new one.
-pub(super) fn current(states: Vec<RepositoryState>) -> Vec<RepositoryState> {
+/// Return one state per repository name. If a repository was deleted and created again, the name belongs to the new
+/// one.
+pub(super) fn latest_by_name(states: Vec<RepositoryState>) -> Vec<RepositoryState> {
     let mut by_name: BTreeMap<(i64, String), RepositoryState> = BTreeMap::new();
-    let seen = |state: &RepositoryState| {
-        let through = state
+    let collected = |state: &RepositoryState| {
+        let latest = state
             .entities
             .values()
             .filter_map(|entity| entity.complete_through)
             .max();
-        (state.missing_since.is_none(), through)
+        (state.missing_since.is_none(), latest)
     };
     for state in states {
         let name = (state.connection_id, state.full_name.clone());
         if by_name
             .get(&name)
-            .is_none_or(|known| seen(known) < seen(&state))
+            .is_none_or(|known| collected(known) < collected(&state))
         {
             by_name.insert(name, state);
         }
@@ -47,7 +48,7 @@ pub(super) fn current(states: Vec<RepositoryState>) -> Vec<RepositoryState> {
     by_name.into_values().collect()
 }
 
-/// The source table of `contract`: staged where something changed, kept where not.
+/// Return the source table of `contract`: staged files where something changed, kept files elsewhere.
 pub(super) async fn fold(
     lake: &Lake,
     engine: &Engine,
@@ -67,7 +68,10 @@ pub(super) async fn fold(
     for (n, state) in states.iter().enumerate() {
         let path = layout::source_file(entity, state.connection_id, &state.full_name);
         let base = base(lake, manifest, &is_published, entity, state, &path).await?;
-        let segments = state.entities.get(entity).map_or(&[][..], pending);
+        let segments = state
+            .entities
+            .get(entity)
+            .map_or(&[][..], effective_segments);
         if segments.is_empty()
             && base
                 .as_ref()
@@ -81,7 +85,7 @@ pub(super) async fn fold(
         let sql = register(lake, engine, contract, state, segments, base.as_deref())?;
         let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
         let files = files.map_err(|error| error.with("repository", &state.full_name))?;
-        // Without rows there is no file, as if there never had been any.
+        // A list without rows has no file.
         for (_, written) in files.into_iter().filter(|(_, written)| written.rows > 0) {
             next.files.insert(path.clone(), NextFile::Staged(written));
         }
@@ -95,8 +99,8 @@ pub(super) async fn fold(
     Ok(next)
 }
 
-/// The file that the new one is made from. A run that died while it moved a repository to its new name may have said so
-/// in the manifest and not yet in the state, or moved the file and said so nowhere.
+/// Return the published file to fold into. After a rename it still has the old name. A run that died while it moved a
+/// repository may have updated the manifest but not the state, or moved the file and updated neither.
 async fn base(
     lake: &Lake,
     manifest: &Manifest,
@@ -117,14 +121,14 @@ async fn base(
     Ok(Some(if moved { path.clone() } else { old }))
 }
 
-/// The segments that count: what came before a complete one is superseded.
-fn pending(state: &ListState) -> &[SegmentRef] {
+/// Return the segments from the last complete one on, which supersedes the earlier ones.
+fn effective_segments(state: &ListState) -> &[SegmentRef] {
     let complete = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
     let from = state.segments.iter().rposition(complete).unwrap_or(0);
     state.segments.get(from..).unwrap_or(&[])
 }
 
-/// Registers the inputs and returns the query over them.
+/// Register the inputs of the fold and return the query over them.
 fn register(
     lake: &Lake,
     engine: &Engine,
@@ -139,7 +143,7 @@ fn register(
     }
     let columns = columns(contract, state);
     if segments.is_empty() {
-        // A rename alone: the rows move to the ids of the new name.
+        // Only the name changed: the rows get the new one.
         return match base {
             Some(_) => Ok(format!("SELECT {columns} FROM {SCHEMA}.older")),
             None => Err(Error::new(ErrorKind::Internal, "nothing to fold")),
@@ -201,7 +205,7 @@ fn register(
     Ok(sql)
 }
 
-/// Parents whose lists came whole, and the record from which on they did so last.
+/// Return the parents whose lists were read whole, and the sequence number from which the last such list starts.
 fn replaced(segments: &[SegmentRef]) -> BTreeMap<i64, u64> {
     let mut last = BTreeMap::new();
     for segment in segments {
@@ -212,7 +216,7 @@ fn replaced(segments: &[SegmentRef]) -> BTreeMap<i64, u64> {
     last
 }
 
-/// The contract's columns, under the name that the repository has now.
+/// Return the select list of the contract's columns, with the current name of the repository.
 fn columns(contract: &Contract, state: &RepositoryState) -> String {
     let workspace = state.full_name.split('/').next().unwrap_or_default();
     let named = contract
@@ -230,23 +234,22 @@ fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// After publishing: the segments are part of the source layer now, and the states say so. A segment goes when no state
-/// names it any more; what was collected meanwhile stays. `given_up`: segments and files of the source layer that were lost
-/// for good; their lists are read anew.
-pub(super) async fn settle(
+/// Update the states after publishing: remove the folded segments, and delete their files. Segments collected in the
+/// meantime stay in the state. `given_up` are the segments and source files that are lost; their lists are read again.
+pub(super) async fn remove_folded(
     lake: &Lake,
     folded: &[RepositoryState],
     given_up: &BTreeSet<String>,
 ) -> Result<()> {
     for state in folded {
-        while let Some((mut settled, version)) =
+        while let Some((mut updated, version)) =
             lake.state(state.connection_id, &state.uuid).await?
         {
-            let before = settled.clone();
-            settled.published_as = Some(state.full_name.clone());
+            let before = updated.clone();
+            updated.published_as = Some(state.full_name.clone());
             for (entity, folded) in &state.entities {
                 let was_published_as = state.source_file(entity);
-                if let Some(entity) = settled.entities.get_mut(entity) {
+                if let Some(entity) = updated.entities.get_mut(entity) {
                     let is_given_up = given_up.contains(&was_published_as)
                         || entity.segments.iter().any(|it| given_up.contains(&it.path));
                     entity.segments.retain(|segment| {
@@ -255,14 +258,14 @@ pub(super) async fn settle(
                     entity.is_lost &= !folded.is_lost;
                     if is_given_up {
                         entity.is_lost = false;
-                        entity.start_over("what was collected of it was given up");
+                        entity.start_over("its collected records were given up");
                     }
                 }
             }
-            if settled == before {
+            if updated == before {
                 break;
             }
-            match lake.put_state(&settled, Some(&version)).await {
+            match lake.put_state(&updated, Some(&version)).await {
                 Err(error) if is_lost_race(&error) => {}
                 put => {
                     put?;

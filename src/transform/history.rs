@@ -1,19 +1,19 @@
-//! Every version of every record, for `keep_history = true`: the source layer has the latest only.
+//! Keeps every version of every record, for `keep_history = true`. The source layer keeps the latest version only.
 //!
 //! ```text
-//! arrived = the segments' records, one per key and run        known = the versions published before
-//! new     = arrived whose content differs from the version before it, and that is not known
-//! file of a month = known ∪ new                               other months' files are left alone
+//! arrived = the records of the segments, one per key and run        known = the published versions
+//! new     = arrived, if its content differs from the previous version and it is not known
+//! file of a month = known ∪ new                                     the files of other months are kept
 //! ```
 //!
-//! A version is compared with what `history` itself holds and not with the source layer: a run that was killed while it
-//! published may have put the one file and not the other.
+//! New versions are compared with `history` itself and not with the source layer, because a run that dies while it
+//! publishes may publish only one of them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use reqwest::Url;
+use url::Url;
 
 use super::write;
 use crate::engine::Engine;
@@ -26,19 +26,19 @@ use crate::schema::{CONTENT, Contract, SEEN_AT};
 
 const SCHEMA: &str = "versions";
 
-/// What a run knows when it extends the history.
-pub(super) struct Past<'a> {
+/// The inputs of an extension of the history.
+pub(super) struct HistoryExtension<'a> {
     pub(super) lake: &'a Lake,
     pub(super) engine: &'a Engine,
     pub(super) states: &'a [RepositoryState],
     pub(super) manifest: &'a Manifest,
-    /// The start of this run: when a version was seen that no segment brought.
+    /// The start of this run, which is the time of versions that come from no segment.
     pub(super) now: DateTime<Utc>,
 }
 
-impl Past<'_> {
-    /// The table `contract` with what the segments of `source` bring. The folded source table is registered already: a
-    /// history that begins today begins with all of it.
+impl HistoryExtension<'_> {
+    /// Return the history table with the versions from the segments of `source`. The folded source table must be
+    /// registered: a new history starts with all its records.
     pub(super) async fn extend(
         &self,
         source: &Contract,
@@ -86,7 +86,7 @@ impl Past<'_> {
         Ok(next)
     }
 
-    /// By month, the files of the versions that nobody has seen before.
+    /// Write the new versions of every repository, and return their files by month.
     async fn new_versions(
         &self,
         source: &Contract,
@@ -120,7 +120,7 @@ impl Past<'_> {
         Ok(new)
     }
 
-    /// Registers the segments of one repository and returns the query for what is new in them.
+    /// Register the segments of one repository and return the query for its new versions.
     fn arrived(
         &self,
         source: &Contract,
@@ -153,7 +153,7 @@ impl Past<'_> {
             .columns
             .iter()
             .map(|it| format!("chain.\"{}\"", it.name));
-        // Only this repository's: files are ordered by key, so the rest of each is passed over.
+        // Read only the rows of this repository. The files are sorted by key, so the reader skips the others.
         let uuid = match state.is_workspace() {
             true => "_workspace_uuid",
             false => "_repository_uuid",
@@ -184,7 +184,7 @@ fn name(contract: &Contract) -> String {
     format!("{}.\"{}\"", contract.layer, contract.table)
 }
 
-/// As SQL, in the precision that the lake has: DataFusion's own literals have nanoseconds.
+/// Return a time as a SQL literal in microseconds. The literals of DataFusion are in nanoseconds.
 fn time(time: DateTime<Utc>) -> String {
     let text = time.to_rfc3339_opts(SecondsFormat::Micros, true);
     format!("arrow_cast('{text}', 'Timestamp(Microsecond, Some(\"UTC\"))')")

@@ -1,24 +1,25 @@
-//! The contracts with the files cut and compressed as the configuration asks: every step writes by its contract, so
-//! this is the only place that knows of both.
+//! Applies the configured file layout to the contracts. Every step writes by its contract, so no other code depends on
+//! the configured layout.
 //!
-//! The source layer keeps one file per repository and `config` one per table, whatever is asked.
+//! The source layer always has one file per repository, and `config` one per table.
 
 use datafusion::arrow::datatypes::DataType;
 
-use crate::config::{Config, Cut, TableLayout, suggest};
+use crate::config::{Config, PartitionUnit, TableLayout};
 use crate::error::Result;
 use crate::schema::{Contract, Contracts, Partition, PartitionBy};
+use crate::suggest;
 
-/// The layers whose tables can be cut otherwise.
+/// The layers whose partition can be configured.
 const LAYERS: [&str; 3] = ["domain", "dora", "metrics"];
-/// The columns that say to which repository a row belongs: the first that a table has.
+/// The columns that can hold the repository of a row, in order of preference.
 const REPOSITORY: [&str; 4] = ["repo_id", "base_repo_id", "cicd_scope_id", "board_id"];
 
-/// The bundled contracts, laid out.
+/// Return the bundled contracts with the configured layout.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration), naming the line: a table or column that does
-/// not exist or cannot cut files.
+/// not exist or cannot define partitions.
 pub fn contracts(config: &Config) -> Result<Contracts> {
     let layout = &config.lake.layout;
     let bundled = Contracts::bundled()?;
@@ -32,8 +33,8 @@ pub fn contracts(config: &Config) -> Result<Contracts> {
         if LAYERS.contains(&contract.layer.as_str()) {
             let own = layout.tables.iter().find(|t| t.name == contract.name());
             contract.partition = match (own, layout.partition) {
-                (Some(table), _) => asked(&contract, table)?,
-                (None, Some(cut)) => default(&contract, cut),
+                (Some(table), _) => configured(&contract, table)?,
+                (None, Some(cut)) => default_partition(&contract, cut),
                 (None, None) => contract.partition,
             };
         }
@@ -60,14 +61,15 @@ fn check_name(contracts: &Contracts, table: &TableLayout) -> Result<()> {
     match layer {
         "bitbucket" | "history" | "config" => Err(table
             .place
-            .error(format!("`{}` cannot be cut otherwise", table.name))
+            .error(format!("the partition of `{}` cannot be set", table.name))
             .hint("the files of bitbucket, history and config have a fixed layout; set tables of domain, dora or metrics")),
         _ => Ok(()),
     }
 }
 
-/// What `[lake] partition` makes of a table: what cannot be cut so stays as its contract says.
-fn default(contract: &Contract, cut: Cut) -> Option<Partition> {
+/// Return the partition that `[lake] partition` gives a table. A table without a suitable column keeps that of its
+/// contract.
+fn default_partition(contract: &Contract, cut: PartitionUnit) -> Option<Partition> {
     let by = unit(cut)?;
     let column = match by {
         PartitionBy::Repository => repository_column(contract),
@@ -79,8 +81,8 @@ fn default(contract: &Contract, cut: Cut) -> Option<Partition> {
     }
 }
 
-/// What `[lake.tables]` makes of a table.
-fn asked(contract: &Contract, table: &TableLayout) -> Result<Option<Partition>> {
+/// Return the partition that `[lake.tables]` gives a table.
+fn configured(contract: &Contract, table: &TableLayout) -> Result<Option<Partition>> {
     let refused = |complaint: &str, hint: String| {
         let complaint = format!("`{}` {complaint}", table.name);
         Err(table.place.error(complaint).hint(hint))
@@ -108,7 +110,7 @@ fn asked(contract: &Contract, table: &TableLayout) -> Result<Option<Partition>> 
     match table.column.as_deref().or(own) {
         Some(column) if columns.contains(&column) => Ok(Some(partition(contract, by, column))),
         Some(column) if contract.column(column).is_some() => refused(
-            &format!("cannot be cut by `{column}`, which is no {kind}"),
+            &format!("cannot be partitioned by `{column}`, which is not a {kind}"),
             format!("use one of: {}", columns.join(", ")),
         ),
         Some(column) => refused(
@@ -116,20 +118,20 @@ fn asked(contract: &Contract, table: &TableLayout) -> Result<Option<Partition>> 
             suggest::hint(column, &columns, "use one of"),
         ),
         None if columns.is_empty() => refused(
-            &format!("has no {kind} to cut it by"),
+            &format!("has no {kind} column to partition by"),
             "use another partition, or none".to_owned(),
         ),
         None => refused(
-            &format!("has no {kind} that cuts it by itself"),
+            &format!("has no default {kind} column to partition by"),
             format!(
-                "name one that never changes with `column`: {}",
+                "set `column` to a column that never changes: {}",
                 columns.join(", ")
             ),
         ),
     }
 }
 
-/// How a table could be cut more finely than it is, if it could.
+/// Return the next finer partition of a table, if there is one.
 pub(super) fn finer(contract: &Contract) -> Option<&'static str> {
     if !LAYERS.contains(&contract.layer.as_str()) {
         return None;
@@ -147,13 +149,13 @@ pub(super) fn finer(contract: &Contract) -> Option<&'static str> {
     }
 }
 
-fn unit(cut: Cut) -> Option<PartitionBy> {
+fn unit(cut: PartitionUnit) -> Option<PartitionBy> {
     match cut {
-        Cut::Day => Some(PartitionBy::Day),
-        Cut::Month => Some(PartitionBy::Month),
-        Cut::Year => Some(PartitionBy::Year),
-        Cut::Repository => Some(PartitionBy::Repository),
-        Cut::None => None,
+        PartitionUnit::Day => Some(PartitionBy::Day),
+        PartitionUnit::Month => Some(PartitionBy::Month),
+        PartitionUnit::Year => Some(PartitionBy::Year),
+        PartitionUnit::Repository => Some(PartitionBy::Repository),
+        PartitionUnit::None => None,
     }
 }
 
@@ -163,7 +165,8 @@ fn repository_column(contract: &Contract) -> Option<&'static str> {
         .find(|name| contract.column(name).is_some())
 }
 
-/// Two ways to cut a table never have the same key: publishing tells by it that a table has moved.
+/// Return a partition with a key that no other partition of the table has, because publishing recognises a changed
+/// partition by its key.
 fn partition(contract: &Contract, by: PartitionBy, column: &str) -> Partition {
     let own = contract.partition.as_ref().map(|own| {
         let stem = own.key.strip_suffix(own.by.as_str()).unwrap_or(&own.key);
@@ -203,7 +206,7 @@ mod tests {
         contracts(&config.unwrap())
     }
 
-    /// Key and column of a table's partition.
+    /// Return key and column of a table's partition.
     fn cut(lake: &str, table: &str) -> Option<(String, String)> {
         let contracts = laid_out(lake).unwrap();
         let (layer, table) = table.split_once('.').unwrap();
@@ -220,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn without_settings_the_contracts_are_as_they_are() {
+    fn without_settings_the_contracts_are_unchanged() {
         assert_eq!(
             cut("", "domain.cicd_tasks"),
             pair("created_month", "pipeline_created_date")
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_reaches_every_table_that_can_be_cut_so() {
+    fn the_default_partition_applies_to_every_suitable_table() {
         let day = "partition = \"day\"\n";
         assert_eq!(
             cut(day, "domain.commits"),
@@ -253,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tables_own_setting_goes_before_the_default() {
+    fn the_setting_of_a_table_overrides_the_default() {
         let lake = format!(
             "partition = \"day\"\n{}",
             own("domain.commits", "partition = \"none\"")
@@ -294,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn no_key_is_a_column_of_its_file() {
+    fn no_partition_key_is_a_column_of_its_table() {
         for unit in ["day", "month", "year", "repository"] {
             let contracts = laid_out(&format!("partition = \"{unit}\"\n")).unwrap();
             for contract in contracts.iter() {
@@ -306,8 +309,8 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_the_line_and_what_to_do() {
-        let told = |table: &str, settings: &str| {
+    fn configuration_mistakes_name_the_line_and_the_fix() {
+        let message_of = |table: &str, settings: &str| {
             let error = laid_out(&own(table, settings)).unwrap_err();
             error
                 .to_string()
@@ -315,35 +318,35 @@ mod tests {
         };
         let day = "partition = \"day\"";
         assert_eq!(
-            told("domain.pull_request", day),
+            message_of("domain.pull_request", day),
             "there is no table `domain.pull_request`: did you mean `domain.pull_requests`?"
         );
         assert_eq!(
-            told("bitbucket.commits", day),
-            "`bitbucket.commits` cannot be cut otherwise: the files of bitbucket, history and config have a fixed \
+            message_of("bitbucket.commits", day),
+            "the partition of `bitbucket.commits` cannot be set: the files of bitbucket, history and config have a fixed \
              layout; set tables of domain, dora or metrics"
         );
         assert_eq!(
-            told("domain.repos", day),
-            "`domain.repos` has no timestamp that cuts it by itself: name one that never changes with `column`: \
+            message_of("domain.repos", day),
+            "`domain.repos` has no default timestamp column to partition by: set `column` to a column that never changes: \
              created_date, updated_date"
         );
         assert_eq!(
-            told("domain.repos", "partition = \"day\", column = \"created\""),
+            message_of("domain.repos", "partition = \"day\", column = \"created\""),
             "`domain.repos` has no column `created`: use one of: created_date, updated_date"
         );
         assert_eq!(
-            told("domain.repos", "partition = \"day\", column = \"name\""),
-            "`domain.repos` cannot be cut by `name`, which is no timestamp: use one of: created_date, updated_date"
+            message_of("domain.repos", "partition = \"day\", column = \"name\""),
+            "`domain.repos` cannot be partitioned by `name`, which is not a timestamp: use one of: created_date, updated_date"
         );
         assert_eq!(
-            told("domain.users", "partition = \"year\""),
-            "`domain.users` has no timestamp to cut it by: use another partition, or none"
+            message_of("domain.users", "partition = \"year\""),
+            "`domain.users` has no timestamp column to partition by: use another partition, or none"
         );
     }
 
     #[test]
-    fn compression_is_that_of_every_table() {
+    fn compression_applies_to_every_table() {
         let contracts = laid_out("compression = \"snappy\"\n").unwrap();
         assert!(contracts.iter().all(|contract| {
             contract.compression == Some(datafusion::parquet::basic::Compression::SNAPPY)

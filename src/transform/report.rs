@@ -1,4 +1,4 @@
-//! What a transform did, for the run report.
+//! The result of a transform, for the run report.
 
 use std::collections::BTreeMap;
 
@@ -7,69 +7,77 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use serde::{Deserialize, Serialize};
 
-use super::layout;
+use super::{layout, steps};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{NextFile, NextTable, PublishSummary};
 use crate::schema::{Contracts, times::OddTimes};
 
+/// The result of a transform.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformReport {
-    /// Rows by table, of the tables that were made.
+    /// The number of rows by table, of the tables that this run made.
     pub rows: BTreeMap<String, u64>,
-    /// Values that did not fit their column when records were decoded again, by table and path.
+    /// The number of values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
-    /// Those of them that are times which no engine can hold.
+    /// The misfits that are times outside the range of the engines.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub odd_times: BTreeMap<String, BTreeMap<String, OddTimes>>,
-    /// Secrets that were removed when records were decoded again, by table.
+    /// The number of secrets removed when records were decoded again, by table.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
+    /// The published files.
     pub published: PublishSummary,
-    /// PublishSummary files that were missing or damaged, with what was wrong, and that this run made again.
+    /// The published files that were missing or damaged, with their damage, and that this run made again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub repaired: BTreeMap<String, String>,
+    /// The findings of checks that need attention.
     pub warnings: Vec<Warning>,
-    /// What of the tables that `[[table]]` brings was something and is null now.
+    /// The values of outside tables that became null.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub nulled: Vec<Nulled>,
-    /// What falls out of the figures, or limits them, and is right as it stands.
+    pub nulled: Vec<NulledValues>,
+    /// The findings of checks that are expected, such as rows that no metric counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<Warning>,
+    /// The large files of tables that can be partitioned more finely.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_files: Vec<LargeFile>,
 }
 
-/// Values of one column of a brought table that are null in the lake, and why.
+/// Values of one column of an outside table that became null, and why.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Nulled {
+pub struct NulledValues {
     /// `layer.table`.
     pub table: String,
-    /// Of the `[[table]]`.
+    /// The location of the `[[table]]`.
     pub location: String,
-    /// Of the table, or a path in the file.
+    /// A column of the table, or a path in the file.
     pub column: String,
+    /// Why the values became null.
     pub reason: String,
+    /// The number of rows.
     pub rows: u64,
-    /// A few of them, each with its row's key.
+    /// Examples, each with the key of its row.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<String>,
 }
 
-/// A file so large that loading or rewriting it takes its time, of a table that could be cut more finely.
+/// A file that is slow to load and to rewrite, of a table that can be partitioned more finely.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LargeFile {
+    /// The path in the lake.
     pub file: String,
+    /// The size in bytes.
     pub bytes: u64,
-    /// What `partition` could be.
+    /// The value for `partition` that makes smaller files.
     pub finer: String,
 }
 
-/// Bytes above which a file is reported.
+/// The size in bytes above which a file is reported.
 const LARGE: u64 = 512_000_000;
 
-/// The files of this run that are large and could be smaller.
+/// Return the large files of this run whose table can be partitioned more finely.
 pub(super) fn large_files(
     contracts: &Contracts,
     tables: &BTreeMap<String, NextTable>,
@@ -95,37 +103,57 @@ pub(super) fn large_files(
     found
 }
 
-/// Rows that are right as far as they go, and that somebody should know of.
+/// The finding of a check: rows that a user should know of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
+    /// The full name of the repository; empty if the finding concerns no repository.
     pub repository: String,
+    /// The kind of finding, as the check names it.
     pub kind: String,
+    /// The number of rows.
     pub n: i64,
 }
 
-/// What checks found.
+/// The findings of checks.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub struct CheckResults {
+    /// The findings that need attention.
     pub warnings: Vec<Warning>,
-    /// The rows that their check calls expected.
+    /// The findings that their check marks as expected.
     pub notices: Vec<Warning>,
 }
 
-impl Checked {
-    pub(super) fn extend(&mut self, other: Self) {
+impl CheckResults {
+    fn extend(&mut self, other: Self) {
         self.warnings.extend(other.warnings);
         self.notices.extend(other.notices);
     }
 }
 
-/// Run a check, whose columns are `repository`, `kind`, `n` and, if some rows are no warnings, `is_expected`.
-pub(super) async fn read_check(engine: &Engine, sql: &str) -> Result<Checked> {
+/// Run the bundled checks whose file is `selected`, and collect their findings.
+///
+/// # Errors
+/// [`ErrorKind::Lake`] when a check fails, naming its file.
+pub(super) async fn run_checks(
+    engine: &Engine,
+    selected: impl Fn(&str) -> bool,
+) -> Result<CheckResults> {
+    let mut all = CheckResults::default();
+    for (file, sql) in steps::checks().filter(|(file, _)| selected(file)) {
+        let found = run_check(engine, sql).await;
+        all.extend(found.map_err(|error| error.with("file", file))?);
+    }
+    Ok(all)
+}
+
+/// Run one check. Its columns are `repository`, `kind`, `n` and, if some findings are expected, `is_expected`.
+async fn run_check(engine: &Engine, sql: &str) -> Result<CheckResults> {
     let frame = engine.plan(sql, &[]).await?;
     let batches = frame
         .collect()
         .await
         .or_error(ErrorKind::Lake, "a check fails")?;
-    let mut found = Checked::default();
+    let mut found = CheckResults::default();
     for batch in batches {
         let column = |name: &str, to: &DataType| {
             let array = batch
@@ -167,7 +195,7 @@ mod tests {
     use super::*;
     use crate::lake::WrittenFile;
 
-    /// What is advised for one file of so many bytes.
+    /// Return the advice for one file of `bytes` bytes.
     fn advice(table: &str, bytes: u64) -> Vec<String> {
         let mut next = NextTable::default();
         let written = WrittenFile {
@@ -185,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_file_is_reported_with_the_next_finer_cut_that_its_table_has() {
+    fn a_large_file_is_reported_with_the_next_finer_partition() {
         assert_eq!(advice("domain.commits", LARGE), [""; 0]);
         assert_eq!(advice("domain.commits", LARGE + 1), ["day"]);
         assert_eq!(advice("domain.repo_commits", LARGE + 1), ["repository"]);

@@ -1,4 +1,5 @@
-//! The configuration as tables: the SQL's settings, and the record of the rules that made the figures.
+//! Writes the configuration as tables. The SQL reads its settings from them, and they document the rules behind the
+//! metrics.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -9,20 +10,22 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use serde_json::{Value, json};
 
-use crate::config::{Assigned, Config, EntityGroup, Found, OutsideTable, groups};
+use crate::config::{
+    AssignedRepository, Config, EntityGroup, OutsideTable, RepositoryIdentity, capture_groups,
+};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ListStatus, ParquetFile, RepositoryState, WrittenFile};
 use crate::schema::{Contract, conform};
 
-type Rows = Vec<Value>;
+type JsonRows = Vec<Value>;
 
-/// The rows of the `config` tables that are known before anything is read, by table.
+/// Return the rows of the `config` tables that depend on configuration and state only, by table.
 pub(super) fn tables(
     config: &Config,
     states: &[RepositoryState],
-    assigned: &[Assigned],
-) -> Result<Vec<(&'static str, Rows)>> {
+    assigned: &[AssignedRepository],
+) -> Result<Vec<(&'static str, JsonRows)>> {
     let org = &config.org;
     Ok(vec![
         ("connections", connections(config)),
@@ -72,14 +75,14 @@ pub(super) fn tables(
     ])
 }
 
-fn connections(config: &Config) -> Rows {
+fn connections(config: &Config) -> JsonRows {
     let rows = config.connections.iter().map(|connection| {
         json!({"id": connection.id, "name": connection.name, "endpoint": connection.endpoint.as_str()})
     });
     rows.collect()
 }
 
-fn rules(config: &Config) -> Rows {
+fn rules(config: &Config) -> JsonRows {
     let rows = config.rules.values().map(|rules| {
         json!({
             "rules": rules.name,
@@ -90,7 +93,7 @@ fn rules(config: &Config) -> Rows {
             "tags_limit": rules.tags.limit,
             "tags_order": rules.tags.order,
             "issue_key_pattern": rules.issue_key_pattern,
-            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| groups(pattern).min(1)),
+            "issue_key_group": rules.issue_key_pattern.as_deref().map_or(0, |pattern| capture_groups(pattern).min(1)),
             "cherry_pick_pattern": rules.cherry_pick_pattern,
             "hotfix_pattern": rules.hotfix_pattern,
             "change_branches": rules.change_branches,
@@ -101,8 +104,8 @@ fn rules(config: &Config) -> Rows {
     rows.collect()
 }
 
-fn tag_pairs(config: &Config) -> Rows {
-    let mut rows = Rows::new();
+fn tag_pairs(config: &Config) -> JsonRows {
+    let mut rows = JsonRows::new();
     for rules in config.rules.values() {
         let pairs: BTreeSet<_> = rules.tags.pairs.iter().collect();
         for (new, old) in pairs {
@@ -112,7 +115,7 @@ fn tag_pairs(config: &Config) -> Rows {
     rows
 }
 
-/// The row of `outside_tables` for the `index`th `[[table]]`, which brought `rows`.
+/// Return the row of `outside_tables` for the `[[table]]` at `index`, which gave `rows` rows.
 pub(super) fn outside_table(index: usize, given: &OutsideTable, rows: u64) -> Value {
     json!({
         "position": index + 1,
@@ -122,8 +125,8 @@ pub(super) fn outside_table(index: usize, given: &OutsideTable, rows: u64) -> Va
     })
 }
 
-fn components(config: &Config) -> Rows {
-    let mut rows = Rows::new();
+fn components(config: &Config) -> JsonRows {
+    let mut rows = JsonRows::new();
     for rules in config.rules.values() {
         for (component, pattern) in &rules.components {
             rows.push(
@@ -134,70 +137,86 @@ fn components(config: &Config) -> Rows {
     rows
 }
 
-/// `issue_statuses` and `issue_types`: original → mapped, for each rule set.
+/// Return the rows of `issue_statuses` or `issue_types`: the mapped value of each original value and rule set.
 fn mapped(
     config: &Config,
-    what: &str,
-    map: impl Fn(&crate::config::Rules) -> &BTreeMap<String, String>,
-) -> Rows {
-    let mut rows = Rows::new();
+    column: &str,
+    map: impl Fn(&crate::config::RuleSet) -> &BTreeMap<String, String>,
+) -> JsonRows {
+    let mut rows = JsonRows::new();
     for rules in config.rules.values() {
         for (original, to) in map(rules) {
             rows.push(json!({
                 "rules": rules.name,
-                (format!("original_{what}")): original,
-                (what): to,
+                (format!("original_{column}")): original,
+                (column): to,
             }));
         }
     }
     rows
 }
 
-fn repositories(config: &Config, states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
-    let deleted = |found: &Found| {
+/// Return the parameters that DevLake records with rows of a repository, as JSON text.
+fn raw_data_params(found: &RepositoryIdentity) -> String {
+    let (connection, name) = (found.connection_id, &found.full_name);
+    format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#)
+}
+
+fn repositories(
+    config: &Config,
+    states: &[RepositoryState],
+    assigned: &[AssignedRepository],
+) -> JsonRows {
+    let deleted = |found: &RepositoryIdentity| {
         let mut states = states.iter();
         states.any(|one| {
             one.deleted && one.connection_id == found.connection_id && one.uuid == found.uuid
         })
     };
-    let rows = assigned.iter().map(|Assigned { found, rules, .. }| {
-        let entities = config.rules.get(rules).map(|rules| &rules.entities);
-        let has = |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
-        json!({
-            "connection_id": found.connection_id,
-            "repository_uuid": found.uuid,
-            "full_name": found.full_name,
-            "workspace": found.full_name.split('/').next(),
-            "rules": rules,
-            "issues": has(EntityGroup::Issues),
-            "code": has(EntityGroup::Code),
-            "review": has(EntityGroup::Review),
-            "cicd": has(EntityGroup::Cicd),
-            "accounts": has(EntityGroup::Accounts),
-            "deleted": deleted(found),
-        })
-    });
+    let rows = assigned
+        .iter()
+        .map(|AssignedRepository { found, rules, .. }| {
+            let entities = config.rules.get(rules).map(|rules| &rules.entities);
+            let has =
+                |group: EntityGroup| entities.is_some_and(|entities| entities.contains(&group));
+            json!({
+                "connection_id": found.connection_id,
+                "repository_uuid": found.uuid,
+                "full_name": found.full_name,
+                "workspace": found.full_name.split('/').next(),
+                "rules": rules,
+                "issues": has(EntityGroup::Issues),
+                "code": has(EntityGroup::Code),
+                "review": has(EntityGroup::Review),
+                "cicd": has(EntityGroup::Cicd),
+                "accounts": has(EntityGroup::Accounts),
+                "deleted": deleted(found),
+                "repo_id": format!("bitbucket:BitbucketRepo:{}:{}", found.connection_id, found.full_name),
+                "raw_data_params": raw_data_params(found),
+            })
+        });
     rows.collect()
 }
 
-/// An entity that lags behind its repository's others by so much was not reached by the last run.
+/// The last run did not read an entity whose completeness is older than the newest one of its repository by this much.
 const LAG: TimeDelta = TimeDelta::hours(12);
 
-/// How far each entity is known. `complete_through` is told only where it stands still: otherwise it moves with every run.
-fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
+/// Return how complete each entity is. `complete_through` is null unless it stands still, because otherwise it would
+/// change with every run.
+fn completeness(states: &[RepositoryState], assigned: &[AssignedRepository]) -> JsonRows {
     let selected = |state: &RepositoryState| {
         assigned.iter().any(|one| {
             one.found.connection_id == state.connection_id && one.found.uuid == state.uuid
         })
     };
-    let mut rows = Rows::new();
+    let mut rows = JsonRows::new();
     for state in states.iter().filter(|state| selected(state)) {
         let entities = state.entities.values();
         let newest = entities.filter_map(|entity| entity.complete_through).max();
         for (entity, known) in &state.entities {
             let lags = known
                 .complete_through
-                .and_then(|through| through.checked_add_signed(LAG))
+                .and_then(|time| time.checked_add_signed(LAG))
                 .is_some_and(|by_then| newest > Some(by_then));
             let stands_still =
                 lags || matches!(known.status, ListStatus::Stale | ListStatus::Failed);
@@ -216,12 +235,12 @@ fn completeness(states: &[RepositoryState], assigned: &[Assigned]) -> Rows {
     rows
 }
 
-/// From when to when a project's repositories are collected: from the earliest beginning, because each figure says what
-/// it lacks, to where the slowest of them was looked at. `None` when nothing of it is.
+/// Return the collected time of a project: from the earliest start of a repository, because each metric reports its own
+/// gaps, to the earliest end. `None` if no repository of it is collected.
 pub(super) fn collected(
     project: &str,
     states: &[RepositoryState],
-    assigned: &[Assigned],
+    assigned: &[AssignedRepository],
 ) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
     let of_project = states.iter().filter(|state| {
         assigned.iter().any(|one| {
@@ -231,16 +250,16 @@ pub(super) fn collected(
         })
     });
     let spans = of_project.filter_map(|state| {
-        let through = state
+        let ends = state
             .entities
             .values()
             .filter_map(|entity| entity.complete_through);
-        Some((state.since, through.max()?))
+        Some((state.since, ends.max()?))
     });
-    spans.reduce(|(from, through), (since, until)| (from.min(since), through.min(until)))
+    spans.reduce(|(from, until), (since, end)| (from.min(since), until.min(end)))
 }
 
-fn projects(config: &Config) -> Rows {
+fn projects(config: &Config) -> JsonRows {
     let rows = config.projects.iter().map(|project| {
         json!({
             "name": project.name,
@@ -254,9 +273,9 @@ fn projects(config: &Config) -> Rows {
     rows.collect()
 }
 
-fn project_repositories(assigned: &[Assigned]) -> Rows {
-    let mut rows = Rows::new();
-    for Assigned {
+fn project_repositories(assigned: &[AssignedRepository]) -> JsonRows {
+    let mut rows = JsonRows::new();
+    for AssignedRepository {
         found, projects, ..
     } in assigned
     {
@@ -271,19 +290,19 @@ fn project_repositories(assigned: &[Assigned]) -> Rows {
     rows
 }
 
-/// A CSV with DevLake's headers (`ParentId`), as rows of `columns` (`parent_id`); missing columns are empty, and so is a
-/// file without anything.
+/// Read a CSV with DevLake's headers (`ParentId`) as rows of `columns` (`parent_id`). A missing column is empty, and an
+/// empty file has no rows.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] when the file cannot be read or lacks its `Id`.
-fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
+fn csv(path: Option<&Path>, columns: &[&str]) -> Result<JsonRows> {
     use arrow::array::AsArray;
     use arrow::csv::ReaderBuilder;
     use arrow::csv::reader::Format;
     use arrow::datatypes::{DataType, Field, Schema};
 
     let Some(path) = path else {
-        return Ok(Rows::new());
+        return Ok(JsonRows::new());
     };
     let wrong = |what: &str| {
         Error::new(ErrorKind::Configuration, what.to_owned()).with("file", path.display())
@@ -301,7 +320,7 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
         .map(|field| plain(field.name()))
         .collect();
     if names.is_empty() {
-        return Ok(Rows::new());
+        return Ok(JsonRows::new());
     }
     if !names.contains(&plain("id")) {
         return Err(
@@ -316,7 +335,7 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
         .with_header(true)
         .build(content.as_bytes())
         .map_err(|error| wrong("cannot read the CSV").source(error))?;
-    let mut rows = Rows::new();
+    let mut rows = JsonRows::new();
     for batch in reader {
         let batch = batch.map_err(|error| wrong("cannot read the CSV").source(error))?;
         for row in 0..batch.num_rows() {
@@ -337,12 +356,12 @@ fn csv(path: Option<&Path>, columns: &[&str]) -> Result<Rows> {
     Ok(rows)
 }
 
-/// `ParentId` and `parent_id` are the same header.
+/// Normalise a header: `ParentId` and `parent_id` are the same.
 fn plain(header: &str) -> String {
     header.replace('_', "").trim().to_lowercase()
 }
 
-/// Writes rows as their contract says, in the order of the key.
+/// Write rows with the types of their contract, sorted by key.
 pub(super) fn write(contract: &Contract, rows: &[Value], path: &Path) -> Result<WrittenFile> {
     let failed = |error: datafusion::arrow::error::ArrowError| {
         Error::new(ErrorKind::Internal, "cannot write a settings table")

@@ -1,24 +1,27 @@
-//! The source layer of a run: folded, decoded again where its schema has grown, and with its history if that is kept.
+//! Builds the source layer: folds the segments, decodes files of an older schema again, and extends the history if it
+//! is kept.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::history::Past;
-use super::{Options, Run, fold, renew};
+use super::history::HistoryExtension;
+use super::run::TransformRun;
+use super::{TransformOptions, fold, redecode};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::{NextFile, NextTable, RepositoryState, file_url, layout};
 use crate::redaction::Redactor;
 use crate::schema::{Contract, HISTORY, Redecoder};
 
-impl Run<'_> {
-    pub(super) async fn source(
+impl TransformRun<'_> {
+    /// Stage every table of the source layer.
+    pub(super) async fn stage_source(
         &mut self,
         states: &[RepositoryState],
         now: DateTime<Utc>,
-        options: &Options,
+        options: &TransformOptions,
     ) -> Result<()> {
         let engine = self.engine.for_payloads();
         let redactor = Redactor::new(options.masker.clone())?;
@@ -37,13 +40,13 @@ impl Run<'_> {
             .await?;
             let old = old_segments(&contract, states);
             let stale = |path: &str| rebuild || old.contains(path);
-            self.renewed(&engine, &redactor, &contract, folded, stale)
+            self.stage_redecoded(&engine, &redactor, &contract, folded, stale)
                 .await?;
             if !self.config.lake.keep_history {
                 continue;
             }
             let versions = self.contracts.require(HISTORY, &contract.table)?.clone();
-            let past = Past {
+            let past = HistoryExtension {
                 lake: self.lake,
                 engine: &engine,
                 states,
@@ -53,14 +56,14 @@ impl Run<'_> {
             let folder = self.folder(HISTORY, &contract.table);
             let extended = past.extend(&contract, &versions, &folder).await?;
             let stale = rebuild || !old.is_empty();
-            self.renewed(&engine, &redactor, &versions, extended, |_| stale)
+            self.stage_redecoded(&engine, &redactor, &versions, extended, |_| stale)
                 .await?;
         }
         Ok(())
     }
 
-    /// Makes a table what later steps read and what is published, all its files of one schema.
-    async fn renewed(
+    /// Decode the outdated files of a table again, then register and stage the table. All its files have one schema.
+    async fn stage_redecoded(
         &mut self,
         engine: &Engine,
         redactor: &Redactor,
@@ -71,7 +74,7 @@ impl Run<'_> {
         let published = self.manifest.table(&contract.name());
         let outdated = published.is_some_and(|it| it.schema_version < contract.version);
         let folder = self.folder(&contract.layer, &contract.table);
-        let renewed = renew::renew(
+        let stage_redecoded = redecode::redecode(
             self.lake,
             engine,
             Redecoder::new(Arc::clone(contract), redactor.clone()),
@@ -81,17 +84,17 @@ impl Run<'_> {
             &folder,
         )
         .await?;
-        if !renewed.misfits.is_empty() {
+        if !stage_redecoded.misfits.is_empty() {
             let misfits = &mut self.report.misfits;
-            misfits.insert(contract.name(), renewed.misfits);
+            misfits.insert(contract.name(), stage_redecoded.misfits);
         }
-        if renewed.redactions > 0 {
+        if stage_redecoded.redactions > 0 {
             let redactions = &mut self.report.redactions;
-            redactions.insert(contract.name(), renewed.redactions);
+            redactions.insert(contract.name(), stage_redecoded.redactions);
         }
-        if !renewed.odd_times.is_empty() {
+        if !stage_redecoded.odd_times.is_empty() {
             let odd_times = &mut self.report.odd_times;
-            odd_times.insert(contract.name(), renewed.odd_times);
+            odd_times.insert(contract.name(), stage_redecoded.odd_times);
         }
         let urls = table.files.iter().map(|(path, file)| match file {
             NextFile::Staged(written) => file_url(&written.path),
@@ -106,7 +109,7 @@ impl Run<'_> {
     }
 }
 
-/// The files into which a segment of an older schema was folded.
+/// Return the source files that segments of an older schema were folded into.
 fn old_segments(contract: &Contract, states: &[RepositoryState]) -> BTreeSet<String> {
     let entity = &contract.table;
     let old = states.iter().filter(|state| {

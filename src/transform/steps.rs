@@ -1,5 +1,5 @@
-//! The steps, found: each `queries/<layer>/<table>.sql` is one, and the tables it names are its inputs. A few more are
-//! native.
+//! Finds the steps and orders them. Each `queries/<layer>/<table>.sql` is a step that makes the table of its name, and
+//! the tables that it reads are its inputs. A few steps are native.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -8,58 +8,64 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
 
-use super::native::Native;
+use super::native::NativeStep;
 use super::stem;
 use crate::encoding;
-use crate::engine::{Engine, Param, TableName, declared, parse_values};
+use crate::engine::{Engine, Param, TableName, bind_params, declared_params};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, Contracts};
 
 static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 
-/// The layers whose tables steps make. A `base` table has the contract of its namesake in `domain`: the rows before the
-/// columns that are computed from them, so that a `[[table]]` can give the rows and still gets the columns. Without a
-/// namesake it is what several steps rest on, and its columns are the query's. It is never published.
+/// The layers whose tables steps has_step.
+///
+/// A table of `base` is never published. If `domain` has a table of the same name, the `base` table has its contract:
+/// it holds the rows before the computed columns are added, so that a `[[table]]` can give the rows and still gets
+/// these columns. Other `base` tables are shared inputs of several steps, with the columns of their query.
 const LAYERS: [&str; 4] = [BASE, "domain", "dora", "metrics"];
 pub(super) const BASE: &str = "base";
-/// The folder of the queries that tell the run report what to mention.
+/// The folder of the checks, whose findings go to the run report.
 const CHECKS: &str = "checks";
-/// The folder of the queries that `bitlake query` runs.
+/// The folder of the reports, which `bitlake query` runs.
 const REPORTS: &str = "reports";
 
-/// What makes a table.
+/// The work of a step.
 #[derive(Debug, Clone)]
-pub enum Work {
+pub enum StepBody {
+    /// A query, whose rows are the table.
     Sql(String),
-    Native(Native),
+    /// Rust code.
+    Native(NativeStep),
 }
 
-/// What makes one table.
+/// A step, which makes one table.
 #[derive(Debug, Clone)]
 pub struct Step {
+    /// The table that the step makes.
     pub name: TableName,
-    pub work: Work,
-    /// The file, for errors.
+    /// The work of the step.
+    pub work: StepBody,
+    /// The source file, for errors.
     pub origin: String,
-    /// What the text's header declares, with the values of this run.
+    /// The parameters that the header of the query declares, with the values of this run.
     pub params: Vec<Param>,
-    /// `None` for a user's own table and for a `base` table without a namesake: the columns are what the query gives.
+    /// `None` for a table of the user, and for a `base` table without a contract: the query defines the columns.
     pub contract: Option<Arc<Contract>>,
 }
 
 impl Step {
-    /// The tables that it reads.
+    /// Return the tables that the step reads.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`]: SQL that does not parse.
+    /// [`ErrorKind::Configuration`] for SQL that does not parse.
     pub fn reads(&self, engine: &Engine) -> Result<Vec<TableName>> {
         match &self.work {
-            Work::Sql(sql) => engine.references(sql),
-            Work::Native(native) => native.reads(engine),
+            StepBody::Sql(sql) => engine.references(sql),
+            StepBody::Native(native) => native.reads(engine),
         }
     }
 
-    /// A contract from the query's own columns, keyed and ordered by none.
+    /// Derive a contract without a key from the columns of the query.
     pub(super) async fn inferred_contract(
         &self,
         engine: &Engine,
@@ -75,23 +81,32 @@ impl Step {
     }
 }
 
-/// All steps of a run, by the table they make.
+/// All steps, by the table that they has_step.
 #[derive(Debug, Default)]
-pub struct Steps(BTreeMap<TableName, Step>);
+pub struct StepGraph(BTreeMap<TableName, Step>);
 
-impl Steps {
-    /// The bundled steps, with those of `own` added or put in their place.
+impl StepGraph {
+    /// Find the bundled steps, and add or replace steps by those in the folder `own`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when a query cannot be read or its header is malformed.
     pub fn find(own: Option<&Path>) -> Result<Self> {
         let contracts = Contracts::bundled()?;
         let mut steps = Self::default();
-        for native in Native::ALL {
+        for native in NativeStep::ALL {
             let (layer, table) = (native.layer(), native.table());
-            let work = Work::Native(native);
+            let work = StepBody::Native(native);
             steps.insert(contracts, layer, table, native.origin(), work)?;
         }
         for layer in LAYERS {
             for (table, origin, sql) in bundled(layer) {
-                steps.insert(contracts, layer, table, origin, Work::Sql(sql.to_owned()))?;
+                steps.insert(
+                    contracts,
+                    layer,
+                    table,
+                    origin,
+                    StepBody::Sql(sql.to_owned()),
+                )?;
             }
             if let Some(folder) = own {
                 steps.find_own(contracts, layer, &folder.join(layer))?;
@@ -112,7 +127,7 @@ impl Steps {
                     .map_err(|error| error.with("file", path.display()))?;
                 if let Some(table) = stem(&path) {
                     let origin = path.display().to_string();
-                    self.insert(contracts, layer, table, origin, Work::Sql(sql))?;
+                    self.insert(contracts, layer, table, origin, StepBody::Sql(sql))?;
                 }
             }
         }
@@ -125,16 +140,18 @@ impl Steps {
         layer: &str,
         table: &str,
         origin: String,
-        work: Work,
+        work: StepBody,
     ) -> Result<()> {
         let params = match &work {
-            Work::Sql(sql) => declared(sql).map_err(|error| error.with("file", &origin))?,
-            Work::Native(_) => Vec::new(),
+            StepBody::Sql(sql) => {
+                declared_params(sql).map_err(|error| error.with("file", &origin))?
+            }
+            StepBody::Native(_) => Vec::new(),
         };
         let name = TableName::new(layer, table);
         let own = match &work {
-            Work::Native(native) => native.contract()?.map(Arc::new),
-            Work::Sql(_) => None,
+            StepBody::Native(native) => native.contract()?.map(Arc::new),
+            StepBody::Sql(_) => None,
         };
         let contract = match layer {
             _ if own.is_some() => own,
@@ -154,8 +171,8 @@ impl Steps {
         Ok(())
     }
 
-    /// Cuts and compresses what the steps make as these contracts say.
-    pub(super) fn lay_out(&mut self, contracts: &Contracts) {
+    /// Give the steps these contracts, which have the configured layout.
+    pub(super) fn apply_layout(&mut self, contracts: &Contracts) {
         for step in self.0.values_mut() {
             let TableName { layer, table } = &step.name;
             if let Some(contract) = contracts.get(layer, table) {
@@ -164,8 +181,8 @@ impl Steps {
         }
     }
 
-    /// Gives the run's own values to the steps that ask for them: `run_id` and `recorded_at`.
-    pub(super) fn set_run(&mut self, run_id: &str, started_at: DateTime<Utc>) -> Result<()> {
+    /// Set the parameters `run_id` and `recorded_at` of the steps that declare them.
+    pub(super) fn set_run_params(&mut self, run_id: &str, started_at: DateTime<Utc>) -> Result<()> {
         let started_at = started_at.to_rfc3339_opts(SecondsFormat::Micros, true);
         let known = [("run_id", run_id), ("recorded_at", &started_at)];
         for step in self.0.values_mut() {
@@ -174,43 +191,44 @@ impl Steps {
                 .filter(|(name, _)| step.params.iter().any(|param| param.name == *name))
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect();
-            step.params = parse_values(std::mem::take(&mut step.params), &asked)?;
+            step.params = bind_params(std::mem::take(&mut step.params), &asked)?;
         }
         Ok(())
     }
 
-    /// Whether a step makes the table.
-    pub(super) fn make(&self, name: &TableName) -> bool {
+    /// Return whether a step makes the table.
+    pub(super) fn has_step(&self, name: &TableName) -> bool {
         self.0.contains_key(name)
     }
 
-    /// The contract that a `[[table]]` given for `contract` fills: of the rows before enrichment, where there are such.
-    pub(super) fn place_of(&self, contract: &Arc<Contract>) -> Arc<Contract> {
+    /// Return the contract that a `[[table]]` for `contract` must fill: that of the `base` table, if there is one.
+    pub(super) fn input_contract(&self, contract: &Arc<Contract>) -> Arc<Contract> {
         let base = TableName::new(BASE, &contract.table);
-        if contract.layer == "domain" && self.make(&base) {
+        if contract.layer == "domain" && self.has_step(&base) {
             return based(contract);
         }
         Arc::clone(contract)
     }
 
-    /// Every step after those it reads; ready ones by name, so that the order never moves.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Configuration`], naming the file: SQL that does not parse, a table that nothing makes, a circle.
-    /// The tables (`layer.table`) that are made from what was published of them before.
-    pub(super) fn remembered(&self, engine: &Engine) -> Result<BTreeSet<String>> {
-        let mut remembered = BTreeSet::new();
+    /// Return the tables (`layer.table`) that steps make from their own published rows.
+    pub(super) fn self_reading_tables(&self, engine: &Engine) -> Result<BTreeSet<String>> {
+        let mut self_reading_tables = BTreeSet::new();
         for step in self.0.values() {
             let reads = step.reads(engine)?.into_iter();
             let published = reads.filter(|read| read.layer == PUBLISHED);
-            remembered.extend(published.map(|read| format!("{REMEMBERED}.{}", read.table)));
+            self_reading_tables
+                .extend(published.map(|read| format!("{CUMULATIVE}.{}", read.table)));
         }
-        Ok(remembered)
+        Ok(self_reading_tables)
     }
 
-    pub fn in_order(&self, engine: &Engine) -> Result<Vec<Step>> {
+    /// Return the steps ordered so that each follows the steps that it reads. Independent steps are ordered by name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`], naming the file: SQL that does not parse, a table that no step makes, or a cycle.
+    pub fn topological_order(&self, engine: &Engine) -> Result<Vec<Step>> {
         let contracts = Contracts::bundled()?;
-        let mut waits: BTreeMap<&TableName, BTreeSet<TableName>> = BTreeMap::new();
+        let mut unordered: BTreeMap<&TableName, BTreeSet<TableName>> = BTreeMap::new();
         for step in self.0.values() {
             let at = |error: Error| error.with("file", &step.origin);
             let reads = step.reads(engine).map_err(at)?;
@@ -219,41 +237,43 @@ impl Steps {
                     || contracts.get(&read.layer, &read.table).is_some();
                 if !self.0.contains_key(read) && !is_known {
                     let missing =
-                        Error::new(ErrorKind::Configuration, "reads a table that nothing makes");
+                        Error::new(ErrorKind::Configuration, "reads a table that no step makes");
                     return Err(at(missing.with("table", read)));
                 }
             }
             let own = reads.into_iter().filter(|read| self.0.contains_key(read));
-            waits.insert(&step.name, own.collect());
+            unordered.insert(&step.name, own.collect());
         }
         let mut order = Vec::new();
-        while !waits.is_empty() {
-            let ready = waits
+        while !unordered.is_empty() {
+            let ready = unordered
                 .iter()
-                .find(|(_, reads)| !reads.iter().any(|read| waits.contains_key(read)));
+                .find(|(_, reads)| !reads.iter().any(|read| unordered.contains_key(read)));
             let Some((name, _)) = ready else {
-                let files = waits.keys().map(|name| self.0[*name].origin.as_str());
+                let steps = unordered.keys().filter_map(|name| self.0.get(*name));
+                let files = steps.map(|step| step.origin.as_str());
                 return Err(Error::new(
                     ErrorKind::Configuration,
-                    "queries read each other in a circle",
+                    "queries depend on each other in a cycle",
                 )
                 .with("files", files.collect::<Vec<_>>().join(", ")));
             };
             let name = *name;
-            waits.remove(name);
-            order.push(self.0[name].clone());
+            unordered.remove(name);
+            order.extend(self.0.get(name).cloned());
         }
         Ok(order)
     }
 }
 
-/// The schema in which a step sees what the lake published before of a layer, for a table that remembers.
+/// The schema in which a step reads the published rows of its own layer, [`CUMULATIVE`].
 pub(super) const PUBLISHED: &str = "published";
-pub(super) const REMEMBERED: &str = "metrics";
+/// The layer whose tables can be made from their own published rows.
+pub(super) const CUMULATIVE: &str = "metrics";
 
-/// The contract of `published.<table>`: that of its namesake in `metrics`.
+/// Return the contract of `published.<table>`, which is that of the table in [`CUMULATIVE`].
 fn published(contracts: &Contracts, name: &TableName) -> Option<Arc<Contract>> {
-    let contract = contracts.get(REMEMBERED, &name.table)?;
+    let contract = contracts.get(CUMULATIVE, &name.table)?;
     (name.layer == PUBLISHED).then(|| Arc::new(contract.in_layer(PUBLISHED)))
 }
 
@@ -261,7 +281,7 @@ fn based(domain: &Contract) -> Arc<Contract> {
     Arc::new(domain.in_layer(BASE))
 }
 
-/// The bundled files of one folder: name, path, text.
+/// Return the bundled files of one folder: name, path and text.
 fn bundled(folder: &str) -> impl Iterator<Item = (&'static str, String, &'static str)> {
     let files = QUERIES.get_dir(folder).into_iter().flat_map(Dir::files);
     files.filter_map(|file| {
@@ -270,12 +290,12 @@ fn bundled(folder: &str) -> impl Iterator<Item = (&'static str, String, &'static
     })
 }
 
-/// `(file, SQL)` of the checks.
+/// Return the file and the SQL of each check.
 pub(super) fn checks() -> impl Iterator<Item = (String, &'static str)> {
     bundled(CHECKS).map(|(_, origin, sql)| (origin, sql))
 }
 
-/// `(group/name, SQL)` of the queries that people run, sorted.
+/// Return the name (`group/name`) and the SQL of each report, sorted by name.
 pub fn reports() -> Vec<(String, &'static str)> {
     let groups = QUERIES.get_dir(REPORTS).into_iter().flat_map(Dir::dirs);
     let files = groups.flat_map(Dir::files);
@@ -293,8 +313,8 @@ pub fn reports() -> Vec<(String, &'static str)> {
 mod tests {
     use super::*;
 
-    fn steps(texts: &[(&str, &str)]) -> Steps {
-        let mut steps = Steps::default();
+    fn steps(texts: &[(&str, &str)]) -> StepGraph {
+        let mut steps = StepGraph::default();
         for (table, sql) in texts {
             let origin = format!("{table}.sql");
             let inserted = steps.insert(
@@ -302,7 +322,7 @@ mod tests {
                 "domain",
                 table,
                 origin,
-                Work::Sql((*sql).to_owned()),
+                StepBody::Sql((*sql).to_owned()),
             );
             inserted.unwrap();
         }
@@ -310,12 +330,12 @@ mod tests {
     }
 
     fn order(texts: &[(&str, &str)]) -> Result<Vec<String>> {
-        let order = steps(texts).in_order(&Engine::new(None)?)?;
+        let order = steps(texts).topological_order(&Engine::new(None)?)?;
         Ok(order.into_iter().map(|step| step.name.table).collect())
     }
 
     #[test]
-    fn a_step_follows_what_it_reads_and_ready_ones_run_by_name() {
+    fn a_step_follows_its_inputs_and_independent_steps_are_ordered_by_name() {
         let order = order(&[
             ("a", "SELECT * FROM domain.c"),
             ("b", "SELECT 1 AS n"),
@@ -325,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_and_a_missing_table_name_their_files() {
+    fn errors_for_cycles_and_missing_tables_name_the_files() {
         let circle = order(&[
             ("a", "SELECT * FROM domain.b"),
             ("b", "SELECT * FROM domain.a"),
@@ -346,10 +366,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bundled_steps_are_a_graph_and_what_they_publish_has_a_contract() {
-        let order = Steps::find(None)
+    fn bundled_steps_can_be_ordered_and_published_tables_have_a_contract() {
+        let order = StepGraph::find(None)
             .unwrap()
-            .in_order(&Engine::new(None).unwrap())
+            .topological_order(&Engine::new(None).unwrap())
             .unwrap();
         for step in order {
             let is_private = step.name.layer == BASE;

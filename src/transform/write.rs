@@ -1,4 +1,4 @@
-//! A query's result into the staged files of one table.
+//! Writes the rows of a query into the staged files of one table.
 
 use std::path::Path;
 
@@ -12,104 +12,101 @@ use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
-use crate::engine::{Engine, Param, is_starved, is_unreadable};
+use crate::engine::{Engine, Param, is_out_of_memory, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, PartitionBy, conform};
 
-/// What a row's partition is named for; dropped before the row is written.
-const CUT: &str = "__cut";
+/// The column that holds the partition of a row. It is dropped before the row is written.
+const PARTITION: &str = "__cut";
 
-/// Files by partition value (`2026-11`), `None` for rows without one and for tables that are not partitioned.
-pub(super) type Files = Vec<(Option<String>, WrittenFile)>;
+/// The written files by partition value (`2026-11`). `None` for rows without one, and for tables without partitions.
+pub(super) type WrittenFiles = Vec<(Option<String>, WrittenFile)>;
 
-/// Runs `sql` and writes its rows, conformed to the contract and in its order, below `folder`.
+/// Run `sql` and write its rows below `folder`, conformed to the contract and in its order.
 pub(super) async fn query(
     engine: &Engine,
     sql: &str,
     params: &[Param],
     contract: &Contract,
     folder: &Path,
-) -> Result<Files> {
-    patiently(engine, contract, async |engine: &Engine| {
+) -> Result<WrittenFiles> {
+    retry_with_less_memory(engine, contract, async |engine: &Engine| {
         attempt(engine, sql, params, contract, folder).await
     })
     .await
 }
 
-/// A step that runs out of memory is tried once more with a plan that needs less at once.
-pub(super) async fn patiently<T>(
+/// Run `attempt`. If it runs out of memory, run it once more with plans that need less memory.
+pub(super) async fn retry_with_less_memory<T>(
     engine: &Engine,
     contract: &Contract,
-    attempt: impl AsyncFn(&Engine) -> Result<T, Failure>,
+    attempt: impl AsyncFn(&Engine) -> Result<T, QueryFailure>,
 ) -> Result<T> {
     match attempt(engine).await {
         Ok(done) => return Ok(done),
-        Err(Failure::Starved(_)) => {}
-        Err(failure) => return Err(failure.for_good(contract)),
+        Err(QueryFailure::OutOfMemory(_)) => {}
+        Err(failure) => return Err(failure.into_error(contract)),
     }
     tracing::warn!(
         table = contract.name(),
-        "out of memory, trying again with a smaller plan"
+        "a step ran out of memory, retrying with a smaller plan"
     );
-    let again = attempt(&engine.frugal()).await;
-    again.map_err(|failure| failure.for_good(contract))
+    let again = attempt(&engine.with_less_memory()).await;
+    again.map_err(|failure| failure.into_error(contract))
 }
 
-/// The context of an error that a file of the lake is to blame for.
-pub(super) const CAUSE: &str = "cause";
-pub(super) const UNREADABLE: &str = "a file that cannot be read";
-
-/// Why an attempt came to nothing.
-pub(super) enum Failure {
-    Starved(DataFusionError),
-    /// A file is damaged or cannot be reached.
+/// Why a query failed.
+pub(super) enum QueryFailure {
+    /// The query ran out of memory.
+    OutOfMemory(DataFusionError),
+    /// A file is damaged or cannot be read.
     Unreadable(DataFusionError),
-    /// Before any row was read: the query is wrong.
-    Fails(DataFusionError),
-    /// A value that the query cannot take.
-    FailsOverData(DataFusionError),
+    /// The query is wrong. It failed before any row was read.
+    Invalid(DataFusionError),
+    /// The query cannot process a value.
+    InvalidData(DataFusionError),
     Other(Error),
 }
 
-impl Failure {
+impl QueryFailure {
+    /// Classify an error that occurred before rows were read.
     pub(super) fn of(error: DataFusionError) -> Self {
-        if is_starved(&error) {
-            Self::Starved(error)
+        if is_out_of_memory(&error) {
+            Self::OutOfMemory(error)
         } else if is_unreadable(&error) {
             Self::Unreadable(error)
         } else {
-            Self::Fails(error)
+            Self::Invalid(error)
         }
     }
 
-    /// The same, once rows are read.
+    /// Classify an error that occurred while rows were read.
     pub(super) fn over_data(error: DataFusionError) -> Self {
         match Self::of(error) {
-            Self::Fails(error) => Self::FailsOverData(error),
+            Self::Invalid(error) => Self::InvalidData(error),
             failure => failure,
         }
     }
 
-    fn for_good(self, contract: &Contract) -> Error {
+    fn into_error(self, contract: &Contract) -> Error {
         let error = match self {
             Self::Other(error) => error,
-            Self::Fails(source) => {
+            Self::Invalid(source) => {
                 Error::new(ErrorKind::Configuration, "the query fails").source(source)
             }
-            Self::FailsOverData(source) if is_of_storage(&source) => {
+            Self::InvalidData(source) if is_of_storage(&source) => {
                 Error::new(ErrorKind::Lake, "cannot read or write files of a step").source(source)
             }
-            Self::FailsOverData(source) => {
-                Error::new(ErrorKind::Contract, "the query fails over the data")
+            Self::InvalidData(source) => {
+                Error::new(ErrorKind::Contract, "the query cannot process a value")
                     .source(source)
                     .hint("nothing was published; the cause names the value, and `bitlake query --sql` finds its row")
             }
             Self::Unreadable(source) => Error::new(ErrorKind::Lake, "the query fails")
-                .with(CAUSE, UNREADABLE)
                 .source(source)
                 .hint("`bitlake check --deep` names damaged files"),
-            Self::Starved(source) => Error::new(ErrorKind::Lake, "a step needs more memory")
+            Self::OutOfMemory(source) => Error::new(ErrorKind::Lake, "a step needs more memory")
                 .source(source)
                 .hint("raise `lake.memory_limit`"),
         };
@@ -117,7 +114,7 @@ impl Failure {
     }
 }
 
-/// Whether files are what failed, and not the values in them.
+/// Return whether the storage failed, and not a value.
 fn is_of_storage(error: &DataFusionError) -> bool {
     matches!(
         error.find_root(),
@@ -127,7 +124,7 @@ fn is_of_storage(error: &DataFusionError) -> bool {
     )
 }
 
-impl From<Error> for Failure {
+impl From<Error> for QueryFailure {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
@@ -139,26 +136,26 @@ async fn attempt(
     params: &[Param],
     contract: &Contract,
     folder: &Path,
-) -> Result<Files, Failure> {
+) -> Result<WrittenFiles, QueryFailure> {
     let frame = engine.plan(sql, params).await?;
     let mut rows = sorted(frame, contract)
-        .map_err(Failure::of)?
+        .map_err(QueryFailure::of)?
         .execute_stream()
         .await
-        .map_err(Failure::of)?;
-    let mut writer = Partitions {
+        .map_err(QueryFailure::of)?;
+    let mut writer = PartitionWriter {
         contract,
         folder,
         open: None,
         done: Vec::new(),
     };
     while let Some(batch) = rows.next().await {
-        writer.write(&batch.map_err(Failure::over_data)?)?;
+        writer.write(&batch.map_err(QueryFailure::over_data)?)?;
     }
     Ok(writer.finish()?)
 }
 
-/// Partition by partition, and by key within; without a key by every column, so that the bytes never move.
+/// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
     let column = |name: &str| Expr::Column(ColumnName::from_name(name));
     let ascending = |name: &str| SortExpr::new(column(name), true, true);
@@ -166,7 +163,7 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
     let frame = match &contract.partition {
         None => frame,
         Some(by) => {
-            order.push(ascending(CUT));
+            order.push(ascending(PARTITION));
             let cast = |expr, data_type| {
                 Expr::Cast(datafusion::logical_expr::Cast::new(
                     Box::new(expr),
@@ -176,14 +173,14 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
             let to = contract.column(&by.column).map(|c| c.data_type.clone());
             let typed = cast(column(&by.column), to.unwrap_or(DataType::Null));
             let text = cast(typed, DataType::Utf8);
-            let cut = match by.by {
-                // A repository that is not known is '' in DevLake's tables.
+            let value = match by.by {
+                // An unknown repository is `''` in DevLake's tables.
                 PartitionBy::Repository => nullif(text, lit("")),
-                // `2026-11` of `2026-11-24T10:00:00Z`. date_trunc counts nanoseconds, and fails for the month of
-                // 1677 in which they begin.
+                // Take `2026-11` of `2026-11-24T10:00:00Z`. `date_trunc` counts nanoseconds, and fails for the month of
+                // 1677 in which their range starts.
                 unit => substring(text, lit(1i64), lit(length(unit))),
             };
-            frame.with_column(CUT, cut)?
+            frame.with_column(PARTITION, value)?
         }
     };
     if contract.primary_key.is_empty() {
@@ -194,22 +191,24 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
     frame.sort(order)
 }
 
-/// Cuts sorted rows into one file per partition.
-struct Partitions<'a> {
+/// Writes sorted rows into one file per partition.
+struct PartitionWriter<'a> {
     contract: &'a Contract,
     folder: &'a Path,
     open: Option<(Option<String>, ParquetFile)>,
-    done: Files,
+    done: WrittenFiles,
 }
 
-impl Partitions<'_> {
+impl PartitionWriter<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if self.contract.partition.is_none() {
             return self.write_into(None, &conform(self.contract, batch)?);
         }
-        let failed = |error| Error::new(ErrorKind::Internal, "cannot cut partitions").source(error);
+        let failed = |error| {
+            Error::new(ErrorKind::Internal, "cannot split rows into partitions").source(error)
+        };
         let mut batch = batch.clone();
-        let cut = batch.schema_ref().index_of(CUT).map_err(failed)?;
+        let cut = batch.schema_ref().index_of(PARTITION).map_err(failed)?;
         let cut = batch.remove_column(cut);
         let ranges = partition(std::slice::from_ref(&cut))
             .map_err(failed)?
@@ -252,9 +251,9 @@ impl Partitions<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Files> {
+    fn finish(mut self) -> Result<WrittenFiles> {
         if self.open.is_none() && self.done.is_empty() {
-            // An external table can be created over it all the same.
+            // Publish an empty file, so that an external table can be created over it.
             self.write_into(None, &RecordBatch::new_empty(self.contract.arrow_schema()))?;
         }
         self.close()?;
@@ -262,7 +261,7 @@ impl Partitions<'_> {
     }
 }
 
-/// How much of a time's text names its day, month or year.
+/// Return the length of the prefix of a timestamp that names its day, month or year.
 fn length(unit: PartitionBy) -> i64 {
     match unit {
         PartitionBy::Year => 4,
@@ -271,8 +270,8 @@ fn length(unit: PartitionBy) -> i64 {
     }
 }
 
-/// A few keys that stand more than once in a registered table, as text.
-pub(super) async fn doubled_keys(engine: &Engine, contract: &Contract) -> Result<Vec<String>> {
+/// Return up to three keys, as text, that occur more than once in a registered table.
+pub(super) async fn duplicate_keys(engine: &Engine, contract: &Contract) -> Result<Vec<String>> {
     if contract.primary_key.is_empty() {
         return Ok(Vec::new());
     }
@@ -292,7 +291,7 @@ pub(super) async fn doubled_keys(engine: &Engine, contract: &Contract) -> Result
         contract.layer,
         contract.table,
     );
-    engine.texts(&sql).await.map_err(|error| {
+    engine.query_texts(&sql).await.map_err(|error| {
         Error::new(ErrorKind::Lake, "cannot check the key")
             .with("table", contract.name())
             .source(error)
@@ -307,7 +306,7 @@ mod tests {
     use crate::lake::layout::table_file;
     use crate::schema::Contracts;
 
-    /// Path → rows of a table of four rows, cut as `partition` says.
+    /// Write a table of four rows with this partition, and return the number of rows by path.
     async fn cut(partition: &str) -> Vec<(String, u64)> {
         let text = format!(
             r#"{{"description": "d", "version": 1, "primary_key": ["id"], "partition": {partition}, "columns": [
@@ -340,7 +339,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_are_cut_by_day_month_and_year_and_those_without_a_time_stand_apart() {
+    async fn rows_are_partitioned_by_day_month_and_year_and_nulls_have_their_own_partition() {
         let by = async |unit: &str| {
             cut(&format!(
                 r#"{{"key": "k", "by": "{unit}", "column": "at"}}"#
@@ -368,7 +367,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_repository_stays_in_its_folder_and_an_unknown_one_stands_apart() {
+    async fn repository_names_are_escaped_and_an_unknown_one_has_the_null_partition() {
         assert_eq!(
             cut(r#"{"key": "repository", "by": "repository", "column": "repo_id"}"#).await,
             folders(&[

@@ -12,7 +12,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::program::{Ended, Program};
+use super::program::{Program, ProgramOutput};
 use super::support::fixture;
 
 const ALL: &str = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n";
@@ -27,23 +27,28 @@ fn for_the_good_token() -> Builder {
 }
 
 /// `check` beside a sandbox, over all repositories of the demo.
-async fn check(builder: Builder, connection: &str, env: &[(&str, &str)]) -> (Sandbox, Ended) {
+async fn check(
+    builder: Builder,
+    connection: &str,
+    env: &[(&str, &str)],
+) -> (Sandbox, ProgramOutput) {
     let sandbox = builder.start(0).await.unwrap();
     let program = Program::beside(&sandbox, connection, ALL);
-    let ended = program.run(&["check"], env).await;
-    let shown = [ended.stdout.as_str(), &ended.stderr].concat();
+    let finished = program.run(&["check"], env).await;
+    let shown = [finished.stdout.as_str(), &finished.stderr].concat();
     for (_, secret) in env {
         assert!(!shown.contains(&secret[4..]), "the token is shown: {shown}");
     }
-    (sandbox, ended)
+    (sandbox, finished)
 }
 
 /// The line that begins with these words and the one below it, without the blanks that align them.
-fn line(ended: &Ended, words: &str) -> String {
+fn line(finished: &ProgramOutput, words: &str) -> String {
     let squeeze = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
-    let lines: Vec<_> = ended.stdout.lines().map(squeeze).collect();
+    let lines: Vec<_> = finished.stdout.lines().map(squeeze).collect();
     let at = lines.iter().position(|line| line.starts_with(words));
-    let at = at.unwrap_or_else(|| panic!("no `{words}` in\n{}\n{}", ended.stdout, ended.stderr));
+    let at =
+        at.unwrap_or_else(|| panic!("no `{words}` in\n{}\n{}", finished.stdout, finished.stderr));
     lines[at..]
         .iter()
         .take(2)
@@ -53,31 +58,31 @@ fn line(ended: &Ended, words: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn where_all_is_well_it_says_so_and_what_it_has_spent() {
-    let (sandbox, ended) = check(for_the_good_token(), API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 0, "{}{}", ended.stdout, ended.stderr);
+async fn a_successful_check_prints_its_requests() {
+    let (sandbox, finished) = check(for_the_good_token(), API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 0, "{}{}", finished.stdout, finished.stderr);
     line(
-        &ended,
+        &finished,
         "ok acme token environment variable TOKEN looks like an API token",
     );
-    line(&ended, "ok acme clock");
+    line(&finished, "ok acme clock");
     line(
-        &ended,
+        &finished,
         "absent acme/operations pipelines pipelines not enabled (404",
     );
-    let few = line(&ended, "ok acme repositories 4 can be seen");
+    let few = line(&finished, "ok acme repositories 4 can be seen");
     assert!(
         few.contains("the lists of 3 were asked for (--all: of all, about 3"),
         "{few}"
     );
     let spent: u64 = sandbox.requests().values().sum();
     assert!(
-        ended
+        finished
             .stdout
             .ends_with(&format!("\n{spent} requests were spent on this\n"))
     );
     assert!(spent < 40, "{spent}");
-    assert!(!ended.stdout.contains("acme/platform"), "not asked for");
+    assert!(!finished.stdout.contains("acme/platform"), "not asked for");
     let log = sandbox.request_log();
     let lists = log.iter().filter(|it| it.contains("/checkout-web/"));
     let sizes: Vec<_> = lists
@@ -92,30 +97,35 @@ async fn where_all_is_well_it_says_so_and_what_it_has_spent() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_missing_scope_is_named_once_with_what_a_run_makes_of_it() {
+async fn a_missing_scope_is_named_once_with_its_effect_on_a_run() {
     let scopes = ["repository", "pullrequest", "workspace"];
     let scopes = scopes.map(|scope| format!("read:{scope}:bitbucket"));
-    let (_, ended) = check(for_the_good_token().scopes(scopes), API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 1, "{}", ended.stderr);
+    let (_, finished) = check(for_the_good_token().scopes(scopes), API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 1, "{}", finished.stderr);
     // One reply's header tells, whatever the number of lists.
-    let said = line(
-        &ended,
+    let printed = line(
+        &finished,
         "failed acme scopes environment variable TOKEN lacks scope read:pipeline:bitbucket",
     );
     assert!(
-        said.contains(
+        printed.contains(
             "without which a run cannot read pipelines, deployments, environments\nfix: create the token"
         ),
-        "{said}"
+        "{printed}"
     );
-    let said = line(&ended, "failed acme/checkout-api pipelines");
+    let printed = line(&finished, "failed acme/checkout-api pipelines");
     assert!(
-        said.contains("lacks scope read:pipeline:bitbucket (403); a run takes it as absent"),
-        "{said}"
+        printed.contains("lacks scope read:pipeline:bitbucket (403); a run takes it as absent"),
+        "{printed}"
     );
     let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
                read:workspace:bitbucket) with scope read:pipeline:bitbucket as well";
-    assert_eq!(ended.stdout.matches(fix).count(), 1, "{}", ended.stdout);
+    assert_eq!(
+        finished.stdout.matches(fix).count(),
+        1,
+        "{}",
+        finished.stdout
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -130,39 +140,43 @@ async fn a_refused_repository_is_not_blamed_on_a_scope_that_the_token_has() {
     let scopes = scopes.map(|scope| format!("read:{scope}:bitbucket"));
     let refusal = Fault::on("/checkout-api/pipelines/").status(403);
     let builder = for_the_good_token().scopes(scopes).faults([refusal]);
-    let (_, ended) = check(builder, API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 1, "{}", ended.stderr);
-    assert!(!ended.stdout.contains("lacks scope"), "{}", ended.stdout);
-    let said = line(&ended, "failed acme/checkout-api pipelines");
+    let (_, finished) = check(builder, API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 1, "{}", finished.stderr);
     assert!(
-        said.contains("fix: have the token's account given access to it"),
-        "{said}"
+        !finished.stdout.contains("lacks scope"),
+        "{}",
+        finished.stdout
     );
-    let others = line(&ended, "ok acme/checkout-web lists");
+    let printed = line(&finished, "failed acme/checkout-api pipelines");
+    assert!(
+        printed.contains("fix: have the token's account given access to it"),
+        "{printed}"
+    );
+    let others = line(&finished, "ok acme/checkout-web lists");
     assert!(others.contains("pipelines"), "{others}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_of_another_kind_is_recognised() {
     let env = [("TOKEN", "ATCTT3xFfGN0other")];
-    let (_, ended) = check(for_the_good_token(), API_TOKEN, &env).await;
-    assert_eq!(ended.code, 3);
-    let said = line(
-        &ended,
+    let (_, finished) = check(for_the_good_token(), API_TOKEN, &env).await;
+    assert_eq!(finished.code, 3);
+    let printed = line(
+        &finished,
         "failed acme token environment variable TOKEN looks like an access token",
     );
     assert!(
-        said.contains("fix: write auth = \"access-token\""),
-        "{said}"
+        printed.contains("fix: write auth = \"access-token\""),
+        "{printed}"
     );
     line(
-        &ended,
+        &finished,
         "failed acme contact bitbucket does not accept the credentials",
     );
-    let (_, ended) = check(for_the_good_token(), API_TOKEN, &[]).await;
-    assert_eq!(ended.code, 3);
+    let (_, finished) = check(for_the_good_token(), API_TOKEN, &[]).await;
+    assert_eq!(finished.code, 3);
     line(
-        &ended,
+        &finished,
         "failed acme token the environment variable TOKEN is not set",
     );
 }
@@ -172,19 +186,19 @@ async fn of_several_tokens_the_bad_one_is_named() {
     let tokens = "auth = \"api-token\"\nemail = \"ci@acme.example\"\n\
                   token = [{ env = \"TOKEN\" }, { env = \"OLD\", expires = 2020-01-31 }]";
     let env = [GOOD, ("OLD", "ATATT3xFfGF0old")];
-    let (_, ended) = check(for_the_good_token(), tokens, &env).await;
-    assert_eq!(ended.code, 3);
-    let said = line(
-        &ended,
+    let (_, finished) = check(for_the_good_token(), tokens, &env).await;
+    assert_eq!(finished.code, 3);
+    let printed = line(
+        &finished,
         "failed acme token the credential of connection acme (environment variable OLD)",
     );
-    assert!(said.contains("expired on 2020-01-31"), "{said}");
-    let said = line(&ended, "failed acme contact");
+    assert!(printed.contains("expired on 2020-01-31"), "{printed}");
+    let printed = line(&finished, "failed acme contact");
     assert!(
-        said.contains("fix: check environment variable OLD (user ci@acme.example)"),
-        "{said}"
+        printed.contains("fix: check environment variable OLD (user ci@acme.example)"),
+        "{printed}"
     );
-    line(&ended, "ok acme/checkout-api lists");
+    line(&finished, "ok acme/checkout-api lists");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -192,25 +206,30 @@ async fn each_further_token_reads_the_lists_of_one_repository_and_has_its_own_ho
     let tokens = "auth = \"api-token\"\nemail = \"ci@acme.example\"\ntoken = [{ env = \"TOKEN\" }, { env = \"MORE\" }]";
     let more = AcceptedCredentials::basic("ci@acme.example", "ATATT3xFfGF0more");
     let env = [GOOD, ("MORE", "ATATT3xFfGF0more")];
-    let (_, ended) = check(for_the_good_token().credentials(more), tokens, &env).await;
-    assert_eq!(ended.code, 0, "{}", ended.stdout);
-    let lists = ended
+    let (_, finished) = check(for_the_good_token().credentials(more), tokens, &env).await;
+    assert_eq!(finished.code, 0, "{}", finished.stdout);
+    let lists = finished
         .stdout
         .matches("(with environment variable MORE)")
         .count();
     assert_eq!(
         lists, 2,
         "of a repository and its workspace: {}",
-        ended.stdout
+        finished.stdout
     );
     for variable in ["TOKEN", "MORE"] {
         let left = format!("requests are left this hour (environment variable {variable})");
-        assert_eq!(ended.stdout.matches(&left).count(), 1, "{}", ended.stdout);
+        assert_eq!(
+            finished.stdout.matches(&left).count(),
+            1,
+            "{}",
+            finished.stdout
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_repository_that_is_gone_is_named_with_what_a_run_makes_of_it() {
+async fn a_deleted_repository_is_named_with_its_effect_on_a_run() {
     let workspace = fixture("quirks/approval_activity");
     let sandbox = Sandbox::builder()
         .workspace_dir(workspace)
@@ -222,15 +241,15 @@ async fn a_repository_that_is_gone_is_named_with_what_a_run_makes_of_it() {
     let env = [("TOKEN", "ATCTT3xFfGN0good")];
     assert_eq!(program.run(&["collect"], &env).await.code, 0);
     sandbox.inject(Fault::on("/repositories/acme/").status(404));
-    let ended = program.run(&["check"], &env).await;
-    assert_eq!(ended.code, 1, "{}", ended.stdout);
-    let said = line(
-        &ended,
+    let finished = program.run(&["check"], &env).await;
+    assert_eq!(finished.code, 1, "{}", finished.stdout);
+    let printed = line(
+        &finished,
         "failed acme/web repositories cannot be found any more",
     );
     assert!(
-        said.contains("a run marks its rows as stale\nfix: correct `include`"),
-        "{said}"
+        printed.contains("a run marks its rows as stale\nfix: correct `include`"),
+        "{printed}"
     );
 }
 
@@ -238,18 +257,18 @@ async fn a_repository_that_is_gone_is_named_with_what_a_run_makes_of_it() {
 async fn no_workspace_and_the_removed_endpoint_are_errors() {
     let empty =
         Fault::on("/user/workspaces").body(json!({"values": [], "pagelen": 100, "size": 0}));
-    let (_, ended) = check(for_the_good_token().faults([empty]), API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 3);
+    let (_, finished) = check(for_the_good_token().faults([empty]), API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 3);
     line(
-        &ended,
+        &finished,
         "failed acme contact the credentials see no workspace",
     );
 
     let gone = Fault::on("/repositories/acme?").status(410);
-    let (_, ended) = check(for_the_good_token().faults([gone]), API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 1);
+    let (_, finished) = check(for_the_good_token().faults([gone]), API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 1);
     line(
-        &ended,
+        &finished,
         "failed acme/* include this is what an empty workspace name gets: bitbucket has removed this",
     );
 }
@@ -260,25 +279,25 @@ async fn every_include_that_finds_nothing_is_shown_and_the_others_are_checked() 
     let include = "[[repositories]]\nconnection = \"acme\"\n\
                    include = [\"acme/nothing-*\", \"acme/checkout-*\", \"acme/missing\"]\n";
     let program = Program::beside(&sandbox, API_TOKEN, include);
-    let ended = program.run(&["check"], &[GOOD]).await;
-    assert_eq!(ended.code, 2);
+    let finished = program.run(&["check"], &[GOOD]).await;
+    assert_eq!(finished.code, 2);
     line(
-        &ended,
+        &finished,
         "failed acme/nothing-* include `acme/nothing-*` matches none of the 4 repositories",
     );
     line(
-        &ended,
+        &finished,
         "failed acme/missing include cannot read `acme/missing`",
     );
-    line(&ended, "ok acme/checkout-web lists");
+    line(&finished, "ok acme/checkout-web lists");
 
     let empty = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"/web\"]\n";
     program.configure(&sandbox.endpoint(), API_TOKEN, empty);
-    let ended = program.run(&["check"], &[GOOD]).await;
+    let finished = program.run(&["check"], &[GOOD]).await;
     assert!(
-        ended.code == 2 && ended.stderr.contains("write workspace/slug"),
+        finished.code == 2 && finished.stderr.contains("write workspace/slug"),
         "{}",
-        ended.stderr
+        finished.stderr
     );
 }
 
@@ -287,34 +306,37 @@ async fn another_clock_a_used_up_hour_and_a_lake_that_is_no_folder() {
     let date = chrono::Utc::now() - chrono::TimeDelta::hours(1);
     let refused = Fault::on("/user/workspaces").status(429);
     let builder = for_the_good_token().date(date);
-    let (sandbox, ended) = check(builder, API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 0);
-    let said = line(&ended, "warn acme clock this machine's clock is 360");
-    assert!(said.contains("seconds ahead of Bitbucket's"), "{said}");
+    let (sandbox, finished) = check(builder, API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 0);
+    let printed = line(&finished, "warn acme clock this machine's clock is 360");
+    assert!(
+        printed.contains("seconds ahead of Bitbucket's"),
+        "{printed}"
+    );
 
     sandbox.inject(refused);
     let program = Program::beside(&sandbox, API_TOKEN, ALL);
-    let ended = program
+    let finished = program
         .run(&["check", "--log-format", "json"], &[GOOD])
         .await;
-    assert_eq!(ended.code, 4);
-    let object: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(finished.code, 4);
+    let object: serde_json::Value = serde_json::from_str(&finished.stdout).unwrap();
     assert_eq!(object["exit_code"], 4);
     assert!(
-        ended.stdout.contains("no requests are left"),
+        finished.stdout.contains("no requests are left"),
         "{}",
-        ended.stdout
+        finished.stdout
     );
     sandbox.clear_faults();
 
     std::fs::write(program.folder.path().join("lake-file"), "").unwrap();
     let lake = program.folder.path().join("lake-file");
-    let ended = program
+    let finished = program
         .run(&["check", "--lake", lake.to_str().unwrap()], &[GOOD])
         .await;
-    assert_eq!(ended.code, 5, "{}", ended.stdout);
-    line(&ended, "failed lake");
-    line(&ended, "ok acme/checkout-api lists");
+    assert_eq!(finished.code, 5, "{}", finished.stdout);
+    line(&finished, "failed lake");
+    line(&finished, "ok acme/checkout-api lists");
 }
 
 /// A server that answers each connection by `answer`.
@@ -343,17 +365,17 @@ async fn say(mut stream: TcpStream, reply: &str) -> TcpStream {
 }
 
 /// `check` of Bitbucket itself through a proxy on this machine, and with these variables.
-async fn through(proxy: u16, env: &[(&str, &str)]) -> Ended {
+async fn through(proxy: u16, env: &[(&str, &str)]) -> ProgramOutput {
     let connection = format!("{ACCESS_TOKEN}\nproxy = \"http://127.0.0.1:{proxy}\"");
     let program = Program::new("https://api.bitbucket.org/2.0/", &connection, ALL);
     let env = [&[("TOKEN", "ATCTT3xFfGN0good")], env].concat();
-    let ended = program.run(&["check"], &env).await;
-    assert_eq!(ended.code, 1, "{}", ended.stdout);
-    ended
+    let finished = program.run(&["check"], &env).await;
+    assert_eq!(finished.code, 1, "{}", finished.stdout);
+    finished
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_refuses_is_told_from_one_that_is_not_there() {
+async fn a_refusing_proxy_is_distinguished_from_an_unreachable_one() {
     let unknown = server(async |stream| {
         let _ = say(
             stream,
@@ -362,14 +384,14 @@ async fn a_proxy_that_refuses_is_told_from_one_that_is_not_there() {
         .await;
     });
     let unknown = unknown.await;
-    let ended = through(unknown, &[]).await;
-    let said = line(
-        &ended,
+    let finished = through(unknown, &[]).await;
+    let printed = line(
+        &finished,
         &format!("failed acme contact the proxy 127.0.0.1:{unknown} does not accept its user"),
     );
     assert!(
-        said.contains("fix: take `proxy` out and set HTTPS_PROXY"),
-        "{said}"
+        printed.contains("fix: take `proxy` out and set HTTPS_PROXY"),
+        "{printed}"
     );
 
     let forbidden = server(async |stream| {
@@ -379,16 +401,19 @@ async fn a_proxy_that_refuses_is_told_from_one_that_is_not_there() {
         )
         .await;
     });
-    let ended = through(forbidden.await, &[]).await;
-    let said = line(&ended, "failed acme contact the proxy");
-    assert!(said.contains("does not let this host through"), "{said}");
+    let finished = through(forbidden.await, &[]).await;
+    let printed = line(&finished, "failed acme contact the proxy");
+    assert!(
+        printed.contains("does not let this host through"),
+        "{printed}"
+    );
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let free = listener.local_addr().unwrap().port();
     drop(listener);
-    let ended = through(free, &[]).await;
+    let finished = through(free, &[]).await;
     line(
-        &ended,
+        &finished,
         &format!("failed acme contact the proxy 127.0.0.1:{free} cannot be reached"),
     );
 }
@@ -419,47 +444,47 @@ async fn a_proxy_that_reads_tls_is_recognised_and_can_be_trusted() {
         }
     });
     let port = port.await;
-    let ended = through(port, &[]).await;
-    let said = line(
-        &ended,
+    let finished = through(port, &[]).await;
+    let printed = line(
+        &finished,
         &format!("failed acme contact the proxy 127.0.0.1:{port} reads TLS"),
     );
     assert!(
-        said.contains("UnknownIssuer") && said.contains("fix: set SSL_CERT_FILE"),
-        "{said}"
+        printed.contains("UnknownIssuer") && printed.contains("fix: set SSL_CERT_FILE"),
+        "{printed}"
     );
 
     // As the fix says; what is behind it is then the page of a proxy.
-    let ended = through(port, &[("SSL_CERT_FILE", pem.to_str().unwrap())]).await;
-    let said = line(
-        &ended,
+    let finished = through(port, &[("SSL_CERT_FILE", pem.to_str().unwrap())]).await;
+    let printed = line(
+        &finished,
         &format!("failed acme contact the proxy 127.0.0.1:{port} answers in bitbucket's place"),
     );
-    assert!(said.contains("an HTML page \"Sign in\""), "{said}");
+    assert!(printed.contains("an HTML page \"Sign in\""), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn bitbucket_being_down_is_told_from_the_network_being_down() {
+async fn an_outage_of_bitbucket_is_distinguished_from_one_of_the_network() {
     let broken = Fault::on("/user/workspaces").status(500);
-    let (_, ended) = check(for_the_good_token().faults([broken]), API_TOKEN, &[GOOD]).await;
-    assert_eq!(ended.code, 1);
-    let said = line(&ended, "failed acme contact bitbucket is up and fails");
+    let (_, finished) = check(for_the_good_token().faults([broken]), API_TOKEN, &[GOOD]).await;
+    assert_eq!(finished.code, 1);
+    let printed = line(&finished, "failed acme contact bitbucket is up and fails");
     assert!(
-        said.contains("fix: see https://bitbucket.status.atlassian.com"),
-        "{said}"
+        printed.contains("fix: see https://bitbucket.status.atlassian.com"),
+        "{printed}"
     );
     let down = Fault::on("/user/workspaces").status(503);
-    let (_, ended) = check(for_the_good_token().faults([down]), API_TOKEN, &[GOOD]).await;
-    line(&ended, "failed acme contact bitbucket is down");
+    let (_, finished) = check(for_the_good_token().faults([down]), API_TOKEN, &[GOOD]).await;
+    line(&finished, "failed acme contact bitbucket is down");
 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let free = listener.local_addr().unwrap();
     drop(listener);
     let program = Program::new(&format!("http://{free}/2.0/"), API_TOKEN, ALL);
-    let ended = program.run(&["check"], &[GOOD]).await;
-    assert_eq!(ended.code, 1);
+    let finished = program.run(&["check"], &[GOOD]).await;
+    assert_eq!(finished.code, 1);
     line(
-        &ended,
+        &finished,
         "failed acme contact bitbucket cannot be reached: cannot connect to the host",
     );
 }

@@ -1,7 +1,7 @@
-//! Contracts only grow: loaders have created their tables from them, and old files are read under them.
+//! Contracts only grow: loaders created their tables from them, and old files are read under them.
 //!
-//! `tests/contracts.json` is what was promised. After a column was added at the end (and the contract's version raised),
-//! `UPDATE_CONTRACTS=1 cargo test --test it contracts` takes it in; what would break a loader is refused even then.
+//! `tests/contracts.json` holds the promised columns. After a column was appended (and the contract's version raised),
+//! `UPDATE_CONTRACTS=1 cargo test --test it contracts` adds it; changes that would break a loader are refused even then.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ fn json_of(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// `{"types": named types, "tables": {"layer.table": {"version", "columns": [{"name", "type", "nullable"}]}}}`, as the
-/// schema files have it.
+/// Return `{"types": named types, "tables": {"layer.table": {"version", "columns": [{"name", "type", "nullable"}]}}}` of
+/// the schema files.
 fn present() -> Value {
     let schemas = root().join("schemas");
     let mut tables = BTreeMap::new();
@@ -41,7 +41,7 @@ fn present() -> Value {
     json!({"types": json_of(&schemas.join("types.json")), "tables": tables})
 }
 
-/// One line per named type and per column, so that a change shows as what it is.
+/// Format one line per named type and per column, so that a diff shows each change by itself.
 fn written(contracts: &Value) -> String {
     let types = contracts["types"].as_object().unwrap().iter();
     let types: Vec<_> = types
@@ -66,7 +66,7 @@ fn written(contracts: &Value) -> String {
     )
 }
 
-/// What is wrong with `new` after `old`, one line each.
+/// Return the incompatibilities of `new` with `old`, one line each.
 fn departures(old: &Value, new: &Value) -> Vec<String> {
     let mut found = Vec::new();
     for (name, table) in old["tables"].as_object().unwrap() {
@@ -90,7 +90,7 @@ fn departures(old: &Value, new: &Value) -> Vec<String> {
     found
 }
 
-/// Fields in their order, with the named types that they may use.
+/// The fields in their order, with the named types that they may use.
 struct Fields<'a> {
     types: &'a Map<String, Value>,
     fields: Vec<&'a Value>,
@@ -184,7 +184,7 @@ fn contracts_only_grow() {
     );
 }
 
-/// One table of two columns, one of them a named type within a list.
+/// Return one table of two columns, one of them a list of a named type.
 fn small() -> Value {
     json!({
         "types": {"account": {"struct": [{"name": "id", "type": "string"}]}},
@@ -194,7 +194,7 @@ fn small() -> Value {
     })
 }
 
-/// What is found when `change` is made to [`small`].
+/// Return the incompatibilities after `change` is applied to [`small`].
 fn after(change: impl FnOnce(&mut Value)) -> Vec<String> {
     let mut new = small();
     change(&mut new);
@@ -206,7 +206,7 @@ fn push(list: &mut Value, field: Value) {
 }
 
 #[test]
-fn what_grows_at_the_end_passes_with_a_higher_version() {
+fn an_appended_column_passes_with_a_higher_version() {
     let column = || json!({"name": "more", "type": "bigint", "nullable": true});
     let grown = after(|new| {
         let table = &mut new["tables"]["domain.t"];
@@ -235,7 +235,7 @@ fn what_grows_at_the_end_passes_with_a_higher_version() {
 type Change = dyn Fn(&mut Vec<Value>);
 
 #[test]
-fn what_breaks_a_loader_is_named() {
+fn a_change_that_breaks_a_loader_is_named() {
     let columns = |new: &mut Value, change: &Change| {
         let table = &mut new["tables"]["domain.t"];
         table["version"] = json!(2);

@@ -1,4 +1,4 @@
-//! What falls out of the figures is said, and what is left agrees with `dora_debug/*`, which counts it again.
+//! Rows that figures leave out are counted, and the remaining ones agree with `dora_debug/*`, which counts them again.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::demo::{bitlake, demo_lake, text};
 use super::outside::Outside;
 
-/// A report's rows, as JSON objects.
+/// Return a report's rows as JSON objects.
 fn rows(lake: &Path, report: &str, params: &[&str]) -> Vec<Value> {
     let mut args = vec!["--lake", lake.to_str().unwrap(), "query", report];
     args.extend(["--format", "json"]);
@@ -21,7 +21,7 @@ fn rows(lake: &Path, report: &str, params: &[&str]) -> Vec<Value> {
         .collect()
 }
 
-/// Report, the column that it counts again, and the published one.
+/// Report, its recounted column, and the published column.
 const RECOMPUTED: [(&str, &str, &str); 7] = [
     ("monthly_deployments", "counted", "published"),
     ("change_failure_rate_recomputed", "failed %", "published %"),
@@ -40,14 +40,14 @@ const RECOMPUTED: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// Compares every period of every project; how many figures were compared.
+/// Compare every period of every project and return the number of compared figures.
 fn compare(lake: &Path) -> usize {
     let mut compared = 0;
     for (report, recomputed, published) in RECOMPUTED {
         for interval in ["month", "all"] {
             let param = format!("interval={interval}");
             for row in rows(lake, &format!("dora_debug/{report}"), &[&param]) {
-                // What is not published has a reason, and DevLake shows 0 where there is nothing.
+                // An unpublished figure has a reason; DevLake shows 0 instead.
                 if row[recomputed].is_null() || row[published].is_null() {
                     continue;
                 }
@@ -64,11 +64,11 @@ fn compare(lake: &Path) -> usize {
 }
 
 #[test]
-fn what_is_counted_again_agrees_with_the_demos_figures() {
+fn recounted_rows_agree_with_the_figures_of_the_demo() {
     assert!(compare(demo_lake()) > 100);
 }
 
-/// Three releases, a change, and an incident that names nothing but its project.
+/// Three releases, a change, and an incident that names only its project.
 fn shop() -> Outside {
     Outside::new()
         .csv(
@@ -108,7 +108,7 @@ fn shop() -> Outside {
 }
 
 #[tokio::test]
-async fn what_is_counted_again_agrees_with_the_figures_of_tables_from_elsewhere() {
+async fn recounted_rows_agree_with_the_figures_of_outside_tables() {
     let given = shop();
     given.transform(&[]).await.unwrap();
     let lake = given.root();
@@ -159,8 +159,8 @@ async fn an_incident_that_names_only_its_project_is_in_every_report_of_incidents
     );
 }
 
-/// A folder with a configuration that outside tables alone fill: two of three deployments are in a scope that no
-/// project has, and one in a repository that is known and that no project claims.
+/// Create a configuration with outside tables only: two of three deployments are in a scope without a project, and one is
+/// in a known repository without a project.
 fn unmapped() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let tables = [
@@ -225,9 +225,9 @@ fn deployments_in_a_scope_without_a_project_are_in_the_output_the_report_and_the
     assert!(unclaimed.contains(UNCLAIMED), "{unclaimed}");
 
     let checked = text(&bitlake(&["--config", config, "check"]).stdout);
-    let line = |level: &str, said: &str| {
+    let line = |level: &str, printed: &str| {
         let mut lines = checked.lines();
-        lines.any(|line| line.starts_with(level) && line.contains(said))
+        lines.any(|line| line.starts_with(level) && line.contains(printed))
     };
     assert!(line("warn", LOST) && line("ok", UNCLAIMED), "{checked}");
 }

@@ -9,7 +9,7 @@ use bitlake_sandbox::{Fault, Sandbox};
 use object_store::{ObjectStoreExt, PutPayload};
 
 use super::killed::{self, workspace};
-use super::program::Ended;
+use super::program::ProgramOutput;
 use super::stores::{self, Ground, MAY, Staged, on_every_store};
 use super::world::World;
 
@@ -141,14 +141,14 @@ async fn without_its_manifest_nothing_of_a_lake_is_touched(ground: &Ground) {
     lake.remove(layout::MANIFEST).await.unwrap();
     let error = lake.inventory(InventoryDepth::Listing).await.unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.starts_with("the manifest is missing (file=_bitlake/manifest.json)"),
-        "{said}"
+        printed.starts_with("the manifest is missing (file=_bitlake/manifest.json)"),
+        "{printed}"
     );
     assert!(
-        said.contains("put the newest file of _bitlake/manifests/ in its place"),
-        "{said}"
+        printed.contains("put the newest file of _bitlake/manifests/ in its place"),
+        "{printed}"
     );
     assert_eq!(ground.bytes(MAY).await, staged.bytes(21));
     assert_eq!(ground.bytes(foreign).await, staged.bytes(3));
@@ -193,7 +193,7 @@ async fn every_source_table(ground: Ground, harms: &[Harm]) {
         assert!(left.is_empty(), "{when}: {left:?}");
         bench.transform(&["config"]).await.unwrap();
         killed::same(&expected, &killed::source(&ground).await);
-        let states = bench.lake.states().await.unwrap();
+        let states = bench.lake.versioned_states().await.unwrap();
         let lost = states.iter().flat_map(|(state, _)| state.entities.values());
         assert!(!lost.clone().any(|known| known.is_lost), "{when}");
     }
@@ -234,7 +234,7 @@ async fn a_segment_that_vanished_is_collected_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_be_collected_again_ends_the_run_by_name_until_it_is_given_up() {
+async fn a_lost_file_that_cannot_be_collected_again_fails_the_run_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let world = workspace(folder.path());
     let ground = stores::folder();
@@ -250,7 +250,7 @@ async fn what_cannot_be_collected_again_ends_the_run_by_name_until_it_is_given_u
     assert_eq!(error.kind().exit_code(), 5, "{error}");
     assert!(error.to_string().contains(&issues), "{error}");
     assert!(error.to_string().contains("--accept-loss"), "{error}");
-    let given_up = bitlake::transform::Options {
+    let given_up = bitlake::transform::TransformOptions {
         accept_loss: true,
         ..Default::default()
     };
@@ -288,16 +288,20 @@ async fn through_the_program(ground: &Ground, lake: &str) {
         command.stdout(std::process::Stdio::piped());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = output.await.unwrap();
-        Ended {
+        ProgramOutput {
             code: output.status.code().unwrap(),
             stdout: super::demo::text(&output.stdout),
             stderr: super::demo::text(&output.stderr),
         }
     };
     let good = async |args: &[&str], when: &str| {
-        let ended = run(args).await;
-        assert_eq!(ended.code, 0, "{when}: {}{}", ended.stdout, ended.stderr);
-        ended
+        let finished = run(args).await;
+        assert_eq!(
+            finished.code, 0,
+            "{when}: {}{}",
+            finished.stdout, finished.stderr
+        );
+        finished
     };
     good(&["run"], "first").await;
     good(&["run"], "second").await;
@@ -323,11 +327,11 @@ async fn through_the_program(ground: &Ground, lake: &str) {
                 checked.stdout
             );
         }
-        let ended = good(&["run"], "damaged").await;
+        let finished = good(&["run"], "damaged").await;
         assert!(
-            ended.stdout.contains("repaired    6 files"),
+            finished.stdout.contains("repaired    6 files"),
             "{}",
-            ended.stdout
+            finished.stdout
         );
         killed::same(&expected, &ground.files().await);
     }
@@ -336,9 +340,9 @@ async fn through_the_program(ground: &Ground, lake: &str) {
     let history = path_of("metrics/history/");
     let whole = ground.bytes(&history).await;
     ground.harm(&history, Harm::Emptied).await;
-    let ended = run(&["run"]).await;
-    assert_eq!(ended.code, 5, "{}", ended.stderr);
-    assert!(ended.stderr.contains(&history), "{}", ended.stderr);
+    let finished = run(&["run"]).await;
+    assert_eq!(finished.code, 5, "{}", finished.stderr);
+    assert!(finished.stderr.contains(&history), "{}", finished.stderr);
     ground.overwrite(&history, whole).await;
     good(&["transform"], "restored").await;
     killed::same(&expected, &ground.files().await);
@@ -355,14 +359,14 @@ async fn sandbox(folder: &Path, world: &World) -> Sandbox {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_mends_what_is_damaged_in_a_folder() {
+async fn a_run_repairs_damaged_files_in_a_folder() {
     let ground = stores::folder();
     let lake = format!("url = {:?}", ground.lake().url());
     through_the_program(&ground, &lake).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_run_mends_what_is_damaged_in_a_bucket() {
+async fn a_run_repairs_damaged_files_in_a_bucket() {
     let Some(ground) = stores::moto("damaged").await else {
         return;
     };
@@ -419,9 +423,9 @@ async fn a_query_over_an_empty_or_missing_file_fails() {
             .current_dir(folder.path())
             .output()
             .unwrap();
-        let said = super::demo::text(&output.stderr);
-        assert_eq!(output.status.code(), Some(5), "{harm:?}: {said}");
-        assert!(said.contains(&path), "{harm:?}: {said}");
+        let printed = super::demo::text(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{harm:?}: {printed}");
+        assert!(printed.contains(&path), "{harm:?}: {printed}");
     }
 }
 
@@ -440,7 +444,7 @@ async fn a_list_that_is_collected_again_in_parts_is_loading_meanwhile() {
     let status = bench.state().await.entities["pipelines"].status;
     assert_ne!(status, ListStatus::Complete);
     bench.stops_after = None;
-    bench.stop = bitlake::collect::Stop::new(None);
+    bench.stop = bitlake::collect::StopSignal::new(None);
     assert!(killed::run(&mut bench).await);
     killed::same(&expected, &killed::source(&ground).await);
 }

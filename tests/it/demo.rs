@@ -1,4 +1,4 @@
-//! The whole way, as a newcomer sees it: the demo exports a workspace, and what lands can be trusted unseen.
+//! The demo end to end: it exports a workspace, and its tables are complete, keyed and traceable.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use super::docs::page;
 
 pub fn bitlake(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bitlake"))
@@ -27,7 +29,7 @@ struct Demo {
     output: Output,
 }
 
-/// One demo for all tests that only read it.
+/// One demo lake for all tests that only read it.
 static DEMO: LazyLock<Demo> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
     let output = demo(folder.path());
@@ -44,7 +46,7 @@ fn demo(out: &Path) -> Output {
     output
 }
 
-/// The rows of a query over the demo's lake, as JSON objects.
+/// Return the rows of a query over the demo's lake, as JSON objects.
 fn rows(sql: &str) -> Vec<Value> {
     let lake = demo_lake().to_str().unwrap();
     let output = bitlake(&["--lake", lake, "query", "--format", "json", "--sql", sql]);
@@ -59,7 +61,7 @@ fn number(sql: &str) -> i64 {
     rows(sql)[0]["n"].as_i64().unwrap()
 }
 
-/// Path below the lake → sha256, from the manifest.
+/// Return the SHA-256 of each published file by its path, from the manifest.
 fn published(lake: &Path) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(lake.join("_bitlake/manifest.json")).unwrap();
     let manifest: Value = serde_json::from_str(&text).unwrap();
@@ -83,7 +85,7 @@ fn the_demo_prints_a_dora_table_and_what_to_try_next() {
 }
 
 #[test]
-fn every_table_is_published_and_the_manifest_is_what_lies_there() {
+fn every_table_is_published_and_the_manifest_matches_the_files() {
     let lake = demo_lake();
     let published = published(lake);
     for contract in bitlake::schema::Contracts::bundled().unwrap().iter() {
@@ -125,7 +127,7 @@ fn two_exports_of_the_same_workspace_are_the_same_bytes() {
     demo(other.path());
     let mut ours = published(demo_lake());
     let mut theirs = published(other.path());
-    // The endpoint's port is the sandbox's, and new each time; the history names the run that published a figure.
+    // The endpoint contains the sandbox's random port; the history names the run that published a figure.
     for own in [
         "config/connections/part-0.parquet",
         "metrics/history/part-0.parquet",
@@ -141,7 +143,7 @@ fn a_second_run_over_the_same_data_writes_no_data_file() {
     demo(lake.path());
     let before = published(lake.path());
     let summary = text(&demo(lake.path()).stdout);
-    // As above: only the connection's port is new.
+    // As above, only the connection's port differs.
     assert!(summary.contains(": 1 files written,"), "{summary}");
     assert!(summary.contains(" 0 removed"), "{summary}");
     assert_eq!(before.len(), published(lake.path()).len());
@@ -199,7 +201,7 @@ fn merged_pull_requests_have_forty_character_shas() {
 }
 
 #[test]
-fn the_demo_fixtures_are_what_their_program_makes() {
+fn the_demo_fixtures_equal_the_output_of_their_generator() {
     let program =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/bitlake-sandbox/fixtures/demo/make.py");
     match Command::new("python3")
@@ -219,10 +221,10 @@ fn the_demo_fixtures_are_what_their_program_makes() {
 }
 
 #[test]
-fn the_trail_in_the_readme_leads_from_the_demos_figure_to_its_record() {
-    let readme = include_str!("../../README.md");
+fn the_trail_in_the_book_leads_from_a_figure_of_the_demo_to_its_record() {
+    let page = page("metrics.md");
     let lake = demo_lake().to_str().unwrap();
-    let line = readme
+    let line = page
         .lines()
         .find_map(|line| line.strip_prefix("bitlake query dora/trail "))
         .unwrap();
@@ -251,7 +253,7 @@ fn the_trail_in_the_readme_leads_from_the_demos_figure_to_its_record() {
         "in Production, failed: incident",
         "acme/checkout-web, _key {4aa3acc7-…}",
     ] {
-        assert!(readme.contains(step), "{step}");
+        assert!(page.contains(step), "{step}");
     }
     let key = failed["bitbucket key"].as_str().unwrap();
     assert_eq!(

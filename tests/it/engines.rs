@@ -1,4 +1,5 @@
-//! The bundled SQL means the same on an engine that shares no code with ours, and can be written in other dialects.
+//! The bundled SQL gives the same results on an engine that shares no code with DataFusion, and can be written in other
+//! dialects.
 //!
 //! ```text
 //! demo's lake ─┬─▶ DataFusion: reports and checks, run here ─▶ Parquet ─┐
@@ -12,11 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use bitlake::engine::{
-    Dialect, Engine, Param, TableName, declared, parse_values, with_values, write_as,
+    Dialect, Engine, Param, TableName, bind_params, declared_params, inline_params, translate,
 };
 use bitlake::lake::Lake;
 use bitlake::schema::Contracts;
-use bitlake::transform::{Steps, open_published, run_step};
+use bitlake::transform::{StepGraph, open_published, run_step};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -29,7 +30,7 @@ use super::python::Python;
 
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("engines"));
 
-/// Values other than the defaults, for the parameters that reports declare.
+/// Non-default values of the parameters that reports declare.
 const VARIATION: [(&str, &str); 6] = [
     ("project", "checkout,platform"),
     ("repo", "acme/checkout-web,acme/platform"),
@@ -63,11 +64,11 @@ fn every_query_can_be_written_in_the_warehouses_dialects() {
     python.run("dialects", &plan, folder.path());
 }
 
-/// What DuckDB has to do, and DataFusion's answers.
+/// The queries for DuckDB, with DataFusion's results.
 struct Plan<'a> {
     folder: &'a Path,
     engine: Engine,
-    /// Table → files.
+    /// The files of each table.
     tables: BTreeMap<String, Vec<PathBuf>>,
 }
 
@@ -107,7 +108,7 @@ impl<'a> Plan<'a> {
             .iter()
             .map(|(name, files)| json!({"name": name, "files": files}))
             .collect();
-        // The state before the first run.
+        // As before the first run.
         tables.push(self.empty("published.history", "metrics.history").await);
         for contract in Contracts::bundled().unwrap().iter() {
             let name = contract.name();
@@ -124,7 +125,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// A table without rows, with the columns of another.
+    /// Add a table without rows, with the columns of another.
     async fn empty(&self, name: &str, like: &str) -> Value {
         let path = self.folder.join(format!("{name}.parquet"));
         let sql = format!("SELECT * FROM {like} WHERE false");
@@ -133,10 +134,13 @@ impl<'a> Plan<'a> {
         json!({"name": name, "files": [path]})
     }
 
-    /// The tables that steps read and the lake does not hold, in an order in which they can be made; one that no SQL
-    /// makes comes with its rows.
+    /// Add the tables that steps read and the lake does not contain, in the order of their computation; the result of a native
+    /// step is added with its rows.
     async fn private(&self, tables: &mut Vec<Value>) -> Vec<Value> {
-        let steps = Steps::find(None).unwrap().in_order(&self.engine).unwrap();
+        let steps = StepGraph::find(None)
+            .unwrap()
+            .topological_order(&self.engine)
+            .unwrap();
         let texts = files("base");
         let mut views = Vec::new();
         for step in steps.iter().filter(|step| step.name.layer == "base") {
@@ -161,7 +165,7 @@ impl<'a> Plan<'a> {
         views
     }
 
-    /// A layer's steps: DataFusion's rows are those that the demo published.
+    /// Add a layer's steps; DataFusion's rows are those that the demo published.
     async fn steps(&self, layer: &str) -> Vec<Value> {
         let mut cases = Vec::new();
         for (name, sql) in files(layer) {
@@ -176,7 +180,7 @@ impl<'a> Plan<'a> {
         cases
     }
 
-    /// What a run tells its steps.
+    /// The parameters that a run passes to its steps.
     async fn run(&self) -> Vec<Value> {
         let sql = "SELECT max(run_id) AS run_id, cast(max(recorded_at) AS varchar) AS recorded_at FROM metrics.history";
         let batches = self.engine.plan(sql, &[]).await.unwrap().collect().await;
@@ -193,9 +197,9 @@ impl<'a> Plan<'a> {
         params
     }
 
-    /// A query that people run: with its defaults, and with other values for what it declares.
+    /// Add a report, once with its defaults and once with other values of its parameters.
     async fn report(&self, name: &str, sql: &str) -> Vec<Value> {
-        let declared = declared(sql).unwrap();
+        let declared = declared_params(sql).unwrap();
         let mut cases = vec![self.case(name, sql, &declared, &[]).await];
         let given: Vec<_> = VARIATION
             .iter()
@@ -224,7 +228,7 @@ impl<'a> Plan<'a> {
     ) -> Value {
         let shown = given.iter().map(|(name, value)| format!(" {name}={value}"));
         let title = format!("{name}{}", shown.collect::<String>());
-        let params = parse_values(declared.to_vec(), given).unwrap();
+        let params = bind_params(declared.to_vec(), given).unwrap();
         let path = self
             .folder
             .join(title.replace(['/', ' ', ':', ','], "_") + ".parquet");
@@ -237,9 +241,9 @@ impl<'a> Plan<'a> {
             })
             .collect();
         let mut printed =
-            vec![json!({"dialect": "duckdb", "sql": with_values(sql, &params).unwrap()})];
+            vec![json!({"dialect": "duckdb", "sql": inline_params(sql, &params).unwrap()})];
         for dialect in Dialect::WAREHOUSES {
-            printed.push(match write_as(sql, &params, dialect) {
+            printed.push(match translate(sql, &params, dialect) {
                 Ok(text) => json!({"dialect": dialect.name(), "sql": text}),
                 Err(error) => json!({"dialect": dialect.name(), "failure": error.to_string()}),
             });
@@ -250,7 +254,7 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// DataFusion's rows, as a file.
+    /// Write DataFusion's rows to a file.
     async fn answer(&self, sql: &str, params: &[Param], path: &Path) -> Result<(), String> {
         let frame = self.engine.plan(sql, params).await;
         let frame = frame.map_err(|error| error.to_string())?;
@@ -270,7 +274,7 @@ fn write(path: &Path, schema: &SchemaRef, batches: &[RecordBatch]) {
     writer.close().unwrap();
 }
 
-/// The SQL below `queries/<folder>`, by its path.
+/// Return the SQL files below `queries/<folder>` by path.
 fn files(folder: &str) -> BTreeMap<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();

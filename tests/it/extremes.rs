@@ -1,7 +1,7 @@
-//! No step fails over data: every column of every table is given the extremes of its type, and all steps that read them
-//! run.
+//! No step fails because of data: every column of every table is filled with the extremes of its type, and all steps that
+//! read them run.
 //!
-//! Times are those that every engine can hold: what lies outside is null before any step sees it.
+//! Times are within the range of every engine; bitlake sets others to null before any step reads them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bitlake::engine::{Engine, TableName};
 use bitlake::lake::{ParquetFile, file_url};
 use bitlake::schema::{Column, Contract, Contracts};
-use bitlake::transform::{Steps, run_step};
+use bitlake::transform::{StepGraph, run_step};
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Date32Array, Float64Array, Int64Array, ListArray, RecordBatch,
     StringArray, StructArray, TimestampMicrosecondArray,
@@ -21,7 +21,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
 
-use super::sql::{defaults, plain_row};
+use super::support::rows::{defaults, plain_row};
 
 const ROWS: usize = 40;
 
@@ -37,7 +37,7 @@ const INTEGERS: [Option<i64>; 9] = [
     Some(60),
 ];
 
-/// The first and the last microsecond of nanoseconds, the zero, and plain days in an order that is not theirs.
+/// The first and the last microsecond within the range of nanoseconds, zero, and ordinary days out of order.
 const TIMES: [Option<i64>; 9] = [
     None,
     Some(i64::MIN / 1000),
@@ -109,7 +109,7 @@ fn texts() -> Vec<Option<String>> {
     texts
 }
 
-/// A stream of indices that a seed decides.
+/// A stream of indices determined by a seed.
 struct Dice(u64);
 
 impl Dice {
@@ -173,7 +173,7 @@ fn values(data_type: &DataType, rows: usize, dice: &mut Dice) -> ArrayRef {
     }
 }
 
-/// Of a column that is part of a key, or that a key is made of, each row has its own value.
+/// Each row has its own value in a column that is part of a key or from which a key is made.
 fn distinct(column: &Column, rows: usize) -> Option<ArrayRef> {
     let is_key = ["id", "uuid", "hash", "sha", "name", "_key", "build_number"];
     let name = column.name.as_str();
@@ -209,7 +209,7 @@ fn distinct(column: &Column, rows: usize) -> Option<ArrayRef> {
     }
 }
 
-/// Rows of extremes. A column of a given table that may not be null is what a `[[table]]` would have there.
+/// Return rows of extremes. A required column of a given table has the value that a `[[table]]` would have.
 fn extremes(contract: &Contract, dice: &mut Dice) -> RecordBatch {
     let keyed = |column: &Column| contract.primary_key.contains(&column.name);
     let columns = contract.columns.iter().map(|column| {
@@ -223,7 +223,7 @@ fn extremes(contract: &Contract, dice: &mut Dice) -> RecordBatch {
         let values = values(&column.data_type, ROWS, dice);
         let is_duration = ["seconds", "minutes"].contains(&column.unit.as_deref().unwrap_or(""));
         match (&column.data_type, column.nullable) {
-            // As at the door.
+            // As the reader of outside tables does.
             (DataType::Int64, _) if is_duration => Arc::new(Int64Array::from_iter_values(
                 (0..ROWS).map(|_| dice.of(&[0, 60, i64::MAX])),
             )),
@@ -254,7 +254,7 @@ fn extremes(contract: &Contract, dice: &mut Dice) -> RecordBatch {
     RecordBatch::try_new(schema, columns.collect()).unwrap()
 }
 
-/// The configuration of one project over acme/web, with patterns.
+/// Return the configuration of one project with acme/web and patterns.
 fn configured(table: &str) -> Vec<serde_json::Value> {
     match table {
         "config.rules" => vec![json!({
@@ -285,7 +285,7 @@ fn write(contract: &Contract, batch: &RecordBatch, path: &Path) {
     file.finish().unwrap();
 }
 
-/// Runs the steps of `layers` over extremes in the tables of `given`; says which step failed, and how.
+/// Run the steps of `layers` over extremes in the tables of `given`; the error names the failed step.
 async fn run(seed: u64, given: &str, layers: &[&str]) -> Result<(), String> {
     let folder = tempfile::tempdir().unwrap();
     let engine = Engine::new(None).unwrap();
@@ -296,7 +296,7 @@ async fn run(seed: u64, given: &str, layers: &[&str]) -> Result<(), String> {
         let batch = if contract.layer == given {
             let batch = extremes(contract, &mut dice);
             match name.as_str() {
-                // There is one repository.
+                // There is exactly one repository.
                 "bitbucket.repositories" => batch.slice(0, 1),
                 _ => batch,
             }
@@ -320,22 +320,26 @@ async fn run(seed: u64, given: &str, layers: &[&str]) -> Result<(), String> {
             .register(&contract.in_layer("published"), &[])
             .unwrap();
     }
-    for step in Steps::find(None).unwrap().in_order(&engine).unwrap() {
+    for step in StepGraph::find(None)
+        .unwrap()
+        .topological_order(&engine)
+        .unwrap()
+    {
         let TableName { layer, .. } = &step.name;
         if !layers.contains(&layer.as_str()) {
             continue;
         }
         let made = run_step(&engine, &step, &folder.path().join(step.name.to_string())).await;
         match made {
-            // Rows of chance repeat keys that Bitbucket's do not. The table is there for the steps that follow.
-            Err(error) if error.message() == "the table has doubled keys" => {}
+            // Random rows repeat keys that Bitbucket's records do not repeat. The table exists for the later steps.
+            Err(error) if error.message() == "the table has duplicate keys" => {}
             made => drop(made.map_err(|error| format!("seed {seed}: {}: {error}", step.name))?),
         }
     }
     Ok(())
 }
 
-/// A few seeds, each of which rolls every column anew.
+/// A few seeds, each with other values in every column.
 fn holds(given: &str, layers: &[&str]) {
     let config = Config {
         cases: 3,

@@ -18,7 +18,7 @@ struct Place {
 }
 
 /// How the program ended.
-struct Ended {
+struct ProgramOutput {
     code: i32,
     stdout: String,
     stderr: String,
@@ -75,11 +75,11 @@ impl Place {
         std::fs::write(path, text.replace(from, to)).unwrap();
     }
 
-    fn bitlake(&self, args: &[&str]) -> Ended {
+    fn bitlake(&self, args: &[&str]) -> ProgramOutput {
         self.command(args, true)
     }
 
-    fn command(&self, args: &[&str], with_secret: bool) -> Ended {
+    fn command(&self, args: &[&str], with_secret: bool) -> ProgramOutput {
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitlake"));
         command
             .args(args)
@@ -92,28 +92,28 @@ impl Place {
             command.env("TOKEN", SECRET);
         }
         let output = command.output().unwrap();
-        let ended = Ended {
+        let finished = ProgramOutput {
             code: output.status.code().unwrap(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         };
-        for text in [&ended.stdout, &ended.stderr] {
+        for text in [&finished.stdout, &finished.stderr] {
             assert!(
                 !text.contains("panicked") && !text.contains(SECRET),
                 "{text}"
             );
         }
-        ended
+        finished
     }
 
-    fn run(&self) -> Ended {
+    fn run(&self) -> ProgramOutput {
         self.bitlake(&["run"])
     }
 
     fn rows(&self, sql: &str) -> String {
-        let ended = self.bitlake(&["query", "--format", "csv", "--sql", sql]);
-        assert_eq!(ended.code, 0, "{}", ended.stderr);
-        let lines: Vec<_> = ended.stdout.lines().skip(1).collect();
+        let finished = self.bitlake(&["query", "--format", "csv", "--sql", sql]);
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+        let lines: Vec<_> = finished.stdout.lines().skip(1).collect();
         lines.join(";")
     }
 
@@ -122,7 +122,7 @@ impl Place {
     }
 }
 
-impl Ended {
+impl ProgramOutput {
     /// One line on `stderr`, which holds all of `words`.
     #[track_caller]
     fn is_error(&self, code: i32, words: &[&str]) {
@@ -365,7 +365,7 @@ async fn a_refused_list_of_one_repository_silences_no_other_and_is_named_once() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_first_run_may_not_read_or_does_not_find_is_named_once() {
+async fn lists_unavailable_in_the_first_run_are_named_once() {
     let granted = modern(&["repository", "pullrequest", "workspace", "issue"]);
     let place = Place::serving(|builder| builder.scopes(granted)).await;
     let absent = r#"{"pullrequests": {"status": 404}}"#;
@@ -399,9 +399,12 @@ async fn a_removed_list_says_what_to_do_and_where_it_was_announced() {
     let place = Place::new().await;
     place.sandbox.inject(Fault::on("/pipelines/").status(410));
     let stdout = place.run().stdout;
-    let said = "bitbucket has removed it (410 CHANGE-";
+    let printed = "bitbucket has removed it (410 CHANGE-";
     let todo = ": take \"cicd\" out of `entities` (announced at https://developer.atlassian.com/";
-    assert!(stdout.contains(said) && stdout.contains(todo), "{stdout}");
+    assert!(
+        stdout.contains(printed) && stdout.contains(todo),
+        "{stdout}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -470,9 +473,13 @@ async fn a_budget_file_with_absurd_counts_is_refused_with_a_way_out() {
     // A wait until the end of time is one of an hour at most, and that is past the deadline.
     let closed = r#"{"minutes": {}, "open": 0, "closed_until": "+262142-12-31T23:59:59Z"}"#;
     std::fs::write(&budget, closed).unwrap();
-    let ended = place.bitlake(&["run", "--deadline", "10m"]);
-    assert_eq!(ended.code, 4, "{}", ended.stderr);
-    assert!(ended.stderr.contains("60 minutes"), "{}", ended.stderr);
+    let finished = place.bitlake(&["run", "--deadline", "10m"]);
+    assert_eq!(finished.code, 4, "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("60 minutes"),
+        "{}",
+        finished.stderr
+    );
     std::fs::remove_file(&budget).unwrap();
     place.run().is_complete();
 }
@@ -487,7 +494,7 @@ async fn without_skip_failed_nothing_is_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_no_longer_be_read_keeps_its_rows_and_is_stale() {
+async fn a_list_that_became_unavailable_keeps_its_rows_and_is_stale() {
     let place = Place::new().await;
     place.run().is_complete();
     let gone = Fault::on("/acme/web/pipelines/?").status(404);

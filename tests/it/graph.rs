@@ -1,5 +1,4 @@
-//! The commit graph against git itself: on a history made here, and on any repository that
-//! `BITLAKE_GIT_REPOSITORY` names.
+//! The commit graph compared with git: on a generated history, and on any repository that `BITLAKE_GIT_REPOSITORY` names.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,11 +6,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use bitlake_graph::{Builder, Graph, Ranges};
+use bitlake_graph::{CommitGraph, GraphBuilder, RevisionRanges};
 
 const REPOSITORY: &str = "BITLAKE_GIT_REPOSITORY";
 
-/// git's answer, in lines.
+/// Return git's output, in lines.
 fn git(folder: &Path, arguments: &[&str]) -> Vec<String> {
     let output = Command::new("git")
         .arg("-C")
@@ -19,8 +18,8 @@ fn git(folder: &Path, arguments: &[&str]) -> Vec<String> {
         .args(arguments)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "git {arguments:?}: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {printed}");
     String::from_utf8(output.stdout)
         .unwrap()
         .lines()
@@ -33,8 +32,8 @@ fn is_there() -> bool {
     answer.is_ok_and(|output| output.status.success())
 }
 
-fn graph_of(folder: &Path) -> Graph {
-    let mut builder = Builder::default();
+fn graph_of(folder: &Path) -> CommitGraph {
+    let mut builder = GraphBuilder::default();
     for line in git(folder, &["log", "--all", "--format=%H %ct %P"]) {
         let mut words = line.split_whitespace();
         let hash = words.next().unwrap();
@@ -46,7 +45,7 @@ fn graph_of(folder: &Path) -> Graph {
     builder.finish()
 }
 
-/// Tags in git's order of versions, as `(name, commit)`.
+/// Return the tags in git's version order, as `(name, commit)`.
 fn tags_of(folder: &Path) -> Vec<(String, String)> {
     let format = "--format=%(objecttype) %(*objecttype) %(objectname) %(*objectname) %(refname)";
     let lines = git(
@@ -65,10 +64,10 @@ fn tags_of(folder: &Path) -> Vec<(String, String)> {
     tags.collect()
 }
 
-/// Every pair of tags that follow each other, and each the other way round, is as git says. Returns how many rows.
+/// Compare every pair of successive tags, in both directions, with git; return the number of rows.
 fn compare(folder: &Path, in_order: bool) -> usize {
     let graph = graph_of(folder);
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let tags = tags_of(folder);
     let mut rows = 0;
     for pair in tags.windows(2) {

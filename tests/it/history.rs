@@ -1,4 +1,4 @@
-//! `keep_history`: every version of every record, once each.
+//! `keep_history`: every version of every record, exactly once.
 
 use bitlake_sandbox::Sandbox;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const SOURCE: [&str; 1] = ["config"];
 const VERSIONS: &str =
     "SELECT id, title, _seen_at FROM history.pull_requests ORDER BY id, _seen_at";
 
-/// Changes the record of a pull request at Bitbucket.
+/// Change the record of a pull request at Bitbucket.
 fn retitle(bench: &Bench, source: &TempDir, title: &str, updated_on: &str) {
     let path = source.path().join("acme/web/pull_requests.jsonl");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -31,7 +31,7 @@ async fn night(bench: &mut Bench, time: &str) -> u64 {
     report.published.files_written
 }
 
-/// A server whose clock stands still before all changes, so that each run asks for them again; its workspace.
+/// Start a server whose clock stands still before all changes, so that each run requests them again; return its workspace.
 async fn bench() -> (Bench, TempDir) {
     let source = tempfile::tempdir().unwrap();
     copy(&fixture("quirks/approval_activity"), source.path());
@@ -43,7 +43,7 @@ async fn bench() -> (Bench, TempDir) {
 }
 
 #[tokio::test]
-async fn every_version_is_kept_once_and_what_did_not_change_is_not_written() {
+async fn every_version_is_kept_once_and_unchanged_records_are_not_written() {
     let (mut bench, source) = bench().await;
     night(&mut bench, "2026-10-30T02:00:00Z").await;
     assert_eq!(night(&mut bench, "2026-10-31T02:00:00Z").await, 0);
@@ -105,7 +105,7 @@ async fn a_run_that_is_killed_between_publish_and_state_doubles_no_version() {
         bench.now = at(&format!("2026-11-0{day}T02:00:00Z"));
         bench.complete().await;
     }
-    // As a kill before the state is put leaves it: published, and the segments wait still.
+    // A run killed before the put of the state leaves published files and pending segments.
     let private = bench.folder.path().join("lake/_bitlake");
     let saved = tempfile::tempdir().unwrap();
     for folder in ["state", "segments"] {
@@ -123,7 +123,7 @@ async fn a_run_that_is_killed_between_publish_and_state_doubles_no_version() {
 }
 
 #[tokio::test]
-async fn it_begins_with_what_is_there_when_it_is_asked_for() {
+async fn history_begins_with_the_published_records() {
     let (mut bench, source) = bench().await;
     bench.keys.clear();
     night(&mut bench, "2026-10-30T02:00:00Z").await;

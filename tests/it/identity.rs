@@ -1,4 +1,4 @@
-//! What stays the same when names, credentials or rules change, and what a run asks for at all.
+//! Changes of names, credentials and rules: which records keep their identity, and which requests a run sends.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use bitlake_sandbox::Fault;
 
 use super::support::*;
 
-/// Runs, with the source layer and these; returns how many files that wrote.
+/// Run with the source layer and these layers; return the number of written files.
 async fn export(bench: &mut Bench, layers: &[&str]) -> u64 {
     bench.run().await.unwrap();
     let report = bench.transform(layers).await.unwrap();
@@ -28,7 +28,7 @@ async fn a_renamed_repository_takes_its_rows_along() {
         .replace("\"web\"", "\"shop\"");
     std::fs::write(shop.join("repository.json"), record).unwrap();
     bench.sandbox.reload().unwrap();
-    // What cannot be collected any more moves, too.
+    // Rows of an unavailable list move as well.
     bench.sandbox.inject(Fault::on("/pipelines/?").status(404));
     export(&mut bench, &["domain"]).await;
 
@@ -52,7 +52,7 @@ async fn a_renamed_repository_takes_its_rows_along() {
         .filter(|path| path.contains("repo=web"))
         .collect();
     assert!(left.is_empty(), "{left:?}");
-    assert_eq!(bench.lake.states().await.unwrap().len(), 2);
+    assert_eq!(bench.lake.versioned_states().await.unwrap().len(), 2);
 }
 
 #[tokio::test]
@@ -76,7 +76,7 @@ async fn other_credentials_change_no_state_and_no_id() {
     }
 }
 
-/// Files of the lake that people load.
+/// Return the published files of the lake.
 fn paths(bench: &Bench) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     walk(bench.lake.folder().unwrap(), &mut found);
@@ -120,7 +120,7 @@ async fn a_later_page_that_is_refused_leaves_the_published_rows_alone() {
     assert_eq!(bench.query(count).await, ["51"]);
 }
 
-/// What each group of `entities` asks for, below the repository or the workspace.
+/// The requests of each group of `entities`, below the repository or the workspace.
 const ROUTES: [(&str, &[&str]); 5] = [
     ("issues", &["/issues"]),
     ("code", &["/refs", "/commits"]),

@@ -1,8 +1,9 @@
-//! Many small steps end where one full load does, whatever happens between them and however often a run is cut short.
+//! Many incremental runs end in the same lake as one full load, whatever changes between them and however often a run is
+//! interrupted.
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::Stop;
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::transform::open_published;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -12,7 +13,7 @@ use proptest::test_runner::RngSeed;
 use super::support::*;
 use super::world::World;
 
-/// What happens before a run, and where that run is cut short.
+/// The changes before a run, and where the run is interrupted.
 #[derive(Debug, Clone)]
 struct Night {
     happens: Vec<(u8, usize)>,
@@ -41,7 +42,7 @@ fn night() -> impl Strategy<Value = Night> {
         })
 }
 
-/// Whatever a query over the source layer needs.
+/// Return the tables that a query over the source layer needs.
 async fn made(bench: &Bench) -> Tables {
     let engine = open_published(&bench.lake, None).await.unwrap();
     Tables::over(engine, Default::default()).unwrap()
@@ -67,15 +68,15 @@ async fn live(nights: Vec<Night>) {
         steps.sandbox.reload().unwrap();
         steps.now = world.now;
         steps.full = night.full;
-        steps.stop = Stop::new(None);
+        steps.stop = StopSignal::new(None);
         steps.stops_after = night.stops_after;
         steps.run().await.unwrap();
         if night.publishes {
             steps.transform(&[]).await.unwrap();
         }
     }
-    // One run that nobody disturbs.
-    steps.stop = Stop::new(None);
+    // One uninterrupted run.
+    steps.stop = StopSignal::new(None);
     steps.stops_after = None;
     steps.full = false;
     steps.complete().await;
@@ -89,7 +90,7 @@ async fn live(nights: Vec<Night>) {
     let reachable = world.reachable();
     let commits = "SELECT hash, _payload FROM bitbucket.commits ORDER BY hash";
     let of_steps = steps.query(commits).await;
-    // A commit that was force-pushed away stays, since deployments name it.
+    // A commit removed by a force-push is kept, because deployments name it.
     let listed = of_steps
         .iter()
         .filter(|line| reachable.contains(&line[..40]));
@@ -97,12 +98,12 @@ async fn live(nights: Vec<Night>) {
         listed.collect::<Vec<_>>(),
         whole.query(commits).await.iter().collect::<Vec<_>>()
     );
-    // Some lists were read before a merge made them superfluous; what comes of both is the same.
-    let brought =
+    // Some lists were read before a merge made them superfluous; the resulting tables are the same.
+    let own_commits =
         "SELECT pull_request_id, commit_sha FROM domain.pull_request_commits ORDER BY 1, 2";
     assert_eq!(
-        made(&steps).await.query(brought).await.unwrap(),
-        made(&whole).await.query(brought).await.unwrap()
+        made(&steps).await.query(own_commits).await.unwrap(),
+        made(&whole).await.query(own_commits).await.unwrap()
     );
     let (of_steps, of_whole) = (steps.source(), whole.source());
     let only = |one: &BTreeMap<String, Vec<u8>>, other: &BTreeMap<String, Vec<u8>>| {
@@ -118,7 +119,7 @@ async fn live(nights: Vec<Night>) {
             continue;
         }
         let table = path.split('/').nth(1).unwrap();
-        // An entry of the feed is read once: what later happens to its comment is the comment's.
+        // An entry of the feed is read once; a later change of its comment belongs to the comment.
         let what = match table {
             "pull_request_activity" => "_key",
             _ => "_key, _payload",
@@ -144,7 +145,8 @@ proptest! {
     }
 }
 
-/// A handful on every change, and the same ones: a change is judged by itself. As many others as one likes by hand.
+/// Run a few cases on every change, always the same ones, so that a failure belongs to the change; `CASES_INCREMENTAL`
+/// runs that many others.
 fn cases() -> u32 {
     by_hand().unwrap_or(8)
 }
@@ -161,7 +163,7 @@ fn by_hand() -> Option<u32> {
 }
 
 #[tokio::test]
-async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
+async fn a_repeatedly_interrupted_run_repeats_few_requests() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new();
     for n in 0..240 {
@@ -179,17 +181,17 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
     let mut runs = 0;
     loop {
         runs += 1;
-        cut.stop = Stop::new(None);
+        cut.stop = StopSignal::new(None);
         cut.stops_after = Some(10);
         let report = cut.run().await.unwrap();
         if report.stopped.is_none() {
             break;
         }
-        assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+        assert_eq!(report.stopped, Some(StopReason::Deadline));
         assert!(runs > 1 || report.requests_left > 0);
         assert!(runs < 100, "no progress");
     }
-    // Each run lists the workspace and looks for what is new; a walk goes on where it was.
+    // Each run lists the workspace and looks for new records; an unfinished list continues at its cursor.
     let asked = cut.sandbox.request_log().len();
     assert!(
         runs > 3 && asked < undisturbed + runs * 16,
@@ -201,7 +203,7 @@ async fn a_run_that_is_cut_short_again_and_again_asks_for_little_twice() {
 }
 
 #[tokio::test]
-async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
+async fn changes_during_an_interrupted_incremental_read_belong_to_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new();
     world.happen(0, 0);
@@ -212,7 +214,7 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
         .push_str("\n[rules.default]\nentities = [\"review\"]");
     bench.now = world.now;
     bench.complete().await;
-    // A refresh of three pages, cut short after its first.
+    // An incremental read of three pages, interrupted after the first.
     for _ in 0..110 {
         world.happen(0, 0);
     }
@@ -223,19 +225,19 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
     bench.stops_after = Some(1);
     assert!(bench.run().await.unwrap().stopped.is_some());
     let refresh = bench.state().await.entities["pull_requests"]
-        .refresh
+        .incremental
         .clone();
     assert!(
         refresh.is_some_and(|walk| walk.next.is_some()),
         "cut short elsewhere"
     );
-    // Meanwhile one that was read already changes.
+    // Meanwhile a pull request that was read already changes.
     world.happen(2, 110);
     world.now += TimeDelta::hours(1);
     world.write(folder.path());
     bench.sandbox.reload().unwrap();
     bench.now = world.now;
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     bench.stops_after = None;
     bench.complete().await;
     bench.transform(&[]).await.unwrap();
@@ -244,11 +246,11 @@ async fn what_changed_while_a_refresh_was_cut_short_is_the_next_walks() {
 }
 
 #[tokio::test]
-async fn a_list_that_failed_is_not_whole_because_nobody_looked() {
+async fn a_failed_list_does_not_count_as_complete_when_it_is_not_attempted() {
     let mut bench = Bench::quirk("html_instead_of_json").await;
     bench.run().await.unwrap();
     let failed = bench.state().await.entities["pull_requests"].clone();
-    bench.stop = Stop::new(Some(std::time::Duration::ZERO));
+    bench.stop = StopSignal::new(Some(std::time::Duration::ZERO));
     bench.run().await.unwrap();
     let after = bench.state().await.entities["pull_requests"].clone();
     assert_eq!((after.status, after.reason), (failed.status, failed.reason));

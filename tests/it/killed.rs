@@ -1,7 +1,7 @@
-//! Whoever is killed at any moment costs time and nothing else: the runs after it end in the bytes of an undisturbed one.
+//! A run that is killed at any moment costs only time: the runs after it end in the bytes of an undisturbed run.
 //!
-//! Twice: a run whose store dies at its k-th operation, for k after k, before or after that has had its effect; and the
-//! program itself, killed by SIGKILL at random moments, over a folder and over a bucket.
+//! Two kinds of death: the store dies at its k-th operation, for many k, before or after the operation's effect; and the
+//! program is killed by SIGKILL at many moments, over a folder and over a bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,19 +34,19 @@ pub async fn bench(folder: &Path, world: &World, lake: Lake) -> Bench {
     bench
 }
 
-/// A collection and the publish of the source layer; false when the store died.
+/// Collect and publish the source layer; return false when the store died.
 pub async fn run(bench: &mut Bench) -> bool {
     bench.run().await.is_ok() && bench.transform(&["config"]).await.is_ok()
 }
 
-/// Without the settings, in which the sandbox's address stands.
+/// Compare without the settings, which contain the sandbox's address.
 pub async fn source(ground: &Ground) -> BTreeMap<String, Vec<u8>> {
     let mut files = ground.files().await;
     files.retain(|path, _| path.starts_with("bitbucket/"));
     files
 }
 
-/// A glob over a table finds each key once.
+/// Check that a glob over a table finds each key once.
 async fn no_key_is_doubled(bench: &Bench) {
     for table in ["pull_requests", "commits", "pipelines"] {
         let doubled = format!(
@@ -105,7 +105,7 @@ async fn a_run_that_dies_at_an_operation_of_a_folder_costs_nothing_but_time() {
     every_death(stores::folder, stride()).await;
 }
 
-/// Some of the operations on every change, another set each time the run changes; `DEATHS=all` takes each.
+/// Choose some of the operations; `DEATHS=all` chooses every one.
 fn stride() -> usize {
     match std::env::var("DEATHS").as_deref() {
         Ok("all") => 1,
@@ -113,7 +113,7 @@ fn stride() -> usize {
     }
 }
 
-/// `KILLS`: how often the program is killed; a few times on every change, hundreds by hand.
+/// Return how often to kill the program: `KILLS`, or a few times.
 fn kills() -> u64 {
     std::env::var("KILLS")
         .ok()
@@ -148,7 +148,7 @@ pub fn configuration(path: &Path, sandbox: &Sandbox, lake: &str) {
     std::fs::write(path, text).unwrap();
 }
 
-/// Kills collections and a transform or two, then lets them end; the lake's files.
+/// Kill collections and a few transforms, then let one of each finish; return the lake's files.
 async fn killed(
     ground: &Ground,
     sandbox: &Sandbox,
@@ -167,28 +167,28 @@ async fn killed(
     };
     let mut longest = Duration::from_millis(1500);
     for n in 0..kills {
-        // A transform plans for long and publishes for a moment; most deaths are for the collection.
+        // A transform mostly plans and publishes only briefly, so most kills hit the collection.
         let command = if n % 8 == 7 { "transform" } else { "collect" };
         let begun = Instant::now();
         let mut process = bitlake(&config, command).spawn().unwrap();
-        // Spread evenly, without a random number: the golden ratio's multiples.
+        // Multiples of the golden ratio spread the moments evenly without random numbers.
         let part = (n as f64 * 0.618_033_988_75).fract();
         std::thread::sleep(longest.mul_f64(part));
-        let ended = process.try_wait().unwrap().is_some();
+        let finished = process.try_wait().unwrap().is_some();
         process.kill().ok();
         process.wait().unwrap();
-        if ended && command == "collect" {
+        if finished && command == "collect" {
             longest = begun.elapsed().min(longest).max(Duration::from_millis(200));
         }
         ground.expire().await;
     }
     if kills > 0 && ground.lake().folder().is_none() {
-        // In a bucket what a dead run left is removed when its lease has passed.
+        // In a bucket, leftovers of a dead run are removed after its lease has expired.
         tokio::time::sleep(Duration::from_secs(2)).await;
     }
     for command in ["collect", "transform"] {
-        let mut ended = bitlake(&config, command);
-        assert_eq!(ended.status().unwrap().code(), Some(0), "{command}");
+        let mut finished = bitlake(&config, command);
+        assert_eq!(finished.status().unwrap().code(), Some(0), "{command}");
     }
     let left = std::fs::read_dir(&temporary).unwrap().count();
     assert_eq!(left, 0, "TMPDIR is as it was");
@@ -231,8 +231,8 @@ async fn the_program_killed_at_random_ends_in_the_bytes_of_an_undisturbed_run() 
     same(&expected, &found);
 }
 
-/// What lies below `_bitlake`, by its first name; locks and what is known of the store aside. On local disk every file
-/// counts, also those that the lake does not list.
+/// Return the kinds of files below `_bitlake` except locks and the store's description. On local disk every file counts,
+/// including files that the lake does not list.
 async fn private(ground: &Ground) -> BTreeSet<String> {
     let lake = ground.lake();
     let mut paths = lake.list("_bitlake").await.unwrap();
@@ -281,7 +281,7 @@ pub fn same(expected: &BTreeMap<String, Vec<u8>>, found: &BTreeMap<String, Vec<u
     );
 }
 
-/// Slow enough that a collection is at its pull requests' commits when it is told to end.
+/// Delay replies so that a collection is at its pull requests' commits when it is interrupted.
 async fn slow(folder: &Path) -> Sandbox {
     let world = workspace(folder);
     let slow = Fault::on("/pullrequests/")
@@ -305,7 +305,7 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
         &sandbox,
         &format!("url = {:?}", ground.lake().url()),
     );
-    // Without the repository's commits there is no graph to tell those of its pull requests.
+    // Without the repository's commits there is no graph, and the commits of pull requests are requested.
     let text = std::fs::read_to_string(&config).unwrap();
     let review = "[rules.default]\nentities = [\"review\"]\n";
     std::fs::write(&config, format!("{text}{review}")).unwrap();
@@ -320,7 +320,7 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
     assert!(begun.elapsed() < Duration::from_secs(15));
     let loading =
         |state: &bitlake::lake::RepositoryState| !state.is_workspace() && state.requests_left() > 0;
-    let states = ground.lake().states().await.unwrap();
+    let states = ground.lake().versioned_states().await.unwrap();
     assert!(states.iter().any(|(state, _)| loading(state)), "{states:?}");
 
     let mut run = bitlake(&config, "run");
@@ -337,11 +337,11 @@ async fn sigterm_and_a_deadline_save_and_exit_with_4_and_the_next_run_goes_on() 
         bitlake(&config, "collect").status().unwrap().code(),
         Some(0)
     );
-    let states = ground.lake().states().await.unwrap();
+    let states = ground.lake().versioned_states().await.unwrap();
     assert!(!states.iter().any(|(state, _)| loading(state)));
 }
 
-/// Until the sandbox was asked for a pull request's commits.
+/// Wait until a pull request's commits were requested.
 async fn wait_for(sandbox: &Sandbox, what: &str) {
     let asked = || {
         sandbox

@@ -56,7 +56,7 @@ impl Bench {
 }
 
 #[tokio::test]
-async fn a_publish_writes_what_differs_and_removes_what_is_gone() {
+async fn a_publish_writes_changed_files_and_removes_deleted_ones() {
     let bench = Bench::new();
     let first = bench.publish(&[(MAY, 10), (JUNE, 20)]).await;
     assert_eq!((first.files_written, first.files_unchanged), (2, 0));
@@ -148,6 +148,6 @@ async fn a_damaged_state_is_an_error_that_names_the_file() {
         "{\"format",
     )
     .unwrap();
-    let error = bench.lake.states().await.unwrap_err().to_string();
+    let error = bench.lake.versioned_states().await.unwrap_err().to_string();
     assert!(error.contains("file=_bitlake/state/1/web.json"), "{error}");
 }

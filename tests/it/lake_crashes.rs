@@ -1,5 +1,5 @@
-//! The publish protocol against a process that dies at any operation of the store, before or after its effect: at every
-//! moment a glob finds each partition whole, and the next run ends in the bytes of an undisturbed one.
+//! The publish protocol against a process that dies at any operation of the store, before or after its effect: a glob always
+//! finds each partition complete, and the next run ends in the bytes of an undisturbed one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use super::stores::{self, Ground, JULY, JUNE, MAY, Staged};
 const AUGUST: &str = "domain/things/created_month=2026-08/part-0.parquet";
 const DAY: &str = "domain/things/created_day=2026-05-01/part-0.parquet";
 
-/// What is published, then what the run that dies wants, then what the next one wants.
+/// The published files, the files of the run that dies, and those of the next run.
 type Files = &'static [(&'static str, usize)];
 const BEFORE: Files = &[(MAY, 10), (JUNE, 20), (JULY, 30)];
-/// A partition changed, one gone, one new, one as it was.
+/// One partition changes, one is removed, one is added, one is unchanged.
 const AFTER: Files = &[(MAY, 11), (JUNE, 20), (AUGUST, 40)];
-/// A later run, for which the dead one's changes are undone and others made.
+/// A later run with other changes than the dead one.
 const LATER: Files = &[(MAY, 10), (JUNE, 21), (JULY, 30)];
-/// Every partition is another then.
+/// Every partition differs.
 const LAST: Files = &[(MAY, 50), (JUNE, 51), (JULY, 52), (AUGUST, 53)];
-/// A table that is cut otherwise.
+/// A table with another layout.
 const MOVED: Files = &[(DAY, 60)];
 
 #[tokio::test]
-async fn whoever_dies_while_publishing_to_memory_is_made_good() {
+async fn a_death_while_publishing_to_memory_is_repaired() {
     every_death(stores::memory).await;
 }
 
 #[tokio::test]
-async fn whoever_dies_while_publishing_to_a_folder_is_made_good() {
+async fn a_death_while_publishing_to_a_folder_is_repaired() {
     every_death(stores::folder).await;
 }
 
@@ -57,7 +57,7 @@ async fn every_death(ground: fn() -> Ground) {
                 let when =
                     format!("{wanted:?}, then {next:?}: dead at operation {k}, done: {done}");
                 every_partition_is_whole(&ground, &staged, &[BEFORE, wanted], &when).await;
-                // The next one dies as well, somewhere else each time.
+                // The next run dies as well, each time at another operation.
                 dies(&ground, &staged, "r3", next, deaths * 7 % 23 + 1, !done).await;
                 every_partition_is_whole(&ground, &staged, &[BEFORE, wanted, next], &when).await;
 
@@ -73,7 +73,7 @@ async fn every_death(ground: fn() -> Ground) {
                         "{when}: {path}"
                     );
                 }
-                // And all is known that a change needs.
+                // The manifest has everything that a later change needs.
                 let last = staged.publish(&lake, "r5", LAST).await;
                 last.unwrap_or_else(|error| panic!("{when}: {error}"));
             }
@@ -85,7 +85,7 @@ async fn every_death(ground: fn() -> Ground) {
     }
 }
 
-/// Publishes over a store that dies; whether it did.
+/// Publish over a store that dies; return whether it died.
 async fn dies(
     ground: &Ground,
     staged: &Staged,
@@ -110,7 +110,7 @@ fn bytes(staged: &Staged, files: Files) -> BTreeMap<String, Vec<u8>> {
     bytes.collect()
 }
 
-/// Each file is one that somebody published there, and what all wanted is there.
+/// Check that each file was published by one of the runs, and that files of all runs exist.
 async fn every_partition_is_whole(
     ground: &Ground,
     staged: &Staged,
@@ -142,13 +142,13 @@ async fn every_partition_is_whole(
     }
 }
 
-/// A file that a run keeps may be the work of one that died before it could say so.
+/// A file that a run keeps may be the work of a run that died before it updated the manifest.
 #[tokio::test]
 async fn a_kept_file_is_described_as_it_is() {
     for ground in [stores::memory(), stores::folder()] {
         let (lake, staged) = (ground.lake(), Staged::new());
         staged.publish(&lake, "r1", BEFORE).await.unwrap();
-        // It changes a file, and dies before the manifest.
+        // The run changes a file and dies before it writes the manifest.
         let dying = Faulty::dies_when(Arc::clone(&ground.store), |op| {
             op.path.contains("_bitlake/manifests/")
         });
@@ -184,9 +184,9 @@ async fn a_kept_file_is_described_as_it_is() {
     }
 }
 
-/// What passes is tried again; what was done and not answered is not done twice.
+/// Transient errors are retried; a request that was executed without a reply is not executed twice.
 #[tokio::test]
-async fn a_publish_comes_through_lost_replies_and_passing_faults() {
+async fn a_publish_survives_lost_replies_and_transient_faults() {
     let staged = Staged::new();
     for lost in [true, false] {
         for k in 1..40 {
@@ -261,7 +261,7 @@ async fn a_damaged_manifest_is_an_error_that_says_what_to_do() {
     assert_eq!(ground.files().await, bytes(&staged, AFTER));
 }
 
-/// Some readers take whatever lies in a table's folder.
+/// Some readers read every file of a table's folder.
 #[tokio::test]
 async fn nothing_grows_in_a_folder_that_is_read() {
     let ground = stores::folder();
@@ -286,7 +286,7 @@ async fn nothing_grows_in_a_folder_that_is_read() {
     assert!(seen.load(Ordering::SeqCst) > 20);
 }
 
-/// What was kept for a publish that never came about is no publish.
+/// A manifest kept for a publish that never happened is no publish.
 #[tokio::test]
 async fn a_dead_runs_manifest_is_forgotten() {
     let ground = stores::memory();

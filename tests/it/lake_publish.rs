@@ -1,4 +1,4 @@
-//! What a publish promises, on every store: one run at a time, over the files it knows, and back again.
+//! The guarantees of a publish on every store: one run at a time, known files only, and rollback.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,7 +57,7 @@ async fn a_publish_is_what_its_manifest_says(ground: &Ground) {
     let former = lake.former_manifest("r1").await.unwrap();
     assert!(former.files("domain.things").any(|(path, _)| path == JUNE));
 
-    // A run that published nothing stands for the last one before it that did.
+    // A run that published nothing refers to the last run before it that did.
     let missing = lake.former_manifest("r3").await.unwrap_err();
     assert!(
         missing
@@ -73,7 +73,7 @@ async fn a_publish_is_what_its_manifest_says(ground: &Ground) {
     assert!(early.to_string().contains("not kept any more"), "{early}");
 }
 
-/// A run that dies when it comes to July.
+/// A run that dies at the file of July.
 async fn die(ground: &Ground, staged: &Staged, run: &str, files: &[(&str, usize)]) {
     let dying = Faulty::dies_when(Arc::clone(&ground.store), |op| op.path.ends_with(JULY));
     let error = staged.publish(&ground.over(dying), run, files).await;
@@ -103,7 +103,7 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
     let (lake, staged) = (ground.lake(), Staged::new());
     die(ground, &staged, "r1", &[(MAY, 1), (JULY, 2)]).await;
     if !ground.is_conditional {
-        // Whoever has the file lock knows that the other is dead.
+        // The holder of the file lock knows that the other run is dead.
         staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap();
         return;
     }
@@ -112,12 +112,12 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
     let refused = staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap_err();
     for error in [asked, refused] {
         assert_eq!(error.kind().exit_code(), 5);
-        let said = "another run is publishing to this lake (lake=";
-        assert!(error.to_string().starts_with(said), "{error}");
+        let printed = "another run is publishing to this lake (lake=";
+        assert!(error.to_string().starts_with(printed), "{error}");
         assert_eq!(error.context("run"), Some("r1"));
     }
     assert_eq!(ground.files().await, before);
-    // Who was interrupted says so himself.
+    // The interrupted run reports the conflict itself.
     lake.release_lease("r9").await.unwrap();
     lake.ensure_no_other_publish(Utc::now()).await.unwrap_err();
     lake.ensure_no_other_publish(Utc::now() + TimeDelta::minutes(11))
@@ -127,7 +127,7 @@ async fn a_live_runs_intent_is_respected(ground: &Ground) {
     staged.publish(&lake, "r2", &[(MAY, 5)]).await.unwrap();
 }
 
-/// A process that stands still for longer than its lease, while another takes over.
+/// A process pauses for longer than its lease while another takes over.
 async fn a_run_that_lost_its_lease_puts_nothing_more(ground: &Ground) {
     if !ground.is_conditional {
         return;
@@ -207,7 +207,7 @@ async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Groun
         .await
         .unwrap();
     for next in [[(MAY, 2), (JUNE, 1)], [(JUNE, 1), (JULY, 2)]] {
-        // After the run has looked at what is there.
+        // After the run has listed the store.
         let base = lake.inventory(InventoryDepth::Listing).await.unwrap();
         for path in [MAY, JULY] {
             lake.put_file(&staged.file(9).path, path).await.unwrap();
@@ -216,8 +216,8 @@ async fn a_foreign_change_stops_one_run_and_is_healed_by_the_next(ground: &Groun
         let tables = staged.tables(&next);
         let error = bitlake::lake::publish(&lake, &lock, "r2", Utc::now(), &base, tables).await;
         let error = error.unwrap_err();
-        let said = "something else than bitlake has changed a file of the lake";
-        assert!(error.to_string().starts_with(said), "{error}");
+        let printed = "something else than bitlake has changed a file of the lake";
+        assert!(error.to_string().starts_with(printed), "{error}");
         assert_eq!(error.kind().exit_code(), 5);
         staged.publish(&lake, "r3", &next).await.unwrap();
         for (path, n) in next {
@@ -238,7 +238,7 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
     let before = ground.files().await;
     let lock = lake.lock().unwrap();
 
-    // Nothing differs: nothing is needed of the store.
+    // Nothing differs, so nothing is requested of the store.
     let same = rollback(&lake, &lock, "r3", Utc::now(), "r2")
         .await
         .unwrap();
@@ -264,12 +264,12 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
     for (path, n) in former {
         assert_eq!(files[path], staged.bytes(n), "{path}");
     }
-    // And forth again.
+    // And forward again.
     rollback(&lake, &lock, "r4", Utc::now(), "r2")
         .await
         .unwrap();
     assert_eq!(ground.files().await, before);
-    // A kept manifest that is not to be believed is found out before anything is touched.
+    // An implausible kept manifest is detected before anything is touched.
     let kept = layout::manifest_file("r1");
     let mut manifest: serde_json::Value = lake.get_json(&kept).await.unwrap().unwrap();
     manifest["tables"]["domain.things"]["files"][MAY]["sha256"] = "another".into();
@@ -277,8 +277,8 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
     let error = rollback(&lake, &lock, "r5", Utc::now(), "r1")
         .await
         .unwrap_err();
-    let said = "a former file is not what its manifest says";
-    assert!(error.to_string().starts_with(said), "{error}");
+    let printed = "a former file is not what its manifest says";
+    assert!(error.to_string().starts_with(printed), "{error}");
     assert_eq!(ground.files().await, before);
     let unknown = rollback(&lake, &lock, "r5", Utc::now(), "r9")
         .await
@@ -286,7 +286,7 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
     assert_eq!(unknown.kind(), ErrorKind::Usage);
 }
 
-/// Errors of the server, also in the middle of a multipart upload, and replies that say so of what was done.
+/// Server errors, also within a multipart upload, and error replies to executed requests.
 #[tokio::test]
 async fn a_server_that_fails_now_and_then_is_asked_again() {
     for nth in [3, 4, 5] {
@@ -305,7 +305,7 @@ async fn a_server_that_fails_now_and_then_is_asked_again() {
 
 #[tokio::test]
 async fn a_store_that_cannot_be_reached_is_an_error_that_says_so() {
-    // One takes connections and never answers, the other does not even take them.
+    // One server accepts connections and never replies, the other does not accept them.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let ports = [silent.local_addr().unwrap(), gone.local_addr().unwrap()];

@@ -12,7 +12,7 @@ use super::support::{self, Bench};
 
 /// The whole way over a bucket: segments, state, fold, steps and query.
 #[tokio::test]
-async fn a_lake_in_a_bucket_holds_what_one_in_a_folder_does() {
+async fn a_lake_in_a_bucket_equals_one_in_a_folder() {
     let Some(ground) = stores::moto("whole-way").await else {
         return;
     };
@@ -66,8 +66,8 @@ async fn rollback_puts_back_or_says_why_not() {
             .env("AWS_SECRET_ACCESS_KEY", "secret")
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap(), text(&said))
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), text(&printed))
     };
     let staged = Staged::new();
     let ground = stores::folder();
@@ -80,14 +80,17 @@ async fn rollback_puts_back_or_says_why_not() {
         .await
         .unwrap();
     let toml = format!("url = {:?}\n", ground.lake().url());
-    let (code, said) = rollback(toml.clone(), "r9");
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("there is no such run (run=r9)"), "{said}");
-    let (code, said) = rollback(toml, "r1");
-    assert_eq!(code, 5, "{said}");
+    let (code, printed) = rollback(toml.clone(), "r9");
+    assert_eq!(code, 2, "{printed}");
     assert!(
-        said.contains("a folder keeps no former versions; nothing was changed"),
-        "{said}"
+        printed.contains("there is no such run (run=r9)"),
+        "{printed}"
+    );
+    let (code, printed) = rollback(toml, "r1");
+    assert_eq!(code, 5, "{printed}");
+    assert!(
+        printed.contains("a folder keeps no former versions; nothing was changed"),
+        "{printed}"
     );
     assert_eq!(ground.bytes(MAY).await, staged.bytes(2));
 
@@ -107,11 +110,11 @@ async fn rollback_puts_back_or_says_why_not() {
         "url = \"{}\"\nendpoint = \"{endpoint}\"\nallow_http = true\nlease = \"30 seconds\"\n",
         ground.lake().url()
     );
-    let (code, said) = rollback(toml, "r1");
-    assert_eq!(code, 0, "{said}");
+    let (code, printed) = rollback(toml, "r1");
+    assert_eq!(code, 0, "{printed}");
     assert!(
-        said.contains("1 files written, 0 unchanged, 1 removed"),
-        "{said}"
+        printed.contains("1 files written, 0 unchanged, 1 removed"),
+        "{printed}"
     );
     assert_eq!(ground.bytes(MAY).await, staged.bytes(1));
     assert_eq!(ground.files().await.len(), 1);
@@ -121,7 +124,7 @@ const COUNT: &str = "SELECT count(*), min(_repository) FROM bitbucket.pull_reque
 
 /// What a collector on another machine collected while a publish went on is not lost.
 #[tokio::test]
-async fn settling_takes_what_was_folded_and_nothing_else() {
+async fn cleanup_removes_only_published_segments() {
     let ground = stores::memory();
     let mut bench = Bench::quirk("superseded_pull_request").await;
     bench.lake = ground.lake();
@@ -208,14 +211,14 @@ async fn a_move_to_another_name_survives_a_death() {
 
 /// The state of the one repository.
 async fn stored(ground: &Ground) -> (RepositoryState, bitlake::lake::ObjectVersion) {
-    let states = ground.lake().states().await.unwrap();
+    let states = ground.lake().versioned_states().await.unwrap();
     let repository = |(state, _): &(RepositoryState, _)| !state.is_workspace();
     states.into_iter().find(repository).unwrap()
 }
 
 /// What a dead run leaves below `_bitlake`, and too many reports.
 #[tokio::test]
-async fn what_dead_runs_left_is_removed_and_what_others_need_stays() {
+async fn leftovers_of_dead_runs_are_removed_and_files_of_others_are_kept() {
     for ground in [stores::folder(), stores::memory()] {
         let mut bench = Bench::quirk("superseded_pull_request").await;
         bench.lake = ground.lake();
@@ -275,7 +278,7 @@ fn without_credentials(home: &std::path::Path) -> std::process::Command {
 }
 
 #[test]
-fn missing_credentials_are_said_as_that() {
+fn missing_credentials_are_reported_as_such() {
     let home = tempfile::tempdir().unwrap();
     let config = "[lake]\nurl = \"s3://bucket/lake\"\nendpoint = \"http://127.0.0.1:9\"\nallow_http = true\n\
         [[connection]]\nid = 1\nname = \"x\"\nauth = \"none\"\n";
@@ -289,13 +292,16 @@ fn missing_credentials_are_said_as_that() {
             let mut command_line = without_credentials(home.path());
             command_line.arg(command).env(name, value);
             let output = command_line.output().unwrap();
-            let said = text(&output.stderr);
-            assert_eq!(output.status.code(), Some(5), "{name} {command}: {said}");
-            assert!(said.starts_with("error: no AWS credentials ("), "{said}");
-            assert!(said.contains("set AWS_ACCESS_KEY_ID and"), "{said}");
+            let printed = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(5), "{name} {command}: {printed}");
             assert!(
-                !said.contains("PUT") && !said.contains("latest/api"),
-                "{said}"
+                printed.starts_with("error: no AWS credentials ("),
+                "{printed}"
+            );
+            assert!(printed.contains("set AWS_ACCESS_KEY_ID and"), "{printed}");
+            assert!(
+                !printed.contains("PUT") && !printed.contains("latest/api"),
+                "{printed}"
             );
         }
     }
@@ -325,17 +331,20 @@ async fn the_keys_of_a_profile_open_a_bucket() {
         let output = output.await.unwrap();
         (output.status.code(), text(&output.stderr))
     };
-    let (code, said) = status("night").await;
-    assert_eq!(code, Some(2), "{said}");
+    let (code, printed) = status("night").await;
+    assert_eq!(code, Some(2), "{printed}");
     assert!(
-        said.starts_with("error: there is no lake here yet"),
-        "{said}"
+        printed.starts_with("error: there is no lake here yet"),
+        "{printed}"
     );
-    let (code, said) = status("sso").await;
-    assert_eq!(code, Some(2), "{said}");
+    let (code, printed) = status("sso").await;
+    assert_eq!(code, Some(2), "{printed}");
     assert!(
-        said.contains("the AWS profile has no keys of its own"),
-        "{said}"
+        printed.contains("the AWS profile has no keys of its own"),
+        "{printed}"
     );
-    assert!(said.contains("export-credentials --profile sso"), "{said}");
+    assert!(
+        printed.contains("export-credentials --profile sso"),
+        "{printed}"
+    );
 }

@@ -1,4 +1,4 @@
-//! What the lake counts on, on every store: memory, local disk, an S3 in this process (s3s) and moto's S3.
+//! The guarantees that the lake requires of every store: memory, local disk, an S3 in this process (s3s) and moto's S3.
 
 use std::sync::Arc;
 
@@ -138,7 +138,7 @@ async fn a_file_is_put_over_the_version_expected(ground: &Ground) {
     if ground.is_conditional {
         let other = lake.put_data(&staged.file(2), MAY, None).await.unwrap_err();
         assert!(is_lost_race(&other), "{other}");
-        // As after a lost reply: what is there is what was to be put.
+        // As after a lost reply, the object already has the new content.
         let same = lake.put_data(&staged.file(1), MAY, None).await.unwrap();
         assert_eq!(same, first);
     }
@@ -156,7 +156,7 @@ async fn a_large_file_goes_whole_or_leaves_nothing(ground: &Ground) {
     let staged = Staged::new();
     let mut file = staged.large();
     let large = std::fs::read(&file.path).unwrap();
-    // What is there is never taken for what was to be put.
+    // An object with other content is never taken for the new content.
     file.sha256 = "another".to_owned();
 
     let dying = Faulty::new(Arc::clone(&ground.store), |op| match (op.name, op.n) {
@@ -210,7 +210,10 @@ async fn a_state_moves_with_its_version(ground: &Ground) {
     lake.put_state(&state, None).await.unwrap();
     let (found, version) = lake.state(1, "{ab-1}").await.unwrap().unwrap();
     assert_eq!(found, state);
-    assert_eq!(lake.states().await.unwrap(), [(found, version.clone())]);
+    assert_eq!(
+        lake.versioned_states().await.unwrap(),
+        [(found, version.clone())]
+    );
     state.deleted = true;
     lake.put_state(&state, Some(&version)).await.unwrap();
     state.full_name.push_str("-2");
@@ -238,7 +241,7 @@ async fn hostile_names_stay_inside_and_read_back(ground: &Ground) {
         "~",
         long.as_str(),
     ];
-    // s3s keeps a file's particulars under the whole path in one name, which a long one makes too long.
+    // s3s stores metadata in a file named by the whole path, which a long path makes too long.
     let is_s3s = ground.http.is_some() && !ground.is_versioned;
     let names = &names[..names.len() - usize::from(is_s3s)];
     let contract = stores::contract();
@@ -270,7 +273,7 @@ async fn hostile_names_stay_inside_and_read_back(ground: &Ground) {
         distinct.into_iter().collect::<Vec<_>>()
     );
 
-    // All of them are below the lake, and the engine reads them by their address.
+    // All of them are below the lake, and the engine reads them by address.
     let all: Vec<_> = futures::TryStreamExt::try_collect(ground.store.list(None))
         .await
         .unwrap();
@@ -311,7 +314,7 @@ async fn a_probe_leaves_nothing(ground: &Ground) {
     );
 }
 
-/// S3 says 409 while another request for the same object is under way, on the first create too.
+/// S3 replies 409 during another request for the same object, also to the first create.
 async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
     if !ground.is_conditional {
         return;
@@ -330,7 +333,7 @@ async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
     second.put_versioned(path, &2, Some(&first)).await.unwrap();
     let lake = ground.lake();
     assert_eq!(lake.get_json::<u32>(path).await.unwrap(), Some(2));
-    // Somebody else's write in between is seen all the same.
+    // A concurrent write in between is still detected.
     let stale = ground.over(busy());
     let stale = stale.put_versioned(path, &3, Some(&first)).await;
     let stale = stale.unwrap_err();
@@ -349,7 +352,7 @@ async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
         .await
         .unwrap();
     assert_eq!(ground.bytes(MAY).await, staged.bytes(1));
-    // A store that never has time is no lost race.
+    // A store that always replies 409 is not a lost race.
     let always = Faulty::new(Arc::clone(&ground.store), |op| match op.name {
         "put" => Act::Conflict,
         _ => Act::Go,
@@ -365,7 +368,7 @@ async fn a_conflict_is_tried_again_with_the_same_condition(ground: &Ground) {
     );
 }
 
-/// The same through HTTP and the store's client.
+/// The same over HTTP, with the store's client.
 #[tokio::test]
 async fn a_409_is_tried_again() {
     let ground = stores::s3s_busy(6);
@@ -385,7 +388,7 @@ async fn a_store_that_ignores_conditions_is_refused(ground: &Ground) {
     if !ground.is_conditional {
         return;
     }
-    // What was found is not asked again at the same address.
+    // The result for an address is cached.
     let counted = Faulty::new(Arc::clone(&ground.store), |_| Act::Go);
     ground
         .over(counted.clone())
@@ -402,13 +405,13 @@ async fn a_store_that_ignores_conditions_is_refused(ground: &Ground) {
         .await
         .unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.starts_with("the store does not keep the condition of a put"),
-        "{said}"
+        printed.starts_with("the store does not keep the condition of a put"),
+        "{printed}"
     );
-    assert!(said.contains("condition=If-None-Match"), "{said}");
-    // One that keeps the first condition only.
+    assert!(printed.contains("condition=If-None-Match"), "{printed}");
+    // A store that honours the first condition only.
     let half = Faulty::new(Arc::clone(&ground.store), |op| match (op.name, op.n) {
         ("put", 3) => Act::IgnoreCondition,
         _ => Act::Go,
@@ -441,8 +444,8 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
             .await
             .unwrap_err();
         assert_eq!(error.kind().exit_code(), 5, "{hostile}: {error}");
-        let said = error.to_string();
-        assert!(said.contains("file=_bitlake/manifest.json"), "{said}");
+        let printed = error.to_string();
+        assert!(printed.contains("file=_bitlake/manifest.json"), "{printed}");
     }
     let own = layout::segment_file(1, "{ab-1}", "commits", "run", 0);
     let path = layout::state_file(1, "{ab-1}");
@@ -456,7 +459,7 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
     lake.put_json(&path, &state("{ab-1}", good, &own))
         .await
         .unwrap();
-    let states = lake.states().await.unwrap();
+    let states = lake.versioned_states().await.unwrap();
     assert_eq!(states[0].0.requests_left(), 0);
     for hostile in [
         state("{other}", good, &own),
@@ -474,7 +477,7 @@ async fn paths_from_outside_do_not_leave_the_lake(ground: &Ground) {
         state("{ab-1}", good, "domain/things/part-0.parquet"),
     ] {
         lake.put_json(&path, &hostile).await.unwrap();
-        let error = lake.states().await.unwrap_err();
+        let error = lake.versioned_states().await.unwrap_err();
         assert_eq!(error.kind().exit_code(), 5, "{error}");
         assert!(error.to_string().contains(&path), "{error}");
     }
@@ -495,17 +498,17 @@ async fn a_symbolic_link_does_not_lead_out_of_a_folder() {
     std::os::unix::fs::symlink(outside.path(), folder).unwrap();
     let error = staged.publish(&lake, "r2", &[(MAY, 2)]).await.unwrap_err();
     assert_eq!(error.kind().exit_code(), 5);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.starts_with("a symbolic link leads out of the lake"),
-        "{said}"
+        printed.starts_with("a symbolic link leads out of the lake"),
+        "{printed}"
     );
-    assert!(said.contains(MAY), "{said}");
+    assert!(printed.contains(MAY), "{printed}");
     assert!(lake.file_url(MAY).is_err() && lake.remove(MAY).await.is_err());
     assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
 }
 
-/// A state or manifest with any of its values replaced is read or refused.
+/// A state or manifest with any value replaced is read or refused, without a panic.
 #[tokio::test]
 async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
     let (ground, staged) = (stores::memory(), Staged::new());
@@ -540,8 +543,8 @@ async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
                 let mut changed = whole.clone();
                 *changed.pointer_mut(pointer).unwrap() = value.clone();
                 lake.put_json(path, &changed).await.unwrap();
-                match lake.states().await {
-                    // Sums over absurd counts saturate.
+                match lake.versioned_states().await {
+                    // Sums of absurd counts saturate.
                     Ok(states) => read.extend(states.iter().map(|(it, _)| it.requests_left())),
                     Err(error) => {
                         assert_eq!(error.kind().exit_code(), 5, "{pointer}: {error}");
@@ -555,7 +558,7 @@ async fn damaged_states_and_manifests_are_read_or_refused_without_a_panic() {
             }
         }
         lake.put_json(path, whole).await.unwrap();
-        lake.states().await.unwrap();
+        lake.versioned_states().await.unwrap();
         lake.manifest().await.unwrap();
     }
     assert!(read.len() > 20 && refused > 100, "{} {refused}", read.len());
@@ -580,7 +583,7 @@ fn collect_pointers(value: &serde_json::Value, at: String, found: &mut Vec<Strin
     found.push(at);
 }
 
-/// As the configuration names it: the address alone finds bucket and prefix.
+/// The address of the configuration alone determines bucket and prefix.
 #[tokio::test]
 async fn a_lake_is_found_by_its_address() {
     let Some(ground) = stores::moto("addressed").await else {

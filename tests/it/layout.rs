@@ -1,5 +1,5 @@
-//! How files are cut is the user's choice: a table that is cut otherwise moves in one publish, and no reader who globs
-//! meanwhile sees a row twice.
+//! The layout of a table is configurable: a table with a new layout moves in one publish, and a reader that globs meanwhile
+//! sees no row twice.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ const INCIDENTS: &str = "id,title,created_date
     c,three,2026-06-01 10:00:00
     d,four,";
 
-/// Every Parquet file of a table, without the table's folder.
+/// Return every Parquet file of a table, relative to the table's folder.
 fn files(given: &Outside, table: &str) -> Vec<String> {
     let folder = given.root().join(table);
     let mut found = Vec::new();
@@ -140,7 +140,7 @@ impl Bench {
         file.finish().unwrap()
     }
 
-    /// Publishes one row per path; dies at the file that holds `dies_at`, as a run does that is killed there.
+    /// Publish one row per path; die at the file whose path contains `dies_at`, as a killed run does.
     async fn publish(&self, files: &[(&str, &str)], dies_at: Option<&str>) {
         let mut next = NextTable {
             schema_version: 1,
@@ -202,13 +202,13 @@ async fn files_of_the_same_cut_go_after_the_others_have_come() {
 }
 
 #[tokio::test]
-async fn what_a_killed_move_left_goes_before_the_old_cut_is_put_again() {
+async fn leftovers_of_a_killed_move_are_removed_before_the_old_layout_is_restored() {
     let bench = Bench::new();
     bench.publish(&[(MAY, "a"), (JUNE, "b")], None).await;
     bench
         .publish(&[(DAY, "a"), (NEXT_DAY, "b")], Some("b"))
         .await;
-    // The setting was taken back meanwhile, and this run does not come through either.
+    // Meanwhile the setting was reverted, and this run dies as well.
     bench.publish(&[(MAY, "a"), (JUNE, "b")], Some("b")).await;
     assert_eq!(bench.found(), [MAY]);
     bench.publish(&[(MAY, "a"), (JUNE, "b")], None).await;

@@ -1,11 +1,11 @@
-//! Memory has a bound, however large the source layer is; `benches/memory.rs` measures it.
+//! Memory is bounded for any size of the source layer; `benches/memory.rs` measures it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use bitlake::config::Config;
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, open_published, transform};
+use bitlake::transform::{TransformOptions, open_published, transform};
 
 use super::support::lines_of;
 use super::wide;
@@ -17,16 +17,16 @@ async fn segments_that_are_larger_than_the_memory_are_folded_and_rebuilt() {
     let text = format!("[lake]\nurl = {url:?}\n");
     let mut config =
         Config::parse(&text, Path::new("bitlake.toml"), &BTreeMap::new(), &[]).unwrap();
-    // 32 MiB of rows, of which 18 MiB may be held while they are sorted.
+    // 32 MiB of rows, of which 18 MiB may be in memory during the sort.
     config.lake.memory_limit = Some(30 << 20);
     let lake = Lake::create(&url, &BTreeMap::new()).unwrap();
     wide::generate(&lake, 1, 8_000, 2_000).await;
     let lock = lake.lock().unwrap();
     for rebuild in [false, true] {
-        let options = Options {
+        let options = TransformOptions {
             only: Some(BTreeSet::from(["config".to_owned()])),
             rebuild,
-            ..Options::default()
+            ..TransformOptions::default()
         };
         let report = transform(&config, &lake, &lock, "run", wide::now(), &options).await;
         assert_eq!(report.unwrap().published.files_written > 0, !rebuild);

@@ -1,4 +1,4 @@
-//! Native steps among the others: replaced like them, and what they could not find is said.
+//! Native steps: they can be replaced like other steps, and they report what they did not find.
 
 use super::outside::Outside;
 

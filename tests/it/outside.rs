@@ -1,4 +1,4 @@
-//! `[[table]]`: outside data in the place of a table, beside its rows, or refused with a word that helps.
+//! `[[table]]`: outside data replaces a table, adds to its rows, or is refused with a helpful message.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,12 +6,13 @@ use std::path::Path;
 use bitlake::config::Config;
 use bitlake::error::{Error, ErrorKind};
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, TransformReport, open_published, transform};
+use bitlake::transform::{TransformOptions, TransformReport, open_published, transform};
 use tempfile::TempDir;
 
+use super::docs::{blocks, page};
 use super::support::lines_of;
 
-/// A lake that nothing but outside files fills.
+/// A lake filled by outside files only.
 pub struct Outside {
     folder: TempDir,
     config: String,
@@ -27,12 +28,12 @@ impl Outside {
         }
     }
 
-    /// A CSV for `table`, with no other mapping than its header.
+    /// Add a CSV file for `table`, mapped by its header.
     pub fn csv(self, table: &str, text: &str) -> Self {
         self.table(table, "csv", text, "")
     }
 
-    /// A file for `table`; `keys`: further lines of its `[[table]]`.
+    /// Add a file for `table`; `keys` are further lines of its `[[table]]`.
     pub fn table(mut self, table: &str, format: &str, text: &str, keys: &str) -> Self {
         let n = self.config.matches("[[table]]").count();
         let file = format!("given-{n}.{format}");
@@ -44,14 +45,14 @@ impl Outside {
         self
     }
 
-    /// Further keys of `[lake]`.
+    /// Set further keys of `[lake]`.
     pub fn lake(mut self, keys: &str) -> Self {
         let section = format!("[lake]\n{keys}\n");
         self.config = self.config.replacen("[lake]\n", &section, 1);
         self
     }
 
-    /// Further lines of the configuration.
+    /// Add further lines to the configuration.
     pub fn with(mut self, toml: &str) -> Self {
         self.config.push_str(toml);
         self.config.push('\n');
@@ -62,7 +63,7 @@ impl Outside {
         self.transform_with(layers, None).await
     }
 
-    /// `queries`: a folder of the user's own.
+    /// Transform with `queries`, a folder of custom queries.
     pub async fn transform_with(
         &self,
         layers: &[&str],
@@ -73,10 +74,10 @@ impl Outside {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?;
         let lock = lake.lock()?;
         let only = layers.iter().map(|layer| (*layer).to_owned()).collect();
-        let options = Options {
+        let options = TransformOptions {
             only: Some(only).filter(|_| !layers.is_empty()),
             queries: queries.map(Path::to_owned),
-            ..Options::default()
+            ..TransformOptions::default()
         };
         let now = "2026-11-23T10:00:00Z".parse().unwrap();
         transform(&config, &lake, &lock, "test", now, &options).await
@@ -94,7 +95,7 @@ impl Outside {
         Path::new(self.folder.path()).join("lake")
     }
 
-    /// What a mistake is told.
+    /// Return the error of a wrong configuration.
     async fn mistake(&self) -> String {
         let error = self.transform(&["config"]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
@@ -172,7 +173,7 @@ async fn a_doubled_key_is_refused_before_anything_is_published() {
     let given = Outside::new().csv("domain.users", "id\nu1\nu1");
     let error = given.transform(&["config"]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Contract);
-    assert!(error.to_string().contains("doubled keys"), "{error}");
+    assert!(error.to_string().contains("duplicate keys"), "{error}");
     assert!(!given.root().join("domain").exists());
 }
 
@@ -249,16 +250,12 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
     assert!(text.contains("nowhere/*.csv"), "{text}");
 }
 
-/// The README's three ways to bring incidents, as they stand there, over files as they describe them.
+/// The three sources of incidents from the book, unchanged, with files as they describe them.
 #[tokio::test]
-async fn the_incidents_of_the_readme_arrive_in_their_projects() {
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("### Incidents from elsewhere").unwrap();
-    let (section, _) = section.split_once("\n## ").unwrap();
-    let examples = section
-        .split("```toml\n")
-        .skip(1)
-        .map(|block| block.split("```").next().unwrap());
+async fn the_incidents_of_the_book_arrive_in_their_projects() {
+    let page = page("incidents.md");
+    let examples = blocks(&page, "toml");
+    assert_eq!(examples.len(), 3);
     let mut given = Outside::new().csv(
         "domain.project_mapping",
         "project_name,table,row_id
@@ -299,7 +296,7 @@ async fn the_incidents_of_the_readme_arrive_in_their_projects() {
     );
 }
 
-/// A bucket on loopback that holds one object, for readers that sign nothing: listing, reading, reading a range.
+/// Serve a bucket with one object on loopback to readers without signatures: listing, reading, reading a range.
 async fn bucket(key: &'static str, body: &'static str) -> String {
     use axum::extract::Request;
     use axum::http::{StatusCode, header};

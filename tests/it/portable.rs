@@ -1,10 +1,10 @@
-//! Bundled SQL stays in the subset that DataFusion and DuckDB share, so that any step can be checked on the other.
+//! Bundled SQL uses only the subset that DataFusion and DuckDB share, so that any step can be checked on both.
 
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// What one engine refuses or answers otherwise, and what to write.
+/// Constructs that one engine refuses or evaluates differently, and their replacements.
 const FORBIDDEN: [(&str, &str); 19] = [
     (
         r"\b(get_field|struct_extract|named_struct|struct_pack)\s*\(",
@@ -51,17 +51,17 @@ const FORBIDDEN: [(&str, &str); 19] = [
         r"(?i)\bAS\s+(at|end|order|group|table)\b",
         "a name that is no keyword",
     ),
-    // Trino has no such literal, BigQuery no such flag, and no two warehouses the same series of times.
+    // Trino lacks the literal, BigQuery the flag, and every warehouse has another function for series of times.
     (r"\{'\w+'\s*:", "columns, or a CASE over VALUES"),
     (
         r"regexp_replace\(.*'g'\)",
         "a call for each end: '^…', then '…$'",
     ),
     (
-        r"generate_series\(.*INTERVAL",
+        r"generate_series\(.*(?i:INTERVAL)",
         "a recursive CTE, or config.buckets",
     ),
-    // DataFusion reads what follows as the right side.
+    // DataFusion parses the following tokens as the right operand.
     (
         r"\bDISTINCT FROM\s+[\w.']+\s+(AND|OR)\b",
         "parentheses around it",
@@ -80,7 +80,7 @@ fn sql_files(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 #[test]
-fn bundled_sql_uses_what_both_engines_understand() {
+fn bundled_sql_uses_the_common_subset_of_both_engines() {
     let rules: Vec<_> = FORBIDDEN
         .iter()
         .map(|(pattern, instead)| (Regex::new(pattern).unwrap(), instead))
@@ -115,19 +115,27 @@ fn bundled_sql_uses_what_both_engines_understand() {
 }
 
 #[test]
-fn every_query_begins_with_the_question_it_answers() {
+fn every_query_states_its_question_and_its_grain() {
     let mut files = Vec::new();
     sql_files(
         &Path::new(env!("CARGO_MANIFEST_DIR")).join("queries"),
         &mut files,
     );
+    let mut wrong = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
-        let first = text.lines().next().unwrap_or_default();
-        assert!(
-            first.starts_with("-- ") && first.ends_with('?'),
-            "{}: {first}",
-            file.display()
-        );
+        let header: Vec<_> = text.lines().take_while(|it| it.starts_with("--")).collect();
+        let question = header.first().copied().unwrap_or_default();
+        if !question.starts_with("-- ") || !question.ends_with('?') {
+            wrong.push(format!("{}: question: {question}", file.display()));
+        }
+        let grains = header
+            .iter()
+            .filter_map(|line| line.strip_prefix("-- Grain:"))
+            .filter(|grain| grain.trim().starts_with("one row"));
+        if grains.count() != 1 {
+            wrong.push(format!("{}: no `-- Grain: one row …`", file.display()));
+        }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -13,7 +13,7 @@ pub struct Program {
 }
 
 /// What it left behind.
-pub struct Ended {
+pub struct ProgramOutput {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
@@ -54,12 +54,12 @@ impl Program {
     }
 
     /// Runs it to its end, with these variables.
-    pub async fn run(&self, args: &[&str], env: &[(&str, &str)]) -> Ended {
+    pub async fn run(&self, args: &[&str], env: &[(&str, &str)]) -> ProgramOutput {
         let mut command = self.command(args);
         command.envs(env.iter().copied());
         let output = tokio::task::spawn_blocking(move || command.output().unwrap());
         let output = output.await.unwrap();
-        Ended {
+        ProgramOutput {
             code: output.status.code().unwrap(),
             stdout: text(&output.stdout),
             stderr: text(&output.stderr),

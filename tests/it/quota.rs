@@ -1,9 +1,9 @@
-//! What a collection costs, list by list: the sandbox counts, and one request more for a repository is a failure.
+//! The requests of a collection by list: the sandbox counts them, and one more for a repository is a failure.
 
 use std::collections::BTreeMap;
 
-use bitlake::collect::Stop;
-use bitlake::collect::plan::{Kind, total};
+use bitlake::collect::plan::{Plan, VisitKind, total};
+use bitlake::collect::{CollectReport, StopSignal};
 use bitlake_sandbox::{Day, Fault, ListSizes, Sandbox, SyntheticWorkspace};
 use chrono::{TimeDelta, Utc};
 
@@ -29,14 +29,14 @@ async fn estate() -> Bench {
     bench
 }
 
-/// Lets a day pass and collects what it brought.
+/// Advance the workspace by a day and collect.
 async fn night(bench: &mut Bench, day: &Day) {
     bench.now = bench.sandbox.advance(day).unwrap();
     bench.sandbox.reset_requests();
     bench.complete().await;
 }
 
-/// Requests by what their route ends in.
+/// Count requests by the end of their route.
 fn spent(bench: &Bench) -> BTreeMap<String, usize> {
     let below = |route: String| match route.split_once("{repo_slug}") {
         Some((_, below)) => below.to_owned(),
@@ -48,7 +48,7 @@ fn spent(bench: &Bench) -> BTreeMap<String, usize> {
         .collect()
 }
 
-/// What each repository's lists may cost, and what is asked once.
+/// Return the allowed requests of each repository's lists, and those of the workspace.
 fn allowed(
     bench: &Bench,
     lists: impl Fn(ListSizes) -> Vec<(&'static str, usize)>,
@@ -120,7 +120,7 @@ async fn a_night_costs_a_page_of_each_list_and_an_idle_one_three_requests() {
     assert_eq!(spent(&bench), allowed(&bench, lists));
 }
 
-/// Planned and spent by the run after it, by list.
+/// Return the planned requests and those of the following run, by list.
 async fn planned_and_spent(bench: &mut Bench) -> (f64, u64) {
     let plan = bench.plan().await;
     let report = bench.complete().await;
@@ -136,7 +136,7 @@ fn is_within_a_twentieth((planned, spent): (f64, u64)) -> bool {
 }
 
 #[tokio::test]
-async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_night_spend() {
+async fn a_plan_is_within_five_percent_of_first_load_usual_day_and_idle_run() {
     let mut bench = estate().await;
     let first = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(first), "first load: {first:?}");
@@ -158,18 +158,22 @@ async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_nigh
         plan.spent, 1,
         "what is known is planned without a request of its own"
     );
-    assert!(plan.repositories.iter().all(|one| one.kind == Kind::Update));
+    assert!(
+        plan.repositories
+            .iter()
+            .all(|one| one.kind == VisitKind::Update)
+    );
     let idle = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(idle), "idle night: {idle:?}");
 }
 
 #[tokio::test]
-async fn a_plan_counts_what_since_wants_and_no_more() {
+async fn a_plan_counts_only_records_after_since() {
     let mut bench = estate().await;
-    // Of sixty days, the last twenty.
+    // The last twenty of sixty days.
     bench.more = "[sync]\nsince = \"2026-11-03\"\n[rules.default]\nsteps = \"all\"".to_owned();
     let (planned, spent) = planned_and_spent(&mut bench).await;
-    // Most are the steps of a third of all pipelines.
+    // Most of them are the steps of a third of all pipelines.
     assert!((550..600).contains(&spent), "{spent}");
     let off = (planned - spent as f64).abs() / spent as f64;
     assert!(off < 0.1, "{planned} {spent}");
@@ -187,7 +191,7 @@ async fn a_new_repository_that_cannot_be_asked_does_not_keep_the_others_from_bei
         .map(|one| one.reason.is_some())
         .collect();
     assert_eq!(reasons, [false, true, false]);
-    // Of a run whose new repositories are not all planned, nothing is said as a whole.
+    // A run with unplanned new repositories has no planned total.
     bench.sandbox.clear_faults();
     let report = bench.complete().await;
     assert_eq!(of(&report, "acme/repo-000", "pipelines").planned, Some(5));
@@ -203,12 +207,12 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
     assert!(stopped.stopped.is_some());
     let spent = stopped.requests.values().sum::<u64>();
     bench.stops_after = None;
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     let plan = bench.plan().await;
     assert!(
         plan.repositories
             .iter()
-            .any(|one| one.kind == Kind::Unfinished)
+            .any(|one| one.kind == VisitKind::Unfinished)
     );
     let rest = total(&plan.next());
     let report = bench.complete().await;
@@ -220,24 +224,63 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn a_repository_that_rests_is_planned_without_a_request() {
+async fn a_plan_defers_the_repositories_that_the_run_right_after_it_defers() {
     let mut bench = estate().await;
     bench.complete().await;
     night(&mut bench, &Day::default()).await;
-    // An hour later, with room for two of three.
-    std::fs::remove_dir_all(bench.lake.folder().unwrap().join("_bitlake/budget")).unwrap();
-    bench.connection = bench
-        .connection
-        .replace("requests_per_hour = 100000", "requests_per_hour = 7");
+    let forget_spent_requests = |bench: &Bench| {
+        std::fs::remove_dir_all(bench.lake.folder().unwrap().join("_bitlake/budget")).unwrap();
+    };
+    let unlimited = bench.connection.clone();
+    let limit_to = |bench: &mut Bench, limit: u32| {
+        let limit = format!("requests_per_hour = {limit}");
+        bench.connection = unlimited.replace("requests_per_hour = 100000", &limit);
+    };
+
+    // Planning and the run's own lists take 1 + 2 requests, so there is room for two visits of three requests.
+    forget_spent_requests(&bench);
+    limit_to(&mut bench, 9);
     let plan = bench.plan().await;
     let kinds: Vec<_> = plan.repositories.iter().map(|one| one.kind).collect();
-    assert_eq!(kinds, [Kind::Update, Kind::Update, Kind::Rest]);
+    assert_eq!(
+        kinds,
+        [VisitKind::Update, VisitKind::Update, VisitKind::Deferred]
+    );
     assert_eq!(total(&plan.next()), 2.0 + 2.0 * 3.0);
-    assert_eq!(plan.budgets[0].requests_per_hour, 7);
+    assert_eq!(plan.budgets[0].requests_per_hour, 9);
+    assert_eq!(plan.budgets[0].left, 8);
+    let report = bench.run().await.unwrap();
+    assert_eq!(deferred_by(&report), deferred_in(&plan));
+
+    // A busy hour: a run of all three repositories leaves room for the lists and one visit.
+    forget_spent_requests(&bench);
+    limit_to(&mut bench, 11 + 1 + 2 + 3);
+    let busy = bench.run().await.unwrap();
+    assert!(deferred_by(&busy).is_empty());
+    let plan = bench.plan().await;
+    assert_eq!(deferred_in(&plan).len(), 2);
+    let report = bench.run().await.unwrap();
+    assert_eq!(deferred_by(&report), deferred_in(&plan));
+}
+
+fn deferred_in(plan: &Plan) -> Vec<&str> {
+    let repositories = plan.repositories.iter();
+    repositories
+        .filter(|one| one.kind == VisitKind::Deferred)
+        .map(|one| one.repository.as_str())
+        .collect()
+}
+
+fn deferred_by(report: &CollectReport) -> Vec<&str> {
+    let repositories = report.repositories.iter();
+    repositories
+        .filter(|one| one.deferred)
+        .map(|one| one.repository.as_str())
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_program_tells_what_a_run_will_cost_and_the_run_what_was_planned() {
+async fn plan_prints_the_requests_of_a_run_and_the_run_prints_the_plan() {
     let estate = SyntheticWorkspace {
         repositories: 1,
         pull_requests: 20,

@@ -1,4 +1,4 @@
-//! `recipes/` and the Dockerfile, executed: a recipe that nobody ran is a guess.
+//! Execute `recipes/` and the Dockerfile.
 
 use std::time::Duration;
 
@@ -9,8 +9,7 @@ use super::program::Program;
 use super::python::Python;
 use super::support::fixture;
 
-/// Runs a command of `tests/<script>/run.py` beside a Bitbucket that is slow at first, and takes only the
-/// token `good`.
+/// Run a command of `tests/<script>/run.py` against a sandbox that is slow at first and accepts only the token `good`.
 async fn run(script: &str, command: &str, times: u64, seconds: u64) {
     let Some(python) = Python::with(script) else {
         return;
@@ -46,7 +45,7 @@ async fn the_systemd_service_restarts_for_exit_4_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_cron_job_is_valid_and_tries_again_only_what_another_try_can_mend() {
+async fn the_cron_job_is_valid_and_retries_only_retryable_exit_codes() {
     run("recipes", "kubernetes", 1, 2).await;
 }
 
@@ -56,6 +55,6 @@ async fn the_dockerfile_builds_offline_from_the_lock_file() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_airflow_task_retries_what_another_try_can_mend() {
+async fn the_airflow_task_retries_only_retryable_exit_codes() {
     run("airflow", "dag", 2, 8).await;
 }

@@ -159,7 +159,7 @@ async fn a_run_under_way_is_saved_and_gone_on_with_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_credential_that_has_expired_is_told_by_the_log_the_report_and_status() {
+async fn an_expired_credential_is_named_by_the_log_the_report_and_status() {
     let (_sandbox, program) = ground().await;
     let expiry = "the credential of connection acme (environment variable TOKEN) expired on 2020-01-31: renew it";
     let run = program.run(&["collect"], &TOKEN).await;

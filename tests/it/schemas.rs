@@ -1,10 +1,10 @@
-//! Schemas grow: what was written under an older contract is read under the new one, and gets the new columns from the
-//! payloads that were kept.
+//! Schemas grow: files written under an older contract are read under the new one and get the new columns from the kept
+//! payloads.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use bitlake::transform::Options;
+use bitlake::transform::TransformOptions;
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, RecordBatch, StructArray, TimestampMicrosecondArray,
 };
@@ -18,11 +18,11 @@ use super::support::*;
 
 const FILE: &str =
     "bitbucket/pull_requests/connection=1/workspace_slug=acme/repo=web/part-0.parquet";
-/// No table but those of the source layer.
+/// Publish only the source layer.
 const SOURCE: [&str; 1] = ["config"];
 const ANN: &str = "SELECT title, author['nickname'] FROM bitbucket.pull_requests ORDER BY id";
 
-/// Takes `title` and `author.nickname` out of a Parquet file, as if no contract had ever named them.
+/// Remove `title` and `author.nickname` from a Parquet file, as if no contract had ever named them.
 fn age(path: &Path) {
     let file = std::fs::File::open(path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -65,7 +65,7 @@ fn aged(batch: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
 }
 
-/// Changes a JSON object of the lake.
+/// Change a JSON object of the lake.
 fn edit(bench: &Bench, path: &str, change: impl FnOnce(&mut Value)) {
     let path = bench.folder.path().join("lake").join(path);
     let mut value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -111,7 +111,7 @@ async fn a_published_file_of_an_older_schema_reads_as_null_and_is_decoded_again(
     assert_eq!(table.schema_version, contract.version, "and never again");
 }
 
-/// Has the manifest name the bytes that lie there now, as the version that wrote them did.
+/// Make the manifest name the current bytes of the files, as the version that wrote them did.
 fn name_bytes(bench: &Bench, file: &mut Value) {
     let bytes = read(bench, FILE);
     file["bytes"] = json!(bytes.len());
@@ -122,7 +122,7 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Puts a time of the year 2300 into `created_on` of a Parquet file, as a version without a bound kept it.
+/// Write a time of the year 2300 into `created_on` of a Parquet file, as a version without a bound did.
 fn date_far_ahead(path: &Path) {
     let file = std::fs::File::open(path).unwrap();
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
@@ -184,14 +184,14 @@ async fn a_segment_of_an_older_schema_is_decoded_again() {
 }
 
 #[tokio::test]
-async fn a_rebuild_counts_what_does_not_fit_and_changes_no_byte() {
+async fn a_rebuild_counts_values_that_do_not_fit_and_changes_no_byte() {
     let mut bench = Bench::quirk("value_of_wrong_type").await;
     let collected = bench.complete().await;
-    let rebuild = || Options {
+    let rebuild = || TransformOptions {
         rebuild: true,
-        ..Options::default()
+        ..TransformOptions::default()
     };
-    // What was collected and not yet published is published by it, too.
+    // It publishes collected segments as well.
     let report = bench.transform_with(&SOURCE, rebuild()).await.unwrap();
     assert!(report.published.files_written > 0);
     let misfits = &web(&collected, "pull_requests").misfits;
@@ -223,9 +223,9 @@ async fn a_rebuild_mends_a_column_that_was_decoded_otherwise() {
         read(&bench, FILE) != today,
         "a transform does not look at it"
     );
-    let rebuild = Options {
+    let rebuild = TransformOptions {
         rebuild: true,
-        ..Options::default()
+        ..TransformOptions::default()
     };
     bench.transform_with(&SOURCE, rebuild).await.unwrap();
     assert!(read(&bench, FILE) == today, "the same bytes again");

@@ -1,6 +1,7 @@
-//! No secret reaches the disk: one of each rule, in every text of every entity, looked for in every byte of a lake.
+//! No secret reaches the disk: the tests plant one of each rule in every text of every entity and search every byte of a
+//! lake.
 //!
-//! The secrets are made here, from the rules' own patterns, so that none stands in the repository.
+//! The secrets are generated from the rules' patterns, so that none is in the repository.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -19,14 +20,14 @@ use serde_json::{Value, json};
 
 use super::support::*;
 
-/// A text that a rule is for, and the secret in it.
+/// A text that a rule matches, and the secret in it.
 struct Sample {
     rule: String,
     text: String,
     secret: String,
 }
 
-/// The same letters in every run.
+/// A generator with the same letters in every run.
 struct Letters(u64);
 
 impl Letters {
@@ -37,7 +38,7 @@ impl Letters {
         (self.0 % bound as u64) as usize
     }
 
-    /// A text that the pattern matches, but for what it says of its surroundings.
+    /// Generate a text that the pattern matches, ignoring assertions about its surroundings.
     fn text(&mut self, pattern: &Hir, text: &mut Vec<u8>) {
         match pattern.kind() {
             HirKind::Empty | HirKind::Look(_) => {}
@@ -95,7 +96,7 @@ fn redacted(text: &str) -> String {
     record.value()["text"].as_str().unwrap().to_owned()
 }
 
-/// Samples of a rule whose secrets are not of the kind that it lets pass, one of each seed.
+/// Generate samples of a rule, one per seed, without those that the rule's allowlist accepts.
 fn samples(rule: &toml::Value) -> impl Iterator<Item = Sample> {
     let id = rule["id"].as_str().unwrap().to_owned();
     let pattern = rule["regex"].as_str().unwrap().to_owned();
@@ -118,7 +119,7 @@ fn samples(rule: &toml::Value) -> impl Iterator<Item = Sample> {
         Letters(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)).text(&hir, &mut text);
         let mut text = String::from_utf8(text).ok()?;
         if id == "kubernetes-secret-yaml" {
-            // Its pattern rests on the surroundings of words, which are not made here.
+            // Its pattern depends on surrounding words, which are not generated here.
             text = format!(
                 "kind: Secret\ndata:\n  key: {}",
                 "aB3d".repeat(seed as usize + 3)
@@ -141,7 +142,7 @@ fn samples(rule: &toml::Value) -> impl Iterator<Item = Sample> {
     })
 }
 
-/// One secret of each rule, found in its own text.
+/// Return one secret of each rule, found in its own text.
 fn one_of_each() -> Vec<Sample> {
     let found = rules()
         .into_iter()
@@ -168,7 +169,7 @@ fn each_rule_has_a_name_of_its_own_and_finds_most_secrets_of_its_shape() {
     assert!(missed.is_empty(), "{}", missed.join("\n"));
 }
 
-/// Token shapes as people paste them: in the middle of a sentence, before a full stop, in brackets and backticks.
+/// Tokens as people paste them: in a sentence, before a full stop, in brackets and backticks.
 #[test]
 fn tokens_are_found_in_prose() {
     let a = |length: usize| "aB3dE5fG7hJ9".repeat(20)[..length].to_owned();
@@ -248,7 +249,7 @@ fn tokens_are_found_in_prose() {
     }
 }
 
-/// What people write about secrets, and what looks like one.
+/// Texts about secrets, and texts that resemble secrets.
 #[test]
 fn ordinary_texts_stay() {
     let commit = "3f2c1b9d8e7a6f5c4d3b2a190817263544536271";
@@ -283,7 +284,7 @@ fn ordinary_texts_stay() {
     }
 }
 
-/// No text of the demo is taken for a secret; what goes is what its keys say.
+/// No text of the demo is redacted; only values of secret keys are.
 #[test]
 fn no_text_of_the_demo_is_taken_for_a_secret() {
     let mut texts = 0;
@@ -331,7 +332,7 @@ fn each_text(value: &mut Value, each: &mut impl FnMut(&str, &mut String)) {
     walk(value, "", each);
 }
 
-/// Texts by which records are found, joined and ordered: to plant there is to make another workspace.
+/// Members by which records are found, joined and sorted: a secret there would make another workspace.
 fn is_structure(key: &str, text: &str) -> bool {
     const ADDRESSES: [&str; 9] = [
         "full_name",
@@ -368,7 +369,7 @@ async fn no_secret_in_any_text_of_any_entity_reaches_the_lake() {
             continue;
         }
         let is_list = path.extension().is_some_and(|it| it == "jsonl");
-        // The sandbox's own list of which commits are a pull request's.
+        // The sandbox's list of the commits of each pull request.
         let is_own = table == "pull_request_commits";
         if is_own || !is_list && table != "repository" {
             continue;
@@ -377,7 +378,7 @@ async fn no_secret_in_any_text_of_any_entity_reaches_the_lake() {
         let plant = |mut record: Value| {
             let mut names = 0;
             each_text(&mut record, &mut |key, text| {
-                // A record has many names; a few are enough, and the page stays below its limit.
+                // A few secrets per record are enough, and keep the page below its size limit.
                 names += 1;
                 if !is_structure(key, text) {
                     match names {
@@ -391,7 +392,7 @@ async fn no_secret_in_any_text_of_any_entity_reaches_the_lake() {
             record
         };
         let written = match is_list {
-            // The newest: what the lists that are newest first begin with.
+            // The newest record, with which lists in descending order begin.
             true => {
                 let lines: Vec<&str> = text.lines().collect();
                 let lines = lines.iter().enumerate().map(|(n, line)| {
@@ -427,7 +428,7 @@ async fn no_secret_in_any_text_of_any_entity_reaches_the_lake() {
     let report = bench.complete().await;
     let entities = report.repositories.iter().flat_map(|it| &it.entities);
     for (table, entity) in entities {
-        // Comments come inside the activity, and have lost theirs there.
+        // Comments are embedded in the activity, and are redacted there.
         let elsewhere = table == "pull_request_comments";
         assert!(
             elsewhere || entity.records == 0 || entity.redactions > 0,
@@ -452,7 +453,7 @@ async fn no_secret_in_any_text_of_any_entity_reaches_the_lake() {
     assert!(contains(&all, b"[removed]"));
 }
 
-/// All names and bytes of a folder, and all texts of the Parquet files in it, which are compressed.
+/// Return all names and bytes of a folder, and all texts of its compressed Parquet files.
 fn everything(folder: &Path) -> Vec<u8> {
     let (mut bytes, mut texts) = (Vec::new(), BTreeSet::new());
     for path in files(folder) {
@@ -502,7 +503,7 @@ fn page(records: &[&str]) -> Value {
     ))
 }
 
-/// A page of pull requests, as text: what no JSON library would write.
+/// Return a page of pull requests as text that no JSON library would write.
 async fn pull_requests(records: &[&str]) -> Bench {
     let fault = Fault {
         matches: vec!["/pullrequests?".to_owned()],
@@ -515,7 +516,7 @@ async fn pull_requests(records: &[&str]) -> Bench {
 }
 
 #[tokio::test]
-async fn a_record_that_is_not_quite_json_costs_what_does_not_fit_and_nothing_else() {
+async fn a_record_of_invalid_json_loses_only_the_values_that_do_not_fit() {
     let token = format!("ghp_{}", "A".repeat(36));
     let deep = "[".repeat(100_000) + &"]".repeat(100_000);
     let record = |id: u32, more: &str| {
@@ -577,7 +578,7 @@ async fn a_record_that_is_not_quite_json_costs_what_does_not_fit_and_nothing_els
     }
 }
 
-/// Names are keys: two that differ in their secrets alone must not be a doubled key that ends the run.
+/// Names are keys: two names that differ only in their secrets must not give a duplicate key.
 #[tokio::test]
 async fn branches_whose_names_are_secrets_do_not_end_a_run() {
     let (mut bench, web) = Bench::copy_of("pull_request_commits_bare_not_found").await;

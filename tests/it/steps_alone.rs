@@ -1,4 +1,4 @@
-//! Every one of DevLake's steps on given inputs alone: no connection, no repository, no record of Bitbucket's.
+//! Each of DevLake's steps on given inputs alone, without a connection, a repository or a record of Bitbucket.
 
 use super::outside::Outside;
 
@@ -7,7 +7,7 @@ const MAPPING: &str = "project_name,table,row_id
     shop,repos,r1
     shop,boards,b1";
 
-/// Layers up to the one that the test looks at.
+/// The layers up to the one under test.
 const DOMAIN: [&str; 1] = ["domain"];
 const DORA: [&str; 2] = ["domain", "dora"];
 
@@ -64,7 +64,7 @@ async fn deployments_are_generated_from_pipelines_and_tasks() {
     );
 }
 
-/// A chain of two in production, with a failure and another environment between.
+/// A chain of two production deployments with a failure and another environment between.
 const DEPLOYMENT_COMMITS: &str = "id,commit_sha,cicd_deployment_id,cicd_scope_id,repo_id,repo_url,result,environment,started_date,finished_date
     d1,c2,D1,s1,r1,https://x/Web.git,SUCCESS,PRODUCTION,2026-05-01 10:00:00,2026-05-01 10:10:00
     d2,c3,D2,s1,r1,https://x/web,FAILURE,PRODUCTION,2026-05-02 10:00:00,2026-05-02 10:10:00
@@ -220,7 +220,7 @@ async fn incidents_come_from_issues_and_point_at_the_deployment_before() {
             .await,
         ["i1 | ann | Ann", "i3 |  |", "i3 | bob | Bob", "i4 |  |"]
     );
-    // i1 began in the instant in which d4 ended: the one before is blamed.
+    // i1 began at the instant at which d4 finished: the deployment before d4 is blamed.
     assert_eq!(
         given
             .query("SELECT id, project_name, deployment_id FROM dora.project_incident_deployment_relationships ORDER BY id")

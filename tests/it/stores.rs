@@ -1,4 +1,4 @@
-//! The stores that a lake may lie on, as tests get them: each test has a lake of its own.
+//! The stores of a lake under test; each test has a lake of its own.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -57,7 +57,7 @@ pub fn write(path: &Path, batches: &[RecordBatch]) -> WrittenFile {
     file.finish().unwrap()
 }
 
-/// Files of `n` rows each, written once.
+/// Files of `n` rows each, generated once.
 pub struct Staged {
     folder: TempDir,
 }
@@ -77,7 +77,7 @@ impl Staged {
         std::fs::read(self.file(n).path).unwrap()
     }
 
-    /// No Parquet, but as many bytes as take five parts, and no two parts alike.
+    /// Bytes (not Parquet) for five parts of a multipart upload, all different.
     pub fn large(&self) -> WrittenFile {
         let bytes: Vec<u8> = (0..9_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let path = self.folder.path().join("large");
@@ -92,7 +92,7 @@ impl Staged {
         }
     }
 
-    /// Publishes the table `domain.things` of these files.
+    /// Publish these files as the table `domain.things`.
     pub async fn publish(
         &self,
         lake: &Lake,
@@ -104,7 +104,7 @@ impl Staged {
         publish(lake, &lock, run, Utc::now(), &base, self.tables(files)).await
     }
 
-    /// The table `domain.things` of these files.
+    /// Return these files as the table `domain.things`.
     pub fn tables(&self, files: &[(&str, usize)]) -> BTreeMap<String, NextTable> {
         let files = files
             .iter()
@@ -117,13 +117,13 @@ impl Staged {
     }
 }
 
-/// A lake, and what makes other lakes over the same ground.
+/// A store, and a lake over it.
 pub struct Ground {
     pub place: LakeLocation,
     pub store: Arc<dyn ObjectStore>,
-    /// Puts are refused by the version of what is there.
+    /// Whether the store evaluates conditions of puts.
     pub is_conditional: bool,
-    /// Conditions hold against writers at the same time.
+    /// Whether conditions are atomic against concurrent writers.
     pub is_atomic: bool,
     pub is_versioned: bool,
     /// The address of an S3 server's bucket.
@@ -136,7 +136,7 @@ impl Ground {
         Lake::new(self.place.clone(), Arc::clone(&self.store))
     }
 
-    /// The lake as another process opens it: with connections of its own.
+    /// Open the lake as another process does, with its own connections.
     pub fn elsewhere(&self) -> Lake {
         let Some((endpoint, bucket)) = self.http.as_deref().and_then(|at| at.rsplit_once('/'))
         else {
@@ -145,7 +145,7 @@ impl Ground {
         in_bucket(endpoint, bucket, None).lake()
     }
 
-    /// The layers' files, whole.
+    /// Return the contents of the layers' files.
     pub async fn files(&self) -> BTreeMap<String, Vec<u8>> {
         let mut files = BTreeMap::new();
         for layer in LAYERS {
@@ -157,7 +157,7 @@ impl Ground {
         files
     }
 
-    /// The name of a file within the store.
+    /// Return the name of a file within the store.
     pub fn object(&self, path: &str) -> String {
         match &self.place {
             LakeLocation::Folder(_) => path.to_owned(),
@@ -171,7 +171,7 @@ impl Ground {
         found.bytes().await.unwrap().to_vec()
     }
 
-    /// Lets the time pass after which a dead run's intent is worth nothing.
+    /// Let the lease of a dead run's intent expire.
     pub async fn expire(&self) {
         let lake = self.lake();
         let mut manifest = lake.manifest().await.unwrap();
@@ -219,7 +219,7 @@ pub fn folder() -> Ground {
     }
 }
 
-/// Options of `[lake]` for an S3 server of the tests.
+/// Return the `[lake]` options for a test's S3 server.
 pub fn options(endpoint: &str) -> BTreeMap<String, String> {
     let options = [
         ("endpoint", endpoint),
@@ -232,7 +232,7 @@ pub fn options(endpoint: &str) -> BTreeMap<String, String> {
     BTreeMap::from(owned)
 }
 
-/// Runs `work` on a runtime of its own, and this thread stands still meanwhile.
+/// Run `work` on its own runtime while this thread blocks.
 pub fn on_its_own<T>(work: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(work)
@@ -257,12 +257,12 @@ fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
     }
 }
 
-/// An S3 in this process; it compares and puts in two steps.
+/// Start an S3 server in this process, whose conditional put is not atomic.
 pub fn s3s() -> Ground {
     s3s_failing(usize::MAX)
 }
 
-/// The same, but in the place of every `nth` reply comes an error: in turn the request is done before, or not.
+/// Start the server with an error instead of every `nth` reply; alternately the request is executed before, or not.
 pub fn s3s_failing(nth: usize) -> Ground {
     s3s_answering(move |n, _| {
         let done = !(n / nth).is_multiple_of(2);
@@ -274,7 +274,7 @@ pub fn s3s_failing(nth: usize) -> Ground {
     })
 }
 
-/// The same, but the first `times` puts are answered with 409, as S3 does while another request for the object is under way.
+/// Start the server with 409 for the first `times` puts, as S3 replies during another request for the object.
 pub fn s3s_busy(times: usize) -> Ground {
     let puts = AtomicUsize::new(0);
     s3s_answering(move |_, method| {
@@ -283,7 +283,7 @@ pub fn s3s_busy(times: usize) -> Ground {
     })
 }
 
-/// `answer`: for the n-th request, from 1 on, the status in the place of its reply, and whether it is done all the same.
+/// `answer` returns for the n-th request, from 1, the status that replaces its reply and whether it is executed.
 fn s3s_answering(
     answer: impl Fn(usize, &Method) -> Option<(StatusCode, bool)> + Send + Sync + 'static,
 ) -> Ground {
@@ -321,7 +321,7 @@ fn s3s_answering(
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    // In a thread of its own, so that it serves while a test stands still.
+    // It runs in its own thread, so that it serves while a test blocks.
     std::thread::spawn(move || {
         on_its_own(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -331,7 +331,7 @@ fn s3s_answering(
     in_bucket(&endpoint, "lake", Some(folder))
 }
 
-/// A versioned bucket of moto's, whose conditional puts are atomic; `None` where moto cannot be had.
+/// Create a versioned bucket in moto, whose conditional puts are atomic; `None` without moto.
 pub async fn moto(bucket: &str) -> Option<Ground> {
     let endpoint = MOTO.as_deref()?;
     let client = reqwest::Client::new();
@@ -344,7 +344,7 @@ pub async fn moto(bucket: &str) -> Option<Ground> {
     Some(in_bucket(endpoint, bucket, None))
 }
 
-/// One server for all tests; it ends with this process, whose end closes its standard input.
+/// The server of all tests; it stops when this process closes its standard input.
 static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
     let python = interpreter("stores")?;
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/serve.py");
@@ -358,12 +358,12 @@ static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
     let mut port = String::new();
     let stdout = server.stdout.take().unwrap();
     BufReader::new(stdout).read_line(&mut port).unwrap();
-    // Dropping the child closes neither it nor its standard input's other end before this process ends.
+    // Dropping the child does not close its standard input before this process ends.
     std::mem::forget(server);
     Some(format!("http://127.0.0.1:{}", port.trim()))
 });
 
-/// Makes a test of each function for each store.
+/// Generate a test of each function for each store.
 macro_rules! on_every_store {
     ($($name:ident),* $(,)?) => {
         mod memory { $(#[tokio::test] async fn $name() {

@@ -5,14 +5,14 @@ use serde_json::json;
 
 use super::answers::workspace;
 use super::demo::{bitlake, demo_lake, text};
-use super::program::{Ended, Program};
+use super::program::{Program, ProgramOutput};
 
 /// Clears the screen, forges a line, turns the reading direction.
 const HOSTILE: &str = "\u{1b}[2J\r\nok  acme/forged\u{9b}31m\u{202e}\u{2028}";
 
 /// Nothing of it is obeyed, and it is there to be read.
-fn is_shown(ended: &Ended) {
-    for shown in [&ended.stdout, &ended.stderr] {
+fn is_shown(finished: &ProgramOutput) {
+    for shown in [&finished.stdout, &finished.stderr] {
         let steers = |c: char| c.is_control() && c != '\n' || "\u{202e}\u{2028}".contains(c);
         assert!(!shown.chars().any(steers), "{shown:?}");
         assert!(
@@ -22,12 +22,12 @@ fn is_shown(ended: &Ended) {
             "{shown}"
         );
     }
-    let all = [ended.stdout.as_str(), &ended.stderr].concat();
+    let all = [finished.stdout.as_str(), &finished.stderr].concat();
     assert!(all.contains(r"\u{202e}"), "{all}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_people_read_cannot_steer_their_terminal() {
+async fn printed_text_cannot_control_the_terminal() {
     let folder = tempfile::tempdir().unwrap();
     workspace::write(folder.path());
     let issues = folder.path().join("acme/web/issues.jsonl");
@@ -55,9 +55,9 @@ async fn what_people_read_cannot_steer_their_terminal() {
         is_shown(&program.run(&[command], &env).await);
     }
     let sql = ["query", "--sql", "SELECT title FROM domain.issues"];
-    let ended = program.run(&sql, &env).await;
-    is_shown(&ended);
-    assert_eq!(ended.stdout.lines().count(), 5, "{}", ended.stdout);
+    let finished = program.run(&sql, &env).await;
+    is_shown(&finished);
+    assert_eq!(finished.stdout.lines().count(), 5, "{}", finished.stdout);
     let csv = program
         .run(&[&sql[..], &["--format", "csv"]].concat(), &env)
         .await;

@@ -1,4 +1,4 @@
-//! A workspace that lives: every step of [`World`] changes what Bitbucket would show, at a time of its own.
+//! A changing workspace: every step of [`World`] changes Bitbucket's records at a time of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::support::at;
 /// One repository's records, as the sandbox reads them.
 pub struct World {
     pub now: DateTime<Utc>,
-    /// When something was pushed, or happened to a pull request.
+    /// The time of the last push or change of a pull request.
     updated_on: DateTime<Utc>,
     serial: u64,
     branches: BTreeMap<String, String>,
@@ -60,7 +60,7 @@ impl World {
         world
     }
 
-    /// One of many things that happen; `pick` chooses which, and to what.
+    /// Apply one of many events; `pick` chooses the event and its subject.
     pub fn happen(&mut self, kind: u8, pick: usize) {
         self.now += TimeDelta::minutes(7);
         match kind % 18 {
@@ -106,7 +106,7 @@ impl World {
         hash
     }
 
-    /// A pull request that is still open.
+    /// Return an open pull request.
     fn open(&self, pick: usize) -> Option<u64> {
         let open = |record: &&Value| record["state"] == "OPEN";
         let open: Vec<_> = self.pull_requests.values().filter(open).collect();
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    /// Does not move the time of the last change.
+    /// An approval does not change the time of the last change.
     fn approve(&mut self, pick: usize) {
         let Some(id) = self.open(pick) else { return };
         let by = user(pick as u64 % 5);
@@ -185,7 +185,7 @@ impl World {
             "content": {"raw": "hm"}, "user": user(n % 4), "deleted": false, "pullrequest": {"id": id}});
         self.comments.insert(n, comment.clone());
         self.count_comments(id);
-        // What the feed shows of a comment that is gone.
+        // The feed's entry of a deleted comment.
         self.record(
             id,
             "comment",
@@ -207,7 +207,7 @@ impl World {
         Some((*n, comment["pullrequest"]["id"].as_u64()?))
     }
 
-    /// Edited, or deleted so that a tombstone is left.
+    /// Edit a comment, or delete it and leave a tombstone.
     fn change_comment(&mut self, pick: usize) {
         let Some((n, id)) = self.any_comment(pick) else {
             return;
@@ -220,7 +220,7 @@ impl World {
         self.touch(id);
     }
 
-    /// Gone without a trace, as long as the pull request keeps another one: an empty list proves nothing.
+    /// Remove a comment without a trace, if the pull request keeps another one: an empty list proves nothing.
     fn drop_comment(&mut self, pick: usize) {
         let Some((n, id)) = self.any_comment(pick) else {
             return;
@@ -274,12 +274,12 @@ impl World {
         }
     }
 
-    /// Made, moved, or deleted.
+    /// Create, move or delete a tag.
     fn tag(&mut self, pick: usize) {
         let name = format!("v1.{}", pick % 4);
         self.updated_on = self.now;
         match pick % 3 {
-            // Never the last one: an empty list proves nothing.
+            // The last tag is never deleted: an empty list proves nothing.
             0 if self.tags.len() > 1 => drop(self.tags.remove(&name)),
             _ => drop(self.tags.insert(name, self.branches["main"].clone())),
         }
@@ -305,7 +305,7 @@ impl World {
             "release": {"pipeline": {"uuid": format!("{{p{n}}}")}, "commit": {"hash": hash}, "created_on": now}}));
     }
 
-    /// A pipeline that has not ended ends, unless it waits for so long that it was given up.
+    /// Complete an unfinished pipeline, unless it is so old that the collector has given it up.
     fn go_on(&mut self, pick: usize) {
         let young = stamp(self.now - TimeDelta::days(20));
         let open = |record: &&Value| {
@@ -338,7 +338,7 @@ impl World {
         deployment["last_update_time"] = json!(now);
     }
 
-    /// An old release is deployed once more: its step and its deployment are overwritten.
+    /// Redeploy an old release: its step and its deployment are overwritten.
     fn deploy_again(&mut self, pick: usize) {
         let done = |record: &&Value| record["state"]["name"] == "COMPLETED";
         let done: Vec<_> = self
@@ -375,7 +375,7 @@ impl World {
         }
     }
 
-    /// Commits that are still reachable, as Bitbucket lists them.
+    /// Return the reachable commits in Bitbucket's order.
     pub fn reachable(&self) -> BTreeSet<String> {
         let parents: BTreeMap<&str, Vec<&str>> = self
             .commits
@@ -403,7 +403,7 @@ impl World {
         seen
     }
 
-    /// Writes everything below `folder`, as the sandbox wants it.
+    /// Write everything below `folder` as fixtures of the sandbox.
     pub fn write(&self, folder: &Path) {
         let web = folder.join("acme/web");
         std::fs::create_dir_all(&web).unwrap();
@@ -429,7 +429,7 @@ impl World {
         };
         lines("branches", refs("branch", &self.branches));
         lines("tags", refs("tag", &self.tags));
-        // What a force-push left behind is found by its hash and listed nowhere.
+        // A commit removed by a force-push is found by its hash and in no list.
         let reachable = self.reachable();
         let (listed, left): (Vec<_>, Vec<_>) = self
             .commits
@@ -445,7 +445,7 @@ impl World {
         );
         lines("pull_requests", all(&self.pull_requests));
         lines("pull_request_comments", all(&self.comments));
-        // The feed shows comments as they are now, in the order in which they were made.
+        // The feed shows comments in their current version, in the order of their creation.
         let shown = self.activity.iter().map(|entry| {
             let mut entry = entry.clone();
             let n = entry.pointer("/comment/id").and_then(Value::as_u64);

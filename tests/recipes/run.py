@@ -1,8 +1,8 @@
-"""Takes the recipes at their word: what cron, systemd, Kubernetes and Docker would execute is executed here.
+"""Execute the commands of the recipes as cron, systemd, Kubernetes and Docker would.
 
-Called by `tests/it/recipes.rs` as `run.py COMMAND PLAN`; the plan names the program, the sources, and a folder with a
-configuration whose Bitbucket is slow once, so that a run with a deadline of one second ends with exit 4. An assertion
-that fails is the result.
+Called by `tests/it/recipes.rs` as `run.py COMMAND PLAN`. The plan names the program, the sources, and a folder with a
+configuration whose Bitbucket is slow once, so that a run with a deadline of one second ends with exit 4. The script ends
+with an assertion error when a recipe does not behave as documented.
 """
 
 import configparser
@@ -172,10 +172,12 @@ def docker(ground):
         elif word == "RUN":
             subprocess.run(["/bin/sh", "-c", rest], cwd=copy, check=True)
             fetched |= "cargo fetch --locked" in rest
-    # What the sources compile into the program must have been copied.
-    for source in (copy / "src").rglob("*.rs"):
+    # Files that the sources compile into the program must be in the image.
+    sources = [source for folder in ("src", "crates") for source in (copy / folder).rglob("*.rs")]
+    for source in sources:
+        package = next(folder for folder in source.parents if (folder / "Cargo.toml").exists())
         for found in re.findall(r'include_(?:dir|str|bytes)!\(\s*"([^"]+)"', source.read_text()):
-            where = found.replace("$CARGO_MANIFEST_DIR", str(copy))
+            where = found.replace("$CARGO_MANIFEST_DIR", str(package))
             assert (source.parent / where).exists(), f"{source} includes {found}, which .dockerignore leaves out"
 
 

@@ -1,23 +1,23 @@
-//! Rows in any order into a graph that is the same for every order.
+//! Builds the graph from rows. The order of the rows does not change the result.
 
 use std::collections::HashMap;
 
-use super::names::{Names, Packed, pack};
-use super::{Graph, Node};
+use super::names::{HashIndex, Packed, pack};
+use super::{CommitGraph, CommitIndex};
 
-/// Takes the rows of a history one by one.
+/// Collects the rows of a history and builds a [`CommitGraph`] from them.
 #[derive(Debug, Default)]
-pub struct Builder {
+pub struct GraphBuilder {
     packed: HashMap<Packed, u32>,
     others: HashMap<Box<str>, u32>,
-    /// Child, parent, position.
+    /// Each edge as child, parent and position of the parent.
     edges: Vec<(u32, u32, u32)>,
     times: Vec<i64>,
     timed: bool,
 }
 
-impl Builder {
-    /// A commit, and when it was committed, if that is known.
+impl GraphBuilder {
+    /// Add a commit, and its commit time if that is known.
     pub fn commit(&mut self, hash: &str, time: Option<i64>) {
         let number = self.number(hash);
         if let Some(time) = time {
@@ -26,7 +26,7 @@ impl Builder {
         }
     }
 
-    /// A commit and one that it builds on. Said twice it counts once, in the smaller position.
+    /// Add a commit and one of its parents. A repeated edge counts once, at its smallest position.
     pub fn edge(&mut self, child: &str, parent: &str, position: u32) {
         let child = self.number(child);
         let parent = self.number(parent);
@@ -50,8 +50,9 @@ impl Builder {
         number
     }
 
-    pub fn finish(self) -> Graph {
-        let (names, nodes) = Names::sort(self.packed, self.others);
+    /// Sort the commits and edges that were added into a graph.
+    pub fn finish(self) -> CommitGraph {
+        let (names, nodes) = HashIndex::sort(self.packed, self.others);
         let node = |number: u32| nodes[number as usize];
         let mut edges = self.edges;
         for (child, parent, _) in &mut edges {
@@ -75,7 +76,7 @@ impl Builder {
                 times[nodes[number] as usize] = time;
             }
         }
-        let mut graph = Graph {
+        let mut graph = CommitGraph {
             names,
             offsets,
             parents: edges.into_iter().map(|(_, parent, _)| parent).collect(),
@@ -88,13 +89,14 @@ impl Builder {
     }
 }
 
-impl Graph {
-    /// Depth first with a stack of our own. A parent that is still on the stack closes a circle and does not count.
+impl CommitGraph {
+    /// Number the generations depth first with an explicit stack. A parent that is still on the stack closes a cycle
+    /// and is ignored.
     fn number_generations(&mut self, nodes: usize) {
         const OPEN: u32 = u32::MAX;
         let mut generations = vec![0; nodes];
-        let mut stack: Vec<(Node, usize)> = Vec::new();
-        for start in 0..nodes as Node {
+        let mut stack: Vec<(CommitIndex, usize)> = Vec::new();
+        for start in 0..nodes as CommitIndex {
             if generations[start as usize] != 0 {
                 continue;
             }

@@ -1,27 +1,30 @@
-//! The first deployment of a chain that has a commit, for all commits at once.
+//! Finds, for all commits at once, the first deployment of a series that contains them.
 //!
-//! A commit that has its label passes nothing on, since all its ancestors have theirs: each is visited once per chain,
-//! however many deployments there are.
+//! The traversal stops at labelled commits, because all their ancestors are labelled too. So every commit is visited
+//! once per series, however many deployments the series has.
 
-use super::{Graph, Node};
+use super::{CommitGraph, CommitIndex};
 
-/// The label of a commit that no deployment has.
-pub const NEVER: u32 = u32::MAX;
+/// The label of a commit that no deployment contains.
+pub const NOT_CONTAINED: u32 = u32::MAX;
 
-impl Graph {
-    /// For every commit the smallest index in `chain` from whose commit it is reachable, or [`NEVER`]. `None` in the
-    /// chain is a deployment of a commit that the graph does not know, and labels nothing.
-    pub fn first_containing(&self, chain: impl IntoIterator<Item = Option<Node>>) -> Vec<u32> {
-        let mut first = vec![NEVER; self.len()];
+impl CommitGraph {
+    /// Return for every commit the smallest index in `chain` whose commit has it as an ancestor, or [`NOT_CONTAINED`].
+    /// `None` in the chain is a deployment of a commit outside the graph. It labels nothing.
+    pub fn first_containing(
+        &self,
+        chain: impl IntoIterator<Item = Option<CommitIndex>>,
+    ) -> Vec<u32> {
+        let mut first = vec![NOT_CONTAINED; self.len()];
         let mut stack = Vec::new();
         for (index, node) in (0..).zip(chain) {
             stack.extend(node);
             while let Some(node) = stack.pop() {
-                if first[node as usize] != NEVER {
+                if first[node as usize] != NOT_CONTAINED {
                     continue;
                 }
                 first[node as usize] = index;
-                let unlabelled = |parent: &Node| first[*parent as usize] == NEVER;
+                let unlabelled = |parent: &CommitIndex| first[*parent as usize] == NOT_CONTAINED;
                 stack.extend(self.parents(node).iter().copied().filter(unlabelled));
             }
         }

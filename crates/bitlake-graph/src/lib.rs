@@ -1,19 +1,22 @@
-//! The commit graph of one repository: which commits does one release have that another has not, and which deployment
-//! had a commit first?
+//! The commit graph of one repository.
 //!
-//! Such questions follow parents for as long as there are any, which SQL can only do by recursion over rows. Here a
-//! commit is a number, and a history of a million of them is a few arrays:
+//! It answers two questions: which commits does one release contain that another does not, and which deployment was the
+//! first to contain a commit. SQL could answer them only by recursion over rows. Here a commit is an index into a few
+//! arrays, so a history of a million commits is traversed in memory:
 //!
 //! ```text
-//! names.rs   hashes, sorted:   node 0, 1, 2 …        (so that the order of nodes is the order of hashes)
-//! build.rs   offsets, parents: node ─▶ its parents   in their positions, first parent first
-//!            generations:      1 + the largest of its parents'
-//! range.rs   reachable from one end and not from the other, and in which order to tell it
-//! label.rs   the first of a chain of deployments that has a commit
+//! names.rs   hashes, sorted:   index 0, 1, 2 …        (the order of indices is the order of hashes)
+//! build.rs   offsets, parents: index ─▶ its parents   ordered by position, first parent first
+//!            generations:      1 + the largest generation of the parents
+//! range.rs   commits reachable from one revision and not from another, and their order
+//! label.rs   the first deployment of a series that contains a commit
 //! ```
 //!
-//! Nothing here recurses or does I/O, and nothing hangs on a circle of parents, which no git history has but a table
-//! that somebody gives can have.
+//! The crate does no I/O and does not recurse. Cycles of parents, which git cannot produce but a hand-written table can
+//! contain, do not hang any function.
+
+// Every index is a `CommitIndex` that the same graph has given out, or a position in an array of the same length.
+#![allow(clippy::indexing_slicing)]
 
 mod build;
 mod label;
@@ -22,73 +25,78 @@ mod range;
 #[cfg(test)]
 mod tests;
 
-pub use build::Builder;
-pub use label::NEVER;
-pub use names::{Lookup, Name};
-pub use range::Ranges;
+pub use build::GraphBuilder;
+pub use label::NOT_CONTAINED;
+pub use names::{CommitHash, PrefixMatch};
+pub use range::RevisionRanges;
 
 use std::collections::HashSet;
 
-use names::Names;
+use names::HashIndex;
 
-/// A commit: its place among the sorted hashes of its repository.
-pub type Node = u32;
+/// A commit, as the position of its hash among the sorted hashes of its repository.
+pub type CommitIndex = u32;
 
-/// The commits of one repository and what they build on. A commit that is only named as a parent is one of them.
+/// The commits of one repository and their parents. A commit that occurs only as a parent is part of the graph.
+///
+/// A method that takes a [`CommitIndex`] panics if another, larger graph has given it out.
 #[derive(Debug)]
-pub struct Graph {
-    names: Names,
-    /// `parents[offsets[node]..offsets[node + 1]]`.
+pub struct CommitGraph {
+    names: HashIndex,
+    /// The parents of a commit are `parents[offsets[node]..offsets[node + 1]]`.
     offsets: Vec<u32>,
-    parents: Vec<Node>,
-    /// From 1; greater than that of every ancestor, unless `circular`.
+    parents: Vec<CommitIndex>,
+    /// Start at 1. The generation of a commit exceeds that of every ancestor, unless `circular`.
     generations: Vec<u32>,
-    /// When it was committed, in any unit; `i64::MIN` when that is unknown. Empty when no time is known at all.
+    /// Commit times in any unit, `i64::MIN` where unknown. Empty when no time is known at all.
     times: Vec<i64>,
-    /// Some commit is its own ancestor, so that generations bound nothing.
+    /// Some commit is its own ancestor, so generations give no bound.
     circular: bool,
 }
 
-impl Graph {
-    /// How many commits there are.
+impl CommitGraph {
+    /// Return the number of commits.
     pub fn len(&self) -> usize {
         self.generations.len()
     }
 
+    /// Return whether the graph has no commits.
     pub fn is_empty(&self) -> bool {
         self.generations.is_empty()
     }
 
-    pub fn name(&self, node: Node) -> Name<'_> {
+    /// Return the hash of a commit.
+    pub fn name(&self, node: CommitIndex) -> CommitHash<'_> {
         self.names.name(node)
     }
 
-    /// The commit with exactly this hash.
-    pub fn find(&self, hash: &str) -> Option<Node> {
+    /// Find the commit with exactly this hash.
+    pub fn find(&self, hash: &str) -> Option<CommitIndex> {
         self.names.find(hash)
     }
 
-    /// The commit whose hash begins with `prefix`, if there is exactly one.
-    pub fn find_prefix(&self, prefix: &str) -> Lookup {
+    /// Find the only commit whose hash starts with `prefix`.
+    pub fn find_prefix(&self, prefix: &str) -> PrefixMatch {
         self.names.find_prefix(prefix)
     }
 
-    /// The commits that `node` builds on, by position: the line that was merged into is the first.
-    pub fn parents(&self, node: Node) -> &[Node] {
+    /// Return the parents of a commit, ordered by position: the branch that was merged into comes first.
+    pub fn parents(&self, node: CommitIndex) -> &[CommitIndex] {
         let at = node as usize;
         &self.parents[self.offsets[at] as usize..self.offsets[at + 1] as usize]
     }
 
-    pub fn generation(&self, node: Node) -> u32 {
+    /// Return the length of the longest path from the commit to a root, counted in commits.
+    pub fn generation(&self, node: CommitIndex) -> u32 {
         self.generations[node as usize]
     }
 
-    fn time(&self, node: Node) -> i64 {
+    fn time(&self, node: CommitIndex) -> i64 {
         self.times.get(node as usize).copied().unwrap_or(i64::MIN)
     }
 
-    /// Whether `ancestor` can be reached from `node`; a commit is its own ancestor here.
-    pub fn is_ancestor(&self, ancestor: Node, node: Node) -> bool {
+    /// Return whether `ancestor` is reachable from `node`. A commit is its own ancestor.
+    pub fn is_ancestor(&self, ancestor: CommitIndex, node: CommitIndex) -> bool {
         let lowest = if self.circular {
             0
         } else {

@@ -1,30 +1,35 @@
-//! The hashes of a history, sorted, in 20 bytes each.
+//! The sorted hashes of a history, 20 bytes each.
 //!
-//! What is not a whole lower-case SHA-1 (a test's `commit1`, a SHA-256, an abbreviated hash) is kept as text, in its
-//! place in the one sorted order.
+//! A name that is not a full lower-case SHA-1, such as a SHA-256, an abbreviated hash or a test's `commit1`, is stored
+//! as text. Both kinds share one sorted order.
 
 use std::cmp::Ordering;
 use std::ops::Deref;
 
-use super::Node;
+use super::CommitIndex;
 
 pub(super) type Packed = [u8; 20];
 
-/// What a beginning of a hash leads to.
+/// The result of a search by abbreviated hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lookup {
+pub enum PrefixMatch {
+    /// No hash starts with the prefix.
     None,
-    One(Node),
+    /// One hash starts with the prefix, or equals it.
+    One(CommitIndex),
+    /// Several hashes start with the prefix.
     Ambiguous,
 }
 
-/// A hash as text.
-pub enum Name<'a> {
+/// A hash, dereferenced as text.
+pub enum CommitHash<'a> {
+    /// The 40 digits of a SHA-1.
     Hex([u8; 40]),
+    /// Any other name.
     Text(&'a str),
 }
 
-impl Deref for Name<'_> {
+impl Deref for CommitHash<'_> {
     type Target = str;
 
     fn deref(&self) -> &str {
@@ -35,20 +40,20 @@ impl Deref for Name<'_> {
     }
 }
 
-/// A hash that did not fit 20 bytes.
+/// A name that is not a full lower-case SHA-1.
 #[derive(Debug)]
-struct Other {
-    node: Node,
+struct UnpackedHash {
+    node: CommitIndex,
     text: Box<str>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Names {
+pub(super) struct HashIndex {
     packed: Vec<Packed>,
-    others: Vec<Other>,
+    others: Vec<UnpackedHash>,
 }
 
-/// Twenty bytes for forty lower-case hexadecimal digits.
+/// Pack forty lower-case hexadecimal digits into twenty bytes.
 pub(super) fn pack(hash: &str) -> Option<Packed> {
     let digits: &[u8; 40] = hash.as_bytes().try_into().ok()?;
     let mut packed = [0; 20];
@@ -66,22 +71,22 @@ fn value(digit: u8) -> Option<u8> {
     }
 }
 
-fn unpack(packed: &Packed) -> Name<'static> {
+fn unpack(packed: &Packed) -> CommitHash<'static> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = [0; 40];
     for (pair, byte) in text.chunks_exact_mut(2).zip(packed) {
         pair[0] = DIGITS[usize::from(byte >> 4)];
         pair[1] = DIGITS[usize::from(byte & 15)];
     }
-    Name::Hex(text)
+    CommitHash::Hex(text)
 }
 
-impl Names {
-    /// Sorts distinct names; also the node of each, by the number it was given.
+impl HashIndex {
+    /// Sort distinct names. Also return the index of each, by the number that it was inserted with.
     pub(super) fn sort(
         packed: impl IntoIterator<Item = (Packed, u32)>,
         others: impl IntoIterator<Item = (Box<str>, u32)>,
-    ) -> (Self, Vec<Node>) {
+    ) -> (Self, Vec<CommitIndex>) {
         let mut packed: Vec<_> = packed.into_iter().collect();
         let mut others: Vec<_> = others.into_iter().collect();
         packed.sort_unstable();
@@ -93,7 +98,7 @@ impl Names {
         for (hash, number) in packed {
             while let Some((text, number)) = short.next_if(|(text, _)| **text < *unpack(&hash)) {
                 nodes[number as usize] = node;
-                names.others.push(Other { node, text });
+                names.others.push(UnpackedHash { node, text });
                 node += 1;
             }
             nodes[number as usize] = node;
@@ -102,36 +107,36 @@ impl Names {
         }
         for (text, number) in short {
             nodes[number as usize] = node;
-            names.others.push(Other { node, text });
+            names.others.push(UnpackedHash { node, text });
             node += 1;
         }
         (names, nodes)
     }
 
-    pub(super) fn name(&self, node: Node) -> Name<'_> {
+    pub(super) fn name(&self, node: CommitIndex) -> CommitHash<'_> {
         match self.others.binary_search_by_key(&node, |other| other.node) {
-            Ok(at) => Name::Text(&self.others[at].text),
+            Ok(at) => CommitHash::Text(&self.others[at].text),
             Err(before) => unpack(&self.packed[node as usize - before]),
         }
     }
 
-    pub(super) fn find(&self, hash: &str) -> Option<Node> {
+    pub(super) fn find(&self, hash: &str) -> Option<CommitIndex> {
         let node = self.first_not_below(hash);
         let found = (node as usize) < self.len() && *self.name(node) == *hash;
         found.then_some(node)
     }
 
-    pub(super) fn find_prefix(&self, prefix: &str) -> Lookup {
+    pub(super) fn find_prefix(&self, prefix: &str) -> PrefixMatch {
         if prefix.is_empty() {
-            return Lookup::None;
+            return PrefixMatch::None;
         }
         let node = self.first_not_below(prefix);
         let begins =
-            |node: Node| (node as usize) < self.len() && self.name(node).starts_with(prefix);
+            |node: CommitIndex| (node as usize) < self.len() && self.name(node).starts_with(prefix);
         match (begins(node), begins(node + 1)) {
-            (false, _) => Lookup::None,
-            (true, true) if *self.name(node) != *prefix => Lookup::Ambiguous,
-            (true, _) => Lookup::One(node),
+            (false, _) => PrefixMatch::None,
+            (true, true) if *self.name(node) != *prefix => PrefixMatch::Ambiguous,
+            (true, _) => PrefixMatch::One(node),
         }
     }
 
@@ -139,8 +144,8 @@ impl Names {
         self.packed.len() + self.others.len()
     }
 
-    fn first_not_below(&self, text: &str) -> Node {
-        let (mut low, mut high) = (0, self.len() as Node);
+    fn first_not_below(&self, text: &str) -> CommitIndex {
+        let (mut low, mut high) = (0, self.len() as CommitIndex);
         while low < high {
             let middle = low + (high - low) / 2;
             match (*self.name(middle)).cmp(text) {

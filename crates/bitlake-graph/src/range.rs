@@ -1,47 +1,50 @@
-//! What is reachable from one commit and not from another: `git rev-list new ^old`.
+//! Revision ranges: the commits reachable from one commit and not from another, as in `git rev-list new ^old`.
 //!
-//! Both ends are coloured, and the commit of the highest generation passes its colours on to its parents, until all
-//! that waits has the old end's colour: below that, everything is in both. The walk sees the commits between the ends
-//! and hardly more, not the whole history.
+//! Both ends are coloured and form the first frontier. The commit of the highest generation leaves the frontier and
+//! passes its colours on to its parents, which enter it. The search ends when every commit in the frontier has the
+//! colour of the old end, because all their ancestors are reachable from both ends. It visits the commits between the
+//! two ends and few others, not the whole history.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Graph, Node};
+use super::{CommitGraph, CommitIndex};
 
 const NEW: u8 = 1;
 const OLD: u8 = 2;
-const WAITS: u8 = 4;
+const IN_FRONTIER: u8 = 4;
 const MEMBER: u8 = 8;
 
-/// Walks one graph many times, with arrays that are allocated once.
-pub struct Ranges<'a> {
-    graph: &'a Graph,
+/// Computes revision ranges of one graph, reusing its arrays between calls.
+pub struct RevisionRanges<'a> {
+    graph: &'a CommitGraph,
     colours: Vec<u8>,
-    coloured: Vec<Node>,
-    waiting: BinaryHeap<(u32, Node)>,
-    /// How many of those that wait have the new end's colour alone.
+    coloured: Vec<CommitIndex>,
+    frontier: BinaryHeap<(u32, CommitIndex)>,
+    /// The number of commits in the frontier that have only the colour of the new end.
     fresh: usize,
     visited: usize,
-    /// Of the members of a range, how many children are still to come.
+    /// For each member of a range, the number of children not yet in the order.
     children: Vec<u32>,
 }
 
-impl<'a> Ranges<'a> {
-    pub fn new(graph: &'a Graph) -> Self {
+impl<'a> RevisionRanges<'a> {
+    /// Allocate the arrays for a graph.
+    pub fn new(graph: &'a CommitGraph) -> Self {
         Self {
             graph,
             colours: vec![0; graph.len()],
             coloured: Vec::new(),
-            waiting: BinaryHeap::new(),
+            frontier: BinaryHeap::new(),
             fresh: 0,
             visited: 0,
             children: vec![0; graph.len()],
         }
     }
 
-    /// `new` and its ancestors without `old` and its ancestors, in no particular order; all of the former for no `old`.
-    pub fn difference(&mut self, new: Node, old: Option<Node>) -> Vec<Node> {
+    /// Return `new` and its ancestors without `old` and its ancestors, in no particular order. Without `old`, return
+    /// all ancestors of `new`.
+    pub fn difference(&mut self, new: CommitIndex, old: Option<CommitIndex>) -> Vec<CommitIndex> {
         self.fresh = 0;
         self.colour(new, NEW);
         if let Some(old) = old {
@@ -49,7 +52,7 @@ impl<'a> Ranges<'a> {
         }
         let graph = self.graph;
         while self.fresh > 0 || graph.circular {
-            let Some((_, node)) = self.waiting.pop() else {
+            let Some((_, node)) = self.frontier.pop() else {
                 break;
             };
             let colour = self.colours[node as usize] & (NEW | OLD);
@@ -59,7 +62,7 @@ impl<'a> Ranges<'a> {
                 self.colour(parent, colour);
             }
         }
-        self.waiting.clear();
+        self.frontier.clear();
         self.visited = self.coloured.len();
         let mut difference = Vec::new();
         for node in self.coloured.drain(..) {
@@ -71,33 +74,33 @@ impl<'a> Ranges<'a> {
         difference
     }
 
-    /// How many commits the last difference looked at.
+    /// Return the number of commits that the last call of [`difference`](Self::difference) visited.
     pub fn visited(&self) -> usize {
         self.visited
     }
 
-    /// Adds a colour. A commit that passed its colours on already waits again: only in a circle does that happen.
-    fn colour(&mut self, node: Node, colour: u8) {
+    /// Add a colour to a commit. A commit with a new colour enters the frontier; only in a cycle does it enter twice.
+    fn colour(&mut self, node: CommitIndex, colour: u8) {
         let before = self.colours[node as usize];
-        let after = before | colour | WAITS;
+        let after = before | colour | IN_FRONTIER;
         if (before ^ after) & (NEW | OLD) == 0 {
             return;
         }
         if before == 0 {
             self.coloured.push(node);
         }
-        if before & WAITS == 0 {
+        if before & IN_FRONTIER == 0 {
             let generation = self.graph.generation(node);
-            self.waiting.push((generation, node));
+            self.frontier.push((generation, node));
         }
         self.colours[node as usize] = after;
-        self.fresh += usize::from(after == NEW | WAITS);
-        self.fresh -= usize::from(before == NEW | WAITS);
+        self.fresh += usize::from(after == NEW | IN_FRONTIER);
+        self.fresh -= usize::from(before == NEW | IN_FRONTIER);
     }
 
-    /// The members of a range as DevLake numbers them: depth first from the newer end, a commit before its parents,
-    /// parents by hash.
-    pub fn depth_first(&mut self, new: Node, members: &[Node]) -> Vec<Node> {
+    /// Order the members of a range as DevLake numbers them: depth first from the newer end, a commit before its
+    /// parents, parents by hash.
+    pub fn depth_first(&mut self, new: CommitIndex, members: &[CommitIndex]) -> Vec<CommitIndex> {
         self.mark(members);
         let mut order = Vec::with_capacity(members.len());
         let mut stack = vec![new];
@@ -115,9 +118,10 @@ impl<'a> Ranges<'a> {
         order
     }
 
-    /// The members of a range, children before parents; among those that are ready the one committed last, then by
-    /// hash. In a circle none is ever ready: then the one committed last is taken.
-    pub fn topological(&mut self, members: &[Node]) -> Vec<Node> {
+    /// Order the members of a range topologically, children before parents. Among the commits whose children are all
+    /// ordered, the latest commit time comes first, then the smallest hash. When a cycle leaves no such commit, the
+    /// latest is taken.
+    pub fn topological(&mut self, members: &[CommitIndex]) -> Vec<CommitIndex> {
         self.mark(members);
         for &node in members {
             for &parent in self.graph.parents(node) {
@@ -125,7 +129,7 @@ impl<'a> Ranges<'a> {
             }
         }
         let graph = self.graph;
-        let rank = |node: Node| (graph.time(node), Reverse(node));
+        let rank = |node: CommitIndex| (graph.time(node), Reverse(node));
         let mut ready: BinaryHeap<_> = members
             .iter()
             .filter(|node| self.children[**node as usize] == 0)
@@ -155,13 +159,13 @@ impl<'a> Ranges<'a> {
         order
     }
 
-    fn mark(&mut self, members: &[Node]) {
+    fn mark(&mut self, members: &[CommitIndex]) {
         for &node in members {
             self.colours[node as usize] = MEMBER;
         }
     }
 
-    fn unmark(&mut self, members: &[Node]) {
+    fn unmark(&mut self, members: &[CommitIndex]) {
         for &node in members {
             self.colours[node as usize] = 0;
         }

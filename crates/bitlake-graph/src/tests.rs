@@ -1,4 +1,4 @@
-//! The walks against brute force, on random histories.
+//! Compares the graph algorithms with brute force on random histories.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,18 +6,18 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Commits and their parents, in words.
+/// Named commits and their parents.
 #[derive(Debug, Clone)]
-struct History {
+struct RandomHistory {
     names: Vec<String>,
-    /// Child, parent, position.
+    /// Each edge as child, parent and position of the parent.
     edges: Vec<(usize, usize, u32)>,
     times: Vec<Option<i64>>,
 }
 
-impl History {
-    fn graph(&self) -> Graph {
-        let mut builder = Builder::default();
+impl RandomHistory {
+    fn graph(&self) -> CommitGraph {
+        let mut builder = GraphBuilder::default();
         for (name, time) in self.names.iter().zip(&self.times) {
             builder.commit(name, *time);
         }
@@ -27,7 +27,7 @@ impl History {
         builder.finish()
     }
 
-    /// The history itself, with each commit's parents by hash.
+    /// Return the parents of each commit by hash.
     fn parents(&self) -> BTreeMap<String, BTreeSet<String>> {
         let mut parents: BTreeMap<_, _> = self
             .names
@@ -42,7 +42,7 @@ impl History {
     }
 }
 
-/// `commit7`, whole hashes, or both, and none of them in the order of the history.
+/// Name a commit `commit7`, by a full hash, or by either of them. The order of names differs from that of the history.
 fn name(kind: u8, number: usize) -> String {
     let scattered = (number as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     match (kind, number % 3) {
@@ -51,8 +51,8 @@ fn name(kind: u8, number: usize) -> String {
     }
 }
 
-/// `backwards`: how many edges may lead from a commit to a later one, so that circles arise.
-fn histories(backwards: usize) -> impl Strategy<Value = History> {
+/// Generate histories. Up to `backwards` edges lead from a commit to a later one, so that cycles arise.
+fn histories(backwards: usize) -> impl Strategy<Value = RandomHistory> {
     (2usize..24, 0u8..3).prop_flat_map(move |(size, kind)| {
         let parents = prop::collection::vec(prop::collection::vec(0usize..24, 0..4), size);
         let circles = prop::collection::vec((0..size, 0..size), 0..=backwards);
@@ -70,7 +70,7 @@ fn histories(backwards: usize) -> impl Strategy<Value = History> {
                     .map(|(child, parent)| (child, parent, 9)),
             );
             let names = (0..size).map(|number| name(kind, number)).collect();
-            History {
+            RandomHistory {
                 names,
                 edges,
                 times,
@@ -107,7 +107,7 @@ fn between(
         .collect()
 }
 
-/// DevLake's numbering, word for word.
+/// DevLake's recursive numbering.
 fn pre_order(
     parents: &BTreeMap<String, BTreeSet<String>>,
     node: &str,
@@ -123,7 +123,7 @@ fn pre_order(
     }
 }
 
-fn topological(history: &History, mut left: BTreeSet<String>) -> Vec<String> {
+fn topological(history: &RandomHistory, mut left: BTreeSet<String>) -> Vec<String> {
     let parents = history.parents();
     let times: BTreeMap<_, _> = history.names.iter().zip(&history.times).collect();
     let mut order = Vec::new();
@@ -142,16 +142,16 @@ fn topological(history: &History, mut left: BTreeSet<String>) -> Vec<String> {
     order
 }
 
-fn names(graph: &Graph, nodes: &[Node]) -> Vec<String> {
+fn names(graph: &CommitGraph, nodes: &[CommitIndex]) -> Vec<String> {
     nodes
         .iter()
         .map(|node| graph.name(*node).to_owned())
         .collect()
 }
 
-fn set(graph: &Graph, nodes: &[Node]) -> BTreeSet<String> {
+fn set(graph: &CommitGraph, nodes: &[CommitIndex]) -> BTreeSet<String> {
     let set: BTreeSet<_> = names(graph, nodes).into_iter().collect();
-    assert_eq!(set.len(), nodes.len(), "a commit stands twice");
+    assert_eq!(set.len(), nodes.len(), "a commit occurs twice");
     set
 }
 
@@ -159,10 +159,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn a_range_is_what_one_end_reaches_and_the_other_does_not(history in histories(3)) {
+    fn a_range_holds_the_commits_reachable_from_one_end_only(history in histories(3)) {
         let (graph, parents) = (history.graph(), history.parents());
-        // One walker for all: what a walk leaves behind would show in the next.
-        let mut ranges = Ranges::new(&graph);
+        // All ranges share the arrays, so that a range which does not clear them changes the next.
+        let mut ranges = RevisionRanges::new(&graph);
         for new in &history.names {
             for old in history.names.iter().map(Some).chain([None]) {
                 let nodes = ranges.difference(
@@ -176,9 +176,9 @@ proptest! {
     }
 
     #[test]
-    fn devlakes_order_is_the_recursive_pre_order(history in histories(3)) {
+    fn depth_first_order_equals_devlakes_recursion(history in histories(3)) {
         let (graph, parents) = (history.graph(), history.parents());
-        let mut ranges = Ranges::new(&graph);
+        let mut ranges = RevisionRanges::new(&graph);
         for new in &history.names {
             for old in &history.names {
                 let node = graph.find(new).unwrap();
@@ -192,9 +192,9 @@ proptest! {
     }
 
     #[test]
-    fn children_come_before_parents_and_the_newest_of_the_ready_first(history in histories(0)) {
+    fn topological_order_puts_children_first_and_prefers_the_latest(history in histories(0)) {
         let (graph, parents) = (history.graph(), history.parents());
-        let mut ranges = Ranges::new(&graph);
+        let mut ranges = RevisionRanges::new(&graph);
         for new in &history.names {
             for old in history.names.iter().map(Some).chain([None]) {
                 let members = ranges.difference(graph.find(new).unwrap(), old.and_then(|old| graph.find(old)));
@@ -206,10 +206,10 @@ proptest! {
     }
 
     #[test]
-    fn a_circle_loses_no_commit_in_either_order(history in histories(5)) {
+    fn both_orders_keep_every_commit_of_a_cycle(history in histories(5)) {
         let graph = history.graph();
-        let mut ranges = Ranges::new(&graph);
-        for new in 0..graph.len() as Node {
+        let mut ranges = RevisionRanges::new(&graph);
+        for new in 0..graph.len() as CommitIndex {
             let members = ranges.difference(new, None);
             prop_assert_eq!(set(&graph, &ranges.depth_first(new, &members)), set(&graph, &members));
             prop_assert_eq!(set(&graph, &ranges.topological(&members)), set(&graph, &members));
@@ -217,7 +217,7 @@ proptest! {
     }
 
     #[test]
-    fn a_label_is_the_first_of_the_chain_that_reaches_the_commit(
+    fn a_label_is_the_first_deployment_that_contains_the_commit(
         history in histories(2),
         chain in prop::collection::vec(prop::option::of(0usize..24), 0..8),
     ) {
@@ -232,12 +232,12 @@ proptest! {
                 deployed.as_ref().is_some_and(|deployed| reachable(&parents, deployed).contains(name))
             });
             let label = labels[graph.find(name).unwrap() as usize];
-            prop_assert_eq!(label, expected.map_or(NEVER, |index| index as u32));
+            prop_assert_eq!(label, expected.map_or(NOT_CONTAINED, |index| index as u32));
         }
     }
 
     #[test]
-    fn ancestors_are_those_that_are_reached(history in histories(2)) {
+    fn ancestors_are_the_reachable_commits(history in histories(2)) {
         let (graph, parents) = (history.graph(), history.parents());
         for node in &history.names {
             let reached = reachable(&parents, node);
@@ -249,16 +249,16 @@ proptest! {
     }
 
     #[test]
-    fn generations_rise_from_parent_to_child(history in histories(0)) {
+    fn a_generation_is_one_above_the_largest_of_the_parents(history in histories(0)) {
         let graph = history.graph();
-        for node in 0..graph.len() as Node {
+        for node in 0..graph.len() as CommitIndex {
             let largest = graph.parents(node).iter().map(|parent| graph.generation(*parent)).max();
             prop_assert_eq!(graph.generation(node), 1 + largest.unwrap_or(0));
         }
     }
 
     #[test]
-    fn rows_in_any_order_make_the_same_graph(history in histories(1), seed in any::<u64>()) {
+    fn the_order_of_rows_does_not_change_the_graph(history in histories(1), seed in any::<u64>()) {
         let mut shuffled = history.clone();
         let mix = |n: usize| (n as u64 ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 7;
         let mut at: Vec<_> = (0..history.edges.len()).collect();
@@ -270,35 +270,35 @@ proptest! {
     }
 
     #[test]
-    fn a_beginning_leads_to_the_one_commit_that_has_it(
+    fn an_abbreviated_hash_finds_the_only_commit_with_it(
         words in prop::collection::btree_set("[ab]{1,5}|[ab]{39,41}", 1..20),
         prefix in "[ab]{0,6}",
     ) {
-        let mut builder = Builder::default();
+        let mut builder = GraphBuilder::default();
         for word in &words {
             builder.commit(word, None);
         }
         let graph = builder.finish();
         for (node, word) in words.iter().enumerate() {
-            prop_assert_eq!(&*graph.name(node as Node), word, "nodes are in the order of hashes");
-            prop_assert_eq!(graph.find(word), Some(node as Node));
+            prop_assert_eq!(&*graph.name(node as CommitIndex), word, "indices are in the order of hashes");
+            prop_assert_eq!(graph.find(word), Some(node as CommitIndex));
         }
         prop_assert_eq!(graph.find(&prefix).is_some(), words.contains(&prefix));
         let having: Vec<_> = words.iter().filter(|word| word.starts_with(&prefix)).collect();
         let expected = match having.as_slice() {
-            _ if prefix.is_empty() => Lookup::None,
-            [] => Lookup::None,
-            [one] => Lookup::One(graph.find(one).unwrap()),
-            _ if words.contains(&prefix) => Lookup::One(graph.find(&prefix).unwrap()),
-            _ => Lookup::Ambiguous,
+            _ if prefix.is_empty() => PrefixMatch::None,
+            [] => PrefixMatch::None,
+            [one] => PrefixMatch::One(graph.find(one).unwrap()),
+            _ if words.contains(&prefix) => PrefixMatch::One(graph.find(&prefix).unwrap()),
+            _ => PrefixMatch::Ambiguous,
         };
         prop_assert_eq!(graph.find_prefix(&prefix), expected);
     }
 }
 
 #[test]
-fn parents_keep_their_position_and_one_named_twice_counts_once() {
-    let mut builder = Builder::default();
+fn parents_keep_their_position_and_duplicates_count_once() {
+    let mut builder = GraphBuilder::default();
     builder.edge("merge", "side", 1);
     builder.edge("merge", "trunk", 0);
     builder.edge("merge", "side", 2);
@@ -306,26 +306,22 @@ fn parents_keep_their_position_and_one_named_twice_counts_once() {
     let graph = builder.finish();
     let merge = graph.find("merge").unwrap();
     assert_eq!(names(&graph, graph.parents(merge)), ["trunk", "side"]);
-    assert_eq!(
-        graph.len(),
-        3,
-        "commits that are only named as parents count"
-    );
+    assert_eq!(graph.len(), 3, "commits that occur only as parents count");
 }
 
 #[test]
-fn a_hash_in_capitals_is_another() {
-    let mut builder = Builder::default();
+fn hashes_are_case_sensitive() {
+    let mut builder = GraphBuilder::default();
     let hash = "abcdef0123abcdef0123abcdef0123abcdef0123";
     builder.edge(hash, &hash.to_uppercase(), 0);
     let graph = builder.finish();
     assert_eq!(graph.len(), 2);
-    assert_eq!(*graph.name(1), *hash, "capitals come before small letters");
+    assert_eq!(*graph.name(1), *hash, "upper case sorts before lower case");
 }
 
 #[test]
-fn a_long_history_needs_no_stack() {
-    let mut builder = Builder::default();
+fn a_long_history_does_not_recurse() {
+    let mut builder = GraphBuilder::default();
     let name = |n: u32| format!("{n:040x}");
     for n in 1..200_000 {
         builder.edge(&name(n), &name(n - 1), 0);
@@ -339,18 +335,18 @@ fn a_long_history_needs_no_stack() {
         graph.find(&name(199_999)).unwrap(),
     );
     assert_eq!(graph.generation(last), 200_000);
-    let mut ranges = Ranges::new(&graph);
+    let mut ranges = RevisionRanges::new(&graph);
     let before = graph.find(&name(199_990));
     assert_eq!(ranges.difference(last, before).len(), 9);
     assert!(
         ranges.visited() < 20,
-        "the walk does not end where both ends meet"
+        "the search does not stop where both ends meet"
     );
     for (new, old) in [("x", "y"), ("y", "x")] {
         let new = graph.find(new).unwrap();
         assert_eq!(ranges.difference(new, graph.find(old)), [new]);
         let visited = ranges.visited();
-        assert!(visited < 5, "the walk does not end where the sides meet");
+        assert!(visited < 5, "the search does not stop where the sides meet");
     }
     let all = ranges.difference(last, None);
     assert_eq!(ranges.depth_first(last, &all), ranges.topological(&all));

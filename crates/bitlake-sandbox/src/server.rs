@@ -183,6 +183,10 @@ impl ServerState {
     }
 
     /// Set the headers that every reply carries: rate limit and date.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "a server dates its replies by the clock"
+    )]
     pub(crate) fn set_common_headers(&self, reply: &mut SandboxReply) {
         if let Some(limit) = self.rate_limit {
             reply.set_header("x-ratelimit-limit", &limit.to_string());

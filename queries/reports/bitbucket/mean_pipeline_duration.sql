@@ -1,4 +1,5 @@
 -- How long does a pipeline take?
+-- Grain: one row
 -- Dashboard: BitBucket, 3.6 Mean pipeline duration
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -13,9 +14,14 @@ SELECT
     round(avg(p.build_duration_sec) / 6.0) / 10 AS "mean build minutes"
 FROM domain.cicd_pipelines AS p
 WHERE p.id LIKE 'bitbucket:%'
-    AND ($repo IS NULL OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name)))
+    AND (
+        $repo IS NULL
+        OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name))
+    )
     AND ($project IS NULL OR p.cicd_scope_id IN (
-        SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
+        SELECT m.row_id
+        FROM domain.project_mapping AS m
+        WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
     ))
     AND p.finished_date IS NOT NULL
     AND ($from IS NULL OR p.finished_date >= $from)

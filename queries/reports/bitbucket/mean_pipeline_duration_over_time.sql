@@ -1,4 +1,5 @@
 -- How long do the pipelines take that ended in each period?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 3.7 Mean pipeline duration by interval
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -10,12 +11,20 @@
 -- their Monday and no period is dropped: `partial` marks one that from, to or the start of collection cuts, or that was not over at the
 -- last run. Only periods with a row are listed.
 WITH ended AS (
-    SELECT date_trunc($interval, p.finished_date) AS period, p.duration_sec, p.build_duration_sec
+    SELECT
+        date_trunc($interval, p.finished_date) AS period,
+        p.duration_sec,
+        p.build_duration_sec
     FROM domain.cicd_pipelines AS p
     WHERE p.id LIKE 'bitbucket:%'
-        AND ($repo IS NULL OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name)))
+        AND (
+            $repo IS NULL
+            OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name))
+        )
         AND ($project IS NULL OR p.cicd_scope_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
         ))
         AND p.finished_date IS NOT NULL
         AND ($from IS NULL OR p.finished_date >= $from)
@@ -28,7 +37,9 @@ known AS (
         CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
         CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
     FROM (
-        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        SELECT
+            min(b.period_start) AS since,
+            max(b.period_end) FILTER (WHERE b.is_complete) AS until
         FROM config.buckets AS b
         WHERE b.period = 'day'
     ) AS w
@@ -40,8 +51,8 @@ SELECT
     round(avg(x.duration_sec) / 6.0) / 10 AS "mean minutes",
     round(median(x.duration_sec) / 6.0) / 10 AS "median minutes",
     round(avg(x.build_duration_sec) / 6.0) / 10 AS "mean build minutes",
-    coalesce(x.period < k.known_from, false)
-    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+    coalesce(x.period < k.known_from, FALSE)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), FALSE) AS partial
 FROM ended AS x
 CROSS JOIN known AS k
 GROUP BY x.period, k.known_from, k.known_to

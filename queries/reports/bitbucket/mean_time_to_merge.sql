@@ -1,4 +1,5 @@
 -- How long does a pull request take from opening to merge?
+-- Grain: one row
 -- Dashboard: BitBucket, 2.5 Mean time to merge
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -10,13 +11,15 @@ WITH merged AS (
     SELECT
         CASE
             WHEN p.merged_date >= p.created_date
-                THEN cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+                THEN cast(round(extract(EPOCH FROM p.merged_date) - extract(EPOCH FROM p.created_date)) AS bigint)
         END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.id LIKE 'bitbucket:%'
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
         AND ($project IS NULL OR p.base_repo_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
         ))
         AND p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)

@@ -1,4 +1,5 @@
 -- How long do the pull requests opened in each period take until they are merged?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 2.6 Mean time to merge by interval
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -13,13 +14,15 @@ WITH merged AS (
         date_trunc($interval, p.created_date) AS period,
         CASE
             WHEN p.merged_date >= p.created_date
-                THEN cast(round(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+                THEN cast(round(extract(EPOCH FROM p.merged_date) - extract(EPOCH FROM p.created_date)) AS bigint)
         END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.id LIKE 'bitbucket:%'
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
         AND ($project IS NULL OR p.base_repo_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
         ))
         AND p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)
@@ -32,7 +35,9 @@ known AS (
         CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
         CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
     FROM (
-        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        SELECT
+            min(b.period_start) AS since,
+            max(b.period_end) FILTER (WHERE b.is_complete) AS until
         FROM config.buckets AS b
         WHERE b.period = 'day'
     ) AS w
@@ -43,8 +48,8 @@ SELECT
     count(*) AS "merged pull requests",
     round(sum(x.seconds) / 864.0 / nullif(count(x.seconds), 0)) / 100 AS "mean days",
     round(median(cast(x.seconds AS double)) / 864.0) / 100 AS "median days",
-    coalesce(x.period < k.known_from, false)
-    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+    coalesce(x.period < k.known_from, FALSE)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), FALSE) AS partial
 FROM merged AS x
 CROSS JOIN known AS k
 GROUP BY x.period, k.known_from, k.known_to

@@ -1,4 +1,5 @@
 -- How many pull requests are opened in each period?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 1.2 New PRs by interval
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -13,7 +14,9 @@ WITH opened AS (
     WHERE p.id LIKE 'bitbucket:%'
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
         AND ($project IS NULL OR p.base_repo_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
         ))
         AND p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)
@@ -25,7 +28,9 @@ known AS (
         CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
         CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
     FROM (
-        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        SELECT
+            min(b.period_start) AS since,
+            max(b.period_end) FILTER (WHERE b.is_complete) AS until
         FROM config.buckets AS b
         WHERE b.period = 'day'
     ) AS w
@@ -34,8 +39,8 @@ known AS (
 SELECT
     cast(x.period AS date) AS period,
     count(*) AS "pull requests",
-    coalesce(x.period < k.known_from, false)
-    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+    coalesce(x.period < k.known_from, FALSE)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), FALSE) AS partial
 FROM opened AS x
 CROSS JOIN known AS k
 GROUP BY x.period, k.known_from, k.known_to

@@ -1,4 +1,5 @@
 -- How many of the pipelines that ended in each period succeeded?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 3.5 Pipeline success rate by interval
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -19,9 +20,14 @@ WITH ended AS (
         END AS outcome
     FROM domain.cicd_pipelines AS p
     WHERE p.id LIKE 'bitbucket:%'
-        AND ($repo IS NULL OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name)))
+        AND (
+            $repo IS NULL
+            OR p.cicd_scope_id IN (SELECT s.id FROM domain.cicd_scopes AS s WHERE list_contains($repo, s.name))
+        )
         AND ($project IS NULL OR p.cicd_scope_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
         ))
         AND p.finished_date IS NOT NULL
         AND ($from IS NULL OR p.finished_date >= $from)
@@ -33,7 +39,9 @@ known AS (
         CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
         CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
     FROM (
-        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        SELECT
+            min(b.period_start) AS since,
+            max(b.period_end) FILTER (WHERE b.is_complete) AS until
         FROM config.buckets AS b
         WHERE b.period = 'day'
     ) AS w
@@ -45,11 +53,14 @@ SELECT
     count(*) FILTER (WHERE x.outcome = 'success') AS successful,
     count(*) FILTER (WHERE x.outcome = 'failure') AS failed,
     count(*) FILTER (WHERE x.outcome = 'other') AS other,
-    round(1000.0 * count(*) FILTER (WHERE x.outcome = 'success') / nullif(count(*) FILTER (WHERE x.outcome <> 'other'), 0)) / 10
+    round(
+        1000.0 * count(*) FILTER (WHERE x.outcome = 'success') / nullif(count(*) FILTER (WHERE x.outcome <> 'other'), 0)
+    )
+    / 10
         AS "success %",
     round(1000.0 * count(*) FILTER (WHERE x.outcome = 'success') / nullif(count(*), 0)) / 10 AS "of all %",
-    coalesce(x.period < k.known_from, false)
-    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+    coalesce(x.period < k.known_from, FALSE)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), FALSE) AS partial
 FROM ended AS x
 CROSS JOIN known AS k
 GROUP BY x.period, k.known_from, k.known_to

@@ -1,4 +1,5 @@
 -- How many of the pull requests opened in each period ended without a merge?
+-- Grain: one row per period
 -- Dashboard: BitBucket, 2.4 Ratio of unmerged PRs over time
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -9,12 +10,16 @@
 -- labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start of
 -- collection cuts, or that was not over at the last run. Only periods with a row are listed. null %: none of them has ended.
 WITH opened AS (
-    SELECT date_trunc($interval, p.created_date) AS period, p.status
+    SELECT
+        date_trunc($interval, p.created_date) AS period,
+        p.status
     FROM domain.pull_requests AS p
     WHERE p.id LIKE 'bitbucket:%'
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
         AND ($project IS NULL OR p.base_repo_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
         ))
         AND p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)
@@ -26,7 +31,9 @@ known AS (
         CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
         CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
     FROM (
-        SELECT min(b.period_start) AS since, max(b.period_end) FILTER (WHERE b.is_complete) AS until
+        SELECT
+            min(b.period_start) AS since,
+            max(b.period_end) FILTER (WHERE b.is_complete) AS until
         FROM config.buckets AS b
         WHERE b.period = 'day'
     ) AS w
@@ -37,10 +44,12 @@ SELECT
     count(*) FILTER (WHERE x.status = 'MERGED') AS merged,
     count(*) FILTER (WHERE x.status = 'CLOSED') AS unmerged,
     round(
-        1000.0 * count(*) FILTER (WHERE x.status = 'CLOSED') / nullif(count(*) FILTER (WHERE x.status IN ('MERGED', 'CLOSED')), 0)
+        1000.0
+        * count(*) FILTER (WHERE x.status = 'CLOSED')
+        / nullif(count(*) FILTER (WHERE x.status IN ('MERGED', 'CLOSED')), 0)
     ) / 10 AS "unmerged %",
-    coalesce(x.period < k.known_from, false)
-    OR coalesce(x.period >= date_trunc($interval, k.known_to), false) AS partial
+    coalesce(x.period < k.known_from, FALSE)
+    OR coalesce(x.period >= date_trunc($interval, k.known_to), FALSE) AS partial
 FROM opened AS x
 CROSS JOIN known AS k
 GROUP BY x.period, k.known_from, k.known_to

@@ -1,4 +1,5 @@
 -- Who writes the most commits?
+-- Grain: one row per author
 -- Dashboard: Component and File-level Metrics, commits distribution by author
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -37,7 +38,9 @@ authors AS (
     GROUP BY c.author_key
 )
 
-SELECT a.author, count(*) AS commits
+SELECT
+    a.author,
+    count(*) AS commits
 FROM commits AS c
 INNER JOIN authors AS a ON a.author_key = c.author_key
 GROUP BY c.author_key, a.author

@@ -1,4 +1,5 @@
 -- On which weekdays are commits written?
+-- Grain: one row per weekday
 -- Dashboard: Component and File-level Metrics, commits distribution
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -7,7 +8,9 @@
 -- Note: weekdays are those of UTC, and one without commits shows as 0.
 
 WITH commits AS (
-    SELECT c.sha, c.authored_date
+    SELECT
+        c.sha,
+        c.authored_date
     FROM domain.commits AS c
     WHERE ($from IS NULL OR c.authored_date >= $from)
         AND ($to IS NULL OR c.authored_date < $to)
@@ -25,22 +28,44 @@ placed AS (
     SELECT
         c.sha,
         1 + cast(floor(
-            (extract(epoch FROM c.authored_date) - extract(epoch FROM date_trunc('week', c.authored_date))) / 86400
+            (extract(EPOCH FROM c.authored_date) - extract(EPOCH FROM date_trunc('week', c.authored_date))) / 86400
         ) AS bigint) AS place
     FROM commits AS c
 ),
 
 weekdays AS (
-    SELECT 1 AS place, 'Monday' AS weekday
-    UNION ALL SELECT 2, 'Tuesday'
-    UNION ALL SELECT 3, 'Wednesday'
-    UNION ALL SELECT 4, 'Thursday'
-    UNION ALL SELECT 5, 'Friday'
-    UNION ALL SELECT 6, 'Saturday'
-    UNION ALL SELECT 7, 'Sunday'
+    SELECT
+        1 AS place,
+        'Monday' AS weekday
+    UNION ALL
+    SELECT
+        2,
+        'Tuesday'
+    UNION ALL
+    SELECT
+        3,
+        'Wednesday'
+    UNION ALL
+    SELECT
+        4,
+        'Thursday'
+    UNION ALL
+    SELECT
+        5,
+        'Friday'
+    UNION ALL
+    SELECT
+        6,
+        'Saturday'
+    UNION ALL
+    SELECT
+        7,
+        'Sunday'
 )
 
-SELECT w.weekday, count(p.sha) AS commits
+SELECT
+    w.weekday,
+    count(p.sha) AS commits
 FROM weekdays AS w
 LEFT JOIN placed AS p ON p.place = w.place
 GROUP BY w.place, w.weekday

@@ -1,4 +1,5 @@
 -- Which files are changed most often?
+-- Grain: one row per file
 -- Dashboard: Component and File-level Metrics, Files with most modifications; without path, [All Files] Files with most modifications
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -6,7 +7,7 @@
 -- param: to timestamp = null   authored before this
 -- param: path varchar = null   only files whose path this regular expression finds
 -- param: n bigint = 10   how many
--- Note: Bitbucket's API does not tell changed files: no rows unless commits come by git, or a [[table]] fills
+-- Note: Bitbucket's API does not list changed files: no rows unless commits are read by git, or a [[table]] fills
 -- domain.commit_files.
 
 WITH commits AS (
@@ -24,7 +25,9 @@ WITH commits AS (
         )
 )
 
-SELECT f.file_path AS file, count(DISTINCT c.sha) AS commits
+SELECT
+    f.file_path AS file,
+    count(DISTINCT c.sha) AS commits
 FROM domain.commit_files AS f
 INNER JOIN commits AS c ON c.sha = f.commit_sha
 WHERE $path IS NULL OR regexp_like(f.file_path, $path)

@@ -1,11 +1,12 @@
 -- Who adds the most lines?
+-- Grain: one row per author
 -- Dashboard: Component and File-level Metrics, lines of code distribution by author
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
 -- param: n bigint = 10   how many
--- Note: Bitbucket's API does not tell lines; they come from domain.commit_files, which git or a [[table]] can fill, or else from
+-- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can fill, or else from
 -- domain.commits, and are 0 without either.
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
 -- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person with
@@ -49,7 +50,10 @@ lines AS (
         coalesce(f.deletions, c.deletions, 0) AS deletions
     FROM commits AS c
     LEFT JOIN (
-        SELECT commit_sha, sum(additions) AS additions, sum(deletions) AS deletions
+        SELECT
+            commit_sha,
+            sum(additions) AS additions,
+            sum(deletions) AS deletions
         FROM domain.commit_files
         GROUP BY commit_sha
     ) AS f ON f.commit_sha = c.sha

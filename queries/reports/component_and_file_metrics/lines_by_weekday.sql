@@ -1,16 +1,21 @@
 -- On which weekdays are lines changed?
+-- Grain: one row per weekday
 -- Dashboard: Component and File-level Metrics, lines of code distribution
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
 -- Note: weekdays are those of UTC, and one without commits shows as 0.
--- Note: Bitbucket's API does not tell lines; they come from domain.commit_files, which git or a [[table]] can fill, or else from
+-- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can fill, or else from
 -- domain.commits, and are 0 without either.
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
 
 WITH commits AS (
-    SELECT c.sha, c.authored_date, c.additions, c.deletions
+    SELECT
+        c.sha,
+        c.authored_date,
+        c.additions,
+        c.deletions
     FROM domain.commits AS c
     WHERE ($from IS NULL OR c.authored_date >= $from)
         AND ($to IS NULL OR c.authored_date < $to)
@@ -31,7 +36,10 @@ lines AS (
         coalesce(f.deletions, c.deletions, 0) AS deletions
     FROM commits AS c
     LEFT JOIN (
-        SELECT commit_sha, sum(additions) AS additions, sum(deletions) AS deletions
+        SELECT
+            commit_sha,
+            sum(additions) AS additions,
+            sum(deletions) AS deletions
         FROM domain.commit_files
         GROUP BY commit_sha
     ) AS f ON f.commit_sha = c.sha
@@ -41,19 +49,39 @@ placed AS (
     SELECT
         c.sha,
         1 + cast(floor(
-            (extract(epoch FROM c.authored_date) - extract(epoch FROM date_trunc('week', c.authored_date))) / 86400
+            (extract(EPOCH FROM c.authored_date) - extract(EPOCH FROM date_trunc('week', c.authored_date))) / 86400
         ) AS bigint) AS place
     FROM commits AS c
 ),
 
 weekdays AS (
-    SELECT 1 AS place, 'Monday' AS weekday
-    UNION ALL SELECT 2, 'Tuesday'
-    UNION ALL SELECT 3, 'Wednesday'
-    UNION ALL SELECT 4, 'Thursday'
-    UNION ALL SELECT 5, 'Friday'
-    UNION ALL SELECT 6, 'Saturday'
-    UNION ALL SELECT 7, 'Sunday'
+    SELECT
+        1 AS place,
+        'Monday' AS weekday
+    UNION ALL
+    SELECT
+        2,
+        'Tuesday'
+    UNION ALL
+    SELECT
+        3,
+        'Wednesday'
+    UNION ALL
+    SELECT
+        4,
+        'Thursday'
+    UNION ALL
+    SELECT
+        5,
+        'Friday'
+    UNION ALL
+    SELECT
+        6,
+        'Saturday'
+    UNION ALL
+    SELECT
+        7,
+        'Sunday'
 )
 
 SELECT

@@ -1,4 +1,5 @@
 -- What share of closed pull requests was not merged?
+-- Grain: one row
 -- Dashboard: Contributor Experience, PR Closed W/O Merging Ratio [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -8,7 +9,9 @@
 -- repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
-    SELECT p.id, p.status
+    SELECT
+        p.id,
+        p.status
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)

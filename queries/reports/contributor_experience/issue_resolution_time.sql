@@ -1,4 +1,5 @@
 -- How long does it take to resolve an issue?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Issue Resolution Time [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -9,7 +10,10 @@
 -- repository's id from the text after the last dash, which cuts slugs.
 
 WITH issues AS (
-    SELECT i.id, i.status, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.status,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -28,7 +32,9 @@ WITH issues AS (
 ),
 
 done AS (
-    SELECT id, lead_time_minutes AS minutes
+    SELECT
+        id,
+        lead_time_minutes AS minutes
     FROM issues
     WHERE status = 'DONE'
 )

@@ -1,4 +1,5 @@
 -- What share of pull requests is merged or declined in time?
+-- Grain: one row
 -- Dashboard: Contributor Experience, PR Resolution Rate within SLA [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -17,7 +18,11 @@ WITH as_of AS (
 ),
 
 pull_requests AS (
-    SELECT p.id, p.status, p.created_date, p.closed_date
+    SELECT
+        p.id,
+        p.status,
+        p.created_date,
+        p.closed_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -38,9 +43,9 @@ waits AS (
         p.id,
         CASE
             WHEN p.status IN ('CLOSED', 'MERGED') AND p.closed_date >= p.created_date
-                THEN cast(floor(extract(epoch FROM p.closed_date) - extract(epoch FROM p.created_date)) AS bigint)
+                THEN cast(floor(extract(EPOCH FROM p.closed_date) - extract(EPOCH FROM p.created_date)) AS bigint)
         END AS closed,
-        cast(floor(extract(epoch FROM a.t) - extract(epoch FROM p.created_date)) AS bigint) AS waited,
+        cast(floor(extract(EPOCH FROM a.t) - extract(EPOCH FROM p.created_date)) AS bigint) AS waited,
         p.status
     FROM pull_requests AS p
     CROSS JOIN as_of AS a

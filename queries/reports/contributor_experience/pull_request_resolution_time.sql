@@ -1,4 +1,5 @@
 -- How long is a pull request open?
+-- Grain: one row
 -- Dashboard: Contributor Experience, PR Resolution Time [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -9,7 +10,11 @@
 -- repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
-    SELECT p.id, p.status, p.created_date, p.closed_date
+    SELECT
+        p.id,
+        p.status,
+        p.created_date,
+        p.closed_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -30,7 +35,7 @@ closed AS (
         id,
         CASE
             WHEN closed_date >= created_date
-                THEN cast(floor(extract(epoch FROM closed_date) - extract(epoch FROM created_date)) AS bigint)
+                THEN cast(floor(extract(EPOCH FROM closed_date) - extract(EPOCH FROM created_date)) AS bigint)
         END AS seconds
     FROM pull_requests
     WHERE status IN ('CLOSED', 'MERGED')

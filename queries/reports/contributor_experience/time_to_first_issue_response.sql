@@ -1,4 +1,5 @@
 -- How long do reporters wait for a first answer?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Time To Initial Issue Response [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -10,7 +11,10 @@
 -- repository's id from the text after the last dash, which cuts slugs.
 
 WITH issues AS (
-    SELECT i.id, i.creator_id, i.created_date
+    SELECT
+        i.id,
+        i.creator_id,
+        i.created_date
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -29,18 +33,22 @@ WITH issues AS (
 ),
 
 answers AS (
-    SELECT p.id, min(c.created_date) AS first_answer
+    SELECT
+        p.id,
+        min(c.created_date) AS first_answer
     FROM issues AS p
     INNER JOIN domain.issue_comments AS c ON c.issue_id = p.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.creator_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= p.created_date
     GROUP BY p.id
 ),
 
 waits AS (
-    SELECT i.id, cast(floor(extract(epoch FROM w.first_answer) - extract(epoch FROM i.created_date)) AS bigint) AS seconds
+    SELECT
+        i.id,
+        cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
     FROM issues AS i
     LEFT JOIN answers AS w ON w.id = i.id
 )

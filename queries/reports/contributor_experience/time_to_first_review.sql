@@ -1,4 +1,5 @@
 -- How long do authors wait for a first review?
+-- Grain: one row
 -- Dashboard: Contributor Experience, Time to Initial PR Review [Last Month]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -10,7 +11,10 @@
 -- repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
-    SELECT p.id, p.author_id, p.created_date
+    SELECT
+        p.id,
+        p.author_id,
+        p.created_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -27,18 +31,22 @@ WITH pull_requests AS (
 ),
 
 answers AS (
-    SELECT p.id, min(c.created_date) AS first_answer
+    SELECT
+        p.id,
+        min(c.created_date) AS first_answer
     FROM pull_requests AS p
     INNER JOIN domain.pull_request_comments AS c ON c.pull_request_id = p.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.author_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= p.created_date
     GROUP BY p.id
 ),
 
 waits AS (
-    SELECT p.id, cast(floor(extract(epoch FROM w.first_answer) - extract(epoch FROM p.created_date)) AS bigint) AS seconds
+    SELECT
+        p.id,
+        cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM p.created_date)) AS bigint) AS seconds
     FROM pull_requests AS p
     LEFT JOIN answers AS w ON w.id = p.id
 )

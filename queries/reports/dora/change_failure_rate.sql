@@ -1,4 +1,5 @@
 -- How many of the deployments failed, and how good is that?
+-- Grain: one row per project
 -- Dashboard: DORA, Change failure rate
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -7,11 +8,17 @@
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: failed is a deployment with a linked incident, a rollback, or a change that was soon reverted or hot-fixed, each once; DevLake
 -- blames the last deployment before each incident, whatever it was of and however long before. Without any source of incidents the rate is
--- unknown, unless rollbacks or reverts are evidence: then the note says that it rests on them alone. DevLake shows N/A there while its
+-- unknown, unless rollbacks or reverts are evidence: then the note says that it is based on them alone. DevLake shows N/A there while its
 -- database has no incident at all, and 0 %, elite, once another project has one. Classes are DevLake's. DevLake's own figure stands beside, for the whole window and all
 -- repositories only.
 WITH deployments AS (
-    SELECT d.project_name, d.is_failed, d.recovery_seconds, d.incidents, d.devlake_has_incident, d.outcome
+    SELECT
+        d.project_name,
+        d.is_failed,
+        d.recovery_seconds,
+        d.incidents,
+        d.devlake_has_incident,
+        d.outcome
     FROM dora.deployments AS d
     WHERE (d.outcome = 'SUCCESS' OR d.is_failed)
         AND ($project IS NULL OR list_contains($project, d.project_name))
@@ -21,14 +28,23 @@ WITH deployments AS (
 ),
 
 figures AS (
-    SELECT d.project_name, count(*) AS n, count(*) FILTER (WHERE d.is_failed) AS failed
+    SELECT
+        d.project_name,
+        count(*) AS n,
+        count(*) FILTER (WHERE d.is_failed) AS failed
     FROM deployments AS d
     GROUP BY d.project_name
 ),
 
 rates AS (
     SELECT
-        f.project_name, f.reason, f.note, f.devlake_2021, f.devlake_2023, f.devlake_class_2021, f.devlake_class_2023,
+        f.project_name,
+        f.reason,
+        f.note,
+        f.devlake_2021,
+        f.devlake_2023,
+        f.devlake_class_2021,
+        f.devlake_class_2023,
         coalesce(x.n, 0) AS n,
         CASE WHEN f.numerator IS NOT NULL THEN coalesce(x.failed, 0) END AS failed,
         CASE WHEN f.numerator IS NOT NULL THEN cast(x.failed AS double) / nullif(x.n, 0) END AS rate
@@ -55,7 +71,8 @@ SELECT
         WHEN $report = 2021 THEN f.devlake_class_2021
         ELSE f.devlake_class_2023
     END AS "devlake class",
-    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE coalesce(f.note, '') END AS note
+    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE coalesce(f.note, '') END
+        AS note
 FROM rates AS f
 LEFT JOIN metrics.benchmarks AS b
     ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_failure_rate'

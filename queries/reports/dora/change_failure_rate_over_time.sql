@@ -1,4 +1,5 @@
 -- How many of the deployments of each period failed?
+-- Grain: one row per project, repository and period
 -- Dashboard: DORA, Change failure rate per month
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- On how many days of a week, a month or half a year does each project deploy, and how good is that?
+-- Grain: one row per project and repository
 -- Dashboard: DORA, Deployment frequency
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -10,7 +11,15 @@
 -- is no whole period. Classes are DevLake's for these days. DevLake's own figure stands beside, for the whole window and all repositories
 -- only.
 WITH periods AS (
-    SELECT f.project_name, f.scope, f.scope_id, f.scope_name, f.period, f.period_start, f.n, f.numerator AS days
+    SELECT
+        f.project_name,
+        f.scope,
+        f.scope_id,
+        f.scope_name,
+        f.period,
+        f.period_start,
+        f.n,
+        f.numerator AS days
     FROM metrics.dora AS f
     WHERE f.metric = 'deployment_frequency' AND f.is_complete AND f.reason IS NULL
         AND (
@@ -24,12 +33,15 @@ WITH periods AS (
 
 six_months AS (
     SELECT
-        p.project_name, p.scope_id,
+        p.project_name,
+        p.scope_id,
         sum(p.days) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id
+            ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
         count(*) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id
+            ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS months
     FROM periods AS p
     WHERE p.period = 'month'
@@ -37,7 +49,8 @@ six_months AS (
 
 rhythms AS (
     SELECT
-        p.project_name, p.scope_id,
+        p.project_name,
+        p.scope_id,
         sum(p.n) FILTER (WHERE p.period = 'day') AS deployments,
         sum(p.days) FILTER (WHERE p.period = 'day') AS days,
         median(cast(p.days AS double)) FILTER (WHERE p.period = 'week') AS per_week,
@@ -47,7 +60,10 @@ rhythms AS (
 ),
 
 half_years AS (
-    SELECT s.project_name, s.scope_id, median(cast(s.days AS double)) AS per_six_months
+    SELECT
+        s.project_name,
+        s.scope_id,
+        median(cast(s.days AS double)) AS per_six_months
     FROM six_months AS s
     WHERE s.months = 6
     GROUP BY s.project_name, s.scope_id
@@ -55,20 +71,34 @@ half_years AS (
 
 classes AS (
     SELECT
-        r.project_name, r.scope_id, r.deployments, r.days, r.per_week, r.per_month, r.per_six_months,
+        r.project_name,
+        r.scope_id,
+        r.deployments,
+        r.days,
+        r.per_week,
+        r.per_month,
+        r.per_six_months,
         CASE
             WHEN r.per_week >= 5 THEN 'elite'
-            WHEN $report = 2021 THEN CASE
-                WHEN r.per_month >= 1 THEN 'high'
-                WHEN r.per_six_months >= 1 THEN 'medium'
-                WHEN r.per_six_months < 1 THEN 'low'
-            END
+            WHEN $report = 2021
+                THEN CASE
+                        WHEN r.per_month >= 1 THEN 'high'
+                        WHEN r.per_six_months >= 1 THEN 'medium'
+                        WHEN r.per_six_months < 1 THEN 'low'
+                    END
             WHEN r.per_week >= 1 THEN 'high'
             WHEN r.per_month >= 1 THEN 'medium'
             WHEN r.per_month < 1 THEN 'low'
         END AS class
     FROM (
-        SELECT r.project_name, r.scope_id, r.deployments, r.days, r.per_week, r.per_month, h.per_six_months
+        SELECT
+            r.project_name,
+            r.scope_id,
+            r.deployments,
+            r.days,
+            r.per_week,
+            r.per_month,
+            h.per_six_months
         FROM rhythms AS r
         LEFT JOIN half_years AS h ON r.project_name = h.project_name AND r.scope_id = h.scope_id
     ) AS r

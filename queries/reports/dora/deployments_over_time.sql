@@ -1,12 +1,18 @@
--- How many deployments reached production in each period?
+-- How many deployments reached production in each period, and on how many of its days?
+-- Grain: one row per project, repository and period
 -- Dashboard: DORA, Number of deployments per month
+-- Dashboard: DORA Details - Deployment Frequency, 2 Daily deployments, 3 Weekly deployments, 4 Deployments per month
+-- alias: dora_details/deployment_frequency_daily interval=day
+-- alias: dora_details/deployment_frequency_weekly interval=week
+-- alias: dora_details/deployment_frequency_monthly interval=month
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
 -- param: interval varchar = month   one of: day, week, month; in the project's time zone
--- Note: DevLake has months only and none older than two years before its installation. Its own count stands beside, for months and all
--- repositories. `partial`: not over at the last run, or begun before collection did.
+-- Note: DevLake's panels call days deployments, cut days in UTC and go back 400 days, or two years before its installation.
+-- The column devlake has its own count, for months and all repositories.
+-- Note: `partial` marks a period that was not over at the last run, or that began before collection did.
 SELECT
     f.project_name AS project,
     CASE WHEN f.scope = 'repository' THEN f.scope_name ELSE '' END AS repository,

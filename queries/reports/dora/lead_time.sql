@@ -1,16 +1,19 @@
 -- How long does a change take from its first commit to production, and how good is that?
+-- Grain: one row per project
 -- Dashboard: DORA, Median lead time for changes
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   deployed at or after this instant
 -- param: to timestamp = null   deployed before this instant
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: DevLake takes the lower of two middle values, counts bots, leaves out what an environment's first deployment brought, and finds no
+-- Note: DevLake takes the lower of two middle values, counts bots, leaves out the changes in an environment's first deployment, and finds no
 -- deployment for Bitbucket's short merge hashes; a change counts here once it is in production, and unless
 -- dora.project_pr_metrics.exclusion_reason says why not. Classes are DevLake's. DevLake's own figure stands beside, for the whole window
 -- and all repositories only.
 WITH changes AS (
-    SELECT p.project_name, p.lead_time_seconds AS seconds
+    SELECT
+        p.project_name,
+        p.lead_time_seconds AS seconds
     FROM dora.project_pr_metrics AS p
     WHERE p.exclusion_reason IS NULL AND p.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, p.project_name))

@@ -1,4 +1,5 @@
--- How long did the changes take that each period brought to production?
+-- How long did the changes take that reached production in each period?
+-- Grain: one row per project, repository and period
 -- Dashboard: DORA, Median lead time for changes per month
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How does each project stand in DORA's four figures, and in which class?
+-- Grain: one row per project and figure
 -- Dashboard: DORA, Overall DORA metrics
 -- param: project varchar[] = null   only these projects
 -- param: report bigint = 2023   report year, one of: 2021, 2023
@@ -7,7 +8,13 @@
 -- DevLake's own figure and class stand beside. The last figure is failed deployment recovery time (2023)
 -- or time to restore service (2021).
 WITH periods AS (
-    SELECT f.project_name, f.scope_id, f.period, f.period_start, f.n, f.numerator AS days
+    SELECT
+        f.project_name,
+        f.scope_id,
+        f.period,
+        f.period_start,
+        f.n,
+        f.numerator AS days
     FROM metrics.dora AS f
     WHERE f.metric = 'deployment_frequency' AND f.is_complete AND f.reason IS NULL AND f.scope = 'project'
         AND ($project IS NULL OR list_contains($project, f.project_name))
@@ -15,12 +22,15 @@ WITH periods AS (
 
 six_months AS (
     SELECT
-        p.project_name, p.scope_id,
+        p.project_name,
+        p.scope_id,
         sum(p.days) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id
+            ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
         count(*) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id
+            ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS months
     FROM periods AS p
     WHERE p.period = 'month'
@@ -28,7 +38,8 @@ six_months AS (
 
 rhythms AS (
     SELECT
-        p.project_name, p.scope_id,
+        p.project_name,
+        p.scope_id,
         sum(p.n) FILTER (WHERE p.period = 'day') AS deployments,
         sum(p.days) FILTER (WHERE p.period = 'day') AS days,
         median(cast(p.days AS double)) FILTER (WHERE p.period = 'week') AS per_week,
@@ -38,7 +49,10 @@ rhythms AS (
 ),
 
 half_years AS (
-    SELECT s.project_name, s.scope_id, median(cast(s.days AS double)) AS per_six_months
+    SELECT
+        s.project_name,
+        s.scope_id,
+        median(cast(s.days AS double)) AS per_six_months
     FROM six_months AS s
     WHERE s.months = 6
     GROUP BY s.project_name, s.scope_id
@@ -46,27 +60,36 @@ half_years AS (
 
 classes AS (
     SELECT
-        r.project_name, r.per_week,
+        r.project_name,
+        r.per_week,
         CASE
             WHEN r.per_week >= 5 THEN 'elite'
-            WHEN $report = 2021 THEN CASE
-                WHEN r.per_month >= 1 THEN 'high'
-                WHEN r.per_six_months >= 1 THEN 'medium'
-                WHEN r.per_six_months < 1 THEN 'low'
-            END
+            WHEN $report = 2021
+                THEN CASE
+                        WHEN r.per_month >= 1 THEN 'high'
+                        WHEN r.per_six_months >= 1 THEN 'medium'
+                        WHEN r.per_six_months < 1 THEN 'low'
+                    END
             WHEN r.per_week >= 1 THEN 'high'
             WHEN r.per_month >= 1 THEN 'medium'
             WHEN r.per_month < 1 THEN 'low'
         END AS class
     FROM (
-        SELECT r.project_name, r.per_week, r.per_month, h.per_six_months
+        SELECT
+            r.project_name,
+            r.per_week,
+            r.per_month,
+            h.per_six_months
         FROM rhythms AS r
         LEFT JOIN half_years AS h ON r.project_name = h.project_name AND r.scope_id = h.scope_id
     ) AS r
 ),
 
 restored AS (
-    SELECT i.project_name, count(*) AS n, median(cast(i.recovery_seconds AS double)) AS seconds
+    SELECT
+        i.project_name,
+        count(*) AS n,
+        median(cast(i.recovery_seconds AS double)) AS seconds
     FROM dora.incidents AS i
     WHERE i.recovery_seconds IS NOT NULL AND i.resolution_date IS NOT NULL
     GROUP BY i.project_name
@@ -74,9 +97,12 @@ restored AS (
 
 figures AS (
     SELECT
-        f.project_name, f.metric,
-        CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN coalesce(r.n, 0) ELSE f.n END AS n,
-        CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN r.seconds ELSE f.value END AS value,
+        f.project_name,
+        f.metric,
+        CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN coalesce(r.n, 0) ELSE f.n END
+            AS n,
+        CASE WHEN f.metric = 'failed_deployment_recovery_time' AND $report = 2021 THEN r.seconds ELSE f.value END
+            AS value,
         c.per_week,
         CASE WHEN f.metric = 'deployment_frequency' THEN c.class END AS class,
         CASE WHEN $report = 2021 THEN f.devlake_2021 ELSE f.devlake_2023 END AS devlake,
@@ -105,7 +131,17 @@ figures AS (
 
 classified AS (
     SELECT
-        f.project_name, f.title, f.place, f.metric, f.n, f.value, f.per_week, f.devlake, f.devlake_class, f.reason, f.note,
+        f.project_name,
+        f.title,
+        f.place,
+        f.metric,
+        f.n,
+        f.value,
+        f.per_week,
+        f.devlake,
+        f.devlake_class,
+        f.reason,
+        f.note,
         coalesce(f.class, b.band) AS class
     FROM figures AS f
     LEFT JOIN metrics.benchmarks AS b

@@ -23,14 +23,14 @@ SELECT
         max(CASE WHEN metric = 'deployment_frequency' THEN reason END),
         max(CASE WHEN metric = 'change_failure_rate' THEN reason END),
         max(CASE WHEN metric = 'change_failure_rate' AND note <> '' THEN split_part(note, ':', 1) END)
-            || CASE WHEN is_complete OR period = 'all' THEN '' ELSE '; not over yet' END,
+        || CASE WHEN is_complete OR period = 'all' THEN '' ELSE '; not over yet' END,
         max(CASE WHEN metric = 'change_lead_time' THEN reason END),
         max(CASE WHEN metric = 'failed_deployment_recovery_time' AND reason <> 'no failures' THEN reason END),
         CASE WHEN is_complete OR period = 'all' THEN '' ELSE 'not over yet' END
     ) AS note
 FROM metrics.dora
 WHERE scope = 'project'
-  AND period IN ('month', 'all')
-  AND ($project IS NULL OR list_contains($project, project_name))
+    AND period IN ('month', 'all')
+    AND ($project IS NULL OR list_contains($project, project_name))
 GROUP BY project_name, period, period_start, label, is_complete
 ORDER BY project_name, CASE WHEN period = 'all' THEN 0 ELSE 1 END, period_start

@@ -1,4 +1,5 @@
 -- How long does it take until a failure is over, and how good is that?
+-- Grain: one row per project
 -- Dashboard: DORA, Failed deployment recovery time (2023) or Time to restore service (2021)
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -10,7 +11,13 @@
 -- values, counts open incidents as unknown times, and recovery before the failure as elite. Classes are DevLake's. DevLake's own figure
 -- stands beside, for the whole window and all repositories only.
 WITH deployments AS (
-    SELECT d.project_name, d.is_failed, d.recovery_seconds, d.incidents, d.devlake_has_incident, d.outcome
+    SELECT
+        d.project_name,
+        d.is_failed,
+        d.recovery_seconds,
+        d.incidents,
+        d.devlake_has_incident,
+        d.outcome
     FROM dora.deployments AS d
     WHERE (d.outcome = 'SUCCESS' OR d.is_failed)
         AND ($project IS NULL OR list_contains($project, d.project_name))
@@ -32,7 +39,9 @@ figures AS (
 ),
 
 restored AS (
-    SELECT i.project_name, i.recovery_seconds
+    SELECT
+        i.project_name,
+        i.recovery_seconds
     FROM dora.incidents AS i
     LEFT JOIN domain.incidents AS n ON i.incident_id = n.id
     WHERE i.recovery_seconds IS NOT NULL
@@ -51,7 +60,12 @@ restored AS (
 ),
 
 times AS (
-    SELECT f.project_name, f.n, f.failed - f.n AS still_open, f.seconds, f.p90_seconds
+    SELECT
+        f.project_name,
+        f.n,
+        f.failed - f.n AS still_open,
+        f.seconds,
+        f.p90_seconds
     FROM figures AS f
     WHERE $report = 2023
     UNION ALL
@@ -86,7 +100,9 @@ SELECT
     END AS "devlake class",
     CASE
         WHEN f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN f.reason
-        WHEN t.seconds IS NULL THEN CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
+        WHEN
+            t.seconds IS NULL
+            THEN CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
         ELSE coalesce(f.note, '')
     END AS note
 FROM metrics.dora AS f

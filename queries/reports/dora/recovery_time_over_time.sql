@@ -1,4 +1,5 @@
 -- How long did it take in each period until failures were over?
+-- Grain: one row per project and period
 -- Dashboard: DORA, Failed deployment recovery time (2023) or Time to restore service (2021) per month
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   only periods that begin at or after this instant
@@ -10,7 +11,8 @@
 -- months. `partial`: not over at the last run, or begun before collection did.
 WITH restored AS (
     SELECT
-        i.project_name, b.period_start,
+        i.project_name,
+        b.period_start,
         count(*) AS n,
         median(cast(i.recovery_seconds AS double)) AS seconds,
         percentile_cont(0.9) WITHIN GROUP (ORDER BY cast(i.recovery_seconds AS double)) AS p90_seconds
@@ -31,7 +33,9 @@ SELECT
     round(CASE WHEN $report = 2021 THEN f.devlake_2021 ELSE f.devlake_2023 END / 6) / 10 AS "devlake h",
     NOT f.is_complete OR coalesce(f.reason, '') LIKE 'not collected%' AS partial,
     CASE
-        WHEN $report = 2023 OR f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%' THEN coalesce(f.reason, f.note, '')
+        WHEN
+            $report = 2023 OR f.reason LIKE 'no incident source%' OR f.reason LIKE 'not collected%'
+            THEN coalesce(f.reason, f.note, '')
         WHEN r.n IS NULL THEN 'no incidents'
         ELSE ''
     END AS note

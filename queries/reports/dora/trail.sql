@@ -12,46 +12,70 @@
 -- param: metric varchar = change_failure_rate  one of the five figures
 -- param: month varchar = null                  a month such as 2026-05; all months if null
 WITH figures AS (
-    SELECT project_name, label, period_start, period_end, metric, value, n, reason
+    SELECT
+        project_name,
+        label,
+        period_start,
+        period_end,
+        metric,
+        value,
+        n,
+        reason
     FROM metrics.dora
     WHERE scope = 'project' AND period = 'month' AND metric = $metric
-      AND ($month IS NULL OR label = $month)
-      AND ($project IS NULL OR list_contains($project, project_name))
+        AND ($month IS NULL OR label = $month)
+        AND ($project IS NULL OR list_contains($project, project_name))
 ),
+
 deployments AS (
     SELECT
-        d.project_name, d.finished_date AS happened, d.deployment_id, d.environment, d.deployment_commit_id, d.url,
+        d.project_name,
+        d.finished_date AS happened,
+        d.deployment_id,
+        d.environment,
+        d.deployment_commit_id,
+        d.url,
         d.outcome = 'SUCCESS' AS is_success,
         coalesce(d.release_position, 1) = 1 AS is_release,
-        d.is_failed, d.is_rework, d.failure_evidence, d.rework_reason, d.recovery_seconds, d.pipeline_id
+        d.is_failed,
+        d.is_rework,
+        d.failure_evidence,
+        d.rework_reason,
+        d.recovery_seconds,
+        d.pipeline_id
     FROM dora.deployments AS d
 ),
+
 rows_behind AS (
     SELECT
-        f.*, d.happened,
+        f.*,
+        d.happened,
         'dora.deployments' AS dora_table,
         d.deployment_id || CASE WHEN d.environment = '' THEN '' ELSE ' in ' || d.environment END AS dora_row,
         CASE WHEN $metric = 'change_failure_rate' AND d.is_failed THEN 'numerator'
-             WHEN $metric = 'deployment_rework_rate' AND d.is_rework THEN 'numerator'
-             ELSE 'counted' END AS part,
+            WHEN $metric = 'deployment_rework_rate' AND d.is_rework THEN 'numerator'
+            ELSE 'counted'
+        END AS part,
         CASE WHEN $metric = 'failed_deployment_recovery_time' THEN cast(d.recovery_seconds AS double) END AS row_value,
         CASE WHEN $metric = 'deployment_rework_rate' THEN d.rework_reason
-             WHEN $metric <> 'deployment_frequency' THEN d.failure_evidence END AS evidence,
+            WHEN $metric <> 'deployment_frequency' THEN d.failure_evidence
+        END AS evidence,
         'domain.cicd_deployment_commits' AS domain_table,
         d.deployment_commit_id AS domain_id,
         d.deployment_id AS record_id,
         d.pipeline_id,
         d.url
     FROM figures AS f
-    JOIN deployments AS d
-      ON d.project_name = f.project_name AND d.happened >= f.period_start AND d.happened < f.period_end
+    INNER JOIN deployments AS d
+        ON d.project_name = f.project_name AND d.happened >= f.period_start AND d.happened < f.period_end
     WHERE $metric = 'deployment_frequency' AND d.is_success AND d.is_release
-       OR $metric = 'deployment_rework_rate' AND d.is_success
-       OR $metric = 'change_failure_rate' AND (d.is_success OR d.is_failed)
-       OR $metric = 'failed_deployment_recovery_time' AND d.is_failed AND d.recovery_seconds IS NOT NULL
+        OR $metric = 'deployment_rework_rate' AND d.is_success
+        OR $metric = 'change_failure_rate' AND (d.is_success OR d.is_failed)
+        OR $metric = 'failed_deployment_recovery_time' AND d.is_failed AND d.recovery_seconds IS NOT NULL
     UNION ALL
     SELECT
-        f.*, m.deployed_date AS happened,
+        f.*,
+        m.deployed_date AS happened,
         'dora.project_pr_metrics' AS dora_table,
         m.id AS dora_row,
         'counted' AS part,
@@ -63,28 +87,36 @@ rows_behind AS (
         '' AS pipeline_id,
         coalesce(r.url, '') AS url
     FROM figures AS f
-    JOIN dora.project_pr_metrics AS m
-      ON m.project_name = f.project_name AND m.deployed_date >= f.period_start AND m.deployed_date < f.period_end
+    INNER JOIN dora.project_pr_metrics AS m
+        ON m.project_name = f.project_name AND m.deployed_date >= f.period_start AND m.deployed_date < f.period_end
     LEFT JOIN domain.pull_requests AS r ON r.id = m.id
     WHERE $metric = 'change_lead_time' AND m.exclusion_reason IS NULL AND m.lead_time_seconds IS NOT NULL
 ),
+
 records AS (
     SELECT
         'bitbucket:BitbucketDeployment:' || cast(_connection_id AS varchar) || ':' || uuid AS record_id,
-        'bitbucket.deployments' AS record_table, _repository, _key
+        'bitbucket.deployments' AS record_table,
+        _repository,
+        _key
     FROM bitbucket.deployments
     UNION ALL
     SELECT
         'bitbucket:BitbucketPipeline:' || cast(_connection_id AS varchar) || ':' || uuid AS record_id,
-        'bitbucket.pipelines' AS record_table, _repository, _key
+        'bitbucket.pipelines' AS record_table,
+        _repository,
+        _key
     FROM bitbucket.pipelines
     UNION ALL
     SELECT
         'bitbucket:BitbucketPullRequest:' || cast(_connection_id AS varchar) || ':' || _repository || ':'
-            || cast(id AS varchar) AS record_id,
-        'bitbucket.pull_requests' AS record_table, _repository, _key
+        || cast(id AS varchar) AS record_id,
+        'bitbucket.pull_requests' AS record_table,
+        _repository,
+        _key
     FROM bitbucket.pull_requests
 )
+
 SELECT
     b.project_name AS project,
     b.metric,

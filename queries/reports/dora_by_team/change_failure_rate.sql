@@ -1,39 +1,23 @@
 -- What share of the deployments of each team fails in production?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Change Failure Rate
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   ended at or after
 -- param: to timestamp = null   ended before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
--- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once.
 -- Note: Failed is a deployment with a linked incident, a rollback, or a change that was soon reverted or hot-fixed,
 -- each once. Deployments of projects without any source of incidents are left out, where DevLake shows 0 %. Classes
 -- are DevLake's.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
-),
-
-unknown AS (
-    SELECT project_name
-    FROM metrics.dora
-    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason LIKE 'no incident source%'
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 deployments AS (
@@ -47,8 +31,10 @@ deployments AS (
         bool_or(u.project_name IS NULL) AS is_known,
         min(CASE WHEN d.is_failed THEN d.recovery_seconds END) AS recovery_seconds
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
-    LEFT JOIN unknown AS u ON u.project_name = d.project_name
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
+    LEFT JOIN metrics.dora AS u
+        ON u.project_name = d.project_name AND u.scope = 'project' AND u.period = 'all'
+            AND u.metric = 'change_failure_rate' AND u.reason LIKE 'no incident source%'
     WHERE ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
         AND ($to IS NULL OR d.finished_date < $to)
@@ -68,7 +54,10 @@ figures AS (
 ),
 
 rates AS (
-    SELECT f.*, 1.0 * f.failed / nullif(f.deployments, 0) AS rate FROM figures AS f
+    SELECT
+        f.*,
+        1.0 * f.failed / nullif(f.deployments, 0) AS rate
+    FROM figures AS f
 )
 
 SELECT

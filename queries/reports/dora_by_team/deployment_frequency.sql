@@ -1,38 +1,31 @@
 -- How often does each team deploy to production?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Deployment Frequency
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   ended at or after
 -- param: to timestamp = null   ended before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
--- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Medians are over whole weeks and months of UTC days in the window, interpolated; DevLake takes the lower of
 -- two middle values and cut weeks as whole ones. Classes are DevLake's for these days.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 deployments AS (
-    SELECT s.team_id, d.release_id AS deployment_id, min(d.finished_date) AS finished_date
+    SELECT
+        s.team_id,
+        d.release_id AS deployment_id,
+        min(d.finished_date) AS finished_date
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
     WHERE d.outcome = 'SUCCESS'
         AND ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
@@ -58,16 +51,19 @@ periods AS (
     SELECT
         'week' AS period,
         date_trunc('week', midnight) AS first_day,
-        date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
+        date_trunc('week', midnight) + interval '7 days' AS next_day
     FROM days
     GROUP BY date_trunc('week', midnight)
     HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7
     UNION ALL
-    SELECT 'month', date_trunc('month', midnight), date_trunc('month', midnight) + INTERVAL '1 month'
+    SELECT
+        'month',
+        date_trunc('month', midnight),
+        date_trunc('month', midnight) + interval '1 month'
     FROM days
     GROUP BY date_trunc('month', midnight)
     HAVING min(midnight) = date_trunc('month', midnight)
-        AND max(midnight) + INTERVAL '1 day' = date_trunc('month', midnight) + INTERVAL '1 month'
+        AND max(midnight) + interval '1 day' = date_trunc('month', midnight) + interval '1 month'
 ),
 
 counts AS (
@@ -126,7 +122,11 @@ frequencies AS (
 ),
 
 benchmarks AS (
-    SELECT elite, high, medium, low
+    SELECT
+        elite,
+        high,
+        medium,
+        low
     FROM metrics.dora_benchmarks
     WHERE metric = 'Deployment frequency' AND dora_report = cast($report AS varchar)
 )
@@ -143,6 +143,6 @@ SELECT
     END AS benchmark,
     CASE WHEN f.deployments = 0 THEN 'no deployments' WHEN f.per_week IS NULL THEN 'no whole week' ELSE '' END AS note
 FROM chosen AS c
-JOIN frequencies AS f ON f.team_id = c.team_id
-LEFT JOIN benchmarks AS b ON true
+INNER JOIN frequencies AS f ON f.team_id = c.team_id
+LEFT JOIN benchmarks AS b ON TRUE
 ORDER BY c.team, c.team_id

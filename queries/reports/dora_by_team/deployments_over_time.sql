@@ -1,38 +1,31 @@
 -- How many deployments has each team in each period?
+-- Grain: one row per team and period
 -- Dashboard: DORA by Team, Monthly Deployments
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   ended at or after
 -- param: to timestamp = null   ended before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
--- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Periods without a deployment are 0. `partial` marks a period that `from` or `to` cuts, or that is not
 -- collected as a whole; none is dropped, as DevLake drops the first.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 deployments AS (
-    SELECT s.team_id, d.release_id AS deployment_id, min(d.finished_date) AS finished_date
+    SELECT
+        s.team_id,
+        d.release_id AS deployment_id,
+        min(d.finished_date) AS finished_date
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
     WHERE d.outcome = 'SUCCESS'
         AND ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
@@ -74,19 +67,12 @@ figures AS (
     GROUP BY c.team_id, c.team, b.bucket
 ),
 
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
-),
-
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -94,7 +80,7 @@ SELECT
     cast(f.bucket AS date) AS period,
     f.deployments,
     f.days AS "days with one",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.team, f.team_id, f.bucket

@@ -1,4 +1,5 @@
 -- How long do the changes of each team take to production?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Median Lead Time for Changes
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -10,20 +11,20 @@
 -- Note: From first commit to production, over the changes that nothing excludes
 -- (dora.project_pr_metrics.exclusion_reason); DevLake's lead time takes missing parts as 0. Classes are DevLake's.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 changes AS (
-    SELECT t.team_id, x.id, min(x.deployed_date) AS deployed_date, min(x.lead_time_seconds) AS seconds
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    SELECT
+        t.team_id,
+        x.id,
+        min(x.deployed_date) AS deployed_date,
+        min(x.lead_time_seconds) AS seconds
+    FROM dora.team_changes AS t
+    INNER JOIN dora.project_pr_metrics AS x ON x.project_name = t.project_name AND x.id = t.pull_request_id
     WHERE x.exclusion_reason IS NULL
         AND x.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, x.project_name))

@@ -1,4 +1,5 @@
 -- How does the lead time of each team develop?
+-- Grain: one row per team and period
 -- Dashboard: DORA by Team, Median Lead Time for Changes by Month
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -10,20 +11,20 @@
 -- Note: By the time of deployment. A period without changes has no row, where DevLake shows 0. `partial` marks a
 -- period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as DevLake drops the first.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 changes AS (
-    SELECT t.team_id, x.id, min(x.deployed_date) AS deployed_date, min(x.lead_time_seconds) AS seconds
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    SELECT
+        t.team_id,
+        x.id,
+        min(x.deployed_date) AS deployed_date,
+        min(x.lead_time_seconds) AS seconds
+    FROM dora.team_changes AS t
+    INNER JOIN dora.project_pr_metrics AS x ON x.project_name = t.project_name AND x.id = t.pull_request_id
     WHERE x.exclusion_reason IS NULL
         AND x.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, x.project_name))
@@ -43,19 +44,12 @@ figures AS (
     GROUP BY team_id, date_trunc($interval, deployed_date)
 ),
 
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
-),
-
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -64,8 +58,8 @@ SELECT
     f.changes,
     round(f.seconds / 360.0) / 10.0 AS "median h",
     round(f.p90_seconds / 360.0) / 10.0 AS "p90 h",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN chosen AS c ON c.team_id = f.team_id
+INNER JOIN chosen AS c ON c.team_id = f.team_id
 CROSS JOIN known AS k
 ORDER BY c.team, c.team_id, f.bucket

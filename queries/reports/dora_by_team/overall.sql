@@ -1,39 +1,23 @@
 -- How does each team stand in DORA's four figures, and in which class?
+-- Grain: one row per team and figure
 -- Dashboard: DORA by Team, Overall DORA Metrics
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   ended or in production at or after
 -- param: to timestamp = null   ended or in production before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
--- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once.
 -- Note: Each figure is that of the panel of its name. Classes are DevLake's thresholds for the report; a figure
 -- without data has a note. The last figure is failed deployment recovery time (2023) or time to restore service
 -- (2021).
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
-),
-
-unknown AS (
-    SELECT project_name
-    FROM metrics.dora
-    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason LIKE 'no incident source%'
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 deployments AS (
@@ -48,8 +32,10 @@ deployments AS (
         bool_or(u.project_name IS NULL) AS is_known,
         min(CASE WHEN d.is_failed THEN d.recovery_seconds END) AS recovery_seconds
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
-    LEFT JOIN unknown AS u ON u.project_name = d.project_name
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
+    LEFT JOIN metrics.dora AS u
+        ON u.project_name = d.project_name AND u.scope = 'project' AND u.period = 'all'
+            AND u.metric = 'change_failure_rate' AND u.reason LIKE 'no incident source%'
     WHERE ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
         AND ($to IS NULL OR d.finished_date < $to)
@@ -74,16 +60,19 @@ periods AS (
     SELECT
         'week' AS period,
         date_trunc('week', midnight) AS first_day,
-        date_trunc('week', midnight) + INTERVAL '7 days' AS next_day
+        date_trunc('week', midnight) + interval '7 days' AS next_day
     FROM days
     GROUP BY date_trunc('week', midnight)
     HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7
     UNION ALL
-    SELECT 'month', date_trunc('month', midnight), date_trunc('month', midnight) + INTERVAL '1 month'
+    SELECT
+        'month',
+        date_trunc('month', midnight),
+        date_trunc('month', midnight) + interval '1 month'
     FROM days
     GROUP BY date_trunc('month', midnight)
     HAVING min(midnight) = date_trunc('month', midnight)
-        AND max(midnight) + INTERVAL '1 day' = date_trunc('month', midnight) + INTERVAL '1 month'
+        AND max(midnight) + interval '1 day' = date_trunc('month', midnight) + interval '1 month'
 ),
 
 counts AS (
@@ -142,9 +131,13 @@ frequencies AS (
 ),
 
 changes AS (
-    SELECT t.team_id, x.id, min(x.deployed_date) AS deployed_date, min(x.lead_time_seconds) AS seconds
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
+    SELECT
+        t.team_id,
+        x.id,
+        min(x.deployed_date) AS deployed_date,
+        min(x.lead_time_seconds) AS seconds
+    FROM dora.team_changes AS t
+    INNER JOIN dora.project_pr_metrics AS x ON x.project_name = t.project_name AND x.id = t.pull_request_id
     WHERE x.exclusion_reason IS NULL
         AND x.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, x.project_name))
@@ -154,32 +147,52 @@ changes AS (
 ),
 
 assignees AS (
-    SELECT i.project_name, i.incident_id, s.assignee_id, i.resolution_date, i.recovery_seconds
+    SELECT
+        i.project_name,
+        i.incident_id,
+        s.assignee_id,
+        i.resolution_date,
+        i.recovery_seconds
     FROM dora.incidents AS i
-    JOIN domain.incident_assignees AS s ON s.incident_id = i.incident_id
+    INNER JOIN domain.incident_assignees AS s ON s.incident_id = i.incident_id
     WHERE ($project IS NULL OR list_contains($project, i.project_name))
         AND ($from IS NULL OR i.resolution_date >= $from)
         AND ($to IS NULL OR i.resolution_date < $to)
 ),
 
 incidents AS (
-    SELECT t.team_id, i.incident_id, min(i.resolution_date) AS resolution_date, min(i.recovery_seconds) AS seconds
+    SELECT
+        t.team_id,
+        i.incident_id,
+        min(i.resolution_date) AS resolution_date,
+        min(i.recovery_seconds) AS seconds
     FROM assignees AS i
-    JOIN authors AS t ON t.account_id = i.assignee_id
+    INNER JOIN dora.team_members AS t ON t.account_id = i.assignee_id AND t.account_id <> ''
     WHERE i.recovery_seconds IS NOT NULL
     GROUP BY t.team_id, i.incident_id
 ),
 
 recoveries AS (
-    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds
+    SELECT
+        team_id,
+        finished_date AS happened,
+        recovery_seconds AS seconds
     FROM deployments
     WHERE $report <> 2021 AND is_failed
     UNION ALL
-    SELECT team_id, resolution_date, seconds FROM incidents WHERE $report = 2021
+    SELECT
+        team_id,
+        resolution_date,
+        seconds
+    FROM incidents WHERE $report = 2021
 ),
 
 lead_times AS (
-    SELECT team_id, count(*) AS n, median(cast(seconds AS double)) AS value FROM changes GROUP BY team_id
+    SELECT
+        team_id,
+        count(*) AS n,
+        median(cast(seconds AS double)) AS value
+    FROM changes GROUP BY team_id
 ),
 
 failures AS (
@@ -193,38 +206,78 @@ failures AS (
 ),
 
 recovery_times AS (
-    SELECT team_id, count(seconds) AS n, median(cast(seconds AS double)) AS value FROM recoveries GROUP BY team_id
+    SELECT
+        team_id,
+        count(seconds) AS n,
+        median(cast(seconds AS double)) AS value
+    FROM recoveries GROUP BY team_id
 ),
 
 figures AS (
     SELECT
-        c.team_id, c.team, 1 AS place, 'deployment_frequency' AS metric, 'Deployment frequency' AS title,
-        f.deployments AS n, CASE WHEN f.deployments > 0 THEN f.per_week END AS value, f.class, 'no deployments' AS reason
+        c.team_id,
+        c.team,
+        1 AS place,
+        'deployment_frequency' AS metric,
+        'Deployment frequency' AS title,
+        f.deployments AS n,
+        CASE WHEN f.deployments > 0 THEN f.per_week END AS value,
+        f.class,
+        'no deployments' AS reason
     FROM chosen AS c
-    JOIN frequencies AS f ON f.team_id = c.team_id
+    INNER JOIN frequencies AS f ON f.team_id = c.team_id
     UNION ALL
-    SELECT c.team_id, c.team, 2, 'change_lead_time', 'Lead time for changes', coalesce(l.n, 0), l.value, NULL, 'no changes'
+    SELECT
+        c.team_id,
+        c.team,
+        2,
+        'change_lead_time',
+        'Lead time for changes',
+        coalesce(l.n, 0),
+        l.value,
+        NULL,
+        'no changes'
     FROM chosen AS c
     LEFT JOIN lead_times AS l ON l.team_id = c.team_id
     UNION ALL
     SELECT
-        c.team_id, c.team, 3, 'change_failure_rate', 'Change failure rate', coalesce(x.n, 0),
-        cast(x.failed AS double) / nullif(x.n, 0), NULL,
+        c.team_id,
+        c.team,
+        3,
+        'change_failure_rate',
+        'Change failure rate',
+        coalesce(x.n, 0),
+        cast(x.failed AS double) / nullif(x.n, 0),
+        NULL,
         CASE WHEN x.ended > 0 THEN 'no incident source' ELSE 'no deployments' END
     FROM chosen AS c
     LEFT JOIN failures AS x ON x.team_id = c.team_id
     UNION ALL
     SELECT
-        c.team_id, c.team, 4, 'failed_deployment_recovery_time',
+        c.team_id,
+        c.team,
+        4,
+        'failed_deployment_recovery_time',
         CASE WHEN $report = 2021 THEN 'Time to restore service' ELSE 'Failed deployment recovery time' END,
-        coalesce(x.n, 0), x.value, NULL,
+        coalesce(x.n, 0),
+        x.value,
+        NULL,
         CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
     FROM chosen AS c
     LEFT JOIN recovery_times AS x ON x.team_id = c.team_id
 ),
 
 classified AS (
-    SELECT f.team_id, f.team, f.place, f.metric, f.title, f.n, f.value, f.reason, coalesce(f.class, b.band) AS class
+    SELECT
+        f.team_id,
+        f.team,
+        f.place,
+        f.metric,
+        f.title,
+        f.n,
+        f.value,
+        f.reason,
+        coalesce(f.class, b.band) AS class
     FROM figures AS f
     LEFT JOIN metrics.benchmarks AS b
         ON f.metric <> 'deployment_frequency' AND b.source = 'devlake' AND b.year = $report AND b.metric = f.metric
@@ -243,7 +296,8 @@ SELECT
             ELSE f.value / 3600
         END
     ) / 10.0 AS value,
-    CASE f.metric WHEN 'deployment_frequency' THEN 'days per week' WHEN 'change_failure_rate' THEN '%' ELSE 'h' END AS unit,
+    CASE f.metric WHEN 'deployment_frequency' THEN 'days per week' WHEN 'change_failure_rate' THEN '%' ELSE 'h' END
+        AS unit,
     f.n AS "rests on",
     f.class,
     CASE f.class

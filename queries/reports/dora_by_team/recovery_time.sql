@@ -1,4 +1,5 @@
 -- How long does each team take to recover from failure?
+-- Grain: one row per team
 -- Dashboard: DORA by Team, Failed Deployment Recovery Time / Median Time to Restore Service
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -8,31 +9,14 @@
 -- Note: Report 2023: from the end of a failed deployment of the team (its start, where its outcome is FAILURE) until
 -- the incident was resolved or a deployment mended it, by the end of the deployment; failures still open are counted beside. 2021: from beginning to resolution
 -- of the incidents that a member is assigned to, by resolution.
--- Note: A deployment is a team's when it brought to production first a pull request that a present member wrote, so
--- that it may be several teams'. DevLake looks at the author of the deployed commit only, and by e-mail, which
+-- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
 -- matches no account. A person in two teams counts for both. Classes are DevLake's.
 WITH chosen AS (
-    SELECT t.id AS team_id, t.name AS team FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
-),
-
-authors AS (
-    SELECT c.team_id, a.account_id
-    FROM chosen AS c
-    JOIN domain.team_users AS u ON u.team_id = c.team_id
-    JOIN domain.user_accounts AS a ON a.user_id = u.user_id
-),
-
-shipped AS (
-    SELECT DISTINCT t.team_id, x.attributed_deployment_id AS deployment_id
-    FROM dora.project_pr_metrics AS x
-    JOIN authors AS t ON t.account_id = x.author_id
-    WHERE x.attributed_deployment_id <> ''
-),
-
-unknown AS (
-    SELECT project_name
-    FROM metrics.dora
-    WHERE scope = 'project' AND period = 'all' AND metric = 'change_failure_rate' AND reason LIKE 'no incident source%'
+    SELECT
+        t.id AS team_id,
+        t.name AS team
+    FROM domain.teams AS t WHERE $team IS NULL OR list_contains($team, t.name)
 ),
 
 deployments AS (
@@ -46,8 +30,10 @@ deployments AS (
         bool_or(u.project_name IS NULL) AS is_known,
         min(CASE WHEN d.is_failed THEN d.recovery_seconds END) AS recovery_seconds
     FROM dora.deployments AS d
-    JOIN shipped AS s ON s.deployment_id = d.deployment_id
-    LEFT JOIN unknown AS u ON u.project_name = d.project_name
+    INNER JOIN dora.team_deployments AS s ON s.deployment_id = d.deployment_id
+    LEFT JOIN metrics.dora AS u
+        ON u.project_name = d.project_name AND u.scope = 'project' AND u.period = 'all'
+            AND u.metric = 'change_failure_rate' AND u.reason LIKE 'no incident source%'
     WHERE ($project IS NULL OR list_contains($project, d.project_name))
         AND ($from IS NULL OR d.finished_date >= $from)
         AND ($to IS NULL OR d.finished_date < $to)
@@ -55,28 +41,44 @@ deployments AS (
 ),
 
 assignees AS (
-    SELECT i.project_name, i.incident_id, s.assignee_id, i.resolution_date, i.recovery_seconds
+    SELECT
+        i.project_name,
+        i.incident_id,
+        s.assignee_id,
+        i.resolution_date,
+        i.recovery_seconds
     FROM dora.incidents AS i
-    JOIN domain.incident_assignees AS s ON s.incident_id = i.incident_id
+    INNER JOIN domain.incident_assignees AS s ON s.incident_id = i.incident_id
     WHERE ($project IS NULL OR list_contains($project, i.project_name))
         AND ($from IS NULL OR i.resolution_date >= $from)
         AND ($to IS NULL OR i.resolution_date < $to)
 ),
 
 incidents AS (
-    SELECT t.team_id, i.incident_id, min(i.resolution_date) AS resolution_date, min(i.recovery_seconds) AS seconds
+    SELECT
+        t.team_id,
+        i.incident_id,
+        min(i.resolution_date) AS resolution_date,
+        min(i.recovery_seconds) AS seconds
     FROM assignees AS i
-    JOIN authors AS t ON t.account_id = i.assignee_id
+    INNER JOIN dora.team_members AS t ON t.account_id = i.assignee_id AND t.account_id <> ''
     WHERE i.recovery_seconds IS NOT NULL
     GROUP BY t.team_id, i.incident_id
 ),
 
 recoveries AS (
-    SELECT team_id, finished_date AS happened, recovery_seconds AS seconds
+    SELECT
+        team_id,
+        finished_date AS happened,
+        recovery_seconds AS seconds
     FROM deployments
     WHERE $report <> 2021 AND is_failed
     UNION ALL
-    SELECT team_id, resolution_date, seconds FROM incidents WHERE $report = 2021
+    SELECT
+        team_id,
+        resolution_date,
+        seconds
+    FROM incidents WHERE $report = 2021
 ),
 
 figures AS (

@@ -1,4 +1,5 @@
 -- Does the published failure rate follow from deployments and incidents?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Change Failure Rate, step 4 (figure 7)
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
@@ -8,9 +9,12 @@
 -- the project's time zone (config.buckets), so that each row can be laid beside its row of metrics.dora. DevLake's
 -- stored figures are for months and all.
 WITH production AS (
-    SELECT m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date
+    SELECT
+        m.project_name,
+        d.cicd_deployment_id,
+        max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
@@ -19,15 +23,21 @@ WITH production AS (
 ),
 
 blamed AS (
-    SELECT DISTINCT r.project_name, r.deployment_id
+    SELECT DISTINCT
+        r.project_name,
+        r.deployment_id
     FROM dora.project_incident_deployment_relationships AS r
-    JOIN domain.incidents AS i ON i.id = r.id
+    INNER JOIN domain.incidents AS i ON i.id = r.id
 ),
 
 devlake AS (
-    SELECT b.project_name, b.period_start, count(*) AS deployments, count(x.deployment_id) AS blamed
+    SELECT
+        b.project_name,
+        b.period_start,
+        count(*) AS deployments,
+        count(x.deployment_id) AS blamed
     FROM production AS p
-    JOIN config.buckets AS b
+    INNER JOIN config.buckets AS b
         ON b.project_name = p.project_name AND b.period = $interval
             AND p.finished_date >= b.period_start AND p.finished_date < b.period_end
     LEFT JOIN blamed AS x ON x.project_name = p.project_name AND x.deployment_id = p.cicd_deployment_id
@@ -41,7 +51,7 @@ evidence AS (
         count(*) FILTER (WHERE d.outcome = 'SUCCESS' OR d.is_failed) AS deployments,
         count(*) FILTER (WHERE d.is_failed) AS failed
     FROM dora.deployments AS d
-    JOIN config.buckets AS b
+    INNER JOIN config.buckets AS b
         ON b.project_name = d.project_name AND b.period = $interval
             AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
     GROUP BY b.project_name, b.period_start

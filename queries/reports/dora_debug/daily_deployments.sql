@@ -1,4 +1,5 @@
 -- How many production deployments ended on each day?
+-- Grain: one row per project and day
 -- Dashboard: DORA Debug, Deployment Frequency, step 4: deployments per day
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -7,9 +8,12 @@
 -- Note: Days are UTC days with a deployment. DevLake counts days, not deployments, for its frequency: each row is
 -- one.
 WITH production AS (
-    SELECT m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date
+    SELECT
+        m.project_name,
+        d.cicd_deployment_id,
+        max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
@@ -20,7 +24,10 @@ WITH production AS (
     GROUP BY m.project_name, d.cicd_deployment_id
 )
 
-SELECT p.project_name AS project, cast(p.finished_date AS date) AS day, count(*) AS deployments
+SELECT
+    p.project_name AS project,
+    cast(p.finished_date AS date) AS day,
+    count(*) AS deployments
 FROM production AS p
 WHERE ($from IS NULL OR p.finished_date >= $from)
     AND ($to IS NULL OR p.finished_date < $to)

@@ -1,4 +1,5 @@
--- Which commits does each production deployment bring over the one before it?
+-- Which commits does each production deployment add to the one before it?
+-- Grain: one row per project and deployed commit in production
 -- Dashboard: DORA Debug, Lead Time for Changes: deployments and their predecessors
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -7,7 +8,10 @@
 -- Note: A range is unknown where there is no success before it (DevLake then takes all history) or where its commits
 -- are not collected; it is empty for a redeploy or rollback.
 WITH ranges AS (
-    SELECT new_commit_sha, old_commit_sha, count(*) AS commits
+    SELECT
+        new_commit_sha,
+        old_commit_sha,
+        count(*) AS commits
     FROM domain.commits_diffs
     GROUP BY new_commit_sha, old_commit_sha
 )
@@ -23,7 +27,7 @@ SELECT
     x.commits,
     d.id AS "deployment commit"
 FROM domain.cicd_deployment_commits AS d
-JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
 LEFT JOIN domain.cicd_deployment_commits AS v
     ON v.id = d.prev_success_deployment_commit_id AND v.repo_url = d.repo_url
 LEFT JOIN ranges AS x ON x.new_commit_sha = d.commit_sha AND x.old_commit_sha = v.commit_sha

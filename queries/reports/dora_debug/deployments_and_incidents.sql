@@ -1,4 +1,5 @@
 -- In what order did production deployments and incidents happen?
+-- Grain: one row per project and event: the end of a deployment, or an incident
 -- Dashboard: DORA Debug, Change Failure Rate, step 2: sequence of deployments and incidents
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   happened at or after
@@ -15,7 +16,7 @@ WITH deployments AS (
         min(d.display_title) AS title,
         min(d.url) AS url
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.environment = 'PRODUCTION'
         AND d.result IN ('SUCCESS', 'FAILURE')
         AND d.finished_date IS NOT NULL
@@ -23,20 +24,54 @@ WITH deployments AS (
 ),
 
 incidents AS (
-    SELECT x.project_name, i.id, i.created_date, i.resolution_date, i.title, i.url
+    SELECT
+        x.project_name,
+        i.id,
+        i.created_date,
+        i.resolution_date,
+        i.title,
+        i.url
     FROM dora.incidents AS x
-    JOIN domain.incidents AS i ON i.id = x.incident_id
+    INNER JOIN domain.incidents AS i ON i.id = x.incident_id
 ),
 
 events AS (
-    SELECT project_name, happened, event, title, id, url FROM deployments
+    SELECT
+        project_name,
+        happened,
+        event,
+        title,
+        id,
+        url
+    FROM deployments
     UNION ALL
-    SELECT project_name, created_date, 'incident', title, id, url FROM incidents WHERE created_date IS NOT NULL
+    SELECT
+        project_name,
+        created_date,
+        'incident',
+        title,
+        id,
+        url
+    FROM incidents WHERE created_date IS NOT NULL
     UNION ALL
-    SELECT project_name, resolution_date, 'incident resolved', title, id, url FROM incidents WHERE resolution_date IS NOT NULL
+    SELECT
+        project_name,
+        resolution_date,
+        'incident resolved',
+        title,
+        id,
+        url
+    FROM incidents
+    WHERE resolution_date IS NOT NULL
 )
 
-SELECT e.project_name AS project, e.happened, e.event, e.title, e.id, e.url
+SELECT
+    e.project_name AS project,
+    e.happened,
+    e.event,
+    e.title,
+    e.id,
+    e.url
 FROM events AS e
 WHERE ($project IS NULL OR list_contains($project, e.project_name))
     AND ($from IS NULL OR e.happened >= $from)

@@ -1,4 +1,5 @@
 -- Where do the deployments come from, and which of them count?
+-- Grain: one row per project, source, result and environment, as delivered and as mapped
 -- Dashboard: DORA Debug, Deployment Frequency, step 2: deployment commits
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -20,7 +21,7 @@ SELECT
     min(d.finished_date) AS first,
     max(d.finished_date) AS last
 FROM domain.cicd_deployment_commits AS d
-JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
 WHERE ($from IS NULL OR d.finished_date >= $from)
     AND ($to IS NULL OR d.finished_date < $to)
     AND ($project IS NULL OR list_contains($project, m.project_name))

@@ -1,4 +1,5 @@
 -- Which deployment is each incident linked to, by DevLake and by evidence?
+-- Grain: one row per project and incident
 -- Dashboard: DORA Debug, Change Failure Rate, step 3: incidents and their deployments
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   begun at or after
@@ -8,20 +9,31 @@
 -- themselves, without a scope, which DevLake links to nothing.
 WITH production AS (
     SELECT
-        m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date, max(d.started_date) AS started_date
+        m.project_name,
+        d.cicd_deployment_id,
+        max(d.finished_date) AS finished_date,
+        max(d.started_date) AS started_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS' AND d.environment = 'PRODUCTION' AND d.finished_date IS NOT NULL
     GROUP BY m.project_name, d.cicd_deployment_id, d.finished_date
 ),
 
 incidents AS (
     SELECT
-        x.project_name, i.id, i.incident_key, i.title, i.created_date, i.resolution_date, x.deployment_id, x.evidence,
-        x.score, x.unlinked_reason,
+        x.project_name,
+        i.id,
+        i.incident_key,
+        i.title,
+        i.created_date,
+        i.resolution_date,
+        x.deployment_id,
+        x.evidence,
+        x.score,
+        x.unlinked_reason,
         bool_or(m.row_id IS NOT NULL) AS is_mapped
     FROM dora.incidents AS x
-    JOIN domain.incidents AS i ON i.id = x.incident_id
+    INNER JOIN domain.incidents AS i ON i.id = x.incident_id
     LEFT JOIN domain.project_mapping AS m
         ON m.project_name = x.project_name AND m."table" = i."table" AND m.row_id = i.scope_id
     WHERE ($project IS NULL OR list_contains($project, x.project_name))
@@ -42,7 +54,7 @@ ranked AS (
             ORDER BY d.finished_date DESC NULLS LAST, d.started_date DESC NULLS LAST, d.cicd_deployment_id
         ) AS place
     FROM incidents AS i
-    JOIN production AS d ON d.project_name = i.project_name AND d.finished_date < i.created_date
+    INNER JOIN production AS d ON d.project_name = i.project_name AND d.finished_date < i.created_date
     WHERE i.is_mapped
 )
 

@@ -1,4 +1,5 @@
 -- Which incidents are there, and which can be used?
+-- Grain: one row per project, scope table, source and status
 -- Dashboard: DORA Debug, Change Failure Rate, step 1: incidents
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   begun at or after

@@ -1,4 +1,5 @@
 -- When did each production deployment end?
+-- Grain: one row per project and production deployment
 -- Dashboard: DORA Debug, Deployment Frequency, step 3: latest finish of each deployment
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -15,7 +16,7 @@ WITH production AS (
         min(d.commit_sha) AS commit_sha,
         max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL

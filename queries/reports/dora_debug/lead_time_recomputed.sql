@@ -1,4 +1,5 @@
 -- Does the published lead time follow from the pull requests?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Lead Time for Changes, step 5: median per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
@@ -16,20 +17,29 @@ WITH ranked AS (
         ) AS place,
         count(*) OVER (PARTITION BY b.project_name, b.period_start) AS n
     FROM dora.project_pr_metrics AS x
-    JOIN config.buckets AS b
+    INNER JOIN config.buckets AS b
         ON b.project_name = x.project_name AND b.period = $interval
             AND x.pr_deployed_date >= b.period_start AND x.pr_deployed_date < b.period_end
     WHERE x.deployment_commit_id <> ''
 ),
 
 devlake AS (
-    SELECT project_name, period_start, n, minutes FROM ranked WHERE place = cast(floor((n + 1) / 2.0) AS bigint)
+    SELECT
+        project_name,
+        period_start,
+        n,
+        minutes
+    FROM ranked WHERE place = cast(floor((n + 1) / 2.0) AS bigint)
 ),
 
 medians AS (
-    SELECT b.project_name, b.period_start, count(*) AS n, median(cast(x.lead_time_seconds AS double)) AS seconds
+    SELECT
+        b.project_name,
+        b.period_start,
+        count(*) AS n,
+        median(cast(x.lead_time_seconds AS double)) AS seconds
     FROM dora.project_pr_metrics AS x
-    JOIN config.buckets AS b
+    INNER JOIN config.buckets AS b
         ON b.project_name = x.project_name AND b.period = $interval
             AND x.deployed_date >= b.period_start AND x.deployed_date < b.period_end
     WHERE x.exclusion_reason IS NULL AND x.lead_time_seconds IS NOT NULL

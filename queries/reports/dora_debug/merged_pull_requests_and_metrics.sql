@@ -1,12 +1,15 @@
 -- Has every merged pull request its row of metrics, and what do the rows know?
+-- Grain: one row per project
 -- Dashboard: DORA Debug, Lead Time for Changes, step 2: project_pr_metrics
 -- param: project varchar[] = null   only these projects
 -- Note: `missing` and `surplus` must be 0. DevLake joins this table without the project, so that a repository of two
 -- projects counts twice.
 WITH merged AS (
-    SELECT m.project_name, p.id
+    SELECT
+        m.project_name,
+        p.id
     FROM domain.pull_requests AS p
-    JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
     WHERE p.merged_date IS NOT NULL
 ),
 

@@ -1,4 +1,5 @@
 -- Do the deployments of each period agree with the published figure?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Deployment Frequency, step 5: deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
@@ -15,7 +16,7 @@ WITH deployments AS (
         coalesce(d.original_environment, '') AS original_environment,
         max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
@@ -34,7 +35,11 @@ rollouts AS (
 ),
 
 production AS (
-    SELECT r.project_name, r.origin, r.rollout, min(r.finished_date) AS finished_date
+    SELECT
+        r.project_name,
+        r.origin,
+        r.rollout,
+        min(r.finished_date) AS finished_date
     FROM rollouts AS r
     GROUP BY r.project_name, r.cicd_scope_id, r.origin, r.rollout
 ),

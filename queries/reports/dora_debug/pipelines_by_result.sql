@@ -1,4 +1,5 @@
 -- Which pipelines are collected, and which of them count as deployments?
+-- Grain: one row per project, source, type, result and environment
 -- Dashboard: DORA Debug, Deployment Frequency, step 1: CI/CD pipelines
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -16,7 +17,7 @@ SELECT
     min(d.finished_date) AS first,
     max(d.finished_date) AS last
 FROM domain.cicd_pipelines AS d
-JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
 WHERE ($from IS NULL OR d.finished_date >= $from)
     AND ($to IS NULL OR d.finished_date < $to)
     AND ($project IS NULL OR list_contains($project, m.project_name))

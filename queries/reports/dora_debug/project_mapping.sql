@@ -1,4 +1,5 @@
 -- Which repositories, pipelines and boards belong to which project?
+-- Grain: one row per project and scope (repository, pipelines or board)
 -- Dashboard: DORA Debug, Project Mapping
 -- param: project varchar[] = null   only these projects
 -- Note: One row per project and scope. Bitbucket's repository, pipeline scope and board have the same id: a join on

@@ -1,4 +1,5 @@
 -- Do the stored minutes of a pull request agree with its commits, comments and deployment?
+-- Grain: one row per project, pull request and part of its cycle time
 -- Dashboard: DORA Debug, Lead Time for Changes, step 3: one pull request
 -- param: project varchar[] = null   only these projects
 -- param: pull_request varchar = null   its id or web page; null: all whose stored minutes differ
@@ -7,25 +8,35 @@
 -- minutes rounded up, null below zero, the deployment that started first, missing parts of the cycle as 0.
 WITH chosen AS (
     SELECT
-        m.project_name, p.id, p.base_repo_id, p.pull_request_key, p.author_id, p.created_date, p.merged_date,
+        m.project_name,
+        p.id,
+        p.base_repo_id,
+        p.pull_request_key,
+        p.author_id,
+        p.created_date,
+        p.merged_date,
         p.merge_commit_sha
     FROM domain.pull_requests AS p
-    JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
     WHERE p.merged_date IS NOT NULL
         AND ($pull_request IS NULL OR p.id = $pull_request OR p.url = $pull_request)
         AND ($project IS NULL OR list_contains($project, m.project_name))
 ),
 
 first_commits AS (
-    SELECT pull_request_id, min(commit_authored_date) AS authored
+    SELECT
+        pull_request_id,
+        min(commit_authored_date) AS authored
     FROM domain.pull_request_commits
     GROUP BY pull_request_id
 ),
 
 first_reviews AS (
-    SELECT c.pull_request_id, min(c.created_date) AS reviewed
+    SELECT
+        c.pull_request_id,
+        min(c.created_date) AS reviewed
     FROM domain.pull_request_comments AS c
-    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
     WHERE coalesce(p.author_id, '') = '' OR c.account_id <> p.author_id
     GROUP BY c.pull_request_id
 ),
@@ -41,9 +52,9 @@ candidates AS (
             PARTITION BY m.project_name, f.commit_sha ORDER BY d.started_date NULLS FIRST, d.id, d.commit_sha
         ) AS place
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
-    JOIN domain.cicd_deployment_commits AS v ON v.id = d.prev_success_deployment_commit_id
-    JOIN domain.commits_diffs AS f ON f.new_commit_sha = d.commit_sha AND f.old_commit_sha = v.commit_sha
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.cicd_deployment_commits AS v ON v.id = d.prev_success_deployment_commit_id
+    INNER JOIN domain.commits_diffs AS f ON f.new_commit_sha = d.commit_sha AND f.old_commit_sha = v.commit_sha
     WHERE d.environment = 'PRODUCTION'
         AND d.result = 'SUCCESS'
         AND d.prev_success_deployment_commit_id <> ''
@@ -55,11 +66,11 @@ spans AS (
         p.id,
         p.base_repo_id,
         p.pull_request_key,
-        extract(epoch FROM p.created_date) - extract(epoch FROM a.authored) AS coding,
-        extract(epoch FROM r.reviewed) - extract(epoch FROM p.created_date) AS pickup,
-        extract(epoch FROM p.merged_date) - extract(epoch FROM r.reviewed) AS review,
-        extract(epoch FROM d.finished_date) - extract(epoch FROM p.merged_date) AS deploy,
-        extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date) AS opened
+        extract(EPOCH FROM p.created_date) - extract(EPOCH FROM a.authored) AS coding,
+        extract(EPOCH FROM r.reviewed) - extract(EPOCH FROM p.created_date) AS pickup,
+        extract(EPOCH FROM p.merged_date) - extract(EPOCH FROM r.reviewed) AS review,
+        extract(EPOCH FROM d.finished_date) - extract(EPOCH FROM p.merged_date) AS deploy,
+        extract(EPOCH FROM p.merged_date) - extract(EPOCH FROM p.created_date) AS opened
     FROM chosen AS p
     LEFT JOIN first_commits AS a ON a.pull_request_id = p.id
     LEFT JOIN first_reviews AS r ON r.pull_request_id = p.id
@@ -118,7 +129,7 @@ parts AS (
             ELSE x.pr_cycle_time
         END AS stored
     FROM recomputed AS c
-    CROSS JOIN (VALUES (1, 'coding'), (2, 'pickup'), (3, 'review'), (4, 'deploy'), (5, 'cycle')) AS v(place, part)
+    CROSS JOIN (VALUES (1, 'coding'), (2, 'pickup'), (3, 'review'), (4, 'deploy'), (5, 'cycle')) AS v (place, part)
     LEFT JOIN dora.project_pr_metrics AS x ON x.project_name = c.project_name AND x.id = c.id
 )
 
@@ -129,7 +140,7 @@ SELECT
     p.part,
     p.recomputed AS "recomputed min",
     p.stored AS "stored min",
-    p.recomputed IS NOT DISTINCT FROM p.stored AS agrees
+    not(p.recomputed IS DISTINCT FROM p.stored) AS agrees
 FROM parts AS p
 LEFT JOIN domain.repos AS r ON r.id = p.base_repo_id
 WHERE $pull_request IS NOT NULL OR p.recomputed IS DISTINCT FROM p.stored

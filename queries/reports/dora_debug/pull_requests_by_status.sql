@@ -1,4 +1,5 @@
 -- How many pull requests are collected, and how many could have a lead time?
+-- Grain: one row per project, repository and status
 -- Dashboard: DORA Debug, Lead Time for Changes, step 1: pull requests
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -18,7 +19,7 @@ SELECT
     min(p.created_date) AS first,
     max(p.created_date) AS last
 FROM domain.pull_requests AS p
-JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
+INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = p.base_repo_id
 LEFT JOIN domain.repos AS r ON r.id = p.base_repo_id
 WHERE ($from IS NULL OR p.created_date >= $from)
     AND ($to IS NULL OR p.created_date < $to)

@@ -1,4 +1,5 @@
 -- Does the published recovery time follow from failures and incidents?
+-- Grain: one row per project and period
 -- Dashboard: DORA Debug, Failed Deployment Recovery Time / Median Time to Restore Service, steps 1 to 5
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
@@ -9,9 +10,12 @@
 -- (config.buckets), so that each row can be laid beside its row of metrics.dora. DevLake's stored figures are for
 -- months and all.
 WITH production AS (
-    SELECT m.project_name, d.cicd_deployment_id, max(d.finished_date) AS finished_date
+    SELECT
+        m.project_name,
+        d.cicd_deployment_id,
+        max(d.finished_date) AS finished_date
     FROM domain.cicd_deployment_commits AS d
-    JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = 'cicd_scopes' AND m.row_id = d.cicd_scope_id
     WHERE d.result = 'SUCCESS'
         AND d.environment = 'PRODUCTION'
         AND d.finished_date IS NOT NULL
@@ -25,17 +29,21 @@ times AS (
         i.id,
         p.finished_date AS happened,
         cast(
-            floor((extract(epoch FROM i.resolution_date) - extract(epoch FROM p.finished_date)) / 60.0) AS bigint
+            floor((extract(EPOCH FROM i.resolution_date) - extract(EPOCH FROM p.finished_date)) / 60.0) AS bigint
         ) AS minutes
     FROM production AS p
-    JOIN dora.project_incident_deployment_relationships AS r
+    INNER JOIN dora.project_incident_deployment_relationships AS r
         ON r.project_name = p.project_name AND r.deployment_id = p.cicd_deployment_id
-    JOIN domain.incidents AS i ON i.id = r.id
+    INNER JOIN domain.incidents AS i ON i.id = r.id
     WHERE $report <> 2021 AND i.resolution_date >= i.created_date AND i.resolution_date >= p.finished_date
     UNION ALL
-    SELECT DISTINCT m.project_name, i.id, i.resolution_date AS happened, i.lead_time_minutes AS minutes
+    SELECT DISTINCT
+        m.project_name,
+        i.id,
+        i.resolution_date AS happened,
+        i.lead_time_minutes AS minutes
     FROM domain.incidents AS i
-    JOIN domain.project_mapping AS m ON m."table" = i."table" AND m.row_id = i.scope_id
+    INNER JOIN domain.project_mapping AS m ON m."table" = i."table" AND m.row_id = i.scope_id
     WHERE $report = 2021 AND i.resolution_date IS NOT NULL
 ),
 
@@ -49,13 +57,18 @@ ranked AS (
         ) AS place,
         count(*) OVER (PARTITION BY b.project_name, b.period_start) AS n
     FROM times AS t
-    JOIN config.buckets AS b
+    INNER JOIN config.buckets AS b
         ON b.project_name = t.project_name AND b.period = $interval
             AND t.happened >= b.period_start AND t.happened < b.period_end
 ),
 
 devlake AS (
-    SELECT project_name, period_start, n, minutes FROM ranked WHERE place = cast(floor((n + 1) / 2.0) AS bigint)
+    SELECT
+        project_name,
+        period_start,
+        n,
+        minutes
+    FROM ranked WHERE place = cast(floor((n + 1) / 2.0) AS bigint)
 ),
 
 failures AS (
@@ -65,7 +78,7 @@ failures AS (
         count(*) AS failed,
         median(cast(d.recovery_seconds AS double)) AS seconds
     FROM dora.deployments AS d
-    JOIN config.buckets AS b
+    INNER JOIN config.buckets AS b
         ON b.project_name = d.project_name AND b.period = $interval
             AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
     WHERE d.is_failed
@@ -77,7 +90,8 @@ SELECT
     b.label AS period,
     coalesce(v.n, 0) AS "DevLake's incidents",
     round(10 * v.minutes / 60.0) / 10.0 AS "DevLake's h",
-    round(10 * CASE WHEN $report = 2021 THEN f.devlake_2021 ELSE f.devlake_2023 END / 60.0) / 10.0 AS "DevLake's stored h",
+    round(10 * CASE WHEN $report = 2021 THEN f.devlake_2021 ELSE f.devlake_2023 END / 60.0)
+    / 10.0 AS "DevLake's stored h",
     coalesce(x.failed, 0) AS failed,
     round(x.seconds / 360.0) / 10.0 AS "recomputed h",
     round(f.value / 360.0) / 10.0 AS "published h",

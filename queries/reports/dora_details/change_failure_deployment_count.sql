@@ -1,4 +1,5 @@
 -- How many deployments are there that could have failed?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Change Failure Rate, Total number of deployments
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -6,7 +7,13 @@
 -- param: to timestamp = null   finished before this instant
 -- Note: successes, and failures that are known to have done harm in production; DevLake counts successes.
 WITH deployments AS (
-    SELECT d.project_name, d.is_failed, d.recovery_seconds, d.incidents, d.devlake_has_incident, d.outcome
+    SELECT
+        d.project_name,
+        d.is_failed,
+        d.recovery_seconds,
+        d.incidents,
+        d.devlake_has_incident,
+        d.outcome
     FROM dora.deployments AS d
     WHERE (d.outcome = 'SUCCESS' OR d.is_failed)
         AND ($project IS NULL OR list_contains($project, d.project_name))

@@ -1,4 +1,5 @@
 -- Which deployments failed, and what says so?
+-- Grain: one row per project, failed deployment and piece of evidence
 -- Dashboard: DORA Details - Change Failure Rate, 2 Deployments with incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -30,4 +31,10 @@ WHERE d.is_failed
     AND ($repo IS NULL OR d.repo_id IN (SELECT o.id FROM domain.repos AS o WHERE list_contains($repo, o.name)))
     AND ($from IS NULL OR d.finished_date >= $from)
     AND ($to IS NULL OR d.finished_date < $to)
-ORDER BY d.finished_date DESC, d.project_name, d.deployment_id, d.environment, i.created_date NULLS LAST, i.incident_id NULLS LAST
+ORDER BY
+    d.finished_date DESC,
+    d.project_name,
+    d.deployment_id,
+    d.environment,
+    i.created_date NULLS LAST,
+    i.incident_id NULLS LAST

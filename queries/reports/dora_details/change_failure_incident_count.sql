@@ -1,4 +1,5 @@
 -- How many incidents do the deployments have?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Change Failure Rate, Total number of incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -7,14 +8,20 @@
 -- Note: DevLake counts an incident again for each project that its scope is in; here per project, each once. Incidents without a deployment
 -- are in dora.incidents.
 WITH figures AS (
-    SELECT i.project_name, count(*) AS n, count(i.resolution_date) AS resolved
+    SELECT
+        i.project_name,
+        count(*) AS n,
+        count(i.resolution_date) AS resolved
     FROM dora.incidents AS i
     WHERE ($project IS NULL OR list_contains($project, i.project_name))
         AND i.deployment_id IN (
             SELECT d.deployment_id
             FROM dora.deployments AS d
             WHERE (d.outcome = 'SUCCESS' OR d.is_failed)
-                AND ($repo IS NULL OR d.repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
+                AND (
+                    $repo IS NULL
+                    OR d.repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name))
+                )
                 AND ($from IS NULL OR d.finished_date >= $from)
                 AND ($to IS NULL OR d.finished_date < $to)
         )

@@ -1,4 +1,5 @@
 -- In which order did deployments and incidents happen?
+-- Grain: one row per event: the end of a deployment, or an incident
 -- Dashboard: DORA Details - Change Failure Rate, 3 Timeline of deployments and incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -20,7 +21,9 @@ WITH events AS (
     WHERE d.result = 'SUCCESS' AND d.finished_date IS NOT NULL
         AND ($repo IS NULL OR list_contains($repo, s.name))
         AND ($project IS NULL OR d.cicd_scope_id IN (
-            SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
+            SELECT m.row_id
+            FROM domain.project_mapping AS m
+            WHERE m."table" = 'cicd_scopes' AND list_contains($project, m.project_name)
         ))
     UNION ALL
     SELECT
@@ -42,7 +45,13 @@ WITH events AS (
         ) OR list_contains($project, i.project_name))
 )
 
-SELECT e.happened, e.event, e.repository, e.title, e.environment, e.url
+SELECT
+    e.happened,
+    e.event,
+    e.repository,
+    e.title,
+    e.environment,
+    e.url
 FROM events AS e
 WHERE ($from IS NULL OR e.happened >= $from)
     AND ($to IS NULL OR e.happened < $to)

@@ -1,4 +1,5 @@
 -- Which deployments reached production?
+-- Grain: one row per project, deployment and repository
 -- Dashboard: DORA Details - Deployment Frequency, 1 Deployment list
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

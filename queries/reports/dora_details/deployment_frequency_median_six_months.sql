@@ -1,4 +1,5 @@
 -- On how many days of half a year does each project deploy, as a median?
+-- Grain: one row per project and repository
 -- Dashboard: DORA Details - Deployment Frequency, 8 Median deployment days per six months
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -7,7 +8,15 @@
 -- Note: DevLake keeps every sixth month and takes the least sum in the upper half, which is nothing where all are equal; here the true
 -- median over half years of six whole months, rolling by month.
 WITH periods AS (
-    SELECT f.project_name, f.scope, f.scope_id, f.scope_name, f.period, f.period_start, f.n, f.numerator AS days
+    SELECT
+        f.project_name,
+        f.scope,
+        f.scope_id,
+        f.scope_name,
+        f.period,
+        f.period_start,
+        f.n,
+        f.numerator AS days
     FROM metrics.dora AS f
     WHERE f.metric = 'deployment_frequency' AND f.is_complete AND f.reason IS NULL
         AND (
@@ -21,19 +30,26 @@ WITH periods AS (
 
 six_months AS (
     SELECT
-        p.project_name, p.scope_id,
+        p.project_name,
+        p.scope_id,
         sum(p.days) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id
+            ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
         count(*) OVER (
-            PARTITION BY p.project_name, p.scope_id ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY p.project_name, p.scope_id
+            ORDER BY p.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS months
     FROM periods AS p
     WHERE p.period = 'month'
 ),
 
 medians AS (
-    SELECT s.project_name, s.scope_id, median(cast(s.days AS double)) AS days, count(*) AS n
+    SELECT
+        s.project_name,
+        s.scope_id,
+        median(cast(s.days AS double)) AS days,
+        count(*) AS n
     FROM six_months AS s
     WHERE s.months = 6
     GROUP BY s.project_name, s.scope_id

@@ -1,4 +1,5 @@
 -- On how many days of a week does each project deploy, as a median?
+-- Grain: one row per project and repository
 -- Dashboard: DORA Details - Deployment Frequency, 6 Median deployment days per week
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -6,7 +7,15 @@
 -- param: to timestamp = null   only periods that end by this instant
 -- Note: DevLake counts weeks cut by the window too and takes the lower of two middle values; here whole weeks only and the true median.
 WITH periods AS (
-    SELECT f.project_name, f.scope, f.scope_id, f.scope_name, f.period, f.period_start, f.n, f.numerator AS days
+    SELECT
+        f.project_name,
+        f.scope,
+        f.scope_id,
+        f.scope_name,
+        f.period,
+        f.period_start,
+        f.n,
+        f.numerator AS days
     FROM metrics.dora AS f
     WHERE f.metric = 'deployment_frequency' AND f.is_complete AND f.reason IS NULL
         AND (
@@ -19,7 +28,11 @@ WITH periods AS (
 ),
 
 medians AS (
-    SELECT p.project_name, p.scope_id, median(cast(p.days AS double)) AS days, count(*) AS n
+    SELECT
+        p.project_name,
+        p.scope_id,
+        median(cast(p.days AS double)) AS days,
+        count(*) AS n
     FROM periods AS p
     WHERE p.period = 'week'
     GROUP BY p.project_name, p.scope_id

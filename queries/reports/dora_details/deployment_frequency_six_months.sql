@@ -1,4 +1,5 @@
 -- On how many days of the half year up to each month was something deployed?
+-- Grain: one row per project, repository and month in which six months end
 -- Dashboard: DORA Details - Deployment Frequency, 5 Deployments per six months
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -7,7 +8,16 @@
 -- Note: DevLake's title says deployments but its bars are days, and its first five bars hold less than half a year; here those are
 -- `partial`, as is one whose last month was not over at the last run.
 WITH months AS (
-    SELECT f.project_name, f.scope, f.scope_id, f.scope_name, f.label, f.period_start, f.n, f.numerator AS days, f.is_complete
+    SELECT
+        f.project_name,
+        f.scope,
+        f.scope_id,
+        f.scope_name,
+        f.label,
+        f.period_start,
+        f.n,
+        f.numerator AS days,
+        f.is_complete
     FROM metrics.dora AS f
     WHERE f.metric = 'deployment_frequency' AND f.period = 'month' AND f.reason IS NULL
         AND (
@@ -21,15 +31,24 @@ WITH months AS (
 
 half_years AS (
     SELECT
-        m.project_name, m.scope, m.scope_id, m.scope_name, m.label, m.period_start, m.is_complete,
+        m.project_name,
+        m.scope,
+        m.scope_id,
+        m.scope_name,
+        m.label,
+        m.period_start,
+        m.is_complete,
         sum(m.n) OVER (
-            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY m.project_name, m.scope_id
+            ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS n,
         sum(m.days) OVER (
-            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY m.project_name, m.scope_id
+            ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS days,
         count(*) OVER (
-            PARTITION BY m.project_name, m.scope_id ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
+            PARTITION BY m.project_name, m.scope_id
+            ORDER BY m.period_start NULLS FIRST ROWS BETWEEN 5 PRECEDING AND CURRENT ROW
         ) AS months
     FROM months AS m
 )

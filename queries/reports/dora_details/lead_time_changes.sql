@@ -1,4 +1,5 @@
 -- How long did each change take that went to production?
+-- Grain: one row per project and deployed change
 -- Dashboard: DORA Details - Lead Time for Changes, 2 PR details
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

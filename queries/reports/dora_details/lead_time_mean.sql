@@ -1,13 +1,30 @@
--- How long does a change take from its first commit to production, on average?
--- Dashboard: DORA Details - Lead Time for Changes, 1 Mean lead time for changes
+-- How long does a change, or one part of its way to production, take on average?
+-- Grain: one row per project
+-- Dashboard: DORA Details - Lead Time for Changes, 1 Mean lead time for changes and 1.1 to 1.4, its parts
+-- alias: dora_details/lead_time_coding part=coding
+-- alias: dora_details/lead_time_pickup part=pickup
+-- alias: dora_details/lead_time_review part=review
+-- alias: dora_details/lead_time_deploy part=deploy
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   deployed at or after this instant
 -- param: to timestamp = null   deployed before this instant
--- Note: the main dashboard has a median, this one means; here both. DevLake takes a missing time as 0 and counts bots; its mean, over its
--- own deployed pull requests, stands beside.
+-- param: part varchar = cycle   one of: cycle, coding, pickup, review, deploy
+-- Note: cycle is from the first commit to production, coding to the pull request, pickup to the first response, review to
+-- the merge, deploy to production. A response is a comment, an approval or a request for changes by a person who is
+-- neither the author nor a bot; without a response, pickup ends with the merge and review is 0.
+-- Note: DevLake's main dashboard shows a median, this one means; here both. DevLake takes a missing time as 0, counts bots
+-- and knows comments only; "devlake mean h" is its mean over the pull requests that it considers deployed.
 WITH changes AS (
-    SELECT p.project_name, p.lead_time_seconds AS seconds
+    SELECT
+        p.project_name,
+        CASE $part
+            WHEN 'coding' THEN p.coding_seconds
+            WHEN 'pickup' THEN p.pickup_seconds
+            WHEN 'review' THEN p.review_seconds + p.merge_seconds
+            WHEN 'deploy' THEN p.deploy_seconds
+            ELSE p.lead_time_seconds
+        END AS seconds
     FROM dora.project_pr_metrics AS p
     WHERE p.exclusion_reason IS NULL AND p.lead_time_seconds IS NOT NULL
         AND ($project IS NULL OR list_contains($project, p.project_name))
@@ -28,7 +45,17 @@ figures AS (
 ),
 
 devlake AS (
-    SELECT p.project_name, sum(coalesce(p.pr_cycle_time, 0)) / cast(count(*) AS double) AS minutes
+    SELECT
+        p.project_name,
+        sum(
+            CASE $part
+                WHEN 'coding' THEN coalesce(p.pr_coding_time, 0)
+                WHEN 'pickup' THEN coalesce(p.pr_pickup_time, 0)
+                WHEN 'review' THEN coalesce(p.pr_review_time, 0)
+                WHEN 'deploy' THEN coalesce(p.pr_deploy_time, 0)
+                ELSE coalesce(p.pr_cycle_time, 0)
+            END
+        ) / cast(count(*) AS double) AS minutes
     FROM dora.project_pr_metrics AS p
     WHERE p.pr_deployed_date IS NOT NULL
         AND ($project IS NULL OR list_contains($project, p.project_name))

@@ -1,4 +1,5 @@
 -- How long did each failed deployment take to be mended, and by what?
+-- Grain: one row per project and failed deployment
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 3 Deployments and their incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -20,7 +21,7 @@ SELECT
     i.resolution_date AS resolved,
     CASE
         WHEN i.resolution_date >= d.finished_date
-            THEN round((extract(epoch FROM i.resolution_date) - extract(epoch FROM d.finished_date)) / 360) / 10
+            THEN round((extract(EPOCH FROM i.resolution_date) - extract(EPOCH FROM d.finished_date)) / 360) / 10
     END AS "incident h",
     coalesce(n.url, '') AS "incident url"
 FROM dora.deployments AS d
@@ -33,4 +34,10 @@ WHERE d.is_failed
     AND ($repo IS NULL OR d.repo_id IN (SELECT o.id FROM domain.repos AS o WHERE list_contains($repo, o.name)))
     AND ($from IS NULL OR d.finished_date >= $from)
     AND ($to IS NULL OR d.finished_date < $to)
-ORDER BY d.finished_date DESC, d.project_name, d.deployment_id, d.environment, i.created_date NULLS LAST, i.incident_id NULLS LAST
+ORDER BY
+    d.finished_date DESC,
+    d.project_name,
+    d.deployment_id,
+    d.environment,
+    i.created_date NULLS LAST,
+    i.incident_id NULLS LAST

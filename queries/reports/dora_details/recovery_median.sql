@@ -1,4 +1,5 @@
 -- How long does it take until a failed deployment is mended?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 1 Median
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -7,7 +8,13 @@
 -- Note: from the end of the failed deployment (its start, where its outcome is FAILURE) until the incident was resolved or a deployment
 -- mended it, whichever came first; failures still open are counted beside. Without any, DevLake's panel is empty; here the note says why.
 WITH deployments AS (
-    SELECT d.project_name, d.is_failed, d.recovery_seconds, d.incidents, d.devlake_has_incident, d.outcome
+    SELECT
+        d.project_name,
+        d.is_failed,
+        d.recovery_seconds,
+        d.incidents,
+        d.devlake_has_incident,
+        d.outcome
     FROM dora.deployments AS d
     WHERE (d.outcome = 'SUCCESS' OR d.is_failed)
         AND ($project IS NULL OR list_contains($project, d.project_name))

@@ -1,4 +1,5 @@
 -- How many incidents began, and how many were resolved?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Time to Restore Service, 2 Incident count
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -9,7 +10,8 @@ WITH incidents AS (
     SELECT
         i.project_name,
         i.created_date >= coalesce($from, i.created_date) AND ($to IS NULL OR i.created_date < $to) AS began,
-        i.resolution_date >= coalesce($from, i.resolution_date) AND ($to IS NULL OR i.resolution_date < $to) AS resolved,
+        i.resolution_date >= coalesce($from, i.resolution_date)
+        AND ($to IS NULL OR i.resolution_date < $to) AS resolved,
         i.resolution_date IS NULL AS is_open
     FROM dora.incidents AS i
     LEFT JOIN domain.incidents AS n ON i.incident_id = n.id

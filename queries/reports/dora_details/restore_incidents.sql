@@ -1,4 +1,5 @@
 -- How long did each incident take to be resolved?
+-- Grain: one row per project and incident
 -- Dashboard: DORA Details - Time to Restore Service, 3 Incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug

@@ -1,4 +1,5 @@
 -- How long does it take until an incident is resolved?
+-- Grain: one row per project
 -- Dashboard: DORA Details - Time to Restore Service, 1 Median
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
@@ -7,7 +8,9 @@
 -- Note: DevLake takes the lower of two middle values and counts a resolved incident without a time as unknown, before all others; here the
 -- true median of those that have one.
 WITH restored AS (
-    SELECT i.project_name, i.recovery_seconds
+    SELECT
+        i.project_name,
+        i.recovery_seconds
     FROM dora.incidents AS i
     LEFT JOIN domain.incidents AS n ON i.incident_id = n.id
     WHERE i.recovery_seconds IS NOT NULL

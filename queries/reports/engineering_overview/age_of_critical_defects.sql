@@ -1,4 +1,5 @@
 -- How old are the critical defects that are still open?
+-- Grain: one row per priority
 -- Dashboard: Engineering Overview, Average Age of Outstanding Critical Defects
 -- param: project varchar[] = null   only these projects
 -- param: priority varchar[] = null   these priorities; critical and blocker when null
@@ -16,7 +17,7 @@ WITH moment AS (
 outstanding AS (
     SELECT
         i.priority,
-        cast(floor(extract(epoch FROM n.seen) - extract(epoch FROM i.created_date)) AS bigint) AS seconds
+        cast(floor(extract(EPOCH FROM n.seen) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
     FROM domain.issues AS i
     CROSS JOIN moment AS n
     WHERE i.type = 'BUG'
@@ -28,7 +29,7 @@ outstanding AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 )

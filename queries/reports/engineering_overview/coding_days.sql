@@ -1,4 +1,5 @@
 -- On what share of working days does a developer commit?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Coding Days %
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -6,7 +7,7 @@
 -- param: to timestamp = null   authored before this day
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: The share is coding days over (developers of the period times its days from Monday to Friday); DevLake
--- divides by the days on which anybody committed, so a day that nobody worked is left out. Days are UTC days that are
+-- divides by the days on which anybody committed, so a day without commits is left out. Days are UTC days that are
 -- collected; holidays are not known.
 -- Note: A person is counted once: by [org] users where the account is mapped, else by account, else by e-mail;
 -- DevLake counts spellings of names. Bots do not count.
@@ -19,9 +20,11 @@ WITH calendar AS (
 ),
 
 days AS (
-    SELECT cast(midnight AS date) AS workday, date_trunc($interval, midnight) AS bucket
+    SELECT
+        cast(midnight AS date) AS workday,
+        date_trunc($interval, midnight) AS bucket
     FROM calendar
-    WHERE midnight < date_trunc('week', midnight) + INTERVAL '5 days'
+    WHERE midnight < date_trunc('week', midnight) + interval '5 days'
         AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
         AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
 ),
@@ -33,45 +36,44 @@ authored AS (
     FROM domain.commits AS c
     LEFT JOIN domain.user_accounts AS u ON u.account_id = c.author_account_id
     LEFT JOIN domain.accounts AS a ON a.id = c.author_account_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($project IS NULL OR c.sha IN (
             SELECT rc.commit_sha
             FROM domain.repo_commits AS rc
-            JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = rc.repo_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = rc.repo_id
             WHERE list_contains($project, m.project_name)
         ))
         AND ($repo IS NULL OR c.sha IN (
             SELECT rc.commit_sha
             FROM domain.repo_commits AS rc
-            JOIN domain.repos AS r ON r.id = rc.repo_id
+            INNER JOIN domain.repos AS r ON r.id = rc.repo_id
             WHERE list_contains($repo, r.name)
         ))
 ),
 
 day_counts AS (
-    SELECT bucket, count(*) AS days FROM days GROUP BY ROLLUP (bucket)
+    SELECT
+        bucket,
+        count(*) AS days
+    FROM days GROUP BY rollup (bucket)
 ),
 
 coded AS (
-    SELECT d.bucket, count(*) AS coding_days, count(DISTINCT w.person) AS developers
-    FROM authored AS w
-    JOIN days AS d ON d.workday = w.workday
-    GROUP BY ROLLUP (d.bucket)
-),
-
-collected AS (
     SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+        d.bucket,
+        count(*) AS coding_days,
+        count(DISTINCT w.person) AS developers
+    FROM authored AS w
+    INNER JOIN days AS d ON d.workday = w.workday
+    GROUP BY rollup (d.bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -80,7 +82,7 @@ SELECT
     coalesce(c.developers, 0) AS developers,
     coalesce(c.coding_days, 0) AS "coding days",
     round(1000.0 * c.coding_days / nullif(c.developers * f.days, 0)) / 10.0 AS "coding days %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM day_counts AS f
 LEFT JOIN coded AS c ON c.bucket IS NOT DISTINCT FROM f.bucket
 CROSS JOIN known AS k

@@ -1,4 +1,5 @@
 -- How long does an issue take from report to resolution?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Mean Issue Lead Time
 -- param: project varchar[] = null   only these projects
 -- param: type varchar[] = null   only these issue types, such as REQUIREMENT
@@ -10,7 +11,9 @@
 -- Note: The row `all` is the stat panel, the others are the chart. `partial` marks a period that `from` or `to` cuts,
 -- or that is not collected as a whole; none is dropped, as DevLake drops the first.
 WITH resolved AS (
-    SELECT date_trunc($interval, i.resolution_date) AS bucket, i.lead_time_minutes AS minutes
+    SELECT
+        date_trunc($interval, i.resolution_date) AS bucket,
+        i.lead_time_minutes AS minutes
     FROM domain.issues AS i
     WHERE i.status = 'DONE'
         AND i.lead_time_minutes IS NOT NULL
@@ -21,7 +24,7 @@ WITH resolved AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -33,22 +36,15 @@ figures AS (
         round(sum(minutes) / 144.0 / nullif(count(*), 0)) / 10.0 AS "mean days",
         round(median(cast(minutes AS double)) / 144.0) / 10.0 AS "median days"
     FROM resolved
-    GROUP BY ROLLUP (bucket)
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY rollup (bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -56,7 +52,7 @@ SELECT
     f.issues,
     f."mean days",
     f."median days",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

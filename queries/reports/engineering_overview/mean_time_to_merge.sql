@@ -1,4 +1,5 @@
 -- How long does a pull request take from opening to merge?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Mean Time to Merge
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -14,7 +15,7 @@ WITH merged AS (
         date_trunc($interval, p.merged_date) AS bucket,
         CASE
             WHEN p.merged_date >= p.created_date
-                THEN cast(floor(extract(epoch FROM p.merged_date) - extract(epoch FROM p.created_date)) AS bigint)
+                THEN cast(floor(extract(EPOCH FROM p.merged_date) - extract(EPOCH FROM p.created_date)) AS bigint)
         END AS seconds
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL
@@ -36,22 +37,15 @@ figures AS (
         round(sum(seconds) / 8640.0 / nullif(count(seconds), 0)) / 10.0 AS "mean days",
         round(median(cast(seconds AS double)) / 8640.0) / 10.0 AS "median days"
     FROM merged
-    GROUP BY ROLLUP (bucket)
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY rollup (bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -59,7 +53,7 @@ SELECT
     f.merged AS "pull requests merged",
     f."mean days",
     f."median days",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

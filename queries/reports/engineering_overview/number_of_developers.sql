@@ -1,4 +1,5 @@
 -- How many people write code?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Number of Developers
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -16,48 +17,45 @@ WITH authored AS (
     FROM domain.commits AS c
     LEFT JOIN domain.user_accounts AS u ON u.account_id = c.author_account_id
     LEFT JOIN domain.accounts AS a ON a.id = c.author_account_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND c.authored_date IS NOT NULL
         AND ($from IS NULL OR c.authored_date >= $from)
         AND ($to IS NULL OR c.authored_date < $to)
         AND ($project IS NULL OR c.sha IN (
             SELECT rc.commit_sha
             FROM domain.repo_commits AS rc
-            JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = rc.repo_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = rc.repo_id
             WHERE list_contains($project, m.project_name)
         ))
         AND ($repo IS NULL OR c.sha IN (
             SELECT rc.commit_sha
             FROM domain.repo_commits AS rc
-            JOIN domain.repos AS r ON r.id = rc.repo_id
+            INNER JOIN domain.repos AS r ON r.id = rc.repo_id
             WHERE list_contains($repo, r.name)
         ))
 ),
 
 figures AS (
-    SELECT bucket, count(DISTINCT person) AS developers, count(*) AS commits FROM authored GROUP BY ROLLUP (bucket)
-),
-
-collected AS (
     SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+        bucket,
+        count(DISTINCT person) AS developers,
+        count(*) AS commits
+    FROM authored GROUP BY rollup (bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
     coalesce(cast(cast(f.bucket AS date) AS varchar), 'all') AS period,
     f.developers,
     f.commits,
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

@@ -1,4 +1,5 @@
 -- What share of planned issues stays in the sprint it was planned for?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, On-Time Delivery
 -- param: project varchar[] = null   only these projects
 -- param: type varchar[] = null   only these issue types
@@ -7,13 +8,15 @@
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: Only issues that the change log shows in a sprint count, and where none was moved the figure is 100; DevLake
 -- divides by all issues and shows nothing when no issue was moved.
--- Note: Bitbucket has no sprints: rows come only from issues and change logs that a [[table]] brings.
+-- Note: Bitbucket has no sprints: rows come only from issues and change logs that a [[table]] provides.
 -- Note: The row `all` is the stat panel, the others are the chart. `partial` marks a period that `from` or `to` cuts,
 -- or that is not collected as a whole; none is dropped, as DevLake drops the first.
 WITH sprints AS (
     SELECT
         g.issue_id,
-        bool_or(g.original_from_value <> '' AND g.original_to_value <> '' AND g.original_from_value <> g.original_to_value)
+        bool_or(
+            g.original_from_value <> '' AND g.original_to_value <> '' AND g.original_from_value <> g.original_to_value
+        )
             AS moved
     FROM domain.issue_changelogs AS g
     WHERE g.field_name = 'Sprint'
@@ -21,9 +24,11 @@ WITH sprints AS (
 ),
 
 planned AS (
-    SELECT date_trunc($interval, i.created_date) AS bucket, s.moved
+    SELECT
+        date_trunc($interval, i.created_date) AS bucket,
+        s.moved
     FROM domain.issues AS i
-    JOIN sprints AS s ON s.issue_id = i.id
+    INNER JOIN sprints AS s ON s.issue_id = i.id
     WHERE i.created_date IS NOT NULL
         AND ($type IS NULL OR list_contains($type, i.type))
         AND ($from IS NULL OR i.created_date >= $from)
@@ -31,7 +36,7 @@ planned AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -43,22 +48,15 @@ figures AS (
         count(*) FILTER (WHERE moved) AS moved,
         round(1000.0 * count(*) FILTER (WHERE NOT moved) / nullif(count(*), 0)) / 10.0 AS "on time %"
     FROM planned
-    GROUP BY ROLLUP (bucket)
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY rollup (bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -66,7 +64,7 @@ SELECT
     f.issues,
     f.moved,
     f."on time %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 WHERE f.issues > 0

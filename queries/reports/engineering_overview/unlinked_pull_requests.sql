@@ -1,4 +1,5 @@
 -- What share of pull requests names no issue?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Unlinked PRs %
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -33,22 +34,15 @@ figures AS (
         count(*) FILTER (WHERE unlinked) AS unlinked,
         round(1000.0 * count(*) FILTER (WHERE unlinked) / nullif(count(*), 0)) / 10.0 AS "unlinked %"
     FROM opened
-    GROUP BY ROLLUP (bucket)
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY rollup (bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -56,7 +50,7 @@ SELECT
     f.opened AS "pull requests",
     f.unlinked,
     f."unlinked %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

@@ -1,10 +1,11 @@
 -- How does finished work divide into defects, work of an epic and other work?
+-- Grain: one row per period
 -- Dashboard: Engineering Overview, Work Done %
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   resolved at or after
 -- param: to timestamp = null   resolved before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A defect counts as a defect only, also where it has an epic. Bitbucket has no epics: a [[table]] may bring
+-- Note: A defect counts as a defect only, also where it has an epic. Bitbucket has no epics: a [[table]] may provide
 -- them.
 -- Note: The row `all` is the stat panel, the others are the chart. `partial` marks a period that `from` or `to` cuts,
 -- or that is not collected as a whole; none is dropped, as DevLake drops the first.
@@ -20,7 +21,7 @@ WITH resolved AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -33,22 +34,15 @@ figures AS (
         round(1000.0 * count(*) FILTER (WHERE kind = 'epic') / nullif(count(*), 0)) / 10.0 AS "epics %",
         round(1000.0 * count(*) FILTER (WHERE kind = 'other') / nullif(count(*), 0)) / 10.0 AS "other %"
     FROM resolved
-    GROUP BY ROLLUP (bucket)
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY rollup (bucket)
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -57,7 +51,7 @@ SELECT
     f."defects %",
     f."epics %",
     f."other %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY CASE WHEN f.bucket IS NULL THEN 0 ELSE 1 END, f.bucket

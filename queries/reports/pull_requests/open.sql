@@ -1,4 +1,5 @@
 -- Which pull requests have been open longest?
+-- Grain: one row per open pull request
 -- param: n bigint = 20   how many
 SELECT
     split_part(p.base_repo_id, ':', 4) AS repository,

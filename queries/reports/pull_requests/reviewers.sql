@@ -1,4 +1,5 @@
 -- Who reviews, and with what outcome?
+-- Grain: one row per reviewer
 SELECT
     r.name AS reviewer,
     count(*) AS "pull requests",

@@ -1,4 +1,5 @@
 -- How old were the bugs that each tag fixed?
+-- Grain: one row per repository and tag
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.2 Mean + Median Bug Age Days [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -43,7 +44,8 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, i.lead_time_minutes
+        i.id,
+        i.lead_time_minutes
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id

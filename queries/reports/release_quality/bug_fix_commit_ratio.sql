@@ -1,4 +1,5 @@
 -- What share of each tag went into fixing bugs?
+-- Grain: one row per repository and tag
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 2.1 Ratio of Bug Fix Commits [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -40,23 +41,34 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    SELECT DISTINCT
+        p.repository,
+        p.repo_id,
+        p.tag,
+        p.place,
+        d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
 ),
 
 changes AS (
-    SELECT prc.commit_sha, prc.pull_request_id
+    SELECT
+        prc.commit_sha,
+        prc.pull_request_id
     FROM domain.pull_request_commits AS prc
     UNION
-    SELECT r.merge_commit_sha, r.id
+    SELECT
+        r.merge_commit_sha,
+        r.id
     FROM domain.pull_requests AS r
     WHERE r.merge_commit_sha <> ''
 ),
 
 bug_commits AS (
-    SELECT DISTINCT c.commit_sha, r.base_repo_id AS repo_id
+    SELECT DISTINCT
+        c.commit_sha,
+        r.base_repo_id AS repo_id
     FROM changes AS c
     INNER JOIN domain.pull_requests AS r ON r.id = c.pull_request_id
     INNER JOIN domain.pull_request_issues AS l ON l.pull_request_id = c.pull_request_id
@@ -65,7 +77,9 @@ bug_commits AS (
 ),
 
 bugs AS (
-    SELECT p.new_ref_id, count(DISTINCT i.id) AS bugs
+    SELECT
+        p.new_ref_id,
+        count(DISTINCT i.id) AS bugs
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id
@@ -74,14 +88,23 @@ bugs AS (
 ),
 
 totals AS (
-    SELECT c.repo_id, c.tag, count(*) AS commits, count(b.commit_sha) AS fixes
+    SELECT
+        c.repo_id,
+        c.tag,
+        count(*) AS commits,
+        count(b.commit_sha) AS fixes
     FROM commits AS c
     LEFT JOIN bug_commits AS b ON b.commit_sha = c.commit_sha AND b.repo_id = c.repo_id
     GROUP BY c.repo_id, c.tag
 ),
 
 shown AS (
-    SELECT DISTINCT repository, repo_id, tag, new_ref_id, place
+    SELECT DISTINCT
+        repository,
+        repo_id,
+        tag,
+        new_ref_id,
+        place
     FROM pairs
 )
 

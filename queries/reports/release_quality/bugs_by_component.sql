@@ -1,4 +1,5 @@
 -- Which components did the fixed bugs come from?
+-- Grain: one row per component
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 3.2 Source of Bugs by Component [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -43,14 +44,17 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, i.component
+        i.id,
+        i.component
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id
     WHERE $type IS NULL OR list_contains($type, i.type)
 )
 
-SELECT component, count(DISTINCT id) AS bugs
+SELECT
+    component,
+    count(DISTINCT id) AS bugs
 FROM bugs
 WHERE component <> ''
 GROUP BY component

@@ -1,4 +1,5 @@
 -- How are the fixed bugs spread over minor versions?
+-- Grain: one row per repository and minor version
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 1. Bug Distribution [Minor Versions]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -9,7 +10,8 @@
 WITH versions AS (
     SELECT DISTINCT
         r.name AS repository,
-        concat(regexp_replace(replace(t.name, 'refs/tags/', ''), '^([^0-9]*[0-9]+[.][0-9]+).*$', '\1'), '.x') AS version,
+        concat(regexp_replace(replace(t.name, 'refs/tags/', ''), '^([^0-9]*[0-9]+[.][0-9]+).*$', '\1'), '.x')
+            AS version,
         d.issue_id
     FROM domain.refs_issues_diffs AS d
     INNER JOIN domain.refs AS t ON t.id = d.new_ref_id
@@ -28,7 +30,10 @@ WITH versions AS (
         )
 )
 
-SELECT repository, version AS "minor version", count(*) AS bugs
+SELECT
+    repository,
+    version AS "minor version",
+    count(*) AS bugs
 FROM versions
 GROUP BY repository, version
 ORDER BY repository, version

@@ -1,10 +1,11 @@
 -- How severe were the bugs that each tag fixed?
+-- Grain: one row per repository, tag and severity
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 2.2 to 2.4 Severity Distribution [Last Tag, The Tag before Last, The 2nd Tag before Last]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: type varchar[] = BUG   issue types that are bugs
 -- param: tags bigint = 3   how many of each repository's newest tags
--- Note: Bitbucket tells no severity; its priority stands in.
+-- Note: Bitbucket has no severity; its priority is used instead.
 -- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
 -- and every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags
 -- in version order, each repository's own.
@@ -43,14 +44,19 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, coalesce(nullif(i.severity, ''), nullif(i.priority, ''), 'UNKNOWN') AS severity
+        i.id,
+        coalesce(nullif(i.severity, ''), nullif(i.priority, ''), 'UNKNOWN') AS severity
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id
     WHERE $type IS NULL OR list_contains($type, i.type)
 )
 
-SELECT repository, tag, severity, count(DISTINCT id) AS bugs
+SELECT
+    repository,
+    tag,
+    severity,
+    count(DISTINCT id) AS bugs
 FROM bugs
 GROUP BY repository, tag, severity
 ORDER BY repository, min(place), bugs DESC NULLS LAST, severity

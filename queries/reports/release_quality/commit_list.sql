@@ -1,4 +1,5 @@
--- Which commits does each tag bring?
+-- Which commits does each tag add?
+-- Grain: one row per tag and commit
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 6.2 Commit List for Drill-Down [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

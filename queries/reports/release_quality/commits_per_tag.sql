@@ -1,4 +1,5 @@
--- How many commits does each tag bring?
+-- How many commits does each tag add?
+-- Grain: one row per repository and tag
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 6.1 Number of New Commits Per Tag
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)

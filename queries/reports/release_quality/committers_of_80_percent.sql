@@ -1,10 +1,11 @@
 -- How few people wrote 80 % of the commits?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 8.1 Committers Contributing 80%+ Commits [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: tags bigint = 5   how many of each repository's newest tags
 -- Note: the fewest people who together reach 80 %; DevLake counts those whose running share stays at or below 80 %, which is
--- nobody when one person did more, and gives equal counts the same running total.
+-- no one when one person did more, and gives equal counts the same running total.
 -- Note: a commit in several tags counts once; an author is the account, or else the e-mail address, not the name.
 -- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
 -- and every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags
@@ -40,7 +41,12 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    SELECT DISTINCT
+        p.repository,
+        p.repo_id,
+        p.tag,
+        p.place,
+        d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
@@ -57,7 +63,10 @@ shas AS (
 ),
 
 committers AS (
-    SELECT author_id, min(author) AS author, count(*) AS commits
+    SELECT
+        author_id,
+        min(author) AS author,
+        count(*) AS commits
     FROM shas
     GROUP BY author_id
 ),

@@ -1,4 +1,5 @@
 -- Which bugs did the latest tags fix?
+-- Grain: one row per tag and bug
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 2.5 List of Fixed Bugs [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -42,7 +43,13 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, i.issue_key, i.title, i.status, i.assignee_name, i.lead_time_minutes, i.url
+        i.id,
+        i.issue_key,
+        i.title,
+        i.status,
+        i.assignee_name,
+        i.lead_time_minutes,
+        i.url
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id

@@ -1,11 +1,12 @@
 -- How few people fixed 80 % of the bugs?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 4.1 Contributor Fixing 80%+ Bugs [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: type varchar[] = BUG   issue types that are bugs
 -- param: tags bigint = 5   how many of each repository's newest tags
 -- Note: the fewest people who together reach 80 %; DevLake counts those whose running share stays at or below 80 %, which is
--- nobody when one person did more, and gives equal counts the same running total.
+-- no one when one person did more, and gives equal counts the same running total.
 -- Note: a bug's fixer is the author of the first pull request that names it; one without a pull request has none, where
 -- DevLake has a nameless fixer.
 -- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
@@ -65,7 +66,10 @@ ranked AS (
 ),
 
 fixers AS (
-    SELECT author_id, min(author_name) AS author, count(*) AS bugs
+    SELECT
+        author_id,
+        min(author_name) AS author,
+        count(*) AS bugs
     FROM ranked
     WHERE place = 1
     GROUP BY author_id

@@ -1,4 +1,5 @@
 -- Which bugs of the latest tags took longest?
+-- Grain: one row per tag and bug
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.4 List of Long-Lead Bugs [Closed Bugs in Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -43,7 +44,11 @@ bugs AS (
         p.repository,
         p.tag,
         p.place,
-        i.id, i.issue_key, i.title, i.lead_time_minutes, i.url
+        i.id,
+        i.issue_key,
+        i.title,
+        i.lead_time_minutes,
+        i.url
     FROM pairs AS p
     INNER JOIN domain.refs_issues_diffs AS d ON d.new_ref_id = p.new_ref_id AND d.old_ref_id = p.old_ref_id
     INNER JOIN domain.issues AS i ON i.id = d.issue_id

@@ -1,11 +1,14 @@
 -- How long did fixed bugs take on average?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.1 Mean Bug Age in Days [All History]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: type varchar[] = BUG   issue types that are bugs
 
 WITH bugs AS (
-    SELECT i.id, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE i.status = 'DONE'
         AND ($type IS NULL OR list_contains($type, i.type))

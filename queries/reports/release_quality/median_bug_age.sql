@@ -1,4 +1,5 @@
 -- How long did half of the fixed bugs take?
+-- Grain: one row
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.3 Median Bug Age in Days [All History]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -7,7 +8,9 @@
 -- when there is one bug; the median and the 80th percentile are here.
 
 WITH bugs AS (
-    SELECT i.id, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE i.status = 'DONE'
         AND ($type IS NULL OR list_contains($type, i.type))

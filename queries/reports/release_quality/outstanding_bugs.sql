@@ -1,4 +1,5 @@
 -- Which bugs are outstanding, oldest first?
+-- Grain: one row per bug
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 5.6 List of Outstanding Bugs [All Open Bugs]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -45,7 +46,7 @@ outstanding AS (
         b.title,
         b.created_date,
         b.url,
-        cast(floor(extract(epoch FROM a.t) - extract(epoch FROM b.created_date)) AS bigint) AS seconds
+        cast(floor(extract(EPOCH FROM a.t) - extract(EPOCH FROM b.created_date)) AS bigint) AS seconds
     FROM bugs AS b
     CROSS JOIN as_of AS a
     WHERE b.created_date <= a.t

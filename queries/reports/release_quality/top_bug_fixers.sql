@@ -1,4 +1,5 @@
 -- Who fixed the most bugs?
+-- Grain: one row per author
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 4.2 Top Bug Fixers [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -64,13 +65,18 @@ ranked AS (
 ),
 
 fixers AS (
-    SELECT author_id, min(author_name) AS author, count(*) AS bugs
+    SELECT
+        author_id,
+        min(author_name) AS author,
+        count(*) AS bugs
     FROM ranked
     WHERE place = 1
     GROUP BY author_id
 )
 
-SELECT author, bugs
+SELECT
+    author,
+    bugs
 FROM fixers
 ORDER BY bugs DESC NULLS LAST, author, author_id
 LIMIT $n

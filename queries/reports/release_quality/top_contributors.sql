@@ -1,4 +1,5 @@
 -- Who wrote the most commits of the latest tags?
+-- Grain: one row per author
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 8.2 Top Contributors [Last 5 Tags]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -39,7 +40,12 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    SELECT DISTINCT
+        p.repository,
+        p.repo_id,
+        p.tag,
+        p.place,
+        d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
@@ -56,12 +62,17 @@ shas AS (
 ),
 
 committers AS (
-    SELECT author_id, min(author) AS author, count(*) AS commits
+    SELECT
+        author_id,
+        min(author) AS author,
+        count(*) AS commits
     FROM shas
     GROUP BY author_id
 )
 
-SELECT author, commits
+SELECT
+    author,
+    commits
 FROM committers
 ORDER BY commits DESC NULLS LAST, author, author_id
 LIMIT $n

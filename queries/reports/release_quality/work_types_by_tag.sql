@@ -1,4 +1,5 @@
--- What kind of work does each tag bring?
+-- What kind of work does each tag add?
+-- Grain: one row per repository, tag and type
 -- Dashboard: GitHub Release Quality and Contribution Analysis, 7.1 to 7.3 Work-Type Distribution [Last Tag, The Tag before Last, The 2nd Tag before Last]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -39,17 +40,26 @@ WITH pairs AS (
 ),
 
 commits AS (
-    SELECT DISTINCT p.repository, p.repo_id, p.tag, p.place, d.commit_sha
+    SELECT DISTINCT
+        p.repository,
+        p.repo_id,
+        p.tag,
+        p.place,
+        d.commit_sha
     FROM pairs AS p
     INNER JOIN domain.commits_diffs AS d
         ON d.new_commit_sha = p.new_commit_sha AND d.old_commit_sha = p.old_commit_sha
 ),
 
 changes AS (
-    SELECT prc.commit_sha, prc.pull_request_id
+    SELECT
+        prc.commit_sha,
+        prc.pull_request_id
     FROM domain.pull_request_commits AS prc
     UNION
-    SELECT r.merge_commit_sha, r.id
+    SELECT
+        r.merge_commit_sha,
+        r.id
     FROM domain.pull_requests AS r
     WHERE r.merge_commit_sha <> ''
 ),
@@ -70,12 +80,21 @@ typed AS (
 ),
 
 kinds AS (
-    SELECT c.repository, c.tag, c.place, c.commit_sha, coalesce(nullif(t.type, ''), 'UNKNOWN') AS type
+    SELECT
+        c.repository,
+        c.tag,
+        c.place,
+        c.commit_sha,
+        coalesce(nullif(t.type, ''), 'UNKNOWN') AS type
     FROM commits AS c
     LEFT JOIN typed AS t ON t.commit_sha = c.commit_sha AND t.repo_id = c.repo_id AND t.place = 1
 )
 
-SELECT repository, tag, type, count(DISTINCT commit_sha) AS commits
+SELECT
+    repository,
+    tag,
+    type,
+    count(DISTINCT commit_sha) AS commits
 FROM kinds
 GROUP BY repository, tag, type
 ORDER BY repository, min(place), commits DESC NULLS LAST, type

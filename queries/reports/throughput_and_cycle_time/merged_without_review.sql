@@ -1,4 +1,5 @@
 -- How many pull requests are merged without review?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PRs Merged w/o Review
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -8,15 +9,15 @@
 -- Note: A review is a comment, an approval or a request for changes by somebody else than the author, no bot, before
 -- the merge. For DevLake any comment is one, the author's own too.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH reviewed AS (
     SELECT DISTINCT c.pull_request_id
     FROM domain.pull_request_comments AS c
-    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.author_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date <= p.merged_date
 ),
 
@@ -50,19 +51,12 @@ figures AS (
     GROUP BY bucket
 ),
 
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
-),
-
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -70,7 +64,7 @@ SELECT
     f.merged,
     f."without review",
     f."without review %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

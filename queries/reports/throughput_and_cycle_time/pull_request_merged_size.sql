@@ -1,4 +1,5 @@
 -- How many lines does a merged pull request change?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, PR Merged Size
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -6,15 +7,17 @@
 -- param: to timestamp = null   merged before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: The size is the pull request's own, else the sum over its commits; pull requests of unknown size are left out
--- of the mean. Bitbucket tells no sizes, so they are known only where a [[table]] brings them. DevLake takes the
+-- of the mean. Bitbucket provides no sizes, so they are known only where a [[table]] provides them. DevLake takes the
 -- merge commit's lines, mostly 0, and counts unknown as 0.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH lines AS (
-    SELECT l.pull_request_id, sum(c.additions + c.deletions) AS changed
+    SELECT
+        l.pull_request_id,
+        sum(c.additions + c.deletions) AS changed
     FROM domain.pull_request_commits AS l
-    JOIN domain.commits AS c ON c.sha = l.commit_sha
+    INNER JOIN domain.commits AS c ON c.sha = l.commit_sha
     WHERE c.parent_count < 2
     GROUP BY l.pull_request_id
 ),
@@ -50,19 +53,12 @@ figures AS (
     GROUP BY bucket
 ),
 
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
-),
-
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -71,7 +67,7 @@ SELECT
     f."size known",
     f."mean lines",
     f."median lines",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

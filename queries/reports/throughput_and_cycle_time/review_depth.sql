@@ -1,4 +1,5 @@
 -- How many review comments does a merged pull request get?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, Review Depth
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -8,16 +9,18 @@
 -- Note: Comments count when somebody else than the author wrote them, and no bot; approvals are no comments. DevLake
 -- counts the author's own, and files by the time of opening.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH comments AS (
-    SELECT c.pull_request_id, count(*) AS comments
+    SELECT
+        c.pull_request_id,
+        count(*) AS comments
     FROM domain.pull_request_comments AS c
-    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.type <> 'REVIEW'
         AND c.account_id <> p.author_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
     GROUP BY c.pull_request_id
 ),
 
@@ -51,19 +54,12 @@ figures AS (
     GROUP BY bucket
 ),
 
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
-),
-
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
@@ -71,7 +67,7 @@ SELECT
     f.merged,
     f.comments,
     f."comments per pull request",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

@@ -1,15 +1,19 @@
 -- How many story points are completed?
+-- Grain: one row per period
 -- Dashboard: Engineering Throughput and Cycle Time, Story Points Completed
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   resolved at or after
 -- param: to timestamp = null   resolved before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: Issues without story points are left out. Bitbucket has none: rows come only from issues that a [[table]]
--- brings.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- provides.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
-    SELECT i.id, date_trunc($interval, i.resolution_date) AS bucket, cast(round(i.story_point * 100) AS bigint) AS hundredths
+    SELECT
+        i.id,
+        date_trunc($interval, i.resolution_date) AS bucket,
+        cast(round(i.story_point * 100) AS bigint) AS hundredths
     FROM domain.issues AS i
     WHERE i.resolution_date IS NOT NULL
         AND i.status = 'DONE'
@@ -19,7 +23,7 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
@@ -33,26 +37,19 @@ figures AS (
     GROUP BY bucket
 ),
 
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
-),
-
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
     cast(f.bucket AS date) AS period,
     f.issues,
     f.points,
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
 CROSS JOIN known AS k
 ORDER BY f.bucket

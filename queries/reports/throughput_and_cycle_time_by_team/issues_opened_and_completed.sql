@@ -1,4 +1,5 @@
 -- How many issues does each team get, and how many does it complete?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), Issues Opened and Completed
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -11,10 +12,13 @@
 -- Note: An issue is completed in the period in which it was resolved, DevLake counts it in that of its report. Its
 -- figure per member of the organization counts all issues, whoever they are assigned to; here `(all teams)` has the
 -- issues and the members of the teams.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
-    SELECT i.id, 'opened' AS event, date_trunc($interval, i.created_date) AS bucket
+    SELECT
+        i.id,
+        'opened' AS event,
+        date_trunc($interval, i.created_date) AS bucket
     FROM domain.issues AS i
     WHERE i.created_date IS NOT NULL
         AND ($type IS NULL OR list_contains($type, i.type))
@@ -23,11 +27,14 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
     UNION ALL
-    SELECT i.id, 'completed' AS event, date_trunc($interval, i.resolution_date) AS bucket
+    SELECT
+        i.id,
+        'completed' AS event,
+        date_trunc($interval, i.resolution_date) AS bucket
     FROM domain.issues AS i
     WHERE i.resolution_date IS NOT NULL
         AND i.status = 'DONE'
@@ -37,70 +44,51 @@ WITH base AS (
         AND ($project IS NULL OR i.id IN (
             SELECT b.issue_id
             FROM domain.board_issues AS b
-            JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
+            INNER JOIN domain.project_mapping AS m ON m."table" = 'boards' AND m.row_id = b.board_id
             WHERE list_contains($project, m.project_name)
         ))
 ),
 
-members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
-    FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
-    WHERE $team IS NULL OR list_contains($team, t.name)
-    UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
-),
-
-sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
-),
-
-authors AS (
-    SELECT m.team_id, a.account_id
-    FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
-),
 by_team AS (
-    SELECT DISTINCT t.team_id, b.*
+    SELECT DISTINCT
+        t.team_id,
+        t.team_name AS team,
+        t.member_count AS members,
+        b.*
     FROM base AS b
-    JOIN domain.issue_assignees AS s ON s.issue_id = b.id
-    JOIN authors AS t ON t.account_id = s.assignee_id
+    INNER JOIN domain.issue_assignees AS s ON s.issue_id = b.id
+    INNER JOIN dora.team_members AS t ON t.account_id = s.assignee_id
+    WHERE t.account_id <> '' AND ($team IS NULL OR t.team_id = '' OR list_contains($team, t.team_name))
 ),
 
 figures AS (
     SELECT
         team_id,
+        team,
+        members,
         bucket,
         count(*) FILTER (WHERE event = 'opened') AS opened,
         count(*) FILTER (WHERE event = 'completed') AS completed
     FROM by_team
-    GROUP BY team_id, bucket
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY team_id, team, members, bucket
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
     cast(f.bucket AS date) AS period,
-    z.team,
-    z.members,
+    f.team,
+    f.members,
     f.opened,
     f.completed,
-    round(10.0 * f.completed / nullif(z.members, 0)) / 10.0 AS "completed per member",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    round(10.0 * f.completed / nullif(f.members, 0)) / 10.0 AS "completed per member",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
-ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, f.team, f.team_id

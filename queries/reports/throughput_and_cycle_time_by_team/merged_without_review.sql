@@ -1,4 +1,5 @@
 -- How many pull requests of each team are merged without review?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PRs Merged w/o Review
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -11,15 +12,15 @@
 -- Note: A review is a comment, an approval or a request for changes by somebody else than the author, no bot, before
 -- the merge. For DevLake any comment is one, the author's own too.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH reviewed AS (
     SELECT DISTINCT c.pull_request_id
     FROM domain.pull_request_comments AS c
-    JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
+    INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.author_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date <= p.merged_date
 ),
 
@@ -43,65 +44,46 @@ base AS (
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
 ),
 
-members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
-    FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
-    WHERE $team IS NULL OR list_contains($team, t.name)
-    UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
-),
-
-sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
-),
-
-authors AS (
-    SELECT m.team_id, a.account_id
-    FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
-),
 by_team AS (
-    SELECT t.team_id, b.*
+    SELECT
+        t.team_id,
+        t.team_name AS team,
+        t.member_count AS members,
+        b.*
     FROM base AS b
-    JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN dora.team_members AS t ON t.account_id = b.author_id
+    WHERE t.account_id <> '' AND ($team IS NULL OR t.team_id = '' OR list_contains($team, t.team_name))
 ),
 
 figures AS (
     SELECT
         team_id,
+        team,
+        members,
         bucket,
         count(*) AS merged,
         count(*) FILTER (WHERE NOT is_reviewed) AS "without review",
         round(1000.0 * count(*) FILTER (WHERE NOT is_reviewed) / nullif(count(*), 0)) / 10.0 AS "without review %"
     FROM by_team
-    GROUP BY team_id, bucket
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY team_id, team, members, bucket
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
     cast(f.bucket AS date) AS period,
-    z.team,
-    z.members,
+    f.team,
+    f.members,
     f.merged,
     f."without review",
     f."without review %",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
-ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, f.team, f.team_id

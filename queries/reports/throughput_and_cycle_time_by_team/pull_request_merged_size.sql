@@ -1,4 +1,5 @@
 -- How many lines do the merged pull requests of each team change?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PR Merged Size
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -9,15 +10,17 @@
 -- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
 -- in `(all teams)`, which is everybody who is in a team.
 -- Note: The size is the pull request's own, else the sum over its commits; pull requests of unknown size are left out
--- of the mean. Bitbucket tells no sizes, so they are known only where a [[table]] brings them. DevLake divides by the
+-- of the mean. Bitbucket provides no sizes, so they are known only where a [[table]] provides them. DevLake divides by the
 -- number of team members; here the divisor is the pull requests.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH lines AS (
-    SELECT l.pull_request_id, sum(c.additions + c.deletions) AS changed
+    SELECT
+        l.pull_request_id,
+        sum(c.additions + c.deletions) AS changed
     FROM domain.pull_request_commits AS l
-    JOIN domain.commits AS c ON c.sha = l.commit_sha
+    INNER JOIN domain.commits AS c ON c.sha = l.commit_sha
     WHERE c.parent_count < 2
     GROUP BY l.pull_request_id
 ),
@@ -42,67 +45,48 @@ base AS (
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
 ),
 
-members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
-    FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
-    WHERE $team IS NULL OR list_contains($team, t.name)
-    UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
-),
-
-sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
-),
-
-authors AS (
-    SELECT m.team_id, a.account_id
-    FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
-),
 by_team AS (
-    SELECT t.team_id, b.*
+    SELECT
+        t.team_id,
+        t.team_name AS team,
+        t.member_count AS members,
+        b.*
     FROM base AS b
-    JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN dora.team_members AS t ON t.account_id = b.author_id
+    WHERE t.account_id <> '' AND ($team IS NULL OR t.team_id = '' OR list_contains($team, t.team_name))
 ),
 
 figures AS (
     SELECT
         team_id,
+        team,
+        members,
         bucket,
         count(*) AS merged,
         count(changed) AS "size known",
         round(10.0 * sum(changed) / nullif(count(changed), 0)) / 10.0 AS "mean lines",
         round(10 * median(cast(changed AS double))) / 10.0 AS "median lines"
     FROM by_team
-    GROUP BY team_id, bucket
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY team_id, team, members, bucket
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
     cast(f.bucket AS date) AS period,
-    z.team,
-    z.members,
+    f.team,
+    f.members,
     f.merged,
     f."size known",
     f."mean lines",
     f."median lines",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
-ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, f.team, f.team_id

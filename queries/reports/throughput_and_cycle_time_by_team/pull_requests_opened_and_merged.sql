@@ -1,4 +1,5 @@
 -- How many pull requests does each team open, and how many of its pull requests are merged?
+-- Grain: one row per period and team
 -- Dashboard: Engineering Throughput and Cycle Time (Team View), PRs Opened and Merged
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
@@ -10,10 +11,14 @@
 -- in `(all teams)`, which is everybody who is in a team.
 -- Note: A merge counts in the period of the merge. DevLake counts it in the period in which the pull request was
 -- opened.
--- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; none is dropped, as
--- DevLake drops the first.
+-- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
+-- dropped, whereas DevLake drops the first.
 WITH base AS (
-    SELECT p.id, p.author_id, 'opened' AS event, date_trunc($interval, p.created_date) AS bucket
+    SELECT
+        p.id,
+        p.author_id,
+        'opened' AS event,
+        date_trunc($interval, p.created_date) AS bucket
     FROM domain.pull_requests AS p
     WHERE p.created_date IS NOT NULL
         AND ($from IS NULL OR p.created_date >= $from)
@@ -25,7 +30,11 @@ WITH base AS (
         ))
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
     UNION ALL
-    SELECT p.id, p.author_id, 'merged' AS event, date_trunc($interval, p.merged_date) AS bucket
+    SELECT
+        p.id,
+        p.author_id,
+        'merged' AS event,
+        date_trunc($interval, p.merged_date) AS bucket
     FROM domain.pull_requests AS p
     WHERE p.merged_date IS NOT NULL
         AND ($from IS NULL OR p.merged_date >= $from)
@@ -38,64 +47,45 @@ WITH base AS (
         AND ($repo IS NULL OR p.base_repo_id IN (SELECT r.id FROM domain.repos AS r WHERE list_contains($repo, r.name)))
 ),
 
-members AS (
-    SELECT t.id AS team_id, t.name AS team, u.user_id
-    FROM domain.teams AS t
-    JOIN domain.team_users AS u ON u.team_id = t.id
-    WHERE $team IS NULL OR list_contains($team, t.name)
-    UNION
-    SELECT '', '(all teams)', u.user_id FROM domain.team_users AS u
-),
-
-sizes AS (
-    SELECT team_id, team, count(*) AS members FROM members GROUP BY team_id, team
-),
-
-authors AS (
-    SELECT m.team_id, a.account_id
-    FROM members AS m
-    JOIN domain.user_accounts AS a ON a.user_id = m.user_id
-),
 by_team AS (
-    SELECT t.team_id, b.*
+    SELECT
+        t.team_id,
+        t.team_name AS team,
+        t.member_count AS members,
+        b.*
     FROM base AS b
-    JOIN authors AS t ON t.account_id = b.author_id
+    INNER JOIN dora.team_members AS t ON t.account_id = b.author_id
+    WHERE t.account_id <> '' AND ($team IS NULL OR t.team_id = '' OR list_contains($team, t.team_name))
 ),
 
 figures AS (
     SELECT
         team_id,
+        team,
+        members,
         bucket,
         count(*) FILTER (WHERE event = 'opened') AS opened,
         count(*) FILTER (WHERE event = 'merged') AS merged
     FROM by_team
-    GROUP BY team_id, bucket
-),
-
-collected AS (
-    SELECT
-        min(b.period_start) AS since,
-        max(CASE WHEN b.period = 'day' AND b.is_complete THEN b.period_end END) AS until
-    FROM config.buckets AS b
-    WHERE b.period IN ('day', 'all') AND ($project IS NULL OR list_contains($project, b.project_name))
+    GROUP BY team_id, team, members, bucket
 ),
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR since > $from THEN since ELSE $from END AS since,
-        CASE WHEN $to IS NULL OR until < $to THEN until ELSE $to END AS until
-    FROM collected
+        greatest(min(collected_from), $from) AS since,
+        least(max(collected_until), $to) AS until
+    FROM metrics.collected_windows
+    WHERE $project IS NULL OR list_contains($project, project_name)
 )
 
 SELECT
     cast(f.bucket AS date) AS period,
-    z.team,
-    z.members,
+    f.team,
+    f.members,
     f.opened,
     f.merged,
-    round(10.0 * f.merged / nullif(z.members, 0)) / 10.0 AS "merged per member",
-    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), false) AS partial
+    round(10.0 * f.merged / nullif(f.members, 0)) / 10.0 AS "merged per member",
+    coalesce(f.bucket < k.since OR f.bucket >= date_trunc($interval, k.until), FALSE) AS partial
 FROM figures AS f
-JOIN sizes AS z ON z.team_id = f.team_id
 CROSS JOIN known AS k
-ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, z.team, f.team_id
+ORDER BY f.bucket, CASE WHEN f.team_id = '' THEN 1 ELSE 0 END, f.team, f.team_id

@@ -1,4 +1,5 @@
--- Which outstanding bugs has nobody taken?
+-- Which outstanding bugs have no assignee?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, bugs to triage
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -51,7 +52,7 @@ SELECT
     i.title,
     i.priority,
     i.status,
-    round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1) AS "queue days",
+    round((extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) / 86400.0, 1) AS "queue days",
     i.url
 FROM bugs AS i
 CROSS JOIN as_of AS a

@@ -1,4 +1,5 @@
 -- How many bugs are fixed, week by week?
+-- Grain: one row per period
 -- Dashboard: Weekly Bug Retro, Weekly Closed Bugs [Selected Time Range]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -13,7 +14,11 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH RECURSIVE bugs AS (
-    SELECT i.id, i.status, i.created_date, i.resolution_date
+    SELECT
+        i.id,
+        i.status,
+        i.created_date,
+        i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))
@@ -45,14 +50,18 @@ bounds AS (
     FROM events AS e
 ),
 
-days(d, last_d) AS (
-    SELECT b.lo AS d, b.hi AS last_d
+days (d, last_d) AS (
+    SELECT
+        b.lo AS d,
+        b.hi AS last_d
     FROM bounds AS b
     WHERE b.lo <= b.hi
     UNION ALL
-    SELECT s.d + INTERVAL '1 day' AS d, s.last_d
+    SELECT
+        s.d + interval '1 day' AS d,
+        s.last_d
     FROM days AS s
-    WHERE s.d + INTERVAL '1 day' <= s.last_d
+    WHERE s.d + interval '1 day' <= s.last_d
 ),
 
 periods AS (
@@ -62,14 +71,18 @@ periods AS (
 ),
 
 counts AS (
-    SELECT date_trunc($interval, e.happened) AS period, count(*) AS bugs
+    SELECT
+        date_trunc($interval, e.happened) AS period,
+        count(*) AS bugs
     FROM events AS e
     WHERE ($from IS NULL OR e.happened >= $from)
         AND ($to IS NULL OR e.happened < $to)
     GROUP BY date_trunc($interval, e.happened)
 )
 
-SELECT cast(p.period AS date) AS period, coalesce(c.bugs, 0) AS "closed bugs"
+SELECT
+    cast(p.period AS date) AS period,
+    coalesce(c.bugs, 0) AS "closed bugs"
 FROM periods AS p
 LEFT JOIN counts AS c ON c.period = p.period
 ORDER BY period

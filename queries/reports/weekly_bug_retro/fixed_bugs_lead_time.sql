@@ -1,4 +1,5 @@
 -- How long did the fixed bugs take?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Average Lead Time of Last Week's Resolved Bugs in Days
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -13,7 +14,11 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH bugs AS (
-    SELECT i.id, i.status, i.resolution_date, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.status,
+        i.resolution_date,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

@@ -1,4 +1,5 @@
 -- Which of the fixed bugs took longest?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Lead Time Distribution [Last Week's Resolved Bugs in Days]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -12,7 +13,13 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH bugs AS (
-    SELECT i.id, i.issue_key, i.title, i.status, i.resolution_date, i.lead_time_minutes
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.status,
+        i.resolution_date,
+        i.lead_time_minutes
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

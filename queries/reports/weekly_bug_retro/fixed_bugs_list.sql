@@ -1,4 +1,5 @@
 -- Which bugs were fixed?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Last Week's Fixed Bugs
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)

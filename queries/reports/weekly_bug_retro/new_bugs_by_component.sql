@@ -1,4 +1,5 @@
 -- Where were bugs reported, by component?
+-- Grain: one row per component
 -- Dashboard: Weekly Bug Retro, Previous Week New Bug Count by Components
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -12,7 +13,10 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH bugs AS (
-    SELECT i.id, i.component, i.created_date
+    SELECT
+        i.id,
+        i.component,
+        i.created_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

@@ -1,4 +1,5 @@
 -- Which bugs were reported?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Last Week's New Bugs
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -12,7 +13,15 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH bugs AS (
-    SELECT i.id, i.issue_key, i.title, i.priority, i.status, i.assignee_name, i.created_date, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.priority,
+        i.status,
+        i.assignee_name,
+        i.created_date,
+        i.url
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

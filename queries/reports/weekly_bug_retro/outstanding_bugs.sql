@@ -1,4 +1,5 @@
 -- How many bugs are outstanding?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Total Number of Outstanding Bugs
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -16,7 +17,11 @@ WITH as_of AS (
 ),
 
 bugs AS (
-    SELECT i.id, i.status, i.created_date, i.resolution_date
+    SELECT
+        i.id,
+        i.status,
+        i.created_date,
+        i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))

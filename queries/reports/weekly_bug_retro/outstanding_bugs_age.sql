@@ -1,4 +1,5 @@
 -- How old are the outstanding bugs?
+-- Grain: one row
 -- Dashboard: Weekly Bug Retro, Average Age of Outstanding Bugs in Days
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -16,7 +17,11 @@ WITH as_of AS (
 ),
 
 bugs AS (
-    SELECT i.id, i.status, i.created_date, i.resolution_date
+    SELECT
+        i.id,
+        i.status,
+        i.created_date,
+        i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))
@@ -36,7 +41,7 @@ bugs AS (
 ),
 
 ages AS (
-    SELECT cast(floor(extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) AS bigint) AS seconds
+    SELECT cast(floor(extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
     FROM bugs AS i
     CROSS JOIN as_of AS a
     WHERE i.created_date <= a.t

@@ -1,4 +1,5 @@
 -- Which bugs have been waiting longest?
+-- Grain: one row per bug
 -- Dashboard: Weekly Bug Retro, Outstanding Bugs Sort by Queue Time [All History]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -51,7 +52,7 @@ SELECT
     i.priority,
     i.status,
     i.assignee_name AS assignee,
-    round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1) AS "queue days",
+    round((extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) / 86400.0, 1) AS "queue days",
     i.url
 FROM bugs AS i
 CROSS JOIN as_of AS a

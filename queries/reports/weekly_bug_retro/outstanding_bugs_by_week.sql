@@ -1,4 +1,5 @@
 -- How many bugs are outstanding at the end of each week?
+-- Grain: one row per period
 -- Dashboard: Weekly Bug Retro, Total Outstanding Bug Count by Week [Selected Time Range]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -15,7 +16,11 @@
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 
 WITH RECURSIVE bugs AS (
-    SELECT i.id, i.status, i.created_date, i.resolution_date
+    SELECT
+        i.id,
+        i.status,
+        i.created_date,
+        i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))
@@ -35,11 +40,17 @@ WITH RECURSIVE bugs AS (
 ),
 
 events AS (
-    SELECT i.created_date AS happened, 1 AS reported, 0 AS fixed
+    SELECT
+        i.created_date AS happened,
+        1 AS reported,
+        0 AS fixed
     FROM bugs AS i
     WHERE i.created_date IS NOT NULL
     UNION ALL
-    SELECT i.resolution_date, 0, 1
+    SELECT
+        i.resolution_date,
+        0,
+        1
     FROM bugs AS i
     WHERE i.status = 'DONE' AND i.created_date IS NOT NULL AND i.resolution_date IS NOT NULL
 ),
@@ -51,14 +62,18 @@ bounds AS (
     FROM events AS e
 ),
 
-days(d, last_d) AS (
-    SELECT b.lo AS d, b.hi AS last_d
+days (d, last_d) AS (
+    SELECT
+        b.lo AS d,
+        b.hi AS last_d
     FROM bounds AS b
     WHERE b.lo <= b.hi
     UNION ALL
-    SELECT s.d + INTERVAL '1 day' AS d, s.last_d
+    SELECT
+        s.d + interval '1 day' AS d,
+        s.last_d
     FROM days AS s
-    WHERE s.d + INTERVAL '1 day' <= s.last_d
+    WHERE s.d + interval '1 day' <= s.last_d
 ),
 
 periods AS (
@@ -68,7 +83,10 @@ periods AS (
 ),
 
 counts AS (
-    SELECT date_trunc($interval, e.happened) AS period, sum(e.reported) AS reported, sum(e.fixed) AS fixed
+    SELECT
+        date_trunc($interval, e.happened) AS period,
+        sum(e.reported) AS reported,
+        sum(e.fixed) AS fixed
     FROM events AS e
     WHERE $to IS NULL OR e.happened < $to
     GROUP BY date_trunc($interval, e.happened)

@@ -1,4 +1,5 @@
 -- How are the outstanding bugs spread over age?
+-- Grain: one row per age class
 -- Dashboard: Weekly Bug Retro, Distribution of Bug Queue Time in Days [Outstanding Bugs]
 -- param: project varchar[] = null   only issues of these projects
 -- param: board varchar[] = null   only these boards, by name (workspace/slug)
@@ -17,7 +18,11 @@ WITH as_of AS (
 ),
 
 bugs AS (
-    SELECT i.id, i.status, i.created_date, i.resolution_date
+    SELECT
+        i.id,
+        i.status,
+        i.created_date,
+        i.resolution_date
     FROM domain.issues AS i
     WHERE ($type IS NULL OR list_contains($type, i.type))
         AND ($priority IS NULL OR list_contains($priority, i.priority))
@@ -39,12 +44,12 @@ bugs AS (
 ages AS (
     SELECT
         CASE
-            WHEN extract(epoch FROM a.t) - extract(epoch FROM i.created_date) < 7 * 86400 THEN 1
-            WHEN extract(epoch FROM a.t) - extract(epoch FROM i.created_date) < 14 * 86400 THEN 2
-            WHEN extract(epoch FROM a.t) - extract(epoch FROM i.created_date) < 30 * 86400 THEN 3
-            WHEN extract(epoch FROM a.t) - extract(epoch FROM i.created_date) < 90 * 86400 THEN 4
-            WHEN extract(epoch FROM a.t) - extract(epoch FROM i.created_date) < 180 * 86400 THEN 5
-            WHEN extract(epoch FROM a.t) - extract(epoch FROM i.created_date) < 365 * 86400 THEN 6
+            WHEN extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date) < 7 * 86400 THEN 1
+            WHEN extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date) < 14 * 86400 THEN 2
+            WHEN extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date) < 30 * 86400 THEN 3
+            WHEN extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date) < 90 * 86400 THEN 4
+            WHEN extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date) < 180 * 86400 THEN 5
+            WHEN extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date) < 365 * 86400 THEN 6
             ELSE 7
         END AS place
     FROM bugs AS i
@@ -54,16 +59,38 @@ ages AS (
 ),
 
 classes AS (
-    SELECT 1 AS place, 'under 7 days' AS age
-    UNION ALL SELECT 2, '7 to 13 days'
-    UNION ALL SELECT 3, '14 to 29 days'
-    UNION ALL SELECT 4, '30 to 89 days'
-    UNION ALL SELECT 5, '90 to 179 days'
-    UNION ALL SELECT 6, '180 to 364 days'
-    UNION ALL SELECT 7, '365 days and more'
+    SELECT
+        1 AS place,
+        'under 7 days' AS age
+    UNION ALL
+    SELECT
+        2,
+        '7 to 13 days'
+    UNION ALL
+    SELECT
+        3,
+        '14 to 29 days'
+    UNION ALL
+    SELECT
+        4,
+        '30 to 89 days'
+    UNION ALL
+    SELECT
+        5,
+        '90 to 179 days'
+    UNION ALL
+    SELECT
+        6,
+        '180 to 364 days'
+    UNION ALL
+    SELECT
+        7,
+        '365 days and more'
 )
 
-SELECT c.age, count(g.place) AS bugs
+SELECT
+    c.age,
+    count(g.place) AS bugs
 FROM classes AS c
 LEFT JOIN ages AS g ON g.place = c.place
 GROUP BY c.place, c.age

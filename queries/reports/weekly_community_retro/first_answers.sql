@@ -1,4 +1,5 @@
 -- Who answered each new issue first, and how soon?
+-- Grain: one row per issue that somebody else answered
 -- Dashboard: Weekly Community Retro, List of New Community Issues' 1st Comment [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -6,12 +7,19 @@
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
 -- Note: of comments of the same instant one is shown; DevLake shows all.
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket tells no organization, so everybody counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
 -- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (
-    SELECT i.id, i.issue_key, i.title, i.creator_id, i.creator_name, i.created_date, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.creator_id,
+        i.creator_name,
+        i.created_date,
+        i.url
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -39,7 +47,7 @@ ranked AS (
     INNER JOIN domain.issue_comments AS c ON c.issue_id = i.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> i.creator_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= i.created_date
 )
 
@@ -50,7 +58,7 @@ SELECT
     i.created_date AS created,
     r.answered,
     r.answered_by AS "answered by",
-    round((extract(epoch FROM r.answered) - extract(epoch FROM i.created_date)) / 3600.0, 1) AS hours,
+    round((extract(EPOCH FROM r.answered) - extract(EPOCH FROM i.created_date)) / 3600.0, 1) AS hours,
     i.url
 FROM issues AS i
 INNER JOIN ranked AS r ON r.id = i.id AND r.place = 1

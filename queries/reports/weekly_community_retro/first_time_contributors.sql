@@ -1,4 +1,5 @@
 -- Who opened a pull request for the first time?
+-- Grain: one row per contributor
 -- Dashboard: Weekly Community Retro, First time Contributor [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -9,7 +10,11 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (
-    SELECT p.id, p.author_id, p.author_name, p.created_date
+    SELECT
+        p.id,
+        p.author_id,
+        p.author_name,
+        p.created_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -26,17 +31,22 @@ WITH pull_requests AS (
 ),
 
 firsts AS (
-    SELECT author_id, min(created_date) AS first_date
+    SELECT
+        author_id,
+        min(created_date) AS first_date
     FROM domain.pull_requests
     WHERE author_id <> '' AND NOT ends_with(author_id, ':')
     GROUP BY author_id
 )
 
-SELECT min(p.author_name) AS contributor, f.first_date AS "first pull request", count(*) AS "pull requests"
+SELECT
+    min(p.author_name) AS contributor,
+    f.first_date AS "first pull request",
+    count(*) AS "pull requests"
 FROM pull_requests AS p
 INNER JOIN firsts AS f ON f.author_id = p.author_id
 LEFT JOIN domain.accounts AS a ON a.id = p.author_id
 WHERE ($from IS NULL OR f.first_date >= $from)
-    AND coalesce(a.is_bot, false) = false
+    AND coalesce(a.is_bot, FALSE) = FALSE
 GROUP BY f.author_id, f.first_date
 ORDER BY f.first_date, f.author_id

@@ -1,4 +1,5 @@
 -- Who reported an issue for the first time?
+-- Grain: one row per reporter
 -- Dashboard: Weekly Community Retro, 1st Time Issue Reporter [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -9,7 +10,11 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (
-    SELECT i.id, i.creator_id, i.creator_name, i.created_date
+    SELECT
+        i.id,
+        i.creator_id,
+        i.creator_name,
+        i.created_date
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -28,13 +33,18 @@ WITH issues AS (
 ),
 
 firsts AS (
-    SELECT creator_id, min(created_date) AS first_date
+    SELECT
+        creator_id,
+        min(created_date) AS first_date
     FROM domain.issues
     WHERE creator_id <> '' AND NOT ends_with(creator_id, ':')
     GROUP BY creator_id
 )
 
-SELECT min(i.creator_name) AS reporter, f.first_date AS "first issue", count(*) AS issues
+SELECT
+    min(i.creator_name) AS reporter,
+    f.first_date AS "first issue",
+    count(*) AS issues
 FROM issues AS i
 INNER JOIN firsts AS f ON f.creator_id = i.creator_id
 WHERE $from IS NULL OR f.first_date >= $from

@@ -1,16 +1,20 @@
 -- How long did reporters wait for an answer?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, New Community Issues' Average Response Time in Days [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket tells no organization, so everybody counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
 -- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (
-    SELECT i.id, i.creator_id, i.created_date
+    SELECT
+        i.id,
+        i.creator_id,
+        i.created_date
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -29,18 +33,22 @@ WITH issues AS (
 ),
 
 answers AS (
-    SELECT p.id, min(c.created_date) AS first_answer
+    SELECT
+        p.id,
+        min(c.created_date) AS first_answer
     FROM issues AS p
     INNER JOIN domain.issue_comments AS c ON c.issue_id = p.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.creator_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= p.created_date
     GROUP BY p.id
 ),
 
 waits AS (
-    SELECT i.id, cast(floor(extract(epoch FROM w.first_answer) - extract(epoch FROM i.created_date)) AS bigint) AS seconds
+    SELECT
+        i.id,
+        cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
     FROM issues AS i
     INNER JOIN answers AS w ON w.id = i.id
 )

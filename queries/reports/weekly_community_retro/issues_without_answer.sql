@@ -1,4 +1,5 @@
--- Which new issues has nobody answered?
+-- Which new issues have no answer?
+-- Grain: one row per issue
 -- Dashboard: Weekly Community Retro, List of New Community Issues with no Comments [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -6,7 +7,7 @@
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
 -- param: as_of timestamp = null   the moment to look at; the newest event of the table when null
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket tells no organization, so everybody counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
 -- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
@@ -16,7 +17,15 @@ WITH as_of AS (
 ),
 
 issues AS (
-    SELECT i.id, i.issue_key, i.title, i.creator_id, i.creator_name, i.created_date, i.status, i.url
+    SELECT
+        i.id,
+        i.issue_key,
+        i.title,
+        i.creator_id,
+        i.creator_name,
+        i.created_date,
+        i.status,
+        i.url
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -35,12 +44,14 @@ issues AS (
 ),
 
 answers AS (
-    SELECT p.id, min(c.created_date) AS first_answer
+    SELECT
+        p.id,
+        min(c.created_date) AS first_answer
     FROM issues AS p
     INNER JOIN domain.issue_comments AS c ON c.issue_id = p.id
     LEFT JOIN domain.accounts AS a ON a.id = c.account_id
     WHERE c.account_id <> p.creator_id
-        AND coalesce(a.is_bot, false) = false
+        AND coalesce(a.is_bot, FALSE) = FALSE
         AND c.created_date >= p.created_date
     GROUP BY p.id
 )
@@ -53,7 +64,7 @@ SELECT
     i.status,
     CASE
         WHEN i.created_date <= a.t
-            THEN round((extract(epoch FROM a.t) - extract(epoch FROM i.created_date)) / 86400.0, 1)
+            THEN round((extract(EPOCH FROM a.t) - extract(EPOCH FROM i.created_date)) / 86400.0, 1)
     END AS "queue days",
     i.url
 FROM issues AS i

@@ -1,14 +1,17 @@
 -- How many of the new pull requests were merged?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, Number and Ratio of Merged Pull Requests Created by the Community [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket tells no organization, so everybody counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (
-    SELECT p.id, p.merged_date
+    SELECT
+        p.id,
+        p.merged_date
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)

@@ -1,4 +1,5 @@
 -- How many issues were reported?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, New Issue Count [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -8,7 +9,9 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (
-    SELECT i.id, i.creator_id
+    SELECT
+        i.id,
+        i.creator_id
     FROM domain.issues AS i
     WHERE ($from IS NULL OR i.created_date >= $from)
         AND ($to IS NULL OR i.created_date < $to)
@@ -26,5 +29,7 @@ WITH issues AS (
         AND ($type IS NULL OR list_contains($type, i.type))
 )
 
-SELECT count(*) AS "new issues", count(DISTINCT nullif(creator_id, '')) AS reporters
+SELECT
+    count(*) AS "new issues",
+    count(DISTINCT nullif(creator_id, '')) AS reporters
 FROM issues

@@ -1,4 +1,5 @@
 -- How many pull requests were opened?
+-- Grain: one row
 -- Dashboard: Weekly Community Retro, Number of New Pull Requests [Previous Week]
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
@@ -7,7 +8,9 @@
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (
-    SELECT p.id, p.author_id
+    SELECT
+        p.id,
+        p.author_id
     FROM domain.pull_requests AS p
     WHERE ($from IS NULL OR p.created_date >= $from)
         AND ($to IS NULL OR p.created_date < $to)
@@ -23,5 +26,7 @@ WITH pull_requests AS (
         )
 )
 
-SELECT count(*) AS "new pull requests", count(DISTINCT author_id) AS authors
+SELECT
+    count(*) AS "new pull requests",
+    count(DISTINCT author_id) AS authors
 FROM pull_requests

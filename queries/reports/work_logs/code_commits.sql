@@ -1,4 +1,5 @@
 -- How many commits did people write?
+-- Grain: one row
 -- Dashboard: Work Logs, Code commits
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name
@@ -6,15 +7,17 @@
 -- param: to timestamp = null   authored before this
 -- Note: commits are joined by Bitbucket's account, or else by the person's e-mail address; DevLake joins accounts to the
 -- commit's e-mail address, which finds none of Bitbucket's.
--- Note: people are the accounts, under the person's name where [org] knows it, or else the account's; DevLake shows nobody
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
 -- without [org]. Bots are left out.
 
 WITH people AS (
-    SELECT a.id AS account_id, coalesce(nullif(u.name, ''), a.full_name) AS person
+    SELECT
+        a.id AS account_id,
+        coalesce(nullif(u.name, ''), a.full_name) AS person
     FROM domain.accounts AS a
     LEFT JOIN domain.user_accounts AS ua ON ua.account_id = a.id
     LEFT JOIN domain.users AS u ON u.id = ua.user_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($person IS NULL OR list_contains($person, coalesce(nullif(u.name, ''), a.full_name)))
         AND (
             $team IS NULL
@@ -28,10 +31,14 @@ WITH people AS (
 ),
 
 authors AS (
-    SELECT p.account_id AS author_key, p.person
+    SELECT
+        p.account_id AS author_key,
+        p.person
     FROM people AS p
     UNION ALL
-    SELECT lower(u.email), min(u.name)
+    SELECT
+        lower(u.email),
+        min(u.name)
     FROM domain.users AS u
     WHERE u.email <> ''
         AND ($person IS NULL OR list_contains($person, u.name))
@@ -50,7 +57,7 @@ authors AS (
 SELECT count(*) AS commits
 FROM domain.commits AS c
 WHERE (
-        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END
-    ) IN (SELECT a.author_key FROM authors AS a)
-    AND ($from IS NULL OR c.authored_date >= $from)
-    AND ($to IS NULL OR c.authored_date < $to)
+    CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END
+) IN (SELECT a.author_key FROM authors AS a)
+AND ($from IS NULL OR c.authored_date >= $from)
+AND ($to IS NULL OR c.authored_date < $to)

@@ -1,4 +1,5 @@
 -- How many of their pull requests of each month were merged?
+-- Grain: one row per period
 -- Dashboard: Work Logs, The monthly count of PRs merged out of the total created by the selected users
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name
@@ -6,15 +7,17 @@
 -- param: to timestamp = null   created before this
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: a pull request counts where it was opened; a bucket is labelled by its first day. One without any is left out.
--- Note: people are the accounts, under the person's name where [org] knows it, or else the account's; DevLake shows nobody
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
 -- without [org]. Bots are left out.
 
 WITH people AS (
-    SELECT a.id AS account_id, coalesce(nullif(u.name, ''), a.full_name) AS person
+    SELECT
+        a.id AS account_id,
+        coalesce(nullif(u.name, ''), a.full_name) AS person
     FROM domain.accounts AS a
     LEFT JOIN domain.user_accounts AS ua ON ua.account_id = a.id
     LEFT JOIN domain.users AS u ON u.id = ua.user_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($person IS NULL OR list_contains($person, coalesce(nullif(u.name, ''), a.full_name)))
         AND (
             $team IS NULL
@@ -28,7 +31,10 @@ WITH people AS (
 ),
 
 opened AS (
-    SELECT r.id, r.created_date, r.merged_date
+    SELECT
+        r.id,
+        r.created_date,
+        r.merged_date
     FROM domain.pull_requests AS r
     WHERE r.author_id IN (SELECT p.account_id FROM people AS p)
         AND ($from IS NULL OR r.created_date >= $from)

@@ -1,19 +1,22 @@
 -- How many of all pull requests did people review or comment on?
+-- Grain: one row
 -- Dashboard: Work Logs, The count of PRs reviewed or commented by the selected users / Total PRs created within this timeframe.
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
 -- Note: DevLake counts remarks on one's own pull request as reviews.
--- Note: people are the accounts, under the person's name where [org] knows it, or else the account's; DevLake shows nobody
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
 -- without [org]. Bots are left out.
 
 WITH people AS (
-    SELECT a.id AS account_id, coalesce(nullif(u.name, ''), a.full_name) AS person
+    SELECT
+        a.id AS account_id,
+        coalesce(nullif(u.name, ''), a.full_name) AS person
     FROM domain.accounts AS a
     LEFT JOIN domain.user_accounts AS ua ON ua.account_id = a.id
     LEFT JOIN domain.users AS u ON u.id = ua.user_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($person IS NULL OR list_contains($person, coalesce(nullif(u.name, ''), a.full_name)))
         AND (
             $team IS NULL
@@ -27,7 +30,9 @@ WITH people AS (
 ),
 
 opened AS (
-    SELECT r.id, r.author_id
+    SELECT
+        r.id,
+        r.author_id
     FROM domain.pull_requests AS r
     WHERE ($from IS NULL OR r.created_date >= $from)
         AND ($to IS NULL OR r.created_date < $to)

@@ -1,19 +1,22 @@
 -- How many comments do people write in a review?
+-- Grain: one row
 -- Dashboard: Work Logs, Average review depth
 -- param: team varchar[] = null   only members of these teams, by name
 -- param: person varchar[] = null   only these people, by name
 -- param: from timestamp = null   commented not before this
 -- param: to timestamp = null   commented before this
 -- Note: DevLake counts comments on one's own pull requests too.
--- Note: people are the accounts, under the person's name where [org] knows it, or else the account's; DevLake shows nobody
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
 -- without [org]. Bots are left out.
 
 WITH people AS (
-    SELECT a.id AS account_id, coalesce(nullif(u.name, ''), a.full_name) AS person
+    SELECT
+        a.id AS account_id,
+        coalesce(nullif(u.name, ''), a.full_name) AS person
     FROM domain.accounts AS a
     LEFT JOIN domain.user_accounts AS ua ON ua.account_id = a.id
     LEFT JOIN domain.users AS u ON u.id = ua.user_id
-    WHERE coalesce(a.is_bot, false) = false
+    WHERE coalesce(a.is_bot, FALSE) = FALSE
         AND ($person IS NULL OR list_contains($person, coalesce(nullif(u.name, ''), a.full_name)))
         AND (
             $team IS NULL

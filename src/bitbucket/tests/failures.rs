@@ -1,9 +1,9 @@
-//! Refusals, breakdowns and waits.
+//! Refusals, failures and delays.
 
 use super::*;
 
 #[tokio::test]
-async fn a_missing_scope_is_named() {
+async fn the_error_of_a_missing_scope_names_it() {
     let body = r#"{"type":"error","error":{"message":"Your credentials lack one or more required privilege scopes.","detail":{"required":["read:repository:bitbucket"],"granted":["read:user:bitbucket"]}}}"#;
     let server = serve(move |_, _| json(403, body)).await;
     let error = failure(&server.client(), &endpoints::REPOSITORIES).await;
@@ -15,7 +15,8 @@ async fn a_missing_scope_is_named() {
     assert!(text.contains("granted=read:user:bitbucket"), "{text}");
 }
 
-/// What Bitbucket's headers say of a token that may read pipelines, in the words of each side.
+/// The headers of a list of pipelines: the granted scopes in the vocabulary of the token, the accepted ones in the
+/// legacy vocabulary.
 fn scopes(granted: &'static str) -> [(&'static str, &'static str); 3] {
     [
         ("content-type", "text/plain"),
@@ -25,7 +26,7 @@ fn scopes(granted: &'static str) -> [(&'static str, &'static str); 3] {
 }
 
 #[tokio::test]
-async fn a_403_of_one_repository_is_that_repositorys_only() {
+async fn a_403_of_one_repository_does_not_apply_to_another() {
     for granted in [
         "read:repository:bitbucket, read:pipeline:bitbucket",
         "repository, pipeline",
@@ -42,9 +43,12 @@ async fn a_403_of_one_repository_is_that_repositorys_only() {
         })
         .await;
         let client = server.client();
-        let absence = all(&mut client.list(&endpoints::PIPELINES, web())).await;
-        let absence = absence.unwrap().unwrap_err();
-        assert!(absence.required_scopes.is_empty(), "{granted}: {absence:?}");
+        let unavailable = all(&mut client.list(&endpoints::PIPELINES, web())).await;
+        let unavailable = unavailable.unwrap().unwrap_err();
+        assert!(
+            unavailable.required_scopes.is_empty(),
+            "{granted}: {unavailable:?}"
+        );
         let api = ApiTarget::full_name("acme/api");
         for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
             let found = all(&mut client.list(endpoint, api.clone())).await;
@@ -54,7 +58,7 @@ async fn a_403_of_one_repository_is_that_repositorys_only() {
 }
 
 #[tokio::test]
-async fn a_scope_that_headers_of_two_vocabularies_name_is_missing_everywhere() {
+async fn a_missing_scope_in_the_headers_applies_to_every_list_that_needs_it() {
     for (granted, named) in [
         ("read:repository:bitbucket", "read:pipeline:bitbucket"),
         ("repository", "pipeline"),
@@ -62,16 +66,16 @@ async fn a_scope_that_headers_of_two_vocabularies_name_is_missing_everywhere() {
         let server = serve(move |_, _| (StatusCode::FORBIDDEN, scopes(granted), "Forbidden")).await;
         let client = server.client();
         for endpoint in [&endpoints::PIPELINES, &endpoints::DEPLOYMENTS] {
-            let absence = all(&mut client.list(endpoint, web())).await;
-            let absence = absence.unwrap().unwrap_err();
-            assert_eq!(absence.required_scopes, [named]);
+            let unavailable = all(&mut client.list(endpoint, web())).await;
+            let unavailable = unavailable.unwrap().unwrap_err();
+            assert_eq!(unavailable.required_scopes, [named]);
         }
         assert_eq!(server.seen().len(), 1);
     }
 }
 
 #[tokio::test]
-async fn a_refusal_that_names_another_scope_is_no_matter_of_this_list() {
+async fn a_refusal_that_names_another_scope_is_not_recorded() {
     let body = r#"{"error":{"message":"no","detail":{"required":["read:project:bitbucket"],"granted":["read:pipeline:bitbucket"]}}}"#;
     let server = serve(move |n, _| match n {
         0 => json(403, body),
@@ -79,17 +83,17 @@ async fn a_refusal_that_names_another_scope_is_no_matter_of_this_list() {
     })
     .await;
     let client = server.client();
-    let absence = all(&mut client.list(&endpoints::PIPELINES, web())).await;
+    let unavailable = all(&mut client.list(&endpoints::PIPELINES, web())).await;
     assert_eq!(
-        absence.unwrap().unwrap_err().required_scopes,
+        unavailable.unwrap().unwrap_err().required_scopes,
         ["read:project:bitbucket"]
     );
     assert_eq!(records(&client, &endpoints::PIPELINES).await, ["1"]);
 }
 
 #[tokio::test]
-async fn what_an_answer_repeats_in_any_encoding_is_masked() {
-    // JSON's escapes, the address's, and both in one.
+async fn secrets_that_a_response_repeats_are_masked_in_every_encoding() {
+    // Escapes of JSON, of URLs, and both combined.
     for echo in [
         r"s3cr3t-of-the-test",
         r"s3cr3t%2Dof-the-test",
@@ -120,7 +124,7 @@ async fn what_an_answer_repeats_in_any_encoding_is_masked() {
 }
 
 #[tokio::test]
-async fn a_web_page_instead_of_json_is_unreachable_whatever_its_status() {
+async fn an_html_page_instead_of_json_is_unreachable_with_any_status() {
     for status in [200, 404] {
         let server = serve(move |_, _| {
             let kind = [("content-type", "text/html")];
@@ -138,7 +142,7 @@ async fn a_web_page_instead_of_json_is_unreachable_whatever_its_status() {
 }
 
 #[tokio::test]
-async fn failures_that_pass_are_waited_out() {
+async fn transient_failures_are_retried() {
     for status in [408, 425, 500, 502, 503, 504] {
         let server = serve(move |n, _| match n {
             0..3 => json(status, "oops"),
@@ -150,7 +154,7 @@ async fn failures_that_pass_are_waited_out() {
 }
 
 #[tokio::test]
-async fn a_truncated_or_empty_body_is_asked_for_again_and_then_an_error() {
+async fn a_truncated_or_empty_body_is_retried_and_then_an_error() {
     for body in [r#"{"values":[1"#, ""] {
         let server = serve(move |n, _| match n {
             0 => json(200, body),
@@ -165,7 +169,7 @@ async fn a_truncated_or_empty_body_is_asked_for_again_and_then_an_error() {
 }
 
 #[tokio::test]
-async fn an_unreachable_host_is_said_soon() {
+async fn an_unreachable_host_is_reported_after_few_retries() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
@@ -179,10 +183,10 @@ async fn an_unreachable_host_is_said_soon() {
 }
 
 #[tokio::test]
-async fn a_text_429_makes_all_requests_wait_together() {
-    let refused_at: Arc<Mutex<Option<Instant>>> = Arc::default();
+async fn a_429_blocks_all_requests_of_the_identity() {
+    let refused_since: Arc<Mutex<Option<Instant>>> = Arc::default();
     let gap: Arc<Mutex<Option<Duration>>> = Arc::default();
-    let (at, first_gap) = (refused_at.clone(), gap.clone());
+    let (at, first_gap) = (refused_since.clone(), gap.clone());
     let server = serve(move |n, _| match n {
         0..4 => {
             at.lock().unwrap().get_or_insert_with(Instant::now);
@@ -200,7 +204,7 @@ async fn a_text_429_makes_all_requests_wait_together() {
     let four = (0..4).map(|_| records(&client, &endpoints::BRANCHES));
     let found = futures::future::join_all(four).await;
     assert!(found.iter().all(|records| records == &["1"]));
-    // Each was refused once, and only one slept: four refusals, then four answers.
+    // Each request is refused once: four refusals, then four responses.
     assert_eq!(server.seen().len(), 8);
     let gap = gap.lock().unwrap().unwrap();
     assert!(
@@ -210,7 +214,7 @@ async fn a_text_429_makes_all_requests_wait_together() {
 }
 
 #[tokio::test]
-async fn a_429_waits_as_long_as_retry_after_says_and_gives_up_as_quota() {
+async fn a_429_is_retried_after_retry_after_and_given_up_as_quota() {
     let server = serve(|n, _| match n {
         0 => (
             StatusCode::TOO_MANY_REQUESTS,

@@ -1,12 +1,12 @@
-//! Bytes and headers that a server, a proxy or whoever is between may answer with.
+//! Arbitrary bytes and headers in a response.
 
 use axum::http::HeaderValue;
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
 use reqwest::header::HeaderName;
 
-use super::super::reply::Refusal;
-use super::super::retry::RateLimitHeaders;
+use super::super::rate_limit::RateLimitHeaders;
+use super::super::refusal::Refusal;
 use super::*;
 
 const NAMES: [&str; 9] = [
@@ -87,7 +87,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
     #[test]
-    fn a_refusal_is_read_as_one_short_line(status in 100_u16..600, headers in headers(), body in body()) {
+    fn an_arbitrary_body_becomes_one_short_line(status in 100_u16..600, headers in headers(), body in body()) {
         let status = StatusCode::from_u16(status).unwrap();
         let refusal = Refusal::read(status, &headers, &body, str::to_owned);
         prop_assert_eq!(refusal.status, status);
@@ -96,12 +96,12 @@ proptest! {
     }
 
     #[test]
-    fn headers_say_what_a_budget_can_hold(headers in headers(), now in -9_000_000_000_000_i64..9_000_000_000_000) {
+    fn rate_limit_headers_are_read_deterministically(headers in headers(), now in -9_000_000_000_000_i64..9_000_000_000_000) {
         let Some(now) = DateTime::<Utc>::from_timestamp(now, 0) else {
             return Ok(());
         };
-        let said = RateLimitHeaders::read(&headers, now);
-        prop_assert_eq!(&RateLimitHeaders::read(&headers, now), &said);
-        prop_assert!(said.wait.is_none() || headers.contains_key("retry-after"));
+        let read = RateLimitHeaders::read(&headers, now);
+        prop_assert_eq!(&RateLimitHeaders::read(&headers, now), &read);
+        prop_assert!(read.retry_after.is_none() || headers.contains_key("retry-after"));
     }
 }

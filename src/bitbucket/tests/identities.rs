@@ -1,4 +1,4 @@
-//! Who asks: credentials, budgets, proxies.
+//! Credentials, budgets and proxies.
 
 use super::*;
 use crate::bitbucket::HeadRoom;
@@ -8,7 +8,7 @@ fn room(left: u32, limit: u32) -> HeadRoom {
 }
 
 #[tokio::test]
-async fn a_401_is_a_credentials_error_that_names_their_origin_and_hides_them() {
+async fn a_401_is_a_credentials_error_that_names_the_origin_and_hides_the_secret() {
     let server =
         serve(|_, _| json(401, r#"{"type":"error","error":{"message":"bad s3cr3t"}}"#)).await;
     let error = failure(&server.client(), &endpoints::PIPELINES).await;
@@ -33,7 +33,7 @@ async fn the_servers_rate_limit_header_sets_the_budget() {
 }
 
 #[tokio::test]
-async fn several_tokens_share_the_load() {
+async fn several_tokens_are_used_in_rotation() {
     let server = serve(|_, _| json(200, r#"{"values":[]}"#)).await;
     let mut options = server.options();
     options.credentials = Credentials::AccessToken {
@@ -55,7 +55,7 @@ async fn several_tokens_share_the_load() {
 }
 
 #[tokio::test]
-async fn the_api_tokens_of_one_user_share_a_budget_and_so_do_connections() {
+async fn api_tokens_of_one_user_share_a_budget_across_connections() {
     let server = serve(|_, _| json(200, r#"{"values":[]}"#)).await;
     let budgets = Budgets::default();
     let options = |email: &str, id| ClientOptions {
@@ -76,7 +76,7 @@ async fn the_api_tokens_of_one_user_share_a_budget_and_so_do_connections() {
     assert_eq!(first.head_room(), room(996, 1000));
     assert_eq!(same.head_room(), room(996, 1000));
     assert_eq!(other.head_room(), room(1000, 1000));
-    // Both tokens were used all the same.
+    // Both tokens are used in rotation.
     let seen = server.seen();
     assert_ne!(
         seen[0].header("authorization"),
@@ -85,7 +85,7 @@ async fn the_api_tokens_of_one_user_share_a_budget_and_so_do_connections() {
 }
 
 #[tokio::test]
-async fn while_one_token_waits_the_others_go_on() {
+async fn a_429_of_one_token_does_not_block_another() {
     let server = serve(|_, request| match request.header("authorization") {
         "Bearer one" => {
             (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "600")], "").into_response()
@@ -106,7 +106,7 @@ async fn while_one_token_waits_the_others_go_on() {
 }
 
 #[tokio::test]
-async fn a_wait_beyond_the_deadline_is_not_begun() {
+async fn a_wait_beyond_the_deadline_is_an_error() {
     let server = serve(|_, _| json(200, r#"{"values":[1]}"#)).await;
     let mut options = server.options();
     options.requests_per_hour = Some(2);
@@ -132,7 +132,7 @@ fn oauth(server: &Server) -> Client {
 }
 
 #[tokio::test]
-async fn an_oauth_token_is_fetched_once_and_renewed_before_it_ends() {
+async fn an_oauth_token_is_fetched_once_and_renewed_before_it_expires() {
     for (lifetime, grants) in [(7200, 1), (0, 3)] {
         let server = serve(move |n, request| match request.path.as_str() {
             "/token" => json(
@@ -190,7 +190,7 @@ async fn an_http_proxy_carries_the_requests() {
 #[test]
 fn urls_are_shown_without_user_password_and_tokens() {
     let url = Url::parse("https://me:pw@api.bitbucket.org/2.0/x?access_token=abc").unwrap();
-    assert_eq!(safe_url(&url), "https://api.bitbucket.org/2.0/x");
+    assert_eq!(urls::safe_url(&url), "https://api.bitbucket.org/2.0/x");
 }
 
 #[test]

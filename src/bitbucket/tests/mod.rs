@@ -1,14 +1,14 @@
-//! The client against servers of a few lines, each misbehaving in one way.
+//! Tests of the client against small servers, each of which misbehaves in one way.
 
 mod failures;
+mod fallbacks;
 mod fuzz;
-mod hours;
 mod identities;
 mod oauth;
 mod paging;
 mod rate_limiter;
-mod remedies;
-mod untrusted;
+mod rolling_window;
+mod untrusted_replies;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -18,6 +18,8 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+
+use reqwest::Url;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
@@ -52,7 +54,7 @@ struct Server {
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
-/// Serves `answer(n, request)`, n counting from 0.
+/// Serve `answer(n, request)`, where `n` counts requests from 0.
 async fn serve<R: IntoResponse>(
     answer: impl Fn(usize, &Seen) -> R + Clone + Send + Sync + 'static,
 ) -> Server {
@@ -135,14 +137,14 @@ fn web() -> ApiTarget {
     ApiTarget::full_name("acme/web")
 }
 
-/// Walks to the end: the records' texts, or why there are none.
+/// Read a list to its end. Return the records as text, or the reason when the list is unavailable.
 async fn all(pages: &mut Pages) -> Result<std::result::Result<Vec<String>, Unavailable>> {
     let mut records = Vec::new();
     loop {
         match pages.next().await? {
             NextPage::Page(page) => records.extend(page.values.iter().map(|v| v.get().to_owned())),
             NextPage::End => return Ok(Ok(records)),
-            NextPage::Unavailable(absence) => return Ok(Err(absence)),
+            NextPage::Unavailable(reason) => return Ok(Err(reason)),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The host that grants tokens, misbehaving byte by byte.
+//! A token endpoint that misbehaves.
 
 use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -6,7 +6,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const HEAD: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n";
 
-/// Serves each connection with `answer`, after its request has arrived.
+/// Serve each connection with `answer` after its request has arrived.
 async fn raw<F: Future<Output = ()> + Send + 'static>(
     answer: impl Fn(usize, TcpStream) -> F + Send + 'static,
 ) -> Url {
@@ -29,7 +29,7 @@ async fn raw<F: Future<Output = ()> + Send + 'static>(
     Url::parse(&format!("http://{address}/token")).unwrap()
 }
 
-/// A client of `api` whose tokens come from `token_url`.
+/// Create a client of `api` with tokens from `token_url`.
 fn client(api: &Server, token_url: Url, adjust: impl FnOnce(&mut Limits)) -> Client {
     let mut options = api.options();
     options.credentials = Credentials::OauthClient {
@@ -46,7 +46,7 @@ async fn api() -> Server {
 }
 
 #[tokio::test]
-async fn whatever_a_lifetime_is_the_token_is_used() {
+async fn a_token_with_any_lifetime_is_used() {
     let lifetimes = [
         "18446744073709551615",
         "1e300",
@@ -78,7 +78,7 @@ async fn whatever_a_lifetime_is_the_token_is_used() {
 }
 
 #[tokio::test]
-async fn a_reply_of_one_byte_at_a_time_is_given_up() {
+async fn a_reply_of_one_byte_at_a_time_times_out() {
     let token_url = raw(|_, mut stream| async move {
         let head = format!("{HEAD}content-length: 100000\r\n\r\n");
         let _ = stream.write_all(head.as_bytes()).await;
@@ -103,7 +103,7 @@ async fn a_reply_of_one_byte_at_a_time_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_fit_is_not_read_to_its_end() {
+async fn a_body_above_the_size_limit_is_not_read_to_its_end() {
     let written: Arc<Mutex<usize>> = Arc::default();
     let count = written.clone();
     let token_url = raw(move |_, mut stream| {
@@ -122,12 +122,12 @@ async fn a_body_that_does_not_fit_is_not_read_to_its_end() {
     let error = failure(&client(&api, token_url, |_| {}), &endpoints::BRANCHES).await;
     assert_eq!(error.kind(), ErrorKind::Unreachable);
     assert!(error.to_string().contains("too large"), "{error}");
-    // What the sockets hold on the way comes on top.
+    // The buffers of the sockets hold some more.
     assert!(*written.lock().unwrap() < 64 << 20);
 }
 
 #[tokio::test]
-async fn a_web_page_or_a_token_that_is_none_is_said() {
+async fn a_web_page_or_an_invalid_token_is_reported() {
     let cases = [
         ("text/html", "<html><title>Sign in</title>", "a web page"),
         (
@@ -144,18 +144,18 @@ async fn a_web_page_or_a_token_that_is_none_is_said() {
         ("application/json", r#"{"token": "x"}"#, "access_token"),
         ("application/json", "", "EOF"),
     ];
-    for (kind, body, said) in cases {
+    for (kind, body, reason) in cases {
         let granting = serve(move |_, _| ([("content-type", kind)], body)).await;
         let token_url = Url::parse(&granting.url("token")).unwrap();
         let api = api().await;
         let error = failure(&client(&api, token_url, |_| {}), &endpoints::BRANCHES).await;
         assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
-        assert!(error.to_string().contains(said), "{said}: {error}");
+        assert!(error.to_string().contains(reason), "{reason}: {error}");
     }
 }
 
 #[tokio::test]
-async fn a_breakdown_of_the_granting_host_is_waited_out() {
+async fn transient_failures_of_the_token_endpoint_are_retried() {
     for status in [429, 500, 503] {
         let granting = serve(move |n, _| match n {
             0 => json(status, "oops"),
@@ -169,7 +169,7 @@ async fn a_breakdown_of_the_granting_host_is_waited_out() {
 }
 
 #[tokio::test]
-async fn a_refusal_is_a_matter_of_credentials_and_repeats_none() {
+async fn refused_credentials_are_not_repeated_in_the_error() {
     let body = r#"{"error": "invalid_client", "error_description": "a-key-of-the-test:s3cr3t\u002dof-the\u002Dtest"}"#;
     for (status, kind) in [
         (400, ErrorKind::Credentials),

@@ -1,9 +1,9 @@
-//! Lists, walked whole or not at all.
+//! Lists arrive completely or fail.
 
 use super::*;
 
 #[tokio::test]
-async fn next_is_followed_verbatim_and_the_first_request_sends_no_page() {
+async fn next_is_followed_unchanged_and_the_first_request_has_no_page() {
     let server = serve(|n, request| match n {
         0 => {
             let next = format!(
@@ -34,7 +34,7 @@ async fn next_is_followed_verbatim_and_the_first_request_sends_no_page() {
 }
 
 #[tokio::test]
-async fn counted_pages_repeat_every_parameter_and_ignore_a_next_that_lost_them() {
+async fn numbered_pages_repeat_every_parameter_and_ignore_next() {
     let server = serve(|_, request| {
         let page: usize = request.get("page").unwrap().parse().unwrap();
         let values = if page == 3 { "5" } else { "1,2" }.replace('1', &page.to_string());
@@ -61,7 +61,7 @@ async fn counted_pages_repeat_every_parameter_and_ignore_a_next_that_lost_them()
 }
 
 #[tokio::test]
-async fn counted_pages_without_a_size_end_at_a_short_one() {
+async fn numbered_pages_without_a_size_end_at_a_short_page() {
     let server = serve(|_, request| match request.get("page") {
         Some("1") => json(200, r#"{"values":[1,2],"pagelen":2}"#),
         _ => json(200, r#"{"values":[3],"pagelen":2}"#),
@@ -78,7 +78,7 @@ async fn counted_pages_without_a_size_end_at_a_short_one() {
 }
 
 #[tokio::test]
-async fn a_list_that_repeats_itself_fails_instead_of_running_for_ever() {
+async fn a_list_that_repeats_a_page_fails() {
     let same = serve(|_, _| json(200, r#"{"values":[1,2],"pagelen":2}"#)).await;
     let error = failure(&same.client(), &endpoints::DEPLOYMENTS).await;
     assert!(error.message().contains("repeats"), "{error}");
@@ -92,7 +92,7 @@ async fn a_list_that_repeats_itself_fails_instead_of_running_for_ever() {
 }
 
 #[tokio::test]
-async fn a_next_on_another_host_fails_and_is_never_asked() {
+async fn a_next_on_another_host_fails_and_is_not_requested() {
     let thief = serve(|_, _| json(200, r#"{"values":[]}"#)).await;
     let next = thief.url("2.0/repositories/acme/web/refs/tags?page=2");
     let server = serve(move |_, _| json(200, format!(r#"{{"values":[1],"next":"{next}"}}"#))).await;
@@ -112,14 +112,14 @@ async fn a_redirect_to_another_host_is_not_followed() {
 }
 
 #[tokio::test]
-async fn a_full_first_page_that_lost_its_next_fails() {
+async fn a_full_first_page_without_next_fails() {
     let server = serve(|_, _| json(200, r#"{"values":[1,2],"pagelen":2,"size":9}"#)).await;
     let error = failure(&server.client(), &endpoints::TAGS).await;
     assert!(error.message().contains("ends early"), "{error}");
 }
 
 #[tokio::test]
-async fn pull_requests_ask_for_all_states_embed_people_and_encode_the_filter() {
+async fn pull_requests_are_requested_in_all_states_with_people_and_an_encoded_filter() {
     let server = serve(|_, _| json(200, r#"{"values":[],"size":0}"#)).await;
     let filter = "updated_on >= \"2026-05-23T09:00:00+00:00\"";
     let mut pages = server
@@ -157,12 +157,12 @@ async fn a_500_to_the_sort_falls_back_to_the_unsorted_list() {
         .iter()
         .filter(|r| r.get("sort").is_some())
         .count();
-    // Three of the whole page, and one each of a half and a quarter.
+    // Three requests for the whole page, one for a half and one for a quarter.
     assert_eq!(sorted, 5);
 }
 
 #[tokio::test]
-async fn a_400_to_sort_or_fields_drops_just_that() {
+async fn a_400_removes_only_the_rejected_parameter() {
     let server = serve(
         |_, request| match (request.get("sort"), request.get("fields")) {
             (Some(_), _) => json(
@@ -191,7 +191,7 @@ async fn a_400_to_sort_or_fields_drops_just_that() {
 }
 
 #[tokio::test]
-async fn a_refused_first_page_is_absence_and_a_later_one_an_error() {
+async fn a_refused_first_page_is_unavailable_and_a_later_one_an_error() {
     for (status, reason) in [
         (404, "pipelines not enabled"),
         (410, "removed"),
@@ -199,9 +199,9 @@ async fn a_refused_first_page_is_absence_and_a_later_one_an_error() {
     ] {
         let server = serve(move |_, _| json(status, "")).await;
         let mut pages = server.client().list(&endpoints::PIPELINES, web());
-        let absence = all(&mut pages).await.unwrap().unwrap_err();
-        assert_eq!(absence.status.as_u16(), status);
-        assert!(absence.reason.contains(reason), "{absence:?}");
+        let unavailable = all(&mut pages).await.unwrap().unwrap_err();
+        assert_eq!(unavailable.status.as_u16(), status);
+        assert!(unavailable.reason.contains(reason), "{unavailable:?}");
     }
     let server = serve(|n, _| match n {
         0 => json(200, r#"{"values":[1],"pagelen":1,"size":2}"#),
@@ -227,7 +227,7 @@ async fn an_empty_workspace_is_a_configuration_error_and_no_request() {
 }
 
 #[tokio::test]
-async fn numbers_that_no_list_can_have_cost_nobody_a_record() {
+async fn invalid_sizes_do_not_lose_records() {
     let most = u64::MAX;
     for (size, pagelen) in [
         (most.to_string(), "2".to_owned()),
@@ -262,7 +262,7 @@ async fn numbers_that_no_list_can_have_cost_nobody_a_record() {
 }
 
 #[tokio::test]
-async fn a_cursor_with_a_page_beyond_all_bounds_is_the_end() {
+async fn a_cursor_with_a_page_number_out_of_range_is_the_end() {
     let server = serve(|_, _| json(200, r#"{"values":[],"pagelen":100,"size":3}"#)).await;
     for page in ["0", "18446744073709551615", "99999999999999999999999"] {
         let cursor = server.url(&format!("2.0/x?page={page}&pagelen=18446744073709551615"));
@@ -277,7 +277,7 @@ async fn a_cursor_with_a_page_beyond_all_bounds_is_the_end() {
 }
 
 #[tokio::test]
-async fn a_smaller_page_of_a_number_beyond_all_bounds_does_not_overflow() {
+async fn a_smaller_page_with_a_number_out_of_range_does_not_overflow() {
     let server = serve(|n, _| match n {
         0..4 => json(500, "oops"),
         _ => json(200, r#"{"values":[]}"#),
@@ -293,7 +293,7 @@ async fn a_smaller_page_of_a_number_beyond_all_bounds_does_not_overflow() {
 }
 
 #[tokio::test]
-async fn a_next_page_that_repeats_the_credentials_is_not_kept() {
+async fn a_next_that_repeats_the_credentials_is_an_error() {
     let server = serve(|_, request| {
         let host = request.header("host");
         let next = format!("http://{host}/2.0/x?page=2&u=%73%33cr3t-t0ken");

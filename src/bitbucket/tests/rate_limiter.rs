@@ -1,7 +1,7 @@
-//! Budgets and gates, by a clock that only the test moves.
+//! The rate limiter and the circuit breaker, with a simulated clock.
 
-use super::super::rate_limiter::{InFlight, RateLimiter, Wait};
-use super::super::retry::RateLimitHeaders;
+use super::super::rate_limit::{RateLimitHeaders, SentRequest, Wait};
+use super::super::rate_limiter::RateLimiter;
 use super::*;
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -9,221 +9,243 @@ fn minute(n: i64) -> DateTime<Utc> {
     "2026-11-24T10:00:00Z".parse::<DateTime<Utc>>().unwrap() + TimeDelta::minutes(n)
 }
 
-fn pace(configured: Option<u32>) -> RateLimiter {
+fn limiter(configured: Option<u32>) -> RateLimiter {
     RateLimiter::new(configured, 1000, &Limits::default(), 7)
+}
+
+fn no_headers() -> RateLimitHeaders {
+    RateLimitHeaders::default()
 }
 
 fn limit(limit: u32) -> RateLimitHeaders {
     RateLimitHeaders {
         limit: Some(limit),
-        ..RateLimitHeaders::default()
+        ..no_headers()
     }
 }
 
-/// Sends one request and answers it at once.
-fn send(pace: &mut RateLimiter, now: DateTime<Utc>, said: &RateLimitHeaders) {
-    let ticket = pace.take(now).unwrap();
-    pace.answered(ticket, now, said);
+/// Send one request that is answered immediately.
+fn send(limiter: &mut RateLimiter, now: DateTime<Utc>, headers: &RateLimitHeaders) {
+    let sent = limiter.start_request(now).unwrap();
+    limiter.record_response(sent, now, headers);
 }
 
-fn send_many(pace: &mut RateLimiter, now: DateTime<Utc>, requests: u32) {
-    (0..requests).for_each(|_| send(pace, now, &RateLimitHeaders::default()));
-}
-
-#[test]
-fn a_full_hour_waits_until_its_oldest_request_is_an_hour_old() {
-    let mut pace = pace(Some(2));
-    send_many(&mut pace, minute(0), 1);
-    send_many(&mut pace, minute(10), 1);
-    assert_eq!(pace.look(minute(20)), Err(Wait::Until(minute(60))));
-    send_many(&mut pace, minute(60), 1);
-    assert_eq!(pace.look(minute(60)), Err(Wait::Until(minute(70))));
+fn send_many(limiter: &mut RateLimiter, now: DateTime<Utc>, requests: u32) {
+    (0..requests).for_each(|_| send(limiter, now, &no_headers()));
 }
 
 #[test]
-fn a_request_counts_until_an_hour_after_its_answer() {
-    let mut pace = pace(Some(1));
-    let ticket = pace.take(minute(0)).unwrap();
-    assert_eq!(pace.look(minute(70)), Err(Wait::Answer));
-    pace.answered(ticket, minute(70), &RateLimitHeaders::default());
-    assert_eq!(pace.look(minute(70)), Err(Wait::Until(minute(130))));
+fn a_full_window_blocks_until_its_oldest_request_is_an_hour_old() {
+    let mut limiter = limiter(Some(2));
+    send_many(&mut limiter, minute(0), 1);
+    send_many(&mut limiter, minute(10), 1);
+    assert_eq!(limiter.check(minute(20)), Err(Wait::Until(minute(60))));
+    send_many(&mut limiter, minute(60), 1);
+    assert_eq!(limiter.check(minute(60)), Err(Wait::Until(minute(70))));
 }
 
 #[test]
-fn the_servers_limit_raises_the_default_but_not_a_configured_one() {
-    let mut usual = pace(None);
-    send(&mut usual, minute(0), &limit(4000));
-    assert_eq!((usual.limit(), usual.left(minute(0))), (4000, 3999));
-    let mut configured = pace(Some(500));
+fn a_request_counts_until_an_hour_after_its_response() {
+    let mut limiter = limiter(Some(1));
+    let sent = limiter.start_request(minute(0)).unwrap();
+    assert_eq!(limiter.check(minute(70)), Err(Wait::ForResponse));
+    limiter.record_response(sent, minute(70), &no_headers());
+    assert_eq!(limiter.check(minute(70)), Err(Wait::Until(minute(130))));
+}
+
+#[test]
+fn the_reported_limit_raises_the_default_but_not_a_configured_ceiling() {
+    let mut default = limiter(None);
+    send(&mut default, minute(0), &limit(4000));
+    assert_eq!(
+        (default.limit(), default.available(minute(0))),
+        (4000, 3999)
+    );
+    let mut configured = limiter(Some(500));
     send(&mut configured, minute(0), &limit(4000));
-    assert_eq!((configured.limit(), configured.left(minute(0))), (500, 499));
+    assert_eq!(
+        (configured.limit(), configured.available(minute(0))),
+        (500, 499)
+    );
     send(&mut configured, minute(0), &limit(300));
     assert_eq!(configured.limit(), 300);
 }
 
 #[test]
-fn a_lowered_limit_counts_the_requests_already_sent() {
-    let mut pace = pace(None);
-    (0..3).for_each(|n| send_many(&mut pace, minute(n), 1));
-    send(&mut pace, minute(3), &limit(2));
-    // Three of the four have to leave; the third was sent in minute 2.
-    assert_eq!(pace.look(minute(4)), Err(Wait::Until(minute(62))));
+fn a_lower_limit_counts_the_requests_already_sent() {
+    let mut limiter = limiter(None);
+    (0..3).for_each(|n| send_many(&mut limiter, minute(n), 1));
+    send(&mut limiter, minute(3), &limit(2));
+    // Three of the four requests have to leave the window; the third was sent in minute 2.
+    assert_eq!(limiter.check(minute(4)), Err(Wait::Until(minute(62))));
 }
 
 #[test]
-fn what_others_spend_is_known_from_what_the_server_has_left() {
-    let mut pace = pace(None);
-    send_many(&mut pace, minute(0), 99);
-    let said = RateLimitHeaders {
+fn the_requests_of_others_follow_from_the_remaining_ones() {
+    let mut limiter = limiter(None);
+    send_many(&mut limiter, minute(0), 99);
+    let headers = RateLimitHeaders {
         remaining: Some(400),
         ..limit(1000)
     };
-    send(&mut pace, minute(1), &said);
-    assert_eq!(pace.left(minute(1)), 400);
-    // They stopped: the server says so as well.
-    let said = RateLimitHeaders {
+    send(&mut limiter, minute(1), &headers);
+    assert_eq!(limiter.available(minute(1)), 400);
+    // The requests of others have left the window.
+    let headers = RateLimitHeaders {
         remaining: Some(890),
         ..limit(1000)
     };
-    send(&mut pace, minute(2), &said);
-    assert_eq!(pace.left(minute(2)), 890);
+    send(&mut limiter, minute(2), &headers);
+    assert_eq!(limiter.available(minute(2)), 890);
 }
 
 #[test]
-fn others_spend_the_servers_limit_and_not_the_configured_share() {
-    let mut pace = pace(Some(100));
-    let said = RateLimitHeaders {
+fn the_requests_of_others_count_against_the_reported_limit_and_not_the_ceiling() {
+    let mut limiter = limiter(Some(100));
+    let headers = RateLimitHeaders {
         remaining: Some(600),
         ..limit(1000)
     };
-    send(&mut pace, minute(0), &said);
-    assert_eq!(pace.left(minute(0)), 99);
+    send(&mut limiter, minute(0), &headers);
+    assert_eq!(limiter.available(minute(0)), 99);
 }
 
 #[test]
-fn nothing_left_waits_for_the_reset() {
-    let mut pace = pace(None);
-    let said = RateLimitHeaders {
+fn no_remaining_requests_block_until_the_reset() {
+    let mut limiter = limiter(None);
+    let headers = RateLimitHeaders {
         remaining: Some(0),
         reset: Some(TimeDelta::minutes(5)),
         ..limit(1000)
     };
-    send(&mut pace, minute(0), &said);
-    assert_eq!(pace.look(minute(1)), Err(Wait::Until(minute(5))));
-    assert_eq!(pace.left(minute(5)), 999);
+    send(&mut limiter, minute(0), &headers);
+    assert_eq!(limiter.check(minute(1)), Err(Wait::Until(minute(5))));
+    assert_eq!(limiter.available(minute(5)), 999);
 }
 
 #[test]
-fn near_the_limit_no_more_than_a_fifth_is_left() {
+fn near_the_limit_at_most_a_fifth_is_left() {
     let near = |near| RateLimitHeaders {
         near_limit: Some(near),
-        ..RateLimitHeaders::default()
+        ..no_headers()
     };
-    let mut pace = pace(None);
-    send(&mut pace, minute(0), &near(true));
-    assert_eq!(pace.left(minute(0)), 200);
-    // Less than that was known already.
-    send_many(&mut pace, minute(0), 100);
-    send(&mut pace, minute(0), &near(true));
-    assert_eq!(pace.left(minute(0)), 99);
-    send(&mut pace, minute(1), &near(false));
-    assert_eq!(pace.left(minute(1)), 200);
+    let mut limiter = limiter(None);
+    send(&mut limiter, minute(0), &near(true));
+    assert_eq!(limiter.available(minute(0)), 200);
+    // A lower number is known already.
+    send_many(&mut limiter, minute(0), 100);
+    send(&mut limiter, minute(0), &near(true));
+    assert_eq!(limiter.available(minute(0)), 99);
+    send(&mut limiter, minute(1), &near(false));
+    assert_eq!(limiter.available(minute(1)), 200);
 }
 
-fn refused(pace: &mut RateLimiter, ticket: InFlight, now: DateTime<Utc>, wait: Option<i64>) {
-    let said = RateLimitHeaders {
-        wait: wait.map(TimeDelta::minutes),
-        ..RateLimitHeaders::default()
+/// Refuse a request with 429. `retry_after`: in minutes.
+fn refuse(
+    limiter: &mut RateLimiter,
+    sent: SentRequest,
+    now: DateTime<Utc>,
+    retry_after: Option<i64>,
+) {
+    let headers = RateLimitHeaders {
+        retry_after: retry_after.map(TimeDelta::minutes),
+        ..no_headers()
     };
-    pace.refused(ticket, now, &said);
+    limiter.record_refusal(sent, now, &headers);
 }
 
-/// How long the gate stays closed from `now` on.
-fn closed(pace: &mut RateLimiter, now: DateTime<Utc>) -> TimeDelta {
-    match pace.look(now) {
+/// Return how long the circuit breaker is open after `now`.
+fn delay(limiter: &mut RateLimiter, now: DateTime<Utc>) -> TimeDelta {
+    match limiter.check(now) {
         Err(Wait::Until(until)) => until - now,
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn after_a_429_nobody_sends_until_its_wait_is_over_and_then_one_alone() {
-    let mut pace = pace(None);
-    let tickets: Vec<_> = (0..3).map(|_| pace.take(minute(0)).unwrap()).collect();
-    refused(&mut pace, tickets[0], minute(1), Some(10));
-    let wait = closed(&mut pace, minute(1));
-    assert!(wait >= TimeDelta::minutes(10) && wait < TimeDelta::minutes(11));
-    assert_eq!(pace.left(minute(1)), 0);
-    // The others were refused in the same storm: their wait is this one, and it is not prolonged without being asked.
-    refused(&mut pace, tickets[1], minute(2), None);
-    assert_eq!(closed(&mut pace, minute(2)), wait - TimeDelta::minutes(1));
-    refused(&mut pace, tickets[2], minute(3), Some(20));
-    assert_eq!(closed(&mut pace, minute(3)), TimeDelta::minutes(20));
-    let alone = pace.take(minute(23)).unwrap();
-    assert!(alone.alone);
-    assert_eq!(pace.look(minute(40)), Err(Wait::Answer));
-    pace.answered(alone, minute(40), &RateLimitHeaders::default());
-    assert!(pace.take(minute(40)).is_some_and(|ticket| !ticket.alone));
+fn after_a_429_all_requests_are_blocked_for_the_delay_and_then_one_probes() {
+    let mut limiter = limiter(None);
+    let sent: Vec<_> = (0..3)
+        .map(|_| limiter.start_request(minute(0)).unwrap())
+        .collect();
+    refuse(&mut limiter, sent[0], minute(1), Some(10));
+    let first = delay(&mut limiter, minute(1));
+    assert!(first >= TimeDelta::minutes(10) && first < TimeDelta::minutes(11));
+    assert_eq!(limiter.available(minute(1)), 0);
+    // Requests that were sent before the first refusal do not extend the delay, unless their 429 names a longer one.
+    refuse(&mut limiter, sent[1], minute(2), None);
+    assert_eq!(
+        delay(&mut limiter, minute(2)),
+        first - TimeDelta::minutes(1)
+    );
+    refuse(&mut limiter, sent[2], minute(3), Some(20));
+    assert_eq!(delay(&mut limiter, minute(3)), TimeDelta::minutes(20));
+    let probe = limiter.start_request(minute(23)).unwrap();
+    assert!(probe.is_probe);
+    assert_eq!(limiter.check(minute(40)), Err(Wait::ForResponse));
+    limiter.record_response(probe, minute(40), &no_headers());
+    let next = limiter.start_request(minute(40));
+    assert!(next.is_some_and(|sent| !sent.is_probe));
 }
 
 #[test]
-fn waits_grow_while_refused_and_end_in_giving_up() {
-    let mut pace = pace(None);
+fn delays_grow_while_requests_are_refused_until_the_breaker_gives_up() {
+    let mut limiter = limiter(None);
     let mut now = minute(0);
-    let mut waits = Vec::new();
+    let mut delays = Vec::new();
     for _ in 0..9 {
-        let ticket = pace.take(now).unwrap();
-        refused(&mut pace, ticket, now, None);
-        let wait = closed(&mut pace, now);
-        waits.push(wait.num_seconds());
-        now += wait;
+        let sent = limiter.start_request(now).unwrap();
+        refuse(&mut limiter, sent, now, None);
+        let delay = delay(&mut limiter, now);
+        delays.push(delay.num_seconds());
+        now += delay;
     }
     let least = [5, 15, 45, 135, 405, 900, 900, 900, 900];
-    for (wait, least) in waits.iter().zip(least) {
-        assert!((least..2 * least).contains(wait), "{waits:?}");
+    for (delay, least) in delays.iter().zip(least) {
+        assert!((least..2 * least).contains(delay), "{delays:?}");
     }
-    // Jitter: the four longest are not alike.
+    // Jitter: the four longest delays differ.
     assert!(
-        waits[5..].windows(2).any(|two| two[0] != two[1]),
-        "{waits:?}"
+        delays[5..].windows(2).any(|two| two[0] != two[1]),
+        "{delays:?}"
     );
-    let ticket = pace.take(now).unwrap();
-    refused(&mut pace, ticket, now, None);
-    assert_eq!(pace.look(minute(10_000)), Err(Wait::Never));
+    let sent = limiter.start_request(now).unwrap();
+    refuse(&mut limiter, sent, now, None);
+    assert_eq!(limiter.check(minute(10_000)), Err(Wait::Forever));
 }
 
 #[test]
-fn a_wait_that_the_429s_name_is_kept_as_it_is_however_often_it_comes() {
-    let mut pace = pace(None);
+fn a_retry_after_is_used_unchanged_however_often_it_is_repeated() {
+    let mut limiter = limiter(None);
     let mut now = minute(0);
     for _ in 0..50 {
-        let ticket = pace.take(now).unwrap();
-        let said = RateLimitHeaders {
-            wait: Some(TimeDelta::seconds(30)),
-            ..RateLimitHeaders::default()
+        let sent = limiter.start_request(now).unwrap();
+        let headers = RateLimitHeaders {
+            retry_after: Some(TimeDelta::seconds(30)),
+            ..no_headers()
         };
-        pace.refused(ticket, now, &said);
-        let wait = closed(&mut pace, now).num_seconds();
-        assert!((30..36).contains(&wait), "{wait}");
-        now += closed(&mut pace, now);
+        limiter.record_refusal(sent, now, &headers);
+        let seconds = delay(&mut limiter, now).num_seconds();
+        assert!((30..36).contains(&seconds), "{seconds}");
+        now += delay(&mut limiter, now);
     }
-    // A wait of our own begins small all the same.
-    let ticket = pace.take(now).unwrap();
-    refused(&mut pace, ticket, now, None);
-    assert!(closed(&mut pace, now) < TimeDelta::seconds(10));
+    // The first delay without Retry-After is short all the same.
+    let sent = limiter.start_request(now).unwrap();
+    refuse(&mut limiter, sent, now, None);
+    assert!(delay(&mut limiter, now) < TimeDelta::seconds(10));
 }
 
 #[test]
-fn refusals_that_name_their_wait_are_given_up_after_an_hour() {
-    let mut pace = pace(None);
+fn refusals_with_retry_after_are_given_up_after_an_hour() {
+    let mut limiter = limiter(None);
     let mut now = minute(0);
     loop {
-        let ticket = pace.take(now).unwrap();
-        refused(&mut pace, ticket, now, Some(9));
-        match pace.look(now) {
+        let sent = limiter.start_request(now).unwrap();
+        refuse(&mut limiter, sent, now, Some(9));
+        match limiter.check(now) {
             Err(Wait::Until(until)) => now = until,
             other => {
-                assert_eq!(other, Err(Wait::Never));
+                assert_eq!(other, Err(Wait::Forever));
                 break;
             }
         }
@@ -232,114 +254,119 @@ fn refusals_that_name_their_wait_are_given_up_after_an_hour() {
 }
 
 #[test]
-fn a_wait_of_no_seconds_is_none() {
-    let mut pace = pace(None);
-    let ticket = pace.take(minute(0)).unwrap();
-    refused(&mut pace, ticket, minute(0), Some(0));
-    assert!(closed(&mut pace, minute(0)) >= TimeDelta::seconds(5));
+fn a_retry_after_of_zero_seconds_is_ignored() {
+    let mut limiter = limiter(None);
+    let sent = limiter.start_request(minute(0)).unwrap();
+    refuse(&mut limiter, sent, minute(0), Some(0));
+    assert!(delay(&mut limiter, minute(0)) >= TimeDelta::seconds(5));
 }
 
 #[test]
-fn a_relapse_waits_longer_and_a_long_calm_forgets() {
-    let mut pace = pace(None);
-    let refuse_at = |pace: &mut RateLimiter, now| {
-        let ticket = pace.take(now).unwrap();
-        refused(pace, ticket, now, None);
-        closed(pace, now)
+fn a_refusal_soon_after_a_delay_extends_the_next_delay_and_a_later_one_does_not() {
+    let mut limiter = limiter(None);
+    let refuse_at = |limiter: &mut RateLimiter, now| {
+        let sent = limiter.start_request(now).unwrap();
+        refuse(limiter, sent, now, None);
+        delay(limiter, now)
     };
-    let answer_at = |pace: &mut RateLimiter, now| send(pace, now, &RateLimitHeaders::default());
-    let first = refuse_at(&mut pace, minute(0));
-    answer_at(&mut pace, minute(1));
-    let second = refuse_at(&mut pace, minute(1));
+    let answer_at = |limiter: &mut RateLimiter, now| send(limiter, now, &no_headers());
+    let first = refuse_at(&mut limiter, minute(0));
+    answer_at(&mut limiter, minute(1));
+    let second = refuse_at(&mut limiter, minute(1));
     assert!(second >= TimeDelta::seconds(15) && first < TimeDelta::seconds(15));
-    answer_at(&mut pace, minute(2));
-    assert!(refuse_at(&mut pace, minute(5)) < TimeDelta::seconds(15));
+    answer_at(&mut limiter, minute(2));
+    assert!(refuse_at(&mut limiter, minute(5)) < TimeDelta::seconds(15));
 }
 
 #[test]
-fn when_the_one_that_tries_is_lost_another_tries() {
-    let mut pace = pace(None);
-    let ticket = pace.take(minute(0)).unwrap();
-    refused(&mut pace, ticket, minute(0), None);
-    let alone = pace.take(minute(1)).unwrap();
-    pace.lost(alone, minute(2));
-    assert!(pace.take(minute(2)).is_some_and(|ticket| ticket.alone));
+fn after_a_lost_probe_the_next_request_is_the_probe() {
+    let mut limiter = limiter(None);
+    let sent = limiter.start_request(minute(0)).unwrap();
+    refuse(&mut limiter, sent, minute(0), None);
+    let probe = limiter.start_request(minute(1)).unwrap();
+    limiter.record_lost(probe, minute(2));
+    let next = limiter.start_request(minute(2));
+    assert!(next.is_some_and(|sent| sent.is_probe));
 }
 
 #[test]
-fn nobody_is_kept_out_for_more_than_an_hour() {
-    let mut pace = pace(None);
-    let ticket = pace.take(minute(0)).unwrap();
-    refused(&mut pace, ticket, minute(0), Some(60 * 24 * 365));
-    assert!(closed(&mut pace, minute(0)) < TimeDelta::minutes(61));
+fn no_delay_is_longer_than_an_hour() {
+    let mut limiter = limiter(None);
+    let sent = limiter.start_request(minute(0)).unwrap();
+    refuse(&mut limiter, sent, minute(0), Some(60 * 24 * 365));
+    assert!(delay(&mut limiter, minute(0)) < TimeDelta::minutes(61));
 }
 
-fn kept(spent: Option<BudgetRecord>, now: DateTime<Utc>, wall: DateTime<Utc>) -> RateLimiter {
-    let mut pace = pace(None);
-    pace.remember(spent, now, wall);
-    pace
+fn restored(record: Option<BudgetRecord>, now: DateTime<Utc>, wall: DateTime<Utc>) -> RateLimiter {
+    let mut limiter = limiter(None);
+    limiter.restore(record, now, wall);
+    limiter
 }
 
-fn book(pace: &mut RateLimiter, now: DateTime<Utc>) -> BudgetRecord {
-    let block = pace.block();
-    let spent = pace.spent(block, now, now);
-    pace.book(block);
-    spent
-}
-
-#[test]
-fn no_request_goes_out_before_its_block_is_written_down() {
-    let mut pace = kept(None, minute(0), minute(0));
-    assert!(pace.take(minute(0)).is_none() && pace.needs_block());
-    let spent = book(&mut pace, minute(0));
-    assert_eq!(spent.open, 20);
-    send_many(&mut pace, minute(0), 20);
-    assert!(pace.take(minute(0)).is_none() && pace.needs_block());
+/// Reserve a block of requests. Return the record that is persisted.
+fn reserve(limiter: &mut RateLimiter, now: DateTime<Utc>) -> BudgetRecord {
+    let block = limiter.block_size();
+    let record = limiter.to_record(block, now, now);
+    limiter.reserve(block);
+    record
 }
 
 #[test]
-fn after_a_kill_the_whole_block_counts_and_after_an_end_what_was_sent() {
-    let mut pace = kept(None, minute(0), minute(0));
-    book(&mut pace, minute(0));
-    send_many(&mut pace, minute(0), 20);
-    let killed = book(&mut pace, minute(0));
-    send_many(&mut pace, minute(1), 3);
+fn no_request_is_sent_before_its_block_is_persisted() {
+    let mut limiter = restored(None, minute(0), minute(0));
+    assert!(limiter.start_request(minute(0)).is_none() && limiter.needs_reservation());
+    let record = reserve(&mut limiter, minute(0));
+    assert_eq!(record.open, 20);
+    send_many(&mut limiter, minute(0), 20);
+    assert!(limiter.start_request(minute(0)).is_none() && limiter.needs_reservation());
+}
+
+#[test]
+fn after_a_kill_the_whole_block_counts_and_after_an_exit_the_sent_requests() {
+    let mut limiter = restored(None, minute(0), minute(0));
+    reserve(&mut limiter, minute(0));
+    send_many(&mut limiter, minute(0), 20);
+    let killed = reserve(&mut limiter, minute(0));
+    send_many(&mut limiter, minute(1), 3);
     assert_eq!(
-        kept(Some(killed.clone()), minute(2), minute(2)).left(minute(2)),
+        restored(Some(killed.clone()), minute(2), minute(2)).available(minute(2)),
         960
     );
-    pace.close_book();
-    let ended = pace.spent(0, minute(2), minute(2));
-    assert_eq!(ended.open, 0);
-    let mut next = kept(Some(ended), minute(2), minute(2));
-    assert_eq!(next.left(minute(2)), 977);
-    // What was answered in minute 0 is an hour old, the block may have gone out until the kill was noticed.
-    let mut next = kept(Some(killed), minute(30), minute(30));
-    assert_eq!((next.left(minute(61)), next.left(minute(90))), (980, 1000));
+    limiter.release_reservation();
+    let closed = limiter.to_record(0, minute(2), minute(2));
+    assert_eq!(closed.open, 0);
+    let mut next = restored(Some(closed), minute(2), minute(2));
+    assert_eq!(next.available(minute(2)), 977);
+    // The requests of minute 0 are an hour old; those of the block may have been sent until the record was read.
+    let mut next = restored(Some(killed), minute(30), minute(30));
+    assert_eq!(
+        (next.available(minute(61)), next.available(minute(90))),
+        (980, 1000)
+    );
 }
 
 #[test]
-fn a_429_and_the_servers_limit_outlive_the_process() {
-    let mut pace = kept(None, minute(0), minute(0));
-    book(&mut pace, minute(0));
-    let ticket = pace.take(minute(0)).unwrap();
-    let said = RateLimitHeaders {
-        wait: Some(TimeDelta::minutes(30)),
+fn the_delay_after_a_429_and_the_reported_limit_are_persisted() {
+    let mut limiter = restored(None, minute(0), minute(0));
+    reserve(&mut limiter, minute(0));
+    let sent = limiter.start_request(minute(0)).unwrap();
+    let headers = RateLimitHeaders {
+        retry_after: Some(TimeDelta::minutes(30)),
         ..limit(400)
     };
-    pace.refused(ticket, minute(0), &said);
-    let spent = pace.spent(0, minute(0), minute(0));
-    let mut next = kept(Some(spent), minute(10), minute(10));
+    limiter.record_refusal(sent, minute(0), &headers);
+    let record = limiter.to_record(0, minute(0), minute(0));
+    let mut next = restored(Some(record), minute(10), minute(10));
     assert_eq!(next.limit(), 400);
-    assert!(closed(&mut next, minute(10)) >= TimeDelta::minutes(20));
+    assert!(delay(&mut next, minute(10)) >= TimeDelta::minutes(20));
 }
 
 #[test]
-fn a_budget_with_absurd_counts_has_a_flaw_and_stops_nobody_by_a_panic() {
+fn an_implausible_record_has_a_flaw_and_causes_no_panic() {
     let most = u32::MAX;
     let minutes = |times: &[DateTime<Utc>]| times.iter().map(|at| (*at, most)).collect();
     let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
-    let absurd = [
+    let implausible = [
         BudgetRecord {
             minutes: minutes(&[first, minute(0), minute(1), last]),
             open: most,
@@ -355,61 +382,80 @@ fn a_budget_with_absurd_counts_has_a_flaw_and_stops_nobody_by_a_panic() {
             ..BudgetRecord::default()
         },
     ];
-    for spent in absurd {
-        assert!(spent.flaw().is_some(), "{spent:?}");
-        // Whoever reads it without a look, by whatever clock.
+    for record in implausible {
+        assert!(record.flaw().is_some(), "{record:?}");
+        // The limiter does not rely on the check.
         for wall in [minute(-300), minute(2), minute(300)] {
-            let mut pace = kept(Some(spent.clone()), minute(2), wall);
-            pace.left(minute(2));
-            let _ = pace.look(minute(2));
-            book(&mut pace, minute(2));
-            pace.left(minute(100));
+            let mut limiter = restored(Some(record.clone()), minute(2), wall);
+            limiter.available(minute(2));
+            let _ = limiter.check(minute(2));
+            reserve(&mut limiter, minute(2));
+            limiter.available(minute(100));
         }
     }
-    let honest = BudgetRecord {
+    let plausible = BudgetRecord {
         minutes: [(minute(0), 1_000_000)].into(),
         limit: Some(1_000_000),
         ..BudgetRecord::default()
     };
-    assert_eq!(honest.flaw(), None);
+    assert_eq!(plausible.flaw(), None);
 }
 
 #[test]
-fn what_lies_in_the_future_counts_as_now() {
-    let mut pace = kept(None, minute(300), minute(300));
-    book(&mut pace, minute(300));
-    send_many(&mut pace, minute(300), 20);
-    pace.close_book();
-    let spent = pace.spent(0, minute(300), minute(300));
-    let mut next = kept(Some(spent), minute(0), minute(0));
-    assert_eq!((next.left(minute(59)), next.left(minute(60))), (980, 1000));
+fn the_keys_of_a_record_are_stable() {
+    let record = BudgetRecord {
+        minutes: [(minute(0), 3)].into(),
+        open: 20,
+        limit: Some(1000),
+        closed_until: Some(minute(1)),
+    };
+    let text = r#"{"minutes":{"2026-11-24T10:00:00Z":3},"open":20,"limit":1000,"closed_until":"2026-11-24T10:01:00Z"}"#;
+    assert_eq!(serde_json::to_string(&record).unwrap(), text);
+    assert_eq!(serde_json::from_str::<BudgetRecord>(text).unwrap(), record);
 }
 
 #[test]
-fn a_clock_put_forward_during_a_run_does_not_make_its_requests_old() {
-    let mut pace = kept(None, minute(0), minute(0));
-    book(&mut pace, minute(0));
-    send_many(&mut pace, minute(0), 20);
-    pace.close_book();
-    // Ten minutes later, by a clock that was put forward by two hours.
-    let spent = pace.spent(0, minute(10), minute(130));
-    let mut next = kept(Some(spent), minute(130), minute(130));
+fn times_in_the_future_count_as_now() {
+    let mut limiter = restored(None, minute(300), minute(300));
+    reserve(&mut limiter, minute(300));
+    send_many(&mut limiter, minute(300), 20);
+    limiter.release_reservation();
+    let record = limiter.to_record(0, minute(300), minute(300));
+    let mut next = restored(Some(record), minute(0), minute(0));
     assert_eq!(
-        (next.left(minute(179)), next.left(minute(181))),
+        (next.available(minute(59)), next.available(minute(60))),
         (980, 1000)
     );
 }
 
 #[test]
-fn however_often_it_is_read_and_written_an_hour_stays_an_hour() {
-    let mut pace = kept(None, minute(0), minute(0));
-    book(&mut pace, minute(0));
-    send_many(&mut pace, minute(0) + TimeDelta::seconds(1), 20);
+fn a_clock_that_is_set_forward_during_a_run_does_not_age_its_requests() {
+    let mut limiter = restored(None, minute(0), minute(0));
+    reserve(&mut limiter, minute(0));
+    send_many(&mut limiter, minute(0), 20);
+    limiter.release_reservation();
+    // Ten minutes later, with a clock that was set forward by two hours.
+    let record = limiter.to_record(0, minute(10), minute(130));
+    let mut next = restored(Some(record), minute(130), minute(130));
+    assert_eq!(
+        (next.available(minute(179)), next.available(minute(181))),
+        (980, 1000)
+    );
+}
+
+#[test]
+fn repeated_writes_and_reads_do_not_change_the_age_of_requests() {
+    let mut limiter = restored(None, minute(0), minute(0));
+    reserve(&mut limiter, minute(0));
+    send_many(&mut limiter, minute(0) + TimeDelta::seconds(1), 20);
     for n in 1..60 {
-        pace.close_book();
+        limiter.release_reservation();
         let wall = minute(n) + TimeDelta::microseconds(7);
-        let spent = pace.spent(0, minute(n), wall);
-        pace = kept(Some(spent), minute(n), wall);
+        let record = limiter.to_record(0, minute(n), wall);
+        limiter = restored(Some(record), minute(n), wall);
     }
-    assert_eq!((pace.left(minute(60)), pace.left(minute(61))), (980, 1000));
+    assert_eq!(
+        (limiter.available(minute(60)), limiter.available(minute(61))),
+        (980, 1000)
+    );
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::{StreamExt, stream};
 use reqwest::StatusCode;
 
-use super::credentials::Identity;
+use super::credentials::CheckedIdentity;
 use super::finding::{About, Finding};
 use super::trouble::explain;
-use crate::bitbucket::{ApiTarget, Endpoint, NextPage, endpoints};
-use crate::collect::{Discovered, Discovery, discover};
-use crate::config::{Config, Connection, EntityGroup, Rules, Selection};
+use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
+use crate::collect::{DiscoveredRepository, Discovery, discover};
+use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSet};
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
 
@@ -43,19 +43,20 @@ const SIDE_BY_SIDE: usize = 4;
 pub(super) async fn repositories(
     config: &Config,
     connection: &Connection,
-    identity: &Identity,
+    identity: &CheckedIdentity,
     states: &[RepositoryState],
     findings: &mut Vec<Finding>,
-) -> Vec<Discovered> {
-    let own = |selection: &&Selection| selection.connection == connection.name;
-    let selections: Vec<Selection> = config.repositories.iter().filter(own).cloned().collect();
+) -> Vec<DiscoveredRepository> {
+    let own = |selection: &&RepositorySelection| selection.connection == connection.name;
+    let selections: Vec<RepositorySelection> =
+        config.repositories.iter().filter(own).cloned().collect();
     let clients = BTreeMap::from([(connection.name.clone(), identity.client.clone())]);
     let states: Vec<RepositoryState> = states
         .iter()
         .filter(|state| state.connection_id == connection.id)
         .cloned()
         .collect();
-    let search = async |repositories: Vec<Selection>, states: &[RepositoryState]| {
+    let search = async |repositories: Vec<RepositorySelection>, states: &[RepositoryState]| {
         let part = Config {
             repositories,
             ..config.clone()
@@ -63,11 +64,11 @@ pub(super) async fn repositories(
         discover(&part, &clients, states).await
     };
     match search(selections.clone(), &states).await {
-        Ok(Discovery { found, gone }) => {
-            findings.extend(gone.iter().map(|gone| {
-                About(&gone.state.full_name, "repositories").failed(
+        Ok(Discovery { found, vanished }) => {
+            findings.extend(vanished.iter().map(|vanished| {
+                About(&vanished.state.full_name, "repositories").failed(
                     ErrorKind::Api,
-                    format!("{}; a run marks its rows as stale", gone.reason),
+                    format!("{}; a run marks its rows as stale", vanished.reason),
                     "correct `include`, which drops its domain rows, or give the credentials access to it",
                 )
             }));
@@ -78,7 +79,7 @@ pub(super) async fn repositories(
             let mut found = BTreeMap::new();
             for selection in &selections {
                 for pattern in &selection.include {
-                    let alone = Selection {
+                    let alone = RepositorySelection {
                         include: vec![pattern.clone()],
                         ..selection.clone()
                     };
@@ -104,9 +105,9 @@ pub(super) async fn repositories(
 /// whatever the number of repositories and lists.
 pub(super) fn scopes(
     config: &Config,
-    found: &[Discovered],
+    found: &[DiscoveredRepository],
     connection: &str,
-    identity: &Identity,
+    identity: &CheckedIdentity,
     findings: &mut Vec<Finding>,
 ) {
     let mut lists: Vec<&'static Endpoint> = Vec::new();
@@ -122,7 +123,7 @@ pub(super) fn scopes(
     }
     let mut missing: BTreeMap<String, (Vec<&str>, Vec<String>)> = BTreeMap::new();
     for list in lists {
-        if let Some((scope, granted)) = identity.client.missing_scope(list) {
+        if let Some(MissingScope { scope, granted }) = identity.client.missing_scope(list) {
             let (names, _) = missing.entry(scope).or_insert((Vec::new(), granted));
             if !names.contains(&list.name) {
                 names.push(list.name);
@@ -144,7 +145,7 @@ pub(super) fn scopes(
     }
 }
 
-fn add_scope(identity: &Identity, scope: &str, granted: &[String]) -> String {
+fn add_scope(identity: &CheckedIdentity, scope: &str, granted: &[String]) -> String {
     let has = match granted {
         [] => String::new(),
         granted => format!(", which has {}", granted.join(" ")),
@@ -158,12 +159,12 @@ fn add_scope(identity: &Identity, scope: &str, granted: &[String]) -> String {
 /// The lists of a sample of each workspace, or of all.
 pub(super) async fn lists(
     config: &Config,
-    found: &[Discovered],
-    identity: &Identity,
+    found: &[DiscoveredRepository],
+    identity: &CheckedIdentity,
     sample: Sample,
     findings: &mut Vec<Finding>,
 ) {
-    let mut workspaces: BTreeMap<&str, Vec<&Discovered>> = BTreeMap::new();
+    let mut workspaces: BTreeMap<&str, Vec<&DiscoveredRepository>> = BTreeMap::new();
     for discovered in found {
         let workspace = workspaces.entry(&discovered.workspace).or_default();
         workspace.push(discovered);
@@ -182,7 +183,7 @@ pub(super) async fn lists(
                 }
             }
         }
-        let members = |it: &&Discovered| {
+        let members = |it: &&DiscoveredRepository| {
             rules(config, it).is_some_and(|it| it.entities.contains(&EntityGroup::Accounts))
         };
         if repositories.iter().any(members) {
@@ -216,7 +217,7 @@ pub(super) enum Sample {
 
 impl Sample {
     /// Spread over the names.
-    fn of<'a>(self, repositories: &[&'a Discovered]) -> Vec<&'a Discovered> {
+    fn of<'a>(self, repositories: &[&'a DiscoveredRepository]) -> Vec<&'a DiscoveredRepository> {
         let wanted = match self {
             Self::All => return repositories.to_vec(),
             Self::Few => SAMPLE,
@@ -230,8 +231,8 @@ impl Sample {
 }
 
 /// The rules under which a run reads it.
-fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a Rules> {
-    let selects = |selection: &&Selection| {
+fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a RuleSet> {
+    let selects = |selection: &&RepositorySelection| {
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)
     };
@@ -239,7 +240,7 @@ fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a Rules> {
     config.rules.get(&selection.rules)
 }
 
-fn wanted(rules: &Rules) -> Vec<&'static Endpoint> {
+fn wanted(rules: &RuleSet) -> Vec<&'static Endpoint> {
     let groups = LISTS
         .iter()
         .filter(|(group, _)| rules.entities.contains(group));
@@ -250,7 +251,7 @@ fn wanted(rules: &Rules) -> Vec<&'static Endpoint> {
 
 /// One small page; `None` when it came.
 async fn probe(
-    identity: &Identity,
+    identity: &CheckedIdentity,
     name: &str,
     endpoint: &'static Endpoint,
 ) -> (String, &'static str, Option<Finding>) {
@@ -291,7 +292,7 @@ async fn probe(
 
 /// One line for all lists of a repository that came, one for each that did not.
 fn report(
-    identity: &Identity,
+    identity: &CheckedIdentity,
     sample: Sample,
     probes: Vec<(String, &'static str, Option<Finding>)>,
     findings: &mut Vec<Finding>,

@@ -12,14 +12,15 @@ use crate::bitbucket::{
     ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
     endpoints,
 };
-use crate::config::{Config, Connection, Expiry, Pattern};
+use crate::clock;
+use crate::config::{Config, Connection, CredentialExpiry, RepositoryPattern};
 use crate::error::{Error, ErrorKind, Result};
 
 /// More than this between two clocks is no matter of seconds on the way.
 const SKEW: TimeDelta = TimeDelta::minutes(1);
 
 /// A token, with a client that has no other.
-pub(super) struct Identity {
+pub(super) struct CheckedIdentity {
     /// Whether Bitbucket takes it.
     pub(super) works: bool,
     /// "environment variable BITBUCKET_TOKEN".
@@ -46,7 +47,7 @@ pub(super) async fn check(
     env: &BTreeMap<String, String>,
     budgets: &Budgets,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Identity>> {
+) -> Result<Vec<CheckedIdentity>> {
     let name = connection.name.as_str();
     let options = match ClientOptions::from_connection(connection, env) {
         Ok(options) => options,
@@ -83,14 +84,14 @@ pub(super) async fn check(
         })?;
         let contact = contact(&client, connection, config, findings).await;
         let works = contact.is_ok();
-        identities.push(Identity {
+        identities.push(CheckedIdentity {
             works,
             origin,
             client,
         });
         match contact {
             Ok(date) if std::mem::take(&mut first) => {
-                findings.extend(date.map(|date| clock(About(name, "clock"), date, Utc::now())));
+                findings.extend(date.map(|date| clock(About(name, "clock"), date, clock::now())));
             }
             Ok(_) => {}
             Err(error) => findings.push(explain(About(name, "contact"), &error, proxy.as_deref())),
@@ -166,7 +167,7 @@ fn shape(about: About<'_>, token: &Token, kind: &str) -> Finding {
     }
 }
 
-fn expires(about: About<'_>, expiry: &Expiry) -> Finding {
+fn expires(about: About<'_>, expiry: &CredentialExpiry) -> Finding {
     let fix = "make a new one in good time, and correct `expires`";
     match expiry.is_over() {
         true => about.failed(ErrorKind::Credentials, expiry.to_string(), fix),
@@ -201,7 +202,7 @@ async fn contact(
     let patterns = selections
         .filter(|selection| selection.connection == connection.name)
         .flat_map(|selection| &selection.include);
-    let patterns: Vec<&Pattern> = patterns.collect();
+    let patterns: Vec<&RepositoryPattern> = patterns.collect();
     let answer = match connection.auth.as_str() {
         // Access tokens have no workspaces of their own.
         "access-token" | "none" => match patterns.first() {
@@ -224,8 +225,8 @@ async fn contact(
     }
 }
 
-async fn one(client: &Client, pattern: &Pattern) -> Result<Option<DateTime<Utc>>> {
-    if pattern.exact() {
+async fn one(client: &Client, pattern: &RepositoryPattern) -> Result<Option<DateTime<Utc>>> {
+    if pattern.is_exact() {
         let target = ApiTarget::full_name(&pattern.text);
         return Ok(match client.get(&endpoints::REPOSITORY, &target).await? {
             RecordLookup::Found { date, .. } => date,
@@ -246,7 +247,7 @@ async fn one(client: &Client, pattern: &Pattern) -> Result<Option<DateTime<Utc>>
 async fn workspaces(
     client: &Client,
     connection: &Connection,
-    patterns: &[&Pattern],
+    patterns: &[&RepositoryPattern],
     findings: &mut Vec<Finding>,
 ) -> Result<Option<DateTime<Utc>>> {
     let about = About(&connection.name, "workspaces");
@@ -276,7 +277,8 @@ async fn workspaces(
         )
         .hint("check that the account is a member of the workspace and the token was created with scopes"));
     }
-    let missing = |pattern: &&&Pattern| !slugs.iter().any(|slug| slug == pattern.workspace());
+    let missing =
+        |pattern: &&&RepositoryPattern| !slugs.iter().any(|slug| slug == pattern.workspace());
     let mut outside: Vec<_> = patterns
         .iter()
         .filter(missing)

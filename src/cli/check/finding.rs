@@ -6,14 +6,14 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::rows::aligned;
-use crate::cli::{Outcome, output};
+use crate::cli::{CommandOutcome, output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escape;
 use crate::telemetry::LogFormat;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Level {
+pub(super) enum FindingLevel {
     Ok,
     /// A run works, and somebody should look at this.
     Warn,
@@ -22,7 +22,7 @@ pub(super) enum Level {
     Failed,
 }
 
-impl Level {
+impl FindingLevel {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -35,7 +35,7 @@ impl Level {
 
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
-    pub(super) level: Level,
+    pub(super) level: FindingLevel,
     /// The lake, a connection, a workspace or a repository.
     pub(super) subject: String,
     /// What of it: `token`, `clock`, a list.
@@ -43,7 +43,7 @@ pub(super) struct Finding {
     pub(super) said: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
-    /// Decides the exit code, where the level is [`Level::Failed`].
+    /// Decides the exit code, where the level is [`FindingLevel::Failed`].
     #[serde(skip)]
     kind: ErrorKind,
 }
@@ -54,16 +54,16 @@ pub(super) struct About<'a>(pub(super) &'a str, pub(super) &'a str);
 
 impl About<'_> {
     pub(super) fn ok(self, said: impl Into<String>) -> Finding {
-        self.finding(Level::Ok, ErrorKind::Internal, said.into(), None)
+        self.finding(FindingLevel::Ok, ErrorKind::Internal, said.into(), None)
     }
 
     pub(super) fn warn(self, said: impl Into<String>, fix: impl Into<String>) -> Finding {
         let fix = Some(fix.into());
-        self.finding(Level::Warn, ErrorKind::Internal, said.into(), fix)
+        self.finding(FindingLevel::Warn, ErrorKind::Internal, said.into(), fix)
     }
 
     pub(super) fn absent(self, said: impl Into<String>) -> Finding {
-        self.finding(Level::Absent, ErrorKind::Internal, said.into(), None)
+        self.finding(FindingLevel::Absent, ErrorKind::Internal, said.into(), None)
     }
 
     pub(super) fn failed(
@@ -72,16 +72,22 @@ impl About<'_> {
         said: impl Into<String>,
         fix: impl Into<String>,
     ) -> Finding {
-        self.finding(Level::Failed, kind, said.into(), Some(fix.into()))
+        self.finding(FindingLevel::Failed, kind, said.into(), Some(fix.into()))
     }
 
     /// With the error's own words and hint.
     pub(super) fn error(self, error: &Error) -> Finding {
         let fix = error.advice().map(str::to_owned);
-        self.finding(Level::Failed, error.kind(), said(error), fix)
+        self.finding(FindingLevel::Failed, error.kind(), said(error), fix)
     }
 
-    fn finding(self, level: Level, kind: ErrorKind, said: String, fix: Option<String>) -> Finding {
+    fn finding(
+        self,
+        level: FindingLevel,
+        kind: ErrorKind,
+        said: String,
+        fix: Option<String>,
+    ) -> Finding {
         Finding {
             level,
             subject: self.0.to_owned(),
@@ -109,10 +115,14 @@ pub(super) fn said(error: &Error) -> String {
 ///
 /// # Errors
 /// When something failed: of the kind that whoever mends one thing at a time should mend first.
-pub(super) fn conclude(findings: &[Finding], requests: u64, format: LogFormat) -> Result<Outcome> {
+pub(super) fn conclude(
+    findings: &[Finding],
+    requests: u64,
+    format: LogFormat,
+) -> Result<CommandOutcome> {
     let failed: Vec<_> = findings
         .iter()
-        .filter(|finding| finding.level == Level::Failed)
+        .filter(|finding| finding.level == FindingLevel::Failed)
         .collect();
     let worst = failed
         .iter()
@@ -131,7 +141,7 @@ pub(super) fn conclude(findings: &[Finding], requests: u64, format: LogFormat) -
         }
     }
     match worst {
-        None => Ok(Outcome::Complete),
+        None => Ok(CommandOutcome::Complete),
         Some(kind) => {
             let (n, of) = (failed.len(), findings.len());
             Err(Error::new(kind, format!("{n} of {of} checks failed")))

@@ -14,21 +14,21 @@ mod trouble;
 
 use std::collections::BTreeSet;
 
-use super::args::Check;
-use super::{Context, Outcome};
+use super::args::CheckArgs;
+use super::{CliContext, CommandOutcome};
 use crate::bitbucket::{Budgets, HeadRoom};
-use crate::collect::budgets;
+use crate::collect::open_budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
-use crate::transform::published_unmatched;
+use crate::transform::check_unmatched;
 use access::Sample;
-use credentials::Identity;
+use credentials::CheckedIdentity;
 use finding::{About, Finding, conclude};
 
 /// # Errors
 /// A configuration that cannot be read; when anything failed, an error of its kind.
-pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
     let depth = match args.deep {
@@ -39,7 +39,7 @@ pub(super) async fn run(context: &Context, args: &Check) -> Result<Outcome> {
     let (states, budgets, _lock) = match opened {
         Ok((lake, lock, states)) => {
             findings.extend(unmatched(&lake, &config).await);
-            (states, budgets(&lake, None), Some(lock))
+            (states, open_budgets(&lake, None), Some(lock))
         }
         Err(error) => {
             findings.push(About("lake", &config.lake.url).error(&error));
@@ -113,14 +113,13 @@ async fn lake(
         Ok(inventory) => findings.extend(files(&inventory)),
         Err(error) => findings.push(About("lake", "files").error(&error)),
     }
-    let states = states.into_iter().map(|(state, _)| state).collect();
     Ok((lake, lock, states))
 }
 
 /// What joins nothing in the tables that the last transform published.
 async fn unmatched(lake: &Lake, config: &Config) -> Vec<Finding> {
     let about = About("lake", "published rows");
-    let found = match published_unmatched(lake, config.lake.memory_limit).await {
+    let found = match check_unmatched(lake, config.lake.memory_limit).await {
         Ok(found) => found,
         Err(error) => return vec![about.error(&error)],
     };
@@ -152,7 +151,7 @@ fn files(inventory: &Inventory) -> Vec<Finding> {
     }
 }
 
-fn head_room(connection: &str, identity: &Identity) -> Finding {
+fn head_room(connection: &str, identity: &CheckedIdentity) -> Finding {
     let about = About(connection, "quota");
     let HeadRoom { left, limit } = identity.client.head_room();
     let said = format!(

@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::args::{Run, Schedule};
+use super::args::{RunArgs, ScheduleArgs};
 use super::job::{FormerRun, interrupted};
 use super::run::once;
-use super::{Context, Outcome};
+use super::{CliContext, CommandOutcome};
+use crate::clock;
 use crate::config::{Config, Cron};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};
@@ -32,11 +33,11 @@ const GLANCE: Duration = Duration::from_secs(30);
 
 /// # Errors
 /// A configuration that is wrong at the start or has no cron expression. Once it is up, a failing run ends only itself.
-pub(super) async fn run(context: &Context, args: Schedule) -> Result<Outcome> {
+pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<CommandOutcome> {
     let mut config = context.config()?;
     let mut last = last_run(&config).await?;
     let mut due = args.now;
-    let args = Run {
+    let args = RunArgs {
         collecting: args.collecting,
         transforming: args.transforming,
     };
@@ -46,14 +47,14 @@ pub(super) async fn run(context: &Context, args: Schedule) -> Result<Outcome> {
             tokio::select! {
                 signal = &mut asked_to_end => {
                     signal?;
-                    return Ok(Outcome::Complete);
+                    return Ok(CommandOutcome::Complete);
                 }
                 waited = wait(&last, cron(&config)?) => waited?,
             }
         }
         due = false;
         config = reread(context, config);
-        let started = Utc::now();
+        let started = clock::now();
         let (result, ended) = {
             let mut run = pin!(once(context, &config, &args));
             // The run listens for signals too, and saves what it has.
@@ -78,12 +79,12 @@ pub(super) async fn run(context: &Context, args: Schedule) -> Result<Outcome> {
         }
         let end = match &result {
             Err(error) if error.kind() == ErrorKind::Lake => End::NoLake,
-            _ if exit_code == Outcome::Unfinished.exit_code() => End::Unfinished,
+            _ if exit_code == CommandOutcome::Unfinished.exit_code() => End::Unfinished,
             _ => End::Over,
         };
         last = Last {
             started,
-            finished: Utc::now(),
+            finished: clock::now(),
             end,
         };
     }
@@ -98,7 +99,7 @@ fn cron(config: &Config) -> Result<&Cron> {
 }
 
 /// The configuration as it is now; the one before, while it is wrong.
-fn reread(context: &Context, before: Config) -> Config {
+fn reread(context: &CliContext, before: Config) -> Config {
     let fresh = context.config().and_then(|fresh| {
         cron(&fresh)?;
         Ok(fresh)
@@ -111,12 +112,12 @@ fn reread(context: &Context, before: Config) -> Config {
 
 /// Resolves when it is time for the next run.
 async fn wait(last: &Last, cron: &Cron) -> Result<()> {
-    let next = next(Utc::now(), last, cron)
+    let next = next(clock::now(), last, cron)
         .ok_or_else(|| Error::new(ErrorKind::Configuration, "the schedule has no further date"))?;
     let local = next.at.with_timezone(&cron.zone());
     let at = local.to_rfc3339_opts(SecondsFormat::Secs, true);
     tracing::info!(at, why = %next.why, "the next run");
-    while let Ok(left) = (next.at - Utc::now()).to_std() {
+    while let Ok(left) = (next.at - clock::now()).to_std() {
         tokio::time::sleep(left.min(GLANCE)).await;
     }
     Ok(())
@@ -129,7 +130,7 @@ async fn last_run(config: &Config) -> Result<Last> {
         finished: now,
         end: End::Over,
     };
-    let now = Utc::now();
+    let now = clock::now();
     let lake = match Lake::open(&config.lake.url, &config.lake.options).await {
         Err(error) if error.kind() == ErrorKind::Configuration => return Ok(fresh(now)),
         lake => lake?,
@@ -138,7 +139,7 @@ async fn last_run(config: &Config) -> Result<Last> {
         if let Some(run) = lake.get_json::<FormerRun>(path).await?
             && run.head.command == "run"
         {
-            let unfinished = run.head.exit_code == Outcome::Unfinished.exit_code();
+            let unfinished = run.head.exit_code == CommandOutcome::Unfinished.exit_code();
             return Ok(Last {
                 started: run.head.started_at,
                 finished: run.head.finished_at,
@@ -166,7 +167,7 @@ mod tests {
         let path = folder.path().join("bitlake.toml");
         let file = path.to_str().unwrap();
         let cli = Cli::parse_from(["bitlake", "--config", file, "schedule"]);
-        let context = Context::new(cli.global);
+        let context = CliContext::new(cli.global);
         let write = |sync: &str| {
             std::fs::write(&path, format!("[lake]\nurl = \"out\"\n[sync]\n{sync}\n")).unwrap();
         };

@@ -1,28 +1,29 @@
-//! What the state tells of the next run, without a request.
+//! Estimates the next run of a known repository from its state, without a request.
 
 use chrono::{DateTime, Utc};
 
+use super::super::discovered::DiscoveredRepository;
 use super::super::environments;
-use super::super::repositories::Discovered;
-use super::super::repository::{is_absent_still, is_unmoved};
-use super::night::Rates;
-use super::{Kind, RepositoryPlan, Requests};
+use super::super::freshness::{is_known_unavailable, is_unmoved};
+use super::rates::{ENVIRONMENTS_PER_DAY, Rates};
+use super::{RepositoryPlan, Requests, VisitKind, days_between};
 use crate::bitbucket::{Endpoint, endpoints};
-use crate::config::{Rules, Sync};
+use crate::config::{RuleSet, SyncSettings};
 use crate::lake::{ListState, RepositoryState};
+use crate::schema::SourceTable;
 
-/// A repository of which something is collected.
-pub(in super::super) struct Known<'a> {
-    pub state: &'a RepositoryState,
-    pub discovered: &'a Discovered,
-    pub rules: &'a Rules,
-    /// What was planned for it before.
-    pub former: Option<&'a RepositoryPlan>,
-    pub now: DateTime<Utc>,
-    pub sync: &'a Sync,
+/// A repository of which at least one list was read.
+pub(super) struct KnownRepository<'a> {
+    pub(super) state: &'a RepositoryState,
+    pub(super) discovered: &'a DiscoveredRepository,
+    pub(super) rules: &'a RuleSet,
+    /// Its part of the previous plan.
+    pub(super) former: Option<&'a RepositoryPlan>,
+    pub(super) now: DateTime<Utc>,
+    pub(super) sync: &'a SyncSettings,
 }
 
-/// Its lists, in the order that they are read.
+/// The lists of a repository, in the order in which they are read.
 const LISTS: [&Endpoint; 8] = [
     &endpoints::REFS,
     &endpoints::COMMITS,
@@ -34,69 +35,83 @@ const LISTS: [&Endpoint; 8] = [
     &endpoints::DEPLOYMENTS,
 ];
 
-impl Known<'_> {
-    pub fn plan(&self) -> RepositoryPlan {
-        let unfinished = self.state.entities.values().any(|entity| {
-            let load = entity.deep.as_ref().is_some_and(|walk| !walk.reconcile);
-            load || !entity.ever_returned() && entity.refresh.is_some()
+/// Lists that are read whole again every `full_every` days.
+const FULL_REFRESHED: [&str; 2] = [endpoints::PULL_REQUESTS.name, endpoints::ISSUES.name];
+
+/// Whether no list of the repository was ever begun. Its own record does not count.
+pub(super) fn is_untouched(state: &RepositoryState) -> bool {
+    let mut lists = state.entities.iter();
+    !lists.any(|(table, list)| table != SourceTable::Repositories.as_str() && is_begun(list))
+}
+
+fn is_begun(list: &ListState) -> bool {
+    list.ever_returned() || list.backfill.is_some()
+}
+
+impl KnownRepository<'_> {
+    /// Estimate the next run and a usual day.
+    pub(super) fn plan(&self) -> RepositoryPlan {
+        let is_unfinished = self.state.entities.values().any(|list| {
+            let backfill = list.backfill.as_ref();
+            let is_loading = backfill.is_some_and(|cursor| !cursor.full_refresh);
+            is_loading || !list.ever_returned() && list.incremental.is_some()
         });
-        let moved = !is_unmoved(self.state, self.discovered);
-        let environments = self.entity("environments");
-        let due = environments.is_none_or(|known| {
-            environments::is_due(known, self.now) && !is_absent_still(known, self.now)
+        let is_moved = !is_unmoved(self.state, self.discovered);
+        let environments = self.list("environments");
+        let are_environments_due = environments.is_none_or(|list| {
+            environments::is_due(list, self.now) && !is_known_unavailable(list, self.now)
         });
         let next = Rates {
-            moved,
-            environments: f64::from(u8::from(due)),
+            is_moved,
+            environments: f64::from(u8::from(are_environments_due)),
             ..self.rates()
         };
         let usual = Rates {
-            moved: true,
-            environments: 1.0 / 7.0,
+            is_moved: true,
+            environments: ENVIRONMENTS_PER_DAY,
             ..self.rates()
         };
+        let next = next.requests_after(self.days_since_visit(), self.rules);
         RepositoryPlan {
             connection: self.discovered.connection.clone(),
             repository: self.discovered.found.full_name.clone(),
             uuid: self.state.uuid.clone(),
-            kind: if unfinished {
-                Kind::Unfinished
-            } else {
-                Kind::Update
+            kind: match is_unfinished {
+                true => VisitKind::Unfinished,
+                false => VisitKind::Update,
             },
-            next: self.with_what_waits(next.night(self.days(), self.rules)),
-            usual_day: usual.night(1.0, self.rules),
+            next: self.with_unfinished_lists(next),
+            usual_day: usual.requests_after(1.0, self.rules),
             reason: None,
         }
     }
 
-    fn entity(&self, table: &str) -> Option<&ListState> {
+    fn list(&self, table: &str) -> Option<&ListState> {
         self.state.entities.get(table)
     }
 
-    /// Days since it was read.
-    fn days(&self) -> f64 {
-        let read = self
-            .entity("repositories")
-            .and_then(|known| known.complete_through);
-        read.map_or(1.0, |read| days(read, self.now))
+    fn days_since_visit(&self) -> f64 {
+        let visit = self
+            .list("repositories")
+            .and_then(|list| list.complete_through);
+        visit.map_or(1.0, |visit| days_between(visit, self.now))
     }
 
     fn rates(&self) -> Rates {
-        let rate = |table: &str| self.entity(table).map_or(0.0, |known| self.per_day(known));
-        let heads = self.entity("commits").map_or(0, |known| known.heads.len());
+        let rate = |table: &str| self.list(table).map_or(0.0, |list| self.per_day(list));
+        let heads = self.list("commits").map_or(0, |list| list.heads().len());
         let former = self
             .former
             .and_then(|plan| plan.usual_day.get("pull_request_commits"));
         Rates {
-            moved: true,
-            refs: heads.div_ceil(endpoints::REFS.pagelen.into()).max(1) as f64,
-            // Their history has no beginning to measure from.
+            is_moved: true,
+            ref_pages: heads.div_ceil(endpoints::REFS.pagelen.into()).max(1) as f64,
+            // Commits are read from the beginning of the history, so there is no first date to measure from.
             commits: 0.0,
-            open: 0.0,
+            open_pull_requests: 0.0,
             pull_requests: rate("pull_requests"),
             activity: rate("pull_request_activity"),
-            lists: former.copied().unwrap_or_default(),
+            commit_lists: former.copied().unwrap_or_default(),
             pipelines: Some(rate("pipelines")),
             deployments: rate("deployments"),
             issues: self.discovered.has_issues.then(|| rate("issues")),
@@ -104,73 +119,61 @@ impl Known<'_> {
         }
     }
 
-    /// New records a day, by how many there are.
-    fn per_day(&self, known: &ListState) -> f64 {
-        let Some(through) = known.complete_through else {
+    /// Return the new records of a list per day, on average over the time that it covers.
+    fn per_day(&self, list: &ListState) -> f64 {
+        let Some(through) = list.complete_through else {
             return 0.0;
         };
-        let from = known.complete_from.unwrap_or(self.state.since);
-        known.sequence as f64 / days(from, through).max(1.0)
+        let from = list.complete_from.unwrap_or(self.state.since);
+        list.sequence as f64 / days_between(from, through).max(1.0)
     }
 
-    /// Adds what earlier runs left, and takes away what is not asked for.
-    fn with_what_waits(&self, mut next: Requests) -> Requests {
-        for list in LISTS {
-            let begun = |known: &&ListState| known.ever_returned() || known.deep.is_some();
-            let Some(known) = self.entity(list.name).filter(begun) else {
-                // An earlier run did not come to it.
-                let planned = self.former.and_then(|plan| plan.next.get(list.name));
-                next.extend(planned.map(|n| (list.name.to_owned(), *n)));
+    /// Add unfinished lists and pending records, and leave out unavailable lists.
+    fn with_unfinished_lists(&self, mut next: Requests) -> Requests {
+        for endpoint in LISTS {
+            let Some(list) = self.list(endpoint.name).filter(|list| is_begun(list)) else {
+                // The run that loads the repository did not reach this list yet.
+                let planned = self.former.and_then(|plan| plan.next.get(endpoint.name));
+                next.extend(planned.map(|n| (endpoint.name.to_owned(), *n)));
                 continue;
             };
-            if is_absent_still(known, self.now) {
-                next.remove(list.name);
+            if is_known_unavailable(list, self.now) {
+                next.remove(endpoint.name);
                 continue;
             }
-            let left = self.left(known, list);
-            if left > 0.0 {
-                *next.entry(list.name.to_owned()).or_default() += left;
+            let pages = self.remaining_pages(list, endpoint);
+            if pages > 0.0 {
+                *next.entry(endpoint.name.to_owned()).or_default() += pages;
             }
         }
-        for (table, known) in &self.state.entities {
-            // Pull requests wait there only until the feed has told of them.
-            let waits = match table.as_str() {
-                "pull_request_activity" if !known.by_parent => 0,
-                _ => known.waiting(),
-            };
-            if waits > 0 {
-                *next.entry(table.clone()).or_default() += waits as f64;
+        for table in self.state.entities.keys() {
+            let pending = self.state.pending_requests(table);
+            if pending > 0 {
+                *next.entry(table.clone()).or_default() += pending as f64;
             }
         }
         next
     }
 
-    /// The pages of a walk that was not ended, or that is due.
-    fn left(&self, known: &ListState, list: &Endpoint) -> f64 {
-        let pagelen = f64::from(list.pagelen);
-        let read = (known.sequence as f64 / pagelen).floor();
-        match &known.deep {
-            Some(walk) => {
-                let former = self.former.filter(|plan| plan.next.contains_key(list.name));
-                let planned = former.map(|plan| match plan.kind {
-                    Kind::FirstLoad => (plan.next[list.name] - read).max(1.0),
-                    Kind::Unfinished | Kind::Update | Kind::Rest => plan.next[list.name],
-                });
-                walk.pages_left
-                    .map(|left| left as f64)
-                    .or(planned)
-                    .unwrap_or(1.0)
-            }
-            None => {
-                let every = self.sync.full_every.zip(known.reconciled_on);
-                let due = every.is_some_and(|(every, last)| every.has_passed(last, self.now));
-                let reconciles = [endpoints::PULL_REQUESTS.name, endpoints::ISSUES.name];
-                f64::from(u8::from(due && reconciles.contains(&list.name))) * (read + 1.0)
-            }
-        }
+    /// Return the pages of an unfinished backfill, or of a full refresh that is due.
+    fn remaining_pages(&self, list: &ListState, endpoint: &Endpoint) -> f64 {
+        let read = (list.sequence as f64 / f64::from(endpoint.pagelen)).floor();
+        let Some(cursor) = &list.backfill else {
+            let every = self.sync.full_every.zip(list.full_refresh_on);
+            let is_due = every.is_some_and(|(every, last)| every.has_passed(last, self.now));
+            return match is_due && FULL_REFRESHED.contains(&endpoint.name) {
+                true => read + 1.0,
+                false => 0.0,
+            };
+        };
+        let planned = self.former.and_then(|plan| {
+            let pages = *plan.next.get(endpoint.name)?;
+            Some(match plan.kind {
+                VisitKind::FirstLoad => (pages - read).max(1.0),
+                VisitKind::Unfinished | VisitKind::Update | VisitKind::Deferred => pages,
+            })
+        });
+        let told = cursor.pages_left.map(|pages| pages as f64);
+        told.or(planned).unwrap_or(1.0)
     }
-}
-
-fn days(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    (to - from).num_minutes() as f64 / (24.0 * 60.0)
 }

@@ -1,65 +1,61 @@
-//! What a collection will ask for, told before it asks.
+//! The estimated requests of the next run and of a usual day.
 //!
 //! ```text
-//! known repository   its state: how fast each list grew, what waits     no request
-//! new repository     the sizes of its lists; where a list has none, how close its newest records are
+//! known repository   its state: the growth of each list, unfinished lists, pending records           no request
+//! new repository     the sizes of its lists, or the density of their newest records   a request or two for each list
 //! ```
 //!
-//! A plan is kept on the lake, and the next run sets what it spends beside it.
+//! The plan is kept on the lake. The next run reports its requests next to it.
 
+mod estimate;
 mod known;
-mod night;
-mod planned;
 mod probe;
+mod rates;
+mod run_estimate;
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
-use super::repositories::Discovered;
-use super::repository::candidate;
-use super::rotation::{self, Candidate};
-use super::{
-    SIDE_BY_SIDE, assign, budgets, clients_on, discover, find, members_wanted, rules, workspaces,
-};
-use crate::bitbucket::{Client, HeadRoom, Limits};
-use crate::config::{Config, Rules, Sync};
-use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Lake, RepositoryState, layout};
-use known::Known;
-pub(super) use planned::Planned;
-use probe::Probe;
+use crate::config::SyncSettings;
+pub use estimate::plan;
+pub(super) use run_estimate::RunEstimate;
 
-/// Requests by table. Parts of one are what happens on some nights only.
+/// Requests by table. A fraction is the share of days on which a request is sent.
 pub type Requests = BTreeMap<String, f64>;
 
-/// What the next run asks for, and what a usual day costs after it.
+/// The estimated requests of the next run, and of a usual day after it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
+    /// When the plan was made.
     pub made_at: DateTime<Utc>,
     /// By connection and name.
     pub repositories: Vec<RepositoryPlan>,
-    /// What is asked once for all: the lists of repositories and of members.
+    /// Requests that belong to no repository: the lists of repositories and of members.
     pub once: Requests,
-    pub budgets: Vec<Budget>,
+    /// By connection.
+    pub budgets: Vec<ConnectionBudget>,
     /// Requests that planning took.
     pub spent: u64,
 }
 
+/// The estimated requests of one repository.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RepositoryPlan {
+    /// The connection's name.
     pub connection: String,
     /// `workspace/slug`.
     pub repository: String,
+    /// With braces.
     pub uuid: String,
-    pub kind: Kind,
-    /// Of the next run.
+    /// The kind of its next visit.
+    pub kind: VisitKind,
+    /// Requests of the next run.
     pub next: Requests,
-    /// Of a run a day later, if all goes on as it did.
+    /// Requests of a run a day later, at the same rate of new records.
     pub usual_day: Requests,
-    /// Why nothing can be said.
+    /// Why there is no estimate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -67,52 +63,74 @@ pub struct RepositoryPlan {
 /// What the next run does with a repository.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum VisitKind {
+    /// No list was read yet.
     #[default]
     FirstLoad,
-    /// A first load that was interrupted.
+    /// Continues a first load that was interrupted.
     Unfinished,
+    /// Reads the records that are new since the last run.
     Update,
-    /// Nothing: it is not its turn.
-    Rest,
+    /// Skips the repository to save quota.
+    #[serde(rename = "rest")]
+    Deferred,
 }
 
-/// The requests of a connection's identities, and what the plan makes of them.
+/// The budget of a connection's identities, and how long the plan takes with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Budget {
+pub struct ConnectionBudget {
+    /// The connection's name.
     pub connection: String,
+    /// Requests of all identities in an hour.
     pub requests_per_hour: u32,
-    /// Of these, what was left after planning.
+    /// Requests of this hour that are left after planning.
     pub left: u32,
+    /// Requests of the next run.
     pub next: f64,
+    /// Requests of a usual day.
     pub usual_day: f64,
-    /// Hours that the next run and a usual day wait for the budget; less than an hour's budget waits for nothing.
+    /// Hours that the next run waits for the budget; 0 when it fits into what is left of this hour.
     pub hours: f64,
+    /// Hours that a usual day's run waits for the budget; 0 when it fits into an hour.
     pub usual_day_hours: f64,
 }
 
 impl Plan {
-    /// What the next run asks for, by table.
+    /// Sum the requests of the next run by table.
     pub fn next(&self) -> Requests {
+        let repositories = self.repositories.iter();
         sum([&self.once]
             .into_iter()
-            .chain(self.repositories.iter().map(|one| &one.next)))
+            .chain(repositories.map(|one| &one.next)))
     }
 
-    /// What a usual day costs, by table.
+    /// Sum the requests of a usual day by table.
     pub fn usual_day(&self) -> Requests {
+        let repositories = self.repositories.iter();
         sum([&self.once]
             .into_iter()
-            .chain(self.repositories.iter().map(|one| &one.usual_day)))
+            .chain(repositories.map(|one| &one.usual_day)))
     }
 
-    pub(super) fn of(&self, connection: &str, uuid: &str) -> Option<&RepositoryPlan> {
+    /// The plan of one repository.
+    fn find(&self, connection: &str, uuid: &str) -> Option<&RepositoryPlan> {
         let mut all = self.repositories.iter();
         all.find(|one| one.connection == connection && one.uuid == uuid)
     }
 }
 
-/// All requests of a plan.
+impl RepositoryPlan {
+    /// Leave out commits when git reads them: they count against another budget than requests.
+    fn without_git_commits(mut self, sync: &SyncSettings) -> Self {
+        if sync.git.is_some() {
+            self.next.remove("commits");
+            self.usual_day.remove("commits");
+        }
+        self
+    }
+}
+
+/// Sum requests over all tables.
 pub fn total(requests: &Requests) -> f64 {
     requests.values().sum()
 }
@@ -125,226 +143,29 @@ fn sum<'a>(all: impl Iterator<Item = &'a Requests>) -> Requests {
     sum
 }
 
-/// Hours until so many requests have gone out; what is left of this hour goes first.
+/// Return the hours until so many requests are sent, of which `left` can be sent without waiting.
 pub fn hours(requests: f64, left: u32, requests_per_hour: u32) -> f64 {
     (requests - f64::from(left)).max(0.0) / f64::from(requests_per_hour.max(1))
 }
 
-/// Plans the next run, and puts the plan on the lake. The caller holds the lake's lock: planning spends of the same hour.
-///
-/// # Errors
-/// As [`collect`](super::collect); one repository that cannot be asked is only marked.
-pub async fn plan(
-    config: &Config,
-    env: &BTreeMap<String, String>,
-    lake: &Lake,
-    limits: &Limits,
-    now: DateTime<Utc>,
-) -> Result<Plan> {
-    let budgets = budgets(lake, None);
-    let clients = clients_on(config, env, limits, &budgets)?;
-    let planned = plan_with(&clients, config, lake, now).await;
-    let closed = budgets.close().await;
-    let plan = planned?;
-    closed?;
-    Ok(plan)
-}
-
-async fn plan_with(
-    clients: &BTreeMap<String, Client>,
-    config: &Config,
-    lake: &Lake,
-    now: DateTime<Utc>,
-) -> Result<Plan> {
-    let states: Vec<RepositoryState> = lake
-        .states()
-        .await?
-        .into_iter()
-        .map(|(state, _)| state)
-        .collect();
-    let discovery = discover(config, clients, &states).await?;
-    let assigned = assign(config, &discovery)?;
-    let mut once = Requests::new();
-    once.insert("repositories".to_owned(), spent(clients) as f64);
-    let members = members_wanted(config, &discovery, &assigned)?;
-    let members = workspaces(&discovery, &members).count();
-    if members > 0 {
-        once.insert("workspace_members".to_owned(), members as f64);
-    }
-    let former: Option<Plan> = lake.get_json(layout::PLAN).await?;
-    let mut wanted = Vec::new();
-    for discovered in &discovery.found {
-        if let Some(assigned) = find(&assigned, &discovered.found) {
-            let client = super::client(clients, discovered)?;
-            wanted.push((discovered, rules(config, assigned)?, client));
-        }
-    }
-    let each = wanted.into_iter().map(|(discovered, rules, client)| {
-        let state = state_of(&states, discovered);
-        let former = former.as_ref();
-        let since = config.sync.since.resolve(now);
-        async move {
-            let plan = match state.filter(|state| !is_new(state)) {
-                Some(state) => {
-                    let former =
-                        former.and_then(|plan| plan.of(&discovered.connection, &state.uuid));
-                    let known = Known {
-                        state,
-                        discovered,
-                        rules,
-                        former,
-                        now,
-                        sync: &config.sync,
-                    };
-                    known.plan()
-                }
-                None => first_load(client, discovered, rules, since, now).await?,
-            };
-            Ok::<_, Error>((
-                plan.by(&config.sync),
-                state.map(|state| candidate(state, discovered)),
-            ))
-        }
-    });
-    let planned: Vec<_> = stream::iter(each)
-        .buffered(SIDE_BY_SIDE)
-        .try_collect()
-        .await?;
-    let mut plan = Plan {
-        made_at: now,
-        budgets: Vec::new(),
-        spent: spent(clients),
-        once,
-        repositories: take_turns(planned, clients, now),
-    };
-    plan.budgets = clients.values().map(|client| plan.budget(client)).collect();
-    lake.put_json(layout::PLAN, &plan).await?;
-    Ok(plan)
-}
-
-impl Plan {
-    /// What is asked once is counted to the first connection: it is little.
-    fn budget(&self, client: &Client) -> Budget {
-        let HeadRoom {
-            left,
-            limit: requests_per_hour,
-        } = client.head_room();
-        let own = |one: &&RepositoryPlan| one.connection == client.connection();
-        let own = || self.repositories.iter().filter(own);
-        let once = total(&self.once);
-        let next = once + own().map(|one| total(&one.next)).sum::<f64>();
-        let usual_day = once + own().map(|one| total(&one.usual_day)).sum::<f64>();
-        Budget {
-            connection: client.connection().to_owned(),
-            requests_per_hour,
-            left,
-            next,
-            usual_day,
-            hours: hours(next, left, requests_per_hour),
-            usual_day_hours: hours(usual_day, requests_per_hour, requests_per_hour),
-        }
-    }
-}
-
-fn spent(clients: &BTreeMap<String, Client>) -> u64 {
-    clients
-        .values()
-        .flat_map(|client| client.requests().into_values())
-        .sum()
-}
-
-fn state_of<'a>(
-    states: &'a [RepositoryState],
-    discovered: &Discovered,
-) -> Option<&'a RepositoryState> {
-    let found = &discovered.found;
-    let mut states = states.iter();
-    states.find(|state| state.connection_id == found.connection_id && state.uuid == found.uuid)
-}
-
-impl RepositoryPlan {
-    /// Commits that come by git take of another budget.
-    fn by(mut self, sync: &Sync) -> Self {
-        if sync.git.is_some() {
-            self.next.remove("commits");
-            self.usual_day.remove("commits");
-        }
-        self
-    }
-}
-
-/// Takes away what is planned for those that rest, as the run will.
-fn take_turns(
-    planned: Vec<(RepositoryPlan, Option<Candidate>)>,
-    clients: &BTreeMap<String, Client>,
-    now: DateTime<Utc>,
-) -> Vec<RepositoryPlan> {
-    let (mut plans, candidates): (Vec<_>, Vec<_>) = planned.into_iter().unzip();
-    for (connection, client) in clients {
-        let places = (0..plans.len()).filter(|place| plans[*place].connection == *connection);
-        let places: Vec<usize> = places.collect();
-        let of = |place: &usize| candidates[*place].clone().unwrap_or(Candidate::NEW);
-        let of_one: Vec<_> = places.iter().map(of).collect();
-        for place in rotation::resting(&of_one, client.head_room().limit.into(), now) {
-            let plan = &mut plans[places[place]];
-            plan.kind = Kind::Rest;
-            plan.next.clear();
-        }
-    }
-    plans
-}
-
-/// Whether no list of it was ever begun, the repository's own record apart.
-pub(super) fn is_new(state: &RepositoryState) -> bool {
-    let mut entities = state.entities.iter();
-    !entities.any(|(table, entity)| {
-        table != "repositories" && (entity.ever_returned() || entity.deep.is_some())
-    })
-}
-
-async fn first_load(
-    client: &Client,
-    discovered: &Discovered,
-    rules: &Rules,
-    since: DateTime<Utc>,
-    now: DateTime<Utc>,
-) -> Result<RepositoryPlan> {
-    let mut plan = RepositoryPlan {
-        connection: discovered.connection.clone(),
-        repository: discovered.found.full_name.clone(),
-        uuid: discovered.found.uuid.clone(),
-        ..RepositoryPlan::default()
-    };
-    let probe = Probe {
-        client,
-        discovered,
-        rules,
-        since,
-        now,
-    };
-    match probe.ask().await {
-        Ok(sizes) => {
-            plan.next = sizes.first_load(rules);
-            plan.usual_day = sizes.rates().night(1.0, rules);
-        }
-        Err(error) if error.kind() == ErrorKind::Api => plan.reason = Some(error.to_string()),
-        Err(error) => return Err(error),
-    }
-    Ok(plan)
+/// The days between two times.
+fn days_between(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    (to - from).num_minutes() as f64 / (24.0 * 60.0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
-    fn what_is_left_of_the_hour_goes_out_without_a_wait() {
+    fn requests_within_the_remaining_budget_wait_for_nothing() {
         assert_eq!(hours(900.0, 950, 1_000), 0.0);
         assert_eq!(hours(2_950.0, 950, 1_000), 2.0);
     }
 
     #[test]
-    fn commits_by_git_take_nothing_of_the_budget() {
+    fn commits_read_by_git_are_not_requests() {
         let left = |commits: &str| {
             let text = format!("[lake]\nurl = \"lake\"\n[sync]\ncommits = \"{commits}\"");
             let config = Config::parse(&text, "bitlake.toml".as_ref(), &BTreeMap::new(), &[]);
@@ -354,7 +175,7 @@ mod tests {
                 next,
                 ..RepositoryPlan::default()
             };
-            let plan = plan.by(&config.unwrap().sync);
+            let plan = plan.without_git_commits(&config.unwrap().sync);
             (total(&plan.next), total(&plan.usual_day))
         };
         assert_eq!(left("api"), (22.0, 22.0));

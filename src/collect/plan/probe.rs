@@ -1,10 +1,10 @@
-//! How long the lists of a new repository are, by a request or two each.
+//! Measures the lists of a new repository by a request or two each.
 //!
 //! ```text
-//! branches and tags, pull requests, pipelines, deployments   the list says its size
-//! … of them since `since`                                    filtered, or the border is looked for by halves
-//! activity, commits                                          by how close the newest are to each other
-//! pull requests that the graph does not tell                 by the share of them among the newest
+//! branches and tags, pull requests, pipelines, deployments   the size that the list reports
+//! the part of them since `since`                             by a filter, or by a binary search of the list
+//! activity, commits                                          extrapolated from the density of the newest records
+//! pull requests whose commits are not in the graph           extrapolated from the share among the newest
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,115 +13,118 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::super::discovered::DiscoveredRepository;
 use super::super::entity::{text, time};
 use super::super::newest_first::quoted;
 use super::super::pull_request_activity;
-use super::super::repositories::Discovered;
-use super::Requests;
-use super::night::Rates;
+use super::rates::{ENVIRONMENTS_PER_DAY, Rates};
+use super::{Requests, days_between};
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
-use crate::config::{EntityGroup, Rules, Steps};
+use crate::config::{EntityGroup, RuleSet, StepsRule};
 use crate::error::Result;
 use crate::redaction::ReceivedRecord;
 
+/// A new repository to measure.
 pub(super) struct Probe<'a> {
-    pub client: &'a Client,
-    pub discovered: &'a Discovered,
-    pub rules: &'a Rules,
-    pub since: DateTime<Utc>,
-    pub now: DateTime<Utc>,
+    pub(super) client: &'a Client,
+    pub(super) discovered: &'a DiscoveredRepository,
+    pub(super) rules: &'a RuleSet,
+    pub(super) since: DateTime<Utc>,
+    pub(super) now: DateTime<Utc>,
 }
 
-/// How many records each list has that the first load reads; nothing for a list that is not there or not wanted.
+/// The number of records of each list that a first load reads; `None` for a list that is unavailable or not wanted.
 #[derive(Debug, Default)]
-pub(super) struct Sizes {
-    /// Days that they come from.
+pub(super) struct ListSizes {
+    /// The days from which the records come.
     days: f64,
     refs: Option<f64>,
     commits: Option<f64>,
     pull_requests: Option<f64>,
+    /// Pull requests that are open.
     open: f64,
     activity: Option<f64>,
-    /// Pull requests whose commits were squashed.
+    /// Merged pull requests whose commits the merge does not contain.
     squashed: f64,
     pipelines: Option<f64>,
     deployments: Option<f64>,
     issues: Option<f64>,
 }
 
-/// The first page of a list.
-struct First {
+/// One page of a list.
+struct SamplePage {
     values: Vec<Value>,
-    /// Of the whole list; of a list that does not say, if this is not all of it, nothing.
+    /// The size of the whole list; `None` when the list does not report it and has more pages.
     size: Option<f64>,
 }
 
 impl Probe<'_> {
-    pub async fn ask(&self) -> Result<Sizes> {
+    /// Measure the lists that the rules ask for.
+    pub(super) async fn measure(&self) -> Result<ListSizes> {
         let wants = |group: EntityGroup| self.rules.entities.contains(&group);
         let begin = self
             .discovered
             .created_on
             .map_or(self.since, |created| created.max(self.since));
-        let mut sizes = Sizes {
-            days: days(begin, self.now).max(1.0),
-            ..Sizes::default()
+        let mut sizes = ListSizes {
+            days: days_between(begin, self.now).max(1.0),
+            ..ListSizes::default()
         };
-        let mut graph = Graph::default();
+        let mut graph = NewestCommits::default();
         if wants(EntityGroup::Code) {
-            self.code(&mut sizes, &mut graph).await?;
+            self.measure_code(&mut sizes, &mut graph).await?;
         }
         if wants(EntityGroup::Review) {
-            self.review(&mut sizes, &graph).await?;
+            self.measure_review(&mut sizes, &graph).await?;
         }
         if wants(EntityGroup::Issues) && self.discovered.has_issues {
-            let first = self.first(&endpoints::ISSUES, 1, 1, None).await?;
+            let first = self.fetch_page(&endpoints::ISSUES, 1, 1, None).await?;
             sizes.issues = first.and_then(|first| first.size);
         }
         if wants(EntityGroup::Cicd)
-            && let Some((young, all)) = self.young_pipelines().await?
+            && let Some((wanted, all)) = self.count_wanted_pipelines().await?
         {
-            sizes.pipelines = Some(young);
-            let first = self.first(&endpoints::DEPLOYMENTS, 1, 1, None).await?;
+            sizes.pipelines = Some(wanted);
+            let first = self.fetch_page(&endpoints::DEPLOYMENTS, 1, 1, None).await?;
             let deployments = first.and_then(|first| first.size);
-            sizes.deployments = deployments.map(|size| size * young / all.max(1.0));
+            sizes.deployments = deployments.map(|size| size * wanted / all.max(1.0));
         }
         Ok(sizes)
     }
 
-    async fn code(&self, sizes: &mut Sizes, graph: &mut Graph) -> Result<()> {
-        let Some(refs) = self.first(&endpoints::REFS, 100, 1, None).await? else {
+    async fn measure_code(&self, sizes: &mut ListSizes, graph: &mut NewestCommits) -> Result<()> {
+        let Some(refs) = self.fetch_page(&endpoints::REFS, 100, 1, None).await? else {
             return Ok(());
         };
         sizes.refs = refs.size;
-        let named = refs.values.iter();
-        graph.branches = named
-            .clone()
-            .filter(|one| text(one, "/type").as_deref() == Some("branch"))
-            .count();
-        let Some(commits) = self.first(&endpoints::COMMITS, 100, 1, None).await? else {
+        let Some(commits) = self.fetch_page(&endpoints::COMMITS, 100, 1, None).await? else {
             return Ok(());
         };
         let dates = commits
             .values
             .iter()
             .filter_map(|commit| time(commit, "/date"));
-        let oldest = named
+        let oldest = refs
+            .values
+            .iter()
             .filter_map(|one| time(one, "/target/date"))
             .chain(self.discovered.created_on)
             .min();
         let read = commits.values.len() as f64;
         sizes.commits = commits
             .size
-            .or_else(|| Some(dense(read, dates.min()?, oldest?, self.now)));
+            .or_else(|| Some(extrapolate(read, dates.min()?, oldest?, self.now)));
         graph.parents = commits.values.iter().filter_map(parents).collect();
         Ok(())
     }
 
-    async fn review(&self, sizes: &mut Sizes, graph: &Graph) -> Result<()> {
+    async fn measure_review(&self, sizes: &mut ListSizes, graph: &NewestCommits) -> Result<()> {
         let changed = format!("updated_on >= {}", quoted(self.since));
         let list = &endpoints::PULL_REQUESTS;
-        let Some(newest) = self.first(list, list.pagelen, 1, Some(&changed)).await? else {
+        let Some(newest) = self
+            .fetch_page(list, list.pagelen, 1, Some(&changed))
+            .await?
+        else {
             return Ok(());
         };
         let all = newest.size.unwrap_or(newest.values.len() as f64);
@@ -137,14 +140,14 @@ impl Probe<'_> {
             .any(|record| state("DECLINED")(&record))
         {
             let q = format!("{changed} AND state = \"DECLINED\"");
-            let first = self.first(list, 1, 1, Some(&q)).await?;
+            let first = self.fetch_page(list, 1, 1, Some(&q)).await?;
             declined = first.and_then(|first| first.size).unwrap_or_default();
         }
         let merged = newest.values.iter().filter(state("MERGED"));
-        sizes.squashed = (all - sizes.open - declined).max(0.0) * graph.untold(merged);
+        sizes.squashed = (all - sizes.open - declined).max(0.0) * graph.share_of_squashed(merged);
 
         let list = &endpoints::REPOSITORY_ACTIVITY;
-        if let Some(first) = self.first(list, list.pagelen, 1, None).await? {
+        if let Some(first) = self.fetch_page(list, list.pagelen, 1, None).await? {
             let dates: Vec<_> = first
                 .values
                 .iter()
@@ -156,7 +159,7 @@ impl Probe<'_> {
                     let span = chrono::TimeDelta::try_minutes((sizes.days * 1440.0) as i64);
                     let from = span.and_then(|span| self.now.checked_sub_signed(span));
                     let from = from.unwrap_or(self.since);
-                    Some(dense(read, *oldest, from, self.now))
+                    Some(extrapolate(read, *oldest, from, self.now))
                 }
                 _ => Some(read),
             };
@@ -164,46 +167,46 @@ impl Probe<'_> {
         Ok(())
     }
 
-    /// How many pipelines there are since `since`, and in all. Unless even the first is young, the border is looked for by
-    /// halves, to within a page or one of twenty.
-    async fn young_pipelines(&self) -> Result<Option<(f64, f64)>> {
+    /// Count the pipelines since `since`, and all of them. The oldest wanted one is found by a binary search, to within one
+    /// page or one in twenty.
+    async fn count_wanted_pipelines(&self) -> Result<Option<(f64, f64)>> {
         let list = &endpoints::PIPELINES;
-        let Some(first) = self.first(list, 1, 1, None).await? else {
+        let Some(first) = self.fetch_page(list, 1, 1, None).await? else {
             return Ok(None);
         };
         let size = first.size.unwrap_or_default();
         let page = f64::from(list.pagelen);
-        if size <= page || self.is_young(size).await? {
+        if size <= page || self.is_wanted_pipeline(size).await? {
             return Ok(Some((size, size)));
         }
-        let (mut young, mut old) = (0.0, size);
-        while old - young > page.max(young / 20.0) {
-            let middle = f64::midpoint(young, old).floor();
-            match self.is_young(middle).await? {
-                true => young = middle,
-                false => old = middle,
+        let (mut wanted, mut older) = (0.0, size);
+        while older - wanted > page.max(wanted / 20.0) {
+            let middle = f64::midpoint(wanted, older).floor();
+            match self.is_wanted_pipeline(middle).await? {
+                true => wanted = middle,
+                false => older = middle,
             }
         }
-        Ok(Some((f64::midpoint(young, old), size)))
+        Ok(Some((f64::midpoint(wanted, older), size)))
     }
 
-    /// Whether the pipeline at this place, counted from the newest, is wanted.
-    async fn is_young(&self, place: f64) -> Result<bool> {
+    /// Whether the pipeline at a position, counted from the newest, was created since `since`.
+    async fn is_wanted_pipeline(&self, position: f64) -> Result<bool> {
         let page = self
-            .first(&endpoints::PIPELINES, 1, place as u64, None)
+            .fetch_page(&endpoints::PIPELINES, 1, position as u64, None)
             .await?;
         let created = page.and_then(|page| time(page.values.first()?, "/created_on"));
         Ok(created.is_none_or(|created| created >= self.since))
     }
 
-    /// One page of a list, which may be of another size than the walk's; nothing where the list is not there.
-    async fn first(
+    /// Fetch one page of a list, of any page length; `None` when the list is unavailable.
+    async fn fetch_page(
         &self,
         list: &'static Endpoint,
         pagelen: u16,
         page: u64,
         q: Option<&str>,
-    ) -> Result<Option<First>> {
+    ) -> Result<Option<SamplePage>> {
         let target = ApiTarget::full_name(&self.discovered.found.full_name);
         let pages = self
             .client
@@ -215,19 +218,18 @@ impl Probe<'_> {
         };
         let read = |record: &RawValue| ReceivedRecord::read(record.get()).value().clone();
         let values: Vec<Value> = page.values.iter().map(|it| read(it)).collect();
-        let all = || pages.cursor().is_none().then_some(values.len() as f64);
-        Ok(Some(First {
-            size: page.size.map(|size| size as f64).or_else(all),
+        let size_of_last_page = || pages.cursor().is_none().then_some(values.len() as f64);
+        Ok(Some(SamplePage {
+            size: page.size.map(|size| size as f64).or_else(size_of_last_page),
             values,
         }))
     }
 }
 
-/// What the newest commits and the branches tell.
+/// The newest commits, by which the merges of pull requests are judged.
 #[derive(Default)]
-struct Graph {
-    branches: usize,
-    /// By hash.
+struct NewestCommits {
+    /// The parents of each commit, by hash.
     parents: BTreeMap<String, Vec<String>>,
 }
 
@@ -237,10 +239,10 @@ fn parents(commit: &Value) -> Option<(String, Vec<String>)> {
     Some((text(commit, "/hash")?, hashes.collect()))
 }
 
-impl Graph {
-    /// Of these merged pull requests, the share whose merge commit does not build on their source.
-    fn untold<'a>(&self, merged: impl Iterator<Item = &'a Value>) -> f64 {
-        let (mut judged, mut untold) = (BTreeSet::new(), 0);
+impl NewestCommits {
+    /// Return the share of merged pull requests whose merge commit does not have their source as a parent.
+    fn share_of_squashed<'a>(&self, merged: impl Iterator<Item = &'a Value>) -> f64 {
+        let (mut judged, mut squashed) = (BTreeSet::new(), 0);
         for record in merged {
             let merge = text(record, "/merge_commit/hash");
             let found = merge.and_then(|short| {
@@ -252,29 +254,26 @@ impl Graph {
             };
             judged.insert(hash);
             let source = text(record, "/source/commit/hash").unwrap_or_default();
-            let told =
+            let is_merged =
                 !source.is_empty() && parents.iter().any(|parent| parent.starts_with(&source));
-            untold += usize::from(!told);
+            squashed += usize::from(!is_merged);
         }
-        untold as f64 / judged.len().max(1) as f64
+        squashed as f64 / judged.len().max(1) as f64
     }
 }
 
-/// How many records lie between two times, if all come as close as the newest so many, which reach down to `oldest`.
-fn dense(newest: f64, oldest: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    let span = days(oldest, to).max(1.0 / 1440.0);
-    (newest - 0.5) * (days(from, to) / span).max(1.0)
+/// Extrapolate the number of records between two times from the density of the newest, of which `oldest` is the last.
+fn extrapolate(newest: f64, oldest: DateTime<Utc>, from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
+    let span = days_between(oldest, to).max(1.0 / 1440.0);
+    (newest - 0.5) * (days_between(from, to) / span).max(1.0)
 }
 
-fn days(from: DateTime<Utc>, to: DateTime<Utc>) -> f64 {
-    (to - from).num_minutes() as f64 / 1440.0
-}
-
-impl Sizes {
-    pub fn first_load(&self, rules: &Rules) -> Requests {
+impl ListSizes {
+    /// Return the requests of the first load.
+    pub(super) fn first_load(&self, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();
         let wants = |group: EntityGroup| rules.entities.contains(&group);
-        // To learn that a list is not there, or empty, takes a request as well.
+        // An unavailable or empty list takes a request, too.
         let mut list = |list: &Endpoint, size: Option<f64>| {
             let pages = (size.unwrap_or_default() / f64::from(list.pagelen)).ceil();
             all.insert(list.name.to_owned(), pages.max(1.0));
@@ -300,7 +299,9 @@ impl Sizes {
             }
         }
         let issues = self.issues.unwrap_or_default();
-        let steps = self.pipelines.filter(|_| rules.steps_read() == Steps::All);
+        let steps = self
+            .pipelines
+            .filter(|_| rules.effective_steps() == StepsRule::All);
         for (table, each) in [
             (endpoints::PULL_REQUEST_COMMITS.name, self.squashed),
             (endpoints::ISSUE_COMMENTS.name, issues),
@@ -314,20 +315,21 @@ impl Sizes {
         all
     }
 
-    pub fn rates(&self) -> Rates {
+    /// Return the growth of the lists per day.
+    pub(super) fn rates(&self) -> Rates {
         let rate = |size: Option<f64>| size.unwrap_or_default() / self.days;
         Rates {
-            moved: true,
-            refs: (self.refs.unwrap_or_default() / 100.0).ceil().max(1.0),
+            is_moved: true,
+            ref_pages: (self.refs.unwrap_or_default() / 100.0).ceil().max(1.0),
             commits: rate(self.commits),
-            open: self.open,
+            open_pull_requests: self.open,
             pull_requests: rate(self.pull_requests),
             activity: rate(self.activity),
-            lists: self.squashed / self.days,
+            commit_lists: self.squashed / self.days,
             pipelines: self.pipelines.map(|size| size / self.days),
             deployments: rate(self.deployments),
             issues: self.issues.map(|size| size / self.days),
-            environments: 1.0 / 7.0,
+            environments: ENVIRONMENTS_PER_DAY,
         }
     }
 }

@@ -3,8 +3,8 @@
 use super::super::*;
 use super::{BASE, message, parse};
 
-fn found(full_name: &str, bitbucket_project: Option<&str>) -> Found {
-    Found {
+fn found(full_name: &str, bitbucket_project: Option<&str>) -> RepositoryIdentity {
+    RepositoryIdentity {
         connection_id: 1,
         full_name: full_name.to_owned(),
         uuid: format!("{{{full_name}}}"),
@@ -12,7 +12,7 @@ fn found(full_name: &str, bitbucket_project: Option<&str>) -> Found {
     }
 }
 
-fn workspace() -> Vec<Found> {
+fn workspace() -> Vec<RepositoryIdentity> {
     vec![
         found("acme/api", Some("CHK")),
         found("acme/sandbox-1", None),
@@ -20,7 +20,7 @@ fn workspace() -> Vec<Found> {
     ]
 }
 
-fn assign(text: &str) -> crate::error::Result<Vec<Assigned>> {
+fn assign(text: &str) -> crate::error::Result<Vec<AssignedRepository>> {
     parse(&format!("{BASE}{text}"))
         .unwrap()
         .assign(&workspace())

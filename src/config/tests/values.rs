@@ -150,7 +150,7 @@ users = "users.csv"
     let branches = rules.change_branches.as_deref();
     assert_eq!(branches, Some("(?:^main$)|(?:^release/)"));
     assert_eq!(rules.commits_diffs.as_str(), "all");
-    assert_eq!(rules.steps, Steps::All);
+    assert_eq!(rules.steps, StepsRule::All);
     assert_eq!(rules.components["api"], "^api/");
     assert_eq!(
         config.sync.since,
@@ -164,7 +164,7 @@ users = "users.csv"
         (table.layer.as_str(), table.table.as_str()),
         ("domain", "incidents")
     );
-    assert_eq!(table.format, Format::Parquet);
+    assert_eq!(table.format, OutsideFormat::Parquet);
     assert_eq!(config.org.users, Some(PathBuf::from("users.csv")));
 }
 
@@ -275,10 +275,10 @@ fn the_layout_is_read_as_it_is_written() {
     let tables = layout(
         "partition = \"day\"\n[lake.tables]\n\"domain.commits\" = { partition = \"year\", column = \"authored_date\" }",
     );
-    assert_eq!(tables.partition, Some(Cut::Day));
+    assert_eq!(tables.partition, Some(PartitionUnit::Day));
     let commits = &tables.tables[0];
     assert_eq!(commits.name, "domain.commits");
-    assert_eq!(commits.partition, Cut::Year);
+    assert_eq!(commits.partition, PartitionUnit::Year);
     assert_eq!(commits.column.as_deref(), Some("authored_date"));
 }
 

@@ -1,16 +1,23 @@
-//! A bundled query as a warehouse writes it, ready to paste: its parameters' values put in, its functions respelt.
+//! Translates a query of the portable SQL subset into the dialect of a warehouse.
 //!
 //! ```text
-//! SQL + values ─▶ values.rs (placeholders become literals, what they decide is folded away)
-//!              ─▶ spelling.rs (each function and type in the dialect's words)
-//!              ─▶ text under the query's own header
+//! SQL + parameters ─▶ inline_params.rs   parameters become literals, and conditions that they decide are folded
+//!                  ─▶ rewrite.rs         functions, types and clauses become those of the dialect
+//!                  ─▶ quote.rs           quotes and escapes become those of the dialect
 //! ```
 //!
-//! Not a general transpiler: it knows the portable subset that the bundled queries keep to, and refuses what it does
-//! not know by name rather than print something that means something else.
+//! `snowflake.rs`, `bigquery.rs` … hold the [rules](rules::DialectRules) of one dialect each. This is not a general
+//! transpiler. It accepts the subset that the bundled queries use, and rejects any other construct by name.
 
-mod spelling;
-mod values;
+mod bigquery;
+mod databricks;
+mod inline_params;
+mod quote;
+mod redshift;
+mod rewrite;
+mod rules;
+mod snowflake;
+mod trino;
 
 use std::ops::ControlFlow;
 
@@ -18,25 +25,36 @@ use datafusion::sql::sqlparser::ast::{Statement, VisitMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-pub use values::with_values;
+pub use inline_params::inline_params;
 
+use self::inline_params::ParamInliner;
+use self::quote::requote;
+use self::rewrite::DialectRewriter;
+use self::rules::DialectRules;
 use super::Param;
 use super::select::check_depth;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Where the text is to run.
+/// The engine that a translated query is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Dialect {
+    /// DuckDB, which runs the portable subset after the statements of `queries/duckdb.sql`.
     Duckdb,
+    /// Snowflake.
     Snowflake,
+    /// Google BigQuery.
     #[value(name = "bigquery")]
     BigQuery,
+    /// Amazon Redshift.
     Redshift,
+    /// Databricks SQL.
     Databricks,
+    /// Trino and Amazon Athena.
     Trino,
 }
 
 impl Dialect {
+    /// Every dialect but DuckDB.
     pub const WAREHOUSES: [Self; 5] = [
         Self::Snowflake,
         Self::BigQuery,
@@ -45,6 +63,7 @@ impl Dialect {
         Self::Trino,
     ];
 
+    /// Return the name of the dialect on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Duckdb => "duckdb",
@@ -55,45 +74,57 @@ impl Dialect {
             Self::Trino => "trino",
         }
     }
+
+    /// Return the rules of a translation; `None` for DuckDB, which needs none.
+    fn rules(self) -> Option<&'static DialectRules> {
+        match self {
+            Self::Duckdb => None,
+            Self::Snowflake => Some(&snowflake::RULES),
+            Self::BigQuery => Some(&bigquery::RULES),
+            Self::Redshift => Some(&redshift::RULES),
+            Self::Databricks => Some(&databricks::RULES),
+            Self::Trino => Some(&trino::RULES),
+        }
+    }
 }
 
-/// What DuckDB needs before it reads the queries as DataFusion does.
+/// Statements that make DuckDB read the queries as DataFusion does.
 const DUCKDB: &str = include_str!("../../../queries/duckdb.sql");
 
-/// `sql` in `dialect`, with the values of `params` in it.
+/// Translate `sql` into `dialect`, with the values of `params` as literals.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`]: the text does not parse, or has something that the dialect has no words for.
-pub fn write_as(sql: &str, params: &[Param], dialect: Dialect) -> Result<String> {
-    if dialect == Dialect::Duckdb {
-        return Ok(format!("{DUCKDB}\n{}", with_values(sql, params)?));
-    }
+/// [`ErrorKind::Usage`]: the text does not parse, or uses a construct that the dialect does not support.
+pub fn translate(sql: &str, params: &[Param], dialect: Dialect) -> Result<String> {
+    let Some(rules) = dialect.rules() else {
+        return Ok(format!("{DUCKDB}\n{}", inline_params(sql, params)?));
+    };
     check_depth(sql)?;
     let mut statements = Parser::parse_sql(&GenericDialect {}, sql)
         .or_error(ErrorKind::Usage, "cannot parse the query")?;
     let [statement @ Statement::Query(_)] = statements.as_mut_slice() else {
         return Err(Error::new(ErrorKind::Usage, "the SQL is not one SELECT"));
     };
-    stopped(statement.visit(&mut values::Values::of(params)))?;
-    let mut spelling = spelling::Spelling::new(dialect);
-    stopped(statement.visit(&mut spelling))
+    to_result(statement.visit(&mut ParamInliner::new(params)))?;
+    let mut rewriter = DialectRewriter::new(rules);
+    to_result(statement.visit(&mut rewriter))
         .map_err(|error| error.with("dialect", dialect.name()))?;
     let mut text: String = header(sql).map(|line| format!("{line}\n")).collect();
-    for note in spelling.notes() {
+    for note in rewriter.notes() {
         text += &format!("-- Note: {note}\n");
     }
-    let body = spelling::quoted(&format!("{statement:#}"), dialect);
+    let body = requote(&format!("{statement:#}"), rules);
     Ok(format!("{text}{body};\n"))
 }
 
-fn stopped(flow: ControlFlow<Error>) -> Result<()> {
+fn to_result(flow: ControlFlow<Error>) -> Result<()> {
     match flow {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
 }
 
-/// The comment that the text begins with.
+/// Return the lines of the comment that `sql` starts with.
 fn header(sql: &str) -> impl Iterator<Item = &str> {
     sql.lines().take_while(|line| line.starts_with("--"))
 }
@@ -101,11 +132,11 @@ fn header(sql: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{declared, parse_values};
+    use crate::engine::{bind_params, declared_params};
 
-    /// The select list's first expression, as the dialect spells it.
-    fn spelt(expression: &str, dialect: Dialect) -> String {
-        let text = write_as(
+    /// Translate one expression.
+    fn translated(expression: &str, dialect: Dialect) -> String {
+        let text = translate(
             &format!("SELECT {expression} AS x FROM domain.t"),
             &[],
             dialect,
@@ -122,8 +153,8 @@ mod tests {
             .iter()
             .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()))
             .collect();
-        let params = parse_values(declared(sql).unwrap(), &given).unwrap();
-        write_as(sql, &params, dialect).unwrap()
+        let params = bind_params(declared_params(sql).unwrap(), &given).unwrap();
+        translate(sql, &params, dialect).unwrap()
     }
 
     const QUERY: &str = "-- How many?\n-- param: project varchar[] = null   which\n-- param: from timestamp = null   when\n\
@@ -131,7 +162,7 @@ mod tests {
         WHERE ($project IS NULL OR list_contains($project, t.project)) AND ($from IS NULL OR t.at_ >= $from)";
 
     #[test]
-    fn a_parameter_without_value_leaves_no_trace() {
+    fn a_condition_on_a_null_parameter_is_removed() {
         let text = written(QUERY, &[], Dialect::Snowflake);
         assert!(!text.contains("WHERE"), "{text}");
         assert!(
@@ -141,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_with_value_is_a_literal() {
+    fn a_parameter_with_a_value_becomes_a_literal() {
         let given = [("project", "a,it's"), ("from", "2026-04-01T00:00:00Z")];
         let text = written(QUERY, &given, Dialect::BigQuery);
         assert!(
@@ -156,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_spelt_as_the_dialect_knows_them() {
+    fn functions_and_types_are_translated() {
         for (expression, dialect, expected) in [
             (
                 "date_trunc('week', a)",
@@ -211,21 +242,26 @@ mod tests {
                 "sum(a) AS `b c`, b",
             ),
         ] {
-            assert_eq!(spelt(expression, dialect), expected, "{}", dialect.name());
+            assert_eq!(
+                translated(expression, dialect),
+                expected,
+                "{}",
+                dialect.name()
+            );
         }
     }
 
     #[test]
-    fn a_list_of_columns_is_kept_where_recursion_needs_it_and_left_out_in_bigquery() {
+    fn cte_column_lists_are_kept_except_in_bigquery() {
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 AS i UNION ALL SELECT i + 1 AS i FROM n WHERE i < 3) SELECT i FROM n";
         assert!(written(sql, &[], Dialect::Redshift).contains("n (i) AS"));
         assert!(written(sql, &[], Dialect::BigQuery).contains("n AS"));
     }
 
     #[test]
-    fn an_unknown_function_is_refused_by_name() {
+    fn an_unknown_function_is_rejected_by_name() {
         let error =
-            write_as("SELECT frobnicate(a) FROM domain.t", &[], Dialect::Trino).unwrap_err();
+            translate("SELECT frobnicate(a) FROM domain.t", &[], Dialect::Trino).unwrap_err();
         assert!(error.to_string().contains("frobnicate"), "{error}");
         assert!(error.to_string().contains("dialect=trino"), "{error}");
     }

@@ -33,47 +33,22 @@ mod tests;
 
 use std::fmt::Write;
 
-pub use script::{DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
+pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
 
 use self::syntax::{SqlDialect, SqlSyntax};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The warehouse for which a script is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum DdlDialect {
-    /// Tables loaded by COPY INTO from a stage
-    Snowflake,
-    /// Tables loaded from external tables
-    #[value(name = "bigquery")]
-    BigQuery,
-    /// Tables loaded by COPY from S3
-    Redshift,
-    /// Delta tables loaded by INSERT INTO … REPLACE WHERE
-    Databricks,
-    /// External tables over the lake itself
-    Athena,
-    /// Tables loaded by read_parquet
-    #[value(name = "duckdb")]
-    DuckDb,
-    /// For the duckdb program, which reads the Parquet and writes it to Postgres
-    Postgres,
-    /// A sources.yml with descriptions, keys and tests
-    Dbt,
-}
-
-impl DdlDialect {
-    /// The syntax of the dialect's statements. dbt's file serves every warehouse, and needless quotes are harmful in
-    /// Snowflake only, so it is written with Snowflake's reserved words.
-    fn sql(self) -> &'static dyn SqlDialect {
-        match self {
-            Self::Snowflake | Self::Dbt => &snowflake::Snowflake,
-            Self::BigQuery => &bigquery::BigQuery,
-            Self::Redshift => &redshift::Redshift,
-            Self::Databricks => &databricks::Databricks,
-            Self::Athena => &athena::Athena,
-            Self::DuckDb => &duckdb::DuckDb,
-            Self::Postgres => &postgres::Postgres,
-        }
+/// Return the syntax of a dialect. dbt's file serves every warehouse, and needless quotes are harmful in Snowflake only, so
+/// it is written with Snowflake's reserved words.
+fn sql_dialect(dialect: DdlDialect) -> &'static dyn SqlDialect {
+    match dialect {
+        DdlDialect::Snowflake | DdlDialect::Dbt => &snowflake::Snowflake,
+        DdlDialect::BigQuery => &bigquery::BigQuery,
+        DdlDialect::Redshift => &redshift::Redshift,
+        DdlDialect::Databricks => &databricks::Databricks,
+        DdlDialect::Athena => &athena::Athena,
+        DdlDialect::DuckDb => &duckdb::DuckDb,
+        DdlDialect::Postgres => &postgres::Postgres,
     }
 }
 
@@ -85,7 +60,7 @@ impl DdlScript<'_> {
     /// no type for a column.
     pub fn write(&self) -> Result<String> {
         let syntax = SqlSyntax {
-            dialect: self.dialect.sql(),
+            dialect: sql_dialect(self.dialect),
             schema_prefix: self.schema_prefix,
         };
         if self.dialect == DdlDialect::Dbt {

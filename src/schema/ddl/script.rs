@@ -2,13 +2,35 @@
 
 use std::collections::BTreeSet;
 
-use super::DdlDialect;
 use crate::schema::{Column, Contract};
 
 /// The column of a loaded row with the path of its file below the lake. Snowflake puts the lake's prefix in the bucket
 /// before the path.
 pub const FILE_COLUMN: &str = "_lake_file";
 pub(super) const FILE_DESCRIPTION: &str = "File of the lake that the row was loaded from.";
+
+/// The warehouse for which a script is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DdlDialect {
+    /// Tables loaded by COPY INTO from a stage
+    Snowflake,
+    /// Tables loaded from external tables
+    #[value(name = "bigquery")]
+    BigQuery,
+    /// Tables loaded by COPY from S3
+    Redshift,
+    /// Delta tables loaded by INSERT INTO … REPLACE WHERE
+    Databricks,
+    /// External tables over the lake itself
+    Athena,
+    /// Tables loaded by read_parquet
+    #[value(name = "duckdb")]
+    DuckDb,
+    /// For the duckdb program, which reads the Parquet and writes it to Postgres
+    Postgres,
+    /// A sources.yml with descriptions, keys and tests
+    Dbt,
+}
 
 /// A table, and what the warehouse has loaded of it.
 #[derive(Debug)]

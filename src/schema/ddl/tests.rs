@@ -110,7 +110,7 @@ fn athena_adds_and_drops_partitions_and_keeps_those_with_changed_content() {
 #[test]
 fn names_and_texts_cannot_leave_their_quotes() {
     let syntax = |dialect: DdlDialect| SqlSyntax {
-        dialect: dialect.sql(),
+        dialect: sql_dialect(dialect),
         schema_prefix: "",
     };
     for (dialect, name, text) in [
@@ -156,9 +156,9 @@ fn a_location_that_the_warehouse_cannot_read_is_refused() {
         (DdlDialect::Databricks, "/Volumes/a/b/c", "/data"),
         (DdlDialect::Athena, "s3://b", "/data"),
     ] {
-        assert!(ensure_readable(dialect.sql(), can).is_ok());
+        assert!(ensure_readable(sql_dialect(dialect), can).is_ok());
         assert!(
-            ensure_readable(dialect.sql(), cannot).is_err(),
+            ensure_readable(sql_dialect(dialect), cannot).is_err(),
             "{dialect:?}"
         );
     }

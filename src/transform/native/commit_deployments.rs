@@ -7,13 +7,13 @@
 use std::collections::BTreeMap;
 
 use super::deployed;
-use super::histories::{self, Histories};
-use super::read::Rows;
-use super::sheet::{Cell, Sheet};
+use super::repository_graphs::{self, RepositoryGraphs};
+use super::row_reader::RowReader;
+use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::transform::write::Failure;
-use bitlake_graph::{Builder, Graph, NEVER};
+use crate::transform::write::QueryFailure;
+use bitlake_graph::{CommitGraph, GraphBuilder, NOT_CONTAINED};
 
 fn chains_sql() -> String {
     let ctes = deployed::CTES;
@@ -28,7 +28,7 @@ fn chains_sql() -> String {
 }
 
 pub(super) fn queries() -> Vec<String> {
-    let mut queries = histories::queries().to_vec();
+    let mut queries = repository_graphs::queries().to_vec();
     queries.push(chains_sql());
     queries
 }
@@ -47,10 +47,10 @@ struct Chain {
     deployments: Vec<Deployment>,
 }
 
-pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
     let mut chains = chains(engine).await?;
-    let mut histories = Histories::open(engine).await?;
-    while let Some(history) = histories.next(|id| chains.contains_key(id)).await? {
+    let mut graphs = RepositoryGraphs::open(engine).await?;
+    while let Some(history) = graphs.next(|id| chains.contains_key(id)).await? {
         let of_it = match &history.repository {
             Some(id) => chains.remove(id).unwrap_or_default(),
             None => std::mem::take(&mut chains)
@@ -59,20 +59,20 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
                 .collect(),
         };
         for chain in &of_it {
-            label(chain, &history.graph, sheet)?;
+            label(chain, &history.graph, writer)?;
         }
     }
-    let unknown = Builder::default().finish();
+    let unknown = GraphBuilder::default().finish();
     for chain in chains.into_values().flatten() {
-        label(&chain, &unknown, sheet)?;
+        label(&chain, &unknown, writer)?;
     }
     Ok(())
 }
 
 /// By repository.
-async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, Failure> {
+async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFailure> {
     let mut chains: BTreeMap<String, Vec<Chain>> = BTreeMap::new();
-    let mut rows = Rows::of(engine, &chains_sql()).await?;
+    let mut rows = RowReader::open(engine, &chains_sql()).await?;
     while let Some(batch) = rows.next().await? {
         let (repositories, scopes) = (batch.texts(0)?, batch.texts(1)?);
         let (environments, ids) = (batch.texts(2)?, batch.texts(3)?);
@@ -102,7 +102,7 @@ async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, Failure
     Ok(chains)
 }
 
-fn label(chain: &Chain, graph: &Graph, sheet: &mut Sheet) -> Result<()> {
+fn label(chain: &Chain, graph: &CommitGraph, writer: &mut RowWriter) -> Result<()> {
     let nodes: Vec<_> = chain
         .deployments
         .iter()
@@ -110,7 +110,7 @@ fn label(chain: &Chain, graph: &Graph, sheet: &mut Sheet) -> Result<()> {
         .collect();
     let mut row = |commit: &str, index: usize| {
         let deployment = &chain.deployments[index];
-        sheet.push([
+        writer.push([
             Cell::Text(&chain.scope),
             Cell::Text(&chain.repository),
             Cell::Text(&chain.environment),
@@ -122,7 +122,7 @@ fn label(chain: &Chain, graph: &Graph, sheet: &mut Sheet) -> Result<()> {
     };
     let labels = graph.first_containing(nodes.iter().copied());
     for (node, label) in (0..).zip(labels) {
-        if label != NEVER {
+        if label != NOT_CONTAINED {
             row(&graph.name(node), label as usize)?;
         }
     }

@@ -8,13 +8,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::deployed;
-use super::histories::{self, Histories};
-use super::read::Rows;
-use super::sheet::{Cell, Sheet};
+use super::repository_graphs::{self, RepositoryGraphs};
+use super::row_reader::RowReader;
+use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::transform::write::Failure;
-use bitlake_graph::{Graph, Ranges};
+use crate::transform::write::QueryFailure;
+use bitlake_graph::{CommitGraph, RevisionRanges};
 
 /// A deployment with several predecessors of one id (several commits deployed at once) is compared with each. Given rows
 /// count where a project has their scope, as in DevLake, or anywhere while no project has any.
@@ -54,14 +54,14 @@ fn pairs_sql() -> String {
 }
 
 pub(super) fn queries() -> Vec<String> {
-    let mut queries = histories::queries().to_vec();
+    let mut queries = repository_graphs::queries().to_vec();
     queries.push(pairs_sql());
     queries
 }
 
 /// Two commits, and who asks for what is between them.
 #[derive(Default)]
-struct Pair {
+struct CommitPair {
     new: String,
     old: String,
     tags: bool,
@@ -70,7 +70,7 @@ struct Pair {
     wants_all: bool,
 }
 
-impl Pair {
+impl CommitPair {
     fn source(&self) -> &'static str {
         match (self.deployments, self.tags) {
             (true, true) => "deployments, tags",
@@ -82,19 +82,19 @@ impl Pair {
 
 /// The pairs, and by position in whose history they are looked for.
 #[derive(Default)]
-struct Asked {
-    pairs: Vec<Pair>,
+struct CommitPairs {
+    pairs: Vec<CommitPair>,
     of_repository: BTreeMap<String, BTreeSet<usize>>,
     /// In any, since one that asks is not among the collected repositories.
     of_any: BTreeSet<usize>,
 }
 
-pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
     let asked = asked(engine).await?;
     let mut left: BTreeSet<usize> = (0..asked.pairs.len()).collect();
     let wanted = |id: &str| !asked.of_any.is_empty() || asked.of_repository.contains_key(id);
-    let mut histories = Histories::open(engine).await?;
-    while let Some(history) = histories.next(wanted).await? {
+    let mut graphs = RepositoryGraphs::open(engine).await?;
+    while let Some(history) = graphs.next(wanted).await? {
         let here: Vec<usize> = match &history.repository {
             Some(id) => {
                 let own = asked.of_repository.get(id).into_iter().flatten();
@@ -102,9 +102,9 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
             }
             None => left.iter().copied().collect(),
         };
-        let mut ranges = Ranges::new(&history.graph);
+        let mut ranges = RevisionRanges::new(&history.graph);
         for at in here {
-            if left.contains(&at) && write(&history.graph, &mut ranges, &asked.pairs[at], sheet)? {
+            if left.contains(&at) && write(&history.graph, &mut ranges, &asked.pairs[at], writer)? {
                 left.remove(&at);
             }
         }
@@ -112,34 +112,35 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
     // Nobody knows the newer commit: it stands for itself.
     for at in left {
         let pair = &asked.pairs[at];
-        row(sheet, pair, &pair.new, 1, 1)?;
+        row(writer, pair, &pair.new, 1, 1)?;
     }
     Ok(())
 }
 
-async fn asked(engine: &Engine) -> Result<Asked, Failure> {
-    let mut asked = Asked::default();
-    let mut rows = Rows::of(engine, &pairs_sql()).await?;
+async fn asked(engine: &Engine) -> Result<CommitPairs, QueryFailure> {
+    let mut asked = CommitPairs::default();
+    let mut rows = RowReader::open(engine, &pairs_sql()).await?;
     while let Some(batch) = rows.next().await? {
-        let (news, olds, sources) = (batch.texts(0)?, batch.texts(1)?, batch.texts(2)?);
+        let (new_commits, old_commits, sources) =
+            (batch.texts(0)?, batch.texts(1)?, batch.texts(2)?);
         let (repositories, collected) = (batch.texts(3)?, batch.flags(4)?);
         let all = batch.flags(5)?;
         for row in 0..batch.rows() {
-            let (new, old) = (news.text(row), olds.text(row));
-            let is_next = |pair: &Pair| pair.new != new || pair.old != old;
+            let (new, old) = (new_commits.text(row), old_commits.text(row));
+            let is_next = |pair: &CommitPair| pair.new != new || pair.old != old;
             if asked.pairs.last().is_none_or(is_next) {
-                asked.pairs.push(Pair {
+                asked.pairs.push(CommitPair {
                     new: new.to_owned(),
                     old: old.to_owned(),
-                    ..Pair::default()
+                    ..CommitPair::default()
                 });
             }
             let at = asked.pairs.len() - 1;
             let pair = &mut asked.pairs[at];
             pair.tags |= sources.text(row) == "tags";
             pair.deployments |= sources.text(row) == "deployments";
-            pair.wants_all |= all.is(row);
-            let places = match collected.is(row) {
+            pair.wants_all |= all.is_true(row);
+            let places = match collected.is_true(row) {
                 true => {
                     let repository = repositories.text(row).to_owned();
                     asked.of_repository.entry(repository).or_default()
@@ -153,7 +154,12 @@ async fn asked(engine: &Engine) -> Result<Asked, Failure> {
 }
 
 /// The rows of a pair; false when the history does not know its newer end.
-fn write(graph: &Graph, ranges: &mut Ranges<'_>, pair: &Pair, sheet: &mut Sheet) -> Result<bool> {
+fn write(
+    graph: &CommitGraph,
+    ranges: &mut RevisionRanges<'_>,
+    pair: &CommitPair,
+    writer: &mut RowWriter,
+) -> Result<bool> {
     let Some(from) = graph.find(&pair.new) else {
         return Ok(false);
     };
@@ -168,19 +174,19 @@ fn write(graph: &Graph, ranges: &mut Ranges<'_>, pair: &Pair, sheet: &mut Sheet)
     for (sorting, node) in (1..).zip(depth_first) {
         let at = topological.binary_search_by_key(&node, |(_, node)| *node);
         let place = at.map_or(0, |at| topological[at].0);
-        row(sheet, pair, &graph.name(node), sorting, place)?;
+        row(writer, pair, &graph.name(node), sorting, place)?;
     }
     Ok(true)
 }
 
 fn row(
-    sheet: &mut Sheet,
-    pair: &Pair,
+    writer: &mut RowWriter,
+    pair: &CommitPair,
     commit: &str,
     sorting_index: i64,
     topological_index: i64,
 ) -> Result<()> {
-    sheet.push([
+    writer.push([
         Cell::Text(&pair.new),
         Cell::Text(&pair.old),
         Cell::Text(commit),

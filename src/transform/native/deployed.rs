@@ -1,6 +1,6 @@
 //! Deployments with the repository in whose history their commit is looked for.
 //!
-//! That is the deployment's own, where its commit is known there. Rows that somebody gives may have no repository, or one
+//! That is the deployment's own, where its commit is known there. RowReader that somebody gives may have no repository, or one
 //! under another name: for them it is the repository that has the commit; one that a project has together with the
 //! deployment's scope rather than any other, and the smallest id if there are several still.
 

@@ -4,40 +4,40 @@
 //! them, has its contract checked, and stands back when a `[[table]]` gives its table or a query of the user makes it.
 //!
 //! ```text
-//! SQL over registered tables ─▶ rows ─▶ graph ─▶ sheet.rs: unsorted Parquet ─▶ write.rs: sorted and conformed
+//! SQL over registered tables ─▶ rows ─▶ graph ─▶ writer.rs: unsorted Parquet ─▶ write.rs: sorted and conformed
 //! ```
 
 mod commit_deployments;
 mod commits_diffs;
 mod deployed;
-mod histories;
 mod pull_request_ranges;
-mod read;
 mod ref_commits;
-mod sheet;
+mod repository_graphs;
+mod row_reader;
+mod row_writer;
 mod tags;
 
 use std::path::Path;
 
-use super::write::{self, Failure, Files};
+use super::write::{self, QueryFailure, WrittenFiles};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::schema::Contract;
-use sheet::Sheet;
+use row_writer::RowWriter;
 
 /// Where a step's unsorted rows are registered while they are sorted.
 const SCHEMA: &str = "native";
 
 /// The native steps, by the table that they make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Native {
+pub enum NativeStep {
     RefCommits,
     CommitsDiffs,
     CommitDeployments,
     PullRequestRanges,
 }
 
-impl Native {
+impl NativeStep {
     pub(super) const ALL: [Self; 4] = [
         Self::RefCommits,
         Self::CommitsDiffs,
@@ -95,12 +95,12 @@ impl Native {
         Ok(reads)
     }
 
-    async fn fill(self, engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+    async fn fill(self, engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
         match self {
-            Self::RefCommits => ref_commits::fill(engine, sheet).await,
-            Self::CommitsDiffs => commits_diffs::fill(engine, sheet).await,
-            Self::CommitDeployments => commit_deployments::fill(engine, sheet).await,
-            Self::PullRequestRanges => pull_request_ranges::fill(engine, sheet).await,
+            Self::RefCommits => ref_commits::fill(engine, writer).await,
+            Self::CommitsDiffs => commits_diffs::fill(engine, writer).await,
+            Self::CommitDeployments => commit_deployments::fill(engine, writer).await,
+            Self::PullRequestRanges => pull_request_ranges::fill(engine, writer).await,
         }
     }
 
@@ -110,12 +110,12 @@ impl Native {
         engine: &Engine,
         contract: &Contract,
         folder: &Path,
-    ) -> Result<Files> {
+    ) -> Result<WrittenFiles> {
         let unsorted = folder.join("unsorted.parquet");
-        let rows = write::patiently(engine, contract, async |engine: &Engine| {
-            let mut sheet = Sheet::create(contract, &unsorted)?;
-            self.fill(engine, &mut sheet).await?;
-            Ok(sheet.finish()?)
+        let rows = write::retry_with_less_memory(engine, contract, async |engine: &Engine| {
+            let mut writer = RowWriter::create(contract, &unsorted)?;
+            self.fill(engine, &mut writer).await?;
+            Ok(writer.finish()?)
         })
         .await?;
         let schema = contract.arrow_schema();

@@ -10,13 +10,13 @@
 
 use std::collections::BTreeMap;
 
-use super::histories::{self, Histories};
-use super::read::Rows;
-use super::sheet::{Cell, Sheet};
+use super::repository_graphs::{self, RepositoryGraphs};
+use super::row_reader::RowReader;
+use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
 use crate::schema::{Column, Contract};
-use crate::transform::write::Failure;
-use bitlake_graph::{Graph, Node, Ranges};
+use crate::transform::write::QueryFailure;
+use bitlake_graph::{CommitGraph, CommitIndex, RevisionRanges};
 
 const ENDS: &str = "
     SELECT id, base_repo_id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha
@@ -24,7 +24,7 @@ const ENDS: &str = "
     ORDER BY base_repo_id, id";
 
 pub(super) fn queries() -> Vec<String> {
-    let mut queries = histories::queries().to_vec();
+    let mut queries = repository_graphs::queries().to_vec();
     queries.push(ENDS.to_owned());
     queries
 }
@@ -52,23 +52,23 @@ struct PullRequest {
     merge: String,
 }
 
-pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
     let of_repository = pull_requests(engine).await?;
-    let mut histories = Histories::open(engine).await?;
-    while let Some(history) = histories.next(|id| of_repository.contains_key(id)).await? {
+    let mut graphs = RepositoryGraphs::open(engine).await?;
+    while let Some(history) = graphs.next(|id| of_repository.contains_key(id)).await? {
         let here = history.repository.and_then(|id| of_repository.get(&id));
-        let mut ranges = Ranges::new(&history.graph);
+        let mut ranges = RevisionRanges::new(&history.graph);
         for pull_request in here.into_iter().flatten() {
             let Some((head, before)) = ends(&history.graph, pull_request) else {
                 continue;
             };
             let range = ranges.difference(head, Some(before));
             if pull_request.is_merged && range.is_empty() {
-                sheet.push([Cell::Text(&pull_request.id), Cell::Text("")])?;
+                writer.push([Cell::Text(&pull_request.id), Cell::Text("")])?;
             }
             for node in range {
                 let commit = history.graph.name(node);
-                sheet.push([Cell::Text(&pull_request.id), Cell::Text(&commit)])?;
+                writer.push([Cell::Text(&pull_request.id), Cell::Text(&commit)])?;
             }
         }
     }
@@ -76,7 +76,7 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
 }
 
 /// Between which commits its own are.
-fn ends(graph: &Graph, pull_request: &PullRequest) -> Option<(Node, Node)> {
+fn ends(graph: &CommitGraph, pull_request: &PullRequest) -> Option<(CommitIndex, CommitIndex)> {
     let head = graph.find(&pull_request.head)?;
     let before = match pull_request.is_merged {
         true => {
@@ -88,16 +88,18 @@ fn ends(graph: &Graph, pull_request: &PullRequest) -> Option<(Node, Node)> {
     Some((head, before))
 }
 
-async fn pull_requests(engine: &Engine) -> Result<BTreeMap<String, Vec<PullRequest>>, Failure> {
+async fn pull_requests(
+    engine: &Engine,
+) -> Result<BTreeMap<String, Vec<PullRequest>>, QueryFailure> {
     let mut all: BTreeMap<String, Vec<PullRequest>> = BTreeMap::new();
-    let mut rows = Rows::of(engine, ENDS).await?;
+    let mut rows = RowReader::open(engine, ENDS).await?;
     while let Some(batch) = rows.next().await? {
         let (ids, repositories, merged) = (batch.texts(0)?, batch.texts(1)?, batch.flags(2)?);
         let (heads, bases, merges) = (batch.texts(3)?, batch.texts(4)?, batch.texts(5)?);
         for row in 0..batch.rows() {
             let pull_request = PullRequest {
                 id: ids.text(row).to_owned(),
-                is_merged: merged.is(row),
+                is_merged: merged.is_true(row),
                 head: heads.text(row).to_owned(),
                 base: bases.text(row).to_owned(),
                 merge: merges.text(row).to_owned(),

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use regex::Regex;
 
-use super::read::Rows;
-use super::sheet::{Cell, Sheet};
-use super::tags::{self, Doubt, Tag};
+use super::row_reader::RowReader;
+use super::row_writer::{Cell, RowWriter};
+use super::tags::{self, OrderWarning, Tag};
 use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
-use crate::transform::write::Failure;
+use crate::transform::write::QueryFailure;
 
 const TAGS: &str = "refs/tags/";
 /// The rules of a repository that the configuration does not know.
@@ -38,7 +38,7 @@ pub(super) fn queries() -> Vec<String> {
     [REFS, RULES, PAIRS, REPOSITORIES].map(str::to_owned).into()
 }
 
-struct Rules {
+struct TagRules {
     pattern: Option<Regex>,
     /// How many pairs that follow each other.
     limit: usize,
@@ -49,14 +49,14 @@ struct Rules {
 
 /// A repository's refs.
 #[derive(Default)]
-struct Refs {
+struct RepositoryRefs {
     repository: String,
     tags: Vec<Tag>,
     /// `(id, commit)` by every name that a rule may use.
     named: BTreeMap<String, (String, String)>,
 }
 
-impl Refs {
+impl RepositoryRefs {
     fn add(&mut self, id: &str, name: &str, commit: &str, ref_type: &str, date: Option<i64>) {
         let target = (id.to_owned(), commit.to_owned());
         let long = name.strip_prefix(TAGS);
@@ -80,27 +80,27 @@ impl Refs {
     }
 }
 
-pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failure> {
+pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
     let rules = rules(engine).await?;
     let assigned = assigned(engine).await?;
-    let rules_of = |refs: &Refs| {
+    let rules_of = |refs: &RepositoryRefs| {
         let name = assigned
             .get(&refs.repository)
             .map_or(DEFAULT, String::as_str);
         rules.get(name)
     };
-    let mut refs = Refs::default();
-    let mut rows = Rows::of(engine, REFS).await?;
+    let mut refs = RepositoryRefs::default();
+    let mut rows = RowReader::open(engine, REFS).await?;
     while let Some(batch) = rows.next().await? {
         let (repositories, ids) = (batch.texts(0)?, batch.texts(1)?);
         let (names, commits) = (batch.texts(2)?, batch.texts(3)?);
         let (types, dates) = (batch.texts(4)?, batch.numbers(5)?);
         for row in 0..batch.rows() {
             if refs.repository != repositories.text(row) {
-                write(&refs, rules_of(&refs), sheet)?;
-                refs = Refs {
+                write(&refs, rules_of(&refs), writer)?;
+                refs = RepositoryRefs {
                     repository: repositories.text(row).to_owned(),
-                    ..Refs::default()
+                    ..RepositoryRefs::default()
                 };
             }
             refs.add(
@@ -112,13 +112,13 @@ pub(super) async fn fill(engine: &Engine, sheet: &mut Sheet) -> Result<(), Failu
             );
         }
     }
-    write(&refs, rules_of(&refs), sheet)?;
+    write(&refs, rules_of(&refs), writer)?;
     Ok(())
 }
 
-async fn rules(engine: &Engine) -> Result<BTreeMap<String, Rules>, Failure> {
+async fn rules(engine: &Engine) -> Result<BTreeMap<String, TagRules>, QueryFailure> {
     let mut all = BTreeMap::new();
-    let mut rows = Rows::of(engine, RULES).await?;
+    let mut rows = RowReader::open(engine, RULES).await?;
     while let Some(batch) = rows.next().await? {
         let (names, patterns) = (batch.texts(0)?, batch.texts(1)?);
         let (limits, orders) = (batch.numbers(2)?, batch.texts(3)?);
@@ -131,7 +131,7 @@ async fn rules(engine: &Engine) -> Result<BTreeMap<String, Rules>, Failure> {
                 )
                 .map_err(|error| error.with("rules", names.text(row)))?;
             let limit = limits.get(row).unwrap_or_default();
-            let rules = Rules {
+            let rules = TagRules {
                 pattern,
                 limit: usize::try_from(limit).unwrap_or_default(),
                 order: orders.text(row).to_owned(),
@@ -140,12 +140,15 @@ async fn rules(engine: &Engine) -> Result<BTreeMap<String, Rules>, Failure> {
             all.insert(names.text(row).to_owned(), rules);
         }
     }
-    let mut rows = Rows::of(engine, PAIRS).await?;
+    let mut rows = RowReader::open(engine, PAIRS).await?;
     while let Some(batch) = rows.next().await? {
-        let (names, news, olds) = (batch.texts(0)?, batch.texts(1)?, batch.texts(2)?);
+        let (names, new_names, old_names) = (batch.texts(0)?, batch.texts(1)?, batch.texts(2)?);
         for row in 0..batch.rows() {
             if let Some(rules) = all.get_mut(names.text(row)) {
-                let pair = (news.text(row).to_owned(), olds.text(row).to_owned());
+                let pair = (
+                    new_names.text(row).to_owned(),
+                    old_names.text(row).to_owned(),
+                );
                 rules.pairs.push(pair);
             }
         }
@@ -154,9 +157,9 @@ async fn rules(engine: &Engine) -> Result<BTreeMap<String, Rules>, Failure> {
 }
 
 /// The name of each configured repository's rules.
-async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, Failure> {
+async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, QueryFailure> {
     let mut assigned = BTreeMap::new();
-    let mut rows = Rows::of(engine, REPOSITORIES).await?;
+    let mut rows = RowReader::open(engine, REPOSITORIES).await?;
     while let Some(batch) = rows.next().await? {
         let (repositories, rules) = (batch.texts(0)?, batch.texts(1)?);
         for row in 0..batch.rows() {
@@ -169,7 +172,7 @@ async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, Failure> 
     Ok(assigned)
 }
 
-fn write(refs: &Refs, rules: Option<&Rules>, sheet: &mut Sheet) -> Result<()> {
+fn write(refs: &RepositoryRefs, rules: Option<&TagRules>, writer: &mut RowWriter) -> Result<()> {
     let Some(rules) = rules else {
         return Ok(());
     };
@@ -183,7 +186,7 @@ fn write(refs: &Refs, rules: Option<&Rules>, sheet: &mut Sheet) -> Result<()> {
             return Ok(());
         }
         index += 1;
-        sheet.push([
+        writer.push([
             Cell::Text(new.0),
             Cell::Text(old.0),
             Cell::Text(new.1),
@@ -214,7 +217,7 @@ fn write(refs: &Refs, rules: Option<&Rules>, sheet: &mut Sheet) -> Result<()> {
 }
 
 /// The tags that make the pairs: one more than pairs.
-fn following(refs: &Refs, rules: &Rules) -> Vec<Tag> {
+fn following(refs: &RepositoryRefs, rules: &TagRules) -> Vec<Tag> {
     let Some(pattern) = &rules.pattern else {
         return Vec::new();
     };
@@ -225,24 +228,24 @@ fn following(refs: &Refs, rules: &Rules) -> Vec<Tag> {
         .cloned()
         .collect();
     let compared = rules.limit.saturating_add(1);
-    let doubt = tags::sort(&mut matching, &rules.order, compared);
+    let warning = tags::sort(&mut matching, &rules.order, compared);
     matching.truncate(compared);
-    if let Some(doubt) = doubt.filter(|_| matching.len() > 1) {
-        warn(&refs.repository, doubt);
+    if let Some(warning) = warning.filter(|_| matching.len() > 1) {
+        warn(&refs.repository, warning);
     }
     matching
 }
 
-fn warn(repository: &str, doubt: Doubt) {
-    match doubt {
-        Doubt::NoVersion { tags, example } => tracing::warn!(
+fn warn(repository: &str, warning: OrderWarning) {
+    match warning {
+        OrderWarning::NoVersion { tags, example } => tracing::warn!(
             repository,
             tags,
             example,
             "tags that `tags.pattern` matches have no version, so all of them are ordered by date: \
              narrow the pattern to releases, or set `tags.order`"
         ),
-        Doubt::NumbersInWords { strict, natural } => tracing::warn!(
+        OrderWarning::NumbersInWords { strict, natural } => tracing::warn!(
             repository,
             strict,
             natural,

@@ -26,7 +26,7 @@ pub(super) struct Tag {
 
 /// Why the order of a repository's tags may not be what its people mean.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Doubt {
+pub(super) enum OrderWarning {
     /// So many tags have no version, this one for example: all are by date.
     NoVersion { tags: usize, example: String },
     /// SemVer compares words letter by letter; by the numbers in them `natural` would stand where `strict` stands.
@@ -36,14 +36,14 @@ pub(super) enum Doubt {
 /// Puts tags in the order that the rules name; `reverse semver` and `natural` have the newest first, and of equal
 /// versions the later one. A word that is no order leaves them by date, the latest first. Doubts are about the `first`
 /// so many tags of the order: the others are not compared.
-pub(super) fn sort(tags: &mut [Tag], order: &str, first: usize) -> Option<Doubt> {
+pub(super) fn sort(tags: &mut [Tag], order: &str, first: usize) -> Option<OrderWarning> {
     match order {
         "alphabetically" => tags.sort_by(|a, b| a.name.cmp(&b.name)),
         "reverse alphabetically" => tags.sort_by(|a, b| b.name.cmp(&a.name)),
         "semver" => {
-            let doubt = sort_versions(tags, first);
+            let warning = sort_versions(tags, first);
             tags.reverse();
-            return doubt;
+            return warning;
         }
         "reverse semver" => return sort_versions(tags, first),
         "natural" => sort_natural(tags),
@@ -52,23 +52,23 @@ pub(super) fn sort(tags: &mut [Tag], order: &str, first: usize) -> Option<Doubt>
     None
 }
 
-fn sort_versions(tags: &mut [Tag], first: usize) -> Option<Doubt> {
+fn sort_versions(tags: &mut [Tag], first: usize) -> Option<OrderWarning> {
     let without = tags.iter().filter(|tag| version(&tag.name).is_none());
     let without: Vec<&Tag> = without.collect();
     if let Some(example) = without.first() {
         let (tags_without, example) = (without.len(), example.name.clone());
         tags.sort_by(by_date);
-        return Some(Doubt::NoVersion {
+        return Some(OrderWarning::NoVersion {
             tags: tags_without,
             example,
         });
     }
     let mut natural = tags.to_vec();
-    newest_first(&mut natural, Version::cmp_natural);
-    newest_first(tags, Version::cmp_strict);
+    newest_first(&mut natural, TagVersion::cmp_natural);
+    newest_first(tags, TagVersion::cmp_strict);
     let mut pairs = tags.iter().zip(&natural).take(first);
     let (strict, natural) = pairs.find(|(strict, natural)| strict != natural)?;
-    Some(Doubt::NumbersInWords {
+    Some(OrderWarning::NumbersInWords {
         strict: strict.name.clone(),
         natural: natural.name.clone(),
     })
@@ -77,12 +77,12 @@ fn sort_versions(tags: &mut [Tag], first: usize) -> Option<Doubt> {
 /// By version where every tag has one, else by the names and the numbers in them.
 fn sort_natural(tags: &mut [Tag]) {
     match tags.iter().all(|tag| version(&tag.name).is_some()) {
-        true => newest_first(tags, Version::cmp_natural),
+        true => newest_first(tags, TagVersion::cmp_natural),
         false => tags.sort_by(|a, b| natural(&b.name, &a.name)),
     }
 }
 
-fn newest_first(tags: &mut [Tag], compare: fn(&Version, &Version) -> Ordering) {
+fn newest_first(tags: &mut [Tag], compare: fn(&TagVersion, &TagVersion) -> Ordering) {
     let mut keyed: Vec<_> = tags
         .iter()
         .map(|tag| (version(&tag.name), tag.clone()))
@@ -151,12 +151,12 @@ fn magnitude(digits: &str) -> (usize, &str) {
 
 /// The version in a tag's name. What is behind a `+` says how it was built and is no part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Version {
+pub(super) struct TagVersion {
     numbers: Vec<u128>,
     pre: Prerelease,
 }
 
-impl Version {
+impl TagVersion {
     fn cmp_strict(&self, other: &Self) -> Ordering {
         self.cmp_numbers(other)
             .then_with(|| self.pre.cmp(&other.pre))
@@ -196,7 +196,7 @@ impl Version {
 }
 
 /// The version in a tag's name, behind an optional `v` and an optional prefix.
-pub(super) fn version(name: &str) -> Option<Version> {
+pub(super) fn version(name: &str) -> Option<TagVersion> {
     let mut before = None;
     for (at, letter) in name.char_indices() {
         let begins = letter.is_ascii_digit()
@@ -225,7 +225,7 @@ fn prefix(before: &str) -> Option<&str> {
 }
 
 /// A single number is a version only when it is all there is: `release-2024` is none.
-fn lenient(text: &str, alone: bool) -> Option<Version> {
+fn lenient(text: &str, alone: bool) -> Option<TagVersion> {
     let (text, build) = text.split_once('+').unwrap_or((text, ""));
     BuildMetadata::new(build).ok()?;
     if text.ends_with('-') {
@@ -253,7 +253,7 @@ fn lenient(text: &str, alone: bool) -> Option<Version> {
             numbers.push(counter.parse().ok()?);
         }
         let pre = Prerelease::EMPTY;
-        return Some(Version { numbers, pre });
+        return Some(TagVersion { numbers, pre });
     }
     let parts = pre.split('.').map(|part| match is_number(part) {
         // SemVer refuses zeros in front.
@@ -264,7 +264,7 @@ fn lenient(text: &str, alone: bool) -> Option<Version> {
         false => part,
     });
     let pre = Prerelease::new(&parts.collect::<Vec<_>>().join(".")).ok()?;
-    Some(Version { numbers, pre })
+    Some(TagVersion { numbers, pre })
 }
 
 /// `2026-09-01` at the beginning, and what is behind it.
@@ -318,12 +318,12 @@ mod tests {
         tags.into_iter().map(|tag| tag.name).collect()
     }
 
-    fn doubt(order: &str, names: &[&str]) -> Option<Doubt> {
+    fn warning(order: &str, names: &[&str]) -> Option<OrderWarning> {
         let mut tags: Vec<_> = names.iter().map(|name| tag(name, None)).collect();
         sort(&mut tags, order, usize::MAX)
     }
 
-    fn shown(version: &Version) -> String {
+    fn shown(version: &TagVersion) -> String {
         let numbers: Vec<_> = version.numbers.iter().map(u128::to_string).collect();
         match version.pre.is_empty() {
             true => numbers.join("."),
@@ -407,7 +407,7 @@ mod tests {
         let mut ascending = expected;
         ascending.reverse();
         assert_eq!(sorted("semver", &names), ascending);
-        assert_eq!(doubt("reverse semver", &names), None);
+        assert_eq!(warning("reverse semver", &names), None);
     }
 
     #[test]
@@ -435,7 +435,7 @@ mod tests {
             "2026.07.31.1",
         ];
         assert_eq!(sorted("reverse semver", &names), expected);
-        assert_eq!(doubt("reverse semver", &names), None);
+        assert_eq!(warning("reverse semver", &names), None);
     }
 
     #[test]
@@ -469,7 +469,7 @@ mod tests {
         let names = tags.each_ref().map(|tag| tag.name.as_str());
         assert_eq!(names, ["0.1.0", "a", "b", "old", "9.9.9", "nightly"]);
         let example = "nightly".to_owned();
-        assert_eq!(found, Some(Doubt::NoVersion { tags: 4, example }));
+        assert_eq!(found, Some(OrderWarning::NoVersion { tags: 4, example }));
     }
 
     #[test]
@@ -487,17 +487,17 @@ mod tests {
             sorted("natural", &["build-9", "build-10", "build-010a", "Build-2"]),
             ["build-010a", "build-10", "build-9", "Build-2"]
         );
-        assert_eq!(doubt("natural", &names), None);
+        assert_eq!(warning("natural", &names), None);
     }
 
     #[test]
     fn a_doubt_names_where_the_orders_of_words_differ_among_the_tags_that_count() {
         let names = ["v1.0.0", "v1.0.0-beta2", "v1.0.0-beta12"];
-        let expected = Doubt::NumbersInWords {
+        let expected = OrderWarning::NumbersInWords {
             strict: "v1.0.0-beta2".to_owned(),
             natural: "v1.0.0-beta12".to_owned(),
         };
-        assert_eq!(doubt("reverse semver", &names), Some(expected));
+        assert_eq!(warning("reverse semver", &names), Some(expected));
         let mut tags = names.map(|name| tag(name, None));
         assert_eq!(sort(&mut tags, "reverse semver", 1), None);
     }

@@ -1,7 +1,7 @@
 //! `[[table]]`: outside data in the place of a table, or beside its rows, mapped by SQL if need be.
 //!
 //! ```text
-//! file ─▶ columns of all its rows ─▶ `query` over external ─▶ cast to the contract's types ─▶ times.rs ─▶ given.part_0 ─┐
+//! file ─▶ columns of all its rows ─▶ `query` over external ─▶ cast to the contract's types ─▶ invalid_values.rs ─▶ given.part_0 ─┐
 //!         (csv.rs, ndjson.rs)                                                  the step's own rows, with `add` ─────────┴▶ union ─▶ the table
 //! ```
 //!
@@ -9,12 +9,12 @@
 //! written: `''`, 0 or false.
 
 mod csv;
+mod field_paths;
 mod files;
-mod mentions;
+mod invalid_values;
 mod ndjson;
 mod outline;
 mod shape;
-mod times;
 
 pub(super) use outline::outline;
 
@@ -29,8 +29,8 @@ use datafusion::error::DataFusionError;
 use futures::StreamExt;
 
 use self::files::TextFile;
-use super::report::Nulled;
-use crate::config::{Format, OutsideTable};
+use super::report::NulledValues;
+use crate::config::{OutsideFormat, OutsideTable};
 use crate::engine::{Engine, missing_column};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, bucket, file_url};
@@ -52,10 +52,10 @@ const BOOKKEEPING: [&str; 6] = [
 ];
 
 /// What was read of a `[[table]]`.
-pub(super) struct Given {
+pub(super) struct GivenTable {
     pub rows: u64,
     /// What is null now although it was something.
-    pub nulled: Vec<Nulled>,
+    pub nulled: Vec<NulledValues>,
 }
 
 /// Reads an outside table (`options`: how buckets are reached) and registers it as `given.<part>`, with the contract's columns, all of them nullable.
@@ -70,7 +70,7 @@ pub(super) async fn read(
     contract: &Contract,
     part: &str,
     folder: &Path,
-) -> Result<Given> {
+) -> Result<GivenTable> {
     let domain = contract.layer == super::steps::BASE;
     let layer = if domain { "domain" } else { &contract.layer };
     let table = format!("{layer}.{}", contract.table);
@@ -79,10 +79,12 @@ pub(super) async fn read(
             engine.add_store(&url, store);
         }
         let external = open(engine, given, &folder.join(format!("{part}-external"))).await?;
-        let (frame, absent) = plan(engine, given, &external, contract).await?;
+        let (frame, missing_columns) = plan(engine, given, &external, contract).await?;
         check_columns(&frame, contract, &external)?;
         let mut written = write(frame, contract, part, engine, folder).await?;
-        written.nulled.splice(..0, external.nulled(&absent));
+        written
+            .nulled
+            .splice(..0, external.nulled(&missing_columns));
         for nulled in &mut written.nulled {
             nulled.table.clone_from(&table);
             nulled.location.clone_from(&given.location);
@@ -122,7 +124,7 @@ impl External {
 
     fn columns_of_ndjson(&mut self, files: &[TextFile], query: Option<&str>) -> Result<SchemaRef> {
         let shape = ndjson::observe(files)?;
-        let wanted = query.map(mentions::mentions).unwrap_or_default();
+        let wanted = query.map(field_paths::field_paths).unwrap_or_default();
         let schema = Schema::new(shape.fields(&wanted));
         for field in schema.fields() {
             let name = field.name();
@@ -138,13 +140,13 @@ impl External {
         Ok(Arc::new(schema))
     }
 
-    /// What is reported. `absent`: columns of the query that the files do not have.
-    fn nulled(&self, absent: &BTreeSet<String>) -> Vec<Nulled> {
-        let nulled = |column: &str, reason: &str, rows| Nulled {
+    /// What is reported. `missing_columns`: columns of the query that the files do not have.
+    fn nulled(&self, missing_columns: &BTreeSet<String>) -> Vec<NulledValues> {
+        let nulled = |column: &str, reason: &str, rows| NulledValues {
             column: column.to_owned(),
             reason: reason.to_owned(),
             rows,
-            ..Nulled::default()
+            ..NulledValues::default()
         };
         let misfits = self.misfits.values.iter().map(|(path, rows)| {
             nulled(
@@ -154,18 +156,18 @@ impl External {
             )
         });
         let rows = self.rows.unwrap_or_default();
-        let absent = absent.iter().filter(|_| rows > 0);
-        let absent =
-            absent.map(|column| nulled(column, "the query names it and no row has it", rows));
+        let missing_columns = missing_columns.iter().filter(|_| rows > 0);
+        let missing_columns = missing_columns
+            .map(|column| nulled(column, "the query names it and no row has it", rows));
         let repaired = (self.misfits.repaired > 0).then(|| {
             let reason = "rows that are not quite JSON: what cannot be read of them";
             nulled("(repaired)", reason, self.misfits.repaired)
         });
-        misfits.chain(absent).chain(repaired).collect()
+        misfits.chain(missing_columns).chain(repaired).collect()
     }
 
-    /// `WITH external AS (…)`. `absent`: further columns, which are null.
-    fn with(&self, absent: &BTreeSet<String>) -> String {
+    /// `WITH external AS (…)`. `missing_columns`: further columns, which are null.
+    fn with(&self, missing_columns: &BTreeSet<String>) -> String {
         let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
         let null = |name: &String| format!("NULL AS {}", quoted(name));
         let has = self
@@ -175,7 +177,7 @@ impl External {
                 true => null(name),
                 false => quoted(name),
             });
-        let lacks = absent
+        let lacks = missing_columns
             .iter()
             .map(|name| match self.looked_into.contains(name) {
                 true => quoted(name),
@@ -191,7 +193,7 @@ impl External {
 }
 
 async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<External> {
-    if given.format == Format::Parquet {
+    if given.format == OutsideFormat::Parquet {
         engine
             .register_outside(SCHEMA, NAME, &given.location)
             .await?;
@@ -203,7 +205,7 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     let files = files::open(engine, &given.location, folder).await?;
     let mut external = External::default();
     let schema = match given.format {
-        Format::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
+        OutsideFormat::Ndjson => external.columns_of_ndjson(&files, given.query.as_deref())?,
         _ => external.columns_of_csv(&files)?,
     };
     let path = folder.with_extension("parquet");
@@ -212,7 +214,7 @@ async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -> Result<Ex
     for text in &files {
         let write = |batch: &RecordBatch| file.write(batch);
         match given.format {
-            Format::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
+            OutsideFormat::Ndjson => ndjson::read(text, &schema, &mut external.misfits, write)?,
             _ => csv::read(text, &schema, write)?,
         }
     }
@@ -241,14 +243,14 @@ async fn plan(
     };
     let may_lack = |column: &str| {
         external.rows == Some(0)
-            || given.format == Format::Ndjson
+            || given.format == OutsideFormat::Ndjson
             || contract.column(column).is_some()
     };
-    let mut absent = BTreeSet::new();
+    let mut missing_columns = BTreeSet::new();
     loop {
-        let sql = external.with(&absent) + &query;
+        let sql = external.with(&missing_columns) + &query;
         let error = match engine.plan_statement(engine.parse(&sql)?).await {
-            Ok(frame) => return Ok((frame, absent)),
+            Ok(frame) => return Ok((frame, missing_columns)),
             Err(error) => error,
         };
         let missing = missing_column(&error).map(|missing| match &missing.relation {
@@ -257,7 +259,7 @@ async fn plan(
             _ => missing.name.as_str(),
         });
         let missing = missing.filter(|column| may_lack(column));
-        if missing.is_none_or(|column| !absent.insert(column.to_owned())) {
+        if missing.is_none_or(|column| !missing_columns.insert(column.to_owned())) {
             return Err(
                 Error::new(ErrorKind::Configuration, "the [[table]]'s query fails")
                     .source(error)
@@ -308,11 +310,11 @@ async fn write(
     part: &str,
     engine: &Engine,
     folder: &Path,
-) -> Result<Given> {
+) -> Result<GivenTable> {
     let relaxed = contract.relaxed();
     let path = folder.join(part).with_extension("parquet");
     let mut file = ParquetFile::create(&path, relaxed.arrow_schema(), &relaxed)?;
-    let mut door = times::Door::default();
+    let mut filter = invalid_values::ValueFilter::default();
     let failed = |error: DataFusionError| {
         Error::new(ErrorKind::Configuration, "cannot read an outside table")
             .source(error)
@@ -324,7 +326,7 @@ async fn write(
     let mut rows = frame.execute_stream().await.map_err(failed)?;
     while let Some(batch) = rows.next().await {
         let batch = batch.map_err(failed)?;
-        let batch = door.impossible(contract, &complete(&relaxed, &batch)?)?;
+        let batch = filter.impossible(contract, &complete(&relaxed, &batch)?)?;
         let batch = conform(&relaxed, &batch).map_err(|error| {
             let column = error.context("column").unwrap_or_default().to_owned();
             let what = "a value of the outside table is not of the column's type";
@@ -333,19 +335,22 @@ async fn write(
                 .source(error)
                 .hint("correct the file, or cast the column in the [[table]]'s `query`")
         })?;
-        file.write(&door.check(contract, &batch)?)?;
+        file.write(&filter.check(contract, &batch)?)?;
     }
     let rows = file.rows();
     file.finish()?;
     engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
-    let taken = door.taken.into_iter().map(|((column, why), taken)| Nulled {
-        column,
-        reason: why.reason(),
-        rows: taken.rows,
-        values: taken.examples,
-        ..Nulled::default()
-    });
-    Ok(Given {
+    let taken = filter
+        .taken
+        .into_iter()
+        .map(|((column, why), taken)| NulledValues {
+            column,
+            reason: why.reason(),
+            rows: taken.rows,
+            values: taken.examples,
+            ..NulledValues::default()
+        });
+    Ok(GivenTable {
         rows,
         nulled: taken.collect(),
     })

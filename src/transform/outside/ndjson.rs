@@ -47,20 +47,20 @@ pub(super) fn read(
     misfits: &mut Misfits,
     mut write: impl FnMut(&RecordBatch) -> Result<()>,
 ) -> Result<()> {
-    let mut waiting = Vec::new();
+    let mut pending_rows = Vec::new();
     for row in rows(file)? {
         let Lenient { mut value, exact } = row?;
         misfits.repaired += u64::from(!exact);
         if let Value::Object(object) = &mut value {
             fit_fields(object, schema.fields(), "", &mut misfits.values);
         }
-        waiting.push(value);
-        if waiting.len() == BATCH_ROWS {
-            write(&batch(schema, &waiting)?)?;
-            waiting.clear();
+        pending_rows.push(value);
+        if pending_rows.len() == BATCH_ROWS {
+            write(&batch(schema, &pending_rows)?)?;
+            pending_rows.clear();
         }
     }
-    write(&batch(schema, &waiting)?)
+    write(&batch(schema, &pending_rows)?)
 }
 
 /// The objects of a file.

@@ -24,7 +24,7 @@ pub(in crate::transform) struct Outline {
 
 /// The tables whose rows are deployments, changes and incidents, or are made into them, the rows that count, and the
 /// columns that say when something happened. Nothing else makes a period: a repository of 1999 has no figures.
-const HAPPENED: [(&str, &str, &[&str]); 6] = [
+const TIME_COLUMNS: [(&str, &str, &[&str]); 6] = [
     ("pull_requests", "true", &["created_date", "merged_date"]),
     ("cicd_pipelines", "true", &["created_date", "finished_date"]),
     (
@@ -55,24 +55,24 @@ pub(in crate::transform) async fn outline(
     longest: Since,
 ) -> Result<Outline> {
     let mut outline = Outline::default();
-    let mut bounds: Option<(Event, Event)> = None;
+    let mut bounds: Option<(TimeBound, TimeBound)> = None;
     let domain = parts
         .iter()
         .filter(|(contract, _)| ["domain", BASE].contains(&contract.layer.as_str()));
     for (contract, part) in domain {
         if contract.table == "project_mapping" {
             let sql = format!("SELECT DISTINCT project_name FROM {GIVEN}.{part}");
-            for name in engine.texts(&sql).await? {
+            for name in engine.query_texts(&sql).await? {
                 outline.clocks.insert(name, (Tz::UTC, Weekday::Mon));
             }
         }
-        let counted = HAPPENED
+        let counted = TIME_COLUMNS
             .iter()
             .filter(|(table, ..)| *table == contract.table);
         for (_, rows, columns) in counted {
             for column in *columns {
                 for end in ["min", "max"] {
-                    let event = Event::find(engine, contract, part, rows, column, end).await?;
+                    let event = TimeBound::find(engine, contract, part, rows, column, end).await?;
                     let Some(event) = event else { continue };
                     bounds = Some(match bounds.take() {
                         None => (event.clone(), event),
@@ -101,7 +101,7 @@ pub(in crate::transform) async fn outline(
 
 /// The first or the last time of a column.
 #[derive(Clone)]
-struct Event {
+struct TimeBound {
     time: DateTime<Utc>,
     table: String,
     column: String,
@@ -109,7 +109,7 @@ struct Event {
     rows: String,
 }
 
-impl Event {
+impl TimeBound {
     async fn find(
         engine: &Engine,
         contract: &Contract,
@@ -120,7 +120,7 @@ impl Event {
     ) -> Result<Option<Self>> {
         let from = format!("FROM {GIVEN}.{part} WHERE {rows}");
         let found = engine
-            .texts(&format!("SELECT cast({end}({column}) AS varchar) {from}"))
+            .query_texts(&format!("SELECT cast({end}({column}) AS varchar) {from}"))
             .await?;
         let Some(text) = found.first() else {
             return Ok(None);
@@ -143,7 +143,7 @@ impl Event {
 
     /// `2026-05-01T10:00:00Z in domain.incidents.created_date of i1`.
     async fn describe(&self, engine: &Engine) -> Result<String> {
-        let keys = engine.texts(&self.rows).await?;
+        let keys = engine.query_texts(&self.rows).await?;
         let time = self
             .time
             .to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true);

@@ -1,9 +1,9 @@
-//! What is spent outlives the run.
+//! Spent requests are remembered across runs.
 
 use std::collections::BTreeMap;
 
 use bitlake::bitbucket::BudgetRecord;
-use bitlake::collect::Stop;
+use bitlake::collect::StopSignal;
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn total(minutes: &BTreeMap<chrono::DateTime<chrono::Utc>, u32>) -> usize {
 }
 
 #[tokio::test]
-async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
+async fn a_run_within_the_hour_starts_with_the_remaining_budget() {
     let folder = served();
     let mut alike = bench(&folder).await;
     alike.complete().await;
@@ -30,13 +30,13 @@ async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
     bench.complete().await;
     let spent = account(&bench).await;
     assert_eq!((total(&spent.minutes), spent.open), (first, 0));
-    // Waiting for the next hour would pass the deadline.
+    // A wait for the next hour would pass the deadline.
     let error = loop {
         bench.full = true;
-        bench.stop = Stop::new(Some(Duration::from_secs(600)));
+        bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
         match bench.run().await {
             Ok(report) if report.stopped.is_none() => {}
-            Ok(report) => break report.stopped.unwrap(),
+            Ok(report) => break report.stopped.unwrap().to_string(),
             Err(error) => break error.to_string(),
         }
     };
@@ -48,7 +48,7 @@ async fn a_run_within_the_hour_goes_on_with_what_the_last_one_left() {
 async fn a_block_is_written_down_before_its_first_request_goes_out() {
     let folder = served();
     let mut bench = bench(&folder).await;
-    // The run dies in the middle, as far as the account can tell: nobody closes it.
+    // The run dies in the middle: its budget is never closed.
     bench
         .sandbox
         .inject(Fault::on("/web/").delay(Duration::from_secs(60)));
@@ -61,18 +61,24 @@ async fn a_block_is_written_down_before_its_first_request_goes_out() {
 }
 
 #[tokio::test]
-async fn the_wait_after_a_429_outlives_the_run() {
+async fn the_wait_after_a_429_continues_in_the_next_run() {
     let folder = served();
     let mut bench = bench(&folder).await;
     let refusal = Fault::on("/web/refs?")
         .status(429)
         .header("retry-after", "1800");
     bench.sandbox.inject(refusal.times(1));
-    bench.stop = Stop::new(Some(Duration::from_secs(600)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let report = bench.run().await.unwrap();
-    assert!(report.stopped.unwrap().contains("the deadline is sooner"));
+    assert!(
+        report
+            .stopped
+            .unwrap()
+            .to_string()
+            .contains("the deadline is sooner")
+    );
     bench.sandbox.reset_requests();
-    bench.stop = Stop::new(Some(Duration::from_secs(600)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(600)));
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Quota);
     assert_eq!(bench.sandbox.request_log().len(), 0);

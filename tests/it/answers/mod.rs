@@ -1,4 +1,4 @@
-//! Every list × every bad answer: what becomes of it. README.md has the same table for people.
+//! The outcome of every list for every bad reply. docs/src/api-behaviour.md has the same table.
 
 mod budget;
 mod random;
@@ -17,18 +17,18 @@ use tempfile::TempDir;
 
 use super::support::*;
 
-/// A list: its table, what its requests have in common, what it asks for beyond the page, and how it goes on.
+/// A list: its table, the common part of its requests, its parameters, and its next page.
 struct List {
     table: &'static str,
     path: &'static [&'static str],
     asks: &'static [Asks],
     follows_next: bool,
-    /// Is asked for only where this one is not there.
+    /// The list whose absence makes the collector request this one.
     instead_of: Option<&'static str>,
 }
 
 impl List {
-    /// Branches and tags in one list: where that is refused, each has its own.
+    /// Branches and tags share one list; if it is refused, each has its own.
     fn is_refs(&self) -> bool {
         self.path == [REFS]
     }
@@ -40,7 +40,7 @@ const REFS: &str = "/web/refs?";
 enum Asks {
     Sort,
     Fields,
-    /// Records of other tables inside its own.
+    /// Tables whose records are embedded in this list.
     Embedded,
 }
 
@@ -121,18 +121,18 @@ const LISTS: [List; 15] = [
     ),
 ];
 
-/// What becomes of the list that meets an answer; nothing of it is stored unless it passes.
+/// The outcome of a list that meets a bad reply; nothing of the reply is stored unless it passes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Outcome {
-    /// As if nothing had happened.
+    /// The list is complete, as without the fault.
     Passes,
-    /// Recorded with its reason, and no failure.
+    /// The list is unavailable, with its reason; that is no failure.
     Absent,
-    /// This list fails, and what hangs on it; the others go on.
+    /// This list fails, and with it the lists that depend on it; the others continue.
     Fails,
-    /// The run ends in order, to be resumed.
+    /// The run stops in order and can be resumed.
     Stops,
-    /// The run ends with an error.
+    /// The run fails.
     Ends(ErrorKind),
 }
 
@@ -152,14 +152,14 @@ fn limits() -> Limits {
     }
 }
 
-/// The workspace that all cases of a test are served from.
+/// The workspace that all cases of a test share.
 fn served() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     workspace::write(folder.path());
     folder
 }
 
-/// Time-outs short enough for a test of silence.
+/// Limits with timeouts short enough for a test of a silent server.
 fn impatient() -> Limits {
     Limits {
         read_timeout: Duration::from_millis(200),
@@ -190,7 +190,7 @@ async fn each(
     each_within(limits(), faults, usual, other).await;
 }
 
-/// Lets every list meet these faults, one at a time; `Some` where a list's outcome is another than `usual`.
+/// Apply these faults to every list, one at a time; `other` returns the outcome of a list that differs from `usual`.
 async fn each_within(
     limits: Limits,
     faults: impl Fn(&List, Fault) -> Vec<Fault>,
@@ -267,7 +267,7 @@ async fn each_within(
         let rows = stored(&bench).await;
         match outcome {
             Passes => assert_eq!(rows, whole, "{}", list.table),
-            // Pages that arrived whole are saved on the way.
+            // Complete pages before the fault are saved.
             _ if bench.asked(list.path) > 10 => {}
             _ => assert!(
                 rows.get(list.table).is_none_or(Vec::is_empty),
@@ -282,7 +282,7 @@ fn always(_: &List) -> Option<Outcome> {
     None
 }
 
-/// Where it is refused for good there is another way.
+/// Return whether another list replaces this one when it is refused for good.
 fn but_for_refs(list: &List) -> Option<Outcome> {
     list.is_refs().then_some(Passes)
 }
@@ -312,7 +312,7 @@ async fn a_400_on_the_sort_is_asked_again_without_and_is_a_failure_where_there_i
 
 #[tokio::test]
 async fn a_401_ends_the_run() {
-    // Tokens of a repository may not read the members, and are told so by a 401.
+    // Repository access tokens may not read the members; the server answers 401.
     let members = |list: &List| (list.table == "workspace_members").then_some(Absent);
     let ends = Ends(ErrorKind::Credentials);
     each(|_, on| vec![on.status(401)], ends, members).await;
@@ -333,7 +333,7 @@ async fn a_403_is_an_absence_with_and_without_a_scope() {
 
 #[tokio::test]
 async fn a_404_or_410_is_an_absence() {
-    // Where there is no feed of all pull requests, each is asked for its own.
+    // Without the feed of all pull requests, the activity of each pull request is requested.
     let other = |list: &List| {
         let is_feed = list.table == "pull_request_activity";
         (is_feed || list.is_refs()).then_some(Passes)
@@ -356,7 +356,7 @@ async fn a_refused_later_page_fails_the_list() {
 }
 
 #[tokio::test]
-async fn statuses_that_pass_are_waited_for_and_fail_the_list_when_they_stay() {
+async fn transient_statuses_are_retried_and_fail_the_list_when_they_persist() {
     for status in [408, 500, 502, 503, 504] {
         each(|_, on| vec![on.times(2).status(status)], Passes, always).await;
         let other = match status {
@@ -368,7 +368,7 @@ async fn statuses_that_pass_are_waited_for_and_fail_the_list_when_they_stay() {
 }
 
 #[tokio::test]
-async fn a_429_is_waited_for_and_stops_the_run_when_it_stays() {
+async fn a_429_is_retried_and_stops_the_run_when_it_persists() {
     each(|_, on| vec![on.times(2).status(429)], Passes, always).await;
     let waits = |on: Fault| on.times(2).status(429).header("retry-after", "0");
     each(|_, on| vec![waits(on)], Passes, always).await;

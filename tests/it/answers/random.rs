@@ -1,15 +1,15 @@
-//! With one reply in twenty faulty, whichever way, the lake is the same to the byte.
+//! With one random fault in twenty replies, the lake is byte-identical.
 
 use super::super::world::World;
 use super::*;
 
-/// More than a day's tests take, by hand: `FAULTY_SEEDS=200 cargo test --release --test it answers::random`.
+/// Run more seeds by hand: `FAULTY_SEEDS=200 cargo test --release --test it answers::random`.
 fn seeds() -> u64 {
     let more = std::env::var("FAULTY_SEEDS").ok();
     more.and_then(|more| more.parse().ok()).unwrap_or(4)
 }
 
-/// A repository with some months behind it.
+/// A repository with a history of some months.
 fn lived() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new();
@@ -20,7 +20,7 @@ fn lived() -> TempDir {
     folder
 }
 
-/// The source layer's files, and the requests they took.
+/// Return the source layer's files and the number of requests.
 async fn collected(
     folder: &TempDir,
     faults: Vec<Fault>,

@@ -1,5 +1,5 @@
-//! No secret of a connection, a proxy or a pipeline's author in anything that is written or printed, even when error
-//! pages repeat the request. Every byte is looked at.
+//! No secret of a connection, a proxy or a pipeline's author is written or printed, even when error pages repeat the request.
+//! The tests search every byte.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -21,7 +21,7 @@ const SECRET: &str = "planted-secret-0123456789";
 const REGISTRY: &str = "planted-registry-password";
 const PROXY: &str = "planted-proxy-password";
 
-/// What must be nowhere. The planted ones all begin alike; their packed forms do not.
+/// The texts that must not be found. All planted secrets begin alike; their encoded forms do not.
 fn secrets() -> Vec<String> {
     let packed = |text: String| BASE64_STANDARD.encode(text);
     vec![
@@ -43,7 +43,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// A file's bytes as text; those of Parquet unpacked as well.
+/// Return a file's bytes as text, and those of Parquet decompressed as well.
 fn text(path: &Path) -> String {
     let mut text = String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
     if path.extension().is_some_and(|it| it == "parquet") {
@@ -71,7 +71,7 @@ impl Place {
         Self { folder }
     }
 
-    /// Everything that a command with the most talkative log prints and leaves behind.
+    /// Return everything that a command with the most verbose log prints and writes.
     fn all_of(&self, command: &str, env: &[(&str, &str)]) -> String {
         let mut program = Command::new(env!("CARGO_BIN_EXE_bitlake"));
         program
@@ -103,7 +103,7 @@ fn assert_clean(all: &str) {
     }
 }
 
-/// A workspace with a registry's password in a step's image and everywhere an author may paste it.
+/// Create a workspace with a registry's password in a step's image and in every text that an author may fill.
 fn planted() -> TempDir {
     let folder = served();
     let path = folder.path().join("acme/web/pipeline_steps.jsonl");
@@ -116,11 +116,11 @@ fn planted() -> TempDir {
     folder
 }
 
-/// Refusals of every kind, each with the request's headers in it.
+/// Error replies of every kind, each with the request's headers in its body.
 fn echoes() -> Vec<Fault> {
     let on = |path: &str| Fault::on(path).echo();
     vec![
-        // Without its `fields`, the list of steps holds the whole image.
+        // Without `fields`, the list of steps contains the whole image.
         on("/steps/")
             .times(1)
             .status(400)
@@ -154,7 +154,7 @@ async fn with(command: &'static str, connection: &str, credentials: AcceptedCred
         .await
         .unwrap();
     assert_clean(&all);
-    // It was echoed, or this proves nothing.
+    // Without an echo, the test would prove nothing.
     assert!(all.contains("***"), "{all}");
     assert!(all.contains("registry.acme.example/builder"));
     all
@@ -187,7 +187,7 @@ async fn an_oauth_consumer_and_its_tokens_are_nowhere() {
     assert!(!all.contains("sandbox-access-token-"), "{all}");
 }
 
-/// The token as JSON and addresses may spell it.
+/// Return the token in the spellings of JSON and of addresses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_is_repeated_in_another_spelling_is_nowhere() {
     let escaped = r"\u0070lanted\u002Dtoken-0123456789 planted%2Dtoken%2D0123456789 %70lanted-token-0123456789";
@@ -240,7 +240,7 @@ async fn refused_credentials_are_nowhere() {
     assert!(all.contains("***"), "{all}");
 }
 
-/// A proxy that is not there, and one that does not like its password.
+/// A proxy that does not exist, and one that refuses its password.
 #[test]
 fn a_proxys_password_is_nowhere() {
     let refusing = TcpListener::bind("127.0.0.1:0").unwrap();

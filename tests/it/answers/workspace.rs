@@ -1,4 +1,4 @@
-//! `acme/web` with a record in every list, and `acme/api`, which must not notice what happens to `acme/web`.
+//! `acme/web` with a record in every list, and `acme/api`, which faults of `acme/web` must not affect.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 const FIRST: &str = "1111111111111111111111111111111111111111";
 const SECOND: &str = "2222222222222222222222222222222222222222";
-/// On a branch that is gone: the commit graph does not know it.
+/// A commit of a deleted branch, which the commit graph does not contain.
 const THIRD: &str = "3333333333333333333333333333333333333333";
 
 fn at(day: u32) -> String {
@@ -42,7 +42,7 @@ fn pipeline() -> Value {
             "commit": {"type": "commit", "hash": SECOND}}})
 }
 
-/// Of each list its one record.
+/// The single record of each list.
 fn lists() -> Vec<(&'static str, Value)> {
     let pull_request = json!({"type": "pullrequest", "id": 1, "title": "t"});
     let issue = json!({"type": "issue", "id": 1, "title": "t"});

@@ -1,4 +1,4 @@
-//! Which repositories are found, and whose mistake it is when none is.
+//! Discovery of repositories, and the errors when none is found.
 
 use super::*;
 

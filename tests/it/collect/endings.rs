@@ -1,4 +1,4 @@
-//! What an ending that is not the last page means: failed, absent, stale.
+//! Lists that end without a last page: failed, unavailable, stale.
 
 use super::*;
 
@@ -13,7 +13,7 @@ async fn failing(quirk: &str, table: &str) -> (Bench, String) {
         reason.contains("acme/web") && !reason.contains('\n'),
         "{reason}"
     );
-    // Half a list is no list.
+    // An incomplete list is not stored.
     assert!(bench.rows(table).await.is_empty());
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
     (bench, reason)
@@ -64,7 +64,7 @@ async fn absent(quirk: &str, table: &str) -> (Bench, String) {
 async fn issues_disabled_404() {
     let (bench, reason) = absent("issues_disabled_404", "issues").await;
     assert!(reason.contains("issue tracker disabled"), "{reason}");
-    // The repository's own record says so already.
+    // The repository's record already shows it.
     assert_eq!(bench.asked(&["/issues"]), 0);
 }
 
@@ -106,7 +106,7 @@ async fn forbidden_scope_detail_object() {
 }
 
 #[tokio::test]
-async fn what_returned_data_once_becomes_stale_and_keeps_its_rows() {
+async fn a_list_that_had_records_becomes_stale_and_keeps_its_rows() {
     let (mut bench, _) = Bench::copy_of("deployment_stopped").await;
     bench.complete().await;
     let (first, before) = (bench.keys("pipelines").await, bench.state().await);
@@ -133,7 +133,7 @@ async fn what_returned_data_once_becomes_stale_and_keeps_its_rows() {
 #[tokio::test]
 async fn a_later_page_that_is_refused_fails_the_walk() {
     let mut bench = Bench::quirk("duplicate_row_between_pages").await;
-    // All of it is this month's, so that the second page is not a later round's.
+    // All records are of this month, so that the second page belongs to the same round.
     bench.now = at("2026-09-28T10:00:00Z");
     bench.sandbox.clear_faults();
     bench
@@ -145,10 +145,25 @@ async fn a_later_page_that_is_refused_fails_the_walk() {
         Some(ListStatus::Failed)
     );
     assert!(bench.rows("pull_requests").await.is_empty());
-    // What hangs on a list that is not there is not asked for, and not taken for empty.
+    // A list that depends on an unavailable list is not requested, and not taken for empty.
     let comments = web(&report, "pull_request_comments");
     assert_eq!(
         (comments.status, comments.requests),
         (Some(ListStatus::Failed), 0)
     );
+}
+
+#[tokio::test]
+async fn steps_that_the_rules_leave_out_are_no_failed_list() {
+    let mut bench = Bench::quirk("step_names_not_unique").await;
+    bench.more.push_str("\n[rules.default]\nsteps = \"none\"");
+    bench.complete().await;
+    let state = bench.state().await;
+    assert_eq!(
+        state.list("pipeline_steps").status,
+        ListStatus::NotCollected
+    );
+    let mut lists = state.entities.values();
+    assert!(lists.all(|list| list.status != ListStatus::Failed));
+    assert!(!state.entities.contains_key("pipeline_steps"));
 }

@@ -1,6 +1,7 @@
-//! What is not asked for, because it is here already or follows from what is here.
+//! Requests that are not sent, because their records are known or follow from known records.
 
-use bitlake::config::Steps;
+use bitlake::config::StepsRule;
+use bitlake::lake::ListDetail;
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
 use tempfile::TempDir;
@@ -8,7 +9,7 @@ use tempfile::TempDir;
 use super::super::world::World;
 use super::*;
 
-/// A repository that lives, and the lake that follows it night after night.
+/// A changing repository, and the lake of its nightly runs.
 struct Place {
     folder: TempDir,
     world: World,
@@ -16,7 +17,7 @@ struct Place {
 }
 
 impl Place {
-    /// After its first load.
+    /// Start after the first load.
     async fn after(happened: &[(u8, usize)]) -> Self {
         Self::with("", happened).await
     }
@@ -27,7 +28,7 @@ impl Place {
         for (kind, pick) in happened {
             world.happen(*kind, *pick);
         }
-        // What happened right before a walk is news to the next one as well.
+        // Changes right before a run are within the lag of the next run as well.
         world.now += TimeDelta::hours(1);
         world.write(folder.path());
         let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder.path())).await;
@@ -41,7 +42,7 @@ impl Place {
         }
     }
 
-    /// Lets things happen, and then a run a day later.
+    /// Apply changes, then run a day later.
     async fn night(&mut self, happens: &[(u8, usize)]) {
         self.world.now += TimeDelta::hours(1);
         for (kind, pick) in happens {
@@ -55,7 +56,7 @@ impl Place {
         self.bench.complete().await;
     }
 
-    /// What the last run asked of the repository.
+    /// Return the last run's requests for the repository.
     fn asked(&self) -> Vec<String> {
         let log = self.bench.sandbox.request_log();
         let of_web = log.iter().filter_map(|line| line.split("acme/web/").nth(1));
@@ -131,13 +132,7 @@ async fn environments_are_asked_for_when_a_new_one_is_named_and_once_a_week() {
     place.night(&[(13, 1)]).await;
     assert!(!asked(&place), "known");
     let mut state = place.bench.lake.state(1, "{web}").await.unwrap().unwrap();
-    state
-        .0
-        .entities
-        .get_mut("environments")
-        .unwrap()
-        .known
-        .clear();
+    state.0.list_mut("environments").detail = ListDetail::None;
     place
         .bench
         .lake
@@ -152,7 +147,7 @@ async fn environments_are_asked_for_when_a_new_one_is_named_and_once_a_week() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_asked_for_once_a_week() {
+async fn unavailable_lists_are_requested_once_a_week() {
     let mut bench = Bench::quirk("pipelines_disabled_404").await;
     bench.complete().await;
     let asked = |bench: &Bench| bench.asked(&["/pipelines/"]) + bench.asked(&["/deployments/"]);
@@ -180,7 +175,7 @@ async fn what_is_not_there_is_asked_for_once_a_week() {
 async fn steps_are_read_where_deployments_rest_on_them() {
     let rules = |steps: &str| format!("[rules.default]\nsteps = \"{steps}\"");
     let happened = [(13, 1), (13, 1), (13, 2), (15, 0), (15, 1)];
-    let mut place = Place::with(&rules(Steps::Deployments.as_str()), &happened).await;
+    let mut place = Place::with(&rules(StepsRule::Deployments.as_str()), &happened).await;
     let steps = |place: &Place| {
         let asked = place.asked();
         asked
@@ -189,7 +184,7 @@ async fn steps_are_read_where_deployments_rest_on_them() {
             .count()
     };
     assert_eq!(steps(&place), 0, "each deployment says how it ended");
-    // The same pipelines, once the rules want all.
+    // The same pipelines after the rules require all steps.
     place.bench.more = format!("[sync]\nsince = \"2026-01-01\"\n{}", rules("all"));
     place.night(&[]).await;
     assert_eq!(steps(&place), 3);
@@ -205,8 +200,8 @@ async fn a_deployment_that_does_not_say_how_it_ended_has_its_steps_read() {
     let mut bench = Bench::new(Sandbox::builder().demo()).await;
     bench.include = "acme/checkout-web".to_owned();
     bench.more = "[rules.default]\nsteps = \"deployments\"\nentities = [\"cicd\"]".to_owned();
-    let ended = json!({"name": "COMPLETED", "completed_on": "2026-11-20T10:00:00Z"});
-    let deployment = json!({"type": "deployment", "uuid": "{d}", "state": ended,
+    let finished = json!({"name": "COMPLETED", "completed_on": "2026-11-20T10:00:00Z"});
+    let deployment = json!({"type": "deployment", "uuid": "{d}", "state": finished,
         "release": {"pipeline": {"uuid": "{0f000000-0000-4000-8000-000000000001}"}}});
     let page = json!({"values": [deployment], "size": 1, "page": 1, "pagelen": 100});
     bench.sandbox.inject(Fault::on("/deployments/").body(page));
@@ -215,8 +210,8 @@ async fn a_deployment_that_does_not_say_how_it_ended_has_its_steps_read() {
 }
 
 #[tokio::test]
-async fn comments_come_with_the_feed_and_a_list_is_read_for_what_it_does_not_tell() {
-    // Two pull requests change every night, so that the feed is the cheaper way.
+async fn comments_come_from_the_feed_and_a_list_is_read_only_for_the_rest() {
+    // Two pull requests change every night, so that the feed costs fewer requests.
     let mut place = Place::after(&[(0, 0), (0, 0), (4, 0), (4, 1)]).await;
     let lists = |place: &Place| {
         let asked = place.asked();
@@ -230,11 +225,11 @@ async fn comments_come_with_the_feed_and_a_list_is_read_for_what_it_does_not_tel
     place.night(&[(4, 0), (4, 1)]).await;
     assert_eq!(lists(&place), 0);
     assert_eq!(place.comments().await.len(), 4);
-    // Gone without a trace: the count says so.
+    // A comment removed without a trace changes the count.
     place.night(&[(7, 0), (4, 1)]).await;
     assert_eq!(lists(&place), 1);
     assert_eq!(place.comments().await.len(), 4);
-    // An edit is the last change, and the feed shows none.
+    // An edit is the last change, and the feed has no entry for it.
     place.night(&[(4, 1), (6, 1)]).await;
     assert!(lists(&place) >= 1);
     assert!(
@@ -247,7 +242,7 @@ async fn comments_come_with_the_feed_and_a_list_is_read_for_what_it_does_not_tel
 }
 
 #[tokio::test]
-async fn one_changed_pull_request_is_asked_instead_of_the_feed_and_without_any_nobody() {
+async fn one_changed_pull_request_is_requested_instead_of_the_feed() {
     let mut place = Place::after(&[(0, 0), (0, 0), (4, 0)]).await;
     let activity = |place: &Place| -> Vec<String> {
         let asked = place.asked().into_iter();
@@ -278,7 +273,7 @@ async fn commits_of_a_pull_request_are_asked_for_where_the_graph_does_not_know_i
     assert_eq!(lists(&place), 0);
     place.night(&[(0, 0), (8, 0)]).await;
     assert_eq!(lists(&place), 0);
-    // Without the repository's commits there is no graph; a list that still ends in the source is not read again.
+    // Without the repository's commits there is no graph; a list with an unchanged source is not read again.
     let review = "[rules.default]\nentities = [\"review\"]";
     let mut place = Place::with(review, &[(0, 0), (0, 0)]).await;
     assert_eq!(lists(&place), 2);
@@ -302,15 +297,15 @@ async fn deployments_that_never_end_are_read_once_a_week_when_they_fill_a_page()
     place.night(&[(15, 0)]).await;
     assert_eq!(log(&place), [true]);
     place.bench.transform(&["config"]).await.unwrap();
-    let ended = "SELECT count(*) FROM bitbucket.deployments WHERE state['name'] = 'COMPLETED'";
-    assert_eq!(place.bench.query(ended).await, ["1"]);
+    let finished = "SELECT count(*) FROM bitbucket.deployments WHERE state['name'] = 'COMPLETED'";
+    assert_eq!(place.bench.query(finished).await, ["1"]);
     place.world.now += TimeDelta::days(7);
     place.night(&[]).await;
     assert_eq!(log(&place), [false, false]);
 }
 
 #[tokio::test]
-async fn repositories_without_news_take_turns_when_the_hour_has_no_room_for_all() {
+async fn idle_repositories_are_deferred_in_turn_when_the_budget_is_short() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = World::new();
     world.happen(0, 0);
@@ -329,8 +324,8 @@ async fn repositories_without_news_take_turns_when_the_hour_has_no_room_for_all(
     bench.complete().await;
     let mut visited = std::collections::BTreeMap::new();
     for night in 1..=3 {
-        // Room for two visits an hour.
-        for (mut state, version) in bench.lake.states().await.unwrap() {
+        // The budget suffices for two visits an hour.
+        for (mut state, version) in bench.lake.versioned_states().await.unwrap() {
             if let Some(visit) = &mut state.last_visit {
                 visit.requests = 400;
                 bench.lake.put_state(&state, Some(&version)).await.unwrap();
@@ -343,11 +338,11 @@ async fn repositories_without_news_take_turns_when_the_hour_has_no_room_for_all(
             .filter(|one| one.repository.contains('/'))
             .collect();
         assert_eq!(all.len(), 6);
-        for one in all.iter().filter(|one| !one.rests) {
+        for one in all.iter().filter(|one| !one.deferred) {
             *visited.entry(one.repository.clone()).or_insert(0) += 1;
         }
-        let resting = all.iter().filter(|one| one.rests).count();
-        // The load itself brought news.
+        let resting = all.iter().filter(|one| one.deferred).count();
+        // The first load itself has new records.
         assert!(night < 2 || resting > 0, "night {night}");
     }
     assert_eq!(visited.len(), 6, "{visited:?}");

@@ -1,8 +1,8 @@
-//! Night after night: what is asked for again, what comes first, and who may collect beside whom.
+//! Successive runs: which requests are repeated, the order of work, and concurrent collections.
 
 use std::path::Path;
 
-use bitlake::collect::{CollectReport, Shard, Stop};
+use bitlake::collect::{CollectReport, Shard, StopReason, StopSignal};
 use bitlake::lake::{RepositoryState, is_lost_race};
 use bitlake_sandbox::Sandbox;
 use chrono::TimeDelta;
@@ -28,7 +28,7 @@ async fn over(folder: &Path, world: &World) -> Bench {
     bench
 }
 
-/// Opens this many pull requests, one every three days.
+/// Open this many pull requests, one every three days.
 fn months_of_pull_requests(n: usize) -> World {
     let mut world = World::new();
     for _ in 0..n {
@@ -39,7 +39,7 @@ fn months_of_pull_requests(n: usize) -> World {
 }
 
 #[tokio::test]
-async fn a_night_without_news_writes_nothing_and_asks_only_what_it_must() {
+async fn a_run_without_new_records_writes_nothing_and_sends_few_requests() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = lively();
     world.write(folder.path());
@@ -53,7 +53,7 @@ async fn a_night_without_news_writes_nothing_and_asks_only_what_it_must() {
     bench.complete().await;
     let published = bench.transform(&["config"]).await.unwrap().published;
     assert_eq!((published.files_written, published.files_removed), (0, 0));
-    let waiting = bench.state().await.entities["pipelines"].queue.len();
+    let waiting = bench.state().await.entities["pipelines"].pending.len();
     let asked: Vec<_> = bench.sandbox.requests().into_iter().collect();
     for (route, n) in &asked {
         let expected = match route.as_str() {
@@ -62,7 +62,7 @@ async fn a_night_without_news_writes_nothing_and_asks_only_what_it_must() {
         };
         assert_eq!(*n, expected, "{asked:?}");
     }
-    // The lists that may have news, and the pipelines that had not ended; no child of anything.
+    // Only lists that may have new records and unfinished pipelines; no child list.
     assert!(
         !asked
             .iter()
@@ -112,7 +112,7 @@ async fn a_head_that_was_pushed_away_and_is_gone_is_left_out_of_the_range() {
     bench.complete().await;
     world.happen(9, 0);
     world.write(folder.path());
-    // Not even by its hash is it found any more.
+    // It can no longer be found by its hash either.
     std::fs::write(folder.path().join("acme/web/unlisted_commits.jsonl"), "").unwrap();
     bench.sandbox.reload().unwrap();
     bench.sandbox.reset_requests();
@@ -159,7 +159,7 @@ async fn every_repository_has_its_recent_months_before_any_has_its_oldest() {
         );
     }
     assert!(log.iter().any(|line| line.contains("page=3")), "{log:#?}");
-    // No page of a list that is only older is asked for twice.
+    // No page with only older records is requested twice.
     let pages = log
         .iter()
         .filter(|line| line.contains("/web/pullrequests?"));
@@ -167,7 +167,7 @@ async fn every_repository_has_its_recent_months_before_any_has_its_oldest() {
 }
 
 #[tokio::test]
-async fn a_first_load_that_is_cut_short_says_from_when_on_it_is_complete() {
+async fn an_interrupted_first_load_reports_from_when_it_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let world = months_of_pull_requests(110);
     world.write(folder.path());
@@ -176,7 +176,7 @@ async fn a_first_load_that_is_cut_short_says_from_when_on_it_is_complete() {
         "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nentities = [\"review\"]".to_owned();
     bench.stops_after = Some(60);
     let report = bench.run().await.unwrap();
-    assert_eq!(report.stopped.as_deref(), Some("the deadline has passed"));
+    assert_eq!(report.stopped, Some(StopReason::Deadline));
     let state = bench.state().await;
     let pull_requests = &state.entities["pull_requests"];
     assert_eq!(pull_requests.status, ListStatus::Loading);
@@ -184,7 +184,7 @@ async fn a_first_load_that_is_cut_short_says_from_when_on_it_is_complete() {
     assert!(from > state.since && from < world.now);
     assert!(report.requests_left > 0 && !report.is_incomplete());
 
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     bench.stops_after = None;
     bench.complete().await;
     let state = bench.state().await;
@@ -210,14 +210,14 @@ async fn shards_share_a_lake_and_no_repository() {
             );
         }
     }
-    let states = bench.lake.states().await.unwrap();
+    let states = bench.lake.versioned_states().await.unwrap();
     assert_eq!(states.len(), seen.len());
     bench.shard = None;
     let all = bench.complete().await.repositories.len();
     assert_eq!(all, seen.len());
 }
 
-/// Runs twice; before the second run's first put of the repository's state, somebody else changes it.
+/// Run twice; before the second run's first put of the repository's state, another process changes the state.
 async fn beside(
     change: fn(&mut RepositoryState),
 ) -> (Bench, bitlake::error::Result<CollectReport>) {
@@ -234,7 +234,7 @@ async fn beside(
         }
         let lake = lake.clone();
         Act::First(Box::pin(async move {
-            for (mut state, version) in lake.states().await.unwrap() {
+            for (mut state, version) in lake.versioned_states().await.unwrap() {
                 if !state.is_workspace() {
                     change(&mut state);
                     lake.put_state(&state, Some(&version)).await.unwrap();
@@ -298,7 +298,7 @@ async fn an_emptied_list_is_believed_when_everything_is_read_again() {
 }
 
 #[tokio::test]
-async fn what_vanished_without_a_trace_is_found_when_everything_is_read_again() {
+async fn records_removed_without_a_trace_are_found_by_a_full_refresh() {
     for (full, days) in [(true, 1), (false, 31)] {
         let folder = tempfile::tempdir().unwrap();
         let mut world = World::new();

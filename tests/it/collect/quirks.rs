@@ -1,8 +1,8 @@
-//! Traps that a walk must get through, each by its fixture's name.
+//! Quirks of lists, each named after its fixture.
 
 use super::*;
 
-/// Without the repository's commits each pull request is asked for its own.
+/// Without the repository's commits, the commits of each pull request are requested.
 const REVIEW_ONLY: &str =
     "[sync]\nsince = \"2026-01-01\"\n[rules.default]\nentities = [\"review\"]";
 
@@ -19,7 +19,7 @@ async fn pipelines_ignore_q() {
     let (mut bench, folder) = Bench::copy_of("pipelines_ignore_q").await;
     let path = folder.join("deployments.jsonl");
     let deployments = std::fs::read_to_string(&path).unwrap();
-    // The second one's release is young: it would count as its latest time.
+    // The second deployment's release is recent and would count as its latest time.
     let (first, second) = deployments.split_once('\n').unwrap();
     let second = second.replace("2026-09-10T09:04:00Z", "2020-01-01T00:00:00Z");
     std::fs::write(&path, format!("{first}\n{second}")).unwrap();
@@ -88,7 +88,7 @@ async fn comment_pending_draft() {
 #[tokio::test]
 async fn step_image_password() {
     let (mut bench, web_folder) = Bench::copy_of("step_image_password").await;
-    // A server that ignores `fields` sends the secrets; they must not get any further.
+    // A server that ignores `fields` sends the secrets; they must not be stored.
     let steps = std::fs::read_to_string(web_folder.join("pipeline_steps.jsonl")).unwrap();
     let values: Vec<Value> = steps
         .lines()
@@ -143,7 +143,7 @@ async fn duplicate_row_between_pages() {
     bench.complete().await;
     let rows = bench.rows("pull_requests").await;
     let of_one: Vec<_> = rows.iter().filter(|(key, _)| key == "51").collect();
-    // Both are kept, in the order of arrival: the later one is the newer.
+    // Both versions are kept in the order of arrival; the later one is the newer.
     assert_eq!(of_one.len(), 2);
     assert_eq!(of_one[1].1["title"], "touched during the walk");
     assert_eq!(bench.asked(&["/pullrequests/51/commits"]), 1);

@@ -1,4 +1,4 @@
-//! Whole collections: all of the demo, twice the same, nothing that was not asked for.
+//! Whole collections: complete, repeatable, and without unwanted requests.
 
 use super::*;
 
@@ -32,7 +32,7 @@ async fn the_demo_arrives_whole() {
             if path.exists() {
                 let entity = of(&report, &name, table);
                 let kept = entity.records + entity.drafts;
-                // A deleted comment is in no feed, and does not count.
+                // A deleted comment is not in the feed and not counted.
                 let text = std::fs::read_to_string(&path).unwrap();
                 let there = text
                     .lines()
@@ -74,13 +74,13 @@ async fn a_second_run_keeps_since_and_moving_it_back_asks_for_the_gap_only() {
     let pull_requests = &state.entities["pull_requests"];
     assert_eq!(pull_requests.complete_from, Some(state.since));
     assert_eq!(state.entities["commits"].complete_from, None);
-    // One request for what is new, one for the gap.
+    // One request for new records, one for the gap.
     assert_eq!(bench.asked(&["/pullrequests?"]), 2);
     assert_eq!(bench.asked(&["/pullrequests?", "2026-02-01", "AND"]), 1);
 }
 
 #[tokio::test]
-async fn complete_through_is_the_servers_clock() {
+async fn the_watermark_is_the_servers_clock() {
     let date = at("2026-11-20T08:00:00Z");
     let folder = fixture("quirks/fractionless_times");
     let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;

@@ -1,4 +1,4 @@
-//! `bitlake.toml`, bent: it is read or refused with the exit code of a configuration, and what was read can be used.
+//! Mutated `bitlake.toml` files are refused with the exit code of a configuration error, or read and usable.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{HOSTILE, mutate, mutations};
 
-/// Every section, and nearly every key.
+/// A configuration with every section and nearly every key.
 const WHOLE: &str = r#"
 [lake]
 url = "lake"
@@ -85,7 +85,7 @@ query = "SELECT key AS id FROM external"
 add = true
 "#;
 
-/// For what does not look into the tables of the lake.
+/// A lake for computations that read no tables.
 const SMALL: &str = "[lake]\nurl = \"lake\"\n[sync]\nsince = \"1 year\"\n";
 
 fn parse(text: &str, env: &BTreeMap<String, String>) -> Result<Config, String> {
@@ -100,7 +100,7 @@ fn parse(text: &str, env: &BTreeMap<String, String>) -> Result<Config, String> {
     })
 }
 
-/// What a run computes from it, at any time at which a clock may stand.
+/// Compute everything that a run derives from a configuration, for any time of the clock.
 fn use_it(config: &Config) {
     for now in [
         DateTime::UNIX_EPOCH,
@@ -191,7 +191,7 @@ fn a_deep_configuration_is_refused() {
     assert!(parse(WHOLE, &BTreeMap::from([(key, "1".to_owned())])).is_err());
 }
 
-/// Patterns have bounds of their own: none may take the night to compile or to match.
+/// Patterns have limits: none may take long to compile or to match.
 #[test]
 fn a_pattern_that_explodes_is_refused_or_quick() {
     for pattern in [

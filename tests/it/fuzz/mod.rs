@@ -1,7 +1,7 @@
-//! Bytes from outside, by the thousand: whatever comes, the answer is a value or an error of a kind, and never a panic.
+//! Thousands of mutated inputs from outside: each gives a value or a typed error, never a panic.
 //!
-//! What only one room can see is tried there: git's output in `bitbucket::git`, refusals and headers in `bitbucket`, the
-//! SQL gate in `engine::select`, control characters in `escape`.
+//! Inputs that only one module reads are tested there: git's output in `bitbucket::git`, error replies and headers in
+//! `bitbucket`, SQL statements in `engine::select`, control characters in `escape`.
 
 mod configuration;
 mod outside;
@@ -11,7 +11,7 @@ mod stored;
 
 use proptest::prelude::*;
 
-/// Values that have broken programs before, as JSON and TOML both write them.
+/// Values that have broken programs before, in the common syntax of JSON and TOML.
 pub const HOSTILE: [&str; 40] = [
     "null",
     "true",
@@ -55,7 +55,7 @@ pub const HOSTILE: [&str; 40] = [
     "\"größe/日本 👩\u{200d}💻\"",
 ];
 
-/// What is done to a text: at a place (a part of 1,000 of its length), with a length and something to put there.
+/// A mutation of a text: a position (in thousandths of its length), a length, and a replacement.
 pub type Mutation = (usize, usize, String);
 
 pub fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
@@ -74,12 +74,12 @@ pub fn mutations() -> impl Strategy<Value = Vec<Mutation>> {
     proptest::collection::vec((0_usize..1_000, 0_usize..40, inserted), 1..4)
 }
 
-/// `text` with the bytes at each place replaced; characters stay whole.
+/// Replace the bytes at each position, without splitting characters.
 pub fn mutate(text: &str, mutations: &[Mutation]) -> String {
     let mut text = text.to_owned();
     for (place, length, with) in mutations {
         let from = text.floor_char_boundary(text.len() * place / 1_000);
-        // Most values are worth replacing whole.
+        // Mostly replace whole values.
         let rest = &text[from..];
         let from = from
             + rest

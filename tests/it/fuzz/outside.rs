@@ -1,4 +1,4 @@
-//! `[[table]]` files of any bytes: the rows of a table, or an error that names the file.
+//! `[[table]]` files of arbitrary bytes give rows of a table or an error that names the file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,14 +6,14 @@ use std::path::Path;
 use bitlake::config::Config;
 use bitlake::error::Error;
 use bitlake::lake::Lake;
-use bitlake::transform::{Options, transform};
+use bitlake::transform::{TransformOptions, transform};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
 use super::HOSTILE;
 
-/// Brings `bytes` as `domain.projects`, the smallest table of the layer, and makes the layer.
-async fn brought(folder: &Path, format: &str, bytes: &[u8]) -> Result<(), Error> {
+/// Read `bytes` as `domain.projects`, the smallest table of the layer, and compute the layer.
+async fn transform_bytes(folder: &Path, format: &str, bytes: &[u8]) -> Result<(), Error> {
     let file = folder.join(format!("given.{format}"));
     std::fs::write(&file, bytes).unwrap();
     let text = format!(
@@ -22,9 +22,9 @@ async fn brought(folder: &Path, format: &str, bytes: &[u8]) -> Result<(), Error>
     let config = Config::parse(&text, &folder.join("bitlake.toml"), &BTreeMap::new(), &[])?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let lock = lake.lock()?;
-    let options = Options {
+    let options = TransformOptions {
         only: Some(["domain".to_owned()].into()),
-        ..Options::default()
+        ..TransformOptions::default()
     };
     let now = "2026-11-30T12:00:00Z".parse().unwrap();
     transform(&config, &lake, &lock, "run", now, &options).await?;
@@ -35,7 +35,7 @@ fn each(format: &str, files: &[Vec<u8>]) {
     let folder = tempfile::tempdir().unwrap();
     let runtime = Runtime::new().unwrap();
     for bytes in files {
-        let result = runtime.block_on(brought(folder.path(), format, bytes));
+        let result = runtime.block_on(transform_bytes(folder.path(), format, bytes));
         if let Err(error) = result {
             assert!([2, 5].contains(&error.kind().exit_code()), "{error}");
             assert!(error.to_string().len() < 20_000);

@@ -1,5 +1,5 @@
-//! Bitbucket's own replies, bent: a run goes on, fails that list, or ends with an error of a kind; no reply leaves a
-//! secret on the lake, and the next run of a healthy server heals it.
+//! Mutated replies of Bitbucket: a run continues, fails that list, or stops with a typed error; no reply leaves a secret on
+//! the lake, and the next run against a healthy server repairs it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::super::answers::workspace;
 use super::super::support::*;
 use super::{mutate, mutations};
 
-/// More, by hand: `BENT_REPLIES=500 cargo test --test it fuzz::replies`.
+/// Run more by hand: `BENT_REPLIES=500 cargo test --test it fuzz::replies`.
 fn cases() -> usize {
     let more = std::env::var("BENT_REPLIES").ok();
     more.and_then(|more| more.parse().ok()).unwrap_or(16)
@@ -33,7 +33,7 @@ fn limits() -> Limits {
     }
 }
 
-/// The paths that an undisturbed run asks for, each with what is answered.
+/// Return the paths that an undisturbed run requests, each with its reply.
 async fn answers(folder: &Path) -> Vec<(String, String)> {
     let mut bench = Bench::new(Sandbox::builder().workspace_dir(folder)).await;
     bench.complete().await;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bitlake::engine::{Dialect, Engine, declared, parse_values, with_values, write_as};
+use bitlake::engine::{Dialect, Engine, bind_params, declared_params, inline_params, translate};
 use bitlake::error::ErrorKind;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
@@ -41,7 +41,7 @@ fn engine() -> &'static (Engine, Runtime) {
     })
 }
 
-/// The kind of the error with which a text is refused, if it is: planned and run on a stack as the program's own.
+/// Plan and run a text on a stack as large as the program's, and return the kind of its error, if any.
 fn tried(sql: String) -> Option<ErrorKind> {
     let (engine, runtime) = engine();
     let work = runtime.spawn(async move {
@@ -72,35 +72,35 @@ proptest! {
         dialect in proptest::sample::select(&Dialect::WAREHOUSES[..]),
     ) {
         let sql = format!("-- Which?\n-- param: p {type_name} = null   what\nSELECT id FROM domain.t WHERE $p IS NULL OR id = $p");
-        let params = declared(&sql).unwrap();
-        match parse_values(params, &[("p".to_owned(), given.clone())]) {
+        let params = declared_params(&sql).unwrap();
+        match bind_params(params, &[("p".to_owned(), given.clone())]) {
             Err(error) => prop_assert_eq!(error.kind(), ErrorKind::Usage),
             Ok(params) => {
-                let written = with_values(&sql, &params);
+                let written = inline_params(&sql, &params);
                 prop_assert!(!written.is_ok_and(|sql| sql.contains("= $p")));
-                let _ = write_as(&sql, &params, dialect);
+                let _ = translate(&sql, &params, dialect);
             }
         }
     }
 
     #[test]
     fn a_header_is_read_or_refused(header in "(-- param: ?[a-z]{0,4} ?(varchar|bigint|date|x)?(\\[\\])? ?=? ?\\PC{0,12}( one of:[a-z, ;]{0,12})?\n){0,4}", body in "\\PC{0,40}") {
-        if let Err(error) = declared(&format!("{header}{body}")) {
+        if let Err(error) = declared_params(&format!("{header}{body}")) {
             prop_assert!(error.kind().exit_code() == 2 || error.message() == "unknown parameter type", "{}", error);
         }
     }
 
     #[test]
     fn values_are_put_into_any_text(sql in "(\\$[a-zé_]{0,3}|'|\"|--|\n|\\$\\$|\\PC|[a-z ]{1,4}){0,30}") {
-        let params = declared("-- param: a varchar = x\n-- param: é bigint = 3").unwrap();
-        let written = with_values(&sql, &params).unwrap();
+        let params = declared_params("-- param: a varchar = x\n-- param: é bigint = 3").unwrap();
+        let written = inline_params(&sql, &params).unwrap();
         if !sql.contains('$') {
             prop_assert_eq!(written, sql);
         }
     }
 }
 
-/// Functions and operators that take numbers, lengths, places and patterns from the text.
+/// Functions and operators that take numbers, lengths, positions and patterns from the text.
 const CALLS: [&str; 34] = [
     "abs(?)",
     "-(?)",
@@ -170,9 +170,9 @@ proptest! {
     }
 }
 
-/// As deep as the gate lets through: the stack must hold it, to the drop of the last plan.
+/// At the largest accepted depth, the stack must suffice until the last plan is dropped.
 #[test]
-fn what_is_just_not_too_deep_is_answered() {
+fn a_statement_at_the_depth_limit_is_answered() {
     let chain =
         |first: &str, link: &str, n: usize| format!("SELECT {first}{} AS x", link.repeat(n));
     for sql in [

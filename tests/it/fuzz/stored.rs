@@ -1,4 +1,4 @@
-//! What an earlier run left on the lake, bent by whoever can write there: read alike again, or refused.
+//! Mutated state, manifests and reports on the lake are read consistently or refused.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ const MANIFEST: &str = r#"{
 const BUDGET: &str = r#"{"minutes": {"2026-11-29T00:01:00Z": 10, "2026-11-29T00:02:00Z": 4294967295}, "open": 20,
   "limit": 1000, "closed_until": "2026-11-29T00:10:00Z"}"#;
 
-/// What is read once is read as the same again.
+/// A mutated file that is read is read as the same value again.
 fn stable<T: DeserializeOwned + Serialize + PartialEq + std::fmt::Debug>(text: &str) {
     let Ok(value) = serde_json::from_str::<T>(text) else {
         return;

@@ -4,7 +4,7 @@ mod source;
 
 use std::time::{Duration, Instant};
 
-use bitlake::collect::{Reason, Stop};
+use bitlake::collect::{StopReason, StopSignal};
 use bitlake::error::ErrorKind;
 use bitlake::lake::ListStatus;
 use bitlake_sandbox::{AcceptedCredentials, Fault, Interruption};
@@ -12,7 +12,7 @@ use bitlake_sandbox::{AcceptedCredentials, Fault, Interruption};
 use super::support::*;
 use source::{Source, cache, set, texts};
 
-/// A small history: two branches that met, a tag, a branch that goes on.
+/// A small history: a merge of two branches, a tag, an open branch.
 fn history() -> Option<Source> {
     let source = Source::new()?;
     source.commit("main", None, 0..8);
@@ -75,7 +75,7 @@ async fn git_tells_both_people_both_times_and_the_files_with_their_lines() {
     let Some(source) = history() else { return };
     let mut bench = source.bench("git").await;
     let report = bench.complete().await;
-    // Commits and folders, then contents.
+    // First commits and trees, then blobs.
     assert_eq!(report.git_operations, 2);
     assert_eq!(report.requests.get("commits"), None);
     bench.transform(&["config", "domain"]).await.unwrap();
@@ -144,10 +144,10 @@ async fn nights_by_git_and_by_the_api_go_on_where_the_other_ended() {
             source.hash("v1.0^{commit}"),
         ];
         heads.sort();
-        assert_eq!(state.heads.into_iter().collect::<Vec<_>>(), heads);
-        assert_eq!(state.deep, None);
+        assert!(state.heads().iter().eq(&heads));
+        assert_eq!(state.backfill, None);
         assert_eq!(state.complete_through, Some(bench.now));
-        // Night 3 changes nothing; on the others something happens to both branches.
+        // Night 3 changes nothing; every other night changes both branches.
         if night != 3 {
             source.commit("main", Some("refs/heads/main"), 100 + night..102 + night);
             source.commit("side", Some("refs/heads/side~1"), 200 + night..201 + night);
@@ -155,7 +155,7 @@ async fn nights_by_git_and_by_the_api_go_on_where_the_other_ended() {
             bench.sandbox.reload().unwrap();
         }
     }
-    // The commit below a branch's vanished head comes again with what took its place, and is still one row.
+    // The parent of a vanished head is fetched again with the head that replaced it, and is still one row.
     assert_eq!(seen, [15, 4, 4, 4, 0]);
     bench.transform(&["config", "bitbucket"]).await.unwrap();
     let rows = "SELECT count(*), count(DISTINCT hash) FROM bitbucket.commits";
@@ -163,7 +163,7 @@ async fn nights_by_git_and_by_the_api_go_on_where_the_other_ended() {
 }
 
 #[tokio::test]
-async fn what_was_force_pushed_away_is_left_out_also_by_a_clone_that_never_had_it() {
+async fn commits_removed_by_a_force_push_are_left_out_by_a_new_clone() {
     let Some(source) = history() else { return };
     let mut bench = source.bench("git").await;
     bench.complete().await;
@@ -176,13 +176,8 @@ async fn what_was_force_pushed_away_is_left_out_also_by_a_clone_that_never_had_i
     std::fs::remove_dir_all(cache(&bench)).unwrap();
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 3);
-    let heads = bench
-        .state()
-        .await
-        .entities
-        .remove("commits")
-        .unwrap()
-        .heads;
+    let state = bench.state().await;
+    let heads = state.list("commits").heads();
     assert!(heads.contains(&source.hash("side")) && !heads.contains(&before));
 }
 
@@ -194,7 +189,7 @@ async fn a_head_that_moves_between_its_list_and_the_fetch_is_the_next_runs() {
     source.commit("side", Some("refs/heads/side"), 60..61);
     source.publish();
     bench.sandbox.reload().unwrap();
-    // The list is served as it was; git has another commit in the place of the new one already.
+    // The API's list is outdated: git already has another commit in the place of the new one.
     let listed = source.hash("side");
     source.commit("side", Some("refs/heads/side~1"), 61..62);
     let report = bench.complete().await;
@@ -217,7 +212,7 @@ async fn a_long_history_is_saved_in_parts_and_goes_on_there() {
     let report = bench.run().await.unwrap();
     assert_eq!(web(&report, "commits").records, 5000);
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Loading));
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 300);
     let mut keys = bench.keys("commits").await;
@@ -236,14 +231,14 @@ async fn a_part_that_is_here_counts_for_its_own_range_only() {
     set(&mut bench, "git", "line_counts = false");
     bench.stops_after = Some(4);
     bench.run().await.unwrap();
-    // A head of the range is gone now: its first 5000 commits would be others.
+    // A head of the range is gone now; its first 5000 commits would be different ones.
     source.git(&["update-ref", "-d", "refs/heads/side"]);
     source.git(&["reflog", "expire", "--expire=now", "--all"]);
     source.git(&["gc", "--quiet", "--prune=now"]);
     source.publish();
     bench.sandbox.reload().unwrap();
     std::fs::remove_dir_all(cache(&bench)).unwrap();
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").records, 5010);
 }
@@ -257,7 +252,7 @@ async fn the_api_goes_on_after_an_unfinished_walk_by_git() {
     set(&mut bench, "git", "line_counts = false");
     bench.stops_after = Some(4);
     bench.run().await.unwrap();
-    (bench.stop, bench.stops_after) = (Stop::new(None), None);
+    (bench.stop, bench.stops_after) = (StopSignal::new(None), None);
     set(&mut bench, "api", "");
     let report = bench.complete().await;
     assert_eq!(web(&report, "commits").status, Some(ListStatus::Complete));
@@ -317,10 +312,10 @@ async fn refused_credentials_end_the_run_with_what_to_check() {
     bench.sandbox.inject(refused.body("Invalid credentials"));
     let error = bench.run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Credentials);
-    let said = error.to_string();
+    let printed = error.to_string();
     assert!(
-        said.contains("environment variable TOKEN") && !said.contains("s3cr3t"),
-        "{said}"
+        printed.contains("environment variable TOKEN") && !printed.contains("s3cr3t"),
+        "{printed}"
     );
 }
 
@@ -362,7 +357,7 @@ async fn a_token_that_ends_meanwhile_is_renewed() {
 }
 
 #[tokio::test]
-async fn a_repository_that_git_does_not_give_is_absent_and_later_stale() {
+async fn a_repository_that_git_refuses_is_unavailable_and_later_stale() {
     let Some(source) = history() else { return };
     for (status, body) in [(404, "Repository not found"), (403, "no")] {
         let mut bench = source.bench("git").await;
@@ -396,7 +391,7 @@ async fn a_repository_that_git_does_not_give_is_absent_and_later_stale() {
 }
 
 #[tokio::test]
-async fn what_passes_is_fetched_again_and_what_stays_fails_the_list_alone() {
+async fn transient_git_errors_are_retried_and_persistent_ones_fail_only_the_list() {
     let Some(source) = history() else { return };
     let passing = [
         Fault::on(".git/info/refs")
@@ -450,14 +445,14 @@ async fn a_deadline_ends_git_at_once_and_the_next_run_has_everything() {
     let mut slow = Fault::on(".git/git-upload-pack");
     slow.delay_ms = 20_000;
     bench.sandbox.inject(slow);
-    bench.stop = Stop::new(Some(Duration::from_secs(2)));
+    bench.stop = StopSignal::new(Some(Duration::from_secs(2)));
     let begun = Instant::now();
     let report = bench.run().await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(8));
-    assert_eq!(bench.stop.reason(), Some(Reason::Deadline));
+    assert_eq!(bench.stop.reason(), Some(StopReason::Deadline));
     assert!(report.stopped.is_some());
     bench.sandbox.clear_faults();
-    bench.stop = Stop::new(None);
+    bench.stop = StopSignal::new(None);
     assert_eq!(web(&bench.complete().await, "commits").records, 15);
 }
 

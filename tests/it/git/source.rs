@@ -1,5 +1,4 @@
-//! A repository made by the git program, served both ways: by git as it is, and by the API as records made from what the
-//! program prints.
+//! A repository made by the git program and served in both ways: by git, and by the API as records made from git's output.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ pub struct Source {
 }
 
 impl Source {
-    /// `None` where there is no git.
+    /// Return `None` without git.
     pub fn new() -> Option<Self> {
         if Command::new("git").arg("version").output().is_err() {
             skip("git");
@@ -60,16 +59,16 @@ impl Source {
             .unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "git {arguments:?}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "git {arguments:?}: {printed}");
         String::from_utf8(output.stdout)
             .unwrap()
             .trim_end()
             .to_owned()
     }
 
-    /// Commits on a branch: `lines` go into one file of the branch's own, one more with every commit. `from`: what the
-    /// first commit builds on, nothing for a root.
+    /// Add commits to a branch: `lines` go into the branch's own file, one more with every commit. `from` is the parent of the
+    /// first commit; empty for a root commit.
     pub fn commit(&self, branch: &str, from: Option<&str>, times: std::ops::Range<usize>) {
         let from = from.map(|from| self.hash(from));
         let mut stream = Vec::new();
@@ -102,7 +101,7 @@ impl Source {
         self.git(&["rev-parse", revision])
     }
 
-    /// Writes the API's records of the repository as it is now.
+    /// Write the API's records of the repository's current state.
     pub fn publish(&self) {
         let moved = self.published.fetch_add(1, Ordering::Relaxed);
         let log = "--format=%H%x00%aI%x00%an <%ae>%x00%P%x00%B%x1e";
@@ -168,7 +167,7 @@ impl Source {
             .git_dir(folder.join("git"))
     }
 
-    /// Reads the commits `by` "api" or "git".
+    /// Read the commits `by` "api" or "git".
     pub async fn bench(&self, by: &str) -> Bench {
         let mut bench = Bench::new(self.builder()).await;
         set(&mut bench, by, "");
@@ -176,7 +175,7 @@ impl Source {
     }
 }
 
-/// What reads the commits from now on, with further keys of `[sync]`.
+/// Set how commits are read from now on, with further keys of `[sync]`.
 pub fn set(bench: &mut Bench, by: &str, keys: &str) {
     let cache = cache(bench);
     bench.more = format!(
@@ -190,7 +189,7 @@ pub fn cache(bench: &Bench) -> PathBuf {
     bench.folder.path().join("clones")
 }
 
-/// Every file below a folder, as text.
+/// Return every file below a folder as text.
 pub fn texts(folder: &Path) -> String {
     let mut all = String::new();
     for entry in std::fs::read_dir(folder).unwrap() {

@@ -1,4 +1,4 @@
-//! A lake that tests publish to, and what a database or a reader must find in it.
+//! A lake that tests publish to, with the rows that a database or reader must find in it.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::super::demo::{bitlake, demo_lake, text};
 use super::super::support::copy;
 
-/// A table's files: as they are, or with other rows.
+/// A table's files, with their rows or with others.
 type Files = BTreeMap<String, Option<RecordBatch>>;
 
 /// A copy of the demo's lake that the test may publish to.
@@ -28,7 +28,7 @@ pub struct Bench {
 
 impl Bench {
     pub async fn new() -> Self {
-        // A name that needs care in every statement.
+        // A name that every statement must quote.
         Self::named("it's [a] lake").await
     }
 
@@ -36,7 +36,7 @@ impl Bench {
         let folder = TempDir::new().unwrap();
         #[cfg(unix)]
         {
-            // Postgres runs as another user when the test is root's.
+            // Postgres runs as another user when root runs the test.
             use std::os::unix::fs::PermissionsExt;
             let all = std::fs::Permissions::from_mode(0o777);
             std::fs::set_permissions(folder.path(), all).unwrap();
@@ -62,7 +62,7 @@ impl Bench {
         self.lake.manifest().await.unwrap().run_id.unwrap()
     }
 
-    /// What the database must hold after `script`: all that is published, and nothing of the tables that are `gone`.
+    /// Describe the expected database after `script`: all published rows, and none of the tables in `gone`.
     pub async fn plan(&self, script: &str, prefix: &str, gone: &[&str]) -> Value {
         let manifest = self.lake.manifest().await.unwrap();
         let mut tables = serde_json::Map::new();
@@ -99,7 +99,7 @@ impl Bench {
         }
     }
 
-    /// Makes the last publish one that did not know the table; returns its run.
+    /// Remove the table from the last manifest, as a publish without it would have written it; return its run.
     pub async fn hide(&self, table: &str) -> String {
         self.edit_manifest(|manifest| {
             manifest["tables"].as_object_mut().unwrap().remove(table);
@@ -116,7 +116,7 @@ impl Bench {
         concat_batches(&schema, &batches).unwrap()
     }
 
-    /// Publishes a second time: every fate that a partition and a table can have.
+    /// Publish a second time, with every kind of change of partitions and tables.
     pub async fn change(&self) {
         let manifest = self.lake.manifest().await.unwrap();
         let contracts = Contracts::bundled().unwrap();
@@ -148,7 +148,7 @@ impl Bench {
         };
         let first = |files: &Files| files.keys().next().unwrap().clone();
         let less = |rows: &RecordBatch| rows.slice(0, rows.num_rows() / 2);
-        // Rows go from one partition, all rows of another move to a new one.
+        // Some rows leave one partition; all rows of another move to a new one.
         change("domain.pull_requests", &|files| {
             let moved = first(files);
             files.remove(&moved);
@@ -158,14 +158,14 @@ impl Bench {
             let changed = first(files);
             files.insert(changed.clone(), Some(less(&self.read(&changed))));
         });
-        // A hostile name, and nested columns.
+        // A hostile name and nested columns.
         change("bitbucket.pull_requests", &|files| {
             let moved = first(files);
             files.remove(&moved);
             let new = "bitbucket/pull_requests/connection=1/workspace_slug=a%2F..%2F%27b/repo=%5B%2A%5D%20%25/part-0.parquet";
             files.insert(new.to_owned(), Some(self.read(&moved)));
         });
-        // A partition is empty, and a table without partitions has less.
+        // One partition becomes empty, and a table without partitions loses rows.
         for name in ["domain.pull_request_comments", "domain.refs"] {
             let rows = |rows: &RecordBatch| match name {
                 "domain.refs" => less(rows),
@@ -176,14 +176,14 @@ impl Bench {
                 files.insert(changed.clone(), Some(rows(&self.read(&changed))));
             });
         }
-        // A whole table is empty.
+        // A whole table becomes empty.
         change("domain.issues", &|files| {
             let any = first(files);
             files.clear();
             let empty = "domain/issues/created_month=__HIVE_DEFAULT_PARTITION__/part-0.parquet";
             files.insert(empty.to_owned(), Some(self.read(&any).slice(0, 0)));
         });
-        // A table that was not there.
+        // A table is added.
         change("domain.boards", &|files| {
             let path = "domain/boards/part-0.parquet";
             files.insert(path.to_owned(), Some(self.read(path)));
@@ -195,12 +195,12 @@ impl Bench {
             .await
             .unwrap();
         drop(lock);
-        // A table that is no more.
+        // A table is removed.
         self.hide("domain.board_repos").await;
     }
 }
 
-/// A table as the scripts that compare know it.
+/// The description of a table for the comparing scripts.
 pub fn described(contract: &Contract, files: &[&str]) -> Value {
     let columns = contract.columns.iter();
     let nested = columns.clone().enumerate();

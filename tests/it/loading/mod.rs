@@ -1,4 +1,4 @@
-//! What `bitlake ddl` prints loads the lake: executed on DuckDB and on Postgres, read by sqlglot for the others.
+//! The statements of `bitlake ddl` load the lake: executed on DuckDB and Postgres, parsed by sqlglot for the other dialects.
 //!
 //! ```text
 //! demo's lake, copied ─▶ ddl ─────────────────▶ database ─▶ equals the lake, cell by cell
@@ -27,12 +27,12 @@ pub use self::bench::Bench;
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("loading"));
 
 #[tokio::test]
-async fn duckdb_holds_the_lake_and_then_what_it_became() {
+async fn duckdb_equals_the_lake_before_and_after_a_change() {
     loads_and_follows("duckdb").await;
 }
 
 #[tokio::test]
-async fn postgres_holds_the_lake_and_then_what_it_became() {
+async fn postgres_equals_the_lake_before_and_after_a_change() {
     loads_and_follows("postgres").await;
 }
 
@@ -51,7 +51,7 @@ async fn loads_and_follows(dialect: &str) {
     };
     let first = bench.hide("domain.boards").await;
     load(None, &[]).await;
-    // Once more, on tables that are full.
+    // Run it again on full tables.
     load(None, &[]).await;
 
     bench.change().await;
@@ -65,7 +65,7 @@ async fn loads_and_follows(dialect: &str) {
     assert!(nothing.ends_with("-- Nothing changed.\n"), "{nothing}");
 }
 
-/// Statements for tables that were made when the contract had one column less.
+/// Statements for tables that were created when the contract had one column less.
 #[tokio::test]
 async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
     let Some(python) = PYTHON.as_ref() else {
@@ -101,7 +101,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
         };
         let (kept, changed) = ("domain/things/m=1/part-0.parquet", THINGS);
         for file in [kept, changed] {
-            // The names differ, so that the key holds.
+            // The names differ, so that the key is unique.
             let prefix = StringArray::from(vec![format!("{file}a"), format!("{file}b")]);
             write(&root.join(file), &old, &batch(&old, vec![Arc::new(prefix)]));
         }
@@ -170,7 +170,7 @@ fn dbt_gets_every_table_with_its_key_and_tests() {
     python.run("dbt", &plan, folder.path());
 }
 
-/// Where each warehouse would find the lake.
+/// The lake's address for each warehouse.
 const LOCATIONS: [(&str, &str); 7] = [
     ("snowflake", "s3://acme/lake"),
     ("bigquery", "gs://acme/lake"),
@@ -183,7 +183,7 @@ const LOCATIONS: [(&str, &str); 7] = [
 
 const THINGS: &str = "domain/things/m=2/part-0.parquet";
 
-/// What a reader of the statements sees, for one small table with a partition of each fate.
+/// Snapshot the statements of one small table whose partitions were added, changed, removed and kept.
 #[test]
 fn statements_for_one_table() {
     let contract = contract(
@@ -279,7 +279,7 @@ fn create_statements_need_no_lake() {
     let chosen = tables.filter(|it| ["dora", "metrics"].contains(&it.layer.as_str()));
     assert_eq!(script.matches("CREATE TABLE").count(), chosen.count());
     assert!(!script.contains("COPY") && !script.contains("BEGIN"));
-    // Postgres's own, for psql.
+    // The client command of psql.
     let output = bitlake(&["ddl", "--dialect", "postgres", "--create"]);
     let script = text(&output.stdout);
     assert!(script.contains("CREATE TABLE") && !script.contains("postgres_execute"));

@@ -1,4 +1,4 @@
-//! Times and accounts that are not what their description promises.
+//! Times and accounts that differ from their documentation.
 
 use super::*;
 
@@ -58,7 +58,7 @@ async fn deleted_user_null() {
         ],
     )
     .await;
-    // Only the list of reviewers still names somebody for the first.
+    // Only the list of reviewers still names an account for the first one.
     lake.gives(
         "SELECT right(pull_request_id, 2), reviewer_id FROM domain.pull_request_reviewers ORDER BY 1",
         &[format!("31 | {BOB}"), format!("32 | {BOB}")],

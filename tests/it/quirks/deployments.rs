@@ -34,7 +34,7 @@ async fn deployment_undeployed() {
         &["| OTHER | UNDEPLOYED | https://bitbucket.org/acme/web/pipelines/results/1 | NULL | NULL | NULL"],
     )
     .await;
-    // What was never deployed does not make its pipeline a deployment.
+    // An undeployed release does not make its pipeline a deployment.
     lake.gives("SELECT type FROM domain.cicd_pipelines", &[""])
         .await;
 }
@@ -47,7 +47,7 @@ async fn deployment_environment_stub() {
         &["STAGING | eu staging | Staging"],
     )
     .await;
-    // Embedded by `fields`, not asked for one by one.
+    // Embedded by `fields`, not requested one by one.
     lake.gives(
         "SELECT environment['name'] FROM bitbucket.deployments",
         &["eu staging"],

@@ -1,8 +1,8 @@
-//! Lists that are not there, may not be read, or fail.
+//! Lists that are unavailable, forbidden or failing.
 
 use super::*;
 
-/// The list is absent for this reason, costs nothing more, and the rest of the repository is there.
+/// Check that the list is unavailable for this reason, costs no further request, and that all other lists are complete.
 async fn absent(name: &str, table: &str, reason: &str) -> Exported {
     let lake = quirk(name).await;
     assert_eq!(lake.status(table), ListStatus::Unavailable);
@@ -67,7 +67,7 @@ async fn commits_forbidden_403() {
     )
     .await;
     assert_eq!(lake.asked(&["/pullrequests/32/commits"]), 0);
-    // The next night asks for nothing again.
+    // The next run sends no request for it.
     lake.bench.now += chrono::TimeDelta::days(1);
     lake.bench.complete().await;
     assert_eq!(lake.asked(&["/pullrequests/31/commits"]), 1);
@@ -110,8 +110,11 @@ async fn sort_with_states_500() {
 
 async fn no_pull_requests_but_commits(name: &str, reason: &str) {
     let lake = failing(name, "pull_requests").await;
-    let said = lake.reason("pull_requests");
-    assert!(said.contains(reason) && !said.contains('\n'), "{said}");
+    let printed = lake.reason("pull_requests");
+    assert!(
+        printed.contains(reason) && !printed.contains('\n'),
+        "{printed}"
+    );
     lake.gives("SELECT * FROM domain.pull_requests", &[""; 0])
         .await;
     lake.gives("SELECT count(*) FROM domain.commits", &["3"])

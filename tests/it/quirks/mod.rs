@@ -1,4 +1,4 @@
-//! Bitbucket's traps, one test for each folder of `crates/bitlake-sandbox/fixtures/quirks`, by its name: what lands in the lake all the same.
+//! Quirks of Bitbucket, one test for each folder of `crates/bitlake-sandbox/fixtures/quirks`, named after it.
 //!
 //! ```text
 //! fixtures/quirks/<quirk> ─▶ sandbox ─▶ collect ─▶ source layer ─▶ domain layer ─▶ the query that the test states
@@ -24,12 +24,12 @@ use super::support::*;
 const ANN: &str = "bitbucket:BitbucketAccount:1:712020:00000001-1111-4222-8333-444455556666";
 const BOB: &str = "bitbucket:BitbucketAccount:1:712020:00000002-1111-4222-8333-444455556666";
 
-/// The hash that the fixtures give their n-th commit.
+/// Return the hash of the fixtures' n-th commit.
 fn sha(n: u32) -> String {
     format!("{:08x}", n.wrapping_mul(2_654_435_761)).repeat(5)
 }
 
-/// A quirk's workspace, collected and folded into the source layer; the domain layer on demand.
+/// A quirk's workspace, collected into the source layer; the domain layer is computed on demand.
 struct Exported {
     bench: Bench,
     tables: Tables,
@@ -45,13 +45,13 @@ impl Deref for Exported {
 }
 
 impl Exported {
-    /// Expects these lines of a query.
+    /// Check the lines of a query.
     async fn gives<T: AsRef<str>>(&self, sql: &str, expected: &[T]) {
         let expected: Vec<&str> = expected.iter().map(AsRef::as_ref).collect();
         assert_eq!(self.tables.query(sql).await.unwrap(), expected, "{sql}");
     }
 
-    /// What the run says of one list of `acme/web`.
+    /// Return the report of one list of `acme/web`.
     fn of(&self, table: &str) -> &EntityReport {
         web(&self.report, table)
     }
@@ -77,7 +77,7 @@ async fn export(mut bench: Bench) -> Exported {
     }
 }
 
-/// Exports a quirk's workspace in which nothing may fail.
+/// Export a quirk's workspace in which no list may fail.
 async fn quirk(name: &str) -> Exported {
     let exported = export(Bench::quirk(name).await).await;
     let left: Vec<_> = exported.report.incomplete().collect();
@@ -85,8 +85,8 @@ async fn quirk(name: &str) -> Exported {
     exported
 }
 
-/// Exports a quirk's workspace in which the list `table` fails, and nothing but that list, its children, and the tags,
-/// which come with the branches.
+/// Export a quirk's workspace in which only the list `table` fails, with its children and, as they share the branches'
+/// list, the tags.
 async fn failing(name: &str, table: &str) -> Exported {
     let exported = export(Bench::quirk(name).await).await;
     assert_eq!(exported.status(table), ListStatus::Failed);

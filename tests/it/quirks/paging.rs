@@ -1,4 +1,4 @@
-//! Lists of several pages, whose links, caps and parameters cannot be relied upon.
+//! Lists of several pages with unreliable links, caps and parameters.
 
 use super::*;
 
@@ -24,7 +24,7 @@ async fn no_branches(name: &str, reason: &str) {
         "{}",
         lake.reason("branches")
     );
-    // The first page is not taken for the whole list.
+    // The first page must not be taken for the whole list.
     lake.gives("SELECT * FROM domain.refs", &[""; 0]).await;
     lake.gives("SELECT count(*) FROM domain.commits", &["3"])
         .await;
@@ -97,7 +97,7 @@ async fn pull_request_commits_beyond_first_page() {
         &["101"],
     )
     .await;
-    // Unreachable from any branch: only the pull request knows them.
+    // Unreachable from any branch; only the pull request lists them.
     lake.gives(
         "SELECT head_commit_sha, head_commit_sha_match FROM domain.pull_requests",
         &[format!("{} | prefix", sha(110))],
@@ -109,7 +109,7 @@ async fn pull_request_commits_beyond_first_page() {
 #[tokio::test]
 async fn pull_request_commits_bare_not_found() {
     let mut bench = Bench::quirk("pull_request_commits_bare_not_found").await;
-    // With the repository's commits the graph would tell both.
+    // With the repository's commits, the graph would contain both.
     bench.more =
         "[rules.default]\nentities = [\"review\"]\n[sync]\nsince = \"2026-01-01\"".to_owned();
     let lake = export(bench).await;

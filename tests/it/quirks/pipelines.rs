@@ -182,7 +182,7 @@ async fn step_redeployed() {
         ],
     )
     .await;
-    // Two days passed; Bitbucket's own figure adds up the steps.
+    // Two days passed; Bitbucket's own duration is the sum of the steps.
     lake.gives(
         "SELECT duration_sec, build_duration_sec FROM domain.cicd_pipelines",
         &["173120.0 | 20.0"],

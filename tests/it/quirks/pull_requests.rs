@@ -189,7 +189,7 @@ async fn activity_without_kind() {
         &["REVIEW | APPROVED"],
     )
     .await;
-    // Nothing that it says is lost, not even nothing.
+    // Every member is kept, including empty ones.
     lake.gives(
         "SELECT _pull_request_id, approval['date'] IS NULL FROM bitbucket.pull_request_activity ORDER BY 2",
         &["31 | false", "31 | true"],

@@ -1,11 +1,12 @@
-//! What a clone holds, and how it stays usable.
+//! The contents of a clone, and how it is kept usable.
 
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::bitbucket::git::clone::ObjectKind;
 
 #[tokio::test]
-async fn a_range_is_what_the_new_heads_have_and_the_known_ones_have_not() {
+async fn a_range_contains_the_ancestors_of_the_included_heads_without_those_of_the_excluded() {
     if !has_git() {
         return;
     }
@@ -35,7 +36,7 @@ async fn a_range_is_what_the_new_heads_have_and_the_known_ones_have_not() {
 }
 
 #[tokio::test]
-async fn heads_are_the_commits_behind_branches_and_tags() {
+async fn heads_are_the_commits_of_branches_and_tags() {
     if !has_git() {
         return;
     }
@@ -52,7 +53,7 @@ async fn heads_are_the_commits_behind_branches_and_tags() {
 }
 
 #[tokio::test]
-async fn a_clone_has_no_contents_until_lines_are_counted_and_each_is_fetched_once() {
+async fn contents_are_fetched_once_and_only_when_lines_are_counted() {
     if !has_git() {
         return;
     }
@@ -66,17 +67,16 @@ async fn a_clone_has_no_contents_until_lines_are_counted_and_each_is_fetched_onc
     let clone = bench.clone().await;
     clone.fetch(false).await.unwrap();
     let kind = async || {
-        clone.objects([blob.as_str()].into_iter()).await.unwrap()[0]
-            .1
-            .clone()
+        let kinds = clone.object_kinds([blob.as_str()].into_iter()).await;
+        kinds.unwrap()[0].1
     };
-    assert_eq!(kind().await, "missing");
+    assert_eq!(kind().await, ObjectKind::Missing);
     let mut commits = all(&clone).await;
     clone.count_lines(&mut commits[..1]).await.unwrap();
-    assert_eq!(kind().await, "blob");
+    assert_eq!(kind().await, ObjectKind::Other);
     assert_eq!(bench.git.operations(), 2);
     clone.count_lines(&mut commits).await.unwrap();
-    assert_eq!(bench.git.operations(), 2, "all contents were here");
+    assert_eq!(bench.git.operations(), 2, "the clone contains all contents");
     assert_eq!(
         changes(&commits[0]),
         [r#""a.txt" Modified 1/0"#, r#""b.txt" Added 1/0"#]
@@ -84,7 +84,7 @@ async fn a_clone_has_no_contents_until_lines_are_counted_and_each_is_fetched_onc
 }
 
 #[tokio::test]
-async fn branches_move_vanish_and_turn_into_folders() {
+async fn a_fetch_follows_moved_deleted_and_replaced_branches() {
     if !has_git() {
         return;
     }
@@ -103,12 +103,12 @@ async fn branches_move_vanish_and_turn_into_folders() {
     bench.run(&["branch", "-D", "topic/one"]);
     clone.fetch(false).await.unwrap();
     let hashes: Vec<_> = all(&clone).await;
-    assert_eq!(hashes.len(), 1, "{first} is on no branch any more");
+    assert_eq!(hashes.len(), 1, "no branch contains {first}");
     assert_eq!(hashes[0].hash, other);
 }
 
 #[tokio::test]
-async fn a_broken_clone_is_made_anew() {
+async fn a_damaged_clone_is_created_again() {
     if !has_git() {
         return;
     }
@@ -124,7 +124,7 @@ async fn a_broken_clone_is_made_anew() {
 }
 
 #[tokio::test]
-async fn two_do_not_use_one_clone_at_the_same_time() {
+async fn a_clone_is_locked_while_it_is_used() {
     if !has_git() {
         return;
     }

@@ -1,9 +1,9 @@
-//! What is read of a commit, however odd it is.
+//! Unusual commits.
 
 use super::*;
 
 #[tokio::test]
-async fn a_commit_has_both_people_both_times_parents_and_message() {
+async fn a_commit_has_author_committer_both_dates_parents_and_message() {
     if !has_git() {
         return;
     }
@@ -24,7 +24,7 @@ async fn a_commit_has_both_people_both_times_parents_and_message() {
 }
 
 #[tokio::test]
-async fn changes_are_those_against_the_first_parent_and_a_move_is_two() {
+async fn changes_are_relative_to_the_first_parent_and_a_move_counts_twice() {
     if !has_git() {
         return;
     }
@@ -61,7 +61,7 @@ async fn changes_are_those_against_the_first_parent_and_a_move_is_two() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn submodules_links_and_attributes_are_counted_as_what_they_are() {
+async fn submodules_links_and_attributes_do_not_affect_line_counts() {
     if !has_git() {
         return;
     }
@@ -88,7 +88,7 @@ async fn submodules_links_and_attributes_are_counted_as_what_they_are() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn odd_paths_and_odd_messages_stay_with_their_commit() {
+async fn unusual_paths_and_messages_are_assigned_to_their_commit() {
     use std::os::unix::ffi::OsStrExt;
     if !has_git() {
         return;

@@ -1,10 +1,10 @@
-//! Anything that git, or what calls itself git, may print.
+//! Arbitrary output of a program named git.
 
 use proptest::prelude::*;
 
-use super::super::log::Reader;
+use super::super::log_parser::LogParser;
 
-/// Pieces of real output, and bytes of any kind.
+/// Parts of real output and arbitrary bytes.
 fn output() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         Just(b"\x01abc\0def\0A <a@x>\x001\0B <b@x>\x002\0message\0\0".to_vec()),
@@ -20,17 +20,17 @@ fn output() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
 }
 
-/// Everything that is read of `parts`, errors included, as text.
+/// Format the result of parsing `parts`, or the error.
 fn read<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
-    let mut reader = Reader::of_commits();
+    let mut parser = LogParser::of_commits();
     let mut found = Vec::new();
     for part in parts {
-        match reader.commits(part) {
+        match parser.parse_commits(part) {
             Ok(commits) => found.extend(commits),
             Err(error) => return error.to_string(),
         }
     }
-    match reader.last_commit() {
+    match parser.finish_commits() {
         Ok(last) => found.extend(last),
         Err(error) => return error.to_string(),
     }
@@ -41,11 +41,11 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3_000))]
 
     #[test]
-    fn output_is_read_alike_however_it_is_cut(output in output(), size in 1_usize..9) {
+    fn the_result_does_not_depend_on_the_chunks(output in output(), size in 1_usize..9) {
         let whole = read(std::iter::once(output.as_slice()));
         prop_assert_eq!(read(output.chunks(size)), whole);
-        let mut reader = Reader::of_counts();
-        let counted = reader.counts(&output).len() + usize::from(reader.last_counts().is_some());
+        let mut parser = LogParser::of_line_counts();
+        let counted = parser.parse_line_counts(&output).len() + usize::from(parser.finish_line_counts().is_some());
         prop_assert!(counted <= output.len());
     }
 }

@@ -1,4 +1,4 @@
-//! Over small repositories that the tests make, by `file://`; over HTTP it is `tests/it/git`.
+//! Tests over small repositories with `file://` remotes. Tests over HTTP are in `tests/it/git`.
 
 mod clones;
 mod commits;
@@ -6,25 +6,31 @@ mod fuzz;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use reqwest::Url;
+
+use super::program::{MIN_VERSION, NO_FILE, SETTINGS, parse_version};
 use super::*;
-use crate::bitbucket::{Client, ClientOptions, Credentials, Token};
+use crate::bitbucket::{Client, ClientOptions, Credentials, Limits, Token};
+use crate::config::GitCommits;
+use crate::error::ErrorKind;
 use crate::secret::Secret;
 
-/// Whether there is git; on CI there must be.
+/// Whether git is installed. It is mandatory in CI.
 fn has_git() -> bool {
     let found = Command::new("git").arg("version").output().is_ok();
     assert!(found || std::env::var_os("CI").is_none(), "CI needs git");
     if !found {
-        eprintln!("skipped, for want of git");
+        eprintln!("SKIPPED: git is missing");
     }
     found
 }
 
-/// A repository to clone, and a folder for its clone.
+/// A repository, and a folder for its clone.
 struct Bench {
     folder: TempDir,
     client: Client,
@@ -81,7 +87,7 @@ impl Bench {
         let mut child = Command::new("git")
             .args(arguments)
             .current_dir(self.work())
-            .env("GIT_CONFIG_GLOBAL", NOTHING)
+            .env("GIT_CONFIG_GLOBAL", NO_FILE)
             .env("GIT_AUTHOR_NAME", "Ann Lee")
             .env("GIT_AUTHOR_EMAIL", "ann@acme.example")
             .env("GIT_AUTHOR_DATE", "2026-05-01T10:00:00+02:00")
@@ -95,8 +101,8 @@ impl Bench {
             .unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), input).unwrap();
         let output = child.wait_with_output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "git {arguments:?}: {said}");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "git {arguments:?}: {stderr}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 
@@ -104,7 +110,7 @@ impl Bench {
         std::fs::write(self.work().join(path), content).unwrap();
     }
 
-    /// Commits everything there is; returns the hash.
+    /// Commit all files. Return the hash.
     fn commit(&self, message: &str) -> String {
         self.run(&["add", "--all"]);
         self.run(&["commit", "--quiet", "--allow-empty", "-m", message]);
@@ -112,16 +118,16 @@ impl Bench {
     }
 
     async fn clone(&self) -> RepositoryClone<'_> {
-        let origin = GitRemote {
+        let remote = GitRemote {
             url: Url::from_file_path(self.work()).unwrap(),
             user: None,
             proxy: None,
         };
-        let clone = self.git.open_clone(1, "{web-1}", origin, &self.client);
+        let clone = self.git.open_clone(1, "{web-1}", remote, &self.client);
         clone.await.unwrap()
     }
 
-    /// All commits by subject, fetched anew, with line counts.
+    /// Fetch, and return all commits by subject, with line counts.
     async fn commits(&self) -> BTreeMap<String, GitCommit> {
         let clone = self.clone().await;
         assert!(clone.fetch(false).await.unwrap().is_none());
@@ -152,7 +158,7 @@ async fn all(clone: &RepositoryClone<'_>) -> Vec<GitCommit> {
     read(clone, &range).await
 }
 
-/// `path kind added/deleted`, one per change.
+/// Format each change as `path kind added/deleted`.
 fn changes(commit: &GitCommit) -> Vec<String> {
     let changes = commit.changes.iter();
     let line = |change: &ChangedFile| {

@@ -1,9 +1,9 @@
-//! What git is told, and whom it may ask.
+//! The environment of git commands.
 
 use super::*;
 
 #[test]
-fn a_missing_or_old_git_is_a_configuration_error_that_names_the_fix() {
+fn a_missing_or_old_git_is_a_configuration_error_with_a_hint() {
     let settings = GitCommits {
         cache: "cache".into(),
         line_counts: true,
@@ -16,13 +16,16 @@ fn a_missing_or_old_git_is_a_configuration_error_that_names_the_fix() {
             .ends_with("install git 2.32 or newer, or set commits = \"api\""),
         "{error}"
     );
-    assert_eq!(version("git version 2.47.3 (Apple Git-1)"), Some((2, 47)));
-    assert_eq!(version("git version 2.31.rc1"), Some((2, 31)));
-    assert_eq!(version("hg 6.1"), None);
-    assert!(version("git version 2.31.0") < Some(OLDEST));
+    assert_eq!(
+        parse_version("git version 2.47.3 (Apple Git-1)"),
+        Some((2, 47))
+    );
+    assert_eq!(parse_version("git version 2.31.rc1"), Some((2, 31)));
+    assert_eq!(parse_version("hg 6.1"), None);
+    assert!(parse_version("git version 2.31.0") < Some(MIN_VERSION));
 }
 
-/// The variables that a command sets.
+/// Return the environment variables that a command sets.
 fn variables(command: &Command) -> BTreeMap<String, String> {
     let text = |text: &std::ffi::OsStr| text.to_str().unwrap().to_owned();
     let set = command.get_envs();
@@ -31,7 +34,7 @@ fn variables(command: &Command) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn secrets_are_in_the_environment_for_one_host_and_in_no_argument() {
+async fn secrets_are_passed_in_the_environment_for_one_host() {
     if !has_git() {
         return;
     }
@@ -41,24 +44,24 @@ async fn secrets_are_in_the_environment_for_one_host_and_in_no_argument() {
         origin: "environment variable TOKEN".into(),
     }];
     let client = client(Credentials::AccessToken { tokens });
-    let origin = GitRemote {
+    let remote = GitRemote {
         url: "https://bitbucket.org/acme/web.git".parse().unwrap(),
         user: Some("x-token-auth".into()),
         proxy: Some("socks5://proxy:1080".into()),
     };
     let clone = bench
         .git
-        .open_clone(1, "{web}", origin, &client)
+        .open_clone(1, "{web}", remote, &client)
         .await
         .unwrap();
     let command = clone.online_command(&["fetch", "origin"]).await.unwrap();
-    let signed = "eC10b2tlbi1hdXRoOnMzY3IzdA==";
-    let echo = format!("{signed} s3cr3t s3cr%33t");
+    let encoded = "eC10b2tlbi1hdXRoOnMzY3IzdA==";
+    let echo = format!("{encoded} s3cr3t s3cr%33t");
     assert_eq!(client.masker().mask(&echo), "*** *** ***");
     let arguments: Vec<_> = command.get_args().map(|it| it.to_str().unwrap()).collect();
     let shown = arguments.join(" ");
     assert!(
-        !shown.contains("s3cr3t") && !shown.contains(signed),
+        !shown.contains("s3cr3t") && !shown.contains(encoded),
         "{shown}"
     );
     let variables = variables(&command);
@@ -68,7 +71,7 @@ async fn secrets_are_in_the_environment_for_one_host_and_in_no_argument() {
     };
     assert_eq!(
         value("http.https://bitbucket.org/.extraHeader"),
-        format!("Authorization: Basic {signed}")
+        format!("Authorization: Basic {encoded}")
     );
     assert_eq!(
         value("remote.origin.url"),
@@ -94,27 +97,27 @@ async fn secrets_are_in_the_environment_for_one_host_and_in_no_argument() {
 }
 
 #[tokio::test]
-async fn nobodys_settings_hooks_or_traces_reach_git() {
+async fn git_inherits_no_settings_hooks_or_traces() {
     if !has_git() {
         return;
     }
     let bench = Bench::new();
-    let said = |arguments: &[&str]| {
+    let output = |arguments: &[&str]| {
         let mut command = bench.git.command(None, &[]);
         let command = command.args(arguments).current_dir(bench.folder.path());
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
-    let listed = said(&["config", "--list", "--show-scope"]);
+    let listed = output(&["config", "--list", "--show-scope"]);
     assert_eq!(listed.lines().count(), SETTINGS.len() + 1);
     assert!(
         listed.lines().all(|line| line.starts_with("command\t")),
         "{listed}"
     );
-    // Cargo sets it for this process.
+    // A variable that Cargo sets for this process.
     assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
-    let passed_on = said(&["-c", "alias.surroundings=!env", "surroundings"]);
-    assert!(passed_on.contains("GIT_CONFIG_NOSYSTEM=1"), "{passed_on}");
-    assert!(!passed_on.contains("CARGO_MANIFEST_DIR"), "{passed_on}");
+    let inherited = output(&["-c", "alias.surroundings=!env", "surroundings"]);
+    assert!(inherited.contains("GIT_CONFIG_NOSYSTEM=1"), "{inherited}");
+    assert!(!inherited.contains("CARGO_MANIFEST_DIR"), "{inherited}");
 }
 
 #[tokio::test]
@@ -124,14 +127,14 @@ async fn a_folder_that_cannot_be_written_is_a_configuration_error() {
     }
     let bench = Bench::new();
     std::fs::write(bench.folder.path().join("cache"), "a file").unwrap();
-    let origin = GitRemote {
+    let remote = GitRemote {
         url: Url::from_file_path(bench.work()).unwrap(),
         user: None,
         proxy: None,
     };
     let clone = bench
         .git
-        .open_clone(1, "{web}", origin, &bench.client)
+        .open_clone(1, "{web}", remote, &bench.client)
         .await;
     let error = clone.map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration);

@@ -97,6 +97,10 @@ pub struct ListSizes {
 }
 
 impl Default for SyntheticWorkspace {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the records end at the present time"
+    )]
     fn default() -> Self {
         Self {
             repositories: 100,

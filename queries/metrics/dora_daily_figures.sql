@@ -1,0 +1,77 @@
+-- How are the releases of each scope spread over the days of each period?
+--
+-- Grain:  one row per project, scope and period longer than a day
+-- Source: dora.scoped_deployments, metrics.dora_scopes; config.buckets has the periods and their days
+--
+-- Rules:
+-- * Days without a release count as 0.
+-- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates in
+--   steps of a millionth of the distance between two values.
+WITH day_counts AS (
+    SELECT
+        d.project_name,
+        d.scope,
+        d.scope_id,
+        b.period_start AS day_start,
+        count(*) AS n
+    FROM dora.scoped_deployments AS d
+    INNER JOIN config.buckets AS b
+        ON b.project_name = d.project_name AND b.period = 'day'
+            AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
+    WHERE d.is_release
+    GROUP BY d.project_name, d.scope, d.scope_id, b.period_start
+),
+
+days_of_periods AS (
+    SELECT
+        b.project_name,
+        b.period,
+        b.period_start,
+        d.period_start AS day_start
+    FROM config.buckets AS b
+    INNER JOIN config.buckets AS d
+        ON d.project_name = b.project_name AND d.period_start >= b.period_start AND d.period_start < b.period_end
+    WHERE d.period = 'day' AND b.period <> 'day'
+),
+
+distributions AS (
+    SELECT
+        s.project_name,
+        s.scope,
+        s.scope_id,
+        p.period,
+        p.period_start,
+        count(*) AS days,
+        count(c.n) AS busy_days,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_median,
+        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_p75,
+        array_agg(coalesce(c.n, 0) ORDER BY coalesce(c.n, 0) NULLS FIRST) AS counts_sorted,
+        cast(coalesce(sum(c.n), 0) AS double) / count(*) AS daily_mean
+    FROM metrics.dora_scopes AS s
+    INNER JOIN days_of_periods AS p ON p.project_name = s.project_name
+    LEFT JOIN day_counts AS c
+        ON c.project_name = s.project_name AND c.scope = s.scope AND c.scope_id = s.scope_id
+            AND c.day_start = p.day_start
+    GROUP BY s.project_name, s.scope, s.scope_id, p.period, p.period_start
+),
+
+ranks AS (
+    SELECT
+        *,
+        cast(counts_sorted[cast(floor(9 * (days - 1) / 10.0) AS bigint) + 1] AS double) AS p90_below,
+        cast(counts_sorted[cast(ceil(9 * (days - 1) / 10.0) AS bigint) + 1] AS double) AS p90_above
+    FROM distributions
+)
+
+SELECT
+    project_name,
+    scope,
+    scope_id,
+    period,
+    period_start,
+    busy_days,
+    daily_median,
+    daily_p75,
+    p90_below + (p90_above - p90_below) * (9 * (days - 1) % 10) / 10.0 AS daily_p90,
+    daily_mean
+FROM ranks

@@ -1,0 +1,58 @@
+-- How many deployments has each scope in each period, and how long did failures last?
+--
+-- Grain:  one row per project, scope and period with a deployment
+-- Source: dora.scoped_deployments; config.buckets has the periods
+--
+-- Rules:
+-- * A deployment counts in the period in which it ended.
+-- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates in
+--   steps of a millionth of the distance between two values.
+WITH distributions AS (
+    SELECT
+        d.project_name,
+        d.scope,
+        d.scope_id,
+        b.period,
+        b.period_start,
+        count(*) FILTER (WHERE d.is_success) AS successes,
+        count(*) FILTER (WHERE d.is_release) AS releases,
+        count(*) FILTER (WHERE d.is_reached) AS reached,
+        count(*) FILTER (WHERE d.is_failed) AS failed,
+        count(*) FILTER (WHERE d.is_rework) AS rework,
+        count(d.recovery_seconds) AS recovered,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_median,
+        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_p75,
+        array_agg(d.recovery_seconds ORDER BY d.recovery_seconds NULLS FIRST)
+        FILTER (WHERE d.recovery_seconds IS NOT NULL) AS recoveries_sorted,
+        cast(sum(d.recovery_seconds) AS double) / nullif(count(d.recovery_seconds), 0) AS recovery_mean
+    FROM dora.scoped_deployments AS d
+    INNER JOIN config.buckets AS b
+        ON b.project_name = d.project_name AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
+    GROUP BY d.project_name, d.scope, d.scope_id, b.period, b.period_start
+),
+
+ranks AS (
+    SELECT
+        *,
+        cast(recoveries_sorted[cast(floor(9 * (recovered - 1) / 10.0) AS bigint) + 1] AS double) AS p90_below,
+        cast(recoveries_sorted[cast(ceil(9 * (recovered - 1) / 10.0) AS bigint) + 1] AS double) AS p90_above
+    FROM distributions
+)
+
+SELECT
+    project_name,
+    scope,
+    scope_id,
+    period,
+    period_start,
+    successes,
+    releases,
+    reached,
+    failed,
+    rework,
+    recovered,
+    recovery_median,
+    recovery_p75,
+    p90_below + (p90_above - p90_below) * (9 * (recovered - 1) % 10) / 10.0 AS recovery_p90,
+    recovery_mean
+FROM ranks

@@ -1,0 +1,63 @@
+//! Records that arrive embedded in those of another list, such as the comments in the activity feed, on their way to their
+//! own table.
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use super::checkpoint::CheckpointStore;
+use super::entity::{EmbeddedTable, Entity};
+use super::report::EntityReport;
+use super::repository_context::RepositoryContext;
+use super::sink::Sink;
+use crate::error::Result;
+use crate::lake::Replaces;
+use crate::schema::Parent;
+
+/// Embedded records that arrived since the last checkpoint.
+pub(super) struct EmbeddedRecords {
+    table: Option<&'static EmbeddedTable>,
+    records: Vec<(Parent, Box<RawValue>)>,
+}
+
+impl EmbeddedRecords {
+    pub(super) fn of(entity: &Entity) -> Self {
+        Self {
+            table: entity.embeds,
+            records: Vec::new(),
+        }
+    }
+
+    /// Take the embedded record out of a record that is kept.
+    pub(super) fn extract(&mut self, record: &Value) {
+        let Some((parent, inner)) = self.table.and_then(|table| (table.extract)(record)) else {
+            return;
+        };
+        if let Ok(raw) = serde_json::value::to_raw_value(&inner) {
+            self.records.push((Parent::Id(parent), raw));
+        }
+    }
+
+    /// Write the records as part of the checkpoint that saves the embedding records.
+    pub(super) async fn save(
+        &mut self,
+        repository: &RepositoryContext<'_>,
+        checkpoints: &mut CheckpointStore<'_>,
+    ) -> Result<()> {
+        let Some(table) = self.table.filter(|_| !self.records.is_empty()) else {
+            return Ok(());
+        };
+        let mut sink = Sink::new(repository, table.entity, checkpoints)?;
+        let mut report = EntityReport::default();
+        for of_parent in self.records.chunk_by(|(a, _), (b, _)| a == b) {
+            if let Some((parent, _)) = of_parent.first() {
+                let records: Vec<_> = of_parent.iter().map(|(_, record)| record.clone()).collect();
+                sink.take(&records, Some(parent), &mut report, |_| {})?;
+            }
+        }
+        self.records.clear();
+        sink.save(checkpoints, Replaces::Nothing).await?;
+        let counts = checkpoints.embedded.entry(table.entity.table).or_default();
+        counts.add(report);
+        Ok(())
+    }
+}

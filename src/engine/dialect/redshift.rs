@@ -1,0 +1,56 @@
+//! Amazon Redshift.
+
+use super::rules::FunctionRule::{Compute, Keep, ListAgg, Template};
+use super::rules::{DialectRules, TypeNames, concat, regexp_replace_with_dollar};
+
+pub(super) static RULES: DialectRules = DialectRules {
+    types: TypeNames {
+        varchar: "VARCHAR(MAX)",
+        bigint: "BIGINT",
+        integer: "INTEGER",
+        double: "DOUBLE PRECISION",
+        boolean: "BOOLEAN",
+        timestamp: "TIMESTAMPTZ",
+    },
+    functions: &[
+        ("bool_and", Keep),
+        ("bool_or", Keep),
+        ("concat", Compute(concat)),
+        ("contains", Template("(STRPOS({1}, {2}) > 0)")),
+        ("date_trunc", Keep),
+        (
+            "ends_with",
+            Template("(STRPOS(REVERSE({1}), REVERSE({2})) = 1)"),
+        ),
+        ("greatest", Keep),
+        ("least", Keep),
+        ("median", Keep),
+        ("percentile_cont", Keep),
+        (
+            "regexp_like",
+            Template("(REGEXP_INSTR({1}, {2}, 1, 1, 0, 'p') > 0)"),
+        ),
+        (
+            "regexp_replace",
+            Compute(|arguments| {
+                regexp_replace_with_dollar("REGEXP_REPLACE({1}, {2}, {3}, 1, 'p')", arguments)
+            }),
+        ),
+        ("split_part", Keep),
+        ("starts_with", Template("(STRPOS({1}, {2}) = 1)")),
+        ("string_agg", ListAgg),
+        ("strpos", Keep),
+    ],
+    epoch: None,
+    interval: "INTERVAL '{1} {2}'",
+    identifier_quote: '"',
+    escapes_backslash: true,
+    escapes_quote_by_backslash: false,
+    has_filter: false,
+    has_qualify: true,
+    has_distinct_from: false,
+    has_cte_columns: true,
+    has_values: true,
+    has_implicit_distinct: true,
+    sorts_nulls_as_largest: true,
+};

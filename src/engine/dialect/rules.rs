@@ -1,0 +1,156 @@
+//! The properties of a SQL dialect that the translation depends on, as data, and the expansions that dialects share.
+
+use datafusion::sql::sqlparser::ast::Function;
+
+/// Functions that every dialect provides under the same name with the same meaning.
+pub(super) const COMMON_FUNCTIONS: [&str; 38] = [
+    "abs",
+    "any_value",
+    "avg",
+    "ceil",
+    "chr",
+    "coalesce",
+    "count",
+    "cume_dist",
+    "dense_rank",
+    "exp",
+    "first_value",
+    "floor",
+    "grouping",
+    "lag",
+    "last_value",
+    "lead",
+    "length",
+    "ln",
+    "lower",
+    "lpad",
+    "max",
+    "min",
+    "mod",
+    "ntile",
+    "nullif",
+    "percent_rank",
+    "power",
+    "rank",
+    "replace",
+    "reverse",
+    "round",
+    "row_number",
+    "sign",
+    "sqrt",
+    "substr",
+    "sum",
+    "trim",
+    "upper",
+];
+
+/// How one warehouse writes the portable subset.
+pub(super) struct DialectRules {
+    pub(super) types: TypeNames,
+    /// The translation of each function outside [`COMMON_FUNCTIONS`]. A function that is missing is not supported.
+    pub(super) functions: &'static [(&'static str, FunctionRule)],
+    /// Template of `extract(epoch FROM {1})`; `None` where the dialect supports it.
+    pub(super) epoch: Option<&'static str>,
+    /// Template of an interval of `{1}` units `{2}`.
+    pub(super) interval: &'static str,
+    pub(super) identifier_quote: char,
+    /// Whether a backslash in a string literal must be doubled.
+    pub(super) escapes_backslash: bool,
+    /// Whether a quote in a string literal is written `\'` instead of `''`.
+    pub(super) escapes_quote_by_backslash: bool,
+    /// Whether aggregates accept `FILTER (WHERE …)`.
+    pub(super) has_filter: bool,
+    pub(super) has_qualify: bool,
+    /// Whether `IS [NOT] DISTINCT FROM` is supported.
+    pub(super) has_distinct_from: bool,
+    /// Whether a CTE accepts a list of columns.
+    pub(super) has_cte_columns: bool,
+    /// Whether `VALUES` is supported as a table.
+    pub(super) has_values: bool,
+    /// Whether `UNION` without a quantifier means `UNION DISTINCT`.
+    pub(super) has_implicit_distinct: bool,
+    /// Whether nulls sort as the largest values by default, as in DataFusion.
+    pub(super) sorts_nulls_as_largest: bool,
+}
+
+/// The names of the types that queries cast to.
+pub(super) struct TypeNames {
+    pub(super) varchar: &'static str,
+    pub(super) bigint: &'static str,
+    pub(super) integer: &'static str,
+    pub(super) double: &'static str,
+    pub(super) boolean: &'static str,
+    pub(super) timestamp: &'static str,
+}
+
+impl TypeNames {
+    /// Return the name of a type in the dialect; `None` for a type outside the portable subset.
+    pub(super) fn translate(&self, portable: &str) -> Option<&'static str> {
+        Some(match portable {
+            "VARCHAR" | "TEXT" => self.varchar,
+            "BIGINT" => self.bigint,
+            "INTEGER" | "INT" => self.integer,
+            "DOUBLE" => self.double,
+            "BOOLEAN" => self.boolean,
+            "DATE" => "DATE",
+            "TIMESTAMP" | "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => self.timestamp,
+            _ => return None,
+        })
+    }
+}
+
+/// How a dialect writes a function.
+#[derive(Clone, Copy)]
+pub(super) enum FunctionRule {
+    /// Unchanged.
+    Keep,
+    /// The same arguments under another name.
+    Rename(&'static str),
+    /// Other SQL, where `{1}` stands for the first argument.
+    Template(&'static str),
+    /// Other SQL, computed from the arguments; `None` if these are not supported.
+    Compute(fn(&[String]) -> Option<String>),
+    /// `LISTAGG`, which takes its order in `WITHIN GROUP`.
+    ListAgg,
+    /// An approximate percentile, because the dialect has no exact one as an aggregate. Takes the call, the expression
+    /// and the fraction.
+    ApproximatePercentile(fn(&Function, &str, &str) -> Option<String>),
+}
+
+/// Replace `{1}`, `{2}` … in `template` by the arguments; a missing argument is empty.
+pub(super) fn expand(template: &str, arguments: &[String]) -> String {
+    let mut written = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        written.push_str(before);
+        let (position, after) = after.split_once('}').unwrap_or((after, ""));
+        let position = position.parse::<usize>().unwrap_or_default();
+        let argument = position.checked_sub(1).and_then(|n| arguments.get(n));
+        written.push_str(argument.map_or("", String::as_str));
+        rest = after;
+    }
+    written + rest
+}
+
+/// `concat(a, 'x')`, which skips nulls in DataFusion only, as `(coalesce(a, '') || 'x')`.
+pub(super) fn concat(arguments: &[String]) -> Option<String> {
+    let parts = arguments.iter().map(|part| match part.starts_with('\'') {
+        true => part.clone(),
+        false => format!("coalesce({part}, '')"),
+    });
+    Some(format!("({})", parts.collect::<Vec<_>>().join(" || ")))
+}
+
+/// `greatest(a, b)` or `least(a, b)`, which is null for one null in this dialect, as `coalesce(greatest(a, b), a, b)`.
+pub(super) fn skip_nulls(name: &str, arguments: &[String]) -> Option<String> {
+    let arguments = arguments.iter().cloned();
+    arguments.reduce(|a, b| format!("coalesce({name}({a}, {b}), {a}, {b})"))
+}
+
+/// Translate `\1` in the replacement of `regexp_replace` to `$1`, then expand `template`.
+pub(super) fn regexp_replace_with_dollar(template: &str, arguments: &[String]) -> Option<String> {
+    let mut arguments = arguments.to_vec();
+    let replacement = arguments.get_mut(2)?;
+    *replacement = replacement.replace('\\', "$");
+    Some(expand(template, &arguments))
+}

@@ -1,0 +1,46 @@
+//! Snowflake.
+
+use super::rules::FunctionRule::{Compute, Keep, ListAgg, Rename, Template};
+use super::rules::{DialectRules, TypeNames, concat};
+
+pub(super) static RULES: DialectRules = DialectRules {
+    types: TypeNames {
+        varchar: "VARCHAR",
+        bigint: "BIGINT",
+        integer: "INTEGER",
+        double: "DOUBLE",
+        boolean: "BOOLEAN",
+        timestamp: "TIMESTAMP_TZ",
+    },
+    functions: &[
+        ("bool_and", Rename("BOOLAND_AGG")),
+        ("bool_or", Rename("BOOLOR_AGG")),
+        ("concat", Compute(concat)),
+        ("contains", Template("CONTAINS({1}, {2})")),
+        ("date_trunc", Keep),
+        ("ends_with", Template("ENDSWITH({1}, {2})")),
+        ("greatest", Rename("GREATEST_IGNORE_NULLS")),
+        ("least", Rename("LEAST_IGNORE_NULLS")),
+        ("median", Keep),
+        ("percentile_cont", Keep),
+        // REGEXP_LIKE matches the whole text there.
+        ("regexp_like", Template("(REGEXP_INSTR({1}, {2}) > 0)")),
+        ("regexp_replace", Template("REGEXP_REPLACE({1}, {2}, {3})")),
+        ("split_part", Keep),
+        ("starts_with", Template("STARTSWITH({1}, {2})")),
+        ("string_agg", ListAgg),
+        ("strpos", Template("POSITION({2} IN {1})")),
+    ],
+    epoch: Some("(DATE_PART(EPOCH_MICROSECOND, {1}) / 1000000.0)"),
+    interval: "INTERVAL '{1} {2}'",
+    identifier_quote: '"',
+    escapes_backslash: true,
+    escapes_quote_by_backslash: false,
+    has_filter: false,
+    has_qualify: true,
+    has_distinct_from: true,
+    has_cte_columns: true,
+    has_values: true,
+    has_implicit_distinct: true,
+    sorts_nulls_as_largest: true,
+};

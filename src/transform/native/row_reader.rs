@@ -1,0 +1,93 @@
+//! RowReader of a query, one by one, without holding more than a batch.
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
+use datafusion::arrow::array::{BooleanArray, Int64Array};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::{DataType, Int64Type};
+use datafusion::execution::SendableRecordBatchStream;
+use futures::StreamExt;
+
+use crate::engine::Engine;
+use crate::error::{ErrorKind, OrError, Result};
+use crate::transform::write::QueryFailure;
+
+/// A query under way.
+pub(super) struct RowReader(SendableRecordBatchStream);
+
+impl RowReader {
+    pub(super) async fn open(engine: &Engine, sql: &str) -> Result<Self, QueryFailure> {
+        let frame = engine.plan(sql, &[]).await?;
+        Ok(Self(
+            frame.execute_stream().await.map_err(QueryFailure::of)?,
+        ))
+    }
+
+    pub(super) async fn next(&mut self) -> Result<Option<RowBatch>, QueryFailure> {
+        let batch = self
+            .0
+            .next()
+            .await
+            .transpose()
+            .map_err(QueryFailure::over_data)?;
+        Ok(batch.map(RowBatch))
+    }
+}
+
+/// Columns by position, as the query selects them.
+pub(super) struct RowBatch(RecordBatch);
+
+impl RowBatch {
+    pub(super) fn rows(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    fn column(&self, at: usize, to: &DataType) -> Result<ArrayRef> {
+        cast(self.0.column(at), to).or_error(ErrorKind::Internal, "a column of another type")
+    }
+
+    pub(super) fn texts(&self, at: usize) -> Result<TextColumn> {
+        let column = self.column(at, &DataType::Utf8)?;
+        Ok(TextColumn(column.as_string::<i32>().clone()))
+    }
+
+    /// Whole numbers; times in microseconds.
+    pub(super) fn numbers(&self, at: usize) -> Result<NumberColumn> {
+        let column = self.column(at, &DataType::Int64)?;
+        Ok(NumberColumn(column.as_primitive::<Int64Type>().clone()))
+    }
+
+    pub(super) fn flags(&self, at: usize) -> Result<BooleanColumn> {
+        let column = self.column(at, &DataType::Boolean)?;
+        Ok(BooleanColumn(column.as_boolean().clone()))
+    }
+}
+
+pub(super) struct TextColumn(StringArray);
+
+impl TextColumn {
+    pub(super) fn get(&self, row: usize) -> Option<&str> {
+        self.0.is_valid(row).then(|| self.0.value(row))
+    }
+
+    /// `''` for null.
+    pub(super) fn text(&self, row: usize) -> &str {
+        self.get(row).unwrap_or_default()
+    }
+}
+
+pub(super) struct NumberColumn(Int64Array);
+
+impl NumberColumn {
+    pub(super) fn get(&self, row: usize) -> Option<i64> {
+        self.0.is_valid(row).then(|| self.0.value(row))
+    }
+}
+
+pub(super) struct BooleanColumn(BooleanArray);
+
+impl BooleanColumn {
+    /// False for null.
+    pub(super) fn is_true(&self, row: usize) -> bool {
+        self.0.is_valid(row) && self.0.value(row)
+    }
+}

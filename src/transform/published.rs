@@ -1,0 +1,59 @@
+//! Queries over the tables that a lake has published.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::report::{self, CheckResults};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::lake::{Lake, Manifest};
+use crate::schema::{Contract, Contracts};
+
+/// Open an engine in which every published table of `lake` is registered. `memory_limit` is in bytes.
+///
+/// # Errors
+/// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the manifest cannot be read.
+pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
+    let engine = engine_over(lake, memory_limit)?;
+    let manifest = lake.manifest().await?;
+    register_published(&engine, lake, &manifest, Contracts::bundled()?.all())?;
+    Ok(engine)
+}
+
+/// Run the check `unmatched` over the published tables: rows that join no other row.
+///
+/// # Errors
+/// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the lake cannot be read.
+pub async fn check_unmatched(lake: &Lake, memory_limit: Option<u64>) -> Result<CheckResults> {
+    let engine = open_published(lake, memory_limit).await?;
+    report::run_checks(&engine, |file| file.ends_with("/unmatched.sql")).await
+}
+
+/// Create an engine that can read the files of the lake.
+pub(super) fn engine_over(lake: &Lake, memory_limit: Option<u64>) -> Result<Engine> {
+    let engine = Engine::new(memory_limit)?;
+    if let Some((url, store)) = lake.engine_store() {
+        engine.add_store(url, store);
+    }
+    Ok(engine)
+}
+
+/// Register the published files of each contract. A table that is not published is empty.
+pub(super) fn register_published<'a>(
+    engine: &Engine,
+    lake: &Lake,
+    manifest: &Manifest,
+    contracts: impl Iterator<Item = &'a Arc<Contract>>,
+) -> Result<()> {
+    for contract in contracts {
+        engine.register(contract, &urls(lake, manifest, contract)?)?;
+    }
+    Ok(())
+}
+
+/// Return the URLs of the published files of a table.
+pub(super) fn urls(lake: &Lake, manifest: &Manifest, contract: &Contract) -> Result<Vec<Url>> {
+    let files = manifest.files(&contract.name());
+    files.map(|(path, _)| lake.file_url(path)).collect()
+}

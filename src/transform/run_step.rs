@@ -1,0 +1,81 @@
+//! Runs one step: its table is written, registered, and its key is checked.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::steps::{Step, StepBody};
+use super::write::{self, WrittenFiles};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::file_url;
+use crate::schema::Contract;
+
+/// Run one step: write its table below `folder`, register it in `engine`, and check its key.
+///
+/// # Errors
+/// Every error names the file of the step. [`ErrorKind::Configuration`] for SQL that fails, [`ErrorKind::Contract`] for
+/// rows that break the contract of the table.
+pub async fn run_step(
+    engine: &Engine,
+    step: &Step,
+    folder: &Path,
+) -> Result<(Arc<Contract>, WrittenFiles)> {
+    let started = Instant::now();
+    let run = async {
+        let (contract, files) = match (&step.work, &step.contract) {
+            (StepBody::Sql(sql), Some(contract)) => {
+                let files = write::query(engine, sql, &step.params, contract, folder).await?;
+                (Arc::clone(contract), files)
+            }
+            (StepBody::Sql(sql), None) => {
+                let contract = step.inferred_contract(engine, sql).await?;
+                let files = write::query(engine, sql, &step.params, &contract, folder).await?;
+                (contract, files)
+            }
+            (StepBody::Native(native), Some(contract)) => {
+                let files = native.write(engine, contract, folder).await?;
+                (Arc::clone(contract), files)
+            }
+            (StepBody::Native(_), None) => {
+                return Err(Error::new(ErrorKind::Internal, "table has no contract"));
+            }
+        };
+        register_with_unique_key(engine, &contract, &files).await?;
+        let rows: u64 = files.iter().map(|(_, written)| written.rows).sum();
+        tracing::debug!(table = contract.name(), rows, took = ?started.elapsed(), "ran a step");
+        Ok((contract, files))
+    };
+    run.await
+        .map_err(|error: Error| error.with("file", &step.origin))
+}
+
+/// Register written files as the table of `contract`.
+pub(super) fn register_written(
+    engine: &Engine,
+    contract: &Contract,
+    files: &WrittenFiles,
+) -> Result<()> {
+    let urls = files.iter().map(|(_, written)| file_url(&written.path));
+    engine.register(contract, &urls.collect::<Result<Vec<_>>>()?)
+}
+
+/// Register written files, and reject duplicate keys before anything is published.
+pub(super) async fn register_with_unique_key(
+    engine: &Engine,
+    contract: &Contract,
+    files: &WrittenFiles,
+) -> Result<()> {
+    register_written(engine, contract, files)?;
+    let duplicates = write::duplicate_keys(engine, contract).await?;
+    if duplicates.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Error::new(ErrorKind::Contract, "the table has duplicate keys")
+            .with("table", contract.name())
+            .with("key", contract.primary_key.join(", "))
+            .with("for example", duplicates.join("; "))
+            .hint("nothing was published"),
+    )
+}
