@@ -13,7 +13,7 @@ use crate::schema::{Contract, Contracts};
 pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOutcome> {
     let location = args.location.as_deref().map(|it| it.trim_end_matches('/'));
     let mut script = DdlScript {
-        target: args.dialect,
+        dialect: args.dialect,
         title: vec!["bitlake: tables by their contracts".to_owned()],
         schema_prefix: &args.schema_prefix,
         location,

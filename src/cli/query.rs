@@ -292,25 +292,25 @@ mod tests {
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
                 .collect()
         };
-        let (sql, params) = bundled("dora_details/lead_time_coding", None, &[]).unwrap();
-        let (canonical, defaults) = bundled("dora_details/lead_time_mean", None, &[]).unwrap();
+        let (sql, params) = find_query("dora_details/lead_time_coding", None, &[]).unwrap();
+        let (canonical, defaults) = find_query("dora_details/lead_time_mean", None, &[]).unwrap();
         assert_eq!(sql, canonical);
         assert_eq!(value(&params, "part"), "coding");
         assert_eq!(value(&defaults, "part"), "cycle");
         let given = given(&[("part", "review"), ("project", "shop")]);
-        let (_, params) = bundled("dora_details/lead_time_coding", None, &given).unwrap();
+        let (_, params) = find_query("dora_details/lead_time_coding", None, &given).unwrap();
         assert_eq!(value(&params, "part"), "review");
         assert_eq!(value(&params, "project"), "shop");
     }
 
     #[test]
     fn every_former_name_is_declared_once_and_sets_parameters_that_the_report_has() {
-        let known = all(None).unwrap();
+        let known = all_queries(None).unwrap();
         let mut names: Vec<String> = known.iter().map(|(name, _)| name.clone()).collect();
         for (_, sql) in &known {
             for line in sql.lines().filter_map(|line| line.strip_prefix(ALIAS)) {
                 let name = line.split_whitespace().next().unwrap();
-                bundled(name, None, &[]).unwrap();
+                find_query(name, None, &[]).unwrap();
                 names.push(name.to_owned());
             }
         }

@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_race_is_told_by_its_cause_and_shown_once() {
+    fn a_lost_race_is_recognized_by_its_cause_and_shown_once() {
         let error = lost_race("_bitlake/manifest.json");
         assert!(is_lost_race(&error));
         assert_eq!(
