@@ -238,13 +238,11 @@ impl Client {
         // changes.
         let is_retried =
             !error.is_data() || !std::mem::replace(&mut retries.has_unexpected_shape, true);
-        match retries.delays.next().filter(|_| is_retried) {
-            Some(delay) => Ok(AfterReply::Retry(delay)),
-            None => {
-                let reason = self.mask(&error.to_string());
-                Err(self.locate(unparsable(&reply.body, reason), request))
-            }
+        if is_retried && let Some(delay) = retries.delays.next() {
+            return Ok(AfterReply::Retry(delay));
         }
+        let reason = self.mask(&error.to_string());
+        Err(self.locate(unparsable(&reply.body, reason), request))
     }
 
     /// Decide whether a response with an error status is retried.
