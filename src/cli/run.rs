@@ -5,6 +5,7 @@ use super::context::{CliContext, CommandOutcome};
 use super::job::{self, Job};
 use super::output::print;
 use super::query;
+use crate::clock;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
@@ -39,7 +40,7 @@ pub(super) async fn run_once(
     };
     let result = async {
         // Check before the first request, so that a refused publish costs no quota.
-        lake.ensure_free(Utc::now()).await?;
+        lake.ensure_free(clock::now()).await?;
         job.run(&collection_of(&args.collecting, None), &options)
             .await
     };
