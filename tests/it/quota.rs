@@ -1,4 +1,4 @@
-//! What a collection costs, list by list: the sandbox counts, and one request more for a repository is a failure.
+//! The requests of a collection by list: the sandbox counts them, and one more for a repository is a failure.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +29,14 @@ async fn estate() -> Bench {
     bench
 }
 
-/// Lets a day pass and collects what it brought.
+/// Advance the workspace by a day and collect.
 async fn night(bench: &mut Bench, day: &Day) {
     bench.now = bench.sandbox.advance(day).unwrap();
     bench.sandbox.reset_requests();
     bench.complete().await;
 }
 
-/// Requests by what their route ends in.
+/// Count requests by the end of their route.
 fn spent(bench: &Bench) -> BTreeMap<String, usize> {
     let below = |route: String| match route.split_once("{repo_slug}") {
         Some((_, below)) => below.to_owned(),
@@ -48,7 +48,7 @@ fn spent(bench: &Bench) -> BTreeMap<String, usize> {
         .collect()
 }
 
-/// What each repository's lists may cost, and what is asked once.
+/// Return the allowed requests of each repository's lists, and those of the workspace.
 fn allowed(
     bench: &Bench,
     lists: impl Fn(ListSizes) -> Vec<(&'static str, usize)>,
@@ -120,7 +120,7 @@ async fn a_night_costs_a_page_of_each_list_and_an_idle_one_three_requests() {
     assert_eq!(spent(&bench), allowed(&bench, lists));
 }
 
-/// Planned and spent by the run after it, by list.
+/// Return the planned requests and those of the following run, by list.
 async fn planned_and_spent(bench: &mut Bench) -> (f64, u64) {
     let plan = bench.plan().await;
     let report = bench.complete().await;
@@ -136,7 +136,7 @@ fn is_within_a_twentieth((planned, spent): (f64, u64)) -> bool {
 }
 
 #[tokio::test]
-async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_night_spend() {
+async fn a_plan_is_within_five_percent_of_first_load_usual_day_and_idle_run() {
     let mut bench = estate().await;
     let first = planned_and_spent(&mut bench).await;
     assert!(is_within_a_twentieth(first), "first load: {first:?}");
@@ -168,12 +168,12 @@ async fn a_plan_is_within_a_twentieth_of_what_first_load_usual_day_and_idle_nigh
 }
 
 #[tokio::test]
-async fn a_plan_counts_what_since_wants_and_no_more() {
+async fn a_plan_counts_only_records_after_since() {
     let mut bench = estate().await;
-    // Of sixty days, the last twenty.
+    // The last twenty of sixty days.
     bench.more = "[sync]\nsince = \"2026-11-03\"\n[rules.default]\nsteps = \"all\"".to_owned();
     let (planned, spent) = planned_and_spent(&mut bench).await;
-    // Most are the steps of a third of all pipelines.
+    // Most of them are the steps of a third of all pipelines.
     assert!((550..600).contains(&spent), "{spent}");
     let off = (planned - spent as f64).abs() / spent as f64;
     assert!(off < 0.1, "{planned} {spent}");
@@ -191,7 +191,7 @@ async fn a_new_repository_that_cannot_be_asked_does_not_keep_the_others_from_bei
         .map(|one| one.reason.is_some())
         .collect();
     assert_eq!(reasons, [false, true, false]);
-    // Of a run whose new repositories are not all planned, nothing is said as a whole.
+    // A run with unplanned new repositories has no planned total.
     bench.sandbox.clear_faults();
     let report = bench.complete().await;
     assert_eq!(of(&report, "acme/repo-000", "pipelines").planned, Some(5));
@@ -280,7 +280,7 @@ fn deferred_by(report: &CollectReport) -> Vec<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_program_tells_what_a_run_will_cost_and_the_run_what_was_planned() {
+async fn plan_prints_the_requests_of_a_run_and_the_run_prints_the_plan() {
     let estate = SyntheticWorkspace {
         repositories: 1,
         pull_requests: 20,
