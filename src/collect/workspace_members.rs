@@ -10,10 +10,11 @@ use super::repository_run::RepositoryRun;
 use super::whole_list::read_whole;
 use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::{ErrorKind, Result};
+use crate::schema::SourceTable;
 
 static ENTITY: Entity = Entity {
     deletes_missing: true,
-    ..Entity::new("workspace_members", |record| {
+    ..Entity::new(SourceTable::WorkspaceMembers, |record| {
         text(record, "/user/uuid").or_else(|| text(record, "/user/account_id"))
     })
 };
