@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 
 use super::endpoints::Endpoint;
+use super::network;
 use super::refusal::Refusal;
 use super::server_messages::ServerMessage;
 use crate::error::{Error, ErrorKind};
@@ -97,10 +98,15 @@ pub(super) fn unreachable(error: reqwest::Error, host: &str) -> Error {
         (true, _) => "cannot connect to the host",
         _ => "the connection breaks",
     };
-    Error::new(ErrorKind::Unreachable, message)
+    let failure = network::classify(&error);
+    let error = Error::new(ErrorKind::Unreachable, message)
         .with("host", host)
         .source(error.without_url())
-        .hint("check endpoint, proxy and the network")
+        .hint("check endpoint, proxy and the network");
+    match failure {
+        Some(failure) => error.with_network_failure(failure),
+        None => error,
+    }
 }
 
 /// Return the error of a body that cannot be parsed. `reason`: of the parser, without secrets.

@@ -33,6 +33,7 @@ mod failures;
 mod fetch;
 pub mod git;
 mod lookup;
+mod network;
 mod oauth;
 mod options;
 mod pages;

@@ -1,9 +1,11 @@
-//! `bitlake run`, `collect` and `transform`: the main job and its two halves.
+//! `bitlake run`, and its two steps as commands of their own: `collect` and `transform`.
 
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
-use super::job::{self, Job};
+use super::context::{CliContext, CommandOutcome};
+use super::job::{CollectSettings, Job};
 use super::output::print;
-use super::{CliContext, CommandOutcome, query};
+use super::query;
+use super::signals::SignalListener;
 use crate::clock;
 use crate::collect::Shard;
 use crate::config::Config;
@@ -14,7 +16,7 @@ use crate::transform::TransformOptions;
 
 pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
-    let (outcome, lake) = once(context, &config, &args).await?;
+    let (outcome, lake) = run_once(context, &config, &args, SignalListener::start()?).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
         query::print_overview(&lake, config.lake.memory_limit).await?;
@@ -22,21 +24,24 @@ pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOu
     Ok(outcome)
 }
 
-pub(super) async fn once(
+/// Collect and publish once. `signals`: those of the caller, from before the run on.
+pub(super) async fn run_once(
     context: &CliContext,
     config: &Config,
     args: &RunArgs,
+    signals: SignalListener,
 ) -> Result<(CommandOutcome, Lake)> {
-    let mut job = Job::start(context, config, "run").await?;
+    let mut job = Job::start_with_signals(context, config, "run", signals).await?;
     let lake = job.lake.clone();
     let options = TransformOptions {
         queries: args.transforming.queries.clone(),
         ..TransformOptions::default()
     };
     let result = async {
-        // Before the first request: a publish that is refused must not cost a night's quota.
+        // Checked before the first request, so that a refused publish costs no quota.
         lake.ensure_no_other_publish(clock::now()).await?;
-        job.run(&collecting(&args.collecting, None), &options).await
+        job.run(&collect_settings(&args.collecting, None), &options)
+            .await
     };
     let result = result.await;
     let outcome = job.finish(result).await?;
@@ -47,14 +52,16 @@ pub(super) async fn collect(context: &CliContext, args: CollectArgs) -> Result<C
     let config = context.config()?;
     let mut job = match args.shard {
         None => Job::start(context, &config, "collect").await?,
-        Some(_) => Job::start_beside(context, &config, "collect").await?,
+        Some(_) => Job::start_shared(context, &config, "collect").await?,
     };
-    let result = job.collect(&collecting(&args.collecting, args.shard)).await;
+    let result = job
+        .collect(&collect_settings(&args.collecting, args.shard))
+        .await;
     job.finish(result.map(drop)).await
 }
 
-fn collecting(args: &CollectingArgs, shard: Option<Shard>) -> job::Collecting {
-    job::Collecting {
+fn collect_settings(args: &CollectingArgs, shard: Option<Shard>) -> CollectSettings {
+    CollectSettings {
         deadline: args.deadline,
         full: args.full,
         shard,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::lake::{Damage, Inventory, Lake, RepositoryState};
-use crate::schema::Contracts;
+use crate::schema::{Contracts, SourceTable};
 
 /// The damaged and missing files of the source layer and of the segments.
 pub(super) struct LostLists {
@@ -29,7 +29,7 @@ impl LostLists {
     /// Start over the lists of a repository or workspace whose files are missing or damaged.
     pub(super) fn start_over(&self, state: &mut RepositoryState) -> Result<()> {
         let mut lost = BTreeMap::new();
-        for contract in Contracts::bundled()?.layer("bitbucket") {
+        for contract in Contracts::bundled()?.layer(SourceTable::LAYER) {
             let table = contract.table.as_str();
             let path = state.source_file(table);
             if let Some(damage) = self.published.damaged.get(&path)
@@ -66,22 +66,20 @@ fn start_over(state: &mut RepositoryState, table: &str, reason: &str) {
         let list = state.entities.get(table);
         list.is_some_and(|list| list.is_by_parent())
     };
-    let parents: &[&str] = match table {
-        // The activity list embeds most comments.
-        "pull_request_comments" => &["pull_requests", "pull_request_activity"],
-        "pull_request_commits" => &["pull_requests"],
-        "pull_request_activity" if is_by_parent(state) => &["pull_requests"],
-        "issue_comments" | "issue_changes" => &["issues"],
-        "pipeline_steps" => &["pipelines", "deployments"],
-        _ => &[],
+    let source_table = SourceTable::from_name(table);
+    let sources: &[SourceTable] = match source_table {
+        // One list has the activity of all pull requests.
+        Some(SourceTable::PullRequestActivity) if !is_by_parent(state) => &[],
+        Some(source_table) => source_table.sources(),
+        None => &[],
     };
-    for table in parents.iter().chain([&table]) {
-        if let Some(list) = state.entities.get_mut(*table) {
+    for table in sources.iter().map(|it| it.as_str()).chain([table]) {
+        if let Some(list) = state.entities.get_mut(table) {
             list.start_over(reason);
         }
     }
     // These lists are only read when something was pushed since the last time.
-    if matches!(table, "branches" | "tags" | "commits") {
+    if source_table.is_some_and(SourceTable::is_read_after_push) {
         state.refs_as_of = None;
     }
 }

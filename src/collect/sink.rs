@@ -163,7 +163,7 @@ impl<'a> Sink<'a> {
         parent: Parent,
         report: &mut EntityReport,
     ) -> SourceRecord {
-        match received.reading() {
+        match received.quality() {
             ReadQuality::Exact => {}
             ReadQuality::Repaired => report.add_misfits([("(repaired)".to_owned(), 1)]),
             ReadQuality::Unreadable => report.add_misfits([("(unreadable)".to_owned(), 1)]),

@@ -7,9 +7,9 @@
 //! ```text
 //! layout.rs            every path of the lake
 //! location.rs          a folder or a bucket
-//! s3.rs, profile.rs    access to a bucket, and its credentials
-//! store.rs             the opened lake: list and remove files
 //! store_errors.rs      errors of a store, with hints
+//! profile.rs, s3.rs    the credentials of a bucket, and access to it
+//! store.rs             the opened lake: list and remove files
 //! version.rs           versions of objects, and lost races
 //! retry.rs             failed puts: try again or give up
 //! objects.rs           JSON objects and their conditional puts
@@ -17,15 +17,16 @@
 //! lock.rs              the exclusive or shared lock of a lake on local disk
 //!
 //! parquet.rs           batches → one deterministic Parquet file, its digest and bounds
-//! segments.rs          collected records, private until published
-//! state.rs             the checkpoint of each repository
-//! list_state.rs        the state of each list in it
-//! pending.rs           records to fetch by id
-//! scan.rs              read the records of a source table by columns
-//!
 //! manifest.rs          the published files, now and after each former publish
 //! files.rs             put, compare and fetch data files
 //! inventory.rs         compare the published files with the files that exist
+//!
+//! pending.rs           records to fetch by id
+//! list_state.rs        the state of one list of a repository
+//! state.rs             the checkpoint of a repository
+//! segments.rs          collected records, private until published
+//! scan.rs              read the records of a source table by columns
+//!
 //! lease.rs             the right to publish
 //! publish.rs           staged files → the lake: intent, puts, removals, manifest
 //! removals.rs          files that a publish removes, and when
@@ -33,7 +34,7 @@
 //! clean.rs             remove leftovers of former runs
 //! ```
 //!
-//! The modules import each other in the order of this list, never upwards.
+//! A module imports those above it only.
 
 mod clean;
 mod conditional_puts;

@@ -1,7 +1,7 @@
 //! JSON objects that change by conditional puts: manifest, state, reports.
 //!
 //! A put names the version that it replaces, and fails if that is not the current one. S3 decides that itself (If-Match,
-//! If-None-Match). On local disk a file lock is held while the versions are compared and the object is put.
+//! If-None-Match). On local disk the versions are compared and the object is put under a file lock.
 //!
 //! A put that failed or was refused may still have been done: see [`super::retry`].
 
@@ -106,7 +106,7 @@ impl Lake {
         }
     }
 
-    /// Compare and put while the objects' lock is held.
+    /// Compare and put under the lock of the objects.
     async fn put_locked(
         &self,
         folder: &Path,

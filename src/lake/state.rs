@@ -14,8 +14,11 @@ use chrono::{DateTime, Datelike, Utc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 
+use super::inventory::Inventory;
+use super::layout::{self, FORMAT_VERSION};
 use super::list_state::{ListState, Replaces};
-use super::{FORMAT_VERSION, Inventory, Lake, ObjectVersion, layout};
+use super::store::Lake;
+use super::version::ObjectVersion;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contracts, SourceTable};
 

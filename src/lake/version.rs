@@ -52,7 +52,7 @@ struct LostRace;
 /// Whether a put was refused because the object had changed: the caller may read the object again and retry.
 #[must_use]
 pub fn is_lost_race(error: &Error) -> bool {
-    error.cause::<LostRace>().is_some()
+    error.find_cause::<LostRace>().is_some()
 }
 
 pub(super) fn lost_race(path: &str) -> Error {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lost_race_is_told_by_its_cause_and_shown_once() {
+    fn a_lost_race_is_recognized_by_its_cause_and_shown_once() {
         let error = lost_race("_bitlake/manifest.json");
         assert!(is_lost_race(&error));
         assert_eq!(

@@ -1,11 +1,11 @@
-//! Takes secrets out of records before they reach the disk: a lake is copied into warehouses, and what a pipeline's author
-//! pasted into an image definition or a clone address would be read by everybody there.
+//! Remove secrets from records before they are written to disk. A lake is loaded into warehouses, where every user would see
+//! a password that somebody wrote into an image definition or a clone address.
 //!
 //! ```text
-//! text ──▶ ReceivedRecord: read leniently, secrets in it ── redact ──▶ RedactedRecord ──▶ decoder, segment
+//! text ──▶ ReceivedRecord: parsed leniently, with secrets ── redact ──▶ RedactedRecord ──▶ decoder, segment
 //! ```
 //!
-//! The source layer takes nothing but [`RedactedRecord`], and only this module makes one.
+//! The source layer accepts only [`RedactedRecord`], and only this module makes one.
 
 mod record;
 mod rules;
@@ -16,30 +16,30 @@ use serde_json::{Value, json};
 
 use crate::json::{self as lenient, Lenient};
 
-/// A record as it came, read once for all who look at it: the walk, the filters, the redaction, the decoder.
+/// A record as received. It is parsed once, for the list reader, the filters, the redaction and the decoder.
 #[derive(Debug)]
 pub struct ReceivedRecord<'a> {
     value: Value,
     text: &'a str,
-    state: ReadQuality,
+    quality: ReadQuality,
 }
 
-/// How well a record could be read.
+/// How well a record could be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadQuality {
-    /// The value is what the text says.
+    /// The value equals the text.
     Exact,
-    /// Something in it could not be read, or a key repeats; the rest is as it came.
+    /// A part could not be parsed, or a key repeats; all other parts equal the text.
     Repaired,
-    /// It is no JSON. The value holds its text.
+    /// The text is not JSON. The value is an object with the text in it.
     Unreadable,
 }
 
-/// A record without secrets: what may be kept.
+/// A record without secrets, which may be written to disk.
 ///
 /// ```compile_fail
-/// // Only [`ReceivedRecord::redact`] makes one.
-/// let kept = bitlake::redaction::RedactedRecord { payload: String::new(), value: serde_json::Value::Null };
+/// // Only `ReceivedRecord::redact` makes one.
+/// let record = bitlake::redaction::RedactedRecord { payload: String::new(), value: serde_json::Value::Null };
 /// ```
 #[derive(Debug, Clone)]
 pub struct RedactedRecord {
@@ -48,30 +48,40 @@ pub struct RedactedRecord {
 }
 
 impl<'a> ReceivedRecord<'a> {
+    /// Parse a record.
+    #[must_use]
     pub fn read(text: &'a str) -> Self {
-        let (value, state) = match lenient::read(text) {
+        let (value, quality) = match lenient::read(text) {
             Some(Lenient { value, exact: true }) => (value, ReadQuality::Exact),
             Some(Lenient { value, .. }) => (value, ReadQuality::Repaired),
             None => (json!({ "unreadable": text }), ReadQuality::Unreadable),
         };
-        Self { value, text, state }
+        Self {
+            value,
+            text,
+            quality,
+        }
     }
 
-    /// The record, its secrets in it: nothing of this may be kept.
+    /// Return the record with its secrets, which must not be written to disk.
+    #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    pub fn reading(&self) -> ReadQuality {
-        self.state
+    /// Return how well the record could be parsed.
+    #[must_use]
+    pub fn quality(&self) -> ReadQuality {
+        self.quality
     }
 
-    /// The record without secrets, and how many there were. One without any that was read exactly keeps its text, byte for
-    /// byte.
+    /// Return the record without secrets, and the number of secrets removed. The text of a record that has no secret and was
+    /// parsed exactly is unchanged.
+    #[must_use]
     pub fn redact(self, redactor: &Redactor) -> (RedactedRecord, u64) {
         let mut value = self.value;
-        let removed = redactor.record(&mut value);
-        let payload = match (removed, self.state) {
+        let removed = redactor.redact(&mut value);
+        let payload = match (removed, self.quality) {
             (0, ReadQuality::Exact) => self.text.to_owned(),
             _ => value.to_string(),
         };
@@ -80,16 +90,19 @@ impl<'a> ReceivedRecord<'a> {
 }
 
 impl RedactedRecord {
-    /// As JSON.
+    /// Return the record as JSON text.
+    #[must_use]
     pub fn payload(&self) -> &str {
         &self.payload
     }
 
+    /// Return the record as a JSON value.
+    #[must_use]
     pub fn value(&self) -> &Value {
         &self.value
     }
 
-    /// Gives the value away; the payload stays.
+    /// Take the value and leave null; the text is unchanged.
     pub(crate) fn take_value(&mut self) -> Value {
         self.value.take()
     }

@@ -1,4 +1,4 @@
-//! The walk through a record that takes out its secrets: values by their keys, and every text, keys too, by the rules.
+//! Remove the secrets of a record: values by their keys, and texts, keys included, by the rules.
 
 use serde_json::{Map, Value};
 
@@ -34,68 +34,69 @@ const SECRET_KEYS: [&str; 24] = [
     "token",
 ];
 
-/// Keys whose value is bulk that carries secrets and that no table uses.
+/// Keys whose values are long, may have secrets, and are in no table.
 const COMMAND_KEYS: [&str; 3] = ["script_commands", "setup_commands", "teardown_commands"];
 
 /// Removes secrets from records.
 #[derive(Debug, Clone)]
 pub struct Redactor {
     rules: &'static SecretRules,
-    /// The program's own.
+    /// Removes the program's own credentials.
     masker: Masker,
 }
 
 impl Redactor {
-    /// `masker` knows the program's own credentials, which need no rule.
+    /// Create a redactor. `masker` removes the program's own credentials.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when the bundled rules cannot be read: nothing is kept that they have not seen.
+    /// [`ErrorKind::Internal`] when the bundled rules are malformed.
     pub fn new(masker: Masker) -> Result<Self> {
         let rules = SecretRules::bundled()
             .or_error(ErrorKind::Internal, "the rules for secrets cannot be read")?;
         Ok(Self { rules, masker })
     }
 
-    /// Removes secrets from `record` in place and says how many.
-    pub(super) fn record(&self, record: &mut Value) -> u64 {
+    /// Remove secrets from `record`, and return their number.
+    pub(super) fn redact(&self, record: &mut Value) -> u64 {
         match record {
-            Value::Object(object) => self.object(object),
-            Value::Array(values) => values.iter_mut().map(|value| self.record(value)).sum(),
-            Value::String(text) => self.text(text),
+            Value::Object(object) => self.redact_object(object),
+            Value::Array(values) => values.iter_mut().map(|value| self.redact(value)).sum(),
+            Value::String(text) => self.redact_text(text),
             _ => 0,
         }
     }
 
-    fn object(&self, object: &mut Map<String, Value>) -> u64 {
+    fn redact_object(&self, object: &mut Map<String, Value>) -> u64 {
         let mut removed = 0;
         for key in COMMAND_KEYS {
             removed += u64::from(object.shift_remove(key).is_some());
         }
-        removed += self.keys(object);
+        removed += self.redact_keys(object);
         for (key, value) in object.iter_mut() {
             removed += match (key.as_str(), &mut *value) {
                 ("image", Value::Object(image)) if image.contains_key("name") => {
                     let before = image.len();
                     image.retain(|key, _| key == "name");
-                    (before - image.len()) as u64 + self.object(image)
+                    (before - image.len()) as u64 + self.redact_object(image)
                 }
-                ("variables", Value::Array(variables)) => {
-                    variables.iter_mut().map(|it| self.variable(it)).sum()
-                }
-                (key, value) if is_secret(key) => match value {
+                ("variables", Value::Array(variables)) => variables
+                    .iter_mut()
+                    .map(|it| self.redact_variable(it))
+                    .sum(),
+                (key, value) if is_secret_key(key) => match value {
                     Value::String(text) if text.is_empty() || text == REMOVED => 0,
                     Value::String(_) => replace(value, Value::from(REMOVED)),
                     Value::Null | Value::Bool(_) => 0,
                     _ => replace(value, Value::Null),
                 },
-                (_, value) => self.record(value),
+                (_, value) => self.redact(value),
             };
         }
         removed
     }
 
-    /// A key may be text as well: the name of a file, of a branch.
-    fn keys(&self, object: &mut Map<String, Value>) -> u64 {
+    /// Remove secrets from the keys of an object. A key may be a text too, such as the name of a file or a branch.
+    fn redact_keys(&self, object: &mut Map<String, Value>) -> u64 {
         let mut removed = 0;
         let mut clean = |key: &String| {
             let (clean, found) = self.clean(key);
@@ -115,28 +116,28 @@ impl Redactor {
         removed
     }
 
-    /// A pipeline variable: its name may stay.
-    fn variable(&self, variable: &mut Value) -> u64 {
+    /// Remove the value of a pipeline variable; its name is kept.
+    fn redact_variable(&self, variable: &mut Value) -> u64 {
         let value = variable.get_mut("value").filter(|value| !value.is_null());
         let removed = value.map_or(0, |value| replace(value, Value::Null));
-        removed + self.record(variable)
+        removed + self.redact(variable)
     }
 
-    /// A text of its own without secrets, and how many there were.
+    /// Return a text without secrets, and their number.
     pub(crate) fn clean(&self, text: &str) -> (String, u64) {
         let mut clean = text.to_owned();
-        let removed = self.text(&mut clean);
+        let removed = self.redact_text(&mut clean);
         (clean, removed)
     }
 
-    fn text(&self, text: &mut String) -> u64 {
+    fn redact_text(&self, text: &mut String) -> u64 {
         // Columns are free of NUL: what it cuts in two here would be whole there.
         if text.contains('\0') {
             let mut whole: String = text
                 .chars()
                 .filter(|character| *character != '\0')
                 .collect();
-            let removed = self.text(&mut whole);
+            let removed = self.redact_text(&mut whole);
             if removed > 0 {
                 *text = whole;
             }
@@ -156,7 +157,7 @@ fn replace(value: &mut Value, with: Value) -> u64 {
     1
 }
 
-fn is_secret(key: &str) -> bool {
+fn is_secret_key(key: &str) -> bool {
     let plain = || {
         let letters = key.bytes().filter(|byte| !b"_-. ".contains(byte));
         letters.map(|byte| byte.to_ascii_lowercase())
@@ -171,12 +172,12 @@ mod tests {
 
     fn redacted(mut record: Value) -> (u64, String) {
         let redactor = Redactor::new(Masker::of(["own-s3cr3t-token"])).unwrap();
-        let removed = redactor.record(&mut record);
+        let removed = redactor.redact(&mut record);
         (removed, record.to_string())
     }
 
     #[test]
-    fn a_steps_image_keeps_only_its_name_and_commands_go() {
+    fn only_the_name_of_a_steps_image_is_kept_and_commands_are_removed() {
         let (removed, text) = redacted(json!({
             "uuid": "{s}", "image": {"name": "node:22", "username": "u", "password": "hunter2", "email": "e"},
             "script_commands": [{"command": "curl -H secret-1"}], "setup_commands": [], "teardown_commands": []
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn values_of_pipeline_variables_go_and_their_names_stay() {
+    fn values_of_pipeline_variables_are_removed_and_their_names_kept() {
         let (removed, text) =
             redacted(json!({"variables": [{"key": "DB", "value": "hunter2", "secured": false}]}));
         assert_eq!(
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn values_under_secret_keys_go_wherever_they_are() {
+    fn values_of_secret_keys_are_removed_at_every_depth() {
         let (removed, text) = redacted(
             json!({"a": [{"Client-Secret": "x1"}, {"apiKey": {"v": "x2"}}],
             "access_token": "x3", "token": 4, "AWS_SECRET_ACCESS_KEY": "x5", "secret": true, "password": null}),
@@ -208,12 +209,12 @@ mod tests {
         }
         assert!(
             text.contains("\"secret\":true"),
-            "a flag is no secret: {text}"
+            "a boolean is not a secret: {text}"
         );
     }
 
     #[test]
-    fn the_password_in_a_url_goes_and_its_user_stays() {
+    fn the_password_in_a_url_is_removed_and_its_user_kept() {
         let (removed, text) =
             redacted(json!({"href": "https://me:hunter2@bitbucket.org/acme/web.git"}));
         assert_eq!(
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_are_known_by_their_shape() {
+    fn tokens_are_recognized_by_their_format() {
         let (removed, text) =
             redacted(json!({"raw": format!("use ATATT3x{} now", "FfGF0T".repeat(8))}));
         assert_eq!(
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_go_from_keys_and_the_values_stay() {
+    fn secrets_in_keys_are_removed_and_the_values_kept() {
         let token = format!("ghp_{}", "AbCd0123".repeat(5));
         let (removed, text) =
             redacted(json!({"a": {(token.clone()): 1, (format!("{token}x")): 2}}));
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_nul_cuts_in_two_goes() {
+    fn a_token_with_nul_in_it_is_removed() {
         let token = format!("ghp_\0{}", "AbCd0123".repeat(5));
         let (removed, text) = redacted(json!({"raw": token, "title": "a\0b"}));
         assert_eq!(text, r#"{"raw":"[removed]","title":"a\u0000b"}"#);
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_programs_own_credentials_go_in_every_spelling() {
+    fn the_programs_own_credentials_are_removed_in_every_encoding() {
         let (removed, text) = redacted(
             json!({"a": "x own-s3cr3t-token", "b": "?t=own%2Ds3cr3t%2dtoken", "own-s3cr3t-token": 1}),
         );
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_redacted_is_not_redacted_again() {
+    fn redacting_twice_removes_nothing_more() {
         let record = json!({"text": format!("password = hunter2xyz and Bearer {}", "a1b2".repeat(8)), "token": "x"});
         let (removed, once) = redacted(record);
         assert_eq!(removed, 3);
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_around_what_was_removed_goes_whole() {
+    fn a_key_block_with_a_removed_part_is_removed_whole() {
         let block = |inner: &str| format!("-----BEGIN PRIVATE KEY-----\nMIIE {inner}");
         let (removed, text) =
             redacted(json!({"raw": block("own-s3cr3t-token"), "old": block(REMOVED)}));
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_records_are_left_alone() {
+    fn a_record_without_secrets_is_unchanged() {
         let record = json!({"key": "CHK", "author": {"raw": "A <a@x.example>"}, "links": {"self": {"href": "https://api.bitbucket.org/2.0/x"}}});
         let before = record.to_string();
         assert_eq!(redacted(record), (0, before));

@@ -1,11 +1,12 @@
-//! The rules that know secrets in free text: those of gitleaks and the project's own, as data in `rules/`.
+//! The rules that find secrets in free text: those of gitleaks and the project's own, as data in `rules/`.
 //!
 //! ```text
 //! text ─▶ keywords of all rules, in one pass ─▶ the regex of each rule whose keyword occurs ─▶ entropy, allowlists ─▶ ranges
 //! ```
 //!
-//! Most texts hold no keyword and cost that one pass. A regex is compiled when its keyword occurs for the first time.
+//! Most texts have no keyword, and need only that one pass. A regex is compiled when its keyword first occurs.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
@@ -20,13 +21,15 @@ const SOURCES: [&str; 2] = [
     include_str!("../../rules/bitlake.toml"),
 ];
 
-/// What may stand before the words that a rule looks for. It costs most of the search, and says nothing of the secret.
+/// The start of many rules: characters before the keyword. It is removed from the regex, because it takes most of the search
+/// time and does not change which secret is found.
 const LEAD: &str = r"[\w.-]{0,50}?";
-/// What ends a secret in source code, and what ends it in prose as well: a full stop, a bracket.
+/// The end of a secret in source code, as gitleaks has it.
 const END_IN_CODE: &str = r#"(?:[\x60'"\s;]|\\[nr]|$)"#;
+/// The end of a secret in prose, where a full stop or a bracket may follow.
 const END_IN_PROSE: &str = r"(?:\W|$)";
 
-/// Bytes of a compiled regex.
+/// Limit of a compiled regex, in bytes.
 const REGEX_SIZE: usize = 1 << 26;
 
 static RULES: LazyLock<Result<SecretRules, String>> =
@@ -73,13 +76,14 @@ enum RegexTarget {
     Match,
 }
 
-/// All rules.
+/// The rules that find secrets.
 #[derive(Debug)]
 pub(super) struct SecretRules {
     rules: Vec<Rule>,
     keywords: AhoCorasick,
-    /// By keyword, the rules that it starts.
-    of_keyword: Vec<Vec<usize>>,
+    /// For each keyword, the indices of its rules.
+    rules_of_keyword: Vec<Vec<usize>>,
+    /// The allowlists of all rules.
     allowed: Vec<Allowlist>,
 }
 
@@ -107,29 +111,24 @@ struct LazyRegex {
 }
 
 impl SecretRules {
-    /// The bundled ones.
+    /// Return the bundled rules.
     ///
     /// # Errors
-    /// What is wrong with their text.
+    /// The reason why the rules cannot be parsed.
     pub(super) fn bundled() -> Result<&'static Self, &'static str> {
         RULES.as_ref().map_err(String::as_str)
     }
 
     fn parse(sources: &[&str]) -> Result<Self, Box<dyn std::error::Error>> {
         let (mut rules, mut allowed) = (Vec::new(), Vec::new());
-        let (mut keywords, mut of_keyword) = (Vec::<String>::new(), Vec::<Vec<usize>>::new());
+        let mut rules_of_keyword = BTreeMap::<String, Vec<usize>>::new();
         for source in sources {
             let file: RuleFile = toml::from_str(source)?;
             allowed.extend(file.allowlists.into_iter().map(Allowlist::new));
             for rule in file.rules {
                 for keyword in &rule.keywords {
-                    let known = keywords.iter().position(|it| it == keyword);
-                    let place = known.unwrap_or_else(|| {
-                        keywords.push(keyword.clone());
-                        of_keyword.push(Vec::new());
-                        keywords.len() - 1
-                    });
-                    of_keyword[place].push(rules.len());
+                    let of_keyword = rules_of_keyword.entry(keyword.clone()).or_default();
+                    of_keyword.push(rules.len());
                 }
                 rules.push(Rule::new(rule));
             }
@@ -137,37 +136,34 @@ impl SecretRules {
         let keywords = AhoCorasick::builder()
             .ascii_case_insensitive(true)
             .kind(Some(AhoCorasickKind::DFA))
-            .build(keywords)?;
+            .build(rules_of_keyword.keys())?;
         Ok(Self {
             rules,
             keywords,
-            of_keyword,
+            rules_of_keyword: rules_of_keyword.into_values().collect(),
             allowed,
         })
     }
 
-    /// Where secrets are in `text`, in its order and apart from each other.
+    /// Return the ranges of secrets in `text`, in order and disjoint.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        // By rule, whether one of its keywords occurs; empty while none does.
-        let mut started: Vec<bool> = Vec::new();
+        // The indices of the rules of which a keyword occurs.
+        let mut rules = BTreeSet::<usize>::new();
         for keyword in self.keywords.find_overlapping_iter(text) {
-            started.resize(self.rules.len(), false);
-            for rule in &self.of_keyword[keyword.pattern()] {
-                started[*rule] = true;
-            }
+            let of_keyword = self.rules_of_keyword.get(keyword.pattern().as_usize());
+            rules.extend(of_keyword.into_iter().flatten());
         }
-        let rules = self.rules.iter().zip(started);
+        let rules = rules.into_iter().filter_map(|rule| self.rules.get(rule));
         let mut found: Vec<_> = rules
-            .filter(|(_, starts)| *starts)
-            .flat_map(|(rule, _)| rule.find(text, &self.allowed))
+            .flat_map(|rule| rule.find(text, &self.allowed))
             .collect();
         found.sort_by_key(|range| range.start);
         found.dedup_by(|next, kept| {
-            let overlaps = next.start < kept.end;
-            if overlaps {
+            let intersects = next.start < kept.end;
+            if intersects {
                 kept.end = kept.end.max(next.end);
             }
-            overlaps
+            intersects
         });
         found
     }
@@ -176,10 +172,12 @@ impl SecretRules {
 impl Rule {
     fn new(text: RuleText) -> Self {
         let allowed: Vec<_> = text.allowlists.into_iter().map(Allowlist::new).collect();
-        let sees_match = allowed.iter().any(|it| it.target == RegexTarget::Match);
-        let regex = match sees_match {
-            true => text.regex,
-            false => text.regex.replace(LEAD, ""),
+        // An allowlist may look at the characters before the keyword.
+        let needs_whole_match = allowed.iter().any(|it| it.target == RegexTarget::Match);
+        let regex = if needs_whole_match {
+            text.regex
+        } else {
+            text.regex.replace(LEAD, "")
         };
         Self {
             id: text.id,
@@ -193,20 +191,22 @@ impl Rule {
 
     fn find(&self, text: &str, general: &[Allowlist]) -> Vec<Range<usize>> {
         let Some(regex) = self.regex.get() else {
-            // Nothing that was not looked at is kept.
+            // The whole text is removed, because it cannot be searched.
             tracing::error!(rule = self.id, "the rule cannot be compiled");
             return std::iter::once(0..text.len()).collect();
         };
         let found = regex.captures_iter(text.as_bytes()).filter_map(|captures| {
             let secret = self.secret(&captures)?;
             let whole = captures.get(0)?.range();
-            let range = widened(text, secret);
-            let allowed = self.is_allowed(&text[range.clone()], general)
+            let range = to_char_boundaries(text, secret);
+            let secret = text.get(range.clone())?;
+            let matched = text.get(to_char_boundaries(text, whole))?;
+            let is_allowed = self.is_allowed(secret, general)
                 || self
                     .allowed
                     .iter()
-                    .any(|it| it.allows(&text[widened(text, whole.clone())], RegexTarget::Match));
-            (!allowed).then_some(range)
+                    .any(|it| it.allows(matched, RegexTarget::Match));
+            (!is_allowed).then_some(range)
         });
         found.collect()
     }
@@ -220,11 +220,8 @@ impl Rule {
     }
 
     fn is_allowed(&self, secret: &str, general: &[Allowlist]) -> bool {
-        let mut lists = match self.context {
-            true => general.iter(),
-            false => [].iter(),
-        }
-        .chain(&self.allowed);
+        let general = if self.context { general } else { &[] };
+        let mut lists = general.iter().chain(&self.allowed);
         secret.is_empty()
             || secret == REMOVED
             || self.context && (secret.contains(REMOVED) || entropy(secret) < self.entropy)
@@ -263,7 +260,7 @@ impl LazyRegex {
         }
     }
 
-    /// Without Unicode, as Go reads it.
+    /// Compile the regex on first use, without Unicode classes, as Go does.
     fn get(&self) -> Option<&Regex> {
         let compile = || {
             RegexBuilder::new(&self.text)
@@ -276,8 +273,8 @@ impl LazyRegex {
     }
 }
 
-/// The range that holds whole characters: the rules see bytes.
-fn widened(text: &str, range: Range<usize>) -> Range<usize> {
+/// Extend a range of bytes to whole characters. The rules match bytes.
+fn to_char_boundaries(text: &str, range: Range<usize>) -> Range<usize> {
     let (mut start, mut end) = (range.start, range.end);
     while !text.is_char_boundary(start) {
         start -= 1;
@@ -288,11 +285,13 @@ fn widened(text: &str, range: Range<usize>) -> Range<usize> {
     start..end
 }
 
-/// Shannon's, in bits per byte.
+/// Return Shannon's entropy in bits per byte.
 fn entropy(text: &str) -> f64 {
     let mut counts = [0_u32; 256];
     for byte in text.bytes() {
-        counts[usize::from(byte)] += 1;
+        if let Some(count) = counts.get_mut(usize::from(byte)) {
+            *count += 1;
+        }
     }
     let length = text.len() as f64;
     let shares = counts.iter().filter(|n| **n > 0);

@@ -1,4 +1,4 @@
-//! Makes a query's result into what its contract says, or says which column departs from it.
+//! Cast a query's result to the contract of its table.
 
 use std::sync::Arc;
 
@@ -6,23 +6,23 @@ use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::DataType;
 
-use super::Contract;
+use super::contract::Contract;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// `batch` with the contract's columns, order, types and nullability.
+/// Return `batch` with the columns of the contract, in their order and with their types.
 ///
 /// # Errors
-/// [`ErrorKind::Contract`], naming table and column: a column is missing or too many, a value cannot be cast, a null
-/// stands where none may be.
+/// [`ErrorKind::Contract`] with table and column, when a column is missing or not in the contract, when a value cannot be
+/// cast, or when a column that is not nullable has a null.
 pub fn conform(contract: &Contract, batch: &RecordBatch) -> Result<RecordBatch> {
-    let departs = |column: &str, what: &str| {
+    let violation = |column: &str, what: &str| {
         Error::new(ErrorKind::Contract, what.to_owned())
             .with("table", contract.name())
             .with("column", column)
     };
     for field in batch.schema_ref().fields() {
         if contract.column(field.name()).is_none() {
-            return Err(departs(
+            return Err(violation(
                 field.name(),
                 "the query has a column that its contract does not name",
             ));
@@ -37,18 +37,18 @@ pub fn conform(contract: &Contract, batch: &RecordBatch) -> Result<RecordBatch> 
         .iter()
         .map(|column| {
             let array = batch.column_by_name(&column.name).ok_or_else(|| {
-                departs(
+                violation(
                     &column.name,
                     "the query lacks a column that its contract names",
                 )
             })?;
-            let array = adjust(array, &column.data_type, &strict).map_err(|error| {
+            let array = cast_column(array, &column.data_type, &strict).map_err(|error| {
                 error
                     .with("table", contract.name())
                     .with("column", &column.name)
             })?;
             if !column.nullable && array.null_count() > 0 {
-                return Err(departs(
+                return Err(violation(
                     &column.name,
                     "a null where the contract allows none",
                 ));
@@ -64,7 +64,7 @@ pub fn conform(contract: &Contract, batch: &RecordBatch) -> Result<RecordBatch> 
         .map_err(|error| error.with("table", contract.name()))
 }
 
-fn adjust(array: &ArrayRef, to: &DataType, strict: &CastOptions<'_>) -> Result<ArrayRef> {
+fn cast_column(array: &ArrayRef, to: &DataType, strict: &CastOptions<'_>) -> Result<ArrayRef> {
     if array.data_type() == to {
         return Ok(Arc::clone(array));
     }
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_departure_names_table_and_column() {
+    fn a_violation_names_table_and_column() {
         let id: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>]));
         let n: ArrayRef = Arc::new(Int64Array::from(vec![1]));
         let word: ArrayRef = Arc::new(StringArray::from(vec!["x"]));

@@ -1,4 +1,4 @@
-//! One table's contract.
+//! The contract of a table.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,71 +7,94 @@ use datafusion::arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, T
 use datafusion::parquet::basic::Compression;
 use serde::Deserialize;
 
-use super::HISTORY;
+use super::layers::HISTORY;
 use super::types::{TypeText, Types, type_name};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// What a table of the layer `history` has beside its source table's columns.
+/// The column of a history table with the start of the run that first collected a version of a record.
 pub const SEEN_AT: &str = "_seen_at";
+/// The column of a history table with the digest of a version's content.
 pub const CONTENT: &str = "_content";
 
-/// What a table promises. See the module's page.
+/// The contract of a table. See the documentation of [`crate::schema`].
 #[derive(Debug, Clone)]
 pub struct Contract {
+    /// The layer, which is the SQL schema.
     pub layer: String,
+    /// The name of the table within the layer.
     pub table: String,
+    /// Incremented when a column is added.
     pub version: u32,
+    /// The description of the table.
     pub description: String,
-    /// Also the order of rows in a file.
+    /// The columns of the unique key. Rows of a file are sorted by them.
     pub primary_key: Vec<String>,
+    /// The partition of the table's files; `None` for a single file.
     pub partition: Option<Partition>,
-    /// Column → expected distinct values per file: a constant, because a figure of the run would move the bytes.
+    /// The columns with a bloom filter, and the distinct values expected per file. The number is constant, because one
+    /// derived from the data would change the bytes of files.
     pub bloom: BTreeMap<String, u64>,
-    /// `None`: that of every file which nobody configured.
+    /// The configured compression; `None` for the default.
     pub compression: Option<Compression>,
+    /// The columns, in the order of the files.
     pub columns: Vec<Column>,
     schema: SchemaRef,
 }
 
+/// A column of a contract.
 #[derive(Debug, Clone)]
 pub struct Column {
+    /// The name of the column.
     pub name: String,
+    /// The Arrow type.
     pub data_type: DataType,
+    /// Whether nulls are allowed.
     pub nullable: bool,
-    /// The contract's version in which it appeared.
+    /// The version of the contract that added the column.
     pub since: u32,
+    /// The unit of a number, such as `seconds`.
     pub unit: Option<String>,
+    /// The description of the column.
     pub description: String,
 }
 
 impl Column {
-    /// The type as the data dictionary writes it.
+    /// Return the type as the data dictionary spells it.
+    #[must_use]
     pub fn type_name(&self) -> String {
         type_name(&self.data_type)
     }
 }
 
-/// How a table is cut into files: by the day, month or year (UTC) of an immutable time of the record, or by its repository.
+/// The partition of a table's files: by the day, month or year (UTC) of an immutable time of the record, or by repository.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
-    /// The name in the path: `created_month=2026-11`.
+    /// The key in the path: `created_month` of `created_month=2026-11`.
     pub key: String,
+    /// The unit of the partition.
     pub by: PartitionBy,
-    /// The column that decides: a timestamp, or a repository's id.
+    /// The column that determines the partition: a timestamp, or a repository's id.
     pub column: String,
 }
 
+/// The unit of a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionBy {
+    /// One partition per day (UTC).
     Day,
+    /// One partition per month (UTC).
     Month,
+    /// One partition per year (UTC).
     Year,
+    /// One partition per repository.
     Repository,
 }
 
 impl PartitionBy {
+    /// The name of the unit, as the configuration spells it.
+    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Day => "day",
@@ -147,12 +170,15 @@ impl Contract {
             contract.require_column(column)?;
         }
         contract
-            .only_grew()
+            .check_versions()
             .map_err(|error| error.with("table", name))?;
         Ok(contract)
     }
 
-    /// A contract from columns alone, for a user's own table.
+    /// Create a contract of version 1 from columns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] when a key column is missing or nullable.
     pub fn new(
         layer: &str,
         table: &str,
@@ -183,7 +209,7 @@ impl Contract {
         Ok(contract)
     }
 
-    /// A contract with these columns, all nullable, and without a key.
+    /// Create a contract with these columns, all nullable, and without a key.
     ///
     /// # Errors
     /// As [`Contract::new`].
@@ -199,8 +225,8 @@ impl Contract {
         Self::new(layer, table, columns.collect(), Vec::new())
     }
 
-    /// Loaders add columns behind those they have, and leave them null in rows that were loaded before.
-    fn only_grew(&self) -> Result<()> {
+    /// Check that later columns are last and nullable: loaders append columns, and leave them null in rows loaded before.
+    fn check_versions(&self) -> Result<()> {
         let wrong = |column: &Column, what: &str| {
             Err(Error::new(ErrorKind::Configuration, what).with("column", &column.name))
         };
@@ -217,7 +243,8 @@ impl Contract {
         Ok(())
     }
 
-    /// The same promise for a table of that name in another layer.
+    /// Return the contract of a table with the same name and columns in another layer.
+    #[must_use]
     pub fn in_layer(&self, layer: &str) -> Self {
         Self {
             layer: layer.to_owned(),
@@ -225,7 +252,7 @@ impl Contract {
         }
     }
 
-    /// The contract of every version of this source table's rows.
+    /// Return the contract of the history table, which has every version of this source table's rows.
     pub(super) fn history(&self) -> Result<Self> {
         let named = |name: &str, data_type: DataType, description: &str| Column {
             since: 1,
@@ -235,7 +262,7 @@ impl Contract {
             unit: None,
             description: description.to_owned(),
         };
-        // In front, so that a column which the source table gains is the last here as well.
+        // Before the source table's columns, so that a column added there is appended here too.
         let mut columns = vec![
             named(
                 SEEN_AT,
@@ -261,7 +288,8 @@ impl Contract {
         Ok(history)
     }
 
-    /// The columns alone, all of them nullable: for rows on their way to becoming the table's.
+    /// Return the contract without key, partition and bloom filters and with nullable columns, for intermediate rows.
+    #[must_use]
     pub fn relaxed(&self) -> Self {
         let mut relaxed = Self {
             primary_key: Vec::new(),
@@ -276,15 +304,20 @@ impl Contract {
         relaxed
     }
 
-    /// `layer.table`, the name in SQL.
+    /// Return the name in SQL: `layer.table`.
+    #[must_use]
     pub fn name(&self) -> String {
         format!("{}.{}", self.layer, self.table)
     }
 
+    /// Return the Arrow schema of the table's batches.
+    #[must_use]
     pub fn arrow_schema(&self) -> SchemaRef {
         Arc::clone(&self.schema)
     }
 
+    /// Return the column of that name, if there is one.
+    #[must_use]
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)
     }

@@ -1,104 +1,110 @@
-//! JSON as Bitbucket sends it → Arrow batches of the source layer, without ever losing a record.
+//! Decode JSON records of Bitbucket into Arrow batches of the source layer, without losing a record.
 //!
-//! Bitbucket's replies surprise: a `component` that was text becomes an object, a time is empty, a number arrives as
-//! text. Such a value costs itself only: the column becomes null, the misfit is counted by its path, and `_payload`
-//! keeps what was sent, so that a better schema can decode it again.
+//! A value may have another type than documented: a `component` that was a text is an object, a time is empty, a number
+//! is a text. Such a value becomes null and is counted as a misfit by its path; `_payload` has the record as received, so
+//! that a later schema can decode it again.
 //!
 //! ```text
 //! SourceRecord { key, parent, payload } ──▶ typed.rs: fit to the schema, then arrow-json ──▶ typed columns ─┐
-//! RecordEnvelope { connection, repository … } ─────────────────────────────▶ envelope columns ───────────────┴▶ batch
+//! RecordEnvelope { connection, repository … } ─────────────────────────────▶ envelope columns ──────────────┴▶ batch
 //! ```
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::digest::sha256_hex;
 use datafusion::arrow::array::{
     ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
 };
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::util::display::array_value_to_string;
 
-use super::Contract;
-use super::contract::CONTENT;
+use super::contract::{CONTENT, Contract};
 use super::times::OddTimes;
-use super::typed::Typed;
+use super::typed::PayloadDecoder;
+use crate::digest::sha256_hex;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::redaction::{ReceivedRecord, RedactedRecord, Redactor};
 
-/// One record of a reply, with what the URL knows and the record may not.
+/// A record, with the key and the parent that the collector knows from the request.
 #[derive(Debug, Clone)]
 pub struct SourceRecord {
     /// The natural key as text, or [`content_key`] for a record without one.
     pub key: String,
+    /// The record that this one belongs to.
     pub parent: Parent,
-    /// The JSON object as received, secrets removed.
+    /// The JSON as received, without secrets.
     pub payload: RedactedRecord,
 }
 
-/// The record that a child was asked for under: `…/pullrequests/31/comments`.
+/// The record whose child was listed: pull request 31 of `…/pullrequests/31/comments`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Parent {
+    /// The record is not a child.
     None,
-    /// A pull request or an issue.
+    /// The number of a pull request or an issue.
     Id(i64),
-    /// A pipeline, with braces.
+    /// The uuid of a pipeline, with braces.
     Uuid(String),
 }
 
-/// Where records come from: the same for a whole walk.
+/// The origin of records, the same for a whole list.
 #[derive(Debug, Clone)]
 pub struct RecordEnvelope {
+    /// The number of the connection.
     pub connection_id: i64,
-    /// The workspace's slug.
+    /// The slug of the workspace.
     pub workspace: String,
-    /// `workspace/slug`; empty for what belongs to a workspace.
+    /// `workspace/slug`; empty for records of a workspace.
     pub repository: String,
-    /// With braces: the repository's, or the workspace's for what belongs to a workspace.
+    /// The uuid of the repository, or of the workspace for its records; with braces.
     pub uuid: String,
 }
 
-/// A key for a record that has none: its content.
+/// Return the key of a record without a natural key: the digest of its JSON.
+#[must_use]
 pub fn content_key(payload: &str) -> String {
     format!("sha256:{}", sha256_hex(payload))
 }
 
-/// Turns records of one entity into batches of its contract, and counts what did not fit.
+/// Decodes records of a source table into batches, and counts the values that do not fit.
 #[derive(Debug)]
 pub struct Decoder {
     contract: Arc<Contract>,
     envelope: RecordEnvelope,
-    typed: Typed,
+    typed: PayloadDecoder,
 }
 
 impl Decoder {
+    /// Create a decoder of records of one origin.
+    #[must_use]
     pub fn new(contract: Arc<Contract>, envelope: RecordEnvelope) -> Self {
         Self {
-            typed: Typed::new(&contract),
+            typed: PayloadDecoder::new(&contract),
             contract,
             envelope,
         }
     }
 
-    /// Values that did not fit their column so far, by path (`component`, `state.stage.name`).
+    /// Return the counts of values that did not fit their column, by path (`component`, `state.stage.name`).
+    #[must_use]
     pub fn misfits(&self) -> &BTreeMap<String, u64> {
         self.typed.misfits()
     }
 
-    /// The same, and counts anew.
+    /// Return the counts of [`Decoder::misfits`], and reset them.
     pub fn take_misfits(&mut self) -> BTreeMap<String, u64> {
         self.typed.take_misfits()
     }
 
-    /// Those misfits that are times which no engine can hold, by path, and counts anew.
+    /// Return the misfits that are times no warehouse can store, by path, and reset them.
     pub fn take_odd_times(&mut self) -> BTreeMap<String, OddTimes> {
         self.typed.take_odd_times()
     }
 
-    /// One batch for `records`, in their order.
+    /// Decode `records` into one batch, in their order.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if Arrow refuses what was made to fit.
+    /// [`ErrorKind::Internal`] when arrow-json cannot read a record.
     pub fn decode(&mut self, mut records: Vec<SourceRecord>) -> Result<RecordBatch> {
         let rows = records.len();
         let payloads = records.iter_mut().map(|record| &mut record.payload);
@@ -112,7 +118,7 @@ impl Decoder {
                 None => self.envelope_column(&column.name, &records),
             })
             .collect::<Result<Vec<_>>>()?;
-        matching(&self.contract, columns)
+        record_batch(&self.contract, columns)
     }
 
     fn envelope_column(&self, name: &str, records: &[SourceRecord]) -> Result<ArrayRef> {
@@ -156,35 +162,38 @@ impl Decoder {
     }
 }
 
-/// Decodes batches of the source layer again, from their payloads: for a schema that has grown since, and for what was
-/// kept before a rule knew its secret.
+/// Decodes batches of the source layer again from their payloads, under a later schema and later rules for secrets.
 #[derive(Debug)]
 pub struct Redecoder {
     contract: Arc<Contract>,
-    typed: Typed,
+    typed: PayloadDecoder,
     redactor: Redactor,
     redactions: u64,
-    /// Keys of records that held a secret in their key: without it, two may be one.
-    renamed: HashSet<String>,
+    /// The primary keys of records from whose key a secret was removed. Without the secret two records may have one key.
+    redacted_keys: HashSet<String>,
 }
 
 impl Redecoder {
+    /// Create a decoder that removes secrets by `redactor`.
+    #[must_use]
     pub fn new(contract: Arc<Contract>, redactor: Redactor) -> Self {
         Self {
-            typed: Typed::new(&contract),
+            typed: PayloadDecoder::new(&contract),
             contract,
             redactor,
             redactions: 0,
-            renamed: HashSet::new(),
+            redacted_keys: HashSet::new(),
         }
     }
 
-    /// Secrets found so far.
+    /// The number of secrets removed so far.
+    #[must_use]
     pub fn redactions(&self) -> u64 {
         self.redactions
     }
 
     /// As [`Decoder::misfits`].
+    #[must_use]
     pub fn misfits(&self) -> &BTreeMap<String, u64> {
         self.typed.misfits()
     }
@@ -194,11 +203,11 @@ impl Redecoder {
         self.typed.take_odd_times()
     }
 
-    /// `batch` with what its payloads say today, without what is a secret by today's rules; the rest of the envelope is
-    /// kept. Of its columns only those that begin with `_` are looked at.
+    /// Decode the payloads of `batch` and remove secrets from payloads and keys. The other columns that start with `_` are
+    /// copied; all others are made anew.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when one of those is missing, or Arrow refuses what was made to fit.
+    /// [`ErrorKind::Internal`] when such a column is missing, or when arrow-json cannot read a record.
     pub fn decode(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let contract = Arc::clone(&self.contract);
         let failed = |column: &str| {
@@ -219,7 +228,7 @@ impl Redecoder {
             records.push(record);
         }
         let typed = self.typed.decode(records.iter_mut(), batch.num_rows())?;
-        let (keys, kept) = self.keys(batch, texts("_key")?)?;
+        let (keys, kept) = self.redact_keys(batch, texts("_key")?)?;
         let columns = self
             .contract
             .columns
@@ -238,14 +247,14 @@ impl Redecoder {
                 })
             })
             .collect::<Result<Vec<ArrayRef>>>()?;
-        filter_record_batch(&matching(&self.contract, columns)?, &kept).or_error(
+        filter_record_batch(&record_batch(&self.contract, columns)?, &kept).or_error(
             ErrorKind::Internal,
             "decoded records do not match their contract",
         )
     }
 
-    /// The keys without secrets, and which rows stay: of those that have one key now, the first.
-    fn keys<'k>(
+    /// Return the keys without secrets, and whether each row is kept: of rows with the same redacted key the first is.
+    fn redact_keys<'k>(
         &mut self,
         batch: &RecordBatch,
         keys: impl Iterator<Item = &'k str>,
@@ -253,27 +262,32 @@ impl Redecoder {
         let (mut clean, mut kept) = (Vec::new(), Vec::new());
         for (row, key) in keys.enumerate() {
             let (text, removed) = self.redactor.clean(key);
-            kept.push(removed == 0 || self.renamed.insert(self.identity(batch, row, &text)?));
+            kept.push(
+                removed == 0
+                    || self
+                        .redacted_keys
+                        .insert(self.primary_key(batch, row, &text)?),
+            );
             clean.push(text);
         }
         Ok((clean, BooleanArray::from(kept)))
     }
 
-    /// A row's primary key, with another `_key`.
-    fn identity(&self, batch: &RecordBatch, row: usize, key: &str) -> Result<String> {
-        let mut identity = key.to_owned();
+    /// Return a row's primary key as text, with `key` in the place of its `_key`.
+    fn primary_key(&self, batch: &RecordBatch, row: usize, key: &str) -> Result<String> {
+        let mut primary_key = key.to_owned();
         for name in self.contract.primary_key.iter().filter(|it| *it != "_key") {
             let value = batch
                 .column_by_name(name)
                 .map_or(Ok(String::new()), |it| array_value_to_string(it, row));
-            identity.push('\n');
-            identity.push_str(&value.or_error(ErrorKind::Internal, "cannot read a key")?);
+            primary_key.push('\n');
+            primary_key.push_str(&value.or_error(ErrorKind::Internal, "cannot read a key")?);
         }
-        Ok(identity)
+        Ok(primary_key)
     }
 }
 
-fn matching(contract: &Contract, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
+fn record_batch(contract: &Contract, columns: Vec<ArrayRef>) -> Result<RecordBatch> {
     RecordBatch::try_new(contract.arrow_schema(), columns)
         .or_error(
             ErrorKind::Internal,
@@ -327,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn times_come_with_nanoseconds_without_a_fraction_and_with_offsets() {
+    fn times_with_nanoseconds_without_a_fraction_and_with_offsets_are_read() {
         let mut decoder = decoder();
         let batch = decoder
             .decode(vec![
@@ -346,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_no_engine_can_hold_costs_that_time_only_and_is_named() {
+    fn a_time_that_no_warehouse_can_store_becomes_null_and_is_reported() {
         let mut decoder = decoder();
         let times = [
             "2300-01-01T00:00:00Z",
@@ -378,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_an_unexpected_type_costs_that_value_only() {
+    fn a_value_of_an_unexpected_type_becomes_null() {
         let mut decoder = decoder();
         let odd = r#"{"id": "seven", "title": {"raw": "x"}, "on": 7, "state": "OPEN", "list": [{"n": 1}, {"n": 1.5}, 3]}"#;
         let batch = decoder
@@ -412,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_no_object_is_kept() {
+    fn a_record_that_is_not_an_object_is_kept() {
         let mut decoder = decoder();
         let batch = decoder.decode(vec![record("[1]")]).unwrap();
         assert_eq!(batch.num_rows(), 1);
@@ -420,10 +434,10 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_in_a_record_costs_itself_only() {
+    fn an_unreadable_part_of_a_record_does_not_affect_other_columns() {
         let mut decoder = decoder();
-        let deep = "[".repeat(500) + &"]".repeat(500);
-        let odd = format!(r#"{{"id": 7, "title": "a\ud83d", "on": 1e999, "list": {deep}}}"#);
+        let nested = "[".repeat(500) + &"]".repeat(500);
+        let odd = format!(r#"{{"id": 7, "title": "a\ud83d", "on": 1e999, "list": {nested}}}"#);
         let batch = decoder.decode(vec![record(&odd)]).unwrap();
         let title = batch.column_by_name("title").unwrap().as_string::<i32>();
         assert_eq!(title.value(0), "a\u{fffd}");
@@ -441,7 +455,7 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_fills_its_columns() {
+    fn columns_of_the_envelope_are_filled() {
         let batch = decoder().decode(vec![record("{}")]).unwrap();
         let parent = batch.column_by_name("_pull_request_id").unwrap();
         assert_eq!(parent.as_primitive::<Int64Type>().value(0), 31);
@@ -449,9 +463,9 @@ mod tests {
         assert_eq!(repository.as_string::<i32>().value(0), "acme/web");
     }
 
-    /// What a version of the program kept whose rules knew less.
+    /// The old batch was written by a version with fewer rules for secrets.
     #[test]
-    fn what_was_kept_is_redacted_again_by_the_rules_of_today() {
+    fn redecoding_redacts_payloads_and_keys_by_the_current_rules() {
         let mut decoder = decoder();
         let rows = [r#"{"id": 1}"#, r#"{"id": 2}"#, r#"{"id": 3}"#].map(record);
         let batch = decoder.decode(rows.to_vec()).unwrap();
@@ -482,7 +496,7 @@ mod tests {
         assert_eq!(
             texts("_key"),
             ["[removed]", "k"],
-            "two that have one key now are one"
+            "of two records with one redacted key the first is kept"
         );
         assert_eq!(
             texts("_payload"),
@@ -498,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn no_records_make_an_empty_batch() {
+    fn no_records_give_an_empty_batch() {
         assert_eq!(decoder().decode(Vec::new()).unwrap().num_rows(), 0);
     }
 }

@@ -1,19 +1,19 @@
-//! Contracts: what a table promises to those who load it, said once.
+//! Contracts: the columns, keys and partitions of every table.
 //!
-//! `schemas/<layer>/<table>.json` is the single truth of a table. From it come the Arrow schema that every batch is
-//! cast to, the key that must be unique, the partition and sort order of its files, the bloom filters, and the data
-//! dictionary that `bitlake tables` prints.
+//! `schemas/<layer>/<table>.json` is the only definition of a table. The Arrow schema of its files, the unique key, the
+//! partitions and sort order, the bloom filters, the DDL and the data dictionary of `bitlake tables` come from it.
 //!
 //! ```text
 //! schemas/domain/repos.json ──▶ Contract ──▶ arrow Schema ──▶ decode.rs  (JSON records → batches)
 //! schemas/types.json ────────▶     │                     └──▶ conform.rs (query results → batches)
-//!                                  └──▶ primary key, partition, bloom, descriptions ──▶ ddl/ (what a warehouse runs)
+//!                                  └──▶ primary key, partition, bloom, descriptions ──▶ ddl/ (statements for warehouses)
 //! ```
 
 mod conform;
 mod contract;
 pub mod ddl;
 mod decode;
+mod layers;
 mod source_table;
 pub mod times;
 mod typed;
@@ -22,6 +22,7 @@ mod types;
 pub use conform::conform;
 pub use contract::{CONTENT, Column, Contract, Partition, PartitionBy, SEEN_AT};
 pub use decode::{Decoder, Parent, RecordEnvelope, Redecoder, SourceRecord, content_key};
+pub use layers::{HISTORY, LAYERS};
 pub use source_table::SourceTable;
 
 use std::collections::BTreeMap;
@@ -33,23 +34,17 @@ use crate::error::{Error, ErrorKind, Result};
 
 static SCHEMAS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/schemas");
 
-/// The layers, in the order of the data.
-pub const LAYERS: [&str; 5] = ["config", "bitbucket", "domain", "dora", "metrics"];
-
-/// The layer of every version of every record, which is there only where it was asked for: no part of [`LAYERS`].
-pub const HISTORY: &str = "history";
-
-/// All contracts, by layer and table.
+/// Contracts, by layer and table.
 #[derive(Debug, Default, Clone)]
 pub struct Contracts {
     tables: BTreeMap<(String, String), Arc<Contract>>,
 }
 
 impl Contracts {
-    /// The contracts that are part of the binary.
+    /// Return the contracts that are part of the binary.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when a bundled file is malformed; a test reads them all.
+    /// [`ErrorKind::Internal`] when a bundled file is malformed, which a test excludes.
     pub fn bundled() -> Result<&'static Self> {
         static BUNDLED: LazyLock<Result<Contracts>> = LazyLock::new(|| {
             let files = LAYERS.iter().flat_map(|layer| {
@@ -64,7 +59,7 @@ impl Contracts {
                 .and_then(|file| file.contents_utf8())
                 .unwrap_or("{}");
             let mut contracts = Contracts::parse(types, files)?;
-            let source: Vec<_> = contracts.layer("bitbucket").cloned().collect();
+            let source: Vec<_> = contracts.layer(SourceTable::LAYER).cloned().collect();
             for contract in source {
                 contracts.insert(contract.history()?);
             }
@@ -76,7 +71,10 @@ impl Contracts {
         })
     }
 
-    /// Reads contracts from `(layer, table, JSON text)`; `types` is the text of `types.json`.
+    /// Parse contracts from (layer, table, JSON text). `types`: the text of `types.json`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] for malformed types, [`ErrorKind::Configuration`] for a malformed contract.
     pub fn parse<'a>(
         types: &str,
         files: impl IntoIterator<Item = (&'a str, &'a str, &'a str)>,
@@ -89,16 +87,19 @@ impl Contracts {
         Ok(contracts)
     }
 
+    /// Add a contract, or replace that of the same table.
     pub fn insert(&mut self, contract: Contract) {
         let name = (contract.layer.clone(), contract.table.clone());
         self.tables.insert(name, Arc::new(contract));
     }
 
+    /// Return the contract of a table, if there is one.
+    #[must_use]
     pub fn get(&self, layer: &str, table: &str) -> Option<&Arc<Contract>> {
         self.tables.get(&(layer.to_owned(), table.to_owned()))
     }
 
-    /// The contract of a table that bitlake itself names.
+    /// Return the contract of a table that is known to exist.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when there is none.
@@ -109,16 +110,17 @@ impl Contracts {
         })
     }
 
-    /// With those of [`HISTORY`].
+    /// Return all contracts, those of [`HISTORY`] included.
     pub fn all(&self) -> impl Iterator<Item = &Arc<Contract>> {
         self.tables.values()
     }
 
-    /// All contracts of [`LAYERS`], layer by layer in the order of the data, then by name.
+    /// Return the contracts of [`LAYERS`], in the order of the layers, then by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Contract>> {
         LAYERS.iter().flat_map(|layer| self.layer(layer))
     }
 
+    /// Return the contracts of a layer, by name.
     pub fn layer<'a>(&'a self, layer: &'a str) -> impl Iterator<Item = &'a Arc<Contract>> {
         self.tables
             .values()
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_bundled_contract_is_well_formed() {
+    fn every_bundled_contract_has_descriptions() {
         let contracts = Contracts::bundled().unwrap();
         for contract in contracts.iter() {
             assert!(!contract.description.is_empty(), "{}", contract.name());
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_column_comes_last_and_is_nullable() {
+    fn a_column_added_later_must_be_last_and_nullable() {
         let parsed = |columns: &str| {
             let text = format!(
                 r#"{{"description": "d", "version": 2, "primary_key": [], "columns": [{columns}]}}"#

@@ -133,6 +133,19 @@ impl SourceTable {
         }
     }
 
+    /// The tables whose lists name or embed the records of this one. They are read again when this table is lost.
+    #[must_use]
+    pub const fn sources(self) -> &'static [Self] {
+        match self {
+            // The activity list embeds most comments.
+            Self::PullRequestComments => &[Self::PullRequests, Self::PullRequestActivity],
+            Self::PullRequestActivity | Self::PullRequestCommits => &[Self::PullRequests],
+            Self::IssueComments | Self::IssueChanges => &[Self::Issues],
+            Self::PipelineSteps => &[Self::Pipelines, Self::Deployments],
+            _ => &[],
+        }
+    }
+
     /// Whether its records are read only when something was pushed.
     #[must_use]
     pub const fn is_read_after_push(self) -> bool {

@@ -1,4 +1,5 @@
-//! The columns of the source layer that come from the JSON itself: values made to fit, then read by arrow-json.
+//! Decode the columns of the source layer that come from the record's JSON: replace values of the wrong type by null, then
+//! read the JSON by arrow-json.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,21 +9,23 @@ use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use datafusion::arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use serde_json::Value;
 
-use super::Contract;
+use super::contract::Contract;
 use super::times::{OddTimes, is_beyond_calendars, is_storable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::redaction::RedactedRecord;
 
+/// A decoder of the columns that come from the record's JSON.
 #[derive(Debug)]
-pub(super) struct Typed {
-    /// The contract's columns that do not begin with `_`.
+pub(super) struct PayloadDecoder {
+    /// The contract's columns that do not start with `_`.
     schema: SchemaRef,
+    /// Counts of values that did not fit their column, by path.
     misfits: BTreeMap<String, u64>,
-    /// Those misfits that are times which no engine can hold.
+    /// The misfits that are times no warehouse can store, by path.
     odd_times: BTreeMap<String, OddTimes>,
 }
 
-impl Typed {
+impl PayloadDecoder {
     pub(super) fn new(contract: &Contract) -> Self {
         let schema = contract.arrow_schema();
         let fields = schema.fields().iter();
@@ -49,7 +52,7 @@ impl Typed {
         std::mem::take(&mut self.odd_times)
     }
 
-    /// One row per record; `rows` says how many there are. Takes their values.
+    /// Decode one row per record and take the records' values. `rows`: the number of records.
     pub(super) fn decode<'a>(
         &mut self,
         records: impl Iterator<Item = &'a mut RedactedRecord>,
@@ -63,66 +66,71 @@ impl Typed {
             .build_decoder()
             .map_err(failed)?;
         for record in records {
-            let fitted = self.fitted(record.take_value());
+            let fitted = self.fit(record.take_value());
             let mut text = fitted.as_deref().unwrap_or(record.payload()).as_bytes();
             while !text.is_empty() {
                 let read = decoder.decode(text).map_err(failed)?;
                 if read == 0 {
                     return Err(Error::new(ErrorKind::Internal, "cannot decode records"));
                 }
-                text = &text[read..];
+                text = text.get(read..).unwrap_or_default();
             }
-            // A record's end is seen only by what follows it.
+            // The decoder sees the end of a number only by a following character.
             decoder.decode(b"\n").map_err(failed)?;
         }
         let batch = decoder.flush().map_err(failed)?;
         Ok(batch.unwrap_or_else(|| RecordBatch::new_empty(Arc::clone(&self.schema))))
     }
 
-    /// The record made to fit the schema, or `None` where it fits as it is.
-    fn fitted(&mut self, record: Value) -> Option<String> {
+    /// Return the record with nulls for values that do not fit; `None` if all values fit.
+    fn fit(&mut self, record: Value) -> Option<String> {
         let Value::Object(mut object) = record else {
             *self.misfits.entry("(record)".to_owned()).or_default() += 1;
             return Some("{}".to_owned());
         };
-        let mut fit = Fit {
+        let mut fit = ValueFitter {
             misfits: &mut self.misfits,
             odd_times: &mut self.odd_times,
             changed: false,
         };
-        fit.object(&mut object, self.schema.fields(), "");
+        fit.fit_object(&mut object, self.schema.fields(), "");
         fit.changed.then(|| Value::Object(object).to_string())
     }
 }
 
-/// Nulls what does not fit, stricter than arrow-json, which would read the number 7 as a time in 1970.
-struct Fit<'a> {
+/// Replaces values of the wrong type by null. It is stricter than arrow-json, which reads the number 7 as a time in 1970.
+struct ValueFitter<'a> {
     misfits: &'a mut BTreeMap<String, u64>,
     odd_times: &'a mut BTreeMap<String, OddTimes>,
     changed: bool,
 }
 
-impl Fit<'_> {
-    fn object(&mut self, object: &mut serde_json::Map<String, Value>, fields: &Fields, path: &str) {
+impl ValueFitter<'_> {
+    fn fit_object(
+        &mut self,
+        object: &mut serde_json::Map<String, Value>,
+        fields: &Fields,
+        path: &str,
+    ) {
         for field in fields {
             if let Some(value) = object.get_mut(field.name()) {
-                self.value(value, field.data_type(), &join(path, field.name()));
+                self.fit_value(value, field.data_type(), &join_path(path, field.name()));
             }
         }
     }
 
-    fn value(&mut self, value: &mut Value, data_type: &DataType, path: &str) {
+    fn fit_value(&mut self, value: &mut Value, data_type: &DataType, path: &str) {
         let fits = match (data_type, &mut *value) {
             (_, Value::Null) => true,
             (DataType::Utf8, Value::String(text)) => {
-                // NUL is legal in JSON and fatal in most warehouses; DevLake strips it too.
+                // JSON allows the character NUL, most warehouses do not. DevLake strips it too.
                 if text.contains('\0') {
                     text.retain(|character| character != '\0');
                     self.changed = true;
                 }
                 true
             }
-            // `9.0` is a whole number too.
+            // `9.0` is an integer too.
             (DataType::Int64, Value::Number(number)) => {
                 number.is_i64()
                     || number
@@ -140,12 +148,12 @@ impl Fit<'_> {
                 time.is_some_and(is_storable)
             }
             (DataType::Struct(fields), Value::Object(object)) => {
-                self.object(object, fields, path);
+                self.fit_object(object, fields, path);
                 true
             }
             (DataType::List(item), Value::Array(values)) => {
                 for value in values {
-                    self.value(value, item.data_type(), path);
+                    self.fit_value(value, item.data_type(), path);
                 }
                 true
             }
@@ -159,7 +167,7 @@ impl Fit<'_> {
     }
 }
 
-fn join(path: &str, name: &str) -> String {
+fn join_path(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()
     } else {

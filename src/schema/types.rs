@@ -1,7 +1,7 @@
-//! Types as the schema files write them, turned into Arrow's.
+//! Parse the types of schema files into Arrow types.
 //!
 //! A type is a word (`"string"`, `"timestamp"` …), `{"struct": [{"name", "type"}, …]}`, `{"list": TYPE}`, or the name
-//! of a type in `schemas/types.json`, where what Bitbucket repeats everywhere (accounts, references) is said once.
+//! of a type in `schemas/types.json`, which defines the structs that many tables have (accounts, references).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use serde::Deserialize;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Named types may refer to each other; deeper than this is a circle.
+/// Deepest nesting of types. Named types may refer to each other; a deeper nesting is a cycle.
 const MAX_DEPTH: usize = 16;
 
+/// A type in a schema file.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum TypeText {
@@ -22,12 +23,14 @@ pub(super) enum TypeText {
     List { list: Box<TypeText> },
 }
 
+/// A field of a struct in a schema file.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct FieldText {
     name: String,
     r#type: TypeText,
 }
 
+/// The named types of `schemas/types.json`.
 #[derive(Debug, Default)]
 pub(super) struct Types(BTreeMap<String, TypeText>);
 
@@ -38,6 +41,7 @@ impl Types {
         Ok(Self(named))
     }
 
+    /// Return the Arrow type.
     pub(super) fn resolve(&self, text: &TypeText) -> Result<DataType> {
         self.resolve_within(text, MAX_DEPTH)
     }
@@ -46,7 +50,7 @@ impl Types {
         let Some(depth) = depth.checked_sub(1) else {
             return Err(Error::new(
                 ErrorKind::Internal,
-                "types refer to each other in a circle",
+                "types refer to each other in a cycle",
             ));
         };
         Ok(match text {
@@ -83,7 +87,7 @@ impl Types {
     }
 }
 
-/// The word for a type in the data dictionary.
+/// Return the name of a type in the data dictionary.
 pub(super) fn type_name(data_type: &DataType) -> String {
     match data_type {
         DataType::Utf8 => "varchar".to_owned(),

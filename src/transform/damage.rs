@@ -16,9 +16,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
     Damage, Inventory, InventoryDepth, Lake, Manifest, NextFile, NextTable, RepositoryState, layout,
 };
-use crate::schema::HISTORY;
+use crate::schema::{HISTORY, SourceTable};
 
-const SOURCE: &str = "bitbucket";
 /// The number of files that an error names.
 const NAMED: usize = 5;
 
@@ -98,7 +97,9 @@ pub(super) fn irreplaceable(
     for (path, damage) in &inventory.damaged {
         let table = table(path);
         let why = match table.split_once('.') {
-            Some((SOURCE, entity)) => not_collected_again(path, entity, states, inventory),
+            Some((SourceTable::LAYER, entity)) => {
+                not_collected_again(path, entity, states, inventory)
+            }
             Some((HISTORY, _)) => Some(String::new()),
             _ => self_reading_tables.contains(&table).then(String::new),
         };
@@ -171,9 +172,9 @@ pub(super) async fn explain(lake: &Lake, error: Error) -> Error {
 /// Return the manifest without the damaged files, except for files that may have moved with a renamed repository.
 pub(super) fn readable(inventory: &Inventory, states: &[RepositoryState]) -> Manifest {
     let may_have_moved = |path: &str| {
-        let table = table(path);
-        let entity = table.strip_prefix("bitbucket.");
-        entity.is_some_and(|entity| {
+        let source_table = SourceTable::from_qualified_name(&table(path));
+        source_table.is_some_and(|source_table| {
+            let entity = source_table.as_str();
             let of_file = |state: &&RepositoryState| state.source_file(entity) == path;
             let state = states.iter().find(of_file);
             state.is_some_and(|state| state.may_have_moved(entity, inventory))

@@ -254,7 +254,7 @@ async fn write_former_lake() {
     write_workspace(folder.path());
     let sandbox = Sandbox::builder().workspace_dir(folder.path()).start(8090);
     let sandbox = sandbox.await.unwrap();
-    assert_eq!(sandbox.endpoint().to_string(), ENDPOINT);
+    assert_eq!(sandbox.endpoint(), ENDPOINT);
     let lake = former_lake();
     let _ = std::fs::remove_dir_all(&lake);
     let config = format!(

@@ -10,6 +10,7 @@ use super::{RepositoryPlan, Requests, VisitKind, days_between};
 use crate::bitbucket::{Endpoint, endpoints};
 use crate::config::{RuleSet, SyncSettings};
 use crate::lake::{ListState, RepositoryState};
+use crate::schema::SourceTable;
 
 /// A repository of which at least one list was read.
 pub(super) struct KnownRepository<'a> {
@@ -40,7 +41,7 @@ const FULL_REFRESHED: [&str; 2] = [endpoints::PULL_REQUESTS.name, endpoints::ISS
 /// Whether no list of the repository was ever begun. Its own record does not count.
 pub(super) fn is_untouched(state: &RepositoryState) -> bool {
     let mut lists = state.entities.iter();
-    !lists.any(|(table, list)| table != "repositories" && is_begun(list))
+    !lists.any(|(table, list)| table != SourceTable::Repositories.as_str() && is_begun(list))
 }
 
 fn is_begun(list: &ListState) -> bool {
@@ -172,7 +173,7 @@ impl KnownRepository<'_> {
                 VisitKind::Unfinished | VisitKind::Update | VisitKind::Deferred => pages,
             })
         });
-        let told = cursor.pages_left.map(|pages| pages as f64);
-        told.or(planned).unwrap_or(1.0)
+        let reported = cursor.pages_left.map(|pages| pages as f64);
+        reported.or(planned).unwrap_or(1.0)
     }
 }

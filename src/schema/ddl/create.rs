@@ -1,52 +1,67 @@
-//! Schemas, tables with descriptions and keys, and the columns that a later contract added.
+//! Statements that create schemas and tables with descriptions and keys, and add columns of later contract versions.
 
 use std::collections::BTreeSet;
 
 use datafusion::arrow::datatypes::DataType;
 
+use super::script::{DdlTable, FILE_COLUMN, FILE_DESCRIPTION};
 use super::syntax::SqlSyntax;
-use super::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, FILE_DESCRIPTION};
 use crate::error::Result;
 use crate::schema::{Column, Contract};
 
-/// What must be there before rows can be loaded.
-pub(super) fn statements(
-    script: &DdlScript<'_>,
-    syntax: &SqlSyntax<'_>,
-    tables: &[&DdlTable<'_>],
-) -> Result<Vec<String>> {
+/// The statements that must run before rows are loaded.
+pub(super) struct Definitions {
+    pub(super) schemas: Vec<String>,
+    /// The statements of each new table and of each added column.
+    pub(super) groups: Vec<Vec<String>>,
+}
+
+impl Definitions {
+    /// Return all statements in their order.
+    pub(super) fn into_statements(self) -> Vec<String> {
+        let groups = self.groups.into_iter().flatten();
+        self.schemas.into_iter().chain(groups).collect()
+    }
+}
+
+/// Write the definitions of `tables`.
+pub(super) fn definitions(syntax: &SqlSyntax<'_>, tables: &[&DdlTable<'_>]) -> Result<Definitions> {
     let created: Vec<_> = tables.iter().filter(|it| it.loaded.is_none()).collect();
-    let layers: BTreeSet<_> = created.iter().map(|it| &it.contract.layer).collect();
-    let mut statements: Vec<_> = layers
-        .iter()
-        .map(|layer| format!("CREATE SCHEMA IF NOT EXISTS {}", syntax.schema(layer)))
-        .collect();
     let mut groups = Vec::new();
-    for table in created {
-        let mut own = vec![create_table(syntax, table.contract)?];
-        own.extend(comments(syntax, table.contract));
-        groups.push(own);
+    for table in &created {
+        let mut group = vec![create_table(syntax, table.contract)?];
+        group.extend(comment_statements(syntax, table.contract));
+        groups.push(group);
     }
     for table in tables {
         for column in table.added_columns() {
             groups.push(add_column(syntax, table.contract, column)?);
         }
     }
-    for own in groups {
-        match script.target {
-            // In one piece: each costs a round trip.
-            DdlDialect::Postgres => statements.push(own.join(";\n")),
-            _ => statements.extend(own),
-        }
-    }
-    Ok(statements)
+    Ok(Definitions {
+        schemas: create_schemas(syntax, created.iter().map(|it| it.contract)),
+        groups,
+    })
+}
+
+/// Write the statements that create the schemas of `contracts`.
+pub(super) fn create_schemas<'a>(
+    syntax: &SqlSyntax<'_>,
+    contracts: impl Iterator<Item = &'a Contract>,
+) -> Vec<String> {
+    let layers: BTreeSet<_> = contracts.map(|contract| &contract.layer).collect();
+    layers
+        .iter()
+        .map(|layer| format!("CREATE SCHEMA IF NOT EXISTS {}", syntax.schema(layer)))
+        .collect()
 }
 
 fn create_table(syntax: &SqlSyntax<'_>, contract: &Contract) -> Result<String> {
+    let comment = |text: &str| syntax.dialect.column_comment(&syntax.text(text));
     let file = format!(
         "{FILE_COLUMN} {} NOT NULL{}",
         syntax.type_of(&DataType::Utf8)?,
-        comment(syntax, FILE_DESCRIPTION)
+        comment(FILE_DESCRIPTION)
     );
     let columns = contract.columns.iter().map(|column| {
         let null = if column.nullable { "" } else { " NOT NULL" };
@@ -54,28 +69,23 @@ fn create_table(syntax: &SqlSyntax<'_>, contract: &Contract) -> Result<String> {
             "{} {}{null}{}",
             syntax.name(&column.name),
             syntax.type_of(&column.data_type)?,
-            comment(syntax, &description(column))
+            comment(&description(column))
         ))
     });
     let mut lines = vec![file];
     lines.extend(columns.collect::<Result<Vec<_>>>()?);
-    lines.extend(key(syntax, contract));
-    let after = match syntax.target {
-        DdlDialect::Snowflake => format!(" COMMENT = {}", syntax.text(&contract.description)),
-        DdlDialect::BigQuery => comment(syntax, &contract.description),
-        DdlDialect::Databricks => format!(" USING DELTA{}", comment(syntax, &contract.description)),
-        _ => String::new(),
-    };
+    lines.extend(primary_key(syntax, contract));
     Ok(format!(
-        "CREATE TABLE IF NOT EXISTS {} (\n    {}\n){after}",
+        "CREATE TABLE IF NOT EXISTS {} (\n    {}\n){}",
         syntax.table(&contract.layer, &contract.table),
-        lines.join(",\n    ")
+        lines.join(",\n    "),
+        syntax
+            .dialect
+            .table_options(&syntax.text(&contract.description))
     ))
 }
 
-/// The key, which only Postgres enforces. DuckDB's would hold an index in memory and refuse a row that is deleted and
-/// inserted again in one transaction.
-fn key(syntax: &SqlSyntax<'_>, contract: &Contract) -> Option<String> {
+fn primary_key(syntax: &SqlSyntax<'_>, contract: &Contract) -> Option<String> {
     let columns: Vec<_> = contract
         .primary_key
         .iter()
@@ -84,35 +94,12 @@ fn key(syntax: &SqlSyntax<'_>, contract: &Contract) -> Option<String> {
     if columns.is_empty() {
         return None;
     }
-    let columns = columns.join(", ");
-    match syntax.target {
-        DdlDialect::DuckDb => None,
-        DdlDialect::BigQuery => Some(format!("PRIMARY KEY ({columns}) NOT ENFORCED")),
-        _ => Some(format!("PRIMARY KEY ({columns})")),
-    }
+    syntax.dialect.primary_key(&columns.join(", "))
 }
 
-/// A description as part of a definition, in the targets that have it there.
-fn comment(syntax: &SqlSyntax<'_>, description: &str) -> String {
-    match syntax.target {
-        DdlDialect::Snowflake | DdlDialect::Databricks => {
-            format!(" COMMENT {}", syntax.text(description))
-        }
-        DdlDialect::BigQuery => format!(" OPTIONS (description = {})", syntax.text(description)),
-        _ => String::new(),
-    }
-}
-
-fn comments_apart(target: DdlDialect) -> bool {
-    matches!(
-        target,
-        DdlDialect::Redshift | DdlDialect::DuckDb | DdlDialect::Postgres
-    )
-}
-
-/// The descriptions as statements of their own, in the other targets.
-fn comments(syntax: &SqlSyntax<'_>, contract: &Contract) -> Vec<String> {
-    if !comments_apart(syntax.target) {
+/// Write the descriptions as statements of their own, in the dialects that have them.
+fn comment_statements(syntax: &SqlSyntax<'_>, contract: &Contract) -> Vec<String> {
+    if !syntax.dialect.has_comment_statements() {
         return Vec::new();
     }
     let table = syntax.table(&contract.layer, &contract.table);
@@ -139,24 +126,22 @@ fn add_column(syntax: &SqlSyntax<'_>, contract: &Contract, column: &Column) -> R
     let table = syntax.table(&contract.layer, &contract.table);
     let name = syntax.name(&column.name);
     let data_type = syntax.type_of(&column.data_type)?;
-    let description = description(column);
-    let definition = format!("{name} {data_type}{}", comment(syntax, &description));
-    let add = match syntax.target {
-        // Neither takes IF NOT EXISTS; Redshift's is part of the transaction.
-        DdlDialect::Redshift => format!("ADD COLUMN {definition}"),
-        DdlDialect::Databricks => format!("ADD COLUMNS ({definition})"),
-        _ => format!("ADD COLUMN IF NOT EXISTS {definition}"),
-    };
+    let description = syntax.text(&description(column));
+    let comment = syntax.dialect.column_comment(&description);
+    let add = syntax
+        .dialect
+        .add_column(&format!("{name} {data_type}{comment}"));
     let mut statements = vec![format!("ALTER TABLE {table} {add}")];
-    if comments_apart(syntax.target) {
-        let text = syntax.text(&description);
-        statements.push(format!("COMMENT ON COLUMN {table}.{name} IS {text}"));
+    if syntax.dialect.has_comment_statements() {
+        statements.push(format!("COMMENT ON COLUMN {table}.{name} IS {description}"));
     }
     Ok(statements)
 }
 
-/// What the data dictionary says of a column.
+/// Return the description of a column with its unit.
 pub(super) fn description(column: &Column) -> String {
-    let unit = column.unit.iter().map(|unit| format!(" [{unit}]"));
-    column.description.clone() + &unit.collect::<String>()
+    match &column.unit {
+        Some(unit) => format!("{} [{unit}]", column.description),
+        None => column.description.clone(),
+    }
 }

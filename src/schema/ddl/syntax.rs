@@ -1,11 +1,11 @@
-//! Names, texts and types as each target spells them.
+//! The syntax in which the warehouses differ: quotes, literals, types, comments and keys.
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::DdlDialect;
+use super::script::FILE_COLUMN;
 use crate::error::{Error, ErrorKind, Result};
 
-/// SqlSyntax that one target or another does not take as a bare name.
+/// Words that at least one warehouse does not accept as a name without quotes.
 const RESERVED: &str = "\
     all alter analyze and any array as asc at authorization between both by case cast check collate column \
     constraint create cross cube current date default delete delta desc distinct do drop else end enum except exists \
@@ -16,168 +16,202 @@ const RESERVED: &str = "\
     to top trailing treat trigger true union unique unnest update user using values view when where window with \
     within";
 
-/// Snowflake's own: elsewhere quotes more than needed do no harm, there they make a name of small letters, which
-/// nobody finds without quotes.
-const RESERVED_SNOWFLAKE: &str = "\
-    account all alter and any as between by case cast check column connect connection constraint create cross \
-    current database delete distinct drop else exists false following for from full grant group having ilike in \
-    increment inner insert intersect into is issue join lateral left like minus natural not null of on or order \
-    organization qualify regexp revoke right rlike row rows sample schema select set some start table tablesample \
-    then to trigger true union unique update using values view when whenever where with";
+/// The dialect of one warehouse. The defaults are those of most warehouses.
+pub(super) trait SqlDialect {
+    /// The names of the scalar types.
+    fn scalar_types(&self) -> ScalarTypes;
 
+    /// The type of a list. Warehouses in which a declared type cannot gain fields use an open type.
+    fn list_type(&self, item: &str) -> String;
+
+    /// The type of a struct with these fields (name, type).
+    fn struct_type(&self, fields: &[(String, String)]) -> String;
+
+    /// Whether a name has another meaning without quotes.
+    fn is_reserved(&self, name: &str) -> bool {
+        has_word(RESERVED, name)
+    }
+
+    /// Put a name in quotes.
+    fn quote(&self, name: &str) -> String {
+        format!("\"{}\"", name.replace('"', "\"\""))
+    }
+
+    /// Write a text literal.
+    fn literal(&self, text: &str) -> String {
+        format!("'{}'", text.replace('\'', "''"))
+    }
+
+    /// The clause of a column's definition that has its description, a literal.
+    fn column_comment(&self, _description: &str) -> String {
+        String::new()
+    }
+
+    /// The clauses after a table's columns; `description` is a literal.
+    fn table_options(&self, _description: &str) -> String {
+        String::new()
+    }
+
+    /// Whether descriptions are statements of their own (`COMMENT ON`).
+    fn has_comment_statements(&self) -> bool {
+        false
+    }
+
+    /// The constraint of the primary key, if the table is to have one.
+    fn primary_key(&self, columns: &str) -> Option<String> {
+        Some(format!("PRIMARY KEY ({columns})"))
+    }
+
+    /// The clause of `ALTER TABLE` that adds a column.
+    fn add_column(&self, definition: &str) -> String {
+        format!("ADD COLUMN IF NOT EXISTS {definition}")
+    }
+
+    /// The name of a table in the statements that delete and insert rows.
+    fn loaded_table(&self, name: String) -> String {
+        name
+    }
+
+    /// An expression for a row's file as a path below the lake. `folder`: the folder of the table.
+    fn file_path(&self, _folder: &str) -> String {
+        FILE_COLUMN.to_owned()
+    }
+
+    /// The clause with which `DELETE` removes all rows.
+    fn delete_all_condition(&self) -> &'static str {
+        ""
+    }
+
+    /// Whether the warehouse can read from a location.
+    fn can_read(&self, location: &str) -> bool;
+
+    /// A location that the warehouse can read from, for an error.
+    fn example_location(&self) -> &'static str;
+
+    /// How a load script is run, as lines of comments.
+    fn instructions(&self) -> &'static [&'static str];
+}
+
+/// The names of a dialect's scalar types.
 #[derive(Debug, Clone, Copy)]
+pub(super) struct ScalarTypes {
+    pub(super) text: &'static str,
+    pub(super) integer: &'static str,
+    pub(super) double: &'static str,
+    pub(super) boolean: &'static str,
+    pub(super) date: &'static str,
+    pub(super) timestamp: &'static str,
+}
+
+/// A dialect with the script's prefix of schemas.
+#[derive(Clone, Copy)]
 pub(super) struct SqlSyntax<'a> {
-    pub(super) target: DdlDialect,
-    pub(super) prefix: &'a str,
+    pub(super) dialect: &'a dyn SqlDialect,
+    pub(super) schema_prefix: &'a str,
 }
 
 impl SqlSyntax<'_> {
-    /// Whether a name only means itself in quotes.
+    /// Whether a name must be put in quotes.
     pub(super) fn needs_quotes(&self, name: &str) -> bool {
         let mut characters = name.chars();
-        let plain = characters
+        let is_plain = characters
             .next()
             .is_some_and(|c| c.is_ascii_lowercase() || c == '_')
             && characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-        let reserved = match self.target {
-            // dbt's file serves every warehouse, and only Snowflake minds quotes more than needed.
-            DdlDialect::Snowflake | DdlDialect::Dbt => is_among(name, RESERVED_SNOWFLAKE),
-            // Hive takes no bare name that begins with an underscore.
-            DdlDialect::Athena => true,
-            _ => is_among(name, RESERVED),
-        };
-        reserved || !plain
+        self.dialect.is_reserved(name) || !is_plain
     }
 
-    /// A column, schema or table, in quotes where it needs them.
+    /// Write the name of a column, schema or table, in quotes if needed.
     pub(super) fn name(&self, name: &str) -> String {
-        match self.target {
-            _ if !self.needs_quotes(name) => name.to_owned(),
-            DdlDialect::BigQuery => format!("`{}`", name.replace('\\', "\\\\").replace('`', "\\`")),
-            DdlDialect::Databricks | DdlDialect::Athena => format!("`{}`", name.replace('`', "``")),
-            _ => format!("\"{}\"", name.replace('"', "\"\"")),
+        if self.needs_quotes(name) {
+            self.dialect.quote(name)
+        } else {
+            name.to_owned()
         }
     }
 
+    /// Write the name of a layer's schema.
     pub(super) fn schema(&self, layer: &str) -> String {
-        self.name(&format!("{}{layer}", self.prefix))
+        self.name(&format!("{}{layer}", self.schema_prefix))
     }
 
+    /// Write the name of a table with its schema.
     pub(super) fn table(&self, layer: &str, table: &str) -> String {
         format!("{}.{}", self.schema(layer), self.name(table))
     }
 
-    /// A literal.
+    /// Write a text literal.
     pub(super) fn text(&self, text: &str) -> String {
-        let escaped = match self.target {
-            DdlDialect::BigQuery | DdlDialect::Databricks | DdlDialect::Athena => text
-                .replace('\\', "\\\\")
-                .replace('\'', "\\'")
-                .replace('\n', "\\n"),
-            DdlDialect::Snowflake | DdlDialect::Redshift => {
-                text.replace('\\', "\\\\").replace('\'', "''")
-            }
-            _ => text.replace('\'', "''"),
-        };
-        format!("'{escaped}'")
+        self.dialect.literal(text)
     }
 
-    /// Literals, separated by commas.
+    /// Write text literals, separated by commas.
     pub(super) fn texts<T: AsRef<str>>(&self, texts: &[T]) -> String {
         let texts: Vec<_> = texts.iter().map(|text| self.text(text.as_ref())).collect();
         texts.join(", ")
     }
 
-    /// A column's type. Where nested types would have to be declared and could not grow, open ones stand for them.
+    /// Write text literals; several are written one on a line.
+    pub(super) fn text_lines<T: AsRef<str>>(&self, texts: &[T]) -> String {
+        match texts {
+            [] | [_] => self.texts(texts),
+            _ => {
+                let lines: Vec<_> = texts.iter().map(|text| self.text(text.as_ref())).collect();
+                format!("\n    {}", lines.join(",\n    "))
+            }
+        }
+    }
+
+    /// Write the type of a column.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] for a type that no contract can have.
+    /// [`ErrorKind::Internal`] for a type that no contract has.
     pub(super) fn type_of(&self, data_type: &DataType) -> Result<String> {
-        let (snowflake, bigquery, redshift, spark, duckdb, postgres) = match data_type {
-            DataType::Utf8 => (
-                "VARCHAR",
-                "STRING",
-                "VARCHAR(MAX)",
-                "STRING",
-                "VARCHAR",
-                "text",
-            ),
-            DataType::Int64 => ("BIGINT", "INT64", "BIGINT", "BIGINT", "BIGINT", "bigint"),
-            DataType::Float64 => (
-                "DOUBLE",
-                "FLOAT64",
-                "DOUBLE PRECISION",
-                "DOUBLE",
-                "DOUBLE",
-                "double precision",
-            ),
-            DataType::Boolean => (
-                "BOOLEAN", "BOOL", "BOOLEAN", "BOOLEAN", "BOOLEAN", "boolean",
-            ),
-            DataType::Date32 => ("DATE", "DATE", "DATE", "DATE", "DATE", "date"),
-            DataType::Timestamp(..) => (
-                "TIMESTAMP_TZ",
-                "TIMESTAMP",
-                "TIMESTAMPTZ",
-                "TIMESTAMP",
-                "TIMESTAMPTZ",
-                "timestamptz",
-            ),
-            DataType::List(_) => ("ARRAY", "", "SUPER", "", "", "jsonb"),
-            DataType::Struct(_) => ("OBJECT", "", "SUPER", "", "", "jsonb"),
-            other => {
-                return Err(
-                    Error::new(ErrorKind::Internal, "a type without syntax for it")
-                        .with("type", other),
-                );
-            }
-        };
-        let word = match self.target {
-            DdlDialect::Snowflake => snowflake,
-            DdlDialect::BigQuery => bigquery,
-            DdlDialect::Redshift => redshift,
-            DdlDialect::Databricks | DdlDialect::Athena => spark,
-            DdlDialect::DuckDb | DdlDialect::Dbt => duckdb,
-            DdlDialect::Postgres => postgres,
-        };
-        match data_type {
-            _ if !word.is_empty() => Ok(word.to_owned()),
+        let scalars = self.dialect.scalar_types();
+        let scalar = match data_type {
+            DataType::Utf8 => scalars.text,
+            DataType::Int64 => scalars.integer,
+            DataType::Float64 => scalars.double,
+            DataType::Boolean => scalars.boolean,
+            DataType::Date32 => scalars.date,
+            DataType::Timestamp(..) => scalars.timestamp,
             DataType::List(item) => {
-                let item = self.type_of(item.data_type())?;
-                Ok(match self.target {
-                    DdlDialect::DuckDb | DdlDialect::Dbt => format!("{item}[]"),
-                    _ => format!("ARRAY<{item}>"),
-                })
+                return Ok(self.dialect.list_type(&self.type_of(item.data_type())?));
             }
             DataType::Struct(fields) => {
-                let colon = match self.target {
-                    DdlDialect::Databricks | DdlDialect::Athena => ":",
-                    _ => "",
-                };
                 let fields = fields
                     .iter()
-                    .map(|field| {
-                        let data_type = self.type_of(field.data_type())?;
-                        Ok(format!("{}{colon} {data_type}", self.name(field.name())))
-                    })
-                    .collect::<Result<Vec<_>>>()?
-                    .join(", ");
-                Ok(match self.target {
-                    DdlDialect::DuckDb | DdlDialect::Dbt => format!("STRUCT({fields})"),
-                    _ => format!("STRUCT<{fields}>"),
-                })
+                    .map(|field| Ok((self.name(field.name()), self.type_of(field.data_type())?)))
+                    .collect::<Result<Vec<_>>>()?;
+                return Ok(self.dialect.struct_type(&fields));
             }
-            _ => Ok(word.to_owned()),
-        }
+            other => {
+                return Err(Error::new(
+                    ErrorKind::Internal,
+                    "the dialect has no type for a column",
+                )
+                .with("type", other));
+            }
+        };
+        Ok(scalar.to_owned())
     }
 }
 
-fn is_among(name: &str, syntax: &str) -> bool {
-    syntax.split(' ').any(|word| word == name)
+/// Whether a list of words, separated by spaces, has `word`.
+pub(super) fn has_word(words: &str, word: &str) -> bool {
+    words.split(' ').any(|it| it == word)
 }
 
-/// The `key=value` folders of a file, in their order, keys and values as they are in the path.
-pub(super) fn partition(file: &str) -> Vec<(&str, &str)> {
-    let folders = file.split('/').filter_map(|part| part.split_once('='));
-    folders.collect()
+/// Join the fields of a struct: name, `separator`, type.
+pub(super) fn join_fields(fields: &[(String, String)], separator: &str) -> String {
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, data_type)| format!("{name}{separator}{data_type}"))
+        .collect();
+    fields.join(", ")
+}
+
+/// Return the scheme of an address: `s3` of `s3://bucket`.
+pub(super) fn scheme(location: &str) -> Option<&str> {
+    location.split_once("://").map(|(scheme, _)| scheme)
 }

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use super::*;
-use crate::schema::Contracts;
+use crate::schema::{Contract, Contracts};
 
 fn contract(columns: &str) -> Contract {
     let text = format!(
@@ -12,9 +14,9 @@ fn contract(columns: &str) -> Contract {
 
 const ID: &str = r#"{"name": "id", "type": "string", "description": "i"}"#;
 
-fn script<'a>(target: DdlDialect, location: &'a str, table: DdlTable<'a>) -> DdlScript<'a> {
+fn script<'a>(dialect: DdlDialect, location: &'a str, table: DdlTable<'a>) -> DdlScript<'a> {
     DdlScript {
-        target,
+        dialect,
         title: Vec::new(),
         schema_prefix: "",
         location: Some(location),
@@ -62,7 +64,7 @@ fn a_statement_lists_at_most_a_thousand_files() {
 }
 
 #[test]
-fn athena_adds_and_drops_partitions_and_leaves_those_whose_content_changed() {
+fn athena_adds_and_drops_partitions_and_keeps_those_with_changed_content() {
     let contract = contract(ID);
     let (kept, gone) = ("domain/t/m=1/part-0.parquet", "domain/t/m=2/part-0.parquet");
     let (changed, new) = (
@@ -107,8 +109,11 @@ fn athena_adds_and_drops_partitions_and_leaves_those_whose_content_changed() {
 
 #[test]
 fn names_and_texts_cannot_leave_their_quotes() {
-    let syntax = |target| SqlSyntax { target, prefix: "" };
-    for (target, name, text) in [
+    let syntax = |dialect: DdlDialect| SqlSyntax {
+        dialect: sql_dialect(dialect),
+        schema_prefix: "",
+    };
+    for (dialect, name, text) in [
         (DdlDialect::Snowflake, "\"a`\"\"\\\"", r"'it''s \\'"),
         (DdlDialect::BigQuery, "`a\\`\"\\\\`", r"'it\'s \\'"),
         (DdlDialect::Redshift, "\"a`\"\"\\\"", r"'it''s \\'"),
@@ -117,8 +122,8 @@ fn names_and_texts_cannot_leave_their_quotes() {
         (DdlDialect::DuckDb, "\"a`\"\"\\\"", r"'it''s \'"),
         (DdlDialect::Postgres, "\"a`\"\"\\\"", r"'it''s \'"),
     ] {
-        assert_eq!(syntax(target).name("a`\"\\"), name, "{target:?}");
-        assert_eq!(syntax(target).text(r"it's \"), text, "{target:?}");
+        assert_eq!(syntax(dialect).name("a`\"\\"), name, "{dialect:?}");
+        assert_eq!(syntax(dialect).text(r"it's \"), text, "{dialect:?}");
     }
     assert_eq!(syntax(DdlDialect::Snowflake).name("user"), "user");
     assert_eq!(syntax(DdlDialect::Postgres).name("user"), "\"user\"");
@@ -143,15 +148,18 @@ fn a_long_description_is_cut_between_characters_where_the_catalogue_has_a_limit(
 }
 
 #[test]
-fn a_warehouse_is_not_sent_where_it_cannot_read() {
-    for (target, can, cannot) in [
+fn a_location_that_the_warehouse_cannot_read_is_refused() {
+    for (dialect, can, cannot) in [
         (DdlDialect::Snowflake, "s3://b", "/data"),
         (DdlDialect::BigQuery, "gs://b", "s3://b"),
         (DdlDialect::Redshift, "s3://b", "gs://b"),
         (DdlDialect::Databricks, "/Volumes/a/b/c", "/data"),
         (DdlDialect::Athena, "s3://b", "/data"),
     ] {
-        assert!(can_read(target, can).is_ok());
-        assert!(can_read(target, cannot).is_err(), "{target:?}");
+        assert!(ensure_readable(sql_dialect(dialect), can).is_ok());
+        assert!(
+            ensure_readable(sql_dialect(dialect), cannot).is_err(),
+            "{dialect:?}"
+        );
     }
 }

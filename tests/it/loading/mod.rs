@@ -78,7 +78,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
     );
     let names: ArrayRef = Arc::new(StringArray::from(vec!["a", "b"]));
     let sizes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
-    for (target, dialect) in [
+    for (dialect, name) in [
         (DdlDialect::DuckDb, "duckdb"),
         (DdlDialect::Postgres, "postgres"),
     ] {
@@ -86,7 +86,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
         let root = bench.lake.folder().unwrap();
         let location = root.to_str().unwrap();
         let script = |table| DdlScript {
-            target,
+            dialect,
             title: Vec::new(),
             schema_prefix: "",
             location: Some(location),
@@ -97,7 +97,7 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
             let files: Vec<_> = script.tables[0].files.iter().copied().collect();
             let tables = json!({"domain.things": described(contract, &files)});
             let plan = bench.plan_of(&script.write().unwrap(), tables);
-            python.run(dialect, &plan, bench.folder.path());
+            python.run(name, &plan, bench.folder.path());
         };
         let (kept, changed) = ("domain/things/m=1/part-0.parquet", THINGS);
         for file in [kept, changed] {
@@ -197,7 +197,7 @@ fn statements_for_one_table() {
     for (dialect, location) in LOCATIONS.into_iter().chain([("dbt", "/data/lake")]) {
         let write = |table: DdlTable<'_>, gone: Vec<(&str, &str)>| {
             let script = DdlScript {
-                target: clap::ValueEnum::from_str(dialect, false).unwrap(),
+                dialect: clap::ValueEnum::from_str(dialect, false).unwrap(),
                 title: vec!["A title.".to_owned()],
                 schema_prefix: "lake_",
                 location: Some(location),

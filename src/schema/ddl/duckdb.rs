@@ -1,0 +1,102 @@
+//! DuckDB: insert from `read_parquet`, in one transaction.
+
+use super::create::definitions;
+use super::load::{
+    FILES_PER_STATEMENT, column_names, file_urls, loaded_table, path_position, replace_rows,
+};
+use super::script::{DdlScript, DdlTable, FILE_COLUMN};
+use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, join_fields};
+use crate::error::Result;
+use crate::schema::{Column, Contract};
+
+/// The dialect of DuckDB.
+pub(super) struct DuckDb;
+
+impl SqlDialect for DuckDb {
+    fn scalar_types(&self) -> ScalarTypes {
+        ScalarTypes {
+            text: "VARCHAR",
+            integer: "BIGINT",
+            double: "DOUBLE",
+            boolean: "BOOLEAN",
+            date: "DATE",
+            timestamp: "TIMESTAMPTZ",
+        }
+    }
+
+    fn list_type(&self, item: &str) -> String {
+        format!("{item}[]")
+    }
+
+    fn struct_type(&self, fields: &[(String, String)]) -> String {
+        format!("STRUCT({})", join_fields(fields, " "))
+    }
+
+    fn has_comment_statements(&self) -> bool {
+        true
+    }
+
+    /// No key: DuckDB would hold its index in memory, and refuse a row that is deleted and inserted again in one
+    /// transaction.
+    fn primary_key(&self, _columns: &str) -> Option<String> {
+        None
+    }
+
+    fn can_read(&self, _location: &str) -> bool {
+        true
+    }
+
+    fn example_location(&self) -> &'static str {
+        "/data/lake"
+    }
+
+    fn instructions(&self) -> &'static [&'static str] {
+        &[
+            "duckdb -bail FILE.duckdb < FILE; for s3://: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
+        ]
+    }
+}
+
+pub(super) fn statements(
+    script: &DdlScript<'_>,
+    syntax: &SqlSyntax<'_>,
+    tables: &[&DdlTable<'_>],
+) -> Result<Vec<String>> {
+    let definitions = definitions(syntax, tables)?.into_statements();
+    let Some(location) = script.location else {
+        return Ok(definitions);
+    };
+    let mut statements = vec!["BEGIN TRANSACTION".to_owned()];
+    statements.extend(definitions);
+    statements.extend(replace_rows(script, syntax, tables, |contract, files| {
+        let value = |column: &Column| syntax.name(&column.name);
+        Ok(insert_rows(syntax, contract, location, files, value))
+    })?);
+    statements.push("COMMIT".to_owned());
+    Ok(statements)
+}
+
+/// Write the statements that insert the rows of files. `value`: the expression for a column.
+pub(super) fn insert_rows(
+    syntax: &SqlSyntax<'_>,
+    contract: &Contract,
+    location: &str,
+    files: &[&str],
+    value: impl Fn(&Column) -> String,
+) -> Vec<String> {
+    let values: Vec<_> = contract.columns.iter().map(value).collect();
+    let values = values.join(", ");
+    files
+        .chunks(FILES_PER_STATEMENT)
+        .map(|files| {
+            format!(
+                "INSERT INTO {} ({FILE_COLUMN}, {})\nSELECT substr({FILE_COLUMN}, {}), {values}\nFROM read_parquet([{}],\n    \
+                 filename = '{FILE_COLUMN}', hive_partitioning = false, union_by_name = true)",
+                loaded_table(syntax, &contract.layer, &contract.table),
+                column_names(syntax, contract),
+                path_position(location),
+                file_urls(syntax, location, files)
+            )
+        })
+        .collect()
+}

@@ -1,0 +1,105 @@
+//! Postgres, loaded by DuckDB: DuckDB reads the Parquet files and inserts their rows into the attached database.
+
+use super::create::{Definitions, definitions};
+use super::duckdb::insert_rows;
+use super::load::replace_rows;
+use super::script::{DdlScript, DdlTable};
+use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax};
+use crate::error::Result;
+use crate::schema::Column;
+
+/// The name under which DuckDB attaches Postgres.
+const DATABASE: &str = "pg";
+
+/// The dialect of Postgres.
+pub(super) struct Postgres;
+
+impl SqlDialect for Postgres {
+    fn scalar_types(&self) -> ScalarTypes {
+        ScalarTypes {
+            text: "text",
+            integer: "bigint",
+            double: "double precision",
+            boolean: "boolean",
+            date: "date",
+            timestamp: "timestamptz",
+        }
+    }
+
+    fn list_type(&self, _item: &str) -> String {
+        "jsonb".to_owned()
+    }
+
+    fn struct_type(&self, _fields: &[(String, String)]) -> String {
+        "jsonb".to_owned()
+    }
+
+    fn has_comment_statements(&self) -> bool {
+        true
+    }
+
+    fn loaded_table(&self, name: String) -> String {
+        format!("{DATABASE}.{name}")
+    }
+
+    fn can_read(&self, _location: &str) -> bool {
+        true
+    }
+
+    fn example_location(&self) -> &'static str {
+        "/data/lake"
+    }
+
+    fn instructions(&self) -> &'static [&'static str] {
+        &[
+            "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE",
+            "For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
+        ]
+    }
+}
+
+pub(super) fn statements(
+    script: &DdlScript<'_>,
+    syntax: &SqlSyntax<'_>,
+    tables: &[&DdlTable<'_>],
+) -> Result<Vec<String>> {
+    let Definitions { schemas, groups } = definitions(syntax, tables)?;
+    // The statements of one table are one call, because each call costs a round trip.
+    let groups = groups.into_iter().map(|group| group.join(";\n"));
+    let definitions: Vec<_> = schemas.into_iter().chain(groups).collect();
+    let Some(location) = script.location else {
+        return Ok(definitions);
+    };
+    let mut statements = attach();
+    statements.push("BEGIN TRANSACTION".to_owned());
+    statements.extend(definitions.into_iter().map(execute));
+    statements.extend(replace_rows(script, syntax, tables, |contract, files| {
+        let value = |column: &Column| {
+            let name = syntax.name(&column.name);
+            if column.data_type.is_nested() {
+                format!("to_json({name})")
+            } else {
+                name
+            }
+        };
+        Ok(insert_rows(syntax, contract, location, files, value))
+    })?);
+    statements.push("COMMIT".to_owned());
+    Ok(statements)
+}
+
+/// Attach Postgres to DuckDB's session.
+fn attach() -> Vec<String> {
+    vec![
+        "INSTALL postgres".to_owned(),
+        "LOAD postgres".to_owned(),
+        // Postgres does not accept the character 0, which texts from Bitbucket may have.
+        "SET pg_null_byte_replacement = ''".to_owned(),
+        format!("ATTACH '' AS {DATABASE} (TYPE postgres)"),
+    ]
+}
+
+/// Let Postgres itself run a statement, in its own dialect.
+fn execute(statement: String) -> String {
+    format!("CALL postgres_execute('{DATABASE}', $ddl$\n{statement}\n$ddl$)")
+}
