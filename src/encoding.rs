@@ -1,5 +1,7 @@
-//! Text files that people bring (configuration, credentials, CSV, SQL) must be UTF-8. Excel, PowerShell and Notepad
-//! write other encodings, and "invalid UTF-8 sequence" does not say which one, or what to do.
+//! Decodes text files of users (configuration, credentials, CSV, SQL), which must be UTF-8.
+//!
+//! Excel, PowerShell and Notepad write other encodings. The error names the encoding and the command that converts the
+//! file.
 
 use std::fmt;
 use std::path::Path;
@@ -8,32 +10,36 @@ use crate::error::{Error, ErrorKind, Result};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// So many of the first bytes tell UTF-16 without a byte order mark.
-const TELLING: usize = 4096;
+/// The number of bytes that are examined to detect UTF-16 without a byte order mark.
+const EXAMINED: usize = 4096;
 
-/// An encoding that is not UTF-8, by the name that `iconv` knows it by.
+/// An encoding other than UTF-8, which `Display` writes as `iconv` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Foreign {
+pub enum ForeignEncoding {
+    /// UTF-16 with a byte order mark.
     Utf16,
+    /// Little-endian UTF-16 without a byte order mark.
     Utf16LittleEndian,
+    /// Big-endian UTF-16 without a byte order mark.
     Utf16BigEndian,
+    /// UTF-32 with a byte order mark.
     Utf32,
-    /// Bytes that are no UTF-8. They do not tell their encoding; this is the one that spreadsheets write.
+    /// The most likely encoding of other bytes that are not UTF-8, because spreadsheets write it.
     Windows1252,
 }
 
-impl Foreign {
-    /// The encoding of a file that begins with `bytes`, unless that may be UTF-8. A character that the end of `bytes`
-    /// cuts is no fault.
-    pub fn of(bytes: &[u8]) -> Option<Self> {
+impl ForeignEncoding {
+    /// Return the encoding of a file that begins with `bytes`; `None` if it may be UTF-8, also if `bytes` ends inside a
+    /// character.
+    pub fn detect(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => return Some(Self::Utf32),
             [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => return Some(Self::Utf16),
             _ => {}
         }
-        let (even, odd) = zeros(bytes.get(..TELLING).unwrap_or(bytes));
-        let most = bytes.len().min(TELLING) / 4;
-        // Latin letters in UTF-16 are every other byte zero, which is valid UTF-8 and never text.
+        let (even, odd) = count_zeros(bytes.get(..EXAMINED).unwrap_or(bytes));
+        let most = bytes.len().min(EXAMINED) / 4;
+        // In UTF-16 every other byte of a Latin letter is zero. This is valid UTF-8, but text has no zero bytes.
         if bytes.len() > 1 && (even > most || odd > most) {
             return Some(match even > odd {
                 true => Self::Utf16BigEndian,
@@ -56,20 +62,20 @@ impl Foreign {
         }
     }
 
-    /// The command that makes UTF-8 of the file at `path`.
+    /// Return the command that converts the file at `path` to UTF-8.
     pub fn fix(self, path: impl fmt::Display) -> String {
         format!("convert it: iconv -f {self} -t UTF-8 {path} > {path}.utf8")
     }
 }
 
-impl fmt::Display for Foreign {
+impl fmt::Display for ForeignEncoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
 }
 
-/// Zero bytes at even and at odd places.
-fn zeros(bytes: &[u8]) -> (usize, usize) {
+/// Return the number of zero bytes at even and at odd positions.
+fn count_zeros(bytes: &[u8]) -> (usize, usize) {
     let at = |first: usize| {
         let places = bytes.iter().skip(first).step_by(2);
         places.filter(|byte| **byte == 0).count()
@@ -77,21 +83,21 @@ fn zeros(bytes: &[u8]) -> (usize, usize) {
     (at(0), at(1))
 }
 
-/// The text of a file that was read from `path`, without its byte order mark.
+/// Return the text of a file that was read from `path`, without its byte order mark.
 ///
 /// # Errors
-/// `kind`, naming the encoding and the command that converts it, when the bytes are not UTF-8.
+/// An error of `kind` if the bytes are not UTF-8, with the encoding and the command that converts the file.
 pub fn text(bytes: Vec<u8>, path: &Path, kind: ErrorKind) -> Result<String> {
     let shown = path.display();
-    if let Some(foreign) = Foreign::of(&bytes) {
+    if let Some(foreign) = ForeignEncoding::detect(&bytes) {
         let line = std::str::from_utf8(&bytes).err().map(|error| {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
             before.iter().filter(|byte| **byte == b'\n').count() + 1
         });
         let what = match (foreign, line) {
-            (Foreign::Windows1252, Some(line)) => {
+            (ForeignEncoding::Windows1252, Some(line)) => {
                 format!(
-                    "the file {shown} is not UTF-8 from its line {line} on: most likely it is {foreign}"
+                    "the file {shown} is not UTF-8 from line {line} on: it is most likely {foreign}"
                 )
             }
             _ => format!("the file {shown} is {foreign} and must be UTF-8"),
@@ -108,7 +114,7 @@ pub fn text(bytes: Vec<u8>, path: &Path, kind: ErrorKind) -> Result<String> {
     })
 }
 
-/// `text` without the white space and the byte order marks around it.
+/// Return `text` without white space and byte order marks at its ends.
 pub fn trimmed(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK)
 }
@@ -133,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn utf_8_is_read_with_and_without_a_byte_order_mark() {
+    fn utf_8_is_decoded_with_and_without_a_byte_order_mark() {
         for (bytes, expected) in [
             ("\u{feff}Id,Name\nü,€\n", "Id,Name\nü,€\n"),
             ("Id", "Id"),
@@ -161,12 +167,15 @@ mod tests {
             assert!(error.to_string().contains(&fix), "{error}");
         }
         let error = read(b"Id,Name\n1,J\xfcrgen\n".to_vec()).unwrap_err();
-        assert!(error.message().contains("from its line 2 on"), "{error}");
+        assert!(error.message().contains("from line 2 on"), "{error}");
     }
 
     #[test]
-    fn a_character_that_is_cut_is_no_foreign_encoding_of_a_prefix() {
-        assert_eq!(Foreign::of("J\u{fc}".as_bytes().get(..2).unwrap()), None);
+    fn a_truncated_character_is_not_another_encoding() {
+        assert_eq!(
+            ForeignEncoding::detect("J\u{fc}".as_bytes().get(..2).unwrap()),
+            None
+        );
         let error = read(b"J\xc3".to_vec()).unwrap_err();
         assert!(
             error.message().contains("ends inside a character"),
@@ -175,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn marks_and_blanks_around_a_text_are_no_part_of_it() {
+    fn byte_order_marks_and_white_space_around_a_text_are_removed() {
         assert_eq!(trimmed("\u{feff} s3cr3t\r\n\u{feff}"), "s3cr3t");
     }
 }

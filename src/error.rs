@@ -1,7 +1,7 @@
-//! One error type, made for the person who must act: what failed, where, why, and what to do about it.
+//! The error type of the crate: what failed, where, why, and what the user should do.
 //!
-//! The [`ErrorKind`] decides the exit code; the context names connection, repository, entity, table, file or column;
-//! the hint is the fix. `Display` is one line, so that a log line, a terminal and the run report all say the same.
+//! The [`ErrorKind`] decides the exit code. The context names the connection, repository, entity, table, file or column.
+//! The hint is the fix. `Display` writes one line, so that logs, the terminal and the run report show the same text.
 //!
 //! ```
 //! use bitlake::error::{Error, ErrorKind};
@@ -21,36 +21,37 @@ use std::fmt;
 
 use reqwest::StatusCode;
 
+/// A result whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, by who has to act.
+/// The kind of an error, which tells who has to act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The command line or the query asks for something that does not exist.
+    /// The command line or the query names something that does not exist.
     Usage,
     /// `bitlake.toml`, the environment, a user's SQL or an outside table must be corrected.
     Configuration,
     /// The server does not accept the credentials, or they lack a scope for everything asked.
     Credentials,
-    /// The request budget or the deadline is used up; state is saved and the next run goes on.
+    /// The request budget or the deadline is used up; state is saved and the next run resumes.
     Quota,
-    /// Ctrl-C or SIGTERM; state is saved and the next run goes on.
+    /// Ctrl-C or SIGTERM; state is saved and the next run resumes.
     Interrupted,
-    /// The host cannot be reached, or answers what no Bitbucket answers.
+    /// The host cannot be reached, or its response is not Bitbucket's.
     Unreachable,
-    /// Bitbucket refused or failed one request for good.
+    /// Bitbucket refused a request, or failed it after all retries.
     Api,
-    /// Data does not match its contract: nothing is published.
+    /// Data does not match its contract. Nothing is published.
     Contract,
     /// The lake cannot be read or written, or another run holds it.
     Lake,
-    /// A mistake of ours.
+    /// A defect of bitlake.
     Internal,
 }
 
 impl ErrorKind {
-    /// The process's exit code; docs/src/command-line.md has the table.
+    /// Return the exit code of the process; docs/src/command-line.md has the table.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Unreachable | Self::Api => 1,
@@ -62,7 +63,18 @@ impl ErrorKind {
     }
 }
 
-/// See the module's page. Boxed inside, so that `Result<T>` stays small.
+/// The part of a network path that failed, if it is not the host itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NetworkFailure {
+    /// The proxy requires credentials, or does not accept them.
+    ProxyAuthentication,
+    /// The proxy refuses to connect to the host.
+    ProxyRefusal,
+    /// The certificate is not signed by a known authority, or is not the host's.
+    Certificate,
+}
+
+/// An error with its kind, context, cause and hint. The content is boxed to keep `Result<T>` small.
 #[derive(thiserror::Error)]
 #[error("{}", .0)]
 pub struct Error(Box<ErrorDetails>);
@@ -73,11 +85,12 @@ struct ErrorDetails {
     context: Vec<(&'static str, String)>,
     hint: Option<String>,
     status: Option<StatusCode>,
+    network_failure: Option<NetworkFailure>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
 impl Error {
-    /// `message`: lower case, no full stop, no secrets.
+    /// Create an error. The `message` is in lower case, without a full stop and without secrets.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self(Box::new(ErrorDetails {
             kind,
@@ -85,12 +98,13 @@ impl Error {
             context: Vec::new(),
             hint: None,
             status: None,
+            network_failure: None,
             source: None,
         }))
     }
 
-    /// Adds where it happened: `.with("repository", full_name)`. The first value for a key wins, because it is the
-    /// one nearest to the cause.
+    /// Add context, such as `.with("repository", full_name)`. The first value of a key wins, because it is nearest to
+    /// the cause.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
         if !self.0.context.iter().any(|(known, _)| *known == key) {
@@ -107,60 +121,53 @@ impl Error {
         self.with("status", status.as_u16())
     }
 
-    /// What the reader should do. The first hint wins.
+    /// Record what broke the connection. The first value wins.
+    #[must_use]
+    pub fn with_network_failure(mut self, failure: NetworkFailure) -> Self {
+        self.0.network_failure.get_or_insert(failure);
+        self
+    }
+
+    /// Add what the user should do. The first hint wins.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint.get_or_insert_with(|| hint.into());
         self
     }
 
+    /// Set the error that caused this one.
     #[must_use]
     pub fn source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
     }
 
+    /// Return the kind.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The HTTP status of the response that caused the error; `None` when no response did.
+    /// Return the HTTP status of the response that caused the error; `None` if no response did.
     pub fn status(&self) -> Option<StatusCode> {
         self.0.status
     }
 
+    /// Return what broke the connection, if that is known.
+    pub fn network_failure(&self) -> Option<NetworkFailure> {
+        self.0.network_failure
+    }
+
+    /// Return the message without context, cause and hint.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The first cause of type `T` in the chain of sources.
-    #[must_use]
-    pub fn cause<T: StdError + 'static>(&self) -> Option<&T> {
-        find_cause(self.0.source.as_deref()?)
-    }
-
-    /// What the reader should do, as [`Error::hint`] was told.
+    /// Return what the user should do, which [`Error::hint`] has set.
     pub fn advice(&self) -> Option<&str> {
         self.0.hint.as_deref()
     }
 
-    /// Return the first cause of type `E` among the sources of the error.
-    pub fn find_cause<E: StdError + 'static>(&self) -> Option<&E> {
-        let mut cause: Option<&(dyn StdError + 'static)> =
-            self.0.source.as_deref().map(|source| source as _);
-        while let Some(source) = cause {
-            if let Some(found) = source.downcast_ref::<E>() {
-                return Some(found);
-            }
-            if let Some(error) = source.downcast_ref::<Self>() {
-                return error.find_cause();
-            }
-            cause = source.source();
-        }
-        None
-    }
-
-    /// The value recorded under `key`, if any.
+    /// Return the context under `key`.
     pub fn context(&self, key: &str) -> Option<&str> {
         self.0
             .context
@@ -180,13 +187,13 @@ impl fmt::Display for ErrorDetails {
             f.write_str(")")?;
         }
         let mut cause: Option<&dyn StdError> = self.source.as_deref().map(|source| source as _);
-        let mut said = self.message.clone();
+        let mut written = self.message.clone();
         while let Some(source) = cause {
-            // Libraries often repeat their cause in their own message; saying it twice helps nobody.
+            // Libraries often repeat the message of their cause in their own message.
             let text = one_line(&source.to_string());
-            if !said.contains(&text) {
+            if !written.contains(&text) {
                 write!(f, ": {text}")?;
-                said = text;
+                written = text;
             }
             cause = source.source();
         }
@@ -221,8 +228,12 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Lifts a library's error into ours: `.or_error(ErrorKind::Lake, "cannot read the manifest")?`.
+/// Converts an error of a library: `.or_error(ErrorKind::Lake, "cannot read the manifest")?`.
 pub trait OrError<T> {
+    /// Return the value, or an [`Error`] whose source is the library's error.
+    ///
+    /// # Errors
+    /// An error of `kind` if the result is an error.
     fn or_error(self, kind: ErrorKind, message: impl Into<String>) -> Result<T>;
 }
 

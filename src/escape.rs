@@ -6,17 +6,17 @@
 //!                              └───────────▶ csv, json, parquet: as they are
 //! ```
 //!
-//! Names, titles and messages come from whoever may push or comment. Everything that bitlake writes for people passes
-//! here: `cli::output` and `cli::rows` for stdout, `telemetry` for logs, `progress` for bars, `cli::main` for errors.
+//! Anyone who can push or comment controls names, titles and messages. bitlake escapes every text that it writes for
+//! people: `cli::output` and `cli::rows` for stdout, `telemetry` for logs, `progress` for bars, `cli::main` for errors.
 
 use std::borrow::Cow;
 
-/// `text` on one line, with nothing in it that a terminal would obey.
+/// Return `text` on one line, with every character escaped that could control a terminal.
 pub fn escape(text: &str) -> Cow<'_, str> {
     escape_except(text, None)
 }
 
-/// As [`escape`], for text whose line ends are bitlake's own.
+/// Return `text` like [`escape`], but keep line ends, which are bitlake's own.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     escape_except(text, Some('\n'))
 }
@@ -32,7 +32,7 @@ fn escape_except(text: &str, kept: Option<char>) -> Cow<'_, str> {
     let mut before = None;
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
-        let mut joins = || joinable(before) && joinable(chars.peek().copied());
+        let mut joins = || is_joinable(before) && is_joinable(chars.peek().copied());
         let is_shown = Some(c) == kept || !is_hazardous(c) && (!is_joiner(c) || joins());
         match is_shown {
             true => shown.push(c),
@@ -43,7 +43,7 @@ fn escape_except(text: &str, kept: Option<char>) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Control characters, line separators, and those that change the direction of text or have no width at all.
+/// Return whether `c` is a control character, a line separator, or changes the direction of text, or has no width.
 fn is_hazardous(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -56,12 +56,13 @@ fn is_hazardous(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}') // tags
 }
 
-/// Zero-width joiner and non-joiner: part of emoji and of several scripts, and invisible anywhere else.
+/// Return whether `c` is a zero-width joiner or non-joiner, which emoji and several scripts need.
 fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-fn joinable(c: Option<char>) -> bool {
+/// Return whether a joiner is legitimate next to `c`.
+fn is_joinable(c: Option<char>) -> bool {
     c.is_some_and(|c| !c.is_ascii() && !is_joiner(c) && !is_hazardous(c))
 }
 
@@ -72,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_a_terminal_is_shown_and_the_rest_stays() {
+    fn control_characters_are_escaped_and_other_text_is_kept() {
         for (text, expected) in [
             ("acme/web", "acme/web"),
             ("größer 日本 👍🏽 C:\\new", "größer 日本 👍🏽 C:\\new"),
@@ -96,7 +97,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4_000))]
 
         #[test]
-        fn nothing_hazardous_is_left_and_nothing_is_escaped_twice(text in any::<String>()) {
+        fn no_control_character_remains_and_escaping_is_idempotent(text in any::<String>()) {
             let shown = escape(&text);
             prop_assert!(!shown.chars().any(is_hazardous));
             prop_assert_eq!(escape(&shown), shown.as_ref());

@@ -1,15 +1,15 @@
-//! Reads JSON that is not quite JSON, because one odd value must not cost a record, nor one record its page.
+//! Parses JSON leniently, so that one malformed value does not lose its record, and one record not its page.
 //!
-//! | in the text | read as |
+//! | in the text | parsed as |
 //! |---|---|
-//! | half a surrogate pair (`\ud83d` alone, pairs the wrong way round), an escape that does not exist | U+FFFD |
-//! | bytes that are no UTF-8 | U+FFFD |
-//! | a control character as it is, inside a string | the character |
-//! | a number out of range (`1e999`) or misspelt (`NaN`, `-Infinity`, `007`) | null |
-//! | what is nested deeper than serde_json reads | null, from [`DEEPEST`] on |
-//! | a key that repeats | its last value |
+//! | an unpaired surrogate (`\ud83d` alone), an unknown escape | U+FFFD |
+//! | bytes that are not UTF-8 | U+FFFD |
+//! | an unescaped control character inside a string | the character |
+//! | a number that is out of range (`1e999`) or invalid (`NaN`, `-Infinity`, `007`) | null |
+//! | a value below more than [`MAX_DEPTH`] levels | null |
+//! | a repeated key | its last value |
 //!
-//! Text that is JSON is read once, by serde_json; the repair looks only at what that refuses.
+//! Valid JSON is parsed once, by serde_json. Only a text that serde_json refuses is repaired.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -18,18 +18,18 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Objects and lists inside each other that a repair leaves: less than serde_json reads, so that the rest can be read.
-const DEEPEST: usize = 100;
+/// The nesting depth that a repair keeps, which is less than the limit of serde_json.
+const MAX_DEPTH: usize = 100;
 
-/// A value, and whether it says just what the text does.
+/// A value, and whether it contains everything that the text does.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Lenient {
     pub(crate) value: Value,
-    /// `false` where something was repaired or a key repeats: the text holds more than the value.
+    /// `false` if something was repaired or a key is repeated, so that the text contains more than the value.
     pub(crate) exact: bool,
 }
 
-/// Reads a text. `None` for one that is no JSON even so.
+/// Parse a text; `None` if it is not JSON even after a repair.
 pub(crate) fn read(text: &str) -> Option<Lenient> {
     let (value, repeats) = match parse(text) {
         Ok(parsed) => parsed,
@@ -47,10 +47,10 @@ pub(crate) fn read(text: &str) -> Option<Lenient> {
     })
 }
 
-/// Reads the body of a reply as `T`.
+/// Parse the body of a response as `T`.
 ///
 /// # Errors
-/// Those of serde_json for the body as it came, where the repair does not help.
+/// The error of serde_json for the original body, if the repair does not help.
 pub(crate) fn from_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body).or_else(|error| {
         let text = String::from_utf8_lossy(body);
@@ -67,7 +67,7 @@ fn parse(text: &str) -> Result<(Value, bool), serde_json::Error> {
     Ok((value, repeats.get()))
 }
 
-/// Makes a value as serde_json does, and notices keys that repeat.
+/// Builds a value like serde_json, and notices repeated keys.
 #[derive(Clone, Copy)]
 struct ValueReader<'a>(&'a Cell<bool>);
 
@@ -134,8 +134,7 @@ impl<'de> Visitor<'de> for ValueReader<'_> {
     }
 }
 
-/// The text with each token that serde_json refuses made into one that it takes. Walks the tokens without recursion; the
-/// structure is not looked at.
+/// Replace each token that serde_json refuses. The tokens are read without recursion, and their structure is not checked.
 fn repair(text: &str) -> String {
     let mut repair = Repair {
         rest: text,
@@ -155,12 +154,13 @@ struct Repair<'a> {
 }
 
 impl<'a> Repair<'a> {
+    /// Copy or repair one token, which begins with `first`.
     fn token(&mut self, first: char) {
         match first {
             '"' => self.string(),
             '{' | '[' => {
                 self.depth += 1;
-                if self.depth == DEEPEST + 1 {
+                if self.depth == MAX_DEPTH + 1 {
                     self.out.push_str("null");
                 }
                 self.keep(first);
@@ -185,14 +185,14 @@ impl<'a> Repair<'a> {
     }
 
     fn take(&mut self, length: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at(length);
+        let (token, rest) = self.rest.split_at(length);
         self.rest = rest;
-        taken
+        token
     }
 
-    /// Nothing of what is nested too deeply.
+    /// Write a token, unless its nesting depth is above the limit.
     fn put(&mut self, token: &str) {
-        if self.depth <= DEEPEST {
+        if self.depth <= MAX_DEPTH {
             self.out.push_str(token);
         }
     }
@@ -216,8 +216,7 @@ impl<'a> Repair<'a> {
     }
 
     fn escape(&mut self) {
-        if let Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't') = self.rest[1..].chars().next()
-        {
+        if let Some('"' | '\\' | '/' | 'b' | 'f' | 'n' | 'r' | 't') = self.rest.chars().nth(1) {
             let token = self.take(2);
             return self.put(token);
         }
@@ -245,19 +244,19 @@ impl<'a> Repair<'a> {
     }
 }
 
-/// The code unit that `text` begins with: `\u0041`.
+/// Return the UTF-16 code unit of an escape such as `\u0041` at the beginning of `text`.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     let all = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     all.then(|| u16::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// A token that is no string and no bracket.
+/// Return a token that is neither a string nor punctuation, or `null` in place of an invalid number.
 fn scalar(word: &str) -> Cow<'_, str> {
     match serde_json::from_str::<Value>(word) {
         Ok(_) => Cow::Borrowed(word),
         Err(_) if is_numeric(word) => Cow::Borrowed("null"),
-        // Left to the parser to refuse.
+        // serde_json refuses the token.
         Err(_) => Cow::Borrowed(word),
     }
 }
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_as_it_is() {
+    fn valid_json_is_parsed_exactly() {
         let text =
             r#"{"a":[1,-2.5,18446744073709551615,true,null,"\u0000\ud83d\ude00\/"],"b":{"a":1}}"#;
         let read = read(text).unwrap();
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_surrogate_pair_is_the_replacement_character_in_values_and_keys() {
+    fn an_unpaired_surrogate_becomes_the_replacement_character_in_values_and_keys() {
         assert_eq!(
             repaired(r#"{"a":"x\ud83dy","b\udc00":"\ude00\ud83d","c":"\ud83d\ud83d\ude00"}"#),
             json!({"a": "x\u{fffd}y", "b\u{fffd}": "\u{fffd}\u{fffd}", "c": "\u{fffd}😀"})
@@ -303,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn an_escape_that_does_not_exist_costs_itself() {
+    fn an_unknown_escape_becomes_the_replacement_character() {
         assert_eq!(
             repaired(r#"["\x41","\u12","a\u00zz","\'"]"#),
             json!(["\u{fffd}x41", "\u{fffd}u12", "a\u{fffd}u00zz", "\u{fffd}'"])
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_out_of_range_are_null() {
+    fn invalid_numbers_become_null() {
         assert_eq!(
             repaired(r#"{"id":7,"n":1e999,"m":[-1e999,NaN,-Infinity,007,0x1F,1_000,.5,2.5]}"#),
             json!({"id": 7, "n": null, "m": [null, null, null, null, null, null, null, 2.5]})
@@ -319,23 +318,26 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deeply_is_null_and_the_rest_stays() {
-        let deep = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+    fn a_value_below_the_maximum_depth_becomes_null_and_the_rest_is_kept() {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
         for depth in [200, 1_000_000] {
-            let text = format!(r#"{{"before":1,"deep":{},"after":"\ud83d"}}"#, deep(depth));
+            let text = format!(
+                r#"{{"before":1,"nested":{},"after":"\ud83d"}}"#,
+                nested(depth)
+            );
             let value = repaired(&text);
             assert_eq!(value["before"], 1);
             assert_eq!(value["after"], "\u{fffd}");
-            assert!(value["deep"][0][0].is_array());
+            assert!(value["nested"][0][0].is_array());
             assert!(value.to_string().contains("[null]"));
         }
         let objects = format!("{}1{}", r#"{"a":"#.repeat(5000), "}".repeat(5000));
         assert!(repaired(&objects)["a"]["a"].is_object());
-        assert!(read(&deep(DEEPEST)).unwrap().exact);
+        assert!(read(&nested(MAX_DEPTH)).unwrap().exact);
     }
 
     #[test]
-    fn of_a_key_that_repeats_the_last_value_counts() {
+    fn a_repeated_key_has_its_last_value() {
         assert_eq!(
             repaired(r#"{"a":{"password":"x","password":null}}"#),
             json!({"a": {"password": null}})
@@ -344,13 +346,13 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_and_bytes_that_are_no_text_are_read() {
+    fn control_characters_and_invalid_utf_8_are_parsed() {
         let value: Value = from_body(b"\xef\xbb\xbf{\"a\":\"x\ny\0\xff\",\"b\":1}").unwrap();
         assert_eq!(value, json!({"a": "x\ny\u{0}\u{fffd}", "b": 1}));
     }
 
     #[test]
-    fn what_is_cut_short_or_no_json_is_refused() {
+    fn truncated_text_and_other_text_are_refused() {
         for text in [
             "",
             "{",
@@ -369,12 +371,12 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused(bytes: Vec<u8>) {
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = from_body::<Value>(&bytes);
         }
 
         #[test]
-        fn what_was_repaired_is_json(text in r#"[\[\]{},:"\\ud83e9.0-9a\n-]{0,40}"#) {
+        fn a_repaired_value_is_valid_json(text in r#"[\[\]{},:"\\ud83e9.0-9a\n-]{0,40}"#) {
             if let Some(lenient) = read(&text) {
                 let again = read(&lenient.value.to_string()).unwrap();
                 proptest::prop_assert_eq!(again.value, lenient.value);

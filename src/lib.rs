@@ -1,7 +1,7 @@
-//! bitlake collects a company's Bitbucket Cloud data, turns it with SQL into Apache DevLake's domain tables and DORA
-//! metrics, and writes partitioned Parquet.
+//! bitlake collects Bitbucket Cloud data, transforms it with SQL into Apache DevLake's domain tables and DORA metrics,
+//! and writes partitioned Parquet.
 //!
-//! The data goes one way, and the modules read in that order:
+//! The data passes the modules in one direction:
 //!
 //! ```text
 //! config ─▶ bitbucket ─▶ collect ─▶ lake (segments) ─▶ transform (engine) ─▶ lake (published Parquet)

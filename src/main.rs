@@ -1,4 +1,4 @@
-//! The `bitlake` command; everything it does is in the library.
+//! The `bitlake` command, whose implementation is the library.
 
 use std::process::ExitCode;
 

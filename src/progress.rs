@@ -1,4 +1,4 @@
-//! Progress on a terminal, and silence everywhere else: a scheduler's log must not fill with bars.
+//! Draws progress on a terminal. Other outputs, such as the log of a scheduler, show none.
 //!
 //! ```text
 //! ⠹ acme/web      pull_requests  1240 records  31 requests
@@ -6,7 +6,7 @@
 //! [███████░░░░░░░░░░░░░] 14/40 repositories  00:02:10  412 requests, 588 left of 1000 an hour
 //! ```
 //!
-//! Only `stderr` is drawn on, because `stdout` carries results.
+//! Progress is drawn on stderr, because stdout carries results.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,9 +17,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::escape::escape;
 
+/// The interval at which spinners are redrawn.
 const TICK: Duration = Duration::from_millis(120);
 
-/// Cheap to clone; clones draw on the same lines.
+/// The progress display. It is cheap to clone, and clones draw the same lines.
 #[derive(Debug, Clone)]
 pub struct Progress {
     bars: MultiProgress,
@@ -27,23 +28,24 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// On the terminal behind `stderr`, if there is one.
+    /// Return a display that draws on stderr if it is a terminal.
     pub fn on_terminal() -> Self {
         Self::drawn_on(ProgressDrawTarget::stderr())
     }
 
+    /// Return a display that draws nothing.
     pub fn hidden() -> Self {
         Self::drawn_on(ProgressDrawTarget::hidden())
     }
 
     fn drawn_on(target: ProgressDrawTarget) -> Self {
         let bars = MultiProgress::with_draw_target(target);
-        // Not among the lines before `expect`: a bar without a length says nothing.
+        // The bar is added when its length is known.
         let repositories = ProgressBar::hidden();
         Self { bars, repositories }
     }
 
-    /// Adds the line that counts repositories, of which there will be `total`. The clones made from here on share it.
+    /// Add the line that counts `total` repositories. Clones of the result share it.
     #[must_use]
     pub fn expecting(self, total: u64) -> Self {
         let bar = self.bars.add(ProgressBar::new(total));
@@ -56,12 +58,12 @@ impl Progress {
         }
     }
 
-    /// Says something behind the count of repositories.
-    pub fn say(&self, text: &str) {
+    /// Set the text after the count of repositories.
+    pub fn set_message(&self, text: &str) {
         self.repositories.set_message(escape(text).into_owned());
     }
 
-    /// A line for one repository, until its last handle is dropped or finished.
+    /// Add a line for a repository. The line is removed when its last handle is finished or dropped.
     pub fn repository(&self, full_name: &str) -> RepositoryProgress {
         let bar = self.bars.insert(0, ProgressBar::new_spinner());
         bar.set_style(style("{spinner} {prefix}  {msg}"));
@@ -79,18 +81,18 @@ impl Progress {
         }))
     }
 
-    /// Runs `write` while no line is drawn, so that a log line does not end up inside one.
+    /// Run `write` while the lines are hidden, so that a log line does not break them.
     pub fn suspend<T>(&self, write: impl FnOnce() -> T) -> T {
         self.bars.suspend(write)
     }
 
-    /// Takes all lines away.
+    /// Remove all lines.
     pub fn finish(&self) {
         self.repositories.finish_and_clear();
     }
 }
 
-/// One repository's line. Cheap to clone; clones count together.
+/// The line of a repository. It is cheap to clone, and clones share their counts.
 #[derive(Debug, Clone)]
 pub struct RepositoryProgress(Arc<Repository>);
 
@@ -105,7 +107,7 @@ struct Repository {
 }
 
 impl RepositoryProgress {
-    /// The entity that is walked now; its counts begin at zero.
+    /// Set the entity that is being collected, and reset its counts.
     pub fn entity(&self, name: &str) {
         name.clone_into(&mut self.0.entity.lock().unwrap_or_else(PoisonError::into_inner));
         self.0.records.store(0, Ordering::Relaxed);
@@ -113,14 +115,14 @@ impl RepositoryProgress {
         self.0.show();
     }
 
-    /// Adds to the entity's counts.
+    /// Add to the counts of the entity.
     pub fn inc(&self, records: u64, requests: u64) {
         self.0.records.fetch_add(records, Ordering::Relaxed);
         self.0.requests.fetch_add(requests, Ordering::Relaxed);
         self.0.show();
     }
 
-    /// Takes the line away and counts the repository; a second call does nothing.
+    /// Remove the line and count the repository. A second call has no effect.
     pub fn finish(&self) {
         self.0.finish();
     }
@@ -149,14 +151,14 @@ impl Repository {
 }
 
 impl Drop for Repository {
-    /// A walk that fails must not leave its line behind.
+    /// Remove the line of a repository whose collection fails.
     fn drop(&mut self) {
         self.finish();
     }
 }
 
 fn style(template: &str) -> ProgressStyle {
-    // The templates are constants of this file: the fallback is never seen.
+    // The templates are constants, so that parsing never fails.
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("█▌░")
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clones_count_together_and_a_new_entity_begins_at_zero() {
+    fn clones_share_their_counts_and_a_new_entity_resets_them() {
         let handle = Progress::hidden().repository("acme/web");
         handle.entity("commits");
         handle.inc(100, 1);
@@ -178,16 +180,16 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_steer_the_terminal() {
+    fn a_name_cannot_control_the_terminal() {
         let progress = Progress::hidden().expecting(1);
         let handle = progress.repository("acme/\u{1b}[2Jweb");
         assert_eq!(handle.0.bar.prefix(), "acme/\\u{1b}[2Jweb");
-        progress.say("left\r\n");
+        progress.set_message("left\r\n");
         assert_eq!(progress.repositories.message(), "left\\r\\n");
     }
 
     #[test]
-    fn a_repository_is_counted_once_however_it_ends() {
+    fn a_repository_is_counted_once() {
         let progress = Progress::hidden().expecting(2);
         let finished = progress.repository("acme/web");
         finished.finish();

@@ -1,11 +1,11 @@
-//! The folder for this process's temporary files, and what dead processes left of theirs.
+//! Manages the folder for the temporary files of this process, and removes the folders of killed processes.
 //!
 //! ```text
-//! TMPDIR/bitlake-x7Kq2p/lock      held by the process for as long as it lives
+//! TMPDIR/bitlake-x7Kq2p/lock      locked by the process until it ends
 //!                      /…         everything else: staging, segments, what queries spill
 //! ```
 //!
-//! A process that is killed removes nothing. The operating system lets go of its lock, and the next run removes the folder.
+//! A killed process leaves its folder. The operating system releases its lock, and the next run removes the folder.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "bitlake-";
 const LOCK: &str = "lock";
-/// How often a folder is made that another process takes for a dead one's before it is locked.
-const TRIES: usize = 8;
+/// How often creating a folder is tried. Another process may remove a folder before it is locked.
+const ATTEMPTS: usize = 8;
 
-/// The folder; removed when this is dropped.
+/// The folder, which is removed on drop.
 #[derive(Debug)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     folder: TempDir,
     _lock: File,
 }
 
 impl Scratch {
-    /// Makes a folder in the system's one for temporary files, and has all temporary files of this process created
-    /// in it. `None` when that is not possible: they are then created beside it.
-    pub fn open() -> Option<Self> {
+    /// Create a folder below the system's folder for temporary files, and let this process create its temporary files in
+    /// it. Return `None` if that fails; temporary files are then created in the system's folder.
+    pub(crate) fn open() -> Option<Self> {
         let scratch = Self::create_in(&std::env::temp_dir())?;
         tempfile::env::override_temp_dir(scratch.folder.path()).ok()?;
         Some(scratch)
@@ -35,23 +35,23 @@ impl Scratch {
 
     fn create_in(parent: &Path) -> Option<Self> {
         let attempt = || -> std::io::Result<Option<Self>> {
-            // The engine takes no path with `..` in it.
+            // The engine refuses paths that contain `..`.
             let parent = parent.canonicalize()?;
             let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
             let path = folder.path().join(LOCK);
             let lock = File::create(&path)?;
-            // A sweep may have come first, and then holds or has removed it.
+            // Another process may have locked or removed the folder.
             Ok((lock.try_lock().is_ok() && path.exists()).then_some(Self {
                 folder,
                 _lock: lock,
             }))
         };
-        (0..TRIES).find_map(|_| attempt().ok().flatten())
+        (0..ATTEMPTS).find_map(|_| attempt().ok().flatten())
     }
 }
 
-/// Removes the folders of processes that do not live any more.
-pub fn sweep() {
+/// Remove the folders of killed processes.
+pub(crate) fn sweep() {
     sweep_in(&std::env::temp_dir());
 }
 
@@ -66,14 +66,14 @@ fn sweep_in(parent: &Path) {
             && is_folder
             && let Err(error) = remove_if_dead(entry.path())
         {
-            tracing::debug!(folder = %entry.path().display(), "cannot remove: {error}");
+            tracing::debug!(folder = %entry.path().display(), "cannot remove a temporary folder: {error}");
         }
     }
 }
 
 fn remove_if_dead(folder: PathBuf) -> std::io::Result<()> {
     let lock = match File::open(folder.join(LOCK)) {
-        // Its process died before it could lock it, or is about to; it makes another one then.
+        // The process was killed before it created the lock, or will create it and then try again.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             std::fs::remove_dir(folder).ok();
             return Ok(());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_is_named_by_a_way_around_is_named_by_its_own_path() {
+    fn the_path_of_a_folder_is_canonical() {
         let parent = tempfile::tempdir().unwrap();
         let around = parent.path().join("aside/..");
         std::fs::create_dir(parent.path().join("aside")).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn only_folders_of_dead_processes_are_removed() {
+    fn only_folders_of_killed_processes_are_removed() {
         let parent = tempfile::tempdir().unwrap();
         let alive = Scratch::create_in(parent.path()).unwrap();
         std::fs::write(alive.folder.path().join("part"), "x").unwrap();

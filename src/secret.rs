@@ -1,5 +1,6 @@
-//! A secret that cannot be printed, because a token that reaches a log line once has to be revoked everywhere; and the
-//! removal of such secrets from texts that came from outside.
+//! A secret that cannot be printed, and the removal of secrets from texts of other origin.
+//!
+//! A token that reaches a log once has to be revoked.
 //!
 //! ```compile_fail
 //! let token = bitlake::secret::Secret::new("s3cr3t".to_owned());
@@ -15,30 +16,32 @@ use base64::engine::general_purpose::STANDARD_NO_PAD;
 use regex::{NoExpand, Regex, RegexBuilder};
 use secrecy::{ExposeSecret, SecretString};
 
-/// What stands in the place of a secret that was removed from a record.
+/// The replacement of a secret in a record.
 pub const REMOVED: &str = "[removed]";
-/// The same in messages.
+/// The replacement of a secret in a message.
 const MASKED: &str = "***";
 
-/// Secrets with fewer characters are masked in messages and not in records: every credential that Bitbucket issues is
-/// longer, and a made-up "test" would destroy ordinary text.
-const SHORTEST_IN_RECORDS: usize = 8;
-/// A secret with fewer characters is in every text, and masking it would tell more than it hides.
-const SHORTEST_IN_MESSAGES: usize = 4;
+/// The minimum length of a secret that is removed from records. Every credential that Bitbucket issues is longer, and
+/// removing a short word such as `test` would damage ordinary text.
+const MIN_LENGTH_IN_RECORDS: usize = 8;
+/// The minimum length of a secret that is masked in messages. A shorter one occurs in every text, so that masking would
+/// reveal it.
+const MIN_LENGTH_IN_MESSAGES: usize = 4;
 
-/// Bytes of a compiled pattern, for hundreds of tokens of thousands of characters.
-const PATTERN_SIZE: usize = 1 << 28;
+/// The maximum size of a compiled pattern in bytes, enough for hundreds of tokens with thousands of characters.
+const MAX_PATTERN_SIZE: usize = 1 << 28;
 
-/// A credential. Zeroed on drop, absent from `Debug`, without `Display` or `Serialize`.
+/// A credential. It is zeroed on drop, hidden by `Debug`, and has neither `Display` nor `Serialize`.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
 impl Secret {
+    /// Wrap a plain text.
     pub fn new(value: String) -> Self {
         Self(SecretString::from(value))
     }
 
-    /// The plain text, for building an `Authorization` header and nothing else.
+    /// Return the plain text, which only an `Authorization` header may contain.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -50,11 +53,11 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Removes the program's own credentials from texts that came from outside, such as an error page that repeats the
-/// request or a record into which somebody pasted a token. Clones share their secrets.
+/// Removes the program's own credentials from texts of other origin, such as an error page that repeats the request or a
+/// record into which a user pasted a token. Clones share their secrets.
 ///
-/// The text is one that was decoded. Inside it, a secret is found as it is, URL-encoded, or escaped as in JSON or HTML, as
-/// a whole or in parts, and in base64: a decoded text may quote another encoded one.
+/// A secret is found in plain text, URL-encoded, escaped as in JSON or HTML (also in parts), and in base64, because a
+/// decoded text may quote an encoded one.
 #[derive(Clone, Default)]
 pub struct Masker(Arc<RwLock<KnownSecrets>>);
 
@@ -66,14 +69,14 @@ struct KnownSecrets {
 }
 
 impl Masker {
-    /// A masker for these secrets.
+    /// Return a masker of these secrets.
     pub fn of<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let masker = Self::default();
         masker.learn(secrets);
         masker
     }
 
-    /// Adds secrets. Empty and known ones are ignored.
+    /// Add secrets. Empty and known secrets are ignored.
     pub fn learn<'a>(&self, secrets: impl IntoIterator<Item = &'a str>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = known.secrets.len();
@@ -86,7 +89,7 @@ impl Masker {
         if known.secrets.len() == before {
             return;
         }
-        // The first alternative wins: a secret that contains another one must come before it.
+        // The first alternative matches, so that a secret that contains another one must come first.
         known
             .secrets
             .sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
@@ -94,24 +97,24 @@ impl Masker {
             let secrets = known.secrets.iter();
             SecretPattern::of(secrets.filter(|it| it.expose().chars().count() >= shortest))
         };
-        let (in_messages, in_records) = (from(SHORTEST_IN_MESSAGES), from(SHORTEST_IN_RECORDS));
+        let (in_messages, in_records) = (from(MIN_LENGTH_IN_MESSAGES), from(MIN_LENGTH_IN_RECORDS));
         known.in_messages = in_messages;
         known.in_records = in_records;
     }
 
-    /// `text` for a message, with `***` in the place of each secret.
+    /// Return `text` for a message, with `***` in place of each secret.
     pub fn mask<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.in_messages.replace(text, MASKED)
     }
 
-    /// Whether `text` has a secret that is too long to be there by chance.
+    /// Return whether `text` contains a secret that is long enough to be removed from records.
     pub fn is_in(&self, text: &str) -> bool {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         known.in_records.count(text) > 0
     }
 
-    /// Puts [`REMOVED`] in the place of each secret in a text of a record; returns how many there were.
+    /// Replace each secret in a text of a record by [`REMOVED`], and return the number of replacements.
     pub fn remove(&self, text: &mut String) -> u64 {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let found = known.in_records.count(text);
@@ -128,13 +131,13 @@ impl fmt::Debug for Masker {
     }
 }
 
-/// Finds some secrets in any spelling.
+/// A pattern that finds secrets in every encoding.
 #[derive(Default)]
 enum SecretPattern {
     #[default]
     Nothing,
     Spellings(Regex),
-    /// Too large to compile: found as they are.
+    /// The pattern is too large to compile, so that secrets are found in plain text only.
     Literal(Vec<Secret>),
 }
 
@@ -148,7 +151,7 @@ impl SecretPattern {
         let encoded = secrets.iter().flat_map(|it| base64(it.expose()));
         let spellings: Vec<_> = plain.chain(encoded).collect();
         let pattern = RegexBuilder::new(&spellings.join("|"))
-            .size_limit(PATTERN_SIZE)
+            .size_limit(MAX_PATTERN_SIZE)
             .build();
         match pattern {
             Ok(pattern) => Self::Spellings(pattern),
@@ -181,7 +184,7 @@ impl SecretPattern {
     }
 }
 
-/// A pattern for a secret whose every character may be written in any of the usual ways.
+/// Return a pattern of a secret whose characters may each be encoded in a different way.
 fn spellings(secret: &str) -> String {
     let mut pattern = String::new();
     for character in secret.chars() {
@@ -213,12 +216,12 @@ fn spellings(secret: &str) -> String {
     pattern
 }
 
-/// Patterns for a secret inside base64: the characters that are the same whatever stands before and behind it, which
-/// depend on where its first byte falls in a group of three, and their neighbours, which hold the rest of its bits. None
-/// for a secret that would leave too few characters to tell it by.
+/// Return the patterns of a secret inside base64, one for each position of its first byte in a group of three bytes. A
+/// pattern consists of the characters that depend on the secret alone, and of their neighbours, which contain its other
+/// bits. A short secret has no pattern.
 fn base64(secret: &str) -> Vec<String> {
     let bytes = secret.as_bytes();
-    if bytes.len() < SHORTEST_IN_RECORDS {
+    if bytes.len() < MIN_LENGTH_IN_RECORDS {
         return Vec::new();
     }
     let pattern = |before: usize| {
@@ -226,7 +229,11 @@ fn base64(secret: &str) -> Vec<String> {
         let text = STANDARD_NO_PAD.encode(&padded);
         // A character holds six bits.
         let own = (before * 8).div_ceil(6)..padded.len() * 8 / 6;
-        let own = text[own].replace('+', "[+-]").replace('/', "[/_]");
+        let own = text
+            .get(own)
+            .unwrap_or_default()
+            .replace('+', "[+-]")
+            .replace('/', "[/_]");
         format!("[A-Za-z0-9+/_-]{{0,1}}{own}[A-Za-z0-9+/_-]{{0,1}}={{0,2}}")
     };
     (0..3).map(pattern).collect()
@@ -244,7 +251,7 @@ mod tests {
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
     #[test]
-    fn debug_does_not_show_the_secret() {
+    fn debug_hides_the_secret() {
         let shown = format!("{:?}", Secret::new("s3cr3t".to_owned()));
         assert!(!shown.contains("s3cr3t"), "{shown}");
         let masker = format!("{:?}", Masker::of(["s3cr3t"]));
@@ -252,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_masked_in_every_spelling() {
+    fn a_secret_is_masked_in_every_encoding() {
         let masker = Masker::of(["to/k\"en=+ä"]);
         for spelling in [
             "to/k\"en=+ä",
@@ -292,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_secrets_is_the_same_text() {
+    fn a_text_without_secrets_is_unchanged() {
         let masker = Masker::of(["s3cr3t-token", ""]);
         for text in ["", "s3cr3t-toke", "100% \\u0074 &amp; +"] {
             assert!(matches!(masker.mask(text), Cow::Borrowed(same) if same == text));
@@ -301,13 +308,13 @@ mod tests {
     }
 
     #[test]
-    fn of_two_secrets_the_one_that_contains_the_other_is_masked_whole() {
+    fn a_secret_that_contains_another_one_is_masked_completely() {
         let masker = Masker::of(["abcdefgh", "abcdefgh-ijkl"]);
         assert_eq!(masker.mask("abcdefgh-ijkl abcdefgh"), "*** ***");
     }
 
     #[test]
-    fn records_lose_secrets_and_keep_words_that_are_too_short_for_one() {
+    fn short_secrets_are_removed_from_messages_but_not_from_records() {
         let masker = Masker::of(["test", "s3cr3t-token"]);
         let mut text = "test s3cr3t-token s3cr3t%2Dtoken".to_owned();
         assert_eq!(masker.remove(&mut text), 2);
@@ -317,12 +324,12 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_is_no_secret() {
+    fn a_single_letter_is_not_masked() {
         assert_eq!(Masker::of(["t"]).mask("the text"), "the text");
     }
 
     #[test]
-    fn clones_share_what_is_learned_later() {
+    fn clones_share_secrets_that_are_added_later() {
         let masker = Masker::default();
         let clone = masker.clone();
         masker.learn(["renewed-token"]);

@@ -1,7 +1,7 @@
-//! Logs on `stderr`: text for people, JSON for machines.
+//! Writes logs to stderr, as text or JSON.
 //!
-//! What happened to the data is in the run report; a log line is for what an operator may have to act on now, and for
-//! finding out why. So without `-v` only warnings show.
+//! The run report describes what happened to the data. Logs report what an operator may have to act on, so that without
+//! `-v` only warnings are written.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -15,23 +15,25 @@ use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use crate::escape::escape;
 use crate::progress::Progress;
 
+/// The format of logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people
+    /// Lines of text
     #[default]
     Text,
     /// One JSON object per line
     Json,
 }
 
-/// How much is said: `-q` is -1, each `-v` adds one. `RUST_LOG` overrides it.
+/// Install the subscriber of the process. `verbosity` is -1 for `-q` and the number of `-v` otherwise; `RUST_LOG`
+/// overrides it.
 pub fn init(format: LogFormat, verbosity: i8, progress: &Progress) {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(directives(verbosity)));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(BesideBars(progress.clone()));
-    // A second subscriber in one process is refused; the first one stays, which is what tests want.
+    // Installing a second subscriber fails, which happens in tests only; the first one is kept.
     let terminal = io::stderr().is_terminal();
     let _ = match format {
         LogFormat::Json => builder.json().flatten_event(true).try_init(),
@@ -41,19 +43,20 @@ pub fn init(format: LogFormat, verbosity: i8, progress: &Progress) {
                 .without_time()
                 .with_target(false)
                 .with_ansi(colour)
-                .fmt_fields(debug_fn(field).delimited(" "))
+                .fmt_fields(debug_fn(write_field).delimited(" "))
                 .try_init()
         }
         LogFormat::Text => builder
             .with_target(false)
             .with_ansi(false)
-            .fmt_fields(debug_fn(field).delimited(" "))
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .try_init(),
     };
 }
 
-/// Writes `name=value`, or a message alone. The subscriber's own formatter passes on what a field's `Display` writes.
-fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+/// Write a field as `name=value`, and the message without its name. Values are escaped, which the subscriber's own
+/// formatter does not do.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = format!("{value:?}");
     let value = escape(&value);
     match (field.name(), writer.has_ansi_escapes()) {
@@ -63,7 +66,7 @@ fn field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt:
     }
 }
 
-/// Libraries stay at warnings until they are what one looks for.
+/// Return the log filter of a verbosity. Libraries log warnings only, unless everything is asked for.
 fn directives(verbosity: i8) -> &'static str {
     match verbosity {
         i8::MIN..=-1 => "error",
@@ -74,7 +77,7 @@ fn directives(verbosity: i8) -> &'static str {
     }
 }
 
-/// Writes each event while the progress lines are away.
+/// Writes each event while the progress lines are hidden.
 struct BesideBars(Progress);
 
 impl<'a> MakeWriter<'a> for BesideBars {
@@ -103,7 +106,7 @@ mod tests {
 
     use super::*;
 
-    /// A place for lines that a test can look into.
+    /// A writer whose lines a test can read.
     #[derive(Clone, Default)]
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -118,30 +121,30 @@ mod tests {
     }
 
     #[test]
-    fn a_log_line_is_one_line_and_cannot_steer_the_terminal() {
+    fn a_log_line_is_one_line_and_cannot_control_the_terminal() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_ansi(false)
             .without_time()
             .with_target(false)
-            .fmt_fields(debug_fn(field).delimited(" "))
+            .fmt_fields(debug_fn(write_field).delimited(" "))
             .with_writer(move || writer.clone())
             .finish();
         let hostile = "\u{1b}[2J\n\u{202e}";
         tracing::subscriber::with_default(subscriber, || {
-            tracing::warn!(repository = hostile, entity = %hostile, n = 3, "said: {hostile}");
+            tracing::warn!(repository = hostile, entity = %hostile, n = 3, "failed: {hostile}");
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let shown = "\\u{1b}[2J\\n\\u{202e}";
         assert_eq!(
             text,
-            format!(" WARN said: {shown} repository=\"{shown}\" entity={shown} n=3\n")
+            format!(" WARN failed: {shown} repository=\"{shown}\" entity={shown} n=3\n")
         );
     }
 
     #[test]
-    fn every_level_is_one_that_the_filter_understands() {
+    fn every_verbosity_has_a_valid_filter() {
         for verbosity in [-1, 0, 1, 2, 3, i8::MAX] {
             let parsed = EnvFilter::try_new(directives(verbosity));
             assert!(parsed.is_ok(), "{verbosity}");

@@ -29,7 +29,7 @@ use super::retry::Limits;
 use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
-/// Waits up to this long are not logged.
+/// A shorter wait is not logged.
 const MIN_LOGGED_WAIT: Duration = Duration::from_secs(10);
 
 /// Stores the budget of each identity between two processes. The name of an identity contains no secret.
@@ -240,7 +240,7 @@ impl Budgets {
                     0
                 }
             };
-            (limiter.to_record(block, now, clock::now()), block)
+            (limiter.snapshot(block, now, clock::now()), block)
         };
         store.write(identity, record).await?;
         if let Some(limiter) = self.limiters().get_mut(identity) {
@@ -378,7 +378,7 @@ impl Permit {
         }
     }
 
-    /// Record a 429 and persist it, so that the next process waits as well. Return whether it is the first of
+    /// Record a 429 and persist it, so that the next process respects the delay. Return whether it is the first of
     /// consecutive ones.
     ///
     /// # Errors

@@ -28,6 +28,7 @@ use super::request::{ApiAnswer, EndpointRequest, Fallback};
 use super::retry::{DIFF_TIMEOUT, is_overload, is_transient};
 use super::transport::{HttpReply, SendError};
 use super::urls::safe_url;
+use crate::clock;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The next step after a response.
@@ -83,7 +84,7 @@ impl Client {
                 let limits = self.limits();
                 retries.delays = Box::new(limits.backoff(limits.retries));
             }
-            let headers = RateLimitHeaders::read(&reply.headers, Utc::now());
+            let headers = RateLimitHeaders::read(&reply.headers, clock::now());
             if reply.status == StatusCode::TOO_MANY_REQUESTS {
                 self.record_rate_limit(sender.permit, &headers).await?;
                 continue;
@@ -237,13 +238,11 @@ impl Client {
         // changes.
         let is_retried =
             !error.is_data() || !std::mem::replace(&mut retries.has_unexpected_shape, true);
-        match retries.delays.next().filter(|_| is_retried) {
-            Some(delay) => Ok(AfterReply::Retry(delay)),
-            None => {
-                let reason = self.mask(&error.to_string());
-                Err(self.locate(unparsable(&reply.body, reason), request))
-            }
+        if is_retried && let Some(delay) = retries.delays.next() {
+            return Ok(AfterReply::Retry(delay));
         }
+        let reason = self.mask(&error.to_string());
+        Err(self.locate(unparsable(&reply.body, reason), request))
     }
 
     /// Decide whether a response with an error status is retried.

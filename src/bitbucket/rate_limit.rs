@@ -40,8 +40,8 @@ impl Wait {
 /// The rate limit as the headers of a response describe it.
 ///
 /// `X-RateLimit-*` and `Retry-After` are optional. Bitbucket documents `X-RateLimit-Limit` and `X-RateLimit-NearLimit`
-/// for tokens with scaled limits only; `X-RateLimit-Remaining` and `X-RateLimit-Reset` are undocumented and were seen in
-/// recorded responses.
+/// for tokens with scaled limits only; `X-RateLimit-Remaining` and `X-RateLimit-Reset` are undocumented and
+/// were seen by other clients.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct RateLimitHeaders {
     /// Requests per hour; a limit of zero is ignored.
@@ -66,7 +66,7 @@ impl RateLimitHeaders {
         let count = |name| number(name).map(|count| count as u32);
         let date = |value: &str| Some(DateTime::parse_from_rfc2822(value).ok()?.to_utc());
         let now = text(DATE.as_str()).and_then(date).unwrap_or(now);
-        // Recorded both as seconds from now and as a Unix time.
+        // Seen both as seconds from now and as a Unix time.
         let reset = number("x-ratelimit-reset").map(|reset| reset as i64);
         let reset = reset.and_then(|reset| match reset {
             delta if delta < 1_000_000 => Some(TimeDelta::seconds(delta)),

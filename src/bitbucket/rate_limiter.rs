@@ -274,7 +274,7 @@ impl RateLimiter {
     }
 
     /// Return the record to persist before `block` more requests are sent; `block` is 0 at the end of a run.
-    pub(super) fn to_record(
+    pub(super) fn snapshot(
         &mut self,
         block: u32,
         now: DateTime<Utc>,
@@ -303,7 +303,7 @@ impl RateLimiter {
         self.reserved = self.reserved.map(|left| left.saturating_add(block));
     }
 
-    /// Release reserved requests that were not sent. The result of [`RateLimiter::to_record`] has to be persisted
+    /// Release reserved requests that were not sent. The result of [`RateLimiter::snapshot`] has to be persisted
     /// afterwards.
     pub(super) fn release_reservation(&mut self) {
         self.reserved = self.reserved.map(|_| 0);

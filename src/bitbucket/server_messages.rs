@@ -54,7 +54,7 @@ const SENTENCES: [(StatusCode, &str, ServerMessage); 4] = [
     ),
     // Recorded: "Bad request", detail "Invalid sort attribute provided 'completed_on'".
     (StatusCode::BAD_REQUEST, "sort", ServerMessage::RejectedSort),
-    // "Invalid fields parameter" and "Invalid field: …".
+    // "Invalid fields parameter", "Invalid field: …"; not recorded.
     (
         StatusCode::BAD_REQUEST,
         "field",

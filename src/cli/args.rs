@@ -1,4 +1,4 @@
-//! What can be said on the command line; what it means is in the file of each command.
+//! The definition of the command line. The file of each command gives its arguments their meaning.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::telemetry::LogFormat;
 
 const ENVIRONMENT_AND_EXIT_CODES: &str = "\
 Environment:
-  BITLAKE_CONFIG            the configuration file, as --config
+  BITLAKE_CONFIG            names the configuration file, as --config does
   BITLAKE__SECTION__KEY     overrides one key of the configuration: BITLAKE__LAKE__URL, BITLAKE__SYNC__SINCE
-  RUST_LOG                  log filter, as in `bitlake=debug`; overrides -v and -q
-  NO_COLOR                  no colours in logs
-  HTTPS_PROXY, NO_PROXY     the proxy of connections that name none
+  RUST_LOG                  filters logs, such as `bitlake=debug`; overrides -v and -q
+  NO_COLOR                  turns off colours in logs
+  HTTPS_PROXY, NO_PROXY     set the proxy of connections without `proxy`
   and the variables that the configuration names for its credentials
 
 Exit codes:
@@ -31,20 +31,22 @@ Exit codes:
 
 Results go to stdout; progress, logs and warnings go to stderr.";
 
-/// Bitbucket Cloud to Apache DevLake's domain tables and DORA metrics, as partitioned Parquet
+/// Export Bitbucket Cloud data as Apache DevLake's domain tables and DORA metrics in partitioned Parquet
 #[derive(Debug, Parser)]
 #[command(name = "bitlake", version, after_long_help = ENVIRONMENT_AND_EXIT_CODES)]
 pub struct Cli {
+    /// The flags of every command
     #[command(flatten)]
-    pub global: GlobalArgs,
+    pub(crate) global: GlobalArgs,
+    /// The command
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// What every command understands.
+/// Flags that every command accepts.
 #[derive(Debug, Clone, Args)]
-pub struct GlobalArgs {
-    /// The configuration [default: bitlake.toml]
+pub(crate) struct GlobalArgs {
+    /// Read the configuration from this file [default: bitlake.toml]
     #[arg(
         long,
         global = true,
@@ -52,230 +54,231 @@ pub struct GlobalArgs {
         env = "BITLAKE_CONFIG",
         hide_env = true
     )]
-    pub config: Option<PathBuf>,
-    /// The lake, in the place of the configuration's: a folder or s3://bucket/prefix
+    pub(crate) config: Option<PathBuf>,
+    /// Use this lake instead of the configuration's: a folder or s3://bucket/prefix
     #[arg(long, global = true, value_name = "URL")]
-    pub lake: Option<String>,
-    /// How much memory the process may use, in the place of the configuration's: "4 GiB" [default: 2 GiB]
+    pub(crate) lake: Option<String>,
+    /// Limit the memory of the process, as "4 GiB"; overrides the configuration [default: 2 GiB]
     #[arg(long, global = true, value_name = "SIZE")]
-    pub memory_limit: Option<String>,
-    /// How logs, errors and the run's summary are written
+    pub(crate) memory_limit: Option<String>,
+    /// Write logs, errors and the run's summary in this format
     #[arg(long, global = true, value_enum, default_value_t)]
-    pub log_format: LogFormat,
-    /// Says more; twice for details, three times for everything
+    pub(crate) log_format: LogFormat,
+    /// Increase verbosity (-v, -vv, -vvv)
     #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Says nothing but errors
+    pub(crate) verbose: u8,
+    /// Print errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Draws no progress, not even on a terminal
+    pub(crate) quiet: bool,
+    /// Show no progress, even on a terminal
     #[arg(long, global = true)]
-    pub no_progress: bool,
+    pub(crate) no_progress: bool,
 }
 
+/// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Export a made-up workspace, without account or network, and show its DORA table
+pub(crate) enum Command {
+    /// Export a synthetic workspace, without account or network, and print its DORA metrics
     Demo(DemoArgs),
     /// Write a commented configuration
     Init,
-    /// Test the connections: credentials, scopes, repositories, quota and lake
+    /// Check credentials, scopes, repositories, quota and lake, and print a fix for each problem
     Check(CheckArgs),
-    /// List the repositories that the credentials can see
+    /// List the repositories that the credentials can read
     Repos(ReposArgs),
-    /// Tell what the next run and a usual day cost in requests and hours, before they are spent
+    /// Estimate the requests and hours of the next run and of an average day
     Plan(PlanArgs),
-    /// Collect, transform and publish: the main job
+    /// Collect, transform and publish
     Run(RunArgs),
-    /// Collect only: from Bitbucket to the source layer
+    /// Collect from Bitbucket into the source layer, without transforming
     Collect(CollectArgs),
-    /// Transform only: from the source layer to the others, without network
+    /// Transform the source layer into the other layers, without network
     Transform(TransformArgs),
-    /// Decode every collected record again under today's schemas, then transform
+    /// Decode every collected record again with the current schemas, then transform
     Rebuild(RebuildArgs),
-    /// Put back what was published after a run, from the versions that the bucket keeps
+    /// Restore the tables as a former run published them, from the bucket's object versions
     Rollback(RollbackArgs),
-    /// Show the last runs, each repository's state, and what is stale or skipped and why
+    /// Print the last runs and the state of each repository, with the reason if a list is stale or skipped
     Status(StatusArgs),
-    /// Show the data dictionary: tables, columns, types, units
+    /// Print the data dictionary: tables, columns, types, units
     Tables(TablesArgs),
-    /// Run a bundled query, or your own, over the lake
+    /// Run a bundled query or your own SQL over the lake
     Query(QueryArgs),
-    /// Print the statements that create a warehouse's tables and load the lake into them
+    /// Print the statements that create tables in a warehouse and load the lake into them
     Ddl(DdlArgs),
-    /// Stay up and run on the dates of `[sync] cron`
+    /// Stay running and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
-    /// Serve the demo workspace as Bitbucket Cloud would, to try things out
+    /// Serve the demo workspace over a local API that behaves like Bitbucket Cloud
     Sandbox(SandboxArgs),
 }
 
 #[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// The folder to export to
+pub(crate) struct DemoArgs {
+    /// Export to this folder
     #[arg(long, value_name = "DIR", default_value = "bitlake-demo")]
-    pub out: PathBuf,
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]
-pub struct CheckArgs {
-    /// Asks for the lists of every repository, and not of three in each workspace
+pub(crate) struct CheckArgs {
+    /// Request the lists of every repository instead of three in each workspace
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     /// Read every published file and compare its SHA-256 with the manifest's
     #[arg(long)]
-    pub deep: bool,
+    pub(crate) deep: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct ReposArgs {
-    /// Only those whose name holds this text
+pub(crate) struct ReposArgs {
+    /// List only repositories whose name contains this text
     #[arg(long, value_name = "TEXT")]
-    pub search: Option<String>,
-    /// One workspace [default: those of the configuration]
-    pub workspace: Option<String>,
+    pub(crate) search: Option<String>,
+    /// List this workspace [default: the workspaces of the configuration]
+    pub(crate) workspace: Option<String>,
 }
 
 #[derive(Debug, Args)]
-pub struct PlanArgs {
-    /// How the plan is written
+pub(crate) struct PlanArgs {
+    /// Write the plan in this format
     #[arg(long, value_enum, default_value_t)]
-    pub format: PlanFormat,
+    pub(crate) format: PlanFormat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum PlanFormat {
+pub(crate) enum PlanFormat {
     #[default]
     Table,
     Json,
 }
 
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     #[command(flatten)]
-    pub collecting: CollectingArgs,
+    pub(crate) collecting: CollectingArgs,
     #[command(flatten)]
-    pub transforming: TransformingArgs,
+    pub(crate) transforming: TransformingArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct CollectArgs {
+pub(crate) struct CollectArgs {
     #[command(flatten)]
-    pub collecting: CollectingArgs,
-    /// Only one part of the repositories, on one of several machines that share the lake: 2/3 for the second of three
+    pub(crate) collecting: CollectingArgs,
+    /// Collect only one of N parts of the repositories, for N machines that share the lake: 2/3 is the second of three
     #[arg(long, value_name = "I/N", value_parser = shard)]
-    pub shard: Option<Shard>,
+    pub(crate) shard: Option<Shard>,
 }
 
-/// What `run` and `collect` share.
+/// Flags of `run` and `collect`.
 #[derive(Debug, Args)]
-pub struct CollectingArgs {
-    /// Collect no longer than this, as 90m or 2h: publish what is complete, save the rest, exit with 4
+pub(crate) struct CollectingArgs {
+    /// Stop collecting after this time, as 90m or 2h: publish what is complete, save the rest, exit with 4
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub deadline: Option<Duration>,
-    /// Read again what was read long ago, to find what vanished
+    pub(crate) deadline: Option<Duration>,
+    /// Read every list again in full, to find deleted records
     #[arg(long)]
-    pub full: bool,
+    pub(crate) full: bool,
 }
 
-/// What `run` and `transform` share.
+/// Flags of `run` and `transform`.
 #[derive(Debug, Args)]
-pub struct TransformingArgs {
-    /// A folder of LAYER/TABLE.sql that adds steps or replaces bundled ones
+pub(crate) struct TransformingArgs {
+    /// Add or replace steps with the files LAYER/TABLE.sql of this folder
     #[arg(long, value_name = "DIR")]
-    pub queries: Option<PathBuf>,
+    pub(crate) queries: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
-pub struct TransformArgs {
-    /// Only these layers, from the lake's tables of the others
+pub(crate) struct TransformArgs {
+    /// Transform only these layers, and read the other layers from the lake
     #[arg(
         long,
         value_name = "LAYER",
         value_delimiter = ',',
         value_parser = PossibleValuesParser::new(["domain", "dora", "metrics"])
     )]
-    pub only: Vec<String>,
+    pub(crate) only: Vec<String>,
     #[command(flatten)]
-    pub transforming: TransformingArgs,
+    pub(crate) transforming: TransformingArgs,
 }
 
 #[derive(Debug, Args)]
-pub struct RebuildArgs {
-    /// Go on without damaged files that nothing can make again; their rows are gone
+pub(crate) struct RebuildArgs {
+    /// Continue without damaged files that cannot be written again, and lose their rows
     #[arg(long)]
-    pub accept_loss: bool,
+    pub(crate) accept_loss: bool,
     #[command(flatten)]
-    pub transforming: TransformingArgs,
+    pub(crate) transforming: TransformingArgs,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The lake must be in a bucket that keeps versions. Every version that is needed is looked for and compared before anything
-is touched. The source layer (bitbucket/) and the state of the collection stay, so the next run publishes the newer
-figures again: until their cause is mended, stop the schedule.")]
-pub struct RollbackArgs {
-    /// The run, as `status` shows it; one that published nothing stands for the last one before it that did
+The lake must be in a bucket with versioning. Every required version is found and compared before a file is changed.
+The source layer (bitbucket/) and the state of the collection are kept, so that the next run publishes the newer
+metrics again: stop the schedule until the cause is fixed.")]
+pub(crate) struct RollbackArgs {
+    /// Restore the tables of this run, as `status` prints it; a run that published nothing stands for the last one before it that did
     #[arg(value_name = "RUN")]
-    pub run: String,
+    pub(crate) run: String,
 }
 
 #[derive(Debug, Args)]
-pub struct StatusArgs {
-    /// Only says whether the last publish is younger than this, as 26h, and exits with 1 if not: for probes
+pub(crate) struct StatusArgs {
+    /// Print only whether the last publish is younger than this, as 26h, and exit with 1 if it is not; for probes
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub max_age: Option<Duration>,
+    pub(crate) max_age: Option<Duration>,
 }
 
 #[derive(Debug, Args)]
-pub struct TablesArgs {
-    /// One table with its columns, as layer.table, or a layer; `history` is one, where it is kept
-    pub name: Option<String>,
+pub(crate) struct TablesArgs {
+    /// Print one table (layer.table) with its columns, or the tables of one layer [default: all tables]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").required(true).args(["name", "sql", "list"]))]
-pub struct QueryArgs {
-    /// A bundled query, as group/name
-    pub name: Option<String>,
-    /// A parameter of the bundled query; a list takes commas, or the option several times
+pub(crate) struct QueryArgs {
+    /// Run this bundled query, as group/name
+    pub(crate) name: Option<String>,
+    /// Set a parameter of the bundled query; separate the values of a list by commas, or repeat the flag
     #[arg(
         long = "param",
         value_name = "KEY=VALUE",
         value_parser = key_value,
         conflicts_with_all = ["sql", "list"]
     )]
-    pub params: Vec<(String, String)>,
-    /// Your own SQL over the lake's tables, as layer.table
+    pub(crate) params: Vec<(String, String)>,
+    /// Run this SQL over the lake's tables, which are named layer.table
     #[arg(long, value_name = "TEXT")]
-    pub sql: Option<String>,
-    /// Show the bundled queries with the question that each answers
+    pub(crate) sql: Option<String>,
+    /// List the bundled queries with the question that each answers
     #[arg(long)]
-    pub list: bool,
-    /// Show the query's SQL with the parameters' values in it, instead of running it
+    pub(crate) list: bool,
+    /// Print the query's SQL with the parameters' values, without running it
     #[arg(long, requires = "name", conflicts_with_all = ["sql", "list", "out"])]
-    pub print: bool,
-    /// With --print: as this database writes it
+    pub(crate) print: bool,
+    /// Print the SQL in the dialect of this database [default: bitlake's own]
     #[arg(long, value_enum, requires = "print")]
-    pub dialect: Option<Dialect>,
-    /// How the rows are written
+    pub(crate) dialect: Option<Dialect>,
+    /// Write the rows in this format
     #[arg(long, value_enum, default_value_t)]
-    pub format: OutputFormat,
-    /// In a CSV, puts a ' before every text that a spreadsheet would compute (= + - @)
+    pub(crate) format: OutputFormat,
+    /// Put a ' before CSV texts that a spreadsheet would evaluate (= + - @)
     #[arg(long)]
-    pub csv_safe: bool,
-    /// Stops a query that takes longer, as 90s or 2h; --memory-limit stops one that takes more memory
+    pub(crate) csv_safe: bool,
+    /// Stop a query that takes longer, as 90s or 2h; --memory-limit stops a query that needs more memory
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
-    pub timeout: Duration,
-    /// Where the rows go [default: stdout; parquet needs a file]
+    pub(crate) timeout: Duration,
+    /// Write the rows to this file [default: stdout; parquet needs a file]
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
-    pub out: Option<PathBuf>,
-    /// A folder of LAYER/TABLE.sql and reports/GROUP/NAME.sql beside the bundled ones
+    pub(crate) out: Option<PathBuf>,
+    /// Add or replace queries with the files reports/GROUP/NAME.sql of this folder
     #[arg(long, value_name = "DIR")]
-    pub queries: Option<PathBuf>,
+    pub(crate) queries: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum OutputFormat {
+pub(crate) enum OutputFormat {
     #[default]
     Table,
     Csv,
@@ -285,56 +288,56 @@ pub enum OutputFormat {
 }
 
 #[derive(Debug, Args)]
-pub struct DdlArgs {
-    /// Where the statements are to run
+pub(crate) struct DdlArgs {
+    /// Write the statements for this warehouse
     #[arg(long, value_enum, value_name = "NAME")]
-    pub dialect: DdlDialect,
-    /// Only what the lake changed since this run, for tables that hold it as that run left it
+    pub(crate) dialect: Target,
+    /// Load only the changes since this run, into tables that hold the lake as that run published it
     #[arg(long, value_name = "RUN", conflicts_with = "create")]
-    pub changed_since: Option<String>,
-    /// Only the create statements, of all tables; needs no lake
+    pub(crate) changed_since: Option<String>,
+    /// Print only the create statements of all tables, which needs no lake
     #[arg(long)]
-    pub create: bool,
-    /// Only these layers
+    pub(crate) create: bool,
+    /// Print the statements of these layers only [default: all layers]
     #[arg(
         long,
         value_name = "LAYER",
         value_delimiter = ',',
         value_parser = PossibleValuesParser::new(LAYERS)
     )]
-    pub only: Vec<String>,
-    /// Stands before each layer's name: bitlake_ makes bitlake_domain of domain
+    pub(crate) only: Vec<String>,
+    /// Prefix the name of each layer's schema: bitlake_ makes bitlake_domain of domain
     #[arg(long, value_name = "TEXT", default_value = "")]
-    pub schema_prefix: String,
-    /// Where the warehouse finds the lake [default: where it is]
+    pub(crate) schema_prefix: String,
+    /// Load the lake from this URL [default: the lake's own]
     #[arg(long, value_name = "URL")]
-    pub location: Option<String>,
+    pub(crate) location: Option<String>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-A run that ends with 4 is gone on with an hour later; a lake that another run holds is tried again after ten minutes;
-anything else waits for the next date. However many dates pass during a run, or while the machine or this process is
-down, one run makes up for them. The configuration is read again before each run. SIGTERM and Ctrl-C end it: a run under
-way saves what it has, and the exit code is 4, or 0 between runs.")]
-pub struct ScheduleArgs {
+A run that exits with 4 resumes after one hour. If another run holds the lake, the run starts again after ten minutes.
+All other outcomes are followed by the next scheduled time. One run makes up for all scheduled times that pass during a
+run, or while the machine or this process is down. The configuration is loaded again before each run. SIGTERM and Ctrl-C
+stop the process: a run in progress saves its state and exits with 4; between runs the exit code is 0.")]
+pub(crate) struct ScheduleArgs {
     #[command(flatten)]
-    pub collecting: CollectingArgs,
+    pub(crate) collecting: CollectingArgs,
     #[command(flatten)]
-    pub transforming: TransformingArgs,
-    /// Runs at once as well
+    pub(crate) transforming: TransformingArgs,
+    /// Start a run immediately, in addition to the scheduled ones
     #[arg(long)]
-    pub now: bool,
+    pub(crate) now: bool,
 }
 
 #[derive(Debug, Args)]
-pub struct SandboxArgs {
-    /// The port on loopback; 0 for any free one
+pub(crate) struct SandboxArgs {
+    /// Listen on this loopback port; 0 selects a free port
     #[arg(long, value_name = "N", default_value_t = 8090)]
-    pub port: u16,
+    pub(crate) port: u16,
 }
 
-/// `45s`, `90m`, `2h`.
+/// Parse a duration such as `45s`, `90m` or `2h`.
 fn duration(text: &str) -> Result<Duration, String> {
     let (digits, unit) = text.split_at(text.len() - usize::from(text.ends_with(['s', 'm', 'h'])));
     let seconds = match unit {
@@ -349,20 +352,21 @@ fn duration(text: &str) -> Result<Duration, String> {
         .and_then(|(n, unit)| n.checked_mul(unit))
     {
         Some(seconds) => Ok(Duration::from_secs(seconds)),
-        None => Err("write seconds, minutes or hours, as in 45s, 90m, 2h".to_owned()),
+        None => Err("write seconds, minutes or hours, such as 45s, 90m, 2h".to_owned()),
     }
 }
 
-/// `2/3`.
+/// Parse a shard such as `2/3`.
 fn shard(text: &str) -> Result<Shard, String> {
     let parts = text.split_once('/');
     let parts = parts.and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
     match parts {
         Some((number, of)) if number >= 1 && number <= of => Ok(Shard { number, of }),
-        _ => Err("write I/N with I from 1 to N, as in 2/3".to_owned()),
+        _ => Err("write I/N with I from 1 to N, such as 2/3".to_owned()),
     }
 }
 
+/// Parse `KEY=VALUE`.
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
@@ -383,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn the_definitions_are_sound() {
+    fn the_definitions_of_the_command_line_are_valid() {
         Cli::command().debug_assert();
     }
 
@@ -394,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn global_flags_may_stand_behind_the_command() {
+    fn global_flags_are_accepted_after_the_command() {
         let cli = parse("bitlake status --lake out -vv --log-format json").unwrap();
         assert_eq!(cli.global.lake.as_deref(), Some("out"));
         assert_eq!(cli.global.verbose, 2);
@@ -403,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_a_name_or_sql_or_the_list() {
+    fn query_requires_exactly_one_of_name_sql_and_list() {
         assert!(parse("bitlake query").is_err());
         assert!(parse("bitlake query dora/overview --list").is_err());
         assert!(parse("bitlake query --sql x --param a=b").is_err());
@@ -418,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_and_shards_are_read_or_refused() {
+    fn durations_and_shards_are_parsed_or_refused() {
         assert_eq!(duration("90m"), Ok(Duration::from_secs(5400)));
         for text in [
             "",
@@ -439,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn ddl_names_its_dialect() {
+    fn ddl_requires_a_dialect() {
         assert!(parse("bitlake ddl").is_err());
         assert!(parse("bitlake ddl --dialect duckdb --create --changed-since x").is_err());
         let cli = parse("bitlake ddl --dialect bigquery --only dora,metrics").unwrap();
@@ -450,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn only_takes_layers_separated_by_commas() {
+    fn only_accepts_layers_separated_by_commas() {
         let cli = parse("bitlake transform --only domain,dora").unwrap();
         let Command::Transform(transform) = cli.command else {
             panic!("{cli:?}")

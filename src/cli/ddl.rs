@@ -1,10 +1,10 @@
-//! `bitlake ddl`: what a warehouse runs to hold the lake's tables, whole or only what changed since a run.
+//! `bitlake ddl`: prints the statements that create tables in a warehouse and load the lake, or its changes since a run.
 
 use std::collections::BTreeSet;
 
 use super::args::DdlArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print_data;
-use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, Manifest};
 use crate::schema::ddl::{DdlDialect, DdlScript, DdlTable, LoadedTable};
@@ -20,13 +20,13 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
         tables: Vec::new(),
         gone: Vec::new(),
     };
-    if args.create || args.dialect == DdlDialect::Dbt {
-        // Athena's tables name their place; elsewhere a place would ask for the load, too.
-        script.location = location.filter(|_| args.dialect == DdlDialect::Athena);
+    if args.create || args.dialect == Target::Dbt {
+        // Athena's create statements contain the location; for other dialects a location adds load statements.
+        script.location = location.filter(|_| args.dialect == Target::Athena);
         let contracts = Contracts::bundled()?.iter().map(AsRef::as_ref);
         script.tables = contracts
             .filter(|contract| is_chosen(&args, &contract.layer))
-            .map(whole)
+            .map(table_without_files)
             .collect();
         print_data(script.write()?.as_bytes())?;
         return Ok(CommandOutcome::Complete);
@@ -34,7 +34,7 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
 
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
-    let now = undisturbed(lake.manifest().await?)?;
+    let now = without_intent(lake.manifest().await?)?;
     let former = match &args.changed_since {
         Some(run) => Some(lake.former_manifest(run).await?),
         None => None,
@@ -46,32 +46,33 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
     let contracts = Contracts::bundled()?.iter();
     script.tables = contracts
         .filter(|contract| is_chosen(&args, &contract.layer))
-        .map(|contract| table(contract, &now, former.as_ref()))
+        .map(|contract| table_with_files(contract, &now, former.as_ref()))
         .filter(of_run)
         .collect();
     script.gone = former
         .iter()
-        .flat_map(|former| gone(former, &now))
+        .flat_map(|former| removed_tables(former, &now))
         .collect();
     script.gone.retain(|(layer, _)| is_chosen(&args, layer));
     print_data(script.write()?.as_bytes())?;
     Ok(CommandOutcome::Complete)
 }
 
+/// Return whether `--only` includes the layer.
 fn is_chosen(args: &DdlArgs, layer: &str) -> bool {
     args.only.is_empty() || args.only.iter().any(|only| only == layer)
 }
 
-/// The manifest, when the lake is what it says.
-fn undisturbed(manifest: Manifest) -> Result<Manifest> {
+/// Return the manifest if no publish is in progress, because only then the files match it.
+fn without_intent(manifest: Manifest) -> Result<Manifest> {
     match &manifest.intent {
         None => Ok(manifest),
         Some(intent) => Err(Error::new(
             ErrorKind::Lake,
-            "a run is publishing, or was stopped while it did, so files may differ from the manifest",
+            "a run is publishing or was killed while publishing, so that files may differ from the manifest",
         )
         .with("run", &intent.run_id)
-        .hint("print the statements when the next run has ended")),
+        .hint("print the statements after the next run")),
     }
 }
 
@@ -85,29 +86,35 @@ fn title(lake: &str, now: &Manifest, since: Option<&str>) -> Vec<String> {
     title
 }
 
-/// A table of which the lake's files are not asked for.
-fn whole(contract: &Contract) -> DdlTable<'_> {
-    DdlTable {
+/// Return a table without files, for create statements only.
+fn table_without_files(contract: &Contract) -> Table<'_> {
+    Table {
         contract,
         files: BTreeSet::new(),
         loaded: None,
     }
 }
 
-fn table<'a>(
+/// Return a table with its files, and the files that a warehouse loaded after the run of `former`.
+fn table_with_files<'a>(
     contract: &'a Contract,
     now: &'a Manifest,
     former: Option<&'a Manifest>,
-) -> DdlTable<'a> {
+) -> Table<'a> {
     let name = contract.name();
     let loaded = former.and_then(|former| former.table(&name)).map(|entry| {
         let files = former
             .into_iter()
-            .flat_map(|former| with_rows(former, &name));
+            .flat_map(|former| files_with_rows(former, &name));
         let files: BTreeSet<_> = files.collect();
         let changed = |path: &&str| {
             let file = now.table(&name).and_then(|entry| entry.files.get(*path));
-            file.is_some_and(|file| file.sha256 != entry.files[*path].sha256)
+            file.is_some_and(|file| {
+                entry
+                    .files
+                    .get(*path)
+                    .is_some_and(|before| file.sha256 != before.sha256)
+            })
         };
         LoadedTable {
             version: entry.schema_version,
@@ -117,19 +124,25 @@ fn table<'a>(
     });
     DdlTable {
         contract,
-        files: with_rows(now, &name).collect(),
+        files: files_with_rows(now, &name).collect(),
         loaded,
     }
 }
 
-/// A table's files that have rows: an empty one is only there for those who look for the table's columns.
-fn with_rows<'a>(manifest: &'a Manifest, table: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+/// Return the files of a table that have rows. An empty file exists only for readers of the table's columns.
+fn files_with_rows<'a>(
+    manifest: &'a Manifest,
+    table: &str,
+) -> impl Iterator<Item = &'a str> + use<'a> {
     let files = manifest.files(table).filter(|(_, file)| file.rows > 0);
     files.map(|(path, _)| path.as_str())
 }
 
-/// Tables that were published and are no longer.
-fn gone<'a>(former: &'a Manifest, now: &'a Manifest) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// Return the tables that `former` contains and `now` does not.
+fn removed_tables<'a>(
+    former: &'a Manifest,
+    now: &'a Manifest,
+) -> impl Iterator<Item = (&'a str, &'a str)> {
     let names = former
         .tables
         .keys()

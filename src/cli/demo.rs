@@ -1,23 +1,24 @@
-//! `bitlake demo`: the whole way once, without account or network.
+//! `bitlake demo`: collects, transforms and publishes the demo workspace, without account or network.
 
 use bitlake_sandbox::Sandbox;
 
 use super::args::DemoArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::job::{Collecting, Job};
 use super::output::print;
-use super::{CliContext, CommandOutcome, query, sandbox};
+use super::{query, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::TransformOptions;
 
 const CONFIG: &str = include_str!("demo.toml");
-/// The moment at which the fixtures were looked at: the figures' time ends there, whatever day it is.
+/// The time at which the fixtures end, which is the time of the metrics.
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
 pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandOutcome> {
     let builder = Sandbox::builder().demo().rate_limit_header(1_000_000);
     let sandbox = sandbox::start(builder, 0).await?;
-    let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "not a folder")?;
+    let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "--out is not a folder")?;
     let text = CONFIG
         .replace("ENDPOINT", &sandbox.endpoint())
         .replace("\"LAKE\"", &format!("{:?}", out.display().to_string()));

@@ -1,33 +1,34 @@
-//! `bitlake init`: a configuration to start from, in which every setting is explained.
+//! `bitlake init`: writes a configuration in which every setting is explained.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::Path;
 
-use super::{CliContext, CommandOutcome, output};
+use super::context::{CliContext, CommandOutcome};
+use super::output;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Settings that are commented out follow the `#` directly; prose follows a blank.
+/// The configuration. A setting that is commented out follows the `#` directly; a comment follows a blank.
 const TEMPLATE: &str = include_str!("init.toml");
 
 pub(super) fn run(context: &CliContext) -> Result<CommandOutcome> {
     let path = context.config_path();
     write(&path)?;
     output::print(&format!(
-        "wrote {}: name your workspace and token in it, then `bitlake check`\n",
+        "wrote {}: set your workspace and token in it, then run `bitlake check`\n",
         path.display()
     ))?;
     Ok(CommandOutcome::Complete)
 }
 
 fn write(path: &Path) -> Result<()> {
-    // `create_new` refuses a file that is there already in one step: nothing can come in between.
+    // `create_new` checks and creates in one step, so that no other process can create the file in between.
     match OpenOptions::new().write(true).create_new(true).open(path) {
         Err(error) if error.kind() == IoErrorKind::AlreadyExists => Err(Error::new(
             ErrorKind::Usage,
-            format!("{} is there already", path.display()),
+            format!("{} already exists", path.display()),
         )
-        .hint("move it away, or name another file with --config")),
+        .hint("move the file, or name another file with --config")),
         opened => opened
             .and_then(|mut file| file.write_all(TEMPLATE.as_bytes()))
             .or_error(ErrorKind::Usage, format!("cannot write {}", path.display())),
@@ -46,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn the_template_loads_as_it_is_written() {
+    fn the_template_shows_the_defaults() {
         let config = load(TEMPLATE);
         assert_eq!(config.connections.len(), 1);
         let written = &config.rules["default"];
@@ -55,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_that_is_commented_out_is_valid_too() {
+    fn every_setting_that_is_commented_out_is_valid() {
         let uncomment = |line: &str| match line.strip_prefix('#') {
             Some(rest) if !rest.starts_with(' ') => rest.to_owned(),
             _ => line.to_owned(),
@@ -79,7 +80,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             format!(
-                "{} is there already: move it away, or name another file with --config",
+                "{} already exists: move the file, or name another file with --config",
                 path.display()
             )
         );

@@ -7,10 +7,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
 use super::status::left_over;
 use super::watch::Watch;
-use super::{CliContext, CommandOutcome};
 use crate::bitbucket::Limits;
 use crate::clock;
 use crate::collect::{
@@ -19,7 +19,7 @@ use crate::collect::{
 use crate::config::{Config, CredentialExpiry};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
-use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, layout, rollback};
+use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, Retention, layout, rollback};
 use crate::schema::SourceTable;
 use crate::schema::times::{OddTimes, RANGE};
 use crate::scratch;
@@ -227,6 +227,16 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Return which run reports are kept: the configuration's bounds, or else the defaults.
+    fn retention(&self) -> Retention {
+        let standard = Retention::default();
+        let keep_runs = self.config.lake.keep_runs;
+        Retention {
+            runs: keep_runs.map_or(standard.runs, |runs| runs as usize),
+            days: self.config.lake.keep_run_days.unwrap_or(standard.days),
+        }
+    }
+
     /// Writes the report, says what the reader should know, and passes the result on.
     pub(super) async fn finish(mut self, result: Result<()>) -> Result<CommandOutcome> {
         let outcome = match &self.report.collect {
@@ -252,11 +262,9 @@ impl<'a> Job<'a> {
         let interrupted =
             |error: &Error| matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::Quota);
         if written.is_ok() && !result.as_ref().is_err_and(interrupted) {
-            let cleaned = self.lake.clean(
-                &self.lock,
-                self.config.lake.retention,
-                self.report.head.started_at,
-            );
+            let cleaned =
+                self.lake
+                    .clean(&self.lock, self.retention(), self.report.head.started_at);
             if let Err(error) = cleaned.await {
                 tracing::warn!("cannot remove what earlier runs left: {error}");
             }

@@ -1,12 +1,12 @@
-//! What one query may use: a time and an amount of memory, watched from a thread of its own.
+//! Limits the time and the memory of a query.
 //!
 //! ```text
-//! the query, on the runtime's workers ──▶ rows ──┐
-//! the watch: clock, resident size ──▶ breach ────┴▶ whichever comes first
+//! query, on the runtime's workers ──▶ rows ─────────────────┐
+//! thread that watches clock and resident size ──▶ breach ───┴▶ the first of both
 //! ```
 //!
-//! A task that computes without ever yielding starves the runtime's own timers, so the watch is no task. What it stops
-//! may go on computing until the process ends, which is right after.
+//! The limits are watched by a thread instead of a task, because a task that never yields blocks the timers of the
+//! runtime. A query that exceeds a limit may compute until the process ends, which follows immediately.
 
 use std::fmt;
 use std::sync::mpsc;
@@ -16,33 +16,35 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-const GLANCE: Duration = Duration::from_millis(20);
+/// The interval between two checks.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The limits of one query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QueryLimits {
+    /// The maximum duration.
     pub(super) time: Duration,
-    /// Bytes of the whole process.
+    /// The maximum resident size of the process in bytes.
     pub(super) memory: u64,
 }
 
 impl QueryLimits {
-    /// The work's result, or the error of the limit that it breaks.
+    /// Run `work` and return its result, or the error of the limit that it exceeds.
     ///
     /// # Errors
-    /// The work's own; [`ErrorKind::Usage`] when it needs more than it may.
+    /// The error of `work`; [`ErrorKind::Usage`] if it exceeds a limit.
     pub(super) async fn watch<T: Send + 'static>(
         self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let (tell, breach) = oneshot::channel();
-        // Dropped with this future, which ends the thread.
+        let (report, breach) = oneshot::channel();
+        // The sender is dropped with this future, which ends the thread.
         let (_over, is_over) = mpsc::channel::<()>();
         std::thread::Builder::new()
             .name("limits".to_owned())
             .spawn(move || {
-                if let Some(error) = self.breach(&is_over) {
-                    let _ = tell.send(error);
+                if let Some(error) = self.wait_for_breach(&is_over) {
+                    let _ = report.send(error);
                 }
             })
             .or_error(ErrorKind::Internal, "cannot watch the query's limits")?;
@@ -60,14 +62,14 @@ impl QueryLimits {
         }
     }
 
-    /// Blocks until a limit is broken, or the other end of `is_over` is dropped.
-    fn breach(self, is_over: &mpsc::Receiver<()>) -> Option<Error> {
+    /// Block until a limit is exceeded or the sender of `is_over` is dropped.
+    fn wait_for_breach(self, is_over: &mpsc::Receiver<()>) -> Option<Error> {
         let started = Instant::now();
-        while let Err(mpsc::RecvTimeoutError::Timeout) = is_over.recv_timeout(GLANCE) {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = is_over.recv_timeout(CHECK_INTERVAL) {
             if started.elapsed() >= self.time {
                 return Some(self.too_long());
             }
-            if resident().is_some_and(|bytes| bytes > self.memory) {
+            if resident_size().is_some_and(|bytes| bytes > self.memory) {
                 return Some(too_large(self.memory));
             }
         }
@@ -75,19 +77,20 @@ impl QueryLimits {
     }
 
     fn too_long(self) -> Error {
-        Error::new(ErrorKind::Usage, "the query takes longer than it may")
+        Error::new(ErrorKind::Usage, "the query exceeds its time limit")
             .with("timeout", Seconds(self.time))
-            .hint("ask for less, or allow it more time with --timeout")
+            .hint("query less data, or raise --timeout")
     }
 }
 
-/// The error of a query that needs more than `memory` bytes, whoever notices it: the watch or the engine.
+/// Return the error of a query that needs more than `memory` bytes.
 pub(super) fn too_large(memory: u64) -> Error {
-    Error::new(ErrorKind::Usage, "the query needs more memory than it may")
+    Error::new(ErrorKind::Usage, "the query exceeds the memory limit")
         .with("memory_limit", format!("{} MiB", memory >> 20))
-        .hint("ask for less, or allow it more with --memory-limit")
+        .hint("query less data, or raise --memory-limit")
 }
 
+/// Formats a duration as the command line spells it.
 struct Seconds(Duration);
 
 impl fmt::Display for Seconds {
@@ -100,9 +103,9 @@ impl fmt::Display for Seconds {
     }
 }
 
-/// Bytes of this process in memory; nothing where the system does not tell. DataFusion's own account misses windows,
-/// joins and formatted rows.
-fn resident() -> Option<u64> {
+/// Return the resident size of this process in bytes; `None` if the system does not report it. DataFusion's memory pool
+/// does not count windows, joins and formatted rows.
+fn resident_size() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()
@@ -121,7 +124,7 @@ mod tests {
     };
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn work_that_never_yields_is_stopped_and_says_which_limit() {
+    async fn work_that_never_yields_is_stopped_with_the_error_of_its_limit() {
         let work = async {
             std::thread::sleep(Duration::from_secs(3));
             Ok(())
@@ -135,7 +138,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn memory_that_the_engine_does_not_count_is_counted() {
-        if resident().is_none() {
+        if resident_size().is_none() {
             return;
         }
         let limits = QueryLimits {

@@ -1,24 +1,31 @@
-//! `stdout`, which carries results and nothing else.
+//! Prints results to stdout. Logs and progress go to stderr.
 
 use std::io::{self, Write};
 
 use crate::error::{ErrorKind, OrError, Result};
 use crate::escape::escape_lines;
 
-/// Prints `text` for people: control characters are shown escaped, line ends apart.
+/// Print `text` for people, with control characters except line ends escaped.
 ///
-/// A reader that has seen enough (`bitlake tables | head`) closes the pipe; that is its right and no error.
-pub fn print(text: &str) -> Result<()> {
+/// # Errors
+/// If stdout cannot be written. A closed pipe (`bitlake tables | head`) is not an error.
+pub(super) fn print(text: &str) -> Result<()> {
     print_data(escape_lines(text).as_bytes())
 }
 
-/// Prints `bytes` as they are, for programs: CSV, JSON, SQL.
-pub fn print_data(bytes: &[u8]) -> Result<()> {
+/// Print `bytes` unchanged, for programs: CSV, JSON, SQL.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_data(bytes: &[u8]) -> Result<()> {
     print_to(&mut io::stdout().lock(), bytes)
 }
 
-/// Prints one line of JSON, which escapes what has to be escaped by itself.
-pub fn print_json(text: &str) -> Result<()> {
+/// Print one line of JSON, whose strings escape control characters.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn print_json(text: &str) -> Result<()> {
     print_data(format!("{text}\n").as_bytes())
 }
 
@@ -46,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_pipe_is_no_error_and_a_full_disk_is() {
+    fn a_closed_pipe_is_not_an_error_but_a_full_disk_is() {
         assert!(print_to(&mut Failing(io::ErrorKind::BrokenPipe), b"x").is_ok());
         let error = print_to(&mut Failing(io::ErrorKind::StorageFull), b"x").unwrap_err();
         assert!(error.to_string().starts_with("cannot write to stdout: "));

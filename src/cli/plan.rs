@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::args::{PlanArgs as Args, PlanFormat};
+use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
+use super::rows;
 use super::watch::duration;
-use super::{CliContext, CommandOutcome, rows};
 use crate::bitbucket::Limits;
 use crate::clock;
 use crate::collect::plan::{Plan, VisitKind, plan, total};

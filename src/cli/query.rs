@@ -1,4 +1,4 @@
-//! `bitlake query`: a bundled question, or your own SQL, over what the lake has published.
+//! `bitlake query`: runs a bundled query or the user's SQL over the published tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,10 +11,11 @@ use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
 use super::args::{OutputFormat, QueryArgs};
+use super::context::{CliContext, CommandOutcome};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
 use super::rows::{self, RowStyle};
-use super::{CliContext, CommandOutcome};
+use crate::config::suggest;
 use crate::encoding;
 use crate::engine::{
     Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
@@ -34,8 +35,8 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
     }
     let (sql, params) = match (&args.sql, &args.name) {
         (Some(sql), _) => (sql.clone(), Vec::new()),
-        (None, Some(name)) => bundled(name, args.queries.as_deref(), &args.params)?,
-        (None, None) => return Err(Error::new(ErrorKind::Usage, "no query")),
+        (None, Some(name)) => find_query(name, args.queries.as_deref(), &args.params)?,
+        (None, None) => return Err(Error::new(ErrorKind::Usage, "no query is given")),
     };
     if args.print {
         let text = match args.dialect {
@@ -51,8 +52,8 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
     };
     if style.csv_safe && style.format != OutputFormat::Csv {
         return Err(
-            Error::new(ErrorKind::Usage, "--csv-safe changes a CSV only")
-                .hint("add --format csv, or leave it out"),
+            Error::new(ErrorKind::Usage, "--csv-safe applies to CSV only")
+                .hint("add --format csv, or remove --csv-safe"),
         );
     }
     let config = context.config_for_reading()?;
@@ -68,7 +69,7 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
     let given: Vec<_> = args.params.into_iter().map(|(name, _)| name).collect();
     let work = async move {
         for param in params.iter().filter(|param| given.contains(&param.name)) {
-            is_known(&engine, param).await?;
+            check_values(&engine, param).await?;
         }
         rows::render(&execute(&engine, &sql, &params).await?, style)
     };
@@ -77,8 +78,9 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
     Ok(CommandOutcome::Complete)
 }
 
-/// Parameters whose values are names that the lake knows: a misspelt one would give an answer without rows.
-const NAMES: [(&str, &str); 3] = [
+/// Parameters whose values must exist in the lake, and the SQL that lists the values. A misspelt value would silently
+/// give no rows.
+const NAMED_PARAMETERS: [(&str, &str); 3] = [
     (
         "project",
         "SELECT name FROM domain.projects UNION SELECT project_name FROM domain.project_mapping",
@@ -87,8 +89,12 @@ const NAMES: [(&str, &str); 3] = [
     ("team", "SELECT DISTINCT name FROM domain.teams"),
 ];
 
-async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
-    let Some((_, sql)) = NAMES.iter().find(|(name, _)| *name == param.name) else {
+/// Check that the values of `param` exist in the lake.
+async fn check_values(engine: &Engine, param: &Param) -> Result<()> {
+    let Some((_, sql)) = NAMED_PARAMETERS
+        .iter()
+        .find(|(name, _)| *name == param.name)
+    else {
         return Ok(());
     };
     let mut known = engine.query_texts(sql).await?;
@@ -105,19 +111,22 @@ async fn is_known(engine: &Engine, param: &Param) -> Result<()> {
     }
 }
 
-/// The rows of one SELECT; a result without rows still has one batch, for its columns.
+/// Run one SELECT and return its rows. A result without rows has one empty batch, which carries the columns.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if the SQL is not a query, cannot be planned or fails.
 pub(super) async fn execute(
     engine: &Engine,
     sql: &str,
     params: &[Param],
 ) -> Result<Vec<RecordBatch>> {
-    // Only reads: anything but a query is refused here.
+    // Refuses every statement that is not a query.
     engine.references(sql)?;
     let frame = engine.plan(sql, params).await.map_err(|error| {
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
     let schema = Arc::clone(frame.schema().inner());
-    let mut batches = rows_of(frame)
+    let mut batches = collect_rows(frame)
         .await
         .map_err(|error| match is_out_of_memory(&error) {
             true => too_large(engine.memory_limit()).source(error),
@@ -129,15 +138,15 @@ pub(super) async fn execute(
     Ok(batches)
 }
 
-/// All rows, on the account of the engine's memory like what the engine holds itself.
-async fn rows_of(frame: DataFrame) -> Result<Vec<RecordBatch>, DataFusionError> {
+/// Collect all rows, and register their memory with the engine's memory pool.
+async fn collect_rows(frame: DataFrame) -> Result<Vec<RecordBatch>, DataFusionError> {
     let pool = Arc::clone(frame.task_ctx().memory_pool());
-    let account = MemoryConsumer::new("the query's rows").register(&pool);
+    let reservation = MemoryConsumer::new("the query's rows").register(&pool);
     let mut stream = frame.execute_stream().await?;
     let mut batches = Vec::new();
     while let Some(batch) = stream.try_next().await? {
         for column in batch.columns() {
-            account.try_grow(column.to_data().get_slice_memory_size()?)?;
+            reservation.try_grow(column.to_data().get_slice_memory_size()?)?;
         }
         if batch.num_rows() > 0 {
             batches.push(batch);
@@ -146,10 +155,10 @@ async fn rows_of(frame: DataFrame) -> Result<Vec<RecordBatch>, DataFusionError> 
     Ok(batches)
 }
 
-/// The projects' DORA figures, as `run` and `demo` show them at their end.
+/// Print the DORA metrics of each project, which `run` and `demo` do at their end.
 pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Result<()> {
     let engine = open_published(lake, memory_limit).await?;
-    let (sql, params) = bundled(OVERVIEW, None, &[])?;
+    let (sql, params) = find_query(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
     let style = RowStyle {
         format: OutputFormat::Table,
@@ -158,26 +167,23 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     rows::write(&rows::render(&batches, style)?, style.format, None)
 }
 
-/// A named query with its parameters' values.
-pub(super) fn bundled(
+/// Return the SQL of a named query and the values of its parameters.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if there is no such query or parameter.
+pub(super) fn find_query(
     name: &str,
     own: Option<&Path>,
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
-    let known = all(own)?;
-    let exact = known.iter().find(|(candidate, _)| candidate == name);
-    let found = match exact {
-        Some((_, sql)) => Some((sql, Vec::new())),
-        None => known
-            .iter()
-            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
-    };
-    let Some((sql, preset)) = found else {
+    let known = all_queries(own)?;
+    let found = known.iter().find(|(candidate, _)| candidate == name);
+    let Some((_, sql)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
         let close = suggest::closest(name, names.iter().copied());
         let hint = match close {
             Some(close) => format!("did you mean `{close}`?"),
-            None => "`bitlake query --list` shows them".to_owned(),
+            None => "`bitlake query --list` lists the queries".to_owned(),
         };
         return Err(Error::new(ErrorKind::Usage, "there is no such query")
             .with("name", name)
@@ -207,8 +213,8 @@ fn alias(sql: &str, name: &str) -> Option<Vec<(String, String)>> {
     })
 }
 
-/// Bundled queries, with those of `own/reports` added or in their place.
-fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
+/// Return every query by name: the bundled ones, and those of `own/reports`, which replace bundled ones of the same name.
+fn all_queries(own: Option<&Path>) -> Result<Vec<(String, String)>> {
     let mut queries: BTreeMap<String, String> = reports()
         .into_iter()
         .map(|(name, sql)| (name, sql.to_owned()))
@@ -243,10 +249,10 @@ fn all(own: Option<&Path>) -> Result<Vec<(String, String)>> {
     Ok(queries.into_iter().collect())
 }
 
-/// Under each group's name its queries, with the question in the first line of their header.
+/// Return a list of the queries by group, each with its question, which is the first line of its SQL.
 fn list(own: Option<&Path>) -> Result<String> {
     let mut groups: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
-    for (name, sql) in all(own)? {
+    for (name, sql) in all_queries(own)? {
         let question = sql
             .lines()
             .next()

@@ -1,9 +1,8 @@
-//! `bitlake rebuild`: the source layer decoded and redacted again from the payloads that it keeps, then everything made
-//! from it.
+//! `bitlake rebuild`: decodes and redacts the payloads of the source layer again, then transforms.
 
 use super::args::RebuildArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::job::Job;
-use super::{CliContext, CommandOutcome};
 use crate::collect;
 use crate::error::Result;
 use crate::transform::TransformOptions;

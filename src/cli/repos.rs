@@ -1,12 +1,13 @@
-//! `bitlake repos`: what the credentials can see, to write a configuration from.
+//! `bitlake repos`: lists the repositories that the credentials can read.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
 use super::args::ReposArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print;
-use super::{CliContext, CommandOutcome, rows};
+use super::rows;
 use crate::bitbucket::{ApiTarget, Client, Limits, NextPage, endpoints};
 use crate::collect::open_clients;
 use crate::config::Config;
@@ -45,7 +46,7 @@ pub(super) async fn run(context: &CliContext, args: ReposArgs) -> Result<Command
     Ok(CommandOutcome::Complete)
 }
 
-/// The workspace asked for, else those of the connection's selections.
+/// Return the workspace of the command line, or else the workspaces that the connection selects.
 fn workspaces(config: &Config, connection: &str, given: Option<&str>) -> BTreeSet<String> {
     if let Some(workspace) = given {
         return BTreeSet::from([workspace.to_owned()]);
@@ -60,6 +61,7 @@ fn workspaces(config: &Config, connection: &str, given: Option<&str>) -> BTreeSe
         .collect()
 }
 
+/// Add a line for each repository of `workspace` whose name contains `search`.
 async fn list(
     client: &Client,
     workspace: &str,
@@ -72,12 +74,12 @@ async fn list(
         let page = match pages.next().await? {
             NextPage::Page(page) => page,
             NextPage::End => return Ok(()),
-            NextPage::Unavailable(absence) => {
+            NextPage::Unavailable(refusal) => {
                 return Err(
                     Error::new(ErrorKind::Configuration, "the workspace cannot be listed")
                         .with("workspace", workspace)
-                        .with("reason", absence.reason)
-                        .hint("check its name and the credentials"),
+                        .with("reason", refusal.reason)
+                        .hint("check the workspace's name and the credentials"),
                 );
             }
         };

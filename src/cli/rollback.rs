@@ -1,8 +1,8 @@
-//! `bitlake rollback`: the tables as they were after a former run.
+//! `bitlake rollback`: restores the tables that a former run published.
 
 use super::args::RollbackArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::job::Job;
-use super::{CliContext, CommandOutcome};
 use crate::error::Result;
 
 pub(super) async fn run(context: &CliContext, args: &RollbackArgs) -> Result<CommandOutcome> {

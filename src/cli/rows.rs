@@ -1,4 +1,4 @@
-//! Rows as text, or as a Parquet file.
+//! Formats rows as a table, CSV, JSON or Parquet.
 
 use std::fs::File;
 use std::io::Write;
@@ -18,24 +18,27 @@ use super::output::print_data;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::escape::escape;
 
-/// How rows are written.
+/// The format of rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowStyle {
     pub(super) format: OutputFormat,
-    /// Cells of a CSV that a spreadsheet would compute are marked as text.
+    /// Whether CSV texts that a spreadsheet would evaluate are marked as text.
     pub(super) csv_safe: bool,
 }
 
-/// `batches` as the bytes of a file.
+/// Return `batches` in a format, as the bytes of a file.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] where the format cannot hold a column's type.
+/// [`ErrorKind::Usage`] if the format does not support the type of a column.
 pub(super) fn render(batches: &[RecordBatch], style: RowStyle) -> Result<Vec<u8>> {
     let unwritten = "cannot write the rows";
     let mut text = Vec::new();
     match style.format {
         OutputFormat::Table => {
-            let shown = batches.iter().map(shown).collect::<Result<Vec<_>, _>>();
+            let shown = batches
+                .iter()
+                .map(escape_cells)
+                .collect::<Result<Vec<_>, _>>();
             let shown = shown.or_error(ErrorKind::Internal, unwritten)?;
             let options = FormatOptions::default().with_null("");
             let table = pretty_format_batches_with_options(&shown, &options);
@@ -48,7 +51,7 @@ pub(super) fn render(batches: &[RecordBatch], style: RowStyle) -> Result<Vec<u8>
                 .build(&mut text);
             for batch in batches {
                 let marked = match style.csv_safe {
-                    true => Some(marked(batch).or_error(ErrorKind::Internal, unwritten)?),
+                    true => Some(mark_formulas(batch).or_error(ErrorKind::Internal, unwritten)?),
                     false => None,
                 };
                 writer
@@ -82,10 +85,10 @@ pub(super) fn render(batches: &[RecordBatch], style: RowStyle) -> Result<Vec<u8>
     Ok(text)
 }
 
-/// Writes what [`render`] made to `out`, or to stdout.
+/// Write the bytes that [`render`] has returned to `out`, or to stdout.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] when the file cannot be written, or for Parquet without one.
+/// [`ErrorKind::Usage`] if the file cannot be written, or if Parquet has no file.
 pub(super) fn write(text: &[u8], format: OutputFormat, out: Option<&Path>) -> Result<()> {
     match (out, format) {
         (Some(path), _) => File::create(path)
@@ -93,14 +96,14 @@ pub(super) fn write(text: &[u8], format: OutputFormat, out: Option<&Path>) -> Re
             .or_error(ErrorKind::Usage, "cannot write the rows")
             .map_err(|error| error.with("file", path.display())),
         (None, OutputFormat::Parquet) => {
-            Err(Error::new(ErrorKind::Usage, "Parquet goes to a file").hint("add --out FILE"))
+            Err(Error::new(ErrorKind::Usage, "Parquet needs a file").hint("add --out FILE"))
         }
         (None, _) => print_data(text),
     }
 }
 
-/// The batch as a person may see it: every cell a text on one line, see [`escape`].
-fn shown(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+/// Return the batch with every cell as one line of escaped text.
+fn escape_cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let options = FormatOptions::default().with_null("");
     let names = batch.schema_ref().fields().iter();
     let names = names.map(|field| escape(field.name()).into_owned());
@@ -110,11 +113,11 @@ fn shown(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
             (0..column.len()).map(|row| Some(escape(&cells.value(row).to_string()).into_owned()));
         Ok(Arc::new(cells.collect::<StringArray>()) as ArrayRef)
     });
-    texts(names, columns.collect::<Result<_, ArrowError>>()?)
+    batch_of(names, columns.collect::<Result<_, ArrowError>>()?)
 }
 
-/// The batch with a quote mark before every text that a spreadsheet would take for a formula.
-fn marked(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+/// Return the batch with a quote mark before every text that a spreadsheet would take for a formula.
+fn mark_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let names = batch.schema_ref().fields().iter();
     let names = names.map(|field| mark(field.name()));
     let columns = batch.columns().iter().map(|column| {
@@ -126,10 +129,10 @@ fn marked(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let cells: StringArray = cells.map(|cell| cell.map(mark)).collect();
         Ok(Arc::new(cells) as ArrayRef)
     });
-    texts(names, columns.collect::<Result<_, ArrowError>>()?)
+    batch_of(names, columns.collect::<Result<_, ArrowError>>()?)
 }
 
-fn texts(
+fn batch_of(
     names: impl Iterator<Item = String>,
     columns: Vec<ArrayRef>,
 ) -> Result<RecordBatch, ArrowError> {
@@ -148,7 +151,7 @@ fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// What spreadsheets take for the beginning of a formula, the wide forms of East Asian input included.
+/// The characters that begin a formula in a spreadsheet, including the full-width forms.
 const FORMULA: [char; 11] = [
     '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
 ];
@@ -161,7 +164,7 @@ fn mark(cell: &str) -> String {
     }
 }
 
-/// Lines of cells as aligned columns; each cell is escaped, see [`escape`].
+/// Return lines of cells as aligned columns of escaped text.
 pub(super) fn aligned(lines: &[Vec<String>]) -> String {
     let lines: Vec<Vec<_>> = lines
         .iter()
@@ -204,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_shows_control_characters_and_a_file_for_programs_keeps_them() {
+    fn a_table_escapes_control_characters_and_other_formats_keep_them() {
         let table = rendered(&[HOSTILE], OutputFormat::Table, false);
         assert!(
             table.contains(r"| \u{1b}[2J\r\nforged | row\u{202e} | 0  |"),
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_for_people_is_one_line() {
+    fn an_aligned_cell_is_one_line() {
         let line = |cells: [&str; 2]| cells.map(str::to_owned).to_vec();
         let lines = [line(["acme/\u{1b}[31mweb", "a\nb"]), line(["x", "y"])];
         assert_eq!(
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_formula_is_marked_where_asked_and_a_number_stays_a_number() {
+    fn formulas_are_marked_on_request_and_numbers_are_not() {
         let texts = [
             "=1+1",
             "+49 30",

@@ -1,10 +1,10 @@
-//! `bitlake run`, `collect` and `transform`: the main job and its two halves.
+//! `bitlake run`, and its two parts `bitlake collect` and `bitlake transform`.
 
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
+use super::context::{CliContext, CommandOutcome};
 use super::job::{self, Job};
 use super::output::print;
-use super::{CliContext, CommandOutcome, query};
-use crate::clock;
+use super::query;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
@@ -14,7 +14,7 @@ use crate::transform::TransformOptions;
 
 pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
-    let (outcome, lake) = once(context, &config, &args).await?;
+    let (outcome, lake) = run_once(context, &config, &args).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
         query::print_overview(&lake, config.lake.memory_limit).await?;
@@ -22,7 +22,11 @@ pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOu
     Ok(outcome)
 }
 
-pub(super) async fn once(
+/// Collect, transform and publish once, and return the lake.
+///
+/// # Errors
+/// The error that ended the run, which its report also contains.
+pub(super) async fn run_once(
     context: &CliContext,
     config: &Config,
     args: &RunArgs,
@@ -34,9 +38,10 @@ pub(super) async fn once(
         ..TransformOptions::default()
     };
     let result = async {
-        // Before the first request: a publish that is refused must not cost a night's quota.
-        lake.ensure_no_other_publish(clock::now()).await?;
-        job.run(&collecting(&args.collecting, None), &options).await
+        // Check before the first request, so that a refused publish costs no quota.
+        lake.ensure_free(Utc::now()).await?;
+        job.run(&collection_of(&args.collecting, None), &options)
+            .await
     };
     let result = result.await;
     let outcome = job.finish(result).await?;
@@ -49,11 +54,13 @@ pub(super) async fn collect(context: &CliContext, args: CollectArgs) -> Result<C
         None => Job::start(context, &config, "collect").await?,
         Some(_) => Job::start_beside(context, &config, "collect").await?,
     };
-    let result = job.collect(&collecting(&args.collecting, args.shard)).await;
+    let result = job
+        .collect(&collection_of(&args.collecting, args.shard))
+        .await;
     job.finish(result.map(drop)).await
 }
 
-fn collecting(args: &CollectingArgs, shard: Option<Shard>) -> job::Collecting {
+fn collection_of(args: &CollectingArgs, shard: Option<Shard>) -> job::Collecting {
     job::Collecting {
         deadline: args.deadline,
         full: args.full,

@@ -1,14 +1,14 @@
-//! `bitlake sandbox`: the demo workspace as Bitbucket Cloud would serve it.
+//! `bitlake sandbox`: serves the demo workspace over a local API that behaves like Bitbucket Cloud.
 
 use bitlake_sandbox::{Builder, Sandbox, SandboxError};
 
-use super::args;
+use super::args::SandboxArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print;
-use super::{CliContext, CommandOutcome};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Serves the demo until Ctrl-C. The endpoint is the one line on stdout.
-pub(super) async fn run(_: &CliContext, args: args::SandboxArgs) -> Result<CommandOutcome> {
+/// Serve the demo until Ctrl-C, and print the endpoint to stdout.
+pub(super) async fn run(_: &CliContext, args: SandboxArgs) -> Result<CommandOutcome> {
     let sandbox = start(Sandbox::builder().demo(), args.port).await?;
     print(&format!("{}\n", sandbox.endpoint()))?;
     tokio::signal::ctrl_c()
@@ -18,7 +18,7 @@ pub(super) async fn run(_: &CliContext, args: args::SandboxArgs) -> Result<Comma
     Ok(CommandOutcome::Complete)
 }
 
-/// Starts a sandbox on `port`; 0 lets the system choose.
+/// Start a sandbox on `port`; 0 lets the system choose.
 ///
 /// # Errors
 /// A usage error when the port is taken or the fixtures cannot be read.

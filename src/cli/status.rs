@@ -5,10 +5,10 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::StatusArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::job::{FormerRun, RunHead};
 use super::output::print;
-use super::{CliContext, CommandOutcome, rows};
-use crate::clock;
+use super::rows;
 use crate::error::Result;
 use crate::escape::escape;
 use crate::lake::{Lake, ListState, ListStatus, RepositoryState, layout};

@@ -1,8 +1,10 @@
-//! `bitlake tables`: the data dictionary, from the contracts.
+//! `bitlake tables`: prints the data dictionary, which is generated from the contracts.
 
 use super::args::TablesArgs;
+use super::context::{CliContext, CommandOutcome};
 use super::output::print;
-use super::{CliContext, CommandOutcome, rows};
+use super::rows;
+use crate::config::suggest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
 use crate::suggest;
@@ -19,6 +21,7 @@ pub(super) fn run(_: &CliContext, args: &TablesArgs) -> Result<CommandOutcome> {
     Ok(CommandOutcome::Complete)
 }
 
+/// Find a table by `layer.table`, or by its name in the layer `domain`.
 fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
     let (layer, table) = name.split_once('.').unwrap_or(("domain", name));
     contracts
@@ -29,7 +32,7 @@ fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
             let close = suggest::closest(name, names.iter().map(String::as_str));
             let hint = match close {
                 Some(close) => format!("did you mean `{close}`?"),
-                None => "`bitlake tables` lists them".to_owned(),
+                None => "`bitlake tables` lists the tables".to_owned(),
             };
             Error::new(ErrorKind::Usage, "there is no such table")
                 .with("table", name)
@@ -37,6 +40,7 @@ fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
         })
 }
 
+/// Return a list of the tables with their descriptions.
 fn list<'a>(contracts: impl Iterator<Item = &'a Contract>) -> String {
     let lines: Vec<_> = contracts
         .map(|contract| vec![contract.name(), contract.description.clone()])
@@ -44,6 +48,7 @@ fn list<'a>(contracts: impl Iterator<Item = &'a Contract>) -> String {
     rows::aligned(&lines)
 }
 
+/// Return the columns, key and partition of a table.
 fn describe(contract: &Contract) -> String {
     let mut text = format!(
         "{}  (version {})\n{}\n\n",

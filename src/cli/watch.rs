@@ -98,7 +98,7 @@ impl Shown {
                 per_hour: all.per_hour.saturating_add(one.per_hour),
             });
         self.progress
-            .say(&all.line(self.planned, self.started.elapsed()));
+            .set_message(&all.line(self.planned, self.started.elapsed()));
     }
 }
 

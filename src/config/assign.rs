@@ -1,43 +1,47 @@
-//! From what discovery found to who is under which rules and in which project.
+//! Assigns each discovered repository its rule set and its projects.
 //!
-//! A pattern that matches nothing is an error and not a warning: figures that silently lack a repository are worse
-//! than none.
+//! A pattern that matches nothing is an error instead of a warning, because metrics that silently lack a repository
+//! mislead their reader.
 
 use std::collections::BTreeMap;
 
-use super::Config;
+use super::load::Config;
 use super::patterns::RepositoryPattern;
 use super::project::{Project, RepositorySelection};
+use super::suggest;
 use crate::error::Result;
 use crate::suggest;
 
-/// A repository as discovery found it.
+/// A repository that the server lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryIdentity {
+    /// The `id` of the connection that lists the repository.
     pub connection_id: i64,
-    /// `workspace/slug`
+    /// `workspace/slug`.
     pub full_name: String,
-    /// With braces.
+    /// Bitbucket's UUID, in braces.
     pub uuid: String,
-    /// The key of its Bitbucket project.
+    /// The key of the repository's Bitbucket project.
     pub bitbucket_project: Option<String>,
 }
 
+/// A repository with its rule set and its projects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AssignedRepository {
+    /// The repository.
     pub found: RepositoryIdentity,
-    /// The name of its rule set.
+    /// The name of the rule set.
     pub rules: String,
-    /// Names of projects, in the file's order.
+    /// The names of the projects, in the order of the file.
     pub projects: Vec<String>,
 }
 
 impl Config {
-    /// In the order of `found`. What no `[[repositories]]` selects is left out.
+    /// Return the repositories that a `[[repositories]]` selects, in the order of `found`.
     ///
     /// # Errors
-    /// [`crate::error::ErrorKind::Configuration`] with the line: a repository under two rule sets, a project's
-    /// pattern or key that matches nothing, or one outside of what is collected.
+    /// [`crate::error::ErrorKind::Configuration`], with the line, if a repository has two rule sets, or if a pattern or
+    /// a key of a project matches no selected repository.
     pub fn assign(&self, found: &[RepositoryIdentity]) -> Result<Vec<AssignedRepository>> {
         let mut assigned = Vec::new();
         for repository in found {
@@ -60,7 +64,7 @@ impl Config {
         Ok(assigned)
     }
 
-    /// The rule set of the `[[repositories]]` that select it.
+    /// Return the name of the rule set that applies to `repository`; `None` if no `[[repositories]]` selects it.
     fn rules_for(&self, repository: &RepositoryIdentity) -> Result<Option<&str>> {
         let connections: BTreeMap<&str, i64> = self
             .connections
@@ -79,14 +83,14 @@ impl Config {
                     return Err(selection
                         .place
                         .error(format!(
-                            "{} is under two rule sets, `{}` at {} and `{}` at {}",
+                            "{} has two rule sets, `{}` at {} and `{}` at {}",
                             repository.full_name,
                             first.rules,
                             first.place,
                             selection.rules,
                             selection.place
                         ))
-                        .hint("exclude it from one of them"));
+                        .hint("exclude the repository from one of them"));
                 }
                 Some(_) => {}
                 None => chosen = Some(selection),
@@ -95,6 +99,7 @@ impl Config {
         Ok(chosen.map(|selection| selection.rules.as_str()))
     }
 
+    /// Check that every pattern and key of `project` matches a repository of `assigned`.
     fn check_project(&self, project: &Project, assigned: &[AssignedRepository]) -> Result<()> {
         for pattern in &project.repositories {
             let mut names = assigned.iter().map(|a| a.found.full_name.as_str());
@@ -106,9 +111,9 @@ impl Config {
                 return Err(pattern
                     .place
                     .error(format!(
-                        "`{text}` of the project `{name}` is outside of every [[repositories]]"
+                        "no [[repositories]] selects `{text}` of the project `{name}`"
                     ))
-                    .hint("include it there, so that it is collected"));
+                    .hint("add the pattern to `include` of a [[repositories]]"));
             }
             let error = pattern.place.error(format!(
                 "`{text}` of the project `{name}` matches no repository"
@@ -116,24 +121,25 @@ impl Config {
             let names = assigned.iter().map(|a| a.found.full_name.as_str());
             return Err(match suggest::closest(text, names) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint("correct or remove it; `bitlake repos` lists what can be seen"),
+                None => error
+                    .hint("correct or remove the pattern; `bitlake repos` lists the repositories"),
             });
         }
         for key in &project.bitbucket_projects {
-            if !assigned.iter().any(|a| has_key(&a.found, key)) {
+            if !assigned.iter().any(|a| has_project_key(&a.found, key)) {
                 return Err(project
                     .place
                     .error(format!(
-                        "the Bitbucket project `{key}` of the project `{}` has no repository here",
+                        "no selected repository belongs to the Bitbucket project `{key}` of the project `{}`",
                         project.name
                     ))
-                    .hint("correct or remove it; the key is the one in Bitbucket's addresses"));
+                    .hint("correct or remove the key; Bitbucket shows it in the project's URL"));
             }
         }
         Ok(())
     }
 
-    /// Whether any selection could ever hold what `pattern` names.
+    /// Return whether a selection could include a repository that `pattern` matches.
     fn may_be_selected(&self, pattern: &RepositoryPattern) -> bool {
         self.repositories.iter().any(|selection| {
             if pattern.is_exact() {
@@ -149,10 +155,11 @@ impl Config {
 fn is_in(project: &Project, found: &RepositoryIdentity) -> bool {
     let mut patterns = project.repositories.iter();
     let mut keys = project.bitbucket_projects.iter();
-    patterns.any(|pattern| pattern.matches(&found.full_name)) || keys.any(|key| has_key(found, key))
+    patterns.any(|pattern| pattern.matches(&found.full_name))
+        || keys.any(|key| has_project_key(found, key))
 }
 
-fn has_key(found: &RepositoryIdentity, key: &str) -> bool {
-    let of = found.bitbucket_project.as_deref();
-    of.is_some_and(|of| of.eq_ignore_ascii_case(key))
+fn has_project_key(found: &RepositoryIdentity, key: &str) -> bool {
+    let own = found.bitbucket_project.as_deref();
+    own.is_some_and(|own| own.eq_ignore_ascii_case(key))
 }

@@ -1,46 +1,54 @@
-//! Where a credential comes from. The file says where to look and never what it is, and nothing is read before it is
-//! needed: a `transform` works on a machine that has no token.
+//! Reads where credentials come from.
+//!
+//! The configuration names an environment variable or a file, never the secret itself. A secret is read when a command
+//! needs it, so that `transform` works on a machine that has no token.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use chrono::NaiveDate;
 
-use super::document::{ConfigNode, Value};
+use super::document::{ConfigNode, ConfigValue};
 use super::keys;
-use super::load::Relative;
+use super::paths::BasePath;
 use super::place::ConfigPlace;
 use super::section::Section;
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::secret::Secret;
 
+/// Where a secret is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// `{ env = "BITBUCKET_TOKEN" }`
+    /// An environment variable: `{ env = "BITBUCKET_TOKEN" }`.
     Env {
+        /// The variable's name.
         variable: String,
+        /// The last day on which the secret is valid, if the configuration states it.
         expires: Option<NaiveDate>,
+        /// The line that names the variable.
         place: ConfigPlace,
     },
-    /// `{ file = "/run/secrets/bitbucket" }`; blanks, line ends and a byte order mark around the content are not part
-    /// of it.
+    /// A file: `{ file = "/run/secrets/bitbucket" }`. White space and a byte order mark around the content are ignored.
     File {
+        /// The file's path.
         path: PathBuf,
+        /// The last day on which the secret is valid, if the configuration states it.
         expires: Option<NaiveDate>,
+        /// The line that names the file.
         place: ConfigPlace,
     },
 }
 
 impl SecretSource {
-    /// The last day on which it is good, as far as the configuration says; Bitbucket does not.
+    /// Return the last day on which the secret is valid, if the configuration states it. The API does not tell.
     pub fn expires(&self) -> Option<NaiveDate> {
         match self {
             Self::Env { expires, .. } | Self::File { expires, .. } => *expires,
         }
     }
 
-    /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
+    /// Return a description of the source: `environment variable BITBUCKET_TOKEN` or `file /run/secrets/bitbucket`.
     pub fn origin(&self) -> String {
         match self {
             Self::Env { variable, .. } => format!("environment variable {variable}"),
@@ -48,10 +56,11 @@ impl SecretSource {
         }
     }
 
-    /// `env`: the process's environment.
+    /// Read the secret. `env` is the process's environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Credentials`], naming the variable or the file and the line that asks for it.
+    /// [`ErrorKind::Credentials`], with the line of the configuration, if the variable is not set, if the file cannot be
+    /// read, or if the value is empty or has several lines.
     pub fn read(&self, env: &BTreeMap<String, String>) -> Result<Secret> {
         let (found, place, what) = match self {
             Self::Env {
@@ -62,7 +71,7 @@ impl SecretSource {
                         ErrorKind::Credentials,
                         format!("the environment variable {variable} is not set"),
                     )
-                    .hint("set it to the credential")
+                    .hint("set the variable to the secret")
                 }),
                 place,
                 format!("the environment variable {variable}"),
@@ -83,7 +92,7 @@ impl SecretSource {
         let wrong = if text.is_empty() {
             Some("is empty")
         } else if text.chars().any(char::is_control) {
-            Some("holds more than one line")
+            Some("contains more than one line")
         } else {
             None
         };
@@ -97,52 +106,56 @@ impl SecretSource {
     }
 }
 
-/// One source, or a list of them.
-pub(super) fn list(
+/// Read one source or a list of sources under `key`.
+pub(super) fn read_list(
     section: &Section<'_>,
     key: &str,
-    relative: &Relative<'_>,
+    base: &BasePath<'_>,
 ) -> Result<Vec<SecretSource>> {
     match section.get(key).map(|node| &node.value) {
-        Some(Value::List(items)) if !items.is_empty() => items
+        Some(ConfigValue::List(items)) if !items.is_empty() => items
             .iter()
-            .map(|item| source(section, key, item, relative))
+            .map(|item| read_source(section, key, item, base))
             .collect(),
-        _ => Ok(vec![one(section, key, relative)?]),
+        _ => Ok(vec![read_one(section, key, base)?]),
     }
 }
 
-pub(super) fn one(
+/// Read the source under `key`, which is required.
+pub(super) fn read_one(
     section: &Section<'_>,
     key: &str,
-    relative: &Relative<'_>,
+    base: &BasePath<'_>,
 ) -> Result<SecretSource> {
     match section.get(key) {
-        Some(node) => source(section, key, node, relative),
+        Some(node) => read_source(section, key, node, base),
         None => Err(section.missing(key, &format!("add {}", example(key)))),
     }
 }
 
-fn source(
+fn read_source(
     section: &Section<'_>,
     key: &str,
     node: &ConfigNode,
-    relative: &Relative<'_>,
+    base: &BasePath<'_>,
 ) -> Result<SecretSource> {
-    if matches!(node.value, Value::String(_) | Value::Given(_)) {
+    if matches!(
+        node.value,
+        ConfigValue::String(_) | ConfigValue::Override(_)
+    ) {
         return Err(section
-            .error(key, "must not be written into the configuration")
+            .error(key, "must not contain the secret itself")
             .hint(format!("write {}", example(key))));
     }
-    if !matches!(node.value, Value::Table(_)) {
+    if !matches!(node.value, ConfigValue::Table(_)) {
         return Err(section
-            .wrong_type(key, "a place to read it from", node)
+            .wrong_type(key, "a table with `env` or `file`", node)
             .hint(format!("write {}", example(key))));
     }
     let name = format!("{} {key}", section.name());
     let table = Section::open(node, &name, &keys::CREDENTIAL.names())?;
     let place = node.place.clone();
-    // The connection's date is that of each of its tokens.
+    // `expires` of the connection is the default for each of its tokens.
     let expires = match table.date("expires")? {
         None => section.date("expires")?,
         date => date,
@@ -154,12 +167,12 @@ fn source(
             place,
         }),
         (None, Some(file)) => Ok(SecretSource::File {
-            path: relative.path(&file),
+            path: base.join(&file),
             expires,
             place,
         }),
         _ => Err(section
-            .error(key, "needs one of `env` and `file`")
+            .error(key, "needs exactly one of `env` and `file`")
             .hint(format!("write {}", example(key)))),
     }
 }
@@ -189,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_variable_names_itself_and_the_line_that_asks_for_it() {
+    fn an_unusable_variable_is_reported_with_the_line_of_the_configuration() {
         assert_eq!(
             message(None),
             "the environment variable BITBUCKET_TOKEN is not set (file=bitlake.toml, line=8): \
@@ -201,13 +214,13 @@ mod tests {
         );
         assert_eq!(
             message(Some("one\ntwo")),
-            "the environment variable BITBUCKET_TOKEN holds more than one line \
+            "the environment variable BITBUCKET_TOKEN contains more than one line \
              (file=bitlake.toml, line=8)"
         );
     }
 
     #[test]
-    fn the_line_end_of_a_file_is_not_part_of_the_secret() {
+    fn line_ends_and_byte_order_marks_of_a_file_are_ignored() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         let source = SecretSource::File {

@@ -1,12 +1,12 @@
-//! The file's text with the overrides laid over it: one tree, in which every value knows where it was written.
+//! Parses the file and applies the overrides, which gives a tree of values that know where they were written.
 //!
-//! serde is not used here on purpose: its errors name a type but neither the key nor the line, and they cannot speak
-//! of a value that came from the environment.
+//! serde is not used: its errors name neither the key nor the line, and cannot describe a value that came from the
+//! environment.
 //!
 //! ```text
 //! bitlake.toml ─┐
 //! BITLAKE__… ───┼─▶ ConfigNode tree ─▶ Section (typed reads) ─▶ Config
-//! flags ────────┘   (the later wins)
+//! flags ────────┘   (a later source overrides an earlier one)
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,50 +18,52 @@ use toml::de::{DeTable, DeValue};
 use super::place::ConfigPlace;
 use crate::error::Result;
 
-/// `BITLAKE__SECTION__KEY`: the prefix of the overrides among the environment variables.
+/// The prefix of environment variables that override a key: `BITLAKE__SECTION__KEY`.
 const ENVIRONMENT_PREFIX: &str = "BITLAKE__";
 
-/// Names in an override's key.
-const MOST_LEVELS: usize = 8;
+/// The maximum number of names in the key of an override.
+const MAX_LEVELS: usize = 8;
 
-/// A value and where it was written.
+/// A value with the place where it was written.
 #[derive(Debug, Clone)]
 pub(super) struct ConfigNode {
     pub(super) place: ConfigPlace,
-    pub(super) value: Value,
+    pub(super) value: ConfigValue,
 }
 
+/// A value of the file or of an override.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(super) enum ConfigValue {
     String(String),
     Integer(i64),
     Float,
     Boolean(bool),
-    /// As written.
+    /// A date in the spelling of the file.
     Date(String),
     List(Vec<ConfigNode>),
     Table(BTreeMap<String, ConfigNode>),
-    /// From the environment or a flag: plain text that becomes whatever type its key asks for, so that nobody has to
-    /// quote TOML inside a shell.
-    Given(String),
+    /// The text of an override, which is parsed as the type that its key requires. A shell user does not have to quote
+    /// TOML.
+    Override(String),
 }
 
 impl ConfigNode {
+    /// Return the type of the value, as error messages name it.
     pub(super) fn kind(&self) -> &'static str {
         match self.value {
-            Value::String(_) => "a string",
-            Value::Integer(_) => "an integer",
-            Value::Float => "a decimal number",
-            Value::Boolean(_) => "true or false",
-            Value::Date(_) => "a date",
-            Value::List(_) => "a list",
-            Value::Table(_) => "a table",
-            Value::Given(_) => "a single value",
+            ConfigValue::String(_) => "a string",
+            ConfigValue::Integer(_) => "an integer",
+            ConfigValue::Float => "a decimal number",
+            ConfigValue::Boolean(_) => "true or false",
+            ConfigValue::Date(_) => "a date",
+            ConfigValue::List(_) => "a list",
+            ConfigValue::Table(_) => "a table",
+            ConfigValue::Override(_) => "a single value",
         }
     }
 }
 
-/// Parses `text` and lays the environment's overrides, then `flags` (dotted key, value), over it.
+/// Parse `text`, then apply the overrides of the environment and of `flags` (dotted key, value), in this order.
 pub(super) fn read(
     text: &str,
     path: &Path,
@@ -74,19 +76,21 @@ pub(super) fn read(
         let message = error.message().trim().replace('\n', ", ");
         source
             .place(offset)
-            .error(format!("this is not TOML: {message}"))
+            .error(format!("the file is not valid TOML: {message}"))
     })?;
     let mut root = ConfigNode {
         place: ConfigPlace::new(path, 1),
-        value: Value::Table(source.entries(table.get_ref())?),
+        value: ConfigValue::Table(source.entries(table.get_ref())?),
     };
     for (variable, value) in env {
         if let Some(key) = variable.strip_prefix(ENVIRONMENT_PREFIX) {
             let key = key.to_lowercase();
             let place = ConfigPlace::outside(variable);
             let keys: Vec<&str> = key.split("__").collect();
-            if keys.len() > MOST_LEVELS {
-                return Err(place.error("no key of the configuration lies so deep".to_owned()));
+            if keys.len() > MAX_LEVELS {
+                return Err(
+                    place.error("the variable names more levels than any key has".to_owned())
+                );
             }
             root.set(&keys, value, &place)?;
         }
@@ -117,51 +121,52 @@ impl ConfigText<'_> {
         table.iter().map(entry).collect()
     }
 
-    /// `offset`: of the key, or of the item in a list.
+    /// Convert `value`. `offset` is the position of the key, or of the item in a list.
     fn node(&self, offset: usize, value: &Spanned<DeValue<'_>>) -> Result<ConfigNode> {
         let place = self.place(offset);
         let value = match value.get_ref() {
-            DeValue::String(text) => Value::String(text.to_string()),
+            DeValue::String(text) => ConfigValue::String(text.to_string()),
             DeValue::Integer(number) => {
                 let parsed = i64::from_str_radix(number.as_str(), number.radix());
-                Value::Integer(parsed.map_err(|_| place.error("this number is too large"))?)
+                ConfigValue::Integer(parsed.map_err(|_| place.error("the number is out of range"))?)
             }
-            DeValue::Float(_) => Value::Float,
-            DeValue::Boolean(flag) => Value::Boolean(*flag),
-            DeValue::Datetime(date) => Value::Date(date.to_string()),
+            DeValue::Float(_) => ConfigValue::Float,
+            DeValue::Boolean(flag) => ConfigValue::Boolean(*flag),
+            DeValue::Datetime(date) => ConfigValue::Date(date.to_string()),
             DeValue::Array(items) => {
                 let items = items.iter().map(|item| self.node(item.span().start, item));
-                Value::List(items.collect::<Result<_>>()?)
+                ConfigValue::List(items.collect::<Result<_>>()?)
             }
-            DeValue::Table(table) => Value::Table(self.entries(table)?),
+            DeValue::Table(table) => ConfigValue::Table(self.entries(table)?),
         };
         Ok(ConfigNode { place, value })
     }
 }
 
 impl ConfigNode {
+    /// Set the value under the path `keys`.
     fn set(&mut self, keys: &[&str], value: &str, place: &ConfigPlace) -> Result<()> {
         let Some((key, rest)) = keys.split_first() else {
             *self = ConfigNode {
                 place: place.clone(),
-                value: Value::Given(value.to_owned()),
+                value: ConfigValue::Override(value.to_owned()),
             };
             return Ok(());
         };
         match &mut self.value {
-            Value::Table(entries) => entries
+            ConfigValue::Table(entries) => entries
                 .entry((*key).to_owned())
                 .or_insert_with(|| ConfigNode {
                     place: place.clone(),
-                    value: Value::Table(BTreeMap::new()),
+                    value: ConfigValue::Table(BTreeMap::new()),
                 })
                 .set(rest, value, place),
-            Value::List(_) => Err(place
+            ConfigValue::List(_) => Err(place
                 .error(format!(
-                    "`{key}` lies in a list, and lists cannot be overridden"
+                    "`{key}` is part of a list, and lists cannot be overridden"
                 ))
-                .hint("change it in the file")),
-            _ => Err(place.error(format!("`{key}` lies below a value that is not a table"))),
+                .hint("change the value in the file")),
+            _ => Err(place.error(format!("the parent of `{key}` is not a table"))),
         }
     }
 }

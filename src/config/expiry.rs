@@ -1,32 +1,33 @@
-//! Credentials that end soon: the API does not tell, so the configuration does (`expires`), and whoever looks at a run
-//! hears of it before a night fails.
+//! Reports credentials that expire soon.
+//!
+//! The API does not tell when a token expires, so the key `expires` does. Every run warns before the date, so that a
+//! token can be renewed before a scheduled run fails.
 
 use std::fmt;
 
 use chrono::NaiveDate;
 use serde::Serialize;
 
-use super::Config;
-use crate::clock;
+use super::load::Config;
 
-/// Days before the end from which on it is worth a word.
-const SOON: i64 = 30;
+/// For how many days before the expiry a credential is reported.
+const NOTICE_DAYS: i64 = 30;
 
-/// A credential that ends within thirty days, or has ended.
+/// A credential that expires within thirty days, or has expired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct CredentialExpiry {
-    /// The connection's name.
+    /// The name of the connection.
     pub connection: String,
-    /// "environment variable BITBUCKET_TOKEN" or "file /run/secrets/bitbucket".
+    /// Where the credential is read from: `environment variable BITBUCKET_TOKEN` or `file /run/secrets/bitbucket`.
     pub origin: String,
-    /// The last day on which it is good.
+    /// The last day on which the credential is valid.
     pub expires: NaiveDate,
-    /// Negative after it.
+    /// The number of days until `expires`; negative after that day.
     pub days_left: i64,
 }
 
 impl Config {
-    /// What ends within thirty days of today (UTC), in the order of the file.
+    /// Return the credentials that expire within thirty days of today (UTC), in the order of the file.
     pub fn expiring(&self) -> Vec<CredentialExpiry> {
         self.expiring_on(clock::now().date_naive())
     }
@@ -39,7 +40,7 @@ impl Config {
                     continue;
                 };
                 let days_left = (expires - today).num_days();
-                if days_left <= SOON {
+                if days_left <= NOTICE_DAYS {
                     expiring.push(CredentialExpiry {
                         connection: connection.name.clone(),
                         origin: source.origin(),
@@ -54,7 +55,8 @@ impl Config {
 }
 
 impl CredentialExpiry {
-    pub fn is_over(&self) -> bool {
+    /// Return whether the credential has expired.
+    pub fn is_expired(&self) -> bool {
         self.days_left < 0
     }
 }
@@ -84,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_named_thirty_days_before_its_own_date_or_the_connections() {
+    fn a_token_is_reported_thirty_days_before_its_own_expiry_or_that_of_its_connection() {
         let text = "[lake]\nurl = \"out\"\n[[connection]]\nid = 1\nname = \"acme\"\nauth = \"access-token\"\n\
                     expires = 2027-01-31\ntoken = [{ env = \"A\" }, { file = \"/b\", expires = \"2027-04-01\" }]\n";
         let config = Config::parse(text, "bitlake.toml".as_ref(), &BTreeMap::new(), &[]).unwrap();

@@ -156,7 +156,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "longest_span",
             "span, as `\"20 years\"`",
             "`\"20 years\"`",
-            "The longest time that periods are generated for when only outside tables say how long a project has existed. Records outside of such a span are reported.",
+            "The longest time that periods are generated for when only outside tables say how long a project has existed. Records farther from each other are reported as outliers.",
         ),
         key(
             "keep_runs",
@@ -333,7 +333,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
             "git_endpoint",
             "URL",
             "`https://bitbucket.org/`",
-            "Where repositories are cloned from. Follows `endpoint` when it is not set.",
+            "Where repositories are cloned from. The default follows `endpoint`.",
         ),
         key(
             "proxy",
@@ -507,7 +507,7 @@ pub(super) const PROJECT: KeyTable = KeyTable {
 
 pub(super) const RULES: KeyTable = KeyTable {
     title: "[rules.NAME]",
-    description: "One rule set. `default` always exists; a set in the file changes only the keys that it names. An empty text (`\"\"`) disables a pattern.",
+    description: "One rule set. `default` always exists; a set in the file changes only the keys that it names. An empty pattern (`\"\"`) disables a pattern.",
     keys: &[
         key(
             "entities",

@@ -1,41 +1,45 @@
-//! `[lake]`: where the Parquet goes.
+//! Reads `[lake]`: where the Parquet is written, and with which limits.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::document::Value;
+use super::document::ConfigValue;
 use super::keys;
 use super::layout::{self, FileLayout};
-use super::load::Relative;
+use super::paths::BasePath;
 use super::section::Section;
 use super::since::Since;
-use crate::error::{Error, Result};
-use crate::lake::Retention;
+use crate::error::Result;
 
+/// `[lake]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeConfig {
-    /// A folder, or `s3://bucket/prefix`. A relative folder from the file is relative to the file; one from the
-    /// environment or a flag to the working directory.
+    /// A folder, or `s3://bucket/prefix`. A relative folder of the file is relative to the file; a relative folder of
+    /// an override is relative to the working directory.
     pub url: String,
-    /// Settings of the object store under object_store's own names (`endpoint`, `region`, …); never credentials.
+    /// Settings of the object store under the names of the `object_store` crate (`endpoint`, `region`, …), without
+    /// credentials.
     pub options: BTreeMap<String, String>,
-    /// How long a publish to a bucket may be silent before another run takes over.
+    /// How long a publish to a bucket may be silent before another run takes over; `None` for the default.
     pub lease: Option<Duration>,
-    /// Bytes.
+    /// The maximum resident size of the process in bytes; `None` for the default.
     pub memory_limit: Option<u64>,
+    /// How files are partitioned and compressed.
     pub layout: FileLayout,
-    /// Every version of every record is kept, in the layer `history`.
+    /// Whether the layer `history` keeps every version of every record.
     pub keep_history: bool,
-    /// The longest time that periods are made for, where brought tables alone say how long a project is known.
+    /// The longest time that periods are generated for if only outside tables say how long a project has existed.
     pub longest_span: Since,
-    /// Which run reports stay.
-    pub retention: Retention,
+    /// The maximum number of run reports to keep; `None` for the default.
+    pub keep_runs: Option<u32>,
+    /// The maximum age of a run report in days; `None` for the default.
+    pub keep_run_days: Option<u32>,
 }
 
-/// What `longest_span` is where nothing is said: twenty years.
+/// The default of `longest_span`: twenty years.
 const LONGEST_SPAN: Since = Since::Months(240);
 
-/// The usual names of what must not stand in a file.
+/// Keys of credentials, which are refused: `[lake]` must not contain secrets.
 const CREDENTIALS: [&str; 5] = [
     "access_key_id",
     "secret_access_key",
@@ -44,11 +48,9 @@ const CREDENTIALS: [&str; 5] = [
     "password",
 ];
 
-const RETENTION: [&str; 2] = ["keep_runs", "keep_run_days"];
-
 const GIB: u64 = 1 << 30;
 
-pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeConfig> {
+pub(super) fn read(root: &Section<'_>, base: &BasePath<'_>) -> Result<LakeConfig> {
     let store = keys::LAKE_STORE.names();
     let known = [&keys::LAKE.names()[..], &store, &CREDENTIALS].concat();
     let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
@@ -57,8 +59,10 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
     };
     if let Some(key) = CREDENTIALS.iter().find(|key| lake.get(key).is_some()) {
         return Err(lake
-            .error(key, "must not stand in the file")
-            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the machine's role"));
+            .error(key, "is a credential, which the file must not contain")
+            .hint(
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role of the machine",
+            ));
     }
     let url = lake.required("url", hint)?;
     match url.split_once("://") {
@@ -66,46 +70,40 @@ pub(super) fn read(root: &Section<'_>, relative: &Relative<'_>) -> Result<LakeCo
         Some((scheme, _)) => {
             return Err(lake
                 .error("url", &format!("has the unknown scheme `{scheme}`"))
-                .hint("name a folder or s3://bucket/prefix"));
+                .hint("use a folder or s3://bucket/prefix"));
         }
     }
     let mut options = BTreeMap::new();
     for key in store {
         let Some(node) = lake.get(key) else { continue };
         let text = match &node.value {
-            Value::String(text) | Value::Given(text) => text.clone(),
-            Value::Boolean(flag) => flag.to_string(),
-            Value::Integer(number) => number.to_string(),
+            ConfigValue::String(text) | ConfigValue::Override(text) => text.clone(),
+            ConfigValue::Boolean(flag) => flag.to_string(),
+            ConfigValue::Integer(number) => number.to_string(),
             _ => return Err(lake.wrong_type(key, "a single value", node)),
         };
         options.insert(key.to_owned(), text);
     }
     Ok(LakeConfig {
-        url: relative.location(url, lake.place_of("url")),
+        url: base.resolve(url, lake.place_of("url")),
         options,
-        lease: lease(&lake)?,
-        memory_limit: memory_limit(&lake)?,
+        lease: read_lease(&lake)?,
+        memory_limit: read_memory_limit(&lake)?,
         layout: layout::read(&lake)?,
         keep_history: lake.boolean("keep_history")?.unwrap_or_default(),
-        longest_span: longest_span(&lake)?,
-        retention: retention(&lake)?,
+        longest_span: read_longest_span(&lake)?,
+        keep_runs: read_count(&lake, "keep_runs")?,
+        keep_run_days: read_count(&lake, "keep_run_days")?,
     })
 }
 
-fn retention(lake: &Section<'_>) -> Result<Retention> {
-    let [runs, days] = RETENTION;
-    let number = |key: &str| {
-        let number = lake.positive(key, u32::MAX.into())?;
-        Ok::<_, Error>(number.and_then(|number| u32::try_from(number).ok()))
-    };
-    let default = Retention::default();
-    Ok(Retention {
-        runs: number(runs)?.map_or(default.runs, |runs| runs as usize),
-        days: number(days)?.unwrap_or(default.days),
-    })
+/// Read an integer from 1 to 4,294,967,295.
+fn read_count(lake: &Section<'_>, key: &str) -> Result<Option<u32>> {
+    let number = lake.positive(key, u32::MAX.into())?;
+    Ok(number.and_then(|number| u32::try_from(number).ok()))
 }
 
-fn longest_span(lake: &Section<'_>) -> Result<Since> {
+fn read_longest_span(lake: &Section<'_>) -> Result<Since> {
     let key = "longest_span";
     let Some(text) = lake.string(key)? else {
         return Ok(LONGEST_SPAN);
@@ -114,48 +112,55 @@ fn longest_span(lake: &Section<'_>) -> Result<Since> {
         Some(span @ (Since::Days(_) | Since::Months(_))) => Ok(span),
         _ => Err(lake
             .error(key, &format!("cannot be `{text}`"))
-            .hint("write it as \"20 years\" or \"18 months\"")),
+            .hint("write a value such as \"20 years\" or \"18 months\"")),
     }
 }
 
-fn lease(lake: &Section<'_>) -> Result<Option<Duration>> {
+fn read_lease(lake: &Section<'_>) -> Result<Option<Duration>> {
     let key = "lease";
     let Some(text) = lake.string(key)? else {
         return Ok(None);
     };
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..].trim() {
+    let (number, unit) = split_unit(&text);
+    let unit = match unit {
         "second" | "seconds" => Some(1),
         "minute" | "minutes" => Some(60),
         _ => None,
     };
-    let seconds = unit.and_then(|unit| digits.trim().parse::<u32>().ok()?.checked_mul(unit));
+    let seconds = unit.and_then(|unit| number.parse::<u32>().ok()?.checked_mul(unit));
     match seconds {
         Some(0) => Err(lake.error(key, "must be at least 1 second")),
         Some(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
         None => Err(lake
             .error(key, &format!("cannot be `{text}`"))
-            .hint("write it as \"10 minutes\" or \"90 seconds\"")),
+            .hint("write a value such as \"10 minutes\" or \"90 seconds\"")),
     }
 }
 
-fn memory_limit(lake: &Section<'_>) -> Result<Option<u64>> {
+fn read_memory_limit(lake: &Section<'_>) -> Result<Option<u64>> {
     let key = "memory_limit";
     let Some(text) = lake.string(key)? else {
         return Ok(None);
     };
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..].trim() {
+    let (number, unit) = split_unit(&text);
+    let unit = match unit {
         "GiB" => Some(GIB),
         "MiB" => Some(1 << 20),
         _ => None,
     };
-    let bytes = unit.and_then(|unit| digits.trim().parse::<u64>().ok()?.checked_mul(unit));
+    let bytes = unit.and_then(|unit| number.parse::<u64>().ok()?.checked_mul(unit));
     match bytes {
         Some(bytes) if bytes >= GIB => Ok(Some(bytes)),
         Some(_) => Err(lake.error(key, "must be at least 1 GiB")),
         None => Err(lake
             .error(key, &format!("cannot be `{text}`"))
-            .hint("write it as \"4 GiB\" or \"1536 MiB\"")),
+            .hint("write a value such as \"4 GiB\" or \"1536 MiB\"")),
     }
+}
+
+/// Split `90 seconds` into `90` and `seconds`.
+fn split_unit(text: &str) -> (&str, &str) {
+    let number = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = text.strip_prefix(number).unwrap_or_default();
+    (number.trim(), unit.trim())
 }

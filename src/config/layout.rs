@@ -1,5 +1,7 @@
-//! `[lake]`'s keys on how files are cut and compressed. Which tables and columns there are is not known here: what is
-//! read is checked against the contracts before a run begins.
+//! Reads the keys of `[lake]` that say how files are partitioned and compressed.
+//!
+//! This module does not know the tables and their columns: every command that writes checks the layout against the
+//! contracts before it starts.
 
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 
@@ -8,38 +10,46 @@ use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::Result;
 
+/// How files are partitioned and compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileLayout {
-    /// `None`: zstd at bitlake's level.
+    /// The codec; `None` for zstd at the default level.
     pub compression: Option<Compression>,
-    /// For every table that can be cut so; `None`: as the contracts say.
+    /// The unit for every table that allows it; `None` for the unit of each table's contract.
     pub partition: Option<PartitionUnit>,
-    /// What `[lake.tables]` says, which goes before `partition`.
+    /// The entries of `[lake.tables]`, which take precedence over `partition`.
     pub tables: Vec<TableLayout>,
 }
 
+/// One entry of `[lake.tables]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableLayout {
-    /// `layer.table`.
+    /// The table, as `layer.table`.
     pub name: String,
+    /// The unit of the table's partitions.
     pub partition: PartitionUnit,
-    /// `None`: the contract's own.
+    /// The column to partition by; `None` for the column of the contract.
     pub column: Option<String>,
+    /// The line of the entry.
     pub place: ConfigPlace,
 }
 
-/// What makes one file of a table.
+/// The part of a table that makes one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PartitionUnit {
+    /// The rows of one day.
     Day,
+    /// The rows of one month.
     Month,
+    /// The rows of one year.
     Year,
+    /// The rows of one repository.
     Repository,
-    /// The whole table.
+    /// All rows of the table.
     None,
 }
 
-const CUTS: [(&str, PartitionUnit); 5] = [
+const UNITS: [(&str, PartitionUnit); 5] = [
     ("month", PartitionUnit::Month),
     ("day", PartitionUnit::Day),
     ("year", PartitionUnit::Year),
@@ -54,8 +64,8 @@ pub(super) fn read(lake: &Section<'_>) -> Result<FileLayout> {
             if !name.contains('.') {
                 return Err(node
                     .place
-                    .error(format!("`{name}` in [lake.tables] is no table"))
-                    .hint("write layer.table in quotes, as in `\"domain.commits\" = { partition = \"year\" }`"));
+                    .error(format!("`{name}` in [lake.tables] does not name a table"))
+                    .hint("write layer.table in quotes, such as `\"domain.commits\" = { partition = \"year\" }`"));
             }
             let title = format!("[lake.tables.\"{name}\"]");
             let table = Section::open(node, &title, &keys::LAKE_TABLE.names())?;
@@ -63,7 +73,7 @@ pub(super) fn read(lake: &Section<'_>) -> Result<FileLayout> {
             tables.push(TableLayout {
                 name: name.to_owned(),
                 partition: table
-                    .one_of("partition", &CUTS)?
+                    .one_of("partition", &UNITS)?
                     .ok_or_else(|| table.missing("partition", hint))?,
                 column: table.string("column")?,
                 place: node.place.clone(),
@@ -71,13 +81,13 @@ pub(super) fn read(lake: &Section<'_>) -> Result<FileLayout> {
         }
     }
     Ok(FileLayout {
-        compression: compression(lake)?,
-        partition: lake.one_of("partition", &CUTS)?,
+        compression: read_compression(lake)?,
+        partition: lake.one_of("partition", &UNITS)?,
         tables,
     })
 }
 
-fn compression(lake: &Section<'_>) -> Result<Option<Compression>> {
+fn read_compression(lake: &Section<'_>) -> Result<Option<Compression>> {
     let key = "compression_level";
     let words = [
         ("zstd", None),
@@ -89,7 +99,7 @@ fn compression(lake: &Section<'_>) -> Result<Option<Compression>> {
         return Ok(given);
     };
     if given.is_some() {
-        return Err(lake.error(key, "is for zstd only"));
+        return Err(lake.error(key, "applies to zstd only"));
     }
     let level = i32::try_from(level).ok().map(ZstdLevel::try_new);
     Ok(level

@@ -1,20 +1,49 @@
-//! From the file and the environment to one checked [`Config`].
+//! Loads the file and the environment into one checked [`Config`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::place::ConfigPlace;
+use super::connection::{self, Connection};
+use super::lake::{self, LakeConfig};
+use super::outside::{self, OrgFiles, OutsideTable};
+use super::paths::BasePath;
+use super::project::{self, Project, RepositorySelection};
+use super::rules::{self, RuleSet};
 use super::section::Section;
-use super::{Config, connection, document, keys, lake, outside, project, rules, since};
+use super::since::{self, SyncSettings};
+use super::{document, keys};
 use crate::encoding;
 use crate::error::{Error, ErrorKind, Result};
 
+/// The whole configuration, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The path of the file.
+    pub path: PathBuf,
+    /// `[lake]`.
+    pub lake: LakeConfig,
+    /// Every `[[connection]]`; none if the lake is only transformed.
+    pub connections: Vec<Connection>,
+    /// Every `[[repositories]]`.
+    pub repositories: Vec<RepositorySelection>,
+    /// Every `[[project]]`.
+    pub projects: Vec<Project>,
+    /// The rule sets by name; `default` always exists.
+    pub rules: BTreeMap<String, RuleSet>,
+    /// `[sync]`.
+    pub sync: SyncSettings,
+    /// Every `[[table]]`.
+    pub tables: Vec<OutsideTable>,
+    /// `[org]`.
+    pub org: OrgFiles,
+}
+
 impl Config {
-    /// Reads the file at `path`, then lays over it the `BITLAKE__SECTION__KEY` variables of `env`, then `overrides`
-    /// (dotted key and value, from flags). `env` is the process's environment, passed in so that tests need none.
+    /// Load the file at `path`, then apply the `BITLAKE__SECTION__KEY` variables of `env` and the `overrides` of flags
+    /// (dotted key and value), in this order. `env` is the process's environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`], naming the file and the line.
+    /// [`ErrorKind::Configuration`], with the file and the line.
     pub fn load(
         path: &Path,
         env: &BTreeMap<String, String>,
@@ -25,8 +54,11 @@ impl Config {
         Self::parse(&text, path, env, overrides)
     }
 
-    /// As [`Config::load`], but a file that is not there is as an empty one: for what only reads a lake, so that
-    /// `--lake` is all it needs.
+    /// Load the file at `path` like [`Config::load`], and treat a missing file like an empty one. Commands that only
+    /// read a lake then need nothing but `--lake`.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
     pub fn load_if_present(
         path: &Path,
         env: &BTreeMap<String, String>,
@@ -38,7 +70,10 @@ impl Config {
         }
     }
 
-    /// `path` is for errors and for what is relative to the file.
+    /// Parse the text of a configuration file. `path` is the file's path, for errors and relative paths.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
     pub fn parse(
         text: &str,
         path: &Path,
@@ -47,14 +82,12 @@ impl Config {
     ) -> Result<Config> {
         let document = document::read(text, path, env, overrides)?;
         let root = Section::open(&document, "", &keys::ROOT.names())?;
-        let relative = Relative {
-            folder: path.parent().unwrap_or(Path::new("")),
-        };
-        let connections = connection::read(&root, &relative)?;
+        let base = BasePath::of_file(path);
+        let connections = connection::read(&root, &base)?;
         let rules = rules::read(&root)?;
         let repositories = project::read_selections(&root, &connections, &rules)?;
-        let lake = lake::read(&root, &relative)?;
-        let sync = since::read(&root, &lake.url, &relative)?;
+        let lake = lake::read(&root, &base)?;
+        let sync = since::read(&root, &lake.url, &base)?;
         Ok(Config {
             path: path.to_path_buf(),
             lake,
@@ -63,8 +96,8 @@ impl Config {
             projects: project::read_projects(&root)?,
             rules,
             sync,
-            tables: outside::read_tables(&root, &relative)?,
-            org: outside::read_org(&root, &relative)?,
+            tables: outside::read_tables(&root, &base)?,
+            org: outside::read_org(&root, &base)?,
         })
     }
 }
@@ -77,29 +110,8 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
     )
     .source(error);
     if missing {
-        error.hint("`bitlake init` writes one, --config names another")
+        error.hint("create one with `bitlake init`, or name another file with --config")
     } else {
         error
-    }
-}
-
-/// Paths in the file are relative to the file, so that a scheduler's working directory does not matter; paths from
-/// the environment and from flags are relative to the working directory, as a shell completes them.
-pub(super) struct Relative<'a> {
-    folder: &'a Path,
-}
-
-impl Relative<'_> {
-    pub(super) fn path(&self, text: &str) -> PathBuf {
-        self.folder.join(text)
-    }
-
-    /// A path, or an address with a scheme.
-    pub(super) fn location(&self, text: String, place: &ConfigPlace) -> String {
-        if text.contains("://") || place.line == 0 || self.folder.as_os_str().is_empty() {
-            return text;
-        }
-        // Joining a string with a string: the result is as printable as its parts.
-        self.path(&text).to_string_lossy().into_owned()
     }
 }

@@ -1,14 +1,16 @@
-//! `bitlake.toml` and the environment as one typed, checked value, so that everything behind it can trust what it
-//! reads: a mistake is found before the first request, and named with its line.
+//! The configuration: `bitlake.toml` and the environment as one typed [`Config`], checked completely when a command
+//! starts.
+//!
+//! A mistake is reported with its line before the first request, instead of hours later.
 //!
 //! ```text
 //! bitlake.toml ─┐
 //! BITLAKE__… ───┼─▶ document ─▶ section ─┬─ lake ─ connection ─ rules ─ project ─┬─▶ Config ──assign──▶ AssignedRepository
 //! flags ────────┘  (with lines) (typed)  └─ since ─ outside ────────────────────┘              ▲
-//!                                                                     what discovery found ────┘
+//!                                                                    discovered repositories ──┘
 //! ```
 //!
-//! Credentials are not read here: a [`SecretSource`] says where one will be found.
+//! Loading reads no credentials: a [`SecretSource`] says where one is read from.
 
 mod assign;
 mod connection;
@@ -22,6 +24,7 @@ mod lake;
 mod layout;
 mod load;
 mod outside;
+mod paths;
 mod patterns;
 mod place;
 mod project;
@@ -31,11 +34,8 @@ mod since;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-
 pub use assign::{AssignedRepository, RepositoryIdentity};
-pub use connection::{Auth, Connection};
+pub use connection::{Auth, AuthKind, Connection};
 pub use credentials::SecretSource;
 pub use cron::Cron;
 pub use expiry::CredentialExpiry;
@@ -43,6 +43,7 @@ pub use git::GitCommits;
 pub use keys::{ConfigKey, KeyTable, REFERENCE};
 pub use lake::LakeConfig;
 pub use layout::{FileLayout, PartitionUnit, TableLayout};
+pub use load::Config;
 pub use outside::{OrgFiles, OutsideFormat, OutsideTable};
 pub use patterns::RepositoryPattern;
 pub use place::ConfigPlace;
@@ -50,19 +51,3 @@ pub use project::{Project, RepositorySelection};
 pub(crate) use rules::capture_groups;
 pub use rules::{CommitsDiffs, Deployments, EntityGroup, RuleSet, StepsRule, TagRules};
 pub use since::{Since, SyncSettings};
-
-/// The whole configuration, checked.
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub path: PathBuf,
-    pub lake: LakeConfig,
-    /// Empty for a lake that is only transformed.
-    pub connections: Vec<Connection>,
-    pub repositories: Vec<RepositorySelection>,
-    pub projects: Vec<Project>,
-    /// By name; `default` is always there.
-    pub rules: BTreeMap<String, RuleSet>,
-    pub sync: SyncSettings,
-    pub tables: Vec<OutsideTable>,
-    pub org: OrgFiles,
-}

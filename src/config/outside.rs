@@ -1,37 +1,46 @@
-//! `[[table]]` and `[org]`: data that Bitbucket does not have, brought by the user.
+//! Reads `[[table]]` and `[org]`: data that the user provides because Bitbucket does not have it.
 
 use std::path::PathBuf;
 
 use super::keys;
-use super::load::Relative;
+use super::paths::BasePath;
 use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::Result;
 use crate::suggest;
 
-/// One `[[table]]`: outside data in the place of a table of the lake, or beside its rows.
+/// One `[[table]]`: outside data that replaces a table of the lake, or adds rows to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutsideTable {
+    /// The layer of the table.
     pub layer: String,
+    /// The name of the table.
     pub table: String,
-    /// A path or `s3://…`, which may hold globs. A relative path is relative to the file.
+    /// A path or an `s3://` URL, which may contain globs.
     pub location: String,
+    /// The format of the files.
     pub format: OutsideFormat,
-    /// SQL over `external` that yields the table's columns; None when they are there already.
+    /// SQL that selects the table's columns from `external`; `None` if the files have these columns.
     pub query: Option<String>,
-    /// The rows join those that bitlake makes, instead of standing in their place.
+    /// Whether the rows are added to the table instead of replacing it.
     pub add: bool,
+    /// The line of the table's header.
     pub place: ConfigPlace,
 }
 
+/// The format of outside files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OutsideFormat {
+    /// CSV with a header.
     Csv,
+    /// One JSON object per line.
     Ndjson,
+    /// Parquet.
     Parquet,
 }
 
 impl OutsideFormat {
+    /// Return the value as the file spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Csv => "csv",
@@ -41,23 +50,23 @@ impl OutsideFormat {
     }
 }
 
-/// CSV files with DevLake's headers. Relative paths are relative to the file.
+/// `[org]`: CSV files with DevLake's headers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OrgFiles {
+    /// The file that lists people.
     pub users: Option<PathBuf>,
+    /// The file that lists teams.
     pub teams: Option<PathBuf>,
+    /// The file that maps people to Bitbucket accounts.
     pub user_account_mapping: Option<PathBuf>,
 }
 
 const LAYERS: [&str; 5] = ["config", "bitbucket", "domain", "dora", "metrics"];
 
-pub(super) fn read_tables(
-    root: &Section<'_>,
-    relative: &Relative<'_>,
-) -> Result<Vec<OutsideTable>> {
+pub(super) fn read_tables(root: &Section<'_>, base: &BasePath<'_>) -> Result<Vec<OutsideTable>> {
     let mut tables: Vec<OutsideTable> = Vec::new();
     for section in root.tables("table", &keys::TABLE.names())? {
-        let table = outside_table(&section, relative)?;
+        let table = read_table(&section, base)?;
         let earlier = tables
             .iter()
             .find(|t| !t.add && (&t.layer, &t.table) == (&table.layer, &table.table));
@@ -65,11 +74,11 @@ pub(super) fn read_tables(
             return Err(section
                 .place_of("name")
                 .error(format!(
-                    "the table `{}.{}` is given twice",
+                    "two [[table]] replace the table `{}.{}`",
                     table.layer, table.table
                 ))
                 .hint(format!(
-                    "the other one is at {}; with `add = true` both count",
+                    "remove one of them, or set `add = true`; the other is at {}",
                     earlier.place
                 )));
         }
@@ -78,21 +87,21 @@ pub(super) fn read_tables(
     Ok(tables)
 }
 
-fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<OutsideTable> {
-    let hint = "add the table to fill, as in `name = \"domain.incidents\"`";
+fn read_table(section: &Section<'_>, base: &BasePath<'_>) -> Result<OutsideTable> {
+    let hint = "add the table's name, such as `name = \"domain.incidents\"`";
     let name = section.required("name", hint)?;
-    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let (layer, table) = name
         .split_once('.')
-        .filter(|(_, table)| !table.is_empty() && table.chars().all(plain))
+        .filter(|(_, table)| !table.is_empty() && table.chars().all(is_name))
         .ok_or_else(|| {
             section
                 .error("name", &format!("cannot be `{name}`"))
-                .hint("write layer.table, as in \"domain.incidents\"")
+                .hint("write layer.table, such as \"domain.incidents\"")
         })?;
     if !LAYERS.contains(&layer) {
         return Err(section
-            .error("name", &format!("names the unknown layer `{layer}`"))
+            .error("name", &format!("names an unknown layer, `{layer}`"))
             .hint(suggest::hint(layer, &LAYERS, "use one of")));
     }
     let formats = [
@@ -105,13 +114,13 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
     if add && ["config", "bitbucket"].contains(&layer) {
         return Err(section
             .error("add", &format!("is not possible for `{name}`"))
-            .hint("only rows of domain, dora and metrics can be added to"));
+            .hint("rows can be added to tables of domain, dora and metrics only"));
     }
-    let hint = "add the files' path or s3:// address";
+    let hint = "add the path or the s3:// URL of the files";
     Ok(OutsideTable {
         layer: layer.to_owned(),
         table: table.to_owned(),
-        location: relative.location(
+        location: base.resolve(
             section.required("location", hint)?,
             section.place_of("location"),
         ),
@@ -123,13 +132,13 @@ fn outside_table(section: &Section<'_>, relative: &Relative<'_>) -> Result<Outsi
     })
 }
 
-pub(super) fn read_org(root: &Section<'_>, relative: &Relative<'_>) -> Result<OrgFiles> {
+pub(super) fn read_org(root: &Section<'_>, base: &BasePath<'_>) -> Result<OrgFiles> {
     let Some(section) = root.section("org", &keys::ORG.names())? else {
         return Ok(OrgFiles::default());
     };
     let path = |key: &str| -> Result<Option<PathBuf>> {
         let text = section.string(key)?;
-        Ok(text.map(|text| relative.location(text, section.place_of(key)).into()))
+        Ok(text.map(|text| base.resolve(text, section.place_of(key)).into()))
     };
     Ok(OrgFiles {
         users: path("users")?,

@@ -1,6 +1,6 @@
-//! Patterns for repositories (`acme/checkout-*`) and for the names inside them (regular expressions).
+//! Reads patterns of repositories (`acme/checkout-*`) and regular expressions.
 //!
-//! Both are compiled when the file is read, so that a bad one is reported with its line and not hours later.
+//! Both are compiled when the configuration is loaded, so that an invalid one is reported with its line.
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::Regex;
@@ -9,17 +9,20 @@ use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::{ErrorKind, OrError, Result};
 
-/// `workspace/slug`, where the slug may hold globs. Bitbucket's names are lower case and matching ignores case.
+/// A pattern of repositories, `workspace/slug`, where the slug may contain globs. Matching ignores case.
 #[derive(Debug, Clone)]
 pub struct RepositoryPattern {
+    /// The pattern as the file spells it.
     pub text: String,
+    /// The line of the pattern.
     pub place: ConfigPlace,
     workspace: String,
-    /// None for a plain name.
+    /// `None` if the pattern is a full name.
     glob: Option<GlobMatcher>,
 }
 
 impl RepositoryPattern {
+    /// Compile a pattern that was written at `place`.
     pub(super) fn new(text: &str, place: &ConfigPlace) -> Result<Self> {
         let (workspace, slug) = text
             .split_once('/')
@@ -28,12 +31,12 @@ impl RepositoryPattern {
             })
             .ok_or_else(|| {
                 place
-                    .error(format!("`{text}` is no repository pattern"))
-                    .hint("write workspace/slug, as in \"acme/web\" or \"acme/*\"")
+                    .error(format!("`{text}` is not a pattern of repositories"))
+                    .hint("write workspace/slug, such as \"acme/web\" or \"acme/*\"")
             })?;
         if is_glob(workspace) {
             return Err(place
-                .error(format!("`{text}` has a glob for a workspace"))
+                .error(format!("`{text}` has a glob in the workspace"))
                 .hint("name the workspace, because Bitbucket lists repositories by workspace"));
         }
         let glob = is_glob(slug)
@@ -44,7 +47,7 @@ impl RepositoryPattern {
             .transpose()
             .or_error(
                 ErrorKind::Configuration,
-                format!("`{text}` is no valid glob"),
+                format!("`{text}` is not a valid glob"),
             )
             .map_err(|error| place.locate(error))?;
         Ok(Self {
@@ -55,7 +58,7 @@ impl RepositoryPattern {
         })
     }
 
-    /// `full_name`: `workspace/slug`.
+    /// Return whether the repository `full_name` (`workspace/slug`) matches.
     pub fn matches(&self, full_name: &str) -> bool {
         match &self.glob {
             Some(glob) => glob.is_match(full_name),
@@ -63,12 +66,12 @@ impl RepositoryPattern {
         }
     }
 
-    /// Whether it names one repository, which then needs no listing to be found.
+    /// Return whether the pattern is the full name of one repository, which can be fetched without a listing.
     pub fn is_exact(&self) -> bool {
         self.glob.is_none()
     }
 
-    /// In lower case, as Bitbucket writes it.
+    /// Return the workspace in lower case, as Bitbucket spells it.
     pub fn workspace(&self) -> &str {
         &self.workspace
     }
@@ -78,8 +81,8 @@ fn is_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', ']', '{', '}', '\\'])
 }
 
-/// The patterns listed under `key`; an absent key is an empty list.
-pub(super) fn list(section: &Section<'_>, key: &str) -> Result<Vec<RepositoryPattern>> {
+/// Read the patterns under `key`. A missing key gives an empty list.
+pub(super) fn read_list(section: &Section<'_>, key: &str) -> Result<Vec<RepositoryPattern>> {
     section
         .strings(key)?
         .unwrap_or_default()
@@ -88,9 +91,9 @@ pub(super) fn list(section: &Section<'_>, key: &str) -> Result<Vec<RepositoryPat
         .collect()
 }
 
-/// A regular expression's text; `default` when the key is absent. An empty one is none at all: it would match
-/// everything, and whoever writes `""` means nothing.
-pub(super) fn regex(
+/// Read a regular expression; a missing key gives `default`. An empty text gives `None`, because `""` turns a pattern
+/// off, while as an expression it would match everything.
+pub(super) fn read_regex(
     section: &Section<'_>,
     key: &str,
     default: Option<&str>,
@@ -101,43 +104,45 @@ pub(super) fn regex(
     if text.is_empty() {
         return Ok(None);
     }
-    match mistake(&text) {
+    match syntax_error(&text) {
         None => Ok(Some(text)),
-        Some(mistake) => Err(section.error(key, &mistake)),
+        Some(complaint) => Err(section.error(key, &complaint)),
     }
 }
 
-/// One regular expression that matches what any of a list matches; none for an absent key. An empty list or pattern
-/// is an error: it would match nothing, or everything.
-pub(super) fn regex_of_any(section: &Section<'_>, key: &str) -> Result<Option<String>> {
+/// Read a list of regular expressions as one that matches if any of them does; a missing key gives `None`. An empty list
+/// or expression is an error, because it would match nothing or everything.
+pub(super) fn read_any_regex(section: &Section<'_>, key: &str) -> Result<Option<String>> {
     let Some(patterns) = section.strings(key)? else {
         return Ok(None);
     };
     if patterns.is_empty() || patterns.iter().any(|(text, _)| text.is_empty()) {
         return Err(section
-            .error(key, "names nothing")
-            .hint("leave it out, or write patterns, as in `[\"^main$\"]`"));
+            .error(key, "contains no pattern")
+            .hint("remove the key, or write patterns, such as `[\"^main$\"]`"));
     }
     for (text, place) in &patterns {
-        if let Some(mistake) = mistake(text) {
-            return Err(place.error(format!("`{key}` {mistake}")));
+        if let Some(complaint) = syntax_error(text) {
+            return Err(place.error(format!("`{key}` {complaint}")));
         }
     }
     let each = patterns.iter().map(|(text, _)| format!("(?:{text})"));
     let any = each.collect::<Vec<_>>().join("|");
-    match mistake(&any) {
+    match syntax_error(&any) {
         None => Ok(Some(any)),
-        Some(mistake) => Err(section.error(key, &mistake)),
+        Some(complaint) => Err(section.error(key, &complaint)),
     }
 }
 
-/// What is wrong with a regular expression.
-fn mistake(text: &str) -> Option<String> {
+/// Return what is wrong with a regular expression.
+fn syntax_error(text: &str) -> Option<String> {
     let error = Regex::new(text).err()?.to_string();
-    // The library draws the place with a caret over several lines; its last line says what is wrong.
+    // The library marks the position on several lines; the last line states the reason.
     let reason = error.lines().last().unwrap_or_default();
     let reason = reason.trim_start_matches("error: ");
-    Some(format!("is no valid regular expression `{text}`: {reason}"))
+    Some(format!(
+        "is not a valid regular expression, `{text}`: {reason}"
+    ))
 }
 
 #[cfg(test)]
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stays_within_the_slug_and_case_does_not_matter() {
+    fn a_glob_matches_within_the_slug_and_ignores_case() {
         let globbed = pattern("Acme/checkout-*");
         assert!(globbed.matches("acme/checkout-api"));
         assert!(!globbed.matches("acme/api"));
@@ -160,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_name_is_exact() {
+    fn a_full_name_matches_one_repository() {
         assert!(pattern("acme/web").is_exact());
         assert!(pattern("acme/web").matches("acme/Web"));
         assert!(!pattern("acme/web").matches("acme/web2"));

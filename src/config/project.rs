@@ -1,5 +1,5 @@
-//! `[[repositories]]` and `[[project]]`: which repositories are collected, under which rules, and for which team's
-//! figures.
+//! Reads `[[repositories]]` and `[[project]]`: which repositories are collected with which rule set, and which projects
+//! they belong to.
 
 use std::collections::BTreeMap;
 
@@ -18,36 +18,46 @@ use crate::suggest;
 /// One `[[repositories]]`.
 #[derive(Debug, Clone)]
 pub struct RepositorySelection {
+    /// The name of the connection.
     pub connection: String,
+    /// The patterns of the repositories to collect.
     pub include: Vec<RepositoryPattern>,
+    /// The patterns of the repositories to leave out.
     pub exclude: Vec<RepositoryPattern>,
+    /// The name of the rule set.
     pub rules: String,
+    /// The line of the table's header.
     pub place: ConfigPlace,
 }
 
 impl RepositorySelection {
-    /// `full_name`: `workspace/slug`.
+    /// Return whether the repository `full_name` (`workspace/slug`) is included and not excluded.
     pub fn selects(&self, full_name: &str) -> bool {
         let any = |patterns: &[RepositoryPattern]| patterns.iter().any(|p| p.matches(full_name));
         any(&self.include) && !any(&self.exclude)
     }
 }
 
-/// One `[[project]]`: a product or team for which figures are made.
+/// One `[[project]]`: a product or team that metrics are computed for.
 #[derive(Debug, Clone)]
 pub struct Project {
+    /// The name of the project.
     pub name: String,
+    /// The patterns of its repositories.
     pub repositories: Vec<RepositoryPattern>,
-    /// Keys of Bitbucket projects, as in `CHK`.
+    /// Keys of Bitbucket projects, such as `CHK`, whose repositories belong to the project.
     pub bitbucket_projects: Vec<String>,
+    /// The time zone of the project's days, weeks and months.
     pub timezone: Tz,
+    /// The first day of the project's weeks.
     pub week_start: Weekday,
-    /// How long after a deployment an incident may begin and still be blamed on it without a reference.
+    /// How long after a deployment an incident may begin and still be linked to it without naming it.
     pub incident_window_hours: i64,
-    /// How old a change in an environment's first known deployment may be and still count as brought by it.
+    /// How old a change in an environment's first known deployment may be and still count as delivered by it.
     pub baseline_days: i64,
-    /// How long after production a revert still counts as rework.
+    /// How long after its production deployment the revert of a change still counts as rework.
     pub rework_days: i64,
+    /// The line of the table's header.
     pub place: ConfigPlace,
 }
 
@@ -60,14 +70,14 @@ pub(super) fn read_selections(
         .iter()
         .map(|section| {
             let names: Vec<&str> = connections.iter().map(|c| c.name.as_str()).collect();
-            let hint = "name the [[connection]] to use";
+            let hint = "add the name of a [[connection]]";
             let connection = section.required("connection", hint)?;
-            refers(section, "connection", &connection, &names, "[[connection]]")?;
+            check_reference(section, "connection", &connection, &names, "[[connection]]")?;
             let sets: Vec<&str> = rules.keys().map(String::as_str).collect();
             let rules = section.string("rules")?;
             let rules = rules.unwrap_or_else(|| "default".to_owned());
-            refers(section, "rules", &rules, &sets, "rule set")?;
-            let include = patterns::list(section, "include")?;
+            check_reference(section, "rules", &rules, &sets, "rule set")?;
+            let include = patterns::read_list(section, "include")?;
             if include.is_empty() {
                 let hint = "add `include = [\"workspace/*\"]`";
                 return Err(section.missing("include", hint));
@@ -75,7 +85,7 @@ pub(super) fn read_selections(
             Ok(RepositorySelection {
                 connection,
                 include,
-                exclude: patterns::list(section, "exclude")?,
+                exclude: patterns::read_list(section, "exclude")?,
                 rules,
                 place: section.place().clone(),
             })
@@ -83,8 +93,14 @@ pub(super) fn read_selections(
         .collect()
 }
 
-/// `name` must be among `names`.
-fn refers(section: &Section<'_>, key: &str, name: &str, names: &[&str], what: &str) -> Result<()> {
+/// Check that `name` is one of `names`.
+fn check_reference(
+    section: &Section<'_>,
+    key: &str,
+    name: &str,
+    names: &[&str],
+    what: &str,
+) -> Result<()> {
     if names.contains(&name) {
         return Ok(());
     }
@@ -94,31 +110,34 @@ fn refers(section: &Section<'_>, key: &str, name: &str, names: &[&str], what: &s
     Err(if names.is_empty() {
         error.hint(format!("add a {what}"))
     } else {
-        error.hint(suggest::hint(name, names, "there are"))
+        error.hint(suggest::hint(name, names, "use one of"))
     })
 }
 
-/// A bound for windows that keeps SQL's intervals in range.
-const MOST_HOURS: i64 = 100_000;
+/// The upper limit of windows, which keeps SQL's intervals in range.
+const MAX_WINDOW: i64 = 100_000;
 
 pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
     let mut projects: Vec<Project> = Vec::new();
     for section in root.tables("project", &keys::PROJECT.names())? {
-        let project = project(&section)?;
+        let project = read_project(&section)?;
         if let Some(earlier) = projects.iter().find(|p| p.name == project.name) {
             return Err(section
                 .place_of("name")
                 .error(format!("two projects are named `{}`", project.name))
-                .hint(format!("the other one is at {}", earlier.place)));
+                .hint(format!(
+                    "rename one of them; the other is at {}",
+                    earlier.place
+                )));
         }
         projects.push(project);
     }
     Ok(projects)
 }
 
-fn project(section: &Section<'_>) -> Result<Project> {
+fn read_project(section: &Section<'_>) -> Result<Project> {
     let name = section.required("name", "add the project's name")?;
-    let repositories = patterns::list(section, "repositories")?;
+    let repositories = patterns::read_list(section, "repositories")?;
     let keys = section.strings("bitbucket_projects")?.unwrap_or_default();
     if repositories.is_empty() && keys.is_empty() {
         return Err(section
@@ -133,17 +152,17 @@ fn project(section: &Section<'_>) -> Result<Project> {
         repositories,
         bitbucket_projects: keys.into_iter().map(|(key, _)| key).collect(),
         timezone: section.timezone("timezone")?,
-        week_start: week_start(section)?,
+        week_start: read_week_start(section)?,
         incident_window_hours: section
-            .positive("incident_window_hours", MOST_HOURS)?
+            .positive("incident_window_hours", MAX_WINDOW)?
             .unwrap_or(72),
-        baseline_days: section.positive("baseline_days", MOST_HOURS)?.unwrap_or(30),
-        rework_days: section.positive("rework_days", MOST_HOURS)?.unwrap_or(14),
+        baseline_days: section.positive("baseline_days", MAX_WINDOW)?.unwrap_or(30),
+        rework_days: section.positive("rework_days", MAX_WINDOW)?.unwrap_or(14),
         place: section.place().clone(),
     })
 }
 
-fn week_start(section: &Section<'_>) -> Result<Weekday> {
+fn read_week_start(section: &Section<'_>) -> Result<Weekday> {
     let days = [
         ("monday", Weekday::Mon),
         ("tuesday", Weekday::Tue),

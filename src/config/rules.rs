@@ -1,70 +1,81 @@
-//! `[rules.NAME]`: which entities a repository has and how its words are read: the settings of the SQL.
+//! Reads `[rules.NAME]`: which entities of a repository are collected, and how its records are classified.
 //!
-//! The set `default` is always there, so that a workspace works without any rules. A set in the file changes what it
-//! names; everything else is as built in.
+//! The rule set `default` always exists, so that a configuration needs no rules. A rule set of the file changes the keys
+//! that it names; the other keys keep their defaults. The SQL reads the rules from the table `config.rules`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::ConfigNode;
 use super::keys;
-use super::patterns::{regex, regex_of_any};
+use super::patterns::{read_any_regex, read_regex};
 use super::place::ConfigPlace;
 use super::section::Section;
 use crate::error::Result;
 use crate::suggest;
 
+/// One `[rules.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleSet {
+    /// The name of the rule set.
     pub name: String,
-    /// An entity group left out costs no request.
+    /// The entity groups to collect. A group that is left out costs no request.
     pub entities: BTreeSet<EntityGroup>,
-    /// Bitbucket's issue state → `TODO`, `IN_PROGRESS`, `DONE` or `OTHER`.
+    /// The status (`TODO`, `IN_PROGRESS`, `DONE` or `OTHER`) by Bitbucket's issue state.
     pub issue_status: BTreeMap<String, String>,
-    /// Bitbucket's issue kind → `BUG`, `REQUIREMENT`, `INCIDENT` or `TASK`.
+    /// The type (`BUG`, `REQUIREMENT`, `INCIDENT` or `TASK`) by Bitbucket's issue kind.
     pub issue_type: BTreeMap<String, String>,
+    /// What counts as a deployment.
     pub deployments: Deployments,
-    /// Whose steps are read: each pipeline's cost a request.
+    /// The pipelines whose steps are collected; the steps of each pipeline cost one request.
     pub steps: StepsRule,
-    /// A step, branch or tag whose name matches is a deployment.
+    /// A regular expression: a step, branch or tag whose name matches is a deployment.
     pub deployment_pattern: Option<String>,
-    /// … in production.
+    /// A regular expression: a deployment whose name matches is a production deployment.
     pub production_pattern: Option<String>,
+    /// Which tags are releases.
     pub tags: TagRules,
-    /// Finds issue keys; where it has a group, its first group is the key.
+    /// A regular expression that finds issue keys. The first group, if there is one, is the key.
     pub issue_key_pattern: Option<String>,
-    /// Finds in a title the number of the pull request that was carried to another branch, in its first group.
+    /// A regular expression whose first group is, in the title of a cherry-pick, the number of the original pull request.
     pub cherry_pick_pattern: Option<String>,
-    /// A pull request whose branch or title matches is a hotfix.
+    /// A regular expression: a pull request whose source branch or title matches is a hotfix.
     pub hotfix_pattern: Option<String>,
-    /// A merged pull request is a change only where its destination branch matches: one expression for all patterns.
+    /// A regular expression: a merged pull request is a change only if its destination branch matches.
     pub change_branches: Option<String>,
+    /// Which deployments `domain.commits_diffs` has rows for.
     pub commits_diffs: CommitsDiffs,
-    /// Component of a monorepo → the paths that belong to it.
+    /// A regular expression of paths by the component of a monorepo that they belong to.
     pub components: BTreeMap<String, String>,
+    /// The line of the rule set's header.
     pub place: ConfigPlace,
 }
 
-/// Which tags count as releases.
+/// Which tags are releases, and which of them are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagRules {
+    /// A regular expression: a tag whose name matches is a release.
     pub pattern: Option<String>,
-    /// How many pairs that follow each other, from the newest.
+    /// How many pairs of successive tags are compared, from the newest.
     pub limit: i64,
+    /// The order of the tags, one of [`TAG_ORDERS`].
     pub order: String,
-    /// Further pairs, `(new, old)`.
+    /// Further pairs to compare, as `(new, old)`.
     pub pairs: Vec<(String, String)>,
 }
 
-/// For which deployments the commits between two are written out.
+/// Which deployments `domain.commits_diffs` has rows for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitsDiffs {
-    /// Those whose predecessor is known.
+    /// Deployments whose predecessor is known.
     Successive,
-    /// All, as DevLake does it: a first or failed one is compared with nothing and has the whole history.
+    /// All deployments, as in DevLake: a first or failed deployment has the whole history.
     All,
 }
 
 impl CommitsDiffs {
+    const ALL: [Self; 2] = [Self::Successive, Self::All];
+
+    /// Return the value as the file spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Successive => "successive",
@@ -73,16 +84,23 @@ impl CommitsDiffs {
     }
 }
 
+/// A value of `entities`: a group of Bitbucket's records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityGroup {
+    /// Issues, their comments and changes.
     Issues,
+    /// Branches, tags and commits.
     Code,
+    /// Pull requests, their commits, comments and activity.
     Review,
+    /// Pipelines, their steps, deployments and environments.
     Cicd,
+    /// Members of workspaces.
     Accounts,
 }
 
 impl EntityGroup {
+    /// Every group, in the order of the reference.
     pub const ALL: [Self; 5] = [
         Self::Issues,
         Self::Code,
@@ -91,6 +109,7 @@ impl EntityGroup {
         Self::Accounts,
     ];
 
+    /// Return the value as the file spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Issues => "issues",
@@ -107,13 +126,16 @@ impl EntityGroup {
 pub enum Deployments {
     /// Bitbucket's own deployments.
     Bitbucket,
-    /// Steps by the patterns.
+    /// Pipeline steps, branches and tags whose names match `deployment_pattern`.
     Steps,
     /// Both, without counting a release twice.
     Both,
 }
 
 impl Deployments {
+    const ALL: [Self; 3] = [Self::Bitbucket, Self::Steps, Self::Both];
+
+    /// Return the value as the file spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bitbucket => "bitbucket",
@@ -123,21 +145,23 @@ impl Deployments {
     }
 }
 
-/// Whose steps are read.
+/// The pipelines whose steps are collected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepsRule {
-    /// Those of every pipeline.
+    /// Every pipeline.
     All,
-    /// Those that deployments rest on: of every pipeline where steps count as deployments by a pattern, else of the
-    /// pipelines whose deployment does not say how it ended.
+    /// The pipelines that a deployment's result depends on: every pipeline if steps count as deployments, otherwise the
+    /// pipelines whose deployment has no result.
     Deployments,
-    /// Nobody's.
+    /// No pipeline.
     None,
 }
 
 impl StepsRule {
+    /// Every value.
     pub const ALL: [Self; 3] = [Self::All, Self::Deployments, Self::None];
 
+    /// Return the value as the file spells it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::All => "all",
@@ -159,7 +183,7 @@ const TAG_ORDERS: [&str; 5] = [
     "natural",
 ];
 
-/// The key of the list, the status it stands for, and the states it holds unless the file says otherwise.
+/// Each key of `issue_status` with the status that it maps to and its default states.
 const STATUSES: [(&str, &str, &[&str]); 4] = [
     ("todo", "TODO", &["new", "open"]),
     ("in_progress", "IN_PROGRESS", &[]),
@@ -171,7 +195,7 @@ const STATUSES: [(&str, &str, &[&str]); 4] = [
     ),
 ];
 
-/// Every state of Bitbucket's tracker; `submitted` only in old data.
+/// Every state of Bitbucket's issue tracker. `submitted` occurs in old records only.
 const STATES: [&str; 9] = [
     "new",
     "open",
@@ -184,7 +208,7 @@ const STATES: [&str; 9] = [
     "submitted",
 ];
 
-/// Every kind of Bitbucket's tracker with its type.
+/// Every kind of Bitbucket's issue tracker with its default type.
 const KINDS: [(&str, &str); 4] = [
     ("bug", "BUG"),
     ("enhancement", "REQUIREMENT"),
@@ -195,7 +219,7 @@ const KINDS: [(&str, &str); 4] = [
 const TYPES: [&str; 4] = ["BUG", "REQUIREMENT", "INCIDENT", "TASK"];
 
 impl RuleSet {
-    /// The built-in rules.
+    /// Return the default rules.
     pub fn standard(name: &str, place: ConfigPlace) -> Self {
         let issue_status = STATUSES
             .iter()
@@ -226,7 +250,8 @@ impl RuleSet {
         }
     }
 
-    /// What [`RuleSet::steps`] comes to: all of them where a pattern looks for deployments among them.
+    /// Return the pipelines whose steps are collected: every pipeline if steps count as deployments, otherwise
+    /// [`RuleSet::steps`].
     pub fn effective_steps(&self) -> StepsRule {
         match self.deployments {
             Deployments::Steps | Deployments::Both => StepsRule::All,
@@ -239,6 +264,7 @@ fn owned(key: &str, value: &str) -> (String, String) {
     (key.to_owned(), value.to_owned())
 }
 
+/// Read every rule set of the file, and add `default` if the file does not define it.
 pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, RuleSet>> {
     let unwritten = ConfigPlace::new(&root.place().file, 0);
     let standard = RuleSet::standard("default", unwritten);
@@ -247,22 +273,39 @@ pub(super) fn read(root: &Section<'_>) -> Result<BTreeMap<String, RuleSet>> {
         return Ok(all);
     };
     for (name, node) in Section::open_any(node, "[rules]")?.entries() {
-        all.insert(name.to_owned(), one(name, node)?);
+        all.insert(name.to_owned(), read_rule_set(name, node)?);
     }
     Ok(all)
 }
 
-fn one(name: &str, node: &ConfigNode) -> Result<RuleSet> {
+fn read_rule_set(name: &str, node: &ConfigNode) -> Result<RuleSet> {
     let section = Section::open(node, &format!("[rules.{name}]"), &keys::RULES.names())?;
     let mut rules = RuleSet::standard(name, section.place().clone());
+    read_entities(&section, &mut rules)?;
+    read_issue_mappings(&section, &mut rules)?;
+    read_choices(&section, &mut rules)?;
+    read_patterns(&section, &mut rules)?;
+    read_components(&section, &mut rules)?;
+    check_deployments(&section, &rules)?;
+    if let Some(tags) = section.section("tags", &keys::TAGS.names())? {
+        rules.tags = read_tags(&tags, rules.tags)?;
+    }
+    Ok(rules)
+}
+
+fn read_entities(section: &Section<'_>, rules: &mut RuleSet) -> Result<()> {
     if let Some(entities) = section.strings("entities")? {
         rules.entities = entities
             .iter()
             .map(|(word, place)| entity_group(word, place))
             .collect::<Result<_>>()?;
     }
+    Ok(())
+}
+
+fn read_issue_mappings(section: &Section<'_>, rules: &mut RuleSet) -> Result<()> {
     if let Some(statuses) = section.section("issue_status", &keys::ISSUE_STATUS.names())? {
-        rules.issue_status = issue_status(&statuses)?;
+        rules.issue_status = read_issue_status(&statuses)?;
     }
     if let Some(types) = section.section("issue_type", &keys::ISSUE_TYPE.names())? {
         for (kind, _) in types.entries() {
@@ -270,64 +313,73 @@ fn one(name: &str, node: &ConfigNode) -> Result<RuleSet> {
             rules.issue_type.extend(to.map(|to| owned(kind, to)));
         }
     }
-    let kinds = [
-        Deployments::Bitbucket,
-        Deployments::Steps,
-        Deployments::Both,
-    ];
-    if let Some(kind) = section.one_of("deployments", &kinds.map(|kind| (kind.as_str(), kind)))? {
-        rules.deployments = kind;
+    Ok(())
+}
+
+/// Read the keys whose value is one of a few words.
+fn read_choices(section: &Section<'_>, rules: &mut RuleSet) -> Result<()> {
+    let deployments = Deployments::ALL.map(|it| (it.as_str(), it));
+    if let Some(deployments) = section.one_of("deployments", &deployments)? {
+        rules.deployments = deployments;
     }
-    if let Some(whose) = section.one_of("steps", &StepsRule::ALL.map(|w| (w.as_str(), w)))? {
-        rules.steps = whose;
+    let steps = StepsRule::ALL.map(|it| (it.as_str(), it));
+    if let Some(steps) = section.one_of("steps", &steps)? {
+        rules.steps = steps;
     }
-    rules.deployment_pattern = regex(&section, "deployment_pattern", None)?;
-    rules.production_pattern = regex(&section, "production_pattern", None)?;
-    rules.issue_key_pattern = regex(&section, "issue_key_pattern", Some(ISSUE_KEY_PATTERN))?;
-    rules.hotfix_pattern = regex(&section, "hotfix_pattern", Some(HOTFIX_PATTERN))?;
-    rules.change_branches = regex_of_any(&section, "change_branches")?;
-    rules.cherry_pick_pattern = regex(&section, "cherry_pick_pattern", None)?;
-    if let Some(pattern) = &rules.cherry_pick_pattern
-        && capture_groups(pattern) == 0
-    {
-        return Err(section
+    let commits_diffs = CommitsDiffs::ALL.map(|it| (it.as_str(), it));
+    if let Some(commits_diffs) = section.one_of("commits_diffs", &commits_diffs)? {
+        rules.commits_diffs = commits_diffs;
+    }
+    Ok(())
+}
+
+fn read_patterns(section: &Section<'_>, rules: &mut RuleSet) -> Result<()> {
+    rules.deployment_pattern = read_regex(section, "deployment_pattern", None)?;
+    rules.production_pattern = read_regex(section, "production_pattern", None)?;
+    rules.issue_key_pattern = read_regex(section, "issue_key_pattern", Some(ISSUE_KEY_PATTERN))?;
+    rules.hotfix_pattern = read_regex(section, "hotfix_pattern", Some(HOTFIX_PATTERN))?;
+    rules.change_branches = read_any_regex(section, "change_branches")?;
+    rules.cherry_pick_pattern = read_regex(section, "cherry_pick_pattern", None)?;
+    match &rules.cherry_pick_pattern {
+        Some(pattern) if capture_groups(pattern) == 0 => Err(section
             .error("cherry_pick_pattern", "has no group for the number")
-            .hint("put it in brackets, as in `#(\\d+)`"));
+            .hint("enclose the number in parentheses, such as `#(\\d+)`")),
+        _ => Ok(()),
     }
-    let written = [CommitsDiffs::Successive, CommitsDiffs::All];
-    if let Some(which) = section.one_of("commits_diffs", &written.map(|w| (w.as_str(), w)))? {
-        rules.commits_diffs = which;
-    }
-    if let Some(node) = section.get("components") {
-        let components = Section::open_any(node, &format!("[rules.{name}] components"))?;
-        for (component, _) in components.entries() {
-            if let Some(pattern) = regex(&components, component, None)? {
-                rules.components.insert(component.to_owned(), pattern);
-            }
+}
+
+fn read_components(section: &Section<'_>, rules: &mut RuleSet) -> Result<()> {
+    let Some(node) = section.get("components") else {
+        return Ok(());
+    };
+    let components = Section::open_any(node, &format!("{} components", section.name()))?;
+    for (component, _) in components.entries() {
+        if let Some(pattern) = read_regex(&components, component, None)? {
+            rules.components.insert(component.to_owned(), pattern);
         }
     }
-    if rules.deployments != Deployments::Bitbucket && rules.deployment_pattern.is_none() {
-        let kind = rules.deployments.as_str();
+    Ok(())
+}
+
+/// Check that steps can be recognised as deployments if they count as such.
+fn check_deployments(section: &Section<'_>, rules: &RuleSet) -> Result<()> {
+    let kind = rules.deployments.as_str();
+    if rules.deployments == Deployments::Bitbucket {
+        return Ok(());
+    }
+    if rules.deployment_pattern.is_none() {
+        let complaint = format!("= \"{kind}\" needs a deployment_pattern");
         return Err(section
-            .error(
-                "deployments",
-                &format!("= \"{kind}\" needs a deployment_pattern"),
-            )
+            .error("deployments", &complaint)
             .hint("add `deployment_pattern = \"^deploy\"`, or the pattern of your step names"));
     }
-    if rules.deployments != Deployments::Bitbucket && rules.steps == StepsRule::None {
-        let kind = rules.deployments.as_str();
+    if rules.steps == StepsRule::None {
+        let complaint = format!("= \"none\" collects no steps for deployments = \"{kind}\"");
         return Err(section
-            .error(
-                "steps",
-                &format!("= \"none\" leaves deployments = \"{kind}\" nothing to find them in"),
-            )
-            .hint("leave `steps` out: the steps that deployments rest on are read"));
+            .error("steps", &complaint)
+            .hint("remove `steps`, which collects the steps that deployments need"));
     }
-    if let Some(tags) = section.section("tags", &keys::TAGS.names())? {
-        rules.tags = read_tags(&tags, rules.tags)?;
-    }
-    Ok(rules)
+    Ok(())
 }
 
 fn entity_group(word: &str, place: &ConfigPlace) -> Result<EntityGroup> {
@@ -349,7 +401,7 @@ fn entity_group(word: &str, place: &ConfigPlace) -> Result<EntityGroup> {
 fn read_tags(section: &Section<'_>, standard: TagRules) -> Result<TagRules> {
     let order = section.one_of("order", &TAG_ORDERS.map(|order| (order, order)))?;
     Ok(TagRules {
-        pattern: regex(section, "pattern", standard.pattern.as_deref())?,
+        pattern: read_regex(section, "pattern", standard.pattern.as_deref())?,
         limit: section
             .positive("limit", i64::from(i32::MAX))?
             .unwrap_or(standard.limit),
@@ -358,36 +410,37 @@ fn read_tags(section: &Section<'_>, standard: TagRules) -> Result<TagRules> {
             .tables("pairs", &keys::TAG_PAIR.names())?
             .iter()
             .map(|pair| {
-                let hint = "name a tag or branch, as in `{ new = \"v2.0.0\", old = \"v1.0.0\" }`";
+                let hint = "add the name of a tag or branch, such as `{ new = \"v2.0.0\", old = \"v1.0.0\" }`";
                 Ok((pair.required("new", hint)?, pair.required("old", hint)?))
             })
             .collect::<Result<_>>()?,
     })
 }
 
-/// How many groups a checked pattern has.
+/// Return the number of groups of a regular expression that the configuration has checked.
 pub(crate) fn capture_groups(pattern: &str) -> usize {
     regex::Regex::new(pattern).map_or(0, |regex| regex.captures_len() - 1)
 }
 
-/// A list in the file replaces the built-in one; the lists that are not given keep theirs, less what was re-mapped.
-fn issue_status(section: &Section<'_>) -> Result<BTreeMap<String, String>> {
+/// Read `issue_status`. A list of the file replaces the default list. A list that is not given keeps its default states
+/// except for those that another list contains.
+fn read_issue_status(section: &Section<'_>) -> Result<BTreeMap<String, String>> {
     let mut mapped: BTreeMap<String, (&str, &str)> = BTreeMap::new();
     for (key, status, _) in STATUSES {
         for (state, place) in section.strings(key)?.unwrap_or_default() {
             let state = state.to_lowercase();
             if !STATES.contains(&state.as_str()) {
                 return Err(place
-                    .error(format!("Bitbucket has no issue status `{state}`"))
-                    .hint(suggest::hint(&state, &STATES, "it has")));
+                    .error(format!("Bitbucket has no issue state `{state}`"))
+                    .hint(suggest::hint(&state, &STATES, "use one of")));
             }
             match mapped.insert(state.clone(), (key, status)) {
                 Some((earlier, _)) if earlier != key => {
                     return Err(place
                         .error(format!(
-                            "the issue status `{state}` is mapped twice, in `{earlier}` and in `{key}`"
+                            "the issue state `{state}` is mapped twice, in `{earlier}` and in `{key}`"
                         ))
-                        .hint("keep it in one list"));
+                        .hint("keep the state in one list"));
                 }
                 _ => {}
             }

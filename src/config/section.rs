@@ -1,26 +1,27 @@
-//! Typed reads from one table of the file, with one wording for each kind of mistake.
+//! Reads typed values from one table of the file, and words each kind of mistake in one place.
 //!
-//! A [`Section`] is opened with all keys it may have, so that a misspelt key is reported as such before anything else
-//! misses it.
+//! A [`Section`] is opened with the names of all its keys, so that a misspelt key is reported before its absence is.
 
 use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::document::{ConfigNode, Value};
+use super::document::{ConfigNode, ConfigValue};
 use super::place::ConfigPlace;
 use crate::error::{Error, Result};
 use crate::suggest;
 
+/// One table of the file.
 pub(super) struct Section<'a> {
-    /// As a reader would name it: `[lake]`, `[[connection]]`, `[rules.default] tags`; empty for the file itself.
+    /// The table's name in errors: `[lake]`, `[[connection]]`, `[rules.default] tags`; empty for the file itself.
     name: String,
     place: &'a ConfigPlace,
     entries: &'a BTreeMap<String, ConfigNode>,
 }
 
 impl<'a> Section<'a> {
+    /// Open the table `node`, whose keys must be among `known`.
     pub(super) fn open(node: &'a ConfigNode, name: &str, known: &[&str]) -> Result<Self> {
         let section = Self::open_any(node, name)?;
         let unknown = section
@@ -37,9 +38,9 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// A table whose keys are the user's own names.
+    /// Open the table `node`, whose keys are names that the user chooses.
     pub(super) fn open_any(node: &'a ConfigNode, name: &str) -> Result<Self> {
-        let Value::Table(entries) = &node.value else {
+        let ConfigValue::Table(entries) = &node.value else {
             return Err(node
                 .place
                 .error(format!("{name} must be a table, not {}", node.kind())));
@@ -51,33 +52,38 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// Return the table's name in errors.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
+    /// Return the place of the table.
     pub(super) fn place(&self) -> &'a ConfigPlace {
         self.place
     }
 
-    /// The key's line, or the section's when the key is not there.
+    /// Return the place of `key`, or of the table if the key is missing.
     pub(super) fn place_of(&self, key: &str) -> &'a ConfigPlace {
         self.entries.get(key).map_or(self.place, |node| &node.place)
     }
 
+    /// Return the value of `key`, of any type.
     pub(super) fn get(&self, key: &str) -> Option<&'a ConfigNode> {
         self.entries.get(key)
     }
 
+    /// Return every key with its value.
     pub(super) fn entries(&self) -> impl Iterator<Item = (&'a str, &'a ConfigNode)> {
         self.entries.iter().map(|(key, node)| (key.as_str(), node))
     }
 
-    /// "`key` in [section] …", at the key's line.
+    /// Return the error "`key` in [section] `complaint`" at the place of the key.
     pub(super) fn error(&self, key: &str, complaint: &str) -> Error {
         self.place_of(key)
             .error(format!("`{key}`{} {complaint}", self.within()))
     }
 
+    /// Return the error of a value that has another type than `wanted`.
     pub(super) fn wrong_type(&self, key: &str, wanted: &str, node: &ConfigNode) -> Error {
         node.place.error(format!(
             "`{key}`{} must be {wanted}, not {}",
@@ -86,7 +92,7 @@ impl<'a> Section<'a> {
         ))
     }
 
-    /// Never an empty string.
+    /// Read a string, which must not be empty.
     pub(super) fn string(&self, key: &str) -> Result<Option<String>> {
         match self.text(key)? {
             Some(text) if text.trim().is_empty() => Err(self.error(key, "is empty")),
@@ -94,34 +100,37 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// May be empty.
+    /// Read a string, which may be empty.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>> {
         let Some(node) = self.get(key) else {
             return Ok(None);
         };
         match &node.value {
-            Value::String(text) | Value::Given(text) => Ok(Some(text.clone())),
+            ConfigValue::String(text) | ConfigValue::Override(text) => Ok(Some(text.clone())),
             _ => Err(self.wrong_type(key, "a string", node)),
         }
     }
 
+    /// Read a string that is required.
     pub(super) fn required(&self, key: &str, hint: &str) -> Result<String> {
         self.string(key)?.ok_or_else(|| self.missing(key, hint))
     }
 
+    /// Return the error of a key that is missing.
     pub(super) fn missing(&self, key: &str, hint: &str) -> Error {
         self.place
             .error(format!("`{key}` is missing{}", self.within()))
             .hint(hint)
     }
 
+    /// Read an integer.
     pub(super) fn integer(&self, key: &str) -> Result<Option<i64>> {
         let Some(node) = self.get(key) else {
             return Ok(None);
         };
         let number = match &node.value {
-            Value::Integer(number) => Some(*number),
-            Value::Given(text) => text.trim().parse().ok(),
+            ConfigValue::Integer(number) => Some(*number),
+            ConfigValue::Override(text) => text.trim().parse().ok(),
             _ => None,
         };
         number
@@ -129,30 +138,31 @@ impl<'a> Section<'a> {
             .ok_or_else(|| self.wrong_type(key, "an integer", node))
     }
 
-    /// An integer from 1 to `most`.
-    pub(super) fn positive(&self, key: &str, most: i64) -> Result<Option<i64>> {
+    /// Read an integer from 1 to `max`.
+    pub(super) fn positive(&self, key: &str, max: i64) -> Result<Option<i64>> {
         match self.integer(key)? {
-            Some(number) if !(1..=most).contains(&number) => {
-                Err(self.error(key, &format!("must be from 1 to {most}, not {number}")))
+            Some(number) if !(1..=max).contains(&number) => {
+                Err(self.error(key, &format!("must be from 1 to {max}, not {number}")))
             }
             number => Ok(number),
         }
     }
 
+    /// Read a boolean.
     pub(super) fn boolean(&self, key: &str) -> Result<Option<bool>> {
         let Some(node) = self.get(key) else {
             return Ok(None);
         };
         let flag = match &node.value {
-            Value::Boolean(flag) => Some(*flag),
-            Value::Given(text) => text.trim().parse().ok(),
+            ConfigValue::Boolean(flag) => Some(*flag),
+            ConfigValue::Override(text) => text.trim().parse().ok(),
             _ => None,
         };
         flag.map(Some)
             .ok_or_else(|| self.wrong_type(key, "true or false", node))
     }
 
-    /// A name of the tz database; UTC without.
+    /// Read a name of the tz database; a missing key gives UTC.
     pub(super) fn timezone(&self, key: &str) -> Result<Tz> {
         let Some(name) = self.string(key)? else {
             return Ok(Tz::UTC);
@@ -162,42 +172,45 @@ impl<'a> Section<'a> {
             let error = self.error(key, &format!("cannot be `{name}`"));
             match suggest::closest(&name, names) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
-                None => error.hint("use a name of the tz database, as \"Europe/Berlin\""),
+                None => error.hint("use a name of the tz database, such as \"Europe/Berlin\""),
             }
         })
     }
 
-    /// A date, as TOML writes it or in quotes.
+    /// Read a date, which may be quoted.
     pub(super) fn date(&self, key: &str) -> Result<Option<NaiveDate>> {
         let Some(node) = self.get(key) else {
             return Ok(None);
         };
-        let (Value::Date(text) | Value::String(text) | Value::Given(text)) = &node.value else {
+        let (ConfigValue::Date(text) | ConfigValue::String(text) | ConfigValue::Override(text)) =
+            &node.value
+        else {
             return Err(self.wrong_type(key, "a date", node));
         };
         match text.trim().parse() {
             Ok(date) => Ok(Some(date)),
             Err(_) => Err(self
                 .error(key, &format!("cannot be `{text}`"))
-                .hint("write a date, as 2027-01-31")),
+                .hint("write a date, such as 2027-01-31")),
         }
     }
 
+    /// Read a list of strings with their places.
     pub(super) fn strings(&self, key: &str) -> Result<Option<Vec<(String, &'a ConfigPlace)>>> {
         let Some(node) = self.get(key) else {
             return Ok(None);
         };
-        let Value::List(items) = &node.value else {
+        let ConfigValue::List(items) = &node.value else {
             return Err(self.wrong_type(key, "a list of strings", node));
         };
         let item = |item: &'a ConfigNode| match &item.value {
-            Value::String(text) => Ok((text.clone(), &item.place)),
+            ConfigValue::String(text) => Ok((text.clone(), &item.place)),
             _ => Err(self.wrong_type(key, "a list of strings", item)),
         };
         items.iter().map(item).collect::<Result<_>>().map(Some)
     }
 
-    /// A word out of a fixed set.
+    /// Read a string that must be one of `words`, and return the value that belongs to it.
     pub(super) fn one_of<T: Copy>(&self, key: &str, words: &[(&str, T)]) -> Result<Option<T>> {
         let Some(word) = self.string(key)? else {
             return Ok(None);
@@ -208,12 +221,14 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Return the error of a string that is not one of `words`.
     pub(super) fn not_one_of<T>(&self, key: &str, word: &str, words: &[(&str, T)]) -> Error {
         let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
         self.error(key, &format!("cannot be `{word}`"))
             .hint(suggest::hint(word, &known, "use one of"))
     }
 
+    /// Open the table under `key`, whose keys must be among `known`.
     pub(super) fn section(&self, key: &str, known: &[&str]) -> Result<Option<Section<'a>>> {
         let name = self.child(key);
         self.get(key)
@@ -221,16 +236,16 @@ impl<'a> Section<'a> {
             .transpose()
     }
 
-    /// The tables written as `[[key]]`.
+    /// Open the tables that are written as `[[key]]`, whose keys must be among `known`.
     pub(super) fn tables(&self, key: &str, known: &[&str]) -> Result<Vec<Section<'a>>> {
         let name = format!("[[{key}]]");
         let Some(node) = self.get(key) else {
             return Ok(Vec::new());
         };
-        let Value::List(items) = &node.value else {
+        let ConfigValue::List(items) = &node.value else {
             return Err(self
                 .wrong_type(key, "a list of tables", node)
-                .hint(format!("write {name} above each")));
+                .hint(format!("write {name} above each table")));
         };
         items
             .iter()

@@ -1,37 +1,43 @@
-//! `[sync]`: from when on, what a failing repository does to a run, and when the schedule fires.
+//! Reads `[sync]`: how far back records are collected, how failures are handled, and when scheduled runs start.
 
 use chrono::{DateTime, Days, Months, NaiveDate, NaiveTime, Utc};
 
 use super::cron::{self, Cron};
-use super::document::Value;
+use super::document::ConfigValue;
 use super::git::{self, GitCommits};
 use super::keys;
-use super::load::Relative;
+use super::paths::BasePath;
 use super::section::Section;
 use crate::error::Result;
 
+/// `[sync]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SyncSettings {
+    /// The age of the oldest record to collect.
     pub since: Since,
-    /// How often what was read long ago is read again, to find what vanished; `None`: only when asked to.
+    /// How often lists are read again in full, to find deleted records; `None` for `--full` only.
     pub full_every: Option<Since>,
-    /// Whether a run goes on without a repository that fails.
+    /// Whether a run continues if a repository fails.
     pub skip_failed: bool,
+    /// When `schedule` starts a run.
     pub cron: Option<Cron>,
-    /// `None`: commits come from the API.
+    /// The settings of clones; `None` if commits are collected from the API.
     pub git: Option<GitCommits>,
 }
 
-/// The oldest record wanted. Not resolved at loading, because a repository keeps the instant of its first run.
+/// A date or a time span. A span is resolved by its user, because a repository keeps the instant of its first run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
+    /// Midnight of a date, in UTC.
     Date(NaiveDate),
+    /// A number of days.
     Days(u32),
+    /// A number of months of the calendar.
     Months(u32),
 }
 
 impl Since {
-    /// A date is its midnight in UTC. What lies before the calendar's reach means everything: 1970.
+    /// Return the instant of the date, or the instant that is the span before `now`; 1970 at the earliest.
     pub fn resolve(self, now: DateTime<Utc>) -> DateTime<Utc> {
         let resolved = match self {
             Self::Date(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
@@ -43,21 +49,22 @@ impl Since {
             .max(DateTime::UNIX_EPOCH)
     }
 
-    /// Whether more than this span lies between the two; no calendar reaches further back than everything.
-    pub fn is_exceeded(self, from: DateTime<Utc>, through: DateTime<Utc>) -> bool {
+    /// Return whether the time between `from` and `until` is longer than the span.
+    pub fn is_exceeded(self, from: DateTime<Utc>, until: DateTime<Utc>) -> bool {
         let earliest = match self {
             Self::Date(date) => Some(date.and_time(NaiveTime::MIN).and_utc()),
-            Self::Days(days) => through.checked_sub_days(Days::new(days.into())),
-            Self::Months(months) => through.checked_sub_months(Months::new(months)),
+            Self::Days(days) => until.checked_sub_days(Days::new(days.into())),
+            Self::Months(months) => until.checked_sub_months(Months::new(months)),
         };
         earliest.is_some_and(|earliest| from < earliest)
     }
 
-    /// Whether this span lies between the two.
+    /// Return whether the time between `from` and `now` is at least the span.
     pub fn has_passed(self, from: DateTime<Utc>, now: DateTime<Utc>) -> bool {
         from <= self.resolve(now)
     }
 
+    /// Parse a date, or a span such as `6 months`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         if let Ok(date) = text.parse() {
@@ -75,12 +82,8 @@ impl Since {
     }
 }
 
-/// `lake`: its folder or address.
-pub(super) fn read(
-    root: &Section<'_>,
-    lake: &str,
-    relative: &Relative<'_>,
-) -> Result<SyncSettings> {
+/// Read `[sync]`. `lake` is the lake's folder or URL.
+pub(super) fn read(root: &Section<'_>, lake: &str, base: &BasePath<'_>) -> Result<SyncSettings> {
     let mut sync = SyncSettings {
         since: Since::Months(6),
         full_every: Some(Since::Months(3)),
@@ -93,14 +96,14 @@ pub(super) fn read(
         return Ok(sync);
     };
     let text = match section.get("since").map(|node| &node.value) {
-        Some(Value::Date(date)) => Some(date.clone()),
+        Some(ConfigValue::Date(date)) => Some(date.clone()),
         _ => section.string("since")?,
     };
     if let Some(text) = text {
         sync.since = Since::parse(&text).ok_or_else(|| {
             section
                 .error("since", &format!("cannot be `{text}`"))
-                .hint("write \"6 months\", \"90 days\", \"2 weeks\", \"1 year\" or a date as \"2026-01-31\"")
+                .hint("write \"6 months\", \"90 days\", \"2 weeks\", \"1 year\" or a date such as \"2026-01-31\"")
         })?;
     }
     if let Some(text) = section.string("full_every")? {
@@ -118,7 +121,7 @@ pub(super) fn read(
         sync.skip_failed = flag;
     }
     sync.cron = cron::read(&section)?;
-    sync.git = git::read(&section, lake, relative)?;
+    sync.git = git::read(&section, lake, base)?;
     Ok(sync)
 }
 
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn spans_and_dates_resolve_against_the_given_clock() {
+    fn spans_and_dates_resolve_against_the_given_time() {
         let cases = [
             ("6 months", "2026-02-28T10:30:00+00:00"),
             ("90 days", "2026-06-02T10:30:00+00:00"),
@@ -147,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_has_passed_when_it_fits_between() {
+    fn a_span_has_passed_if_it_is_not_longer_than_the_time_between() {
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
         let (from, span) = (at("2026-08-01T00:00:00Z"), Since::Days(30));
         assert!(!span.has_passed(from, at("2026-08-30T23:59:59Z")));
@@ -155,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_span_is_refused() {
+    fn an_invalid_span_is_refused() {
         for text in ["", "months", "0 days", "-1 day", "6 moons", "31.01.2026"] {
             assert_eq!(Since::parse(text), None, "{text}");
         }

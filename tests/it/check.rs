@@ -72,14 +72,14 @@ async fn a_successful_check_prints_its_requests() {
     );
     let few = line(&finished, "ok acme repositories 4 can be seen");
     assert!(
-        few.contains("the lists of 3 were asked for (--all: of all, about 3"),
+        few.contains("the lists of 3 were requested (--all requests all of them, about 3"),
         "{few}"
     );
     let spent: u64 = sandbox.requests().values().sum();
     assert!(
         finished
             .stdout
-            .ends_with(&format!("\n{spent} requests were spent on this\n"))
+            .ends_with(&format!("\n{spent} requests were spent on this check\n"))
     );
     assert!(spent < 40, "{spent}");
     assert!(!finished.stdout.contains("acme/platform"), "not asked for");
@@ -115,7 +115,7 @@ async fn a_missing_scope_is_named_once_with_its_effect_on_a_run() {
     );
     let printed = line(&finished, "failed acme/checkout-api pipelines");
     assert!(
-        printed.contains("lacks scope read:pipeline:bitbucket (403); a run takes it as absent"),
+        printed.contains("lacks scope read:pipeline:bitbucket (403); a run records it as unavailable"),
         "{printed}"
     );
     let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
@@ -149,7 +149,7 @@ async fn a_refused_repository_is_not_blamed_on_a_scope_that_the_token_has() {
     );
     let printed = line(&finished, "failed acme/checkout-api pipelines");
     assert!(
-        printed.contains("fix: have the token's account given access to it"),
+        printed.contains("fix: give the token's account access to the repository"),
         "{printed}"
     );
     let others = line(&finished, "ok acme/checkout-web lists");
@@ -261,7 +261,7 @@ async fn no_workspace_and_the_removed_endpoint_are_errors() {
     assert_eq!(finished.code, 3);
     line(
         &finished,
-        "failed acme contact the credentials see no workspace",
+        "failed acme contact the credentials can list no workspace",
     );
 
     let gone = Fault::on("/repositories/acme?").status(410);
@@ -269,7 +269,7 @@ async fn no_workspace_and_the_removed_endpoint_are_errors() {
     assert_eq!(finished.code, 1);
     line(
         &finished,
-        "failed acme/* include this is what an empty workspace name gets: bitbucket has removed this",
+        "failed acme/* include bitbucket answers so to an empty workspace name: bitbucket has removed this",
     );
 }
 
@@ -390,7 +390,7 @@ async fn a_refusing_proxy_is_distinguished_from_an_unreachable_one() {
         &format!("failed acme contact the proxy 127.0.0.1:{unknown} does not accept its user"),
     );
     assert!(
-        printed.contains("fix: take `proxy` out and set HTTPS_PROXY"),
+        printed.contains("fix: remove `proxy` and set HTTPS_PROXY"),
         "{printed}"
     );
 
@@ -404,7 +404,7 @@ async fn a_refusing_proxy_is_distinguished_from_an_unreachable_one() {
     let finished = through(forbidden.await, &[]).await;
     let printed = line(&finished, "failed acme contact the proxy");
     assert!(
-        printed.contains("does not let this host through"),
+        printed.contains("refuses connections to this host"),
         "{printed}"
     );
 
@@ -447,7 +447,7 @@ async fn a_proxy_that_reads_tls_is_recognised_and_can_be_trusted() {
     let finished = through(port, &[]).await;
     let printed = line(
         &finished,
-        &format!("failed acme contact the proxy 127.0.0.1:{port} reads TLS"),
+        &format!("failed acme contact the proxy 127.0.0.1:{port} inspects TLS"),
     );
     assert!(
         printed.contains("UnknownIssuer") && printed.contains("fix: set SSL_CERT_FILE"),
@@ -458,7 +458,7 @@ async fn a_proxy_that_reads_tls_is_recognised_and_can_be_trusted() {
     let finished = through(port, &[("SSL_CERT_FILE", pem.to_str().unwrap())]).await;
     let printed = line(
         &finished,
-        &format!("failed acme contact the proxy 127.0.0.1:{port} answers in bitbucket's place"),
+        &format!("failed acme contact the proxy 127.0.0.1:{port} answers in place of bitbucket"),
     );
     assert!(printed.contains("an HTML page \"Sign in\""), "{printed}");
 }
@@ -468,7 +468,7 @@ async fn an_outage_of_bitbucket_is_distinguished_from_one_of_the_network() {
     let broken = Fault::on("/user/workspaces").status(500);
     let (_, finished) = check(for_the_good_token().faults([broken]), API_TOKEN, &[GOOD]).await;
     assert_eq!(finished.code, 1);
-    let printed = line(&finished, "failed acme contact bitbucket is up and fails");
+    let printed = line(&finished, "failed acme contact bitbucket is reachable but fails");
     assert!(
         printed.contains("fix: see https://bitbucket.status.atlassian.com"),
         "{printed}"

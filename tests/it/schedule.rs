@@ -146,7 +146,9 @@ async fn a_run_under_way_is_saved_and_gone_on_with_at_the_next_start() {
     let probe = program.run(&["status", "--max-age", "26h"], &[]).await;
     assert_eq!(
         (probe.code, probe.stdout.as_str()),
-        (1, "stale: nothing was ever published\n")
+        (1, "stale: nothing was ever published\n"),
+        "{}",
+        probe.stderr
     );
 
     let up = Running::start(&program, &[]);

@@ -90,8 +90,8 @@ fn a_query_that_does_not_end_is_stopped() {
         assert_eq!(code, 2, "{error}");
         assert_eq!(
             error,
-            "error: the query takes longer than it may (timeout=1s): \
-             ask for less, or allow it more time with --timeout\n"
+            "error: the query exceeds its time limit (timeout=1s): \
+             query less data, or raise --timeout\n"
         );
     }
 }
@@ -107,7 +107,7 @@ fn a_query_that_takes_too_much_memory_is_stopped() {
         assert_eq!(code, 2, "{error}");
         assert!(
             error.starts_with(
-                "error: the query needs more memory than it may (memory_limit=1024 MiB)"
+                "error: the query exceeds the memory limit (memory_limit=1024 MiB)"
             ),
             "{error}"
         );

@@ -23,8 +23,8 @@ pub(super) enum GitFailure {
     Clone,
 }
 
-/// Parts of messages in lower case. The first row with a matching part applies. Source: the messages of git 2.32 to 2.47
-/// and of libcurl.
+/// Parts of messages in lower case. The first row with a matching part applies. Source: messages of
+/// git and libcurl; the tests below contain whole ones.
 const MESSAGES: [(GitFailure, &[&str]); 7] = [
     (
         GitFailure::Proxy,

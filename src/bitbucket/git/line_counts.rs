@@ -34,7 +34,6 @@ impl RepositoryClone<'_> {
     pub async fn count_lines(&self, commits: &mut [GitCommit]) -> Result<()> {
         self.fetch_blobs(commits).await?;
         let mut command = self.git.command(Some(&self.folder), &[]);
-        // `--no-walk` is git's option for the given commits without their ancestors.
         command
             .args(LOG)
             .args(["--no-walk=unsorted", "--numstat", HASH_ONLY]);

@@ -36,7 +36,8 @@ impl GitRemote {
                 .with("connection", &connection.name));
             }
         }
-        // Source: Bitbucket's pages "Using API tokens" and "Using access tokens".
+        // `x-token-auth` is documented for access tokens. Bitbucket accepts `x-bitbucket-api-token-auth` for API tokens;
+        // DevLake sends it as well.
         let user = match &connection.auth {
             Auth::ApiToken { .. } => Some("x-bitbucket-api-token-auth".to_owned()),
             Auth::AccessToken { .. } | Auth::OauthClient { .. } => Some("x-token-auth".to_owned()),

@@ -306,7 +306,7 @@ fn restored(record: Option<BudgetRecord>, now: DateTime<Utc>, wall: DateTime<Utc
 /// Reserve a block of requests. Return the record that is persisted.
 fn reserve(limiter: &mut RateLimiter, now: DateTime<Utc>) -> BudgetRecord {
     let block = limiter.block_size();
-    let record = limiter.to_record(block, now, now);
+    let record = limiter.snapshot(block, now, now);
     limiter.reserve(block);
     record
 }
@@ -333,7 +333,7 @@ fn after_a_kill_the_whole_block_counts_and_after_an_exit_the_sent_requests() {
         960
     );
     limiter.release_reservation();
-    let closed = limiter.to_record(0, minute(2), minute(2));
+    let closed = limiter.snapshot(0, minute(2), minute(2));
     assert_eq!(closed.open, 0);
     let mut next = restored(Some(closed), minute(2), minute(2));
     assert_eq!(next.available(minute(2)), 977);
@@ -355,7 +355,7 @@ fn the_delay_after_a_429_and_the_reported_limit_are_persisted() {
         ..limit(400)
     };
     limiter.record_refusal(sent, minute(0), &headers);
-    let record = limiter.to_record(0, minute(0), minute(0));
+    let record = limiter.snapshot(0, minute(0), minute(0));
     let mut next = restored(Some(record), minute(10), minute(10));
     assert_eq!(next.limit(), 400);
     assert!(delay(&mut next, minute(10)) >= TimeDelta::minutes(20));
@@ -420,7 +420,7 @@ fn times_in_the_future_count_as_now() {
     reserve(&mut limiter, minute(300));
     send_many(&mut limiter, minute(300), 20);
     limiter.release_reservation();
-    let record = limiter.to_record(0, minute(300), minute(300));
+    let record = limiter.snapshot(0, minute(300), minute(300));
     let mut next = restored(Some(record), minute(0), minute(0));
     assert_eq!(
         (next.available(minute(59)), next.available(minute(60))),
@@ -435,7 +435,7 @@ fn a_clock_that_is_set_forward_during_a_run_does_not_age_its_requests() {
     send_many(&mut limiter, minute(0), 20);
     limiter.release_reservation();
     // Ten minutes later, with a clock that was set forward by two hours.
-    let record = limiter.to_record(0, minute(10), minute(130));
+    let record = limiter.snapshot(0, minute(10), minute(130));
     let mut next = restored(Some(record), minute(130), minute(130));
     assert_eq!(
         (next.available(minute(179)), next.available(minute(181))),
@@ -451,7 +451,7 @@ fn repeated_writes_and_reads_do_not_change_the_age_of_requests() {
     for n in 1..60 {
         limiter.release_reservation();
         let wall = minute(n) + TimeDelta::microseconds(7);
-        let record = limiter.to_record(0, minute(n), wall);
+        let record = limiter.snapshot(0, minute(n), wall);
         limiter = restored(Some(record), minute(n), wall);
     }
     assert_eq!(

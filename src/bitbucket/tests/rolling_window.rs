@@ -163,7 +163,7 @@ impl World {
 
     fn persist(&mut self, name: &str, block: u32) {
         let limiter = self.limiters.get_mut(name).unwrap();
-        let record = limiter.to_record(block, self.now, self.now);
+        let record = limiter.snapshot(block, self.now, self.now);
         self.records.insert(name.to_owned(), record);
         limiter.reserve(block);
     }

@@ -112,7 +112,7 @@ proptest! {
             let headers = RateLimitHeaders::read(&headers, now);
             if limiter.needs_reservation() {
                 let block = limiter.block_size();
-                limiter.to_record(block, now, now + TimeDelta::seconds(offset));
+                limiter.snapshot(block, now, now + TimeDelta::seconds(offset));
                 limiter.reserve(block);
             }
             if let Some(sent) = limiter.start_request(now) {

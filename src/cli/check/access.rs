@@ -1,4 +1,4 @@
-//! What the tokens may read: the repositories that the configuration selects, and their lists, one small page of each.
+//! Checks what the tokens can read: the selected repositories, and one small page of each of their lists.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use reqwest::StatusCode;
 
 use super::credentials::CheckedIdentity;
-use super::finding::{About, Finding};
+use super::finding::{Finding, Topic};
 use super::trouble::explain;
 use crate::bitbucket::{ApiTarget, Endpoint, MissingScope, NextPage, endpoints};
 use crate::collect::{DiscoveredRepository, Discovery, discover};
@@ -14,7 +14,7 @@ use crate::config::{Config, Connection, EntityGroup, RepositorySelection, RuleSe
 use crate::error::ErrorKind;
 use crate::lake::RepositoryState;
 
-/// The lists that each group needs; lists of one pull request, issue or pipeline follow their parents' scope.
+/// The lists of each entity group. Lists of a pull request, issue or pipeline need the scope of their parents' list.
 const LISTS: [(EntityGroup, &[&Endpoint]); 4] = [
     (
         EntityGroup::Code,
@@ -35,12 +35,14 @@ const LISTS: [(EntityGroup, &[&Endpoint]); 4] = [
     ),
 ];
 
-/// Repositories of a workspace whose lists are asked for: scopes belong to the token, so a few tell of all.
-const SAMPLE: usize = 3;
-const SIDE_BY_SIDE: usize = 4;
+/// The number of repositories of a workspace whose lists are requested. Scopes belong to the token, so that a few
+/// repositories are enough.
+const SAMPLE_SIZE: usize = 3;
+/// The number of concurrent requests.
+const CONCURRENCY: usize = 4;
 
-/// What a connection's configuration selects; what it fails to find is among the findings.
-pub(super) async fn repositories(
+/// Return the repositories that the connection selects, and add a finding for each that cannot be found.
+pub(super) async fn find_repositories(
     config: &Config,
     connection: &Connection,
     identity: &CheckedIdentity,
@@ -64,26 +66,26 @@ pub(super) async fn repositories(
         discover(&part, &clients, states).await
     };
     match search(selections.clone(), &states).await {
-        Ok(Discovery { found, vanished }) => {
-            findings.extend(vanished.iter().map(|vanished| {
-                About(&vanished.state.full_name, "repositories").failed(
+        Ok(Discovery { found, gone }) => {
+            findings.extend(gone.iter().map(|gone| {
+                Topic(&gone.state.full_name, "repositories").failed(
                     ErrorKind::Api,
-                    format!("{}; a run marks its rows as stale", vanished.reason),
-                    "correct `include`, which drops its domain rows, or give the credentials access to it",
+                    format!("{}; a run marks its rows as stale", gone.reason),
+                    "correct `include`, which removes its rows from the domain layer, or give the credentials access",
                 )
             }));
             found
         }
-        // The first mistake has ended it: each pattern by itself shows all of them.
+        // Discovery stops at the first error: discover each pattern by itself to report all errors.
         Err(_) => {
             let mut found = BTreeMap::new();
             for selection in &selections {
                 for pattern in &selection.include {
-                    let alone = RepositorySelection {
+                    let single = RepositorySelection {
                         include: vec![pattern.clone()],
                         ..selection.clone()
                     };
-                    match search(vec![alone], &[]).await {
+                    match search(vec![single], &[]).await {
                         Ok(discovery) => found.extend(
                             discovery
                                 .found
@@ -91,7 +93,7 @@ pub(super) async fn repositories(
                                 .map(|it| (it.found.full_name.clone(), it)),
                         ),
                         Err(error) => {
-                            findings.push(explain(About(&pattern.text, "include"), &error, None));
+                            findings.push(explain(Topic(&pattern.text, "include"), &error, None));
                         }
                     }
                 }
@@ -101,9 +103,9 @@ pub(super) async fn repositories(
     }
 }
 
-/// The scopes that a token lacks for the lists of these repositories, as the headers of a reply say: one line each,
-/// whatever the number of repositories and lists.
-pub(super) fn scopes(
+/// Add a finding for each scope that the token lacks for the lists of these repositories. The headers of an earlier
+/// response name the scopes of the token.
+pub(super) fn check_scopes(
     config: &Config,
     found: &[DiscoveredRepository],
     connection: &str,
@@ -115,8 +117,9 @@ pub(super) fn scopes(
         let Some(rules) = rules(config, discovered) else {
             continue;
         };
-        let is_on = |it: &&Endpoint| it.name != endpoints::ISSUES.name || discovered.has_issues;
-        lists.extend(wanted(rules).into_iter().filter(is_on));
+        let is_enabled =
+            |it: &&Endpoint| it.name != endpoints::ISSUES.name || discovered.has_issues;
+        lists.extend(lists_of(rules).into_iter().filter(is_enabled));
         if rules.entities.contains(&EntityGroup::Accounts) {
             lists.push(&endpoints::WORKSPACE_MEMBERS);
         }
@@ -130,34 +133,35 @@ pub(super) fn scopes(
             }
         }
     }
-    let about = About(connection, "scopes");
+    let topic = Topic(connection, "scopes");
     for (scope, (names, granted)) in missing {
-        let said = format!(
+        let message = format!(
             "{} lacks scope {scope}, without which a run cannot read {}",
             identity.origin,
             names.join(", ")
         );
         let fix = add_scope(identity, &scope, &granted);
         findings.push(match names.as_slice() {
-            [only] if *only == endpoints::WORKSPACE_MEMBERS.name => about.warn(said, fix),
-            _ => about.failed(ErrorKind::Api, said, fix),
+            [only] if *only == endpoints::WORKSPACE_MEMBERS.name => topic.warn(message, fix),
+            _ => topic.failed(ErrorKind::Api, message, fix),
         });
     }
 }
 
+/// Return the fix for a missing scope.
 fn add_scope(identity: &CheckedIdentity, scope: &str, granted: &[String]) -> String {
     let has = match granted {
         [] => String::new(),
         granted => format!(", which has {}", granted.join(" ")),
     };
     format!(
-        "create the token ({}{has}) with scope {scope} as well, or leave this out of `entities`",
+        "create the token ({}{has}) with the additional scope {scope}, or remove the entity group from `entities`",
         identity.origin
     )
 }
 
-/// The lists of a sample of each workspace, or of all.
-pub(super) async fn lists(
+/// Request one page of each list of a sample of each workspace, and add the findings.
+pub(super) async fn check_lists(
     config: &Config,
     found: &[DiscoveredRepository],
     identity: &CheckedIdentity,
@@ -170,68 +174,72 @@ pub(super) async fn lists(
         workspace.push(discovered);
     }
     for (workspace, repositories) in workspaces {
-        let chosen = sample.of(&repositories);
-        let mut asked: Vec<(&str, &'static Endpoint)> = Vec::new();
+        let chosen = sample.choose(&repositories);
+        let mut requested: Vec<(&str, &'static Endpoint)> = Vec::new();
         for discovered in &chosen {
             let name = discovered.found.full_name.as_str();
-            let lists = rules(config, discovered).map(wanted).unwrap_or_default();
+            let lists = rules(config, discovered).map(lists_of).unwrap_or_default();
             for endpoint in lists {
                 if endpoint.name == endpoints::ISSUES.name && !discovered.has_issues {
-                    findings.push(About(name, endpoint.name).absent("the tracker is switched off"));
+                    findings.push(
+                        Topic(name, endpoint.name).unavailable("the issue tracker is disabled"),
+                    );
                 } else {
-                    asked.push((name, endpoint));
+                    requested.push((name, endpoint));
                 }
             }
         }
-        let members = |it: &&DiscoveredRepository| {
+        let has_members = |it: &&Discovered| {
             rules(config, it).is_some_and(|it| it.entities.contains(&EntityGroup::Accounts))
         };
-        if repositories.iter().any(members) {
-            asked.push((workspace, &endpoints::WORKSPACE_MEMBERS));
+        if repositories.iter().any(has_members) {
+            requested.push((workspace, &endpoints::WORKSPACE_MEMBERS));
         }
-        let lists = asked.len();
-        let probes: Vec<_> = stream::iter(asked)
+        let lists = requested.len();
+        let probes: Vec<_> = stream::iter(requested)
             .map(|(name, endpoint)| probe(identity, name, endpoint))
-            .buffered(SIDE_BY_SIDE)
+            .buffered(CONCURRENCY)
             .collect()
             .await;
-        report(identity, sample, probes, findings);
+        add_findings(identity, sample, probes, findings);
         if sample == Sample::Few && chosen.len() < repositories.len() {
             let (n, of) = (chosen.len(), repositories.len());
             let all = (lists * of).div_ceil(n.max(1));
-            findings.push(About(workspace, "repositories").ok(format!(
-                "{of} can be seen; the lists of {n} were asked for (--all: of all, about {all} requests)"
+            findings.push(Topic(workspace, "repositories").ok(format!(
+                "{of} can be read; the lists of {n} were requested (--all requests all of them, about {all} requests)"
             )));
         }
     }
 }
 
-/// How much is asked for.
+/// The repositories whose lists are requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sample {
+    /// Every repository.
     All,
+    /// A few repositories of each workspace.
     Few,
-    /// With each further token of the connection.
+    /// One repository of each workspace, for each further token of the connection.
     One,
 }
 
 impl Sample {
-    /// Spread over the names.
-    fn of<'a>(self, repositories: &[&'a DiscoveredRepository]) -> Vec<&'a DiscoveredRepository> {
-        let wanted = match self {
+    /// Return the sample of `repositories`, spread evenly over the list.
+    fn choose<'a>(self, repositories: &[&'a Discovered]) -> Vec<&'a Discovered> {
+        let size = match self {
             Self::All => return repositories.to_vec(),
-            Self::Few => SAMPLE,
+            Self::Few => SAMPLE_SIZE,
             Self::One => 1,
         };
         let n = repositories.len();
-        let wanted = n.min(wanted);
-        let at = |i: usize| repositories.get(i * n / wanted).copied();
-        (0..wanted).filter_map(at).collect()
+        let size = n.min(size);
+        let at = |i: usize| repositories.get(i * n / size).copied();
+        (0..size).filter_map(at).collect()
     }
 }
 
-/// The rules under which a run reads it.
-fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a RuleSet> {
+/// Return the rule set that a run applies to a repository.
+fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a RuleSet> {
     let selects = |selection: &&RepositorySelection| {
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)
@@ -240,7 +248,8 @@ fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'
     config.rules.get(&selection.rules)
 }
 
-fn wanted(rules: &RuleSet) -> Vec<&'static Endpoint> {
+/// Return the lists of the entity groups of `rules`.
+fn lists_of(rules: &RuleSet) -> Vec<&'static Endpoint> {
     let groups = LISTS
         .iter()
         .filter(|(group, _)| rules.entities.contains(group));
@@ -249,71 +258,71 @@ fn wanted(rules: &RuleSet) -> Vec<&'static Endpoint> {
         .collect()
 }
 
-/// One small page; `None` when it came.
+/// Request one small page of a list, and return a finding if the list cannot be read.
 async fn probe(
     identity: &CheckedIdentity,
     name: &str,
     endpoint: &'static Endpoint,
 ) -> (String, &'static str, Option<Finding>) {
-    let about = About(name, endpoint.name);
+    let topic = Topic(name, endpoint.name);
     let mut pages = identity
         .client
         .list(endpoint, ApiTarget::full_name(name))
         .with_page(1, 1);
     let finding = match pages.next().await {
         Ok(NextPage::Page(_) | NextPage::End) => None,
-        Ok(NextPage::Unavailable(absence)) if absence.status != StatusCode::FORBIDDEN => {
-            Some(about.absent(absence.reason))
+        Ok(NextPage::Unavailable(refusal)) if refusal.status != StatusCode::FORBIDDEN => {
+            Some(topic.unavailable(refusal.reason))
         }
-        Ok(NextPage::Unavailable(absence)) => {
-            let scope = match absence.required_scopes.as_slice() {
+        Ok(NextPage::Unavailable(refusal)) => {
+            let scope = match refusal.required_scopes.as_slice() {
                 [] => endpoint.scope.to_owned(),
                 required => required.join(" and "),
             };
-            let said = format!("{}; a run takes it as absent", absence.reason);
-            let fix = match absence.required_scopes.as_slice() {
-                // A refusal of this repository: the scope may be there.
+            let message = format!("{}; a run records it as unavailable", refusal.reason);
+            let fix = match refusal.required_scopes.as_slice() {
+                // The token has the scope, so that the refusal concerns this repository.
                 [] if identity.client.has_scope(endpoint) => {
-                    "have the token's account given access to it, or take it out of `include`"
+                    "give the token's account access to the repository, or remove the repository from `include`"
                         .to_owned()
                 }
-                _ => add_scope(identity, &scope, &absence.granted_scopes),
+                _ => add_scope(identity, &scope, &refusal.granted_scopes),
             };
-            // Accounts come from all other records too, and a repository's token can never list them.
+            // Accounts also come from all other records, and a repository's access token cannot list members.
             Some(match endpoint.name == endpoints::WORKSPACE_MEMBERS.name {
-                true => about.warn(said, fix),
-                false => about.failed(ErrorKind::Api, said, fix),
+                true => topic.warn(message, fix),
+                false => topic.failed(ErrorKind::Api, message, fix),
             })
         }
-        Err(error) => Some(explain(about, &error, None)),
+        Err(error) => Some(explain(topic, &error, None)),
     };
     (name.to_owned(), endpoint.name, finding)
 }
 
-/// One line for all lists of a repository that came, one for each that did not.
-fn report(
+/// Add one finding for all lists of a repository that can be read, and one for each list that cannot.
+fn add_findings(
     identity: &CheckedIdentity,
     sample: Sample,
     probes: Vec<(String, &'static str, Option<Finding>)>,
     findings: &mut Vec<Finding>,
 ) {
-    let mut came: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut readable: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (name, list, finding) in &probes {
         if finding.is_none() {
-            came.entry(name).or_default().push(list);
+            readable.entry(name).or_default().push(list);
         }
     }
     let mut shown = BTreeSet::new();
     for (name, _, finding) in &probes {
         if shown.insert(name)
-            && let Some(lists) = came.get(name.as_str())
+            && let Some(lists) = readable.get(name.as_str())
         {
             let with = match sample {
                 Sample::One => format!(" (with {})", identity.origin),
                 _ => String::new(),
             };
             let lists = lists.join(", ");
-            findings.push(About(name, "lists").ok(format!("{lists}{with}")));
+            findings.push(Topic(name, "lists").ok(format!("{lists}{with}")));
         }
         findings.extend(finding.clone());
     }

@@ -1,46 +1,51 @@
-//! Each token by itself: what it looks like, whether it ends soon, whether Bitbucket takes it, how much of the hour is
-//! left. Of several tokens one that is bad would otherwise fail every third request of a run, at random.
+//! Checks each token: its kind, its expiry, and whether Bitbucket accepts it.
+//!
+//! A run spreads its requests over all tokens of a connection, so that one bad token of three fails every third request.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::StatusCode;
 
-use super::finding::{About, Finding};
-use super::trouble::{explain, proxy};
+use super::finding::{Finding, Topic};
+use super::trouble::{explain, find_proxy};
 use crate::bitbucket::{
     ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
     endpoints,
 };
-use crate::clock;
-use crate::config::{Config, Connection, CredentialExpiry, RepositoryPattern};
+use crate::config::{AuthKind, Config, Connection, CredentialExpiry, RepositoryPattern};
 use crate::error::{Error, ErrorKind, Result};
 
-/// More than this between two clocks is no matter of seconds on the way.
-const SKEW: TimeDelta = TimeDelta::minutes(1);
+/// The largest difference between two clocks that is not reported.
+const MAX_SKEW: TimeDelta = TimeDelta::minutes(1);
 
-/// A token, with a client that has no other.
+/// A token with a client that uses no other token.
 pub(super) struct CheckedIdentity {
-    /// Whether Bitbucket takes it.
+    /// Whether Bitbucket accepts the token.
     pub(super) works: bool,
-    /// "environment variable BITBUCKET_TOKEN".
+    /// Where the token is read from, such as `environment variable BITBUCKET_TOKEN`.
     pub(super) origin: String,
     pub(super) client: Client,
 }
 
-/// The kind of auth that a token is for, by its first letters, which Atlassian has confirmed to be reliable.
-fn looks_like(token: &Token) -> Option<(&'static str, &'static str)> {
+/// Return the kind of a token and its name in messages. The prefix tells the kind, which Atlassian has confirmed.
+fn recognise(token: &Token) -> Option<(AuthKind, &'static str)> {
     let token = token.secret.expose();
     let kinds = [
-        ("ATAT", "api-token", "an API token"),
-        ("ATCT", "access-token", "an access token"),
-        ("ATBB", "app-password", "an app password"),
+        ("ATAT", AuthKind::ApiToken, "an API token"),
+        ("ATCT", AuthKind::AccessToken, "an access token"),
+        ("ATBB", AuthKind::AppPassword, "an app password"),
     ];
-    let kind = kinds.iter().find(|(start, ..)| token.starts_with(start))?;
-    Some((kind.1, kind.2))
+    let (_, kind, name) = kinds
+        .iter()
+        .find(|(prefix, ..)| token.starts_with(prefix))?;
+    Some((*kind, name))
 }
 
-/// The tokens of a connection; the findings say why one does not work.
+/// Check the tokens of a connection, add the findings, and return an identity for each token.
+///
+/// # Errors
+/// If the HTTP client cannot be built.
 pub(super) async fn check(
     connection: &Connection,
     config: &Config,
@@ -52,18 +57,18 @@ pub(super) async fn check(
     let options = match ClientOptions::from_connection(connection, env) {
         Ok(options) => options,
         Err(error) => {
-            findings.push(About(name, "token").error(&error));
+            findings.push(Topic(name, "token").error(&error));
             return Ok(Vec::new());
         }
     };
-    let kind = connection.auth.as_str();
+    let kind = connection.auth.kind();
     let expiring = config.expiring();
     let expiring = expiring.iter().filter(|it| it.connection == name);
-    findings.extend(expiring.map(|expiry| expires(About(name, "token"), expiry)));
-    let proxy = proxy(connection, env);
+    findings.extend(expiring.map(|expiry| check_expiry(Topic(name, "token"), expiry)));
+    let proxy = find_proxy(connection, env);
     let mut identities = Vec::new();
     let mut first = true;
-    for (tokens, credentials) in one_by_one(&options.credentials) {
+    for (tokens, credentials) in split_tokens(&options.credentials) {
         let origin = match tokens.as_slice() {
             [] => "no credentials".to_owned(),
             tokens => join(tokens.iter().map(|token| token.origin.as_str())),
@@ -71,10 +76,10 @@ pub(super) async fn check(
         findings.extend(
             tokens
                 .iter()
-                .map(|token| shape(About(name, "token"), token, kind)),
+                .map(|token| check_kind(Topic(name, "token"), token, kind)),
         );
         if let Some(warning) = credentials.warning() {
-            findings.push(About(name, "token").warn(&origin, warning));
+            findings.push(Topic(name, "token").warn(&origin, warning));
         }
         let client = Client::new(ClientOptions {
             credentials,
@@ -82,7 +87,7 @@ pub(super) async fn check(
             budgets: budgets.clone(),
             ..options.clone()
         })?;
-        let contact = contact(&client, connection, config, findings).await;
+        let contact = send_first_request(&client, connection, config, findings).await;
         let works = contact.is_ok();
         identities.push(CheckedIdentity {
             works,
@@ -91,16 +96,17 @@ pub(super) async fn check(
         });
         match contact {
             Ok(date) if std::mem::take(&mut first) => {
-                findings.extend(date.map(|date| clock(About(name, "clock"), date, clock::now())));
+                findings
+                    .extend(date.map(|date| check_clock(Topic(name, "clock"), date, Utc::now())));
             }
             Ok(_) => {}
-            Err(error) => findings.push(explain(About(name, "contact"), &error, proxy.as_deref())),
+            Err(error) => findings.push(explain(Topic(name, "contact"), &error, proxy.as_deref())),
         }
     }
     Ok(identities)
 }
 
-/// Whoever waits for an answer wants it in seconds.
+/// Return limits with few retries, because the user waits for the result.
 fn limits() -> Limits {
     Limits {
         connect_timeout: std::time::Duration::from_secs(10),
@@ -113,26 +119,26 @@ fn limits() -> Limits {
     }
 }
 
-/// The same credentials with one token each.
-fn one_by_one(credentials: &Credentials) -> Vec<(Vec<Token>, Credentials)> {
+/// Return the tokens of `credentials`, each with credentials that contain no other token.
+fn split_tokens(credentials: &Credentials) -> Vec<(Vec<Token>, Credentials)> {
     match credentials {
         Credentials::ApiToken { email, tokens } => {
-            let alone = |token: &Token| Credentials::ApiToken {
+            let single = |token: &Token| Credentials::ApiToken {
                 email: email.clone(),
                 tokens: vec![token.clone()],
             };
             tokens
                 .iter()
-                .map(|it| (vec![it.clone()], alone(it)))
+                .map(|it| (vec![it.clone()], single(it)))
                 .collect()
         }
         Credentials::AccessToken { tokens } => {
-            let alone = |token: &Token| Credentials::AccessToken {
+            let single = |token: &Token| Credentials::AccessToken {
                 tokens: vec![token.clone()],
             };
             tokens
                 .iter()
-                .map(|it| (vec![it.clone()], alone(it)))
+                .map(|it| (vec![it.clone()], single(it)))
                 .collect()
         }
         Credentials::OauthClient { key, secret, .. } => {
@@ -149,50 +155,55 @@ fn join<'a>(parts: impl Iterator<Item = &'a str>) -> String {
     parts.collect::<Vec<_>>().join(" and ")
 }
 
-/// `kind`: the connection's `auth`.
-fn shape(about: About<'_>, token: &Token, kind: &str) -> Finding {
+/// Check that a token is of `kind`, which the connection's `auth` names.
+fn check_kind(topic: Topic<'_>, token: &Token, kind: AuthKind) -> Finding {
     let origin = &token.origin;
-    match looks_like(token) {
-        Some((fits, called)) if fits == kind => about.ok(format!("{origin} looks like {called}")),
-        Some((fits, called)) => about.failed(
+    match recognise(token) {
+        Some((found, name)) if found == kind => topic.ok(format!("{origin} looks like {name}")),
+        Some((found, name)) => topic.failed(
             ErrorKind::Credentials,
-            format!("{origin} looks like {called}, and auth is \"{kind}\""),
-            format!("write auth = \"{fits}\" with the keys that belong to it, or give what \"{kind}\" needs"),
+            format!("{origin} looks like {name}, but auth is \"{}\"", kind.as_str()),
+            format!(
+                "write auth = \"{}\" with its keys, or provide a credential of the kind \"{}\"",
+                found.as_str(),
+                kind.as_str()
+            ),
         ),
-        None if kind == "oauth-client" => about.ok(format!("{origin} is there")),
-        None => about.warn(
+        None if kind == AuthKind::OauthClient => topic.ok(format!("{origin} is set")),
+        None => topic.warn(
             format!("{origin} looks like none of Bitbucket's tokens"),
-            "API tokens begin with ATAT, access tokens with ATCT, app passwords with ATBB: check that all of it was copied",
+            "check that the whole token was copied: API tokens begin with ATAT, access tokens with ATCT, app passwords with ATBB",
         ),
     }
 }
 
-fn expires(about: About<'_>, expiry: &CredentialExpiry) -> Finding {
-    let fix = "make a new one in good time, and correct `expires`";
-    match expiry.is_over() {
-        true => about.failed(ErrorKind::Credentials, expiry.to_string(), fix),
-        false => about.warn(expiry.to_string(), fix),
+fn check_expiry(topic: Topic<'_>, expiry: &CredentialExpiry) -> Finding {
+    let fix = "create a new one before that day, and update `expires`";
+    match expiry.is_expired() {
+        true => topic.failed(ErrorKind::Credentials, expiry.to_string(), fix),
+        false => topic.warn(expiry.to_string(), fix),
     }
 }
 
-/// Both clocks at about the same moment.
-fn clock(about: About<'_>, theirs: DateTime<Utc>, ours: DateTime<Utc>) -> Finding {
+/// Compare the clock of this machine with that of Bitbucket.
+fn check_clock(topic: Topic<'_>, theirs: DateTime<Utc>, ours: DateTime<Utc>) -> Finding {
     let ahead = ours - theirs;
-    if ahead.abs() <= SKEW {
-        return about.ok("agrees with Bitbucket's within a minute");
+    if ahead.abs() <= MAX_SKEW {
+        return topic.ok("agrees with Bitbucket's within a minute");
     }
-    let (seconds, word) = match ahead.num_seconds() {
+    let (seconds, relation) = match ahead.num_seconds() {
         ahead if ahead > 0 => (ahead, "ahead of"),
         behind => (-behind, "behind"),
     };
-    about.warn(
-        format!("this machine's clock is {seconds} seconds {word} Bitbucket's"),
-        "set it (NTP): `--deadline`, `schedule`, the hour of the budget and certificates go by it",
+    topic.warn(
+        format!("this machine's clock is {seconds} seconds {relation} Bitbucket's"),
+        "synchronise the clock (NTP): `--deadline`, `schedule`, the request budget and certificates depend on it",
     )
 }
 
-/// The first request with a token: what would fail here would fail everywhere. Bitbucket's clock, where it said.
-async fn contact(
+/// Send the first request with a token, and return Bitbucket's clock if the response has one. An error of this request
+/// affects all requests of the token.
+async fn send_first_request(
     client: &Client,
     connection: &Connection,
     config: &Config,
@@ -203,16 +214,16 @@ async fn contact(
         .filter(|selection| selection.connection == connection.name)
         .flat_map(|selection| &selection.include);
     let patterns: Vec<&RepositoryPattern> = patterns.collect();
-    let answer = match connection.auth.as_str() {
-        // Access tokens have no workspaces of their own.
-        "access-token" | "none" => match patterns.first() {
-            Some(pattern) => one(client, pattern).await,
+    let answer = match connection.auth.kind() {
+        // Access tokens cannot list workspaces.
+        AuthKind::AccessToken | AuthKind::None => match patterns.first() {
+            Some(pattern) => request_pattern(client, pattern).await,
             None => return Ok(None),
         },
-        _ => workspaces(client, connection, &patterns, findings).await,
+        _ => check_workspaces(client, connection, &patterns, findings).await,
     };
     match answer {
-        // It was let in, and what it may not see is for the repositories to say.
+        // The credentials are accepted; the checks of the repositories report what they may not read.
         Err(error)
             if matches!(
                 error.status(),
@@ -225,7 +236,11 @@ async fn contact(
     }
 }
 
-async fn one(client: &Client, pattern: &RepositoryPattern) -> Result<Option<DateTime<Utc>>> {
+/// Request the repository or the listing that `pattern` names, and return Bitbucket's clock.
+async fn request_pattern(
+    client: &Client,
+    pattern: &RepositoryPattern,
+) -> Result<Option<DateTime<Utc>>> {
     if pattern.is_exact() {
         let target = ApiTarget::full_name(&pattern.text);
         return Ok(match client.get(&endpoints::REPOSITORY, &target).await? {
@@ -243,14 +258,14 @@ async fn one(client: &Client, pattern: &RepositoryPattern) -> Result<Option<Date
     })
 }
 
-/// The workspaces of a person's credentials. None at all is how a token without scopes or of the wrong account shows.
-async fn workspaces(
+/// Check the workspaces that the credentials can list. A token without scopes, or of the wrong account, lists none.
+async fn check_workspaces(
     client: &Client,
     connection: &Connection,
     patterns: &[&RepositoryPattern],
     findings: &mut Vec<Finding>,
 ) -> Result<Option<DateTime<Utc>>> {
-    let about = About(&connection.name, "workspaces");
+    let topic = Topic(&connection.name, "workspaces");
     let mut pages = client.list(&endpoints::WORKSPACES, ApiTarget::default());
     let (mut slugs, mut date) = (Vec::new(), None);
     loop {
@@ -261,9 +276,12 @@ async fn workspaces(
             }
             Ok(NextPage::End | NextPage::Unavailable(_)) => break,
             Err(error) if error.status() == Some(StatusCode::FORBIDDEN) => {
-                findings.push(about.warn(
-                    "the credentials may not list their workspaces",
-                    format!("add scope {} to see them here", endpoints::WORKSPACES.scope),
+                findings.push(topic.warn(
+                    "the credentials may not list workspaces",
+                    format!(
+                        "add scope {} to list them here",
+                        endpoints::WORKSPACES.scope
+                    ),
                 ));
                 return Ok(None);
             }
@@ -273,7 +291,7 @@ async fn workspaces(
     if slugs.is_empty() {
         return Err(Error::new(
             ErrorKind::Credentials,
-            "the credentials see no workspace",
+            "the credentials can list no workspace",
         )
         .hint("check that the account is a member of the workspace and the token was created with scopes"));
     }
@@ -286,19 +304,20 @@ async fn workspaces(
         .collect();
     outside.dedup();
     match outside.as_slice() {
-        [] => findings.push(about.ok(slugs.join(", "))),
-        outside => findings.push(about.warn(
+        [] => findings.push(topic.ok(slugs.join(", "))),
+        outside => findings.push(topic.warn(
             format!(
-                "{} is not among those of the credentials ({})",
+                "the account is not a member of {} (member of {})",
                 outside.join(", "),
                 slugs.join(", ")
             ),
-            "of other workspaces only public repositories can be read: correct `include`, or have the account invited",
+            "only public repositories of other workspaces can be read: correct `include`, or invite the account",
         )),
     }
     Ok(date)
 }
 
+/// Return the slug of a workspace, which a membership wraps.
 fn slug(record: &str) -> Option<String> {
     let record = crate::json::read(record)?.value;
     let slug = record
@@ -313,40 +332,40 @@ mod tests {
     use crate::secret::Secret;
 
     #[test]
-    fn a_token_is_known_by_its_first_letters_and_never_shown() {
-        let shown = |secret: &str, kind: &str| {
+    fn a_token_is_recognised_by_its_prefix_and_never_shown() {
+        let shown = |secret: &str, kind: AuthKind| {
             let token = Token {
                 secret: Secret::new(secret.to_owned()),
                 origin: "environment variable T".to_owned(),
             };
-            let finding = shape(About("acme", "token"), &token, kind);
-            let text = format!("{} {}", finding.said, finding.fix.unwrap_or_default());
+            let finding = check_kind(Topic("acme", "token"), &token, kind);
+            let text = format!("{} {}", finding.message, finding.fix.unwrap_or_default());
             assert!(!text.contains("3xFf"), "{text}");
             text
         };
-        let text = shown("ATATT3xFfGF0", "api-token");
+        let text = shown("ATATT3xFfGF0", AuthKind::ApiToken);
         assert_eq!(
             text.trim(),
             "environment variable T looks like an API token"
         );
-        let text = shown("ATCTT3xFfGN0", "api-token");
+        let text = shown("ATCTT3xFfGN0", AuthKind::ApiToken);
         assert!(text.contains(
-            "looks like an access token, and auth is \"api-token\" write auth = \"access-token\""
+            "looks like an access token, but auth is \"api-token\" write auth = \"access-token\""
         ));
-        assert!(shown("ATBB3xFf", "access-token").contains("auth = \"app-password\""));
-        assert!(shown("3xFf", "access-token").contains("none of Bitbucket's tokens"));
-        assert!(shown("3xFf", "oauth-client").contains("is there"));
+        assert!(shown("ATBB3xFf", AuthKind::AccessToken).contains("auth = \"app-password\""));
+        assert!(shown("3xFf", AuthKind::AccessToken).contains("none of Bitbucket's tokens"));
+        assert!(shown("3xFf", AuthKind::OauthClient).contains("is set"));
     }
 
     #[test]
-    fn clocks_that_differ_by_more_than_a_minute_are_told_with_the_figure() {
+    fn a_clock_that_differs_by_more_than_a_minute_is_reported_with_the_difference() {
         let now = DateTime::UNIX_EPOCH;
-        let said = |seconds: i64| {
+        let message = |seconds: i64| {
             let theirs = now - TimeDelta::seconds(seconds);
-            clock(About("acme", "clock"), theirs, now).said
+            check_clock(Topic("acme", "clock"), theirs, now).message
         };
-        assert!(said(60).contains("agrees") && said(-60).contains("agrees"));
-        assert!(said(61).contains("61 seconds ahead of"));
-        assert!(said(-3600).contains("3600 seconds behind"));
+        assert!(message(60).contains("agrees") && message(-60).contains("agrees"));
+        assert!(message(61).contains("61 seconds ahead of"));
+        assert!(message(-3600).contains("3600 seconds behind"));
     }
 }

@@ -1,24 +1,29 @@
-//! What a check finds, and how it is shown: a line each, with the fix under what needs one.
+//! The findings of `check` and how they are printed: one line each, followed by its fix.
 
 use std::collections::BTreeSet;
 
 use serde::Serialize;
 use serde_json::json;
 
+use crate::cli::context::CommandOutcome;
+use crate::cli::output;
 use crate::cli::rows::aligned;
-use crate::cli::{CommandOutcome, output};
 use crate::error::{Error, ErrorKind, Result};
 use crate::escape::escape;
 use crate::telemetry::LogFormat;
 
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum FindingLevel {
+    /// The check passed.
     Ok,
-    /// A run works, and somebody should look at this.
+    /// A run works, but the user should act.
     Warn,
-    /// A run takes the list as absent, and rightly.
-    Absent,
+    /// A run records the list as unavailable, which is correct. Printed as `absent`.
+    #[serde(rename = "absent")]
+    Unavailable,
+    /// A run fails, or lacks data.
     Failed,
 }
 
@@ -27,80 +32,98 @@ impl FindingLevel {
         match self {
             Self::Ok => "ok",
             Self::Warn => "warn",
-            Self::Absent => "absent",
+            Self::Unavailable => "absent",
             Self::Failed => "failed",
         }
     }
 }
 
+/// The result of one check.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Finding {
     pub(super) level: FindingLevel,
-    /// The lake, a connection, a workspace or a repository.
+    /// The lake, or the name of a connection, workspace or repository.
     pub(super) subject: String,
-    /// What of it: `token`, `clock`, a list.
-    pub(super) what: String,
-    pub(super) said: String,
+    /// The checked part of the subject: `token`, `clock`, or the name of a list.
+    #[serde(rename = "what")]
+    pub(super) part: String,
+    #[serde(rename = "said")]
+    pub(super) message: String,
+    /// What the user should do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
-    /// Decides the exit code, where the level is [`FindingLevel::Failed`].
+    /// The kind of the failure, which decides the exit code; unused for other levels.
     #[serde(skip)]
     kind: ErrorKind,
 }
 
-/// Of a subject and what of it: the first words of each finding.
+/// The subject of a finding and the checked part of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct About<'a>(pub(super) &'a str, pub(super) &'a str);
+pub(super) struct Topic<'a>(pub(super) &'a str, pub(super) &'a str);
 
-impl About<'_> {
-    pub(super) fn ok(self, said: impl Into<String>) -> Finding {
-        self.finding(FindingLevel::Ok, ErrorKind::Internal, said.into(), None)
+impl Topic<'_> {
+    /// Return the finding of a check that passed.
+    pub(super) fn ok(self, message: impl Into<String>) -> Finding {
+        self.finding(FindingLevel::Ok, ErrorKind::Internal, message.into(), None)
     }
 
-    pub(super) fn warn(self, said: impl Into<String>, fix: impl Into<String>) -> Finding {
+    /// Return a warning with its fix.
+    pub(super) fn warn(self, message: impl Into<String>, fix: impl Into<String>) -> Finding {
         let fix = Some(fix.into());
-        self.finding(FindingLevel::Warn, ErrorKind::Internal, said.into(), fix)
+        self.finding(FindingLevel::Warn, ErrorKind::Internal, message.into(), fix)
     }
 
-    pub(super) fn absent(self, said: impl Into<String>) -> Finding {
-        self.finding(FindingLevel::Absent, ErrorKind::Internal, said.into(), None)
+    /// Return the finding of a list that a run records as unavailable.
+    pub(super) fn unavailable(self, message: impl Into<String>) -> Finding {
+        self.finding(
+            FindingLevel::Unavailable,
+            ErrorKind::Internal,
+            message.into(),
+            None,
+        )
     }
 
+    /// Return a failure of `kind` with its fix.
     pub(super) fn failed(
         self,
         kind: ErrorKind,
-        said: impl Into<String>,
+        message: impl Into<String>,
         fix: impl Into<String>,
     ) -> Finding {
-        self.finding(FindingLevel::Failed, kind, said.into(), Some(fix.into()))
+        self.finding(FindingLevel::Failed, kind, message.into(), Some(fix.into()))
     }
 
-    /// With the error's own words and hint.
+    /// Return the finding of an error, with the error's hint as its fix.
     pub(super) fn error(self, error: &Error) -> Finding {
         let fix = error.advice().map(str::to_owned);
-        self.finding(FindingLevel::Failed, error.kind(), said(error), fix)
+        self.finding(
+            FindingLevel::Failed,
+            error.kind(),
+            message_without_hint(error),
+            fix,
+        )
     }
 
     fn finding(
         self,
         level: FindingLevel,
         kind: ErrorKind,
-        said: String,
+        message: String,
         fix: Option<String>,
     ) -> Finding {
         Finding {
             level,
             subject: self.0.to_owned(),
-            what: self.1.to_owned(),
-            said,
+            part: self.1.to_owned(),
+            message,
             fix,
             kind,
         }
     }
 }
 
-/// An error's line without its hint.
-pub(super) fn said(error: &Error) -> String {
+/// Return the line of an error without its hint.
+pub(super) fn message_without_hint(error: &Error) -> String {
     let line = error.to_string();
     match error.advice() {
         Some(hint) => line
@@ -111,10 +134,10 @@ pub(super) fn said(error: &Error) -> String {
     }
 }
 
-/// Prints all of it.
+/// Print the findings and the number of requests.
 ///
 /// # Errors
-/// When something failed: of the kind that whoever mends one thing at a time should mend first.
+/// If a check failed, an error whose kind is that of the failure to fix first.
 pub(super) fn conclude(
     findings: &[Finding],
     requests: u64,
@@ -131,7 +154,7 @@ pub(super) fn conclude(
     match format {
         LogFormat::Text => {
             output::print(&text(findings))?;
-            output::print(&format!("\n{requests} requests were spent on this\n"))?;
+            output::print(&format!("\n{requests} requests were spent on this check\n"))?;
         }
         LogFormat::Json => {
             let exit_code = worst.map_or(0, ErrorKind::exit_code);
@@ -149,7 +172,7 @@ pub(super) fn conclude(
     }
 }
 
-/// What stops everything comes before what stops a part.
+/// Return the rank of a failure: failures that stop everything come before failures that stop a part.
 fn urgency(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Usage | ErrorKind::Configuration => 0,
@@ -163,17 +186,22 @@ fn urgency(kind: ErrorKind) -> u8 {
 fn text(findings: &[Finding]) -> String {
     let cells = |it: &Finding| {
         let level = it.level.as_str().to_owned();
-        vec![level, it.subject.clone(), it.what.clone(), it.said.clone()]
+        vec![
+            level,
+            it.subject.clone(),
+            it.part.clone(),
+            it.message.clone(),
+        ]
     };
     let lines = aligned(&findings.iter().map(cells).collect::<Vec<_>>());
     let mut text = String::new();
-    let mut known = BTreeSet::new();
+    let mut printed = BTreeSet::new();
     for (line, finding) in lines.lines().zip(findings) {
         text.push_str(line);
         text.push('\n');
-        // One scope is missing for many lists, and is added once.
+        // Several findings share a fix, for example a scope that several lists need.
         if let Some(fix) = &finding.fix
-            && known.insert(fix)
+            && printed.insert(fix)
         {
             text.push_str(&format!("        fix: {}\n", escape(fix)));
         }
@@ -186,11 +214,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fix_is_shown_once_below_the_first_that_needs_it() {
+    fn a_fix_is_printed_once_below_the_first_finding_that_needs_it() {
         let findings = [
-            About("lake", "").ok("can be written"),
-            About("acme/web", "pipelines").failed(ErrorKind::Api, "no scope", "add it"),
-            About("acme/web", "deployments").failed(ErrorKind::Api, "no scope", "add it"),
+            Topic("lake", "").ok("can be written"),
+            Topic("acme/web", "pipelines").failed(ErrorKind::Api, "no scope", "add it"),
+            Topic("acme/web", "deployments").failed(ErrorKind::Api, "no scope", "add it"),
         ];
         assert_eq!(
             text(&findings),
@@ -201,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_is_that_of_what_stops_most() {
-        let failed = |kind| About("x", "y").failed(kind, "", "");
+    fn the_exit_code_is_that_of_the_most_urgent_failure() {
+        let failed = |kind| Topic("x", "y").failed(kind, "", "");
         let exit_code = |kinds: &[ErrorKind]| {
             let findings: Vec<_> = kinds.iter().map(|kind| failed(*kind)).collect();
             let error = conclude(&findings, 0, LogFormat::Json).unwrap_err();

@@ -1,11 +1,11 @@
-//! `bitlake check`: what a run would stumble over, with the fix, before it costs a night.
+//! `bitlake check`: finds what would make a run fail, and names the fix of each problem.
 //!
 //! ```text
-//! lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a few in each workspace ─▶ requests left
+//! lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a sample of each workspace ─▶ remaining requests
 //! ```
 //!
-//! It goes on after what fails, so that one look shows all there is to mend. It spends a request for each token, what
-//! a run spends to find the repositories, and about thirty for the lists of a workspace.
+//! A failed check does not stop the others, so that one call reports all problems. The command sends one request for
+//! each token, the requests of a run's discovery, and about thirty requests for the lists of each workspace.
 
 mod access;
 mod credentials;
@@ -15,7 +15,7 @@ mod trouble;
 use std::collections::BTreeSet;
 
 use super::args::CheckArgs;
-use super::{CliContext, CommandOutcome};
+use super::context::{CliContext, CommandOutcome};
 use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::open_budgets;
 use crate::config::Config;
@@ -24,10 +24,12 @@ use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
 use crate::transform::check_unmatched;
 use access::Sample;
 use credentials::CheckedIdentity;
-use finding::{About, Finding, conclude};
+use finding::{Finding, Topic, conclude};
 
+/// Run all checks and print the findings.
+///
 /// # Errors
-/// A configuration that cannot be read; when anything failed, an error of its kind.
+/// If the configuration cannot be loaded; if a check failed, an error of the kind of its failure.
 pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut findings = Vec::new();
@@ -35,14 +37,14 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
         true => InventoryDepth::Content,
         false => InventoryDepth::Listing,
     };
-    let opened = lake(&config, depth, &mut findings).await;
+    let opened = check_lake(&config, depth, &mut findings).await;
     let (states, budgets, _lock) = match opened {
         Ok((lake, lock, states)) => {
-            findings.extend(unmatched(&lake, &config).await);
-            (states, open_budgets(&lake, None), Some(lock))
+            findings.extend(check_published_rows(&lake, &config).await);
+            (states, budgets(&lake, None), Some(lock))
         }
         Err(error) => {
-            findings.push(About("lake", &config.lake.url).error(&error));
+            findings.push(Topic("lake", &config.lake.url).error(&error));
             (Vec::new(), Budgets::default(), None)
         }
     };
@@ -52,10 +54,10 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
         .map(|selection| selection.connection.as_str())
         .collect();
     if used.is_empty() {
-        findings.push(About("repositories", "").failed(
+        findings.push(Topic("repositories", "").failed(
             ErrorKind::Configuration,
-            "none are selected",
-            "add [[repositories]] with connection and include",
+            "the configuration selects no repositories",
+            "add [[repositories]] with `connection` and `include`",
         ));
     }
     let mut clients = Vec::new();
@@ -75,31 +77,35 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
         };
         let before = findings.len();
         let repositories =
-            access::repositories(&config, connection, first, &states, &mut findings).await;
+            access::find_repositories(&config, connection, first, &states, &mut findings).await;
         complete &= findings.len() == before;
         for identity in &identities {
             let name = connection.name.as_str();
-            access::scopes(&config, &repositories, name, identity, &mut findings);
+            access::check_scopes(&config, &repositories, name, identity, &mut findings);
         }
         let sample = if args.all { Sample::All } else { Sample::Few };
-        access::lists(&config, &repositories, first, sample, &mut findings).await;
+        access::check_lists(&config, &repositories, first, sample, &mut findings).await;
         for other in others {
-            access::lists(&config, &repositories, other, Sample::One, &mut findings).await;
+            access::check_lists(&config, &repositories, other, Sample::One, &mut findings).await;
         }
         found.extend(repositories.into_iter().map(|it| it.found));
-        findings.extend(identities.iter().map(|it| head_room(&connection.name, it)));
+        findings.extend(
+            identities
+                .iter()
+                .map(|it| check_quota(&connection.name, it)),
+        );
     }
-    // A project's pattern may match what could not be found.
+    // If discovery is incomplete, a pattern of a project may match a repository that was not found.
     if complete && let Err(error) = config.assign(&found) {
-        findings.push(About("projects", "").error(&error));
+        findings.push(Topic("projects", "").error(&error));
     }
     budgets.close().await?;
     let requests = clients.iter().flat_map(|it| it.requests().into_values());
     conclude(&findings, requests.sum(), context.global.log_format)
 }
 
-/// Whether it can be written, what earlier runs know, and whether what they published is there.
-async fn lake(
+/// Check that the lake can be written and that the published files exist, and return it with the states of earlier runs.
+async fn check_lake(
     config: &Config,
     depth: InventoryDepth,
     findings: &mut Vec<Finding>,
@@ -108,58 +114,61 @@ async fn lake(
     let lock = lake.lock()?;
     lake.probe().await?;
     let states = lake.states().await?;
-    findings.push(About("lake", "").ok(format!("{} can be written", lake.url())));
+    findings.push(Topic("lake", "").ok(format!("{} can be written", lake.url())));
     match lake.inventory(depth).await {
-        Ok(inventory) => findings.extend(files(&inventory)),
-        Err(error) => findings.push(About("lake", "files").error(&error)),
+        Ok(inventory) => findings.extend(check_files(&inventory)),
+        Err(error) => findings.push(Topic("lake", "files").error(&error)),
     }
     Ok((lake, lock, states))
 }
 
-/// What joins nothing in the tables that the last transform published.
-async fn unmatched(lake: &Lake, config: &Config) -> Vec<Finding> {
-    let about = About("lake", "published rows");
-    let found = match check_unmatched(lake, config.lake.memory_limit).await {
+/// Report rows of the published tables that have no counterpart in the table that they refer to.
+async fn check_published_rows(lake: &Lake, config: &Config) -> Vec<Finding> {
+    let topic = Topic("lake", "published rows");
+    let found = match published_unmatched(lake, config.lake.memory_limit).await {
         Ok(found) => found,
-        Err(error) => return vec![about.error(&error)],
+        Err(error) => return vec![topic.error(&error)],
     };
     let warned = found.warnings.iter().map(|it| {
-        about.warn(
+        topic.warn(
             format!("{} (n = {})", it.kind, it.n),
-            "correct the name where it is written, or add it where it is missing; `bitlake query dora_debug/unmatched` lists all of them",
+            "correct the name, or add the missing row; `bitlake query dora_debug/unmatched` lists all of them",
         )
     });
     let noted = found.notices.iter();
-    let noted = noted.map(|it| about.ok(format!("{} (n = {})", it.kind, it.n)));
+    let noted = noted.map(|it| topic.ok(format!("{} (n = {})", it.kind, it.n)));
     warned.chain(noted).collect()
 }
 
-/// What is published and missing or damaged, a finding each.
-fn files(inventory: &Inventory) -> Vec<Finding> {
-    let fix =
-        "remove the file if it is there, then run `bitlake run`: it makes or collects it again";
-    let about = About("lake", "files");
+/// Report each published file that is missing or damaged.
+fn check_files(inventory: &Inventory) -> Vec<Finding> {
+    let fix = "remove the file if it exists, then run `bitlake run`, which writes it again";
+    let topic = Topic("lake", "files");
     let damaged = inventory.damaged.iter();
     let damaged: Vec<_> = damaged
-        .map(|(path, damage)| about.failed(ErrorKind::Lake, format!("{path} {damage}"), fix))
+        .map(|(path, damage)| topic.failed(ErrorKind::Lake, format!("{path} {damage}"), fix))
         .collect();
     let published = inventory.manifest.tables.values();
     let files: usize = published.map(|table| table.files.len()).sum();
     match damaged.is_empty() {
-        true => vec![about.ok(format!("all {files} published files are there"))],
+        true => vec![topic.ok(format!("all {files} published files exist"))],
         false => damaged,
     }
 }
 
-fn head_room(connection: &str, identity: &CheckedIdentity) -> Finding {
-    let about = About(connection, "quota");
+/// Report the remaining requests of this hour.
+fn check_quota(connection: &str, identity: &CheckedIdentity) -> Finding {
+    let topic = Topic(connection, "quota");
     let HeadRoom { left, limit } = identity.client.head_room();
-    let said = format!(
+    let message = format!(
         "{left} of {limit} requests are left this hour ({})",
         identity.origin
     );
     match left < limit / 10 {
-        true => about.warn(said, "a run waits for the next hour when they are used up"),
-        false => about.ok(said),
+        true => topic.warn(
+            message,
+            "a run pauses until the next hour when they are used up",
+        ),
+        false => topic.ok(message),
     }
 }

@@ -1,18 +1,22 @@
-//! Who is to blame when no request comes through: the proxy, something that reads TLS on the way, the network, or
-//! Bitbucket. The client's errors say what happened; which of the four it was, only the whole picture tells.
+//! Explains why no request of a connection succeeds: because of the proxy, TLS inspection, the network or Bitbucket.
+//!
+//! The client's error says what happened to one request. Together with the proxy settings it shows the cause.
 
 use std::collections::BTreeMap;
 
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 
-use super::finding::{About, Finding, said};
+use super::finding::{Finding, Topic, message_without_hint};
 use crate::config::Connection;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, NetworkFailure};
 
 const STATUS_PAGE: &str = "see https://bitbucket.status.atlassian.com and try again later";
 
-/// The host and port of the proxy that a connection's requests go through.
-pub(super) fn proxy(connection: &Connection, env: &BTreeMap<String, String>) -> Option<String> {
+/// Return the host and port of the proxy that a connection uses; `None` if it uses none.
+pub(super) fn find_proxy(
+    connection: &Connection,
+    env: &BTreeMap<String, String>,
+) -> Option<String> {
     if let Some(proxy) = &connection.proxy {
         return Some(address(proxy));
     }
@@ -24,7 +28,7 @@ pub(super) fn proxy(connection: &Connection, env: &BTreeMap<String, String>) -> 
             .map(|name| name.trim().trim_start_matches('.'));
         names.any(|name| name == "*" || !name.is_empty() && host.ends_with(name))
     });
-    // On this machine and without TLS: the client asks no proxy there.
+    // The client uses no proxy for plain HTTP, which only loopback addresses allow.
     if exempt || connection.endpoint.scheme() == "http" {
         return None;
     }
@@ -32,7 +36,7 @@ pub(super) fn proxy(connection: &Connection, env: &BTreeMap<String, String>) -> 
     Some(address(proxy))
 }
 
-/// Without user and password.
+/// Return the host and port of a proxy URL, without user and password.
 fn address(proxy: &str) -> String {
     let url = Url::parse(proxy).or_else(|_| Url::parse(&format!("http://{proxy}")));
     let parts = url.ok().and_then(|url| {
@@ -45,64 +49,82 @@ fn address(proxy: &str) -> String {
     }
 }
 
-/// The finding for a request that failed for all that a connection would ask.
-pub(super) fn explain(about: About<'_>, error: &Error, proxy: Option<&str>) -> Finding {
-    let text = error.to_string().to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let status = error.status().map_or(0, |status| status.as_u16());
-    let failed = |what: String, fix: &str| {
-        about.failed(error.kind(), format!("{what}: {}", said(error)), fix)
-    };
-    let by = proxy.map_or("something on the way".to_owned(), |proxy| {
-        format!("the proxy {proxy}")
-    });
+/// Return the finding of a request whose failure affects all requests of a connection.
+pub(super) fn explain(topic: Topic<'_>, error: &Error, proxy: Option<&str>) -> Finding {
+    let message = message_without_hint(error);
+    let failed =
+        |cause: String, fix: &str| topic.failed(error.kind(), format!("{cause}: {message}"), fix);
     match error.kind() {
-        // The client speaks of the hour that a run would have waited.
-        ErrorKind::Quota => about.failed(
+        // The client's message mentions the hour that a run waits, but `check` does not wait.
+        ErrorKind::Quota => topic.failed(
             error.kind(),
             "no requests are left: bitbucket refuses more (429)",
-            "try again within the hour; a lower `requests_per_hour` leaves room to others with the same credentials",
+            "try again within the hour; a lower `requests_per_hour` leaves requests to other users of the same credentials",
         ),
-        ErrorKind::Api if status >= 500 => {
-            failed("bitbucket is up and fails".to_owned(), STATUS_PAGE)
+        ErrorKind::Api => match error.status() {
+            Some(status) if status.is_server_error() => {
+                failed("bitbucket is reachable but fails".to_owned(), STATUS_PAGE)
+            }
+            // Bitbucket answers 410 to a listing without a workspace: its developer changelog, CHANGE-2770.
+            Some(StatusCode::GONE) => failed(
+                "bitbucket answers so to an empty workspace name".to_owned(),
+                "check `include` (workspace/slug) and `endpoint` (https://api.bitbucket.org/2.0/)",
+            ),
+            _ => topic.error(error),
+        },
+        ErrorKind::Unreachable => {
+            let (cause, fix) = explain_unreachable(error, proxy);
+            failed(cause, fix)
         }
-        ErrorKind::Api if status == 410 && text.contains("change-2770") => failed(
-            "this is what an empty workspace name gets".to_owned(),
-            "check `include` (workspace/slug) and `endpoint` (https://api.bitbucket.org/2.0/)",
+        _ => topic.error(error),
+    }
+}
+
+/// Return the cause and the fix of an [`ErrorKind::Unreachable`] error.
+fn explain_unreachable(error: &Error, proxy: Option<&str>) -> (String, &'static str) {
+    let intermediary = match proxy {
+        Some(proxy) => format!("the proxy {proxy}"),
+        None => "an intermediary".to_owned(),
+    };
+    let failure = match error.status() {
+        Some(StatusCode::PROXY_AUTHENTICATION_REQUIRED) => {
+            Some(NetworkFailure::ProxyAuthentication)
+        }
+        _ => error.network_failure(),
+    };
+    match (failure, error.status()) {
+        (Some(NetworkFailure::ProxyAuthentication), _) => (
+            format!("{intermediary} does not accept its user and password"),
+            "remove `proxy` and set HTTPS_PROXY=http://user:password@host:port in the environment",
         ),
-        ErrorKind::Unreachable if status == 407 || has(&["proxy auth"]) => failed(
-            format!("{by} does not accept its user and password"),
-            "take `proxy` out and set HTTPS_PROXY=http://user:password@host:port in the environment",
+        (Some(NetworkFailure::Certificate), _) => (
+            format!("{intermediary} inspects TLS: the certificate is not bitbucket's"),
+            "set SSL_CERT_FILE to a file with the certificate authority, or exempt api.bitbucket.org from TLS inspection",
         ),
-        ErrorKind::Unreachable if has(&["certificate", "unknownissuer"]) => failed(
-            format!("{by} reads TLS: the certificate is not bitbucket's"),
-            "set SSL_CERT_FILE to a file with the authority that signed it, or exempt api.bitbucket.org from TLS inspection",
-        ),
-        ErrorKind::Unreachable if has(&["tunnel error: unsuccessful"]) => failed(
-            format!("{by} does not let this host through"),
+        (Some(NetworkFailure::ProxyRefusal), _) => (
+            format!("{intermediary} refuses connections to this host"),
             "allow api.bitbucket.org, port 443, at the proxy",
         ),
-        ErrorKind::Unreachable if status >= 500 => failed(
+        (None, Some(status)) if status.is_server_error() => (
             match proxy {
                 Some(proxy) => format!("bitbucket or the proxy {proxy} is down"),
                 None => "bitbucket is down".to_owned(),
             },
             STATUS_PAGE,
         ),
-        // A page or a redirect instead of an answer.
-        ErrorKind::Unreachable if status > 0 => failed(
-            format!("{by} answers in bitbucket's place"),
-            "check `endpoint`; sign in where the network wants it, or exempt api.bitbucket.org from the proxy",
+        // The response is a web page or a redirect.
+        (None, Some(_)) => (
+            format!("{intermediary} answers in place of bitbucket"),
+            "check `endpoint`; sign in to the network if it requires that, or exempt api.bitbucket.org from the proxy",
         ),
-        ErrorKind::Unreachable if proxy.is_some() => failed(
-            format!("{by} cannot be reached"),
+        (None, None) if proxy.is_some() => (
+            format!("{intermediary} cannot be reached"),
             "check the address in `proxy` or HTTPS_PROXY",
         ),
-        ErrorKind::Unreachable => failed(
+        (None, None) => (
             "bitbucket cannot be reached".to_owned(),
-            "check `endpoint`, name resolution and the network; where only a proxy leads out, set `proxy`",
+            "check `endpoint`, name resolution and the network; set `proxy` if the network requires one",
         ),
-        _ => about.error(error),
     }
 }
 
@@ -112,7 +134,7 @@ mod tests {
     use crate::config::Config;
 
     #[test]
-    fn the_proxy_is_the_connections_or_the_environments_and_shows_no_password() {
+    fn the_proxy_of_the_connection_or_the_environment_is_shown_without_its_password() {
         let proxy_of = |keys: &str, variables: &[(&str, &str)]| {
             let text = format!(
                 "[lake]\nurl = \"out\"\n[[connection]]\nid = 1\nname = \"acme\"\nauth = \"none\"\n{keys}\n"
@@ -121,7 +143,7 @@ mod tests {
             let env = variables
                 .iter()
                 .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
-            proxy(&config.unwrap().connections[0], &env.collect())
+            find_proxy(&config.unwrap().connections[0], &env.collect())
         };
         let outside = ("HTTPS_PROXY", "http://me:s3cr3t@proxy.acme:3128");
         assert_eq!(proxy_of("", &[]), None);

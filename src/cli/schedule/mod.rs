@@ -19,10 +19,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::{RunArgs, ScheduleArgs};
+use super::context::{CliContext, CommandOutcome};
 use super::job::{FormerRun, interrupted};
-use super::run::once;
-use super::{CliContext, CommandOutcome};
-use crate::clock;
+use super::run::run_once;
 use crate::config::{Config, Cron};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};
@@ -56,7 +55,7 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
         config = reread(context, config);
         let started = clock::now();
         let (result, ended) = {
-            let mut run = pin!(once(context, &config, &args));
+            let mut run = pin!(run_once(context, &config, &args));
             // The run listens for signals too, and saves what it has.
             tokio::select! {
                 result = &mut run => (result, false),

@@ -77,7 +77,7 @@ pub(super) fn next(now: DateTime<Utc>, last: &Last, cron: &Cron) -> Option<Next>
         End::Interrupted => return Some(resume(TimeDelta::zero())),
         End::Over | End::NoLake => {}
     }
-    let date = cron.after(started)?;
+    let date = cron.next_after(started)?;
     let missed = date <= now;
     let retry = (finished + HELD).max(now);
     let (at, why) = match last.end {

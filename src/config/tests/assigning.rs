@@ -1,4 +1,4 @@
-//! Who is under which rules and in which project.
+//! Tests of the assignment of rule sets and projects.
 
 use super::super::*;
 use super::{BASE, message, parse};
@@ -27,7 +27,7 @@ fn assign(text: &str) -> crate::error::Result<Vec<AssignedRepository>> {
 }
 
 #[test]
-fn repositories_get_their_rules_and_projects_and_the_excluded_ones_nothing() {
+fn repositories_get_their_rule_set_and_projects_unless_they_are_excluded() {
     let assigned = assign(
         r#"[[project]]
 name = "site"
@@ -61,8 +61,8 @@ rules = "strict"
 "#;
     assert_eq!(
         message(assign(twice)),
-        "acme/web is under two rule sets, `default` at bitlake.toml:6 and `strict` at \
-         bitlake.toml:10 (file=bitlake.toml, line=10): exclude it from one of them"
+        "acme/web has two rule sets, `default` at bitlake.toml:6 and `strict` at \
+         bitlake.toml:10 (file=bitlake.toml, line=10): exclude the repository from one of them"
     );
     let same = twice.replace("rules = \"strict\"", "rules = \"default\"");
     assert_eq!(assign(&same).unwrap().len(), 2);
@@ -94,7 +94,7 @@ fn a_project_pattern_that_matches_nothing_is_an_error() {
     assert_eq!(
         project("acme/checkout-*"),
         "`acme/checkout-*` of the project `p` matches no repository (file=bitlake.toml, line=14): \
-         correct or remove it; `bitlake repos` lists what can be seen"
+         correct or remove the pattern; `bitlake repos` lists the repositories"
     );
     assert_eq!(
         project("acme/wbe"),
@@ -115,7 +115,7 @@ fn a_repository_outside_the_connection_is_an_error() {
             project(pattern),
             format!(
                 "`{pattern}` of the project `p` is outside of every [[repositories]] \
-                 (file=bitlake.toml, line=12): include it there, so that it is collected"
+                 (file=bitlake.toml, line=12): add the pattern to `include` of a [[repositories]]"
             )
         );
     }

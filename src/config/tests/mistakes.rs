@@ -1,4 +1,4 @@
-//! Mistakes in the file itself. `BASE` is nine lines long, so that what a case adds begins on line 10.
+//! Tests of invalid files. `BASE` has nine lines, so that the lines of a test begin at line 10.
 
 use super::{BASE, message, parse};
 
@@ -15,13 +15,14 @@ fn connection(keys: &str) -> String {
 fn text_that_is_not_toml() {
     let shown = message(parse("[lake]\nurl = \n"));
     assert!(
-        shown.starts_with("this is not TOML: ") && shown.ends_with(" (file=bitlake.toml, line=2)"),
+        shown.starts_with("the file is not valid TOML: ")
+            && shown.ends_with(" (file=bitlake.toml, line=2)"),
         "{shown}"
     );
     let shown = message(parse("[lake]\nurl = \"a\"\nurl = \"b\"\n"));
     assert_eq!(
         shown,
-        "this is not TOML: duplicate key (file=bitlake.toml, line=3)"
+        "the file is not valid TOML: duplicate key (file=bitlake.toml, line=3)"
     );
 }
 
@@ -80,11 +81,11 @@ fn wrong_types() {
     assert_eq!(
         message(parse("[lake]\nurl = \"out\"\n[connection]\nid = 1\n")),
         "`connection` must be a list of tables, not a table (file=bitlake.toml, line=3): \
-         write [[connection]] above each"
+         write [[connection]] above each table"
     );
     assert_eq!(
         message(parse("[[connection]]\nid = 99999999999999999999\n")),
-        "this number is too large (file=bitlake.toml, line=2)"
+        "the number is out of range (file=bitlake.toml, line=2)"
     );
 }
 
@@ -100,7 +101,7 @@ fn a_longest_span_is_a_length_of_time() {
             mistake(text),
             format!(
                 "`longest_span` in [lake] cannot be `{text}` (file=bitlake.toml, line=3): \
-                 write it as \"20 years\" or \"18 months\""
+                 write a value such as \"20 years\" or \"18 months\""
             )
         );
     }
@@ -124,14 +125,14 @@ fn the_lake() {
     assert_eq!(
         message(parse("[lake]\nurl = \"ftp://host/x\"\n")),
         "`url` in [lake] has the unknown scheme `ftp` (file=bitlake.toml, line=2): \
-         name a folder or s3://bucket/prefix"
+         use a folder or s3://bucket/prefix"
     );
     assert_eq!(
         message(parse(
             "[lake]\nurl = \"s3://b\"\nsecret_access_key = \"x\"\n"
         )),
-        "`secret_access_key` in [lake] must not stand in the file (file=bitlake.toml, line=3): \
-         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use the machine's role"
+        "`secret_access_key` in [lake] is a credential, which the file must not contain (file=bitlake.toml, line=3): \
+         set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role of the machine"
     );
     let limit = |text: &str| {
         message(parse(&format!(
@@ -145,7 +146,7 @@ fn the_lake() {
     assert_eq!(
         limit("lots"),
         "`memory_limit` in [lake] cannot be `lots` (file=bitlake.toml, line=3): \
-         write it as \"4 GiB\" or \"1536 MiB\""
+         write a value such as \"4 GiB\" or \"1536 MiB\""
     );
 }
 
@@ -165,7 +166,7 @@ fn the_lease_of_a_publish() {
             lease(text),
             format!(
                 "`lease` in [lake] cannot be `{text}` (file=bitlake.toml, line=3): \
-                 write it as \"10 minutes\" or \"90 seconds\""
+                 write a value such as \"10 minutes\" or \"90 seconds\""
             )
         );
     }
@@ -185,7 +186,7 @@ fn the_layout_of_the_lake() {
     );
     assert_eq!(
         lake("compression = \"snappy\"\ncompression_level = 3"),
-        "`compression_level` in [lake] is for zstd only (file=bitlake.toml, line=4)"
+        "`compression_level` in [lake] applies to zstd only (file=bitlake.toml, line=4)"
     );
     assert_eq!(
         lake("compression_level = 23"),
@@ -193,8 +194,8 @@ fn the_layout_of_the_lake() {
     );
     assert_eq!(
         lake("[lake.tables]\ndomain.commits = { partition = \"day\" }"),
-        "`domain` in [lake.tables] is no table (file=bitlake.toml, line=4): \
-         write layer.table in quotes, as in `\"domain.commits\" = { partition = \"year\" }`"
+        "`domain` in [lake.tables] does not name a table (file=bitlake.toml, line=4): \
+         write layer.table in quotes, such as `\"domain.commits\" = { partition = \"year\" }`"
     );
     assert_eq!(
         lake("[lake.tables]\n\"domain.commits\" = { by = \"day\" }"),
@@ -218,12 +219,12 @@ fn connections_that_clash() {
     assert_eq!(
         second(1, "b"),
         "two connections have the id `1` (file=bitlake.toml, line=11): \
-         the other one is at bitlake.toml:2"
+         the other is at bitlake.toml:2"
     );
     assert_eq!(
         second(2, "acme"),
         "two connections have the name `acme` (file=bitlake.toml, line=12): \
-         the other one is at bitlake.toml:2"
+         the other is at bitlake.toml:2"
     );
 }
 
@@ -232,7 +233,7 @@ fn connections_without_a_number_or_with_a_wrong_one() {
     assert_eq!(
         base_and("[[connection]]\nname = \"b\"\n"),
         "`id` is missing in [[connection]] (file=bitlake.toml, line=10): \
-         add `id = 1`; it becomes part of every id, so never change it"
+         add `id = 1`; it becomes part of every id of the domain layer, so never change it"
     );
     assert_eq!(
         base_and("[[connection]]\nid = 0\n"),
@@ -250,18 +251,18 @@ fn endpoints() {
     let endpoint = |url: &str| connection(&format!("auth = \"none\"\nendpoint = \"{url}\""));
     assert_eq!(
         endpoint("http://bitbucket.acme.example/2.0"),
-        "`endpoint` in [[connection]] must be https (file=bitlake.toml, line=6): \
-         plain http is for this machine's own addresses only"
+        "`endpoint` in [[connection]] must be HTTPS (file=bitlake.toml, line=6): \
+         plain HTTP is allowed for loopback addresses only"
     );
     assert_eq!(
         endpoint("api.bitbucket.org"),
-        "`endpoint` in [[connection]] is no http(s) address (file=bitlake.toml, line=6): \
-         the usual one is https://api.bitbucket.org/2.0/"
+        "`endpoint` in [[connection]] is not an HTTP(S) URL (file=bitlake.toml, line=6): \
+         use a URL such as https://api.bitbucket.org/2.0/"
     );
     assert_eq!(
         endpoint("https://me:s3cr3t@host/"),
-        "`endpoint` in [[connection]] must not hold credentials (file=bitlake.toml, line=6): \
-         use `auth`"
+        "`endpoint` in [[connection]] must not contain credentials (file=bitlake.toml, line=6): \
+         set the credentials with `auth`"
     );
     assert_eq!(
         endpoint("https://host/?a=1"),
@@ -286,12 +287,12 @@ fn proxies() {
     let proxy = |url: &str| connection(&format!("auth = \"none\"\nproxy = \"{url}\""));
     assert_eq!(
         proxy("ftp://proxy"),
-        "`proxy` in [[connection]] is no proxy address (file=bitlake.toml, line=6): \
+        "`proxy` in [[connection]] is not a proxy URL (file=bitlake.toml, line=6): \
          write http://host:port or socks5://host:port"
     );
     assert_eq!(
         proxy("http://me:s3cr3t@proxy:1"),
-        "`proxy` in [[connection]] must not hold a password (file=bitlake.toml, line=6): \
+        "`proxy` in [[connection]] must not contain a password (file=bitlake.toml, line=6): \
          set HTTPS_PROXY in the environment instead"
     );
 }
@@ -313,7 +314,7 @@ fn each_kind_of_auth_needs_its_own_keys() {
     assert_eq!(
         connection("auth = \"api-token\"\ntoken = { env = \"T\" }"),
         "`email` is missing in [[connection]] (file=bitlake.toml, line=2): \
-         add the Atlassian account's e-mail"
+         add the Atlassian account's e-mail address"
     );
     assert_eq!(
         connection("auth = \"api-token\"\nemail = \"a@b.example\""),
@@ -335,7 +336,7 @@ fn each_kind_of_auth_needs_its_own_keys() {
     );
     assert_eq!(
         connection("auth = \"access-token\"\ntoken = { env = \"T\" }\nemail = \"a@b.example\""),
-        "`email` in [[connection]] does not go with auth = \"access-token\" \
+        "`email` in [[connection]] does not apply to auth = \"access-token\" \
          (file=bitlake.toml, line=7)"
     );
 }
@@ -345,7 +346,7 @@ fn a_literal_secret_is_refused_and_not_repeated() {
     let shown = connection("auth = \"access-token\"\ntoken = \"s3cr3t\"");
     assert_eq!(
         shown,
-        "`token` in [[connection]] must not be written into the configuration \
+        "`token` in [[connection]] must not contain the secret itself \
          (file=bitlake.toml, line=6): write `token = { env = \"BITBUCKET_TOKEN\" }` or \
          `token = { file = \"…\" }`"
     );
@@ -357,7 +358,7 @@ fn a_literal_secret_is_refused_and_not_repeated() {
 fn a_secret_comes_from_one_place() {
     let both = connection("auth = \"access-token\"\ntoken = { env = \"T\", file = \"t\" }");
     assert!(
-        both.starts_with("`token` in [[connection]] needs one of `env` and `file` (file="),
+        both.starts_with("`token` in [[connection]] needs exactly one of `env` and `file` (file="),
         "{both}"
     );
     assert_eq!(
@@ -367,7 +368,9 @@ fn a_secret_comes_from_one_place() {
     );
     let empty = connection("auth = \"access-token\"\ntoken = []");
     assert!(
-        empty.starts_with("`token` in [[connection]] must be a place to read it from, not a list"),
+        empty.starts_with(
+            "`token` in [[connection]] must be a table with `env` or `file`, not a list"
+        ),
         "{empty}"
     );
 }
@@ -396,17 +399,17 @@ fn repositories() {
     };
     assert_eq!(
         include("web"),
-        "`web` is no repository pattern (file=bitlake.toml, line=14): \
-         write workspace/slug, as in \"acme/web\" or \"acme/*\""
+        "`web` is not a pattern of repositories (file=bitlake.toml, line=14): \
+         write workspace/slug, such as \"acme/web\" or \"acme/*\""
     );
     assert_eq!(
         include("*/web"),
-        "`*/web` has a glob for a workspace (file=bitlake.toml, line=14): \
+        "`*/web` has a glob in the workspace (file=bitlake.toml, line=14): \
          name the workspace, because Bitbucket lists repositories by workspace"
     );
     let bad = include("acme/[web");
     assert!(
-        bad.starts_with("`acme/[web` is no valid glob (file=bitlake.toml, line=14): "),
+        bad.starts_with("`acme/[web` is not a valid glob (file=bitlake.toml, line=14): "),
         "{bad}"
     );
 }
@@ -427,7 +430,7 @@ fn projects() {
     assert_eq!(
         project("repositories = [\"acme/*\"]\ntimezone = \"here and there\""),
         "`timezone` in [[project]] cannot be `here and there` (file=bitlake.toml, line=13): \
-         use a name of the tz database, as \"Europe/Berlin\""
+         use a name of the tz database, such as \"Europe/Berlin\""
     );
     assert_eq!(
         project("repositories = [\"acme/*\"]\nweek_start = \"mondya\""),
@@ -439,7 +442,7 @@ fn projects() {
             "repositories = [\"acme/*\"]\n[[project]]\nname = \"p\"\nrepositories = [\"acme/*\"]"
         ),
         "two projects are named `p` (file=bitlake.toml, line=14): \
-         the other one is at bitlake.toml:10"
+         the other is at bitlake.toml:10"
     );
 }
 
@@ -463,12 +466,12 @@ fn rules() {
     );
     assert_eq!(
         rules("production_pattern = \"prod(\""),
-        "`production_pattern` in [rules.default] is no valid regular expression `prod(`: \
+        "`production_pattern` in [rules.default] is not a valid regular expression, `prod(`: \
          unclosed group (file=bitlake.toml, line=11)"
     );
     assert_eq!(
         rules("tags = { pattern = \"[\" }"),
-        "`pattern` in [rules.default] tags is no valid regular expression `[`: \
+        "`pattern` in [rules.default] tags is not a valid regular expression, `[`: \
          unclosed character class (file=bitlake.toml, line=11)"
     );
     assert_eq!(
@@ -479,25 +482,25 @@ fn rules() {
     assert_eq!(
         rules("tags.pairs = [{ new = \"v2\" }]"),
         "`old` is missing in [[pairs]] (file=bitlake.toml, line=11): \
-         name a tag or branch, as in `{ new = \"v2.0.0\", old = \"v1.0.0\" }`"
+         add the name of a tag or branch, such as `{ new = \"v2.0.0\", old = \"v1.0.0\" }`"
     );
     assert_eq!(
         rules("cherry_pick_pattern = \"#\\\\d+\""),
         "`cherry_pick_pattern` in [rules.default] has no group for the number \
-         (file=bitlake.toml, line=11): put it in brackets, as in `#(\\d+)`"
+         (file=bitlake.toml, line=11): enclose the number in parentheses, such as `#(\\d+)`"
     );
     assert_eq!(
         rules("change_branches = [\"main\", \"(\"]"),
-        "`change_branches` is no valid regular expression `(`: unclosed group (file=bitlake.toml, line=11)"
+        "`change_branches` is not a valid regular expression, `(`: unclosed group (file=bitlake.toml, line=11)"
     );
     assert_eq!(
         rules("change_branches = []"),
-        "`change_branches` in [rules.default] names nothing (file=bitlake.toml, line=11): \
-         leave it out, or write patterns, as in `[\"^main$\"]`"
+        "`change_branches` in [rules.default] contains no pattern (file=bitlake.toml, line=11): \
+         remove the key, or write patterns, such as `[\"^main$\"]`"
     );
     assert_eq!(
         rules("components = { api = \"(\" }"),
-        "`api` in [rules.default] components is no valid regular expression `(`: \
+        "`api` in [rules.default] components is not a valid regular expression, `(`: \
          unclosed group (file=bitlake.toml, line=11)"
     );
     assert_eq!(
@@ -516,12 +519,12 @@ fn rules() {
 fn a_status_mapped_twice_names_both_lists() {
     assert_eq!(
         base_and("[rules.default.issue_status]\ndone = [\"closed\"]\nother = [\"closed\"]\n"),
-        "the issue status `closed` is mapped twice, in `done` and in `other` \
-         (file=bitlake.toml, line=12): keep it in one list"
+        "the issue state `closed` is mapped twice, in `done` and in `other` \
+         (file=bitlake.toml, line=12): keep the state in one list"
     );
     assert_eq!(
         base_and("[rules.default.issue_status]\ndone = [\"wont fix\"]\n"),
-        "Bitbucket has no issue status `wont fix` (file=bitlake.toml, line=11): \
+        "Bitbucket has no issue state `wont fix` (file=bitlake.toml, line=11): \
          did you mean `wontfix`?"
     );
 }
@@ -536,7 +539,7 @@ fn expiry() {
     assert_eq!(
         connection("auth = \"access-token\"\ntoken = { env = \"T\", expires = \"31.01.2027\" }"),
         "`expires` in [[connection]] token cannot be `31.01.2027` (file=bitlake.toml, line=5): \
-         write a date, as 2027-01-31"
+         write a date, such as 2027-01-31"
     );
     assert_eq!(
         connection("auth = \"access-token\"\nexpires = 2027\ntoken = { env = \"T\" }"),
@@ -544,7 +547,7 @@ fn expiry() {
     );
     assert_eq!(
         connection("auth = \"none\"\nexpires = 2027-01-31"),
-        "`expires` in [[connection]] does not go with auth = \"none\" (file=bitlake.toml, line=5)"
+        "`expires` in [[connection]] does not apply to auth = \"none\" (file=bitlake.toml, line=5)"
     );
 }
 
@@ -554,7 +557,7 @@ fn sync() {
     assert_eq!(
         sync("since = \"6 moons\""),
         "`since` in [sync] cannot be `6 moons` (file=bitlake.toml, line=11): write \"6 months\", \
-         \"90 days\", \"2 weeks\", \"1 year\" or a date as \"2026-01-31\""
+         \"90 days\", \"2 weeks\", \"1 year\" or a date such as \"2026-01-31\""
     );
     assert_eq!(
         sync("cron = \"0 0 2 * * *\""),
@@ -572,13 +575,15 @@ fn sync() {
         let start = format!("`cron` in [sync] cannot be `{cron}` (file=bitlake.toml, line=12): ");
         assert!(shown.starts_with(&start), "{shown}");
         assert!(
-            shown.ends_with("as in \"0 2 * * *\", every day at two"),
+            shown.ends_with(
+                "write an expression such as \"0 2 * * *\", which is every day at 2 o'clock"
+            ),
             "{shown}"
         );
     }
     assert_eq!(
         sync("cron = \"0 2 31 2 *\""),
-        "`cron` in [sync] names no date that ever comes: `0 2 31 2 *` (file=bitlake.toml, line=11)"
+        "`cron` in [sync] never matches a date: `0 2 31 2 *` (file=bitlake.toml, line=11)"
     );
     assert_eq!(
         sync("timezone = \"Europe/Berln\""),
@@ -597,11 +602,11 @@ fn outside_tables() {
     assert_eq!(
         table("name = \"incidents\""),
         "`name` in [[table]] cannot be `incidents` (file=bitlake.toml, line=11): \
-         write layer.table, as in \"domain.incidents\""
+         write layer.table, such as \"domain.incidents\""
     );
     assert_eq!(
         table("name = \"domian.incidents\""),
-        "`name` in [[table]] names the unknown layer `domian` (file=bitlake.toml, line=11): \
+        "`name` in [[table]] names an unknown layer, `domian` (file=bitlake.toml, line=11): \
          did you mean `domain`?"
     );
     assert_eq!(
@@ -612,19 +617,19 @@ fn outside_tables() {
     assert_eq!(
         table("name = \"domain.incidents\"\nformat = \"csv\""),
         "`location` is missing in [[table]] (file=bitlake.toml, line=10): \
-         add the files' path or s3:// address"
+         add the path or the s3:// URL of the files"
     );
     let one = "[[table]]\nname = \"domain.incidents\"\nlocation = \"x\"\nformat = \"csv\"\n";
     assert_eq!(
         base_and(&format!("{one}{one}")),
         "the table `domain.incidents` is given twice (file=bitlake.toml, line=15): \
-         the other one is at bitlake.toml:10; with `add = true` both count"
+         the other is at bitlake.toml:10; with `add = true` both count"
     );
     let added =
         "[[table]]\nname = \"config.rules\"\nlocation = \"x\"\nformat = \"csv\"\nadd = true\n";
     assert_eq!(
         base_and(added),
         "`add` in [[table]] is not possible for `config.rules` (file=bitlake.toml, line=14): \
-         only rows of domain, dora and metrics can be added to"
+         rows can be added to tables of domain, dora and metrics only"
     );
 }

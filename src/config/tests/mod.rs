@@ -1,4 +1,4 @@
-//! One case per mistake a user can make, each with the whole line that is shown.
+//! Tests of the configuration. Each mistake is tested with the complete error line.
 
 mod assigning;
 mod mistakes;
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::Config;
 use crate::error::{ErrorKind, Result};
 
-/// Sections that are fine, nine lines, for the ones under test to stand on.
+/// A valid configuration of nine lines, to which each test adds its lines.
 const BASE: &str = r#"lake = { url = "out" }
 [[connection]]
 id = 1
@@ -32,7 +32,7 @@ fn parse_with(text: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Resul
     Config::parse(text, Path::new("conf/bitlake.toml"), &env.collect(), &flags)
 }
 
-/// The error's line, of which the kind must be that of the configuration.
+/// Return the line of a configuration error.
 fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");

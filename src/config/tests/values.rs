@@ -1,4 +1,4 @@
-//! What a correct file means.
+//! The configuration of valid files.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::super::*;
 use super::{BASE, message, parse, parse_with};
 
 #[test]
-fn a_workspace_works_without_any_rules() {
+fn a_configuration_needs_no_rules() {
     let config = parse(BASE).unwrap();
     let rules = &config.rules["default"];
     assert_eq!(config.repositories[0].rules, "default");
@@ -28,13 +28,13 @@ fn a_workspace_works_without_any_rules() {
 }
 
 #[test]
-fn a_lake_that_is_only_transformed_needs_no_connection() {
+fn a_lake_without_collection_needs_no_connection() {
     let config = parse("[lake]\nurl = \"out\"\n").unwrap();
     assert!(config.connections.is_empty());
 }
 
 #[test]
-fn everything_the_file_can_say_is_read() {
+fn every_key_is_read() {
     let config = parse(
         r#"
 [lake]
@@ -169,7 +169,7 @@ users = "users.csv"
 }
 
 #[test]
-fn a_given_status_list_replaces_its_default_and_takes_states_from_the_others() {
+fn a_status_list_replaces_its_default_and_removes_its_states_from_the_other_lists() {
     let rules = "[rules.default.issue_status]\ndone = [\"Closed\", \"wontfix\"]\n";
     let config = parse(&format!("{BASE}{rules}")).unwrap();
     let status = &config.rules["default"].issue_status;
@@ -203,13 +203,13 @@ fn the_environment_overrides_the_file_and_flags_override_the_environment() {
 }
 
 #[test]
-fn an_override_stands_in_for_a_section_that_the_file_lacks() {
+fn an_override_creates_a_missing_section() {
     let config = parse_with("", &[], &[("lake.url", "out")]).unwrap();
     assert_eq!(config.lake.url, "out");
 }
 
 #[test]
-fn a_wrong_override_is_named() {
+fn an_invalid_override_is_reported_with_its_variable() {
     let with = |variable, value| message(parse_with(BASE, &[(variable, value)], &[]));
     assert_eq!(
         with("BITLAKE__LAEK__URL", "x"),
@@ -222,8 +222,8 @@ fn a_wrong_override_is_named() {
     );
     assert_eq!(
         with("BITLAKE__CONNECTION__ID", "2"),
-        "`id` lies in a list, and lists cannot be overridden (from=BITLAKE__CONNECTION__ID): \
-         change it in the file"
+        "`id` is part of a list, and lists cannot be overridden (from=BITLAKE__CONNECTION__ID): \
+         change the value in the file"
     );
     assert_eq!(
         with("BITLAKE__LAKE__URL__X", "2"),
@@ -246,7 +246,8 @@ fn a_missing_file_is_an_error_for_load_and_not_for_reading_a_lake() {
     let error = message(Config::load(path, &none, &[]));
     assert!(
         error.starts_with("cannot read the configuration no-such-folder/bitlake.toml: ")
-            && error.ends_with(": `bitlake init` writes one, --config names another"),
+            && error
+                .ends_with(": create one with `bitlake init`, or name another file with --config"),
         "{error}"
     );
     let overrides = [("lake.url", "out".to_owned())];
@@ -255,7 +256,7 @@ fn a_missing_file_is_an_error_for_load_and_not_for_reading_a_lake() {
 }
 
 #[test]
-fn the_layout_is_read_as_it_is_written() {
+fn the_layout_is_read() {
     use datafusion::parquet::basic::Compression;
     let layout = |text: &str| {
         let text = format!("[lake]\nurl = \"x\"\n{text}\n");
@@ -283,7 +284,7 @@ fn the_layout_is_read_as_it_is_written() {
 }
 
 #[test]
-fn clones_lie_beside_the_lake_or_the_configuration_unless_told() {
+fn the_folder_of_clones_defaults_to_a_sibling_of_the_lake_or_the_configuration() {
     let git = |lake: &str, keys: &str| {
         let text = format!("lake = {{ url = \"{lake}\" }}\n[sync]\n{keys}\n");
         let config = parse_with(&text, &[], &[]).unwrap();
@@ -305,12 +306,12 @@ fn clones_lie_beside_the_lake_or_the_configuration_unless_told() {
         git("s3://b/out", by_git),
         at("conf/.bitlake-cache/git", true)
     );
-    let told = "commits = \"git\"\ngit_cache = \"clones\"\nline_counts = false";
-    assert_eq!(git("out", told), at("conf/clones", false));
+    let given = "commits = \"git\"\ngit_cache = \"clones\"\nline_counts = false";
+    assert_eq!(git("out", given), at("conf/clones", false));
 }
 
 #[test]
-fn git_is_where_the_web_pages_are() {
+fn the_git_endpoint_defaults_to_the_host_of_the_web_pages() {
     let git = |endpoint: &str| {
         let text = BASE.replace("id = 1", &format!("id = 1\n{endpoint}"));
         parse(&text).unwrap().connections[0]
@@ -320,6 +321,6 @@ fn git_is_where_the_web_pages_are() {
     assert_eq!(git(""), "https://bitbucket.org/");
     let sandbox = "endpoint = \"http://127.0.0.1:8080/2.0\"";
     assert_eq!(git(sandbox), "http://127.0.0.1:8080/");
-    let told = "git_endpoint = \"https://git.acme.example/bitbucket\"";
-    assert_eq!(git(told), "https://git.acme.example/bitbucket/");
+    let given = "git_endpoint = \"https://git.acme.example/bitbucket\"";
+    assert_eq!(git(given), "https://git.acme.example/bitbucket/");
 }

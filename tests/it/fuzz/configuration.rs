@@ -113,7 +113,7 @@ fn use_it(config: &Config) {
         if let Some(span) = config.sync.full_every {
             let _ = span.has_passed(since, now);
         }
-        if let Some(next) = config.sync.cron.as_ref().and_then(|cron| cron.after(now)) {
+        if let Some(next) = config.sync.cron.as_ref().and_then(|cron| cron.next_after(now)) {
             assert!(next > now, "{next} is not after {now}");
         }
     }
@@ -165,7 +165,7 @@ proptest! {
             use_it(&config);
             let at = DateTime::UNIX_EPOCH + TimeDelta::seconds(at);
             let cron = config.sync.cron.as_ref().unwrap();
-            if let Some(next) = cron.after(at) {
+            if let Some(next) = cron.next_after(at) {
                 prop_assert!(next > at);
             }
         }

@@ -1,0 +1,103 @@
+//! What every command gets, and how a command ends.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::args::GlobalArgs;
+use crate::config::Config;
+use crate::error::Result;
+use crate::progress::Progress;
+use crate::telemetry::LogFormat;
+use crate::transform;
+
+const DEFAULT_CONFIG: &str = "bitlake.toml";
+
+/// The outcome of a command that did not fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CommandOutcome {
+    /// Everything is done.
+    Complete,
+    /// Something was skipped or is stale; the command has printed it.
+    Incomplete,
+    /// The deadline or the quota was reached. State is saved, and the next run resumes.
+    Unfinished,
+}
+
+impl CommandOutcome {
+    /// Return the exit code of the process.
+    pub(super) fn exit_code(self) -> u8 {
+        match self {
+            Self::Complete => 0,
+            Self::Incomplete => 1,
+            Self::Unfinished => 4,
+        }
+    }
+}
+
+/// The global flags, the environment and the progress display of a command.
+#[derive(Debug, Clone)]
+pub(super) struct CliContext {
+    pub(super) global: GlobalArgs,
+    /// The environment of the process.
+    pub(super) env: BTreeMap<String, String>,
+    pub(super) progress: Progress,
+}
+
+impl CliContext {
+    /// Read the environment, and draw progress unless a flag or the log format forbids it.
+    pub(super) fn new(global: GlobalArgs) -> Self {
+        let is_hidden = global.no_progress || global.quiet || global.log_format == LogFormat::Json;
+        let progress = match is_hidden {
+            true => Progress::hidden(),
+            false => Progress::on_terminal(),
+        };
+        // The configuration cannot name a variable that is not UTF-8.
+        let unicode = |(key, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((key.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            global,
+            env: std::env::vars_os().filter_map(unicode).collect(),
+            progress,
+        }
+    }
+
+    /// Return the path of the configuration file.
+    pub(super) fn config_path(&self) -> PathBuf {
+        let given = self.global.config.as_deref();
+        given.unwrap_or(Path::new(DEFAULT_CONFIG)).to_path_buf()
+    }
+
+    /// Load the configuration, which must exist, and check its layout against the contracts.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; [`crate::error::ErrorKind::Configuration`] if the layout does not fit a table.
+    pub(super) fn config(&self) -> Result<Config> {
+        let config = Config::load(&self.config_path(), &self.env, &self.overrides())?;
+        // Check before the first request, so that a mistake costs no quota.
+        transform::contracts(&config)?;
+        Ok(config)
+    }
+
+    /// Load the configuration of a command that only reads a lake, which needs no file if `--lake` is given.
+    ///
+    /// # Errors
+    /// As [`CliContext::config`].
+    pub(super) fn config_for_reading(&self) -> Result<Config> {
+        if self.global.config.is_some() {
+            return self.config();
+        }
+        Config::load_if_present(&self.config_path(), &self.env, &self.overrides())
+    }
+
+    fn overrides(&self) -> Vec<(&'static str, String)> {
+        let GlobalArgs {
+            lake, memory_limit, ..
+        } = &self.global;
+        let given = [("lake.url", lake), ("lake.memory_limit", memory_limit)];
+        given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)))
+            .collect()
+    }
+}
