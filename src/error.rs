@@ -157,6 +157,11 @@ impl Error {
         self.0.network_failure
     }
 
+    /// Return the first error of type `T` among the sources of the error.
+    pub fn find_cause<T: StdError + 'static>(&self) -> Option<&T> {
+        find_cause(self.0.source.as_deref()?)
+    }
+
     /// Return the message without context, cause and hint.
     pub fn message(&self) -> &str {
         &self.0.message
@@ -219,7 +224,11 @@ pub(crate) fn find_cause<'a, T: StdError + 'static>(
         if let Some(found) = error.downcast_ref() {
             return Some(found);
         }
-        next = error.source();
+        // An error of ours shows its sources in its own text and hides them from `source`.
+        next = match error.downcast_ref::<Error>() {
+            Some(ours) => ours.0.source.as_deref().map(|source| source as _),
+            None => error.source(),
+        };
     }
     None
 }

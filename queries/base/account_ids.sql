@@ -1,12 +1,12 @@
 -- Which account id belongs to a uuid?
 --
--- Grain:  one row per connection and uuid that any of its records names together with an account id
+-- Grain:  one row per connection and uuid that any of its records names with an account id
 -- Source: base.account_records
 --
 -- Rules:
--- * A record that knows only the uuid and one that knows both are about one account, whatever the rules export of
---   either. An id of an account is made of this account_id, else of the record's own, else of the uuid.
--- * Should a uuid have had several, the one seen last counts, then the greatest.
+-- * A record with only the uuid and a record with both belong to one account, regardless of the lists that the rules
+--   export. The id of an account contains this account_id, else the record's own, else the uuid.
+-- * If a uuid has several account ids, the one seen last counts, then the greatest.
 SELECT
     connection_id,
     uuid,

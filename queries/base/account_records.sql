@@ -1,10 +1,10 @@
 -- Which properties of an account does each record contain?
 --
--- Grain:  one row per connection, repository (workspace for its members), kind of record and wording
+-- Grain:  one row per connection, repository (workspace for its members), kind of record and set of values
 -- Source: every table of the bitbucket layer in which an account appears
 --
 -- Rules:
--- * An account appears a thousand times with the same words: each wording is kept once, with its newest time.
+-- * An account appears many times with the same values: each set of values is kept once, with its newest time.
 -- * workspace is set for the members of a workspace, which belong to no repository.
 WITH appearances AS (
     SELECT

@@ -5,13 +5,13 @@
 --         for change_branches
 --
 -- Rules:
--- * A commit belongs to the pull request that was merged first of those of its repository that list it (ties: by number,
---   then id). A squash or rebase lands copies: what belongs to it is the commit that it made, not those of its list.
+-- * A commit belongs to the pull request that was merged first of those of its repository that list it (ties: by
+--   number, then id). A squash or rebase creates copies: the commit that it made belongs to it, not those of its list.
 -- * own_commits counts the commits of its list that belong to it; merge commits never count. Of a squash or rebase all
 --   of its list count, because the copies cannot be followed any further. It is null where its commits are unknown.
 -- * A promotion has no commits of its own: by its commits, none of which belongs to it; or by its branch, a destination
---   that change_branches does not match. Commits of the latter belong to no pull request. A squashed or rebased promotion
---   stays a change: the commits that it stands for do not reach its destination.
+--   that change_branches does not match. Commits of the latter belong to no pull request. A squashed or rebased
+--   promotion is a change, because the original commits do not reach its destination.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
     SELECT

@@ -5,21 +5,23 @@
 --         domain.cicd_tasks, domain.cicd_pipeline_commits and domain.project_mapping for those that pipelines make
 --
 -- Rules:
--- * Bitbucket says COMPLETED of a failed and of a stopped deployment too. The outcome is the state's status, else the
---   result of the step that deployed, else the state itself (DevLake reads only the state, so failures are successes).
---   A deployment that is not completed has no outcome yet, whatever its step says. original_result is the text that
---   decided, '' if only the state did.
+-- * Bitbucket's state is COMPLETED for a failed and for a stopped deployment too. The outcome is the state's status,
+--   else the result of the step that deployed, else the state itself (DevLake reads only the state, so failures are
+--   successes). A deployment that is not completed has no outcome yet, whatever its step says. original_result is the
+--   text that decided, '' if only the state did.
 -- * environment is the class from domain.deployment_environments, original_environment the name as spelled.
--- * A deployment whose pipeline is not among the collected ones stays, without branch (DevLake drops it).
+-- * A deployment whose pipeline was not collected is kept, without branch (DevLake drops it).
 -- * From pipelines, as DevLake's dora plugin does it: a pipeline with a result is a deployment when it or one of its
---   steps that has a result is of that type, and each of its commits makes a row. Its environment is the pipeline's, else
---   the highest of its steps that have a result. A start that is not known is the end less the whole seconds it took.
--- * Where deployment_pattern finds steps, they are what was deployed: outcome and times are theirs, whatever becomes of
---   the pipeline. Of several those to the highest environment count, together: from the first start to the last end,
---   failed if one failed. While none of them has a result there is no deployment, even if the branch matches too.
--- * A pipeline of another source counts when a project has its scope; one that a pattern of Bitbucket's rules found, always.
--- * A pipeline is left out when one of Bitbucket's own deployments refers to it, unless a further step deployed to an environment
---   that Bitbucket has no deployment for: no release counts twice.
+--   steps that has a result is of that type, and each of its commits makes a row. Its environment is the pipeline's,
+--   else the highest of its steps that have a result. An unknown start is the end minus the whole seconds of the
+--   duration.
+-- * Where deployment_pattern finds steps, the deployment has their outcome and times, regardless of the pipeline's. Of
+--   several steps those to the highest environment count: from the first start to the last end, failed if one failed.
+--   While none of them has a result there is no deployment, even if the branch matches too.
+-- * A pipeline of another source counts when a project has its scope; one that a pattern of Bitbucket's rules found,
+--   always.
+-- * A pipeline is left out when one of Bitbucket's own deployments refers to it, unless a further step deployed to an
+--   environment that Bitbucket has no deployment for: no release counts twice.
 WITH repositories AS (
     SELECT
         r.connection_id,

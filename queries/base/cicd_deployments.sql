@@ -5,8 +5,8 @@
 --         already
 --
 -- Rules:
--- * Such a deployment has the pipeline's id and values, as DevLake's dora plugin gives it, and needs no commit. Which
---   pipelines make one is said in base.cicd_deployment_commits.
+-- * Such a deployment has the pipeline's id and values, as DevLake's dora plugin gives it, and needs no commit. The
+--   rules for which pipelines are deployments are those of base.cicd_deployment_commits.
 -- * Those that a pattern of Bitbucket's rules found have a commit each: domain.cicd_deployments takes them from there.
 WITH finished_steps AS (
     SELECT
@@ -43,7 +43,7 @@ with_commits AS (
     WHERE subtask_name = 'dora.generateDeploymentCommits'
 ),
 
-told_by_bitbucket AS (
+known_to_bitbucket AS (
     SELECT DISTINCT pipeline_id AS id FROM domain.cicd_deployment_commits WHERE deployment_source = 'bitbucket'
 ),
 
@@ -53,7 +53,7 @@ made_by_pipelines AS (
     WHERE p.id IN (SELECT w.id FROM with_commits AS w)
         OR (
             p.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
-            AND p.id NOT IN (SELECT b.id FROM told_by_bitbucket AS b)
+            AND p.id NOT IN (SELECT b.id FROM known_to_bitbucket AS b)
         )
 )
 

@@ -7,15 +7,15 @@
 -- Rules:
 -- * Ids contain the repository's current name, so a rename moves every row at once. The source repository of
 --   a deleted fork is ''. An author whose account is gone leaves the bare prefix in author_id, as in DevLake.
--- * SUPERSEDED is CLOSED, as DECLINED is. States that Bitbucket may add are passed through.
--- * merged_date and closed_date take the best time there is and say which in *_date_source:
+-- * SUPERSEDED and DECLINED are CLOSED. States that Bitbucket may add are kept as they are.
+-- * merged_date and closed_date take the best available time and name it in *_date_source:
 --   closed_on, else the activity entry that changed the state, else the merge commit's date (a
 --   fast-forward has an old commit there), else updated_on (an upper bound: comments move it).
---   An edit after the merge is an activity entry in state MERGED too: entries that say they changed
---   the status win, the latest of them.
--- * merged_by_* only for merged pull requests: whoever declined one did not merge it.
--- * Bitbucket shortens a pull request's hashes to 12 characters. They are made full where exactly one
---   collected commit of the repository has that prefix; *_sha_match says how that went.
+--   An edit after the merge is an activity entry in state MERGED too: the latest entry that changed
+--   the status wins.
+-- * merged_by_* is set for merged pull requests only: closed_by also names the account that declined one.
+-- * Bitbucket shortens a pull request's hashes to 12 characters. They are completed where exactly one
+--   collected commit of the repository has that prefix; *_sha_match has the result.
 WITH pull_requests AS (
     SELECT
         p.*,

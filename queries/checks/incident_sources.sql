@@ -1,4 +1,4 @@
--- Which projects have a failure rate that no source of incidents stands behind, for all of the window or from a date on?
+-- Which projects have a failure rate without a source of incidents, for all of the window or from a date on?
 --
 -- Grain:  one row per project; n is the deployments that the rate is over
 -- Source: metrics.dora

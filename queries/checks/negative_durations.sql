@@ -1,4 +1,4 @@
--- Which durations are below zero, which no query of these makes: an end before its start gives no duration?
+-- Which durations are below zero, although no bundled query makes such values?
 --
 -- Grain:  one row per repository and column
 -- Source: domain.issues, domain.incidents, domain.cicd_pipelines, domain.cicd_tasks, domain.cicd_deployments,
@@ -6,7 +6,8 @@
 --         dora.project_incident_deployment_relationships, dora.project_pr_metrics, metrics.dora, metrics.devlake
 --
 -- Rules:
--- * Of a row with several such columns the first is counted. A query of one's own can make them.
+-- * Of a row with several such columns the first is counted. An end before its start gives no duration; a user's own
+--   query or [[table]] can still provide one.
 WITH durations AS (
     SELECT
         '' AS repo_id,

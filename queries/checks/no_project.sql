@@ -1,4 +1,4 @@
--- Are there deployments, and no project that they could be of?
+-- Are there deployments, but no project that they could belong to?
 --
 -- Grain:  one row, or none
 -- Source: domain.cicd_deployment_commits, domain.project_mapping

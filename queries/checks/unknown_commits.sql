@@ -1,11 +1,12 @@
--- Which deployments and tags name a commit that is not among the collected ones, so that nothing is known of its history?
+-- Which deployments and tags name a commit that is not among the collected ones, so that its history is unknown?
 --
 -- Grain:  one row per repository and kind
 -- Source: domain.cicd_deployment_commits, domain.refs, domain.repo_commits
 --
 -- Rules:
--- * Looked for in the repository itself, or in all of them where the row's repository has no collected commits.
--- * A deployment without a commit is not counted: there is nothing to look for.
+-- * The commit is searched for in the repository itself, or in all repositories where the row's repository has no
+--   collected commits.
+-- * A deployment without a commit is not counted: there is nothing to search for.
 WITH named AS (
     SELECT
         'deployed commit' AS what,

@@ -1,4 +1,4 @@
--- Which states and results does Bitbucket use that no rule knows, so that rows fell to OTHER or ''?
+-- Which states and results does Bitbucket use that no rule maps, so that rows have OTHER or ''?
 --
 -- Grain:  one row per repository, table and word
 -- Source: domain.pull_requests, domain.cicd_pipelines, domain.cicd_tasks, domain.cicd_deployments

@@ -1,4 +1,4 @@
--- Which rows join nothing, because what they name is not there?
+-- Which rows have no match, because the id that they name does not exist?
 --
 -- Grain:  one row per kind, with its three most frequent values
 -- Source: metrics.unmatched

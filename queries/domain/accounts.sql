@@ -5,10 +5,10 @@
 --
 -- Rules:
 -- * The key is the account id that any record of the connection gives the account's uuid (base.account_ids), else the
---   record's own, else the uuid: apps and workspaces have no account id, and would all be one otherwise.
--- * Records differ in the properties of an account that they contain, and a nickname changes. Each column is the newest value that is
---   not empty: the members' list first (it speaks of today), then by the time of the record, then by the value itself,
---   so that the choice does not depend on the order of rows.
+--   record's own, else the uuid: apps and workspaces have no account id, and would otherwise all share one key.
+-- * Records differ in the properties of an account that they contain, and a nickname changes. Each column is the newest
+--   value that is not empty: the members' list first (it is current), then by the time of the record, then by the value
+--   itself, so that the choice does not depend on the order of rows.
 -- * Only appearances in repositories that export accounts and the entity itself count, each under its own connection.
 -- * user_name is the nickname; a username exists in old records only.
 -- * _raw_data_table and _raw_data_params name one place of the account: the one that DevLake reads last, else the first

@@ -6,7 +6,7 @@
 -- Rules:
 -- * prev_success_deployment_commit_id is the success before this one in the same scope, repository and environment, by
 --   the time it finished. Rows that are no finished success in an environment have ''.
--- * An address counts as the same whatever its letter case, and with or without .git or a slash behind it.
+-- * Addresses are compared without letter case, a final .git and a final slash.
 -- * Of deployments from another source, those have a chain whose scope a project has, as in DevLake; all, while no
 --   project has any scope.
 -- * Rows from another source keep their chain where any row of their scope has one.

@@ -1,4 +1,4 @@
--- Which pipelines ran, how did they end, and how long did they take?
+-- Which pipelines ran, with which result, and how long did they take?
 --
 -- Grain:  one row per pipeline run
 -- Source: bitbucket.pipelines; domain.deployment_environments for what it deployed; base.account_ids; config.rules
@@ -10,11 +10,11 @@
 --   the completion is before the creation, which Bitbucket does deliver. Its own figure is a sum over the steps and
 --   is kept as build_duration_sec.
 -- * type is DEPLOYMENT when the rules count Bitbucket's deployments and one of this pipeline's was started, or when
---   they count patterns and deployment_pattern matches the branch or tag. deployment_source says which.
+--   they count patterns and deployment_pattern matches the branch or tag. deployment_source names the rule.
 -- * environment is that of the deployment (PRODUCTION before STAGING before TESTING). Otherwise it is as in DevLake:
---   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it together with the type.
--- * terminator_id is who stopped the pipeline, as its result says.
--- * created_date stays NULL when Bitbucket gives none (DevLake takes the clock's time).
+--   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it with the type.
+-- * terminator_id is the account that stopped the pipeline, from its result.
+-- * created_date is NULL when Bitbucket provides none (DevLake takes the clock's time).
 WITH pipelines AS (
     SELECT
         p.*,

@@ -1,4 +1,4 @@
--- Which steps did the pipelines have, how did they end, and which of them deployed?
+-- Which steps did the pipelines have, with which result, and which of them deployed?
 --
 -- Grain:  one row per pipeline step, the never started ones included (DevLake drops those)
 -- Source: bitbucket.pipeline_steps; bitbucket.pipelines for the creation time; domain.deployment_environments;

@@ -8,13 +8,13 @@
 -- Rules:
 -- * The commits endpoint wins over a pull request's list; among repositories the first by connection
 --   and name, so that the row does not depend on the order of collection.
--- * The API gives one date and does not say which: it stands for the authored and committed date. Git
---   gives both.
+-- * The API provides one date without its kind: it is used as the authored and the committed date. Git
+--   provides both.
 -- * The lines are those of the commit's files, where they are known.
 -- * Author and committer are split at the first "<" of the line as git has it; a line without one is a
 --   name without e-mail. The ids are the e-mails, as the git-based tables of DevLake have them.
--- * Git does not know accounts: a commit read by it has the account that the connection's other records
---   name beside the same e-mail, if they agree.
+-- * Git has no accounts: a commit that was read by git has the account that the connection's other records
+--   have with the same e-mail, if they agree.
 WITH collected AS (
     SELECT
         1 AS preference,

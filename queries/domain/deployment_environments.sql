@@ -9,7 +9,7 @@
 -- Rules:
 -- * The environment's type decides: Production, Staging, Test. Names are free text ("prod-eu"), so the name decides
 --   only when there is no type, by the exact words production, prod, staging, test; any other name in capitals.
--- * The name stays as it is spelled.
+-- * The name is kept as it is spelled.
 WITH steps AS (
     SELECT
         _connection_id,

@@ -4,7 +4,7 @@
 -- Source: domain.issues, domain.board_issues, domain.project_mapping
 --
 -- Rules:
--- * As DevLake's dora plugin does it. An issue on several boards belongs to the one with the smallest id.
+-- * The rules are those of DevLake's dora plugin. An issue on several boards belongs to the one with the smallest id.
 -- * No issue names a project, deployment, commit or pull request of its own: an outside source may.
 WITH boards AS (
     SELECT

@@ -4,7 +4,7 @@
 -- Source: domain.issues.
 --
 -- Rules:
--- * An earlier assignee leaves with a reassignment (DevLake keeps him); domain.issue_changelogs has the history.
+-- * A reassignment removes the earlier assignee (DevLake keeps both); domain.issue_changelogs has the history.
 
 SELECT
     id AS issue_id,

@@ -4,10 +4,10 @@
 -- Source: bitbucket.issue_changes, base.account_ids, config.repositories, config.issue_statuses, config.issue_types.
 --
 -- Rules:
--- * field_name and the from/to values speak DevLake's language: state is `status` and mapped by the rules, kind is
---   `type` and mapped likewise, account ids become ids of domain.accounts. The other fields pass unchanged, and
+-- * field_name and the from/to values use DevLake's names: state is `status` and mapped by the rules, kind is
+--   `type` and mapped likewise, account ids become ids of domain.accounts. The other fields are unchanged, and
 --   field_id and the original values keep Bitbucket's words.
--- * A state without a rule maps to '', a kind without a rule stays as it is: as in domain.issues.
+-- * A state without a rule maps to '', a kind without a rule is kept: as in domain.issues.
 -- * A field that is empty before and after did not change and has no row.
 -- * An author whose account is gone leaves id and name empty.
 

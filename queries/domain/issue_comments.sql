@@ -1,10 +1,10 @@
--- What was said about an issue?
+-- Which comments does an issue have?
 --
 -- Grain:  one row per issue comment.
 -- Source: bitbucket.issue_comments, base.account_ids, config.repositories.
 --
 -- Rules:
--- * The issue is the one whose comments were asked for, in its own repository. Issue numbers repeat from repository to
+-- * The issue is the one whose comments were requested, in its own repository. Issue numbers repeat from repository to
 --   repository, so a join on the number alone would put comments under other repositories' issues.
 -- * A comment that only accompanies a change of state has no text: its body is ''.
 -- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.

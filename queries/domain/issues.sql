@@ -1,4 +1,4 @@
--- What was asked for or reported, what state is it in, and when was it done?
+-- Which issues are there, in which state, and when were they resolved?
 --
 -- Grain:  one row per Bitbucket issue.
 -- Source: bitbucket.issues, bitbucket.issue_changes, base.account_ids, config.repositories, config.issue_statuses,
@@ -6,11 +6,11 @@
 --
 -- Rules:
 -- * status and type come from the repository's rules. A state without a rule has the status '', as in DevLake; a kind
---   without a rule stays as it is. Bitbucket's own words are in original_status and original_type.
+--   without a rule is kept. Bitbucket's own words are in original_status and original_type.
 -- * resolution_date exists for DONE issues only. It is the issue's last change of state when that change made it DONE;
 --   an earlier one does not count, because the issue was opened again since. Without such a change (they may be older
 --   than the export, or the issue was made in that state) it is updated_on: an upper bound.
--- * lead_time_minutes counts whole minutes, a started one not included.
+-- * lead_time_minutes counts whole minutes, not a started minute.
 -- * component is the name inside Bitbucket's object. url is the web page (DevLake gives the API's address).
 -- * A reporter or assignee whose account is gone leaves id and name empty.
 

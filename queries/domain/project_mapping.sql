@@ -4,7 +4,7 @@
 -- Source: config.project_repositories, domain.repos, domain.boards, domain.cicd_scopes.
 --
 -- Rules:
--- * A repository is mapped to the tables in which it has a row, so a mapping never points at nothing.
+-- * A repository is mapped to the tables in which it has a row, so a mapping never refers to a missing row.
 -- * _raw_data_params is the project's name, as in DevLake.
 
 WITH scopes AS (

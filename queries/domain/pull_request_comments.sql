@@ -1,4 +1,4 @@
--- What was said and decided in review?
+-- Which comments and decisions does a review have?
 --
 -- Grain:  one row per comment, approval or request for changes
 -- Source: bitbucket.pull_request_comments; bitbucket.pull_request_activity for approvals, change
@@ -9,7 +9,7 @@
 -- * REVIEW rows are made from activity, so that an approval counts as a review with its time; status is
 --   APPROVED or CHANGES_REQUESTED. Bitbucket does not record that an approval was withdrawn.
 -- * Deleted comments and unpublished drafts are left out. Comments of the activity count only for pull requests
---   of which no comment was collected: a comment that vanished leaves its entry behind.
+--   of which no comment was collected: the entry of a removed comment is still there.
 -- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
 WITH listed AS (
     SELECT

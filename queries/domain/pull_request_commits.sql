@@ -5,8 +5,8 @@
 --         bitbucket.pull_request_commits; base.account_ids for people
 --
 -- Rules:
--- * The graph gives the commits that the source had and the destination had not, before the merge if there was one. It wins:
---   a list may have been read before the last push. Fast-forwards (a range without commits is one), and squashed
+-- * The graph gives the commits that the source had and the destination had not, before the merge if there was one. It
+--   wins: a list may have been read before the last push. Fast-forwards (a range without commits is one), and squashed
 --   branches that were gone before they were seen, have their lists only.
 -- * Name and e-mail come from the author line as git has it, split at the first "<"; a line without
 --   one is a name without e-mail, and no author at all leaves both empty.

@@ -6,11 +6,12 @@
 --
 -- Rules:
 -- * Keys are what issue_key_pattern finds in title, description, branch and commit messages, the pattern's first group
---   where it has one, without # and white space around. Letter case does not count. Without a pattern there are no rows.
+--   where it has one, without # and surrounding white space. Letter case does not matter. Without a pattern there are
+--   no rows.
 -- * A key means the issues on boards of the same projects, and on the repository's own board. A number means the own
 --   board's issue alone when that board has issues: numbers repeat from repository to repository.
--- * A key that no collected issue has stays without issue, as it may be of another tracker: not so a bare number, and
---   not what has white space in it.
+-- * A key that no collected issue has is kept without issue, because it may belong to another tracker. A bare number,
+--   and a key with white space in it, is dropped.
 -- * in_devlake marks the rows of DevLake's linker: whole matches in the first of title, description and branch that has
 --   any, and every issue with that key on boards of the same project. All of them are here, foreign numbers too.
 -- * Repositories that bitlake.toml does not select follow the rules called default.

@@ -1,14 +1,14 @@
 -- Which pull requests are there, and which of them cherry-pick or promote other changes to a further branch?
 --
 -- Grain:  one row per pull request
--- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed together with more;
+-- Source: base.pull_requests; base.pull_request_ranges for fast-forwards that were pushed with later commits;
 --         base.changes for promotions; config.rules for the pattern
 --
 -- Rules:
 -- * parent_pr_id: the first match of cherry_pick_pattern in the title has the parent's number in its first group. The
---   parent is the pull request with that number in the same repository. A given parent stays.
--- * A source that the merge's first parent has already was pushed to the destination with commits behind it: it was
---   fast-forwarded, whatever the commit looks like that Bitbucket names as the merge.
+--   parent is the pull request with that number in the same repository. A given parent is kept.
+-- * If the merge's first parent already contains the source, the source was pushed to the destination with later
+--   commits: it is a fast-forward, regardless of the commit that Bitbucket names as the merge.
 -- * own_commits, first_own_commit_date and promotion_evidence are those of base.changes, unless given.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
 WITH patterns AS (
@@ -31,7 +31,7 @@ numbers AS (
     LEFT JOIN config.rules AS d ON d.rules = 'default'
 ),
 
-carried AS (
+cherry_picked AS (
     SELECT
         id,
         base_repo_id,
@@ -44,7 +44,7 @@ parents AS (
     SELECT
         c.id,
         min(p.id) AS parent_id
-    FROM carried AS c
+    FROM cherry_picked AS c
     INNER JOIN base.pull_requests AS p ON p.base_repo_id = c.base_repo_id AND p.pull_request_key = c.number
     WHERE p.id <> c.id
     GROUP BY c.id

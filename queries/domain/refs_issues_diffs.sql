@@ -7,8 +7,8 @@
 -- Rules:
 -- * An issue comes with a pair when one of the pair's commits is a commit or the merge commit of a pull request of that
 --   repository that names it. Of several keys of one issue the smallest counts.
--- * in_devlake: keys that MySQL reads as a number above 0, of collected issues, where DevLake's linker has the link. Keys
---   of other trackers are here too, with an empty issue_id where no such issue was collected, as in
+-- * in_devlake: keys that MySQL reads as a number above 0, of collected issues, where DevLake's linker has the link.
+--   Keys of other trackers are here too, with an empty issue_id where no such issue was collected, as in
 --   domain.pull_request_issues; their letter case does not count.
 WITH pairs AS (
     SELECT
@@ -37,7 +37,7 @@ request_commits AS (
     INNER JOIN domain.pull_requests AS p ON p.id = c.pull_request_id
 ),
 
-brought AS (
+added AS (
     SELECT DISTINCT
         r.new_ref_id,
         r.old_ref_id,
@@ -62,6 +62,6 @@ SELECT
     -- rows that were given say nothing of their source
     bool_or(i.issue_id <> '' AND regexp_like(i.issue_key, '^\s*0*[1-9]') AND (i.in_devlake OR i.link_sources = ''))
         AS in_devlake
-FROM brought AS b
+FROM added AS b
 INNER JOIN domain.pull_request_issues AS i ON i.pull_request_id = b.id
 GROUP BY b.new_ref_id, b.old_ref_id, i.issue_id, CASE WHEN i.issue_id = '' THEN lower(i.issue_key) END

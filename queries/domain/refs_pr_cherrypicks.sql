@@ -4,8 +4,9 @@
 -- Source: domain.pull_requests, domain.repos
 --
 -- Rules:
--- * Branches and numbers stand in the same order: by branch, then number.
--- * The address is that of the cherry-picked pull request for Bitbucket's; made from the repository's for others and where it has none.
+-- * Branches and numbers have the same order: by branch, then number.
+-- * The address is that of the cherry-picked pull request for Bitbucket's; made from the repository's for others and
+--   where it has none.
 SELECT
     coalesce(r.name, '') AS repo_name,
     coalesce(p.pull_request_key, 0) AS parent_pr_key,

@@ -1,13 +1,14 @@
--- Which repositories are exported, and what does Bitbucket say about them?
+-- Which repositories are exported, and which properties do they have?
 --
 -- Grain:  one row per repository of config.repositories whose code, reviews or accounts are exported.
 -- Source: config.repositories, bitbucket.repositories, base.account_ids.
 --
 -- Rules:
--- * The id follows the present name in config.repositories, so a rename moves every id in one publish; uuid stays.
+-- * The id follows the present name in config.repositories, so a rename changes every id in one publish; uuid does not
+--   change.
 -- * A selected repository has a row even before its record was collected: other tables point at it.
--- * deleted says that two runs a day apart missed it, in its listing and by its uuid; its rows stay.
--- * name is workspace/slug; owner_id and forked_from are empty, as in DevLake. What Bitbucket says about both is
+-- * deleted is true if two runs a day apart found it neither in its listing nor by its uuid; its rows are kept.
+-- * name is workspace/slug; owner_id and forked_from are empty, as in DevLake. Bitbucket's values for both are
 --   in the columns at the end.
 
 WITH selected AS (

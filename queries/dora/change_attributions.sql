@@ -5,9 +5,9 @@
 --         domain.cicd_deployment_commits, config.projects
 --
 -- Rules:
--- * A commit went to production with the first deployment of any production environment that has it: by the graph, by the
---   deployed commit itself, and by commits_diffs where the graph has nothing. A deployment that ended before the merge is
---   taken only if there is no other.
+-- * A commit went to production with the first deployment of any production environment that has it: by the graph, by
+--   the deployed commit itself, and by commits_diffs where the graph has nothing. A deployment that finished before the
+--   merge is taken only if there is no other.
 -- * The first known deployment of an environment (position 1) has all history: a change merged baseline_days or longer
 --   before its end may have been there before. Such a change is baseline, unless it is the deployed commit.
 -- * A promotion is not attributed: the changes whose commits it contains are, each to the first deployment that has its

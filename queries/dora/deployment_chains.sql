@@ -1,6 +1,6 @@
--- Which production deployments follow each other, and which of them go back?
+-- Which production deployments follow each other, and which of them are rollbacks?
 --
--- Grain:  one row per project and deployed commit in production that ended
+-- Grain:  one row per project and deployed commit in production that finished
 -- Source: domain.cicd_deployment_commits, dora.commit_deployments; dora.project_pr_metrics for reactive changes
 --
 -- Rules:
@@ -11,7 +11,7 @@
 --   before, as itself or within a later one. Going forward again, to what a rollback had left, is a deploy: the
 --   commit came into the chain later than the one before, or is the deployment that added that one.
 -- * A failed outcome went out when the next success of its chain is a rollback or ships a reactive change. Any other
---   may never have reached anyone.
+--   may never have reached production.
 WITH rows_of_projects AS (
     SELECT
         m.project_name,
@@ -144,7 +144,7 @@ judged AS (
     WINDOW chain AS (PARTITION BY c.project_name, c.cicd_scope_id, c.repo_key, c.environment ORDER BY c.position)
 ),
 
--- per row the next success of its chain: what a failure waits for
+-- per row the next success of its chain, with which a failure may recover
 followed AS (
     SELECT
         project_name,

@@ -7,7 +7,7 @@
 -- * A file belongs to every component of the repository's rules whose path_pattern matches; to `other` if to none.
 -- * The commits are those that reached the environment first with the deployment; of the first known deployment
 --   there (position 1) that is all history, so it has no rows.
--- * Bitbucket's API does not tell which files a commit changed: without commits by git, or a [[table]] of
+-- * Bitbucket's API does not list the files that a commit changed: without commits by git, or a [[table]] of
 --   domain.commit_files, this is empty.
 WITH repository_rules AS (
     SELECT

@@ -1,26 +1,26 @@
--- What did each production deployment ship, did it fail, and when was that mended?
+-- What did each production deployment ship, did it fail, and when did it recover?
 --
--- Grain:  one row per project, deployment and production environment that ended
+-- Grain:  one row per project, deployment and production environment that finished
 -- Source: dora.deployment_chains, dora.commit_deployments, dora.project_pr_metrics, dora.incidents;
 --         domain.pull_request_issues for what fixed an incident
 --
 -- Rules:
--- * One row of a release that deployed several repositories: it failed if one failed, ended with the last, is a
+-- * One row of a release that deployed several repositories: it failed if one failed, finished with the last, is a
 --   rollback if one is, a redeploy if all are. Kinds, chains and releases found twice: see dora.deployment_chains.
--- * A release is the deployment of one pipeline, or one deployment without a pipeline, to each production environment: its
---   first success there is one release with the first successes elsewhere, its second one with the second ones, and a
---   failure one with the success that follows it. Rollbacks are releases of their own.
+-- * A release is the deployment of one pipeline, or one deployment without a pipeline, to each production environment:
+--   its first success there is one release with the first successes elsewhere, its second one with the second ones, and
+--   a failure one with the success that follows it. Rollbacks are releases of their own.
 -- * Changes are the pull requests whose first production deployment it is (baseline apart). It is rework if it is
 --   a rollback, or if half or more of its changes are reactive.
--- * It is known to have failed by: incident, one is linked to it; rollback, the next in its chain goes back;
---   reactive change, a change that it shipped was reverted within rework_days; failed outcome, it ended in FAILURE
---   and the next success of its chain is a rollback or ships a reactive change. A failed outcome alone is none: it
---   may never have reached anyone.
+-- * It is known to have failed by: incident, one is linked to it; rollback, the next in its chain goes back; reactive
+--   change, a change that it shipped was reverted within rework_days; failed outcome, it finished in FAILURE and the
+--   next success of its chain is a rollback or ships a reactive change. A failed outcome alone is no evidence: it may
+--   never have reached production.
 -- * It recovered with the first of: the next rollback to before it; the deployment that shipped the revert, or a
 --   change that names its incident and was opened after it began; the end of its last incident, when all are over;
 --   after a failed outcome that went out, the next success.
--- * Recovery is counted from the deployment's end; from its start where its outcome is FAILURE, since that may have
---   done harm all the while (from its end where the start is not known).
+-- * Recovery is counted from the deployment's end; from its start where its outcome is FAILURE, since it may have
+--   done harm from then on (from its end where the start is not known).
 WITH chain_rows AS (
     SELECT
         c.*,
@@ -210,7 +210,7 @@ failed AS (
         ON o.project_name = r.project_name AND o.deployment_id = r.deployment_id AND o.environment = r.environment
 ),
 
--- what may have mended a release: a way back behind it, a revert, a fix of its incident, the next success
+-- possible recoveries of a release: a rollback to before it, a revert, a fix of its incident, the next success
 mends AS (
     SELECT
         c.project_name,

@@ -1,23 +1,24 @@
--- Which deployment caused each incident, and how sure is that?
+-- Which deployment caused each incident, and how strong is the evidence?
 --
 -- Grain:  one row per project and incident, linked or not
 -- Source: domain.incidents, domain.cicd_deployment_commits; dora.commit_deployments and dora.project_pr_metrics for
 --         what a deployment shipped; domain.pull_request_issues for what fixed an incident
 --
 -- Rules:
--- * An incident is a project's if its scope is mapped there, or if it names the project itself.
+-- * An incident belongs to a project if its scope is mapped there, or if it names the project itself.
 -- * devlake_deployment_id is DevLake's rule: the project's last successful PRODUCTION deployment, in any scope, that
---   ended before the incident began. Ties: the later start, then the id.
--- * Candidates for deployment_id are the PRODUCTION deployments that ended by five minutes after the beginning
+--   finished before the incident began. Ties: the later start, then the id.
+-- * Candidates for deployment_id are the PRODUCTION deployments that finished by five minutes after the beginning
 --   (incidents are sometimes noticed during the release) and not longer before it than the project's
---   incident_window_hours, failed ones too. Evidence, best first, and within one kind the deployment that ended last:
+--   incident_window_hours, failed ones too. Evidence, best first, and within one kind the deployment that finished
+--   last:
 --   reference 1.0: the incident names its deployment, commit or pull request, in columns of its own or in title
 --     or description (a deployment's id, a pipeline's or pull request's address, 40 hexadecimal digits; all that it
---     names). The window does not apply; a deployment in the incident's own column counts whenever it ended.
+--     names). The window does not apply; a deployment in the incident's own column counts whenever it finished.
 --   fix 0.9: a pull request that names the incident reverts a change that reached production first with the deployment.
 --   component 0.7: the incident's component is the deployment's repository, or one whose files it changed.
 --   repository 0.6: the incident's scope is the deployment's.
---   time 0.3: nothing but the time, halved for each deployment in between: so only the last one reaches 0.3. A failed
+--   time 0.3: only the time, halved for each deployment in between: so only the last one reaches 0.3. A failed
 --     outcome that is not known to have gone out (dora.deployment_chains) may not have reached production and is passed over.
 -- * An incident whose component is the name of a repository is not blamed on another repository's deployment by time;
 --   where the project does not have that repository, nor by the incident's scope: none of its deployments failed.

@@ -4,10 +4,10 @@
 -- Source: dora.incidents, domain.incidents; domain.cicd_deployment_commits for the deployment's end
 --
 -- Rules:
--- * DevLake's link, found in dora.incidents: the last successful PRODUCTION deployment of the project that ended
---   before the incident began, of whatever repository and however long ago. An incident that has none, or that
+-- * DevLake's link, found in dora.incidents: the last successful PRODUCTION deployment of the project that finished
+--   before the incident began, of any repository and any age. An incident that has none, or that
 --   names its project instead of belonging to one of its scopes, has no row here; dora.incidents has them all.
--- * Beside it stands the deployment with the best evidence; the two may differ.
+-- * The deployment with the best evidence is beside it; the two may differ.
 WITH ends AS (
     SELECT
         m.project_name,

@@ -5,18 +5,20 @@
 --         domain.pull_requests; dora.reverts, dora.revert_mentions, domain.incidents and config.rules for why it was made
 --
 -- Rules of DevLake's columns:
--- * Minutes are rounded up, and null below zero; less than a minute below zero is 0. pr_cycle_time takes missing parts as 0.
+-- * Minutes are rounded up, and null below zero; less than a minute below zero is 0. pr_cycle_time takes missing parts
+--   as 0.
 -- * The deployment is that of dora.devlake_deployments for the merge commit.
 --
 -- Rules of bitlake's columns:
--- * The deployment is that of dora.change_attributions. If it ended before the merge, the change does not count.
+-- * The deployment is that of dora.change_attributions. If it finished before the merge, the change does not count.
 -- * The start is the first commit, or the creation where that is earlier. Commits that an earlier merged pull request
---   contains belong to that one; of a change without any commit of its own all count. A milestone out of order counts as the
---   one before it (the merge at the latest), so the five parts add up to lead_time_seconds.
+--   contains belong to that one; of a change without any commit of its own all count. A milestone out of order counts
+--   as the one before it (the merge at the latest), so the five parts add up to lead_time_seconds.
 -- * A promotion (pull_requests.promotion_evidence) is not deployed, reverts nothing and reacts to nothing.
--- * reactive_reason is the first that holds of: revert, the change reverts (dora.reverts) a commit that reached production in
---   the rework_days before the merge; incident, it names one that began before it was opened; hotfix, its branch or title
---   matches the rules' hotfix_pattern. A change that restores what a revert removed has none, unless it reverts another.
+-- * reactive_reason is the first that holds of: revert, the change reverts (dora.reverts) a commit that reached
+--   production in the rework_days before the merge; incident, it names one that began before it was opened; hotfix, its
+--   branch or title matches the rules' hotfix_pattern. A change that restores what a revert removed has none, unless it
+--   reverts another.
 WITH pull_requests AS (
     SELECT
         c.project_name,

@@ -6,10 +6,10 @@
 -- Rules:
 -- * A commit that a merged pull request lists stands for that one's merge commit too.
 -- * effect: a revert of a revert restores (reapply), a revert of that reverts again, and so on, however long the
---   chain. It goes by what the named commit or pull request does itself; where that takes nothing back as far as is
---   known, by the wording of the text that names it, else of the pull request's title.
+--   chain. The effect of the named commit or pull request decides; where that reverts nothing as far as is known, the
+--   wording of the text that names it decides, else that of the pull request's title.
 -- * A commit belongs to the pull request that was merged first of those that list it: a release that promotes it
---   takes nothing back by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
+--   reverts nothing by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
 -- * A commit that one commit of a pull request reverts and another one restores has no row.
 WITH RECURSIVE mentions AS (
     SELECT
@@ -123,7 +123,7 @@ holders AS (
     WHERE p.merged_date IS NOT NULL AND p.merge_commit_sha_match NOT IN ('ambiguous', 'missing')
 ),
 
-carried AS (
+cherry_picked AS (
     SELECT
         l.pull_request_id,
         l.commit_sha
@@ -148,7 +148,7 @@ found AS (
     LEFT JOIN inverses AS i ON i.node = s.target
     LEFT JOIN holders AS h
         ON h.repo_id = s.repo_id AND h.commit_sha = s.reverted_commit_sha AND s.reverted_pull_request_id = ''
-    LEFT JOIN carried AS k
+    LEFT JOIN cherry_picked AS k
         ON k.pull_request_id = s.pull_request_id AND k.commit_sha = s.commit_sha AND s.source = 'commit'
     CROSS JOIN (VALUES (FALSE), (TRUE)) AS v (holder)
     WHERE s.pull_request_id <> '' AND (NOT v.holder OR h.id IS NOT NULL) AND k.commit_sha IS NULL

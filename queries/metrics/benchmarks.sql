@@ -5,13 +5,14 @@
 --         no bands any more, so it has no rows.
 --
 -- Rules:
--- * Where a report gives one number for a cluster (5%), lower and upper are that number: it is what the cluster says of
---   itself, no limit. So clusters need not be in order: in 2024 the high cluster fails more often than the medium one.
+-- * Where a report gives one number for a cluster (5%), lower and upper are that number: it is the value of the
+--   cluster, not a limit. So clusters need not be in order: in 2024 the high cluster fails more often than the medium
+--   one.
 -- * A month has 30 days and six months have 180, as in DevLake. On demand is more often than once a day.
 -- * Recovery is the time to restore service in 2021 and 2022, since 2023 the recovery of failed deployments.
 -- * DevLake counts days with a deployment, in its medians by week, month and six months, and tests elite first; see
 --   metrics.devlake. A number that is not below a bound of lead or recovery time is in the next band.
--- * provenance says of every row whether it was compared with a published page, or is recalled and still to be checked.
+-- * provenance states for every row whether it was compared with a published page or still has to be checked.
 SELECT
     year,
     metric,

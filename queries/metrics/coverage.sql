@@ -5,18 +5,19 @@
 --         domain.pull_requests, domain.incidents, metrics.dora; the window is config.buckets'
 --
 -- Rules:
--- * reason is counted, or why a row was looked at and left out. A figure's counted rows are its n in metrics.dora.
+-- * reason is counted, or why a row was left out. A figure's counted rows are its n in metrics.dora.
 -- * A further environment of a release that is counted already is the same release for the frequency.
--- * Deployments to production, or to an unknown environment, are counted; those to other environments are
---   not, nor releases that wait to be deployed. Left out: no environment (unknown), not finished, no outcome, no end, same release (another row is the
---   deployment). Failures count in the failure rate alone, where they are known to have done harm in production.
+-- * Deployments to production, or to an unknown environment, are counted; those to other environments are not, nor
+--   releases that are not deployed yet. Left out: no environment (unknown), not finished, no outcome, no end, same
+--   release (another row is the deployment). Failures count in the failure rate alone, where they are known to have
+--   done harm in production.
 -- * Changes: merged pull requests, by the time they were deployed, or merged where they were not.
 -- * Incidents: a rate is too low by those that no deployment was found for.
 -- * Failures: recovered ones count in recovery time.
--- * Rows that no project has are looked at within the windows of all projects: 'repository in no project' where it was
+-- * Rows without a project are counted within the windows of all projects: 'repository in no project' where it was
 --   collected, so that this is meant; otherwise 'scope in no project' or 'unknown project', which may be any project's.
--- * share: of the project's rows that were looked at and of those that may be any project's, so that it is 1 only where
---   nothing is lost; of a row without project, of all rows of the lake.
+-- * share: of the project's rows and of those that may belong to any project, so that it is 1 only where no row is left
+--   out; of a row without project, of all rows of the lake.
 -- * no incident source: n = 0; the failure rate is based on rollbacks and reverts, or is null (see metrics.dora).
 WITH windows AS (
     SELECT

@@ -8,7 +8,7 @@
 -- Rules:
 -- * Days, months and the window are config.buckets', so they are DevLake's for a project in UTC; its window is the
 --   picker's. Everything is inside the window, but the months of the time to restore service, as in DevLake.
--- * A deployment is one cicd_deployment_id whose commits are SUCCESS in PRODUCTION; it ended when its last one did.
+-- * A deployment is one cicd_deployment_id whose commits are SUCCESS in PRODUCTION; it finished when its last one did.
 -- * Median: the lower one, sorted[floor((n - 1) / 2)], nulls first: a null there makes the figure null.
 -- * Deployment frequency of a month: deployments. Of the window: from the last 400 days, cut into calendar weeks from
 --   Monday and calendar months, w and m = the median of days with a deployment per week and per month. For six months,
@@ -16,11 +16,12 @@
 --   (floor(year / 6)) each sixth is kept, and h is the least s whose percent_rank is 0.5 or more, which no s has when
 --   all are equal. Classes test in order. 2023: w >= 5 elite, w >= 1 high, m >= 1 medium, else low; 2021: w >= 5 elite,
 --   m >= 1 high, h >= 1 medium, else low; low only where h is known, else N/A. The value is the number of the label.
--- * Lead time: minutes, over distinct pairs of pull request and cycle time whose deployment ended in the period. By the
---   pull request's id alone: one of a repository in two projects counts twice where their cycle times differ.
+-- * Lead time: minutes, over distinct pairs of pull request and cycle time whose deployment finished in the period. By
+--   the pull request's id alone: one of a repository in two projects counts twice where their cycle times differ.
 -- * Change failure rate: deployments with an incident that still exists; no matter when, nor for which project.
 -- * Recovery, 2023: whole minutes from a deployment's end to the resolution of each incident linked to it, if that was
---   in the window too, in the period of the deployment. 2021: lead_time_minutes of the incidents resolved in the period.
+--   in the window too, in the period of the deployment. 2021: lead_time_minutes of the incidents resolved in the
+--   period.
 -- * A month without a lead or recovery time shows 0, one without deployments no rate. Without any incident at all the
 --   rate of the window is 0 with class N/A; without a linked one the recovery of 2023 has no text.
 WITH periods AS (

@@ -7,26 +7,27 @@
 --         dora.project_pr_metrics and dora.incidents have the first event
 --
 -- Rules:
--- * A deployment counts in the period in which it ended, a change in the period in which its deployment ended.
--- * deployment_frequency: successful releases per day of the period. A release that reaches several production environments
---   counts once, by the first (release_position). Median, percentiles and mean are over the counts of its days, days
---   without one included; numerator is the days with one. 0 is a figure for a scope that has ever deployed; the figure of
---   a scope that never has is null. A period that has not ended divides by all its days, too: see is_complete.
+-- * A deployment counts in the period in which it finished, a change in the period in which its deployment finished.
+-- * deployment_frequency: successful releases per day of the period. A release that reaches several production
+--   environments counts once, by the first (release_position). Median, percentiles and mean are over the counts of its
+--   days, days without one included; numerator is the days with one. 0 is a figure for a scope that has ever deployed;
+--   the figure of a scope that never has is null. A period that has not finished divides by all its days, too: see
+--   is_complete.
 -- * change_lead_time: median of lead_time_seconds over the changes that nothing excludes.
--- * change_failure_rate: failed deployments over those that reached production: successes, and failures that are known to
---   have done harm there. Each deployment to an environment counts once, here and in the two figures that follow.
+-- * change_failure_rate: failed deployments over those that reached production: successes, and failures that are known
+--   to have done harm there. Each deployment to an environment counts once, here and in the two figures that follow.
 -- * failed_deployment_recovery_time: median over the failed deployments of the period that have recovered.
 -- * deployment_rework_rate: rework over successes.
--- * A repository has the deployments of the repository and the changes merged into it. A team has the changes whose author
---   is a member, and the deployments that are the first in production with one of them. A team has rows once it has a merged
---   change.
--- * Without a source of incidents (metrics.incident_sources), failure rate and recovery are null, because a 0 would claim
---   what was not measured, unless some deployment of the project is known to have failed by other evidence.
+-- * A repository has the deployments of the repository and the changes merged into it. A team has the changes whose
+--   author is a member, and the deployments that are the first in production with one of them. A team has rows once it
+--   has a merged change.
+-- * Without a source of incidents (metrics.incident_sources), failure rate and recovery are null, because a 0 would
+--   claim what was not measured, unless some deployment of the project is known to have failed by other evidence.
 -- * note says what a failure rate and a recovery are based on where no source of incidents covers the whole period.
--- * Where the data that a figure needs was not collected for the whole period (metrics.dora_limits), its value is null and
---   n is the number of known records. A repository is judged by its own collection, project and teams by that of all their
---   repositories. The window begins with the local day in which collection begins: a part of that day may be missing. A
---   stale list is good for the periods that were over when it was last complete.
+-- * Where the data that a figure needs was not collected for the whole period (metrics.dora_limits), its value is null
+--   and n is the number of known records. A repository is judged by its own collection, project and teams by that of
+--   all their repositories. The window begins with the local day in which collection begins: a part of that day may be
+--   missing. A stale list is good for the periods that were over when it was last complete.
 -- * The devlake columns are those of metrics.devlake, for project, month and window only.
 WITH first_events AS (
     SELECT

@@ -4,9 +4,9 @@
 -- Source: dora.project_pr_metrics, dora.team_changes; config.buckets has the periods
 --
 -- Rules:
--- * A change counts in the period in which its deployment ended, unless exclusion_reason excludes it.
--- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates in
---   steps of a millionth of the distance between two values.
+-- * A change counts in the period in which its deployment finished, unless exclusion_reason excludes it.
+-- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
+--   in steps of a millionth of the distance between two values.
 WITH changes AS (
     SELECT
         project_name,

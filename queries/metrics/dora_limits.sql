@@ -1,14 +1,14 @@
 -- How far was the data collected that the figures need?
 --
--- Grain:  one row per project, repository ('' for all of them together) and need
+-- Grain:  one row per project, repository ('' for all of them) and need
 -- Source: config.completeness, config.repositories, config.rules, config.issue_types
 --
 -- Rules:
 -- * Deployments need the source that config.rules names for them; changes need pull requests too, failures the issues
 --   that may be incidents. 'failures without the tracker' is for periods that reach beyond the end of Bitbucket's issue
 --   tracker, where issues limit nothing.
--- * A list that is still loading is complete from complete_from on. One that the last run did not reach is complete until
---   complete_through.
+-- * A list that is still loading is complete from complete_from on. One that the last run did not reach is complete
+--   until complete_through.
 WITH collected_repositories AS (
     SELECT
         p.project_name,

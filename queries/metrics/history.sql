@@ -4,7 +4,7 @@
 -- Source: what was published before, and metrics.dora
 --
 -- Rules:
--- * Days, weeks and months that have ended; the first figure of a period is recorded once there is something to count.
+-- * Days, weeks and months that are over; the first figure of a period is recorded once there is something to count.
 -- * A figure has changed when value, n or reason differ from what was recorded last, exactly, null being a value.
 -- * Last is by recorded_at, then run_id.
 -- param: run_id varchar = ''                              the run that publishes

@@ -5,11 +5,11 @@
 --         dora.deployments; domain.issues for how long Bitbucket's issue tracker was there
 --
 -- Rules:
--- * Sources are incidents from wherever they came, and repositories with issues whose rules make some kind an incident and
---   whose tracker is available. An incidents table from outside that has no rows is a source for every project: there were
---   no incidents.
--- * Atlassian removed Bitbucket's issue tracker on the day that the CTE tracker has. From then on it is no source, unless
---   it shows later issues all the same, as the sandbox does.
+-- * Sources are incidents from wherever they came, and repositories with issues whose rules make some kind an incident
+--   and whose tracker is available. An incidents table from outside that has no rows is a source for every project:
+--   there were no incidents.
+-- * Atlassian removed Bitbucket's issue tracker on the day that the CTE tracker has. From then on it is no source,
+--   unless it shows later issues all the same, as the sandbox does.
 WITH tracker AS (
     SELECT CASE WHEN count(i.id) = 0 THEN t.removed END AS ends
     FROM (SELECT timestamp '2026-08-20 00:00:00' AS removed) AS t

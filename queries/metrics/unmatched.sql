@@ -6,8 +6,8 @@
 -- Rules:
 -- * A column is checked only if the table that it refers to has rows: a missing table proves nothing.
 -- * A deployment, pull request or incident is of the projects that have its scope (domain.project_mapping); an incident
---   may name its project itself. While there is no project at all, nothing is outside of one.
--- * is_expected: right as it stands. A repository that was collected and that no project claims, a record of Bitbucket
+--   may name its project itself. While there is no project at all, no scope is reported.
+-- * is_expected: no mistake. A repository that was collected and that no project claims, a record of Bitbucket
 --   whose parent is older than the export, a person without an account, an author that no person has as an account.
 -- * nearest is the known name with the smallest edit distance, whole or at its end, so that acme/web finds
 --   bitbucket:BitbucketRepo:1:acme/web. Only names that people write have one, and of a column the ten most frequent
@@ -231,12 +231,24 @@ reference_columns AS (
     SELECT *
     FROM (
         VALUES
-        ('cicd_deployment_commits.cicd_scope_id', 'project_mapping.row_id', 'deployments in a scope that no project has'),
+        (
+            'cicd_deployment_commits.cicd_scope_id',
+            'project_mapping.row_id',
+            'deployments in a scope that no project has'
+        ),
         ('pull_requests.base_repo_id', 'project_mapping.row_id', 'pull requests of a repository that no project has'),
         ('incidents.scope_id', 'project_mapping.row_id', 'incidents in a scope that no project has'),
-        ('board_issues.board_id', 'project_mapping.row_id', 'issues of the type INCIDENT on a board that no project has'),
+        (
+            'board_issues.board_id',
+            'project_mapping.row_id',
+            'issues of the type INCIDENT on a board that no project has'
+        ),
         ('incidents.project_name', 'projects.name', 'incidents of an unknown project'),
-        ('projects.name', 'project_mapping.project_name', 'projects that project_mapping does not have, so that nothing is in them'),
+        (
+            'projects.name',
+            'project_mapping.project_name',
+            'projects that project_mapping does not have, so that nothing is in them'
+        ),
         ('project_mapping.row_id', '', 'rows of project_mapping for a scope that nothing is in'),
         ('project_mapping.table', 'incidents.table', 'rows of project_mapping for an unknown table'),
         ('user_accounts.account_id', 'accounts.id', 'rows of user_account_mapping for an account that nobody has'),
@@ -245,10 +257,22 @@ reference_columns AS (
         ('team_users.team_id', 'teams.id', 'members of an unknown team'),
         ('team_users.user_id', 'users.id', 'members of a team that are no users'),
         ('teams.parent_id', 'teams.id', 'teams below an unknown team'),
-        ('teams.id', 'team_users.team_id', 'teams without figures, because no member has an account in user_account_mapping'),
-        ('pull_requests.author_id', 'user_accounts.account_id', 'merged pull requests of no team: user_account_mapping lacks the author'),
+        (
+            'teams.id',
+            'team_users.team_id',
+            'teams without figures, because no member has an account in user_account_mapping'
+        ),
+        (
+            'pull_requests.author_id',
+            'user_accounts.account_id',
+            'merged pull requests of no team: user_account_mapping lacks the author'
+        ),
         ('cicd_deployment_commits.repo_id', 'repos.id', NULL),
-        ('cicd_deployments.id', 'cicd_deployment_commits.cicd_deployment_id', 'deployments without a commit, which no figure counts'),
+        (
+            'cicd_deployments.id',
+            'cicd_deployment_commits.cicd_deployment_id',
+            'deployments without a commit, which no figure counts'
+        ),
         ('incidents.deployment_id', 'cicd_deployments.id', 'incidents that name an unknown deployment'),
         ('incidents.pull_request_id', 'pull_requests.id', 'incidents that name an unknown pull request'),
         ('incidents.commit_sha', 'repo_commits.commit_sha', 'incidents that name an unknown commit'),

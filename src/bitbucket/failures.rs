@@ -4,88 +4,25 @@ use reqwest::StatusCode;
 
 use super::endpoints::Endpoint;
 use super::network;
-use super::reply::Refusal;
-use super::safe_url;
+use super::refusal::Refusal;
+use super::server_messages::ServerMessage;
 use crate::error::{Error, ErrorKind};
 
-impl Client {
-    /// The error of a refusal that nobody can turn into an absence.
-    pub(crate) fn refused(&self, ask: &Ask<'_>, refusal: &Refusal, identity: usize) -> Error {
-        let identity = self.identity(identity);
-        let origin = identity.map(Identity::origin).unwrap_or_default();
-        let said = &refusal.message;
-        let status = refusal.status;
-        let error = if refusal.html {
-            Error::new(
-                ErrorKind::Unreachable,
-                "the host answers with a web page instead of JSON",
-            )
-            .hint("check endpoint and proxy: this is not Bitbucket's API")
-        } else {
-            match status.as_u16() {
-                401 => Error::new(ErrorKind::Credentials, "bitbucket does not accept the credentials")
-                    .hint(format!(
-                        "check {origin}: it is wrong, expired, or made without scopes; an API token needs the \
-                         Atlassian account's e-mail as its user"
-                    )),
-                403 => forbidden(ask.endpoint, refusal),
-                404 if refusal.is_wrong_path() => {
-                    Error::new(ErrorKind::Api, "the host has no API at this path")
-                        .hint("check endpoint: Bitbucket's is https://api.bitbucket.org/2.0/")
-                }
-                404 => Error::new(ErrorKind::Api, "bitbucket does not find it").hint(
-                    "check the name; a private repository is hidden from credentials that may not read it",
-                ),
-                407 => Error::new(ErrorKind::Unreachable, "the proxy does not accept its credentials")
-                    .hint("check user and password in proxy"),
-                410 => Error::new(ErrorKind::Api, "bitbucket has removed this")
-                    .hint(removed(ask.endpoint, refusal)),
-                300..=399 => Error::new(ErrorKind::Unreachable, "the host redirects elsewhere")
-                    .hint("check endpoint and proxy: credentials are not sent to other hosts"),
-                500.. => Error::new(ErrorKind::Api, "bitbucket fails on this request")
-                    .hint("run again later"),
-                _ => Error::new(ErrorKind::Api, "bitbucket refuses this request")
-                    .hint("please report this with the request's URL"),
-            }
-        };
-        let error = error.with_status(status);
-        let error = if said.is_empty() {
-            error
-        } else {
-            error.with("answer", said)
-        };
-        self.place(error, ask)
-    }
-
-    pub(super) fn unreachable(&self, error: reqwest::Error, ask: &Ask<'_>) -> Error {
-        let host = ask.url.host_str().unwrap_or("?").to_owned();
-        let what = match (error.is_connect(), error.is_timeout()) {
-            (_, true) => "the host does not answer in time",
-            (true, _) => "cannot connect to the host",
-            _ => "the connection breaks",
-        };
-        let failure = network::classify(&error);
-        let error = Error::new(ErrorKind::Unreachable, what)
-            .with("host", host)
-            .source(error.without_url())
-            .hint("check endpoint, proxy and the network");
-        match failure {
-            Some(failure) => error.with_network_failure(failure),
-            None => error,
-        }
-    }
-
-    pub(crate) fn place(&self, error: Error, ask: &Ask<'_>) -> Error {
-        let error = error.with("connection", self.connection());
-        let name = ask.target.name();
-        let error = match (ask.target.repository.as_str(), name.as_str()) {
-            (_, "") => error,
-            ("", workspace) => error.with("workspace", workspace),
-            (_, repository) => error.with("repository", repository),
-        };
-        error
-            .with("entity", ask.endpoint.name)
-            .with("url", self.masker().mask(&safe_url(&ask.url)))
+/// Return the error of a refusal that does not make the list unavailable. `origin`: where the credentials come from.
+pub(super) fn refused(endpoint: &Endpoint, refusal: &Refusal, origin: &str) -> Error {
+    let error = if refusal.is_html {
+        Error::new(
+            ErrorKind::Unreachable,
+            "the host answers with a web page instead of JSON",
+        )
+        .hint("check endpoint and proxy: this is not Bitbucket's API")
+    } else {
+        refused_by_status(endpoint, refusal, origin)
+    };
+    let error = error.with_status(refusal.status);
+    match refusal.message.as_str() {
+        "" => error,
+        message => error.with("answer", message),
     }
 }
 
@@ -161,10 +98,15 @@ pub(super) fn unreachable(error: reqwest::Error, host: &str) -> Error {
         (true, _) => "cannot connect to the host",
         _ => "the connection breaks",
     };
-    Error::new(ErrorKind::Unreachable, message)
+    let failure = network::classify(&error);
+    let error = Error::new(ErrorKind::Unreachable, message)
         .with("host", host)
         .source(error.without_url())
-        .hint("check endpoint, proxy and the network")
+        .hint("check endpoint, proxy and the network");
+    match failure {
+        Some(failure) => error.with_network_failure(failure),
+        None => error,
+    }
 }
 
 /// Return the error of a body that cannot be parsed. `reason`: of the parser, without secrets.

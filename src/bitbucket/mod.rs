@@ -32,6 +32,7 @@ pub mod endpoints;
 mod failures;
 mod fetch;
 pub mod git;
+mod lookup;
 mod network;
 mod oauth;
 mod options;

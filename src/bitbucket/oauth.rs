@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use tokio::time::sleep;
 
+use super::network;
 use super::options::Token;
 use super::rate_limit::RateLimitHeaders;
 use super::refusal::{Refusal, is_html};
@@ -143,10 +144,15 @@ impl Consumer {
         } else {
             "cannot fetch an OAuth token"
         };
-        Error::new(ErrorKind::Unreachable, message)
+        let failure = network::classify(&source);
+        let error = Error::new(ErrorKind::Unreachable, message)
             .with("host", self.url.host_str().unwrap_or("?"))
             .source(source.without_url())
-            .hint("check token_url, the network and the proxy")
+            .hint("check token_url, the network and the proxy");
+        match failure {
+            Some(failure) => error.with_network_failure(failure),
+            None => error,
+        }
     }
 
     fn refused(&self, reply: &HttpReply) -> Error {

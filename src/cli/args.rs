@@ -291,7 +291,7 @@ pub(crate) enum OutputFormat {
 pub(crate) struct DdlArgs {
     /// Write the statements for this warehouse
     #[arg(long, value_enum, value_name = "NAME")]
-    pub(crate) dialect: Target,
+    pub(crate) dialect: DdlDialect,
     /// Load only the changes since this run, into tables that hold the lake as that run published it
     #[arg(long, value_name = "RUN", conflicts_with = "create")]
     pub(crate) changed_since: Option<String>,

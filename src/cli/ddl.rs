@@ -20,9 +20,9 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
         tables: Vec::new(),
         gone: Vec::new(),
     };
-    if args.create || args.dialect == Target::Dbt {
+    if args.create || args.dialect == DdlDialect::Dbt {
         // Athena's create statements contain the location; for other dialects a location adds load statements.
-        script.location = location.filter(|_| args.dialect == Target::Athena);
+        script.location = location.filter(|_| args.dialect == DdlDialect::Athena);
         let contracts = Contracts::bundled()?.iter().map(AsRef::as_ref);
         script.tables = contracts
             .filter(|contract| is_chosen(&args, &contract.layer))
@@ -87,8 +87,8 @@ fn title(lake: &str, now: &Manifest, since: Option<&str>) -> Vec<String> {
 }
 
 /// Return a table without files, for create statements only.
-fn table_without_files(contract: &Contract) -> Table<'_> {
-    Table {
+fn table_without_files(contract: &Contract) -> DdlTable<'_> {
+    DdlTable {
         contract,
         files: BTreeSet::new(),
         loaded: None,
@@ -100,7 +100,7 @@ fn table_with_files<'a>(
     contract: &'a Contract,
     now: &'a Manifest,
     former: Option<&'a Manifest>,
-) -> Table<'a> {
+) -> DdlTable<'a> {
     let name = contract.name();
     let loaded = former.and_then(|former| former.table(&name)).map(|entry| {
         let files = former

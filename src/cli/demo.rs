@@ -4,7 +4,7 @@ use bitlake_sandbox::Sandbox;
 
 use super::args::DemoArgs;
 use super::context::{CliContext, CommandOutcome};
-use super::job::{Collecting, Job};
+use super::job::{CollectSettings, Job};
 use super::output::print;
 use super::{query, sandbox};
 use crate::config::Config;
@@ -30,7 +30,7 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
     };
     let mut job = Job::start(context, &config, "demo").await?;
     let lake = job.lake.clone();
-    let result = job.run(&Collecting::default(), &options).await;
+    let result = job.run(&CollectSettings::default(), &options).await;
     let outcome = job.finish(result).await?;
     sandbox.stop().await;
 

@@ -1,19 +1,19 @@
-//! `bitlake plan`: what the next run and a usual day cost, before they are spent.
+//! `bitlake plan`: the estimated requests of the next run and of a usual day.
 
 use std::collections::BTreeSet;
 
-use super::args::{PlanArgs as Args, PlanFormat};
+use super::args::{PlanArgs, PlanFormat};
 use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
+use super::remaining::format_hours;
 use super::rows;
-use super::watch::duration;
 use crate::bitbucket::Limits;
 use crate::clock;
-use crate::collect::plan::{Plan, VisitKind, plan, total};
+use crate::collect::plan::{Plan, Requests, VisitKind, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
 
-pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutcome> {
+pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
@@ -26,7 +26,7 @@ pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutco
     )
     .await?;
     match args.format {
-        PlanFormat::Table => print(&table(&plan))?,
+        PlanFormat::Table => print(&format_plan(&plan))?,
         PlanFormat::Json => print_json(
             &serde_json::to_string(&plan).or_error(ErrorKind::Internal, "cannot write the plan")?,
         )?,
@@ -38,21 +38,39 @@ pub(super) async fn run(context: &CliContext, args: Args) -> Result<CommandOutco
     })
 }
 
-fn table(plan: &Plan) -> String {
+fn format_plan(plan: &Plan) -> String {
+    let mut text = format_lists(plan);
+    text.push_str(&format!("\n{}\n", format_repositories(plan)));
+    for budget in &plan.budgets {
+        text.push_str(&format!(
+            "{}: {} requests an hour, {} left of this one; the next run waits {} for them, a usual day {}\n",
+            budget.connection,
+            budget.requests_per_hour,
+            budget.left,
+            format_wait(budget.hours),
+            format_wait(budget.usual_day_hours),
+        ));
+    }
+    text.push_str(&format!("planning took {} requests\n", plan.spent));
+    text
+}
+
+fn format_lists(plan: &Plan) -> String {
     let (next, usual) = (plan.next(), plan.usual_day());
     let mut lines = vec![["list", "next run", "usual day"].map(String::from).to_vec()];
     for list in next.keys().chain(usual.keys()).collect::<BTreeSet<_>>() {
-        let cell =
-            |of: &crate::collect::plan::Requests| whole(of.get(list).copied().unwrap_or_default());
+        let cell = |of: &Requests| format_requests(of.get(list).copied().unwrap_or_default());
         lines.push(vec![list.clone(), cell(&next), cell(&usual)]);
     }
     lines.push(vec![
         "all".to_owned(),
-        whole(total(&next)),
-        whole(total(&usual)),
+        format_requests(total(&next)),
+        format_requests(total(&usual)),
     ]);
-    let mut text = rows::aligned(&lines);
+    rows::aligned(&lines)
+}
 
+fn format_repositories(plan: &Plan) -> String {
     let mut lines = vec![
         ["repository", "kind", "next run", "usual day", ""]
             .map(String::from)
@@ -68,35 +86,23 @@ fn table(plan: &Plan) -> String {
         lines.push(vec![
             one.repository.clone(),
             kind.to_owned(),
-            whole(total(&one.next)),
-            whole(total(&one.usual_day)),
+            format_requests(total(&one.next)),
+            format_requests(total(&one.usual_day)),
             one.reason.clone().unwrap_or_default(),
         ]);
     }
-    text.push_str(&format!("\n{}\n", rows::aligned(&lines)));
-    for budget in &plan.budgets {
-        text.push_str(&format!(
-            "{}: {} requests an hour, {} left of this one; the next run waits {} for them, a usual day {}\n",
-            budget.connection,
-            budget.requests_per_hour,
-            budget.left,
-            waits(budget.hours),
-            waits(budget.usual_day_hours),
-        ));
-    }
-    text.push_str(&format!("planning took {} requests\n", plan.spent));
-    text
+    rows::aligned(&lines)
 }
 
-fn waits(hours: f64) -> String {
+fn format_wait(hours: f64) -> String {
     match hours > 0.0 {
-        true => duration(hours),
+        true => format_hours(hours),
         false => "not at all".to_owned(),
     }
 }
 
-/// Rounded; what comes now and then is not nothing.
-fn whole(requests: f64) -> String {
+/// Round requests. A list that is read on some days only does not show as 0.
+fn format_requests(requests: f64) -> String {
     match requests > 0.0 && requests < 0.5 {
         true => "< 1".to_owned(),
         false => format!("{requests:.0}"),

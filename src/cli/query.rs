@@ -15,7 +15,6 @@ use super::context::{CliContext, CommandOutcome};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
 use super::rows::{self, RowStyle};
-use crate::config::suggest;
 use crate::encoding;
 use crate::engine::{
     Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
@@ -126,12 +125,13 @@ pub(super) async fn execute(
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
     let schema = Arc::clone(frame.schema().inner());
-    let mut batches = collect_rows(frame)
-        .await
-        .map_err(|error| match is_out_of_memory(&error) {
-            true => too_large(engine.memory_limit()).source(error),
-            false => Error::new(ErrorKind::Usage, "the query fails").source(error),
-        })?;
+    let mut batches =
+        collect_rows(frame)
+            .await
+            .map_err(|error| match is_out_of_memory(&error) {
+                true => too_large(engine.memory_limit()).source(error),
+                false => Error::new(ErrorKind::Usage, "the query fails").source(error),
+            })?;
     if batches.is_empty() {
         batches.push(RecordBatch::new_empty(schema));
     }
@@ -177,13 +177,19 @@ pub(super) fn find_query(
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
     let known = all_queries(own)?;
-    let found = known.iter().find(|(candidate, _)| candidate == name);
-    let Some((_, sql)) = found else {
+    let exact = known.iter().find(|(candidate, _)| candidate == name);
+    let found = match exact {
+        Some((_, sql)) => Some((sql, Vec::new())),
+        None => known
+            .iter()
+            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
+    };
+    let Some((sql, preset)) = found else {
         let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
         let close = suggest::closest(name, names.iter().copied());
         let hint = match close {
             Some(close) => format!("did you mean `{close}`?"),
-            None => "`bitlake query --list` lists the queries".to_owned(),
+            None => "`bitlake query --list` shows them".to_owned(),
         };
         return Err(Error::new(ErrorKind::Usage, "there is no such query")
             .with("name", name)
@@ -267,4 +273,51 @@ fn list(own: Option<&Path>) -> Result<String> {
         .map(|(group, lines)| format!("{group}\n{}", rows::aligned(&lines)))
         .collect();
     Ok(groups.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(params: &[Param], name: &str) -> String {
+        let found = params.iter().find(|param| param.name == name);
+        found.map(|param| param.text.clone()).unwrap()
+    }
+
+    #[test]
+    fn a_former_name_runs_the_report_with_the_values_that_it_stands_for() {
+        let given = |values: &[(&str, &str)]| -> Vec<_> {
+            let pairs = values.iter();
+            pairs
+                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
+                .collect()
+        };
+        let (sql, params) = find_query("dora_details/lead_time_coding", None, &[]).unwrap();
+        let (canonical, defaults) = find_query("dora_details/lead_time_mean", None, &[]).unwrap();
+        assert_eq!(sql, canonical);
+        assert_eq!(value(&params, "part"), "coding");
+        assert_eq!(value(&defaults, "part"), "cycle");
+        let given = given(&[("part", "review"), ("project", "shop")]);
+        let (_, params) = find_query("dora_details/lead_time_coding", None, &given).unwrap();
+        assert_eq!(value(&params, "part"), "review");
+        assert_eq!(value(&params, "project"), "shop");
+    }
+
+    #[test]
+    fn every_former_name_is_declared_once_and_sets_parameters_that_the_report_has() {
+        let known = all_queries(None).unwrap();
+        let mut names: Vec<String> = known.iter().map(|(name, _)| name.clone()).collect();
+        for (_, sql) in &known {
+            for line in sql.lines().filter_map(|line| line.strip_prefix(ALIAS)) {
+                let name = line.split_whitespace().next().unwrap();
+                find_query(name, None, &[]).unwrap();
+                names.push(name.to_owned());
+            }
+        }
+        let total = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), total);
+        assert!(total > known.len(), "no report declares a former name");
+    }
 }

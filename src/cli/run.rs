@@ -1,10 +1,12 @@
-//! `bitlake run`, and its two parts `bitlake collect` and `bitlake transform`.
+//! `bitlake run`, and its two steps as commands of their own: `collect` and `transform`.
 
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::context::{CliContext, CommandOutcome};
-use super::job::{self, Job};
+use super::job::{CollectSettings, Job};
 use super::output::print;
 use super::query;
+use super::signals::SignalListener;
+use crate::clock;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
@@ -14,7 +16,7 @@ use crate::transform::TransformOptions;
 
 pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
-    let (outcome, lake) = run_once(context, &config, &args).await?;
+    let (outcome, lake) = run_once(context, &config, &args, SignalListener::start()?).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
         query::print_overview(&lake, config.lake.memory_limit).await?;
@@ -22,25 +24,23 @@ pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOu
     Ok(outcome)
 }
 
-/// Collect, transform and publish once, and return the lake.
-///
-/// # Errors
-/// The error that ended the run, which its report also contains.
+/// Collect and publish once. `signals`: those of the caller, from before the run on.
 pub(super) async fn run_once(
     context: &CliContext,
     config: &Config,
     args: &RunArgs,
+    signals: SignalListener,
 ) -> Result<(CommandOutcome, Lake)> {
-    let mut job = Job::start(context, config, "run").await?;
+    let mut job = Job::start_with_signals(context, config, "run", signals).await?;
     let lake = job.lake.clone();
     let options = TransformOptions {
         queries: args.transforming.queries.clone(),
         ..TransformOptions::default()
     };
     let result = async {
-        // Check before the first request, so that a refused publish costs no quota.
-        lake.ensure_free(Utc::now()).await?;
-        job.run(&collection_of(&args.collecting, None), &options)
+        // Checked before the first request, so that a refused publish costs no quota.
+        lake.ensure_no_other_publish(clock::now()).await?;
+        job.run(&collect_settings(&args.collecting, None), &options)
             .await
     };
     let result = result.await;
@@ -52,16 +52,16 @@ pub(super) async fn collect(context: &CliContext, args: CollectArgs) -> Result<C
     let config = context.config()?;
     let mut job = match args.shard {
         None => Job::start(context, &config, "collect").await?,
-        Some(_) => Job::start_beside(context, &config, "collect").await?,
+        Some(_) => Job::start_shared(context, &config, "collect").await?,
     };
     let result = job
-        .collect(&collection_of(&args.collecting, args.shard))
+        .collect(&collect_settings(&args.collecting, args.shard))
         .await;
     job.finish(result.map(drop)).await
 }
 
-fn collection_of(args: &CollectingArgs, shard: Option<Shard>) -> job::Collecting {
-    job::Collecting {
+fn collect_settings(args: &CollectingArgs, shard: Option<Shard>) -> CollectSettings {
+    CollectSettings {
         deadline: args.deadline,
         full: args.full,
         shard,

@@ -1,4 +1,4 @@
-//! `bitlake status`: the last runs, and how far each repository is known.
+//! `bitlake status`: the last runs, and the status of every list of every repository.
 
 use std::time::Duration;
 
@@ -6,24 +6,28 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::StatusArgs;
 use super::context::{CliContext, CommandOutcome};
-use super::job::{FormerRun, RunHead};
 use super::output::print;
+use super::remaining::format_requests_left;
 use super::rows;
+use super::run_report::{FormerRun, RunHead};
+use crate::clock;
 use crate::error::Result;
 use crate::escape::escape;
 use crate::lake::{Lake, ListState, ListStatus, RepositoryState, layout};
 
 const RUNS_SHOWN: usize = 10;
 
+/// Show the last runs and all lists. The outcome is incomplete when a list is stale or failed.
+///
 /// # Errors
-/// As [`Lake::open`]; the outcome is incomplete when something is stale or failed.
+/// As [`Lake::open`].
 pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<CommandOutcome> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     if let Some(max_age) = args.max_age {
-        return freshness(&lake, max_age, clock::now()).await;
+        return check_freshness(&lake, max_age, clock::now()).await;
     }
-    let (runs, spent) = runs(&lake).await?;
+    let (runs, last_run) = format_runs(&lake).await?;
     print(&runs)?;
 
     let mut lines = vec![
@@ -41,17 +45,17 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     let mut outcome = CommandOutcome::Complete;
     let states = lake.states().await?;
     for state in &states {
-        for (entity, known) in &state.entities {
-            if matches!(known.status, ListStatus::Failed | ListStatus::Stale) {
+        for (table, list) in &state.entities {
+            if matches!(list.status, ListStatus::Failed | ListStatus::Stale) {
                 outcome = CommandOutcome::Incomplete;
             }
             lines.push(vec![
                 state.full_name.clone(),
-                entity.clone(),
-                known.status.as_str().to_owned(),
-                from(known),
-                known.complete_through.map(time).unwrap_or_default(),
-                known.reason.clone().unwrap_or_default(),
+                table.clone(),
+                list.status.as_str().to_owned(),
+                format_from(list),
+                list.complete_through.map(format_time).unwrap_or_default(),
+                list.reason.clone().unwrap_or_default(),
             ]);
         }
     }
@@ -62,13 +66,17 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     let left = states.iter().map(RepositoryState::requests_left);
     let left = left.fold(0, u64::saturating_add);
     if left > 0 {
-        print(&format!("\n{}\n", left_over(left, spent)))?;
+        print(&format!("\n{}\n", format_requests_left(left, last_run)))?;
     }
     Ok(outcome)
 }
 
-/// One line about the newest run that published, and whether it ended within `max_age`.
-async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result<CommandOutcome> {
+/// Show the newest run that published. The outcome is incomplete when it ended longer than `max_age` ago.
+async fn check_freshness(
+    lake: &Lake,
+    max_age: Duration,
+    now: DateTime<Utc>,
+) -> Result<CommandOutcome> {
     for path in lake.list(layout::RUNS).await?.iter().rev() {
         let run = lake.get_json::<FormerRun>(path).await?;
         let Some(run) = run.filter(FormerRun::has_published) else {
@@ -79,14 +87,14 @@ async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result
             finished_at,
             ..
         } = run.head;
-        let fresh = (now - finished_at).to_std().unwrap_or_default() <= max_age;
-        let word = if fresh { "fresh" } else { "stale" };
-        let at = time(finished_at);
+        let is_fresh = (now - finished_at).to_std().unwrap_or_default() <= max_age;
+        let word = if is_fresh { "fresh" } else { "stale" };
+        let at = format_time(finished_at);
         print(&format!(
             "{word}: the last publish ended at {at} (run {})\n",
             escape(&run_id)
         ))?;
-        return Ok(match fresh {
+        return Ok(match is_fresh {
             true => CommandOutcome::Complete,
             false => CommandOutcome::Incomplete,
         });
@@ -95,35 +103,25 @@ async fn freshness(lake: &Lake, max_age: Duration, now: DateTime<Utc>) -> Result
     Ok(CommandOutcome::Incomplete)
 }
 
-/// What the first load still needs; `spent`: the requests of the last run that collected.
-pub(super) fn left_over(left: u64, spent: u64) -> String {
-    let runs = match spent {
-        0 => "run again to go on".to_owned(),
-        spent if left <= spent => "one more run like the last one".to_owned(),
-        spent => format!("{} more runs like the last one", left.div_ceil(spent)),
-    };
-    format!("about {left} requests are left to load: {runs}")
-}
-
-/// The last runs, and what the last one of them that collected spent.
-async fn runs(lake: &Lake) -> Result<(String, u64)> {
+/// Format the last runs. Return the text, and the requests of the newest of them that collected.
+async fn format_runs(lake: &Lake) -> Result<(String, u64)> {
     let mut lines = vec![
         ["run", "command", "started", "seconds", "exit", "error"]
             .map(String::from)
             .to_vec(),
     ];
-    let mut spent = None;
+    let mut last_run = None;
     let paths = lake.list(layout::RUNS).await?;
     for path in paths.iter().rev().take(RUNS_SHOWN) {
         if let Some(run) = lake.get_json::<FormerRun>(path).await? {
             if let Some(collected) = &run.collect {
                 let requests = collected.requests.values().copied();
-                spent.get_or_insert(requests.fold(0, u64::saturating_add));
+                last_run.get_or_insert(requests.fold(0, u64::saturating_add));
             }
             lines.push(vec![
                 run.head.run_id,
                 run.head.command,
-                time(run.head.started_at),
+                format_time(run.head.started_at),
                 (run.head.finished_at - run.head.started_at)
                     .num_seconds()
                     .to_string(),
@@ -133,29 +131,17 @@ async fn runs(lake: &Lake) -> Result<(String, u64)> {
         }
     }
     let text = format!("{}\n", rows::aligned(&lines));
-    Ok((text, spent.unwrap_or_default()))
+    Ok((text, last_run.unwrap_or_default()))
 }
 
-fn from(known: &ListState) -> String {
-    match (known.complete_from, known.complete_through) {
-        (Some(from), _) => time(from),
+fn format_from(list: &ListState) -> String {
+    match (list.complete_from, list.complete_through) {
+        (Some(from), _) => format_time(from),
         (None, Some(_)) => "beginning".to_owned(),
         (None, None) => String::new(),
     }
 }
 
-fn time(time: DateTime<Utc>) -> String {
+fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_is_said_in_runs() {
-        assert!(left_over(2400, 1000).ends_with(": 3 more runs like the last one"));
-        assert!(left_over(1000, 1000).ends_with(": one more run like the last one"));
-        assert!(left_over(5, 0).ends_with(": run again to go on"));
-    }
 }

@@ -4,7 +4,6 @@ use super::args::TablesArgs;
 use super::context::{CliContext, CommandOutcome};
 use super::output::print;
 use super::rows;
-use crate::config::suggest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
 use crate::suggest;

@@ -1,37 +1,40 @@
-//! What a collection shows on the terminal: a line for each repository under way, and one for the budget and the time left.
+//! The progress of a collection on the terminal: a line for each repository under way, and one for the budget and the
+//! time left.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::remaining::format_hours;
 use crate::bitbucket::Client;
 use crate::collect::CollectEvent;
 use crate::collect::plan::hours;
 use crate::progress::{Progress, RepositoryProgress};
 
-pub(super) struct Watch(Mutex<Shown>);
+/// Shows the events of a collection.
+pub(super) struct CollectWatch(Mutex<ShownProgress>);
 
-struct Shown {
+struct ShownProgress {
     progress: Progress,
     repositories: BTreeMap<String, RepositoryProgress>,
     started: Instant,
-    /// Of the whole run; nothing when that cannot be told.
+    /// Estimated requests of the run; 0 when there is no estimate.
     planned: f64,
-    budgets: BTreeMap<String, Budget>,
+    budgets: BTreeMap<String, RequestCounts>,
 }
 
-/// A connection's requests.
+/// The requests of one or all connections.
 #[derive(Debug, Clone, Copy, Default)]
-struct Budget {
+struct RequestCounts {
     spent: u64,
-    /// Of this hour.
+    /// Requests of this hour that are left.
     left: u32,
     per_hour: u32,
 }
 
-impl Watch {
+impl CollectWatch {
     pub(super) fn new(progress: &Progress) -> Self {
-        Self(Mutex::new(Shown {
+        Self(Mutex::new(ShownProgress {
             progress: progress.clone(),
             repositories: BTreeMap::new(),
             started: Instant::now(),
@@ -40,7 +43,8 @@ impl Watch {
         }))
     }
 
-    pub(super) fn see(&self, event: CollectEvent<'_>) {
+    /// Show an event.
+    pub(super) fn show(&self, event: CollectEvent<'_>) {
         let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             CollectEvent::Discovered { repositories } => {
@@ -72,7 +76,7 @@ impl Watch {
     }
 }
 
-impl Shown {
+impl ShownProgress {
     fn page(&mut self, repository: &str, entity: &str, records: u64) {
         let progress = &self.progress;
         let bar = self.repositories.entry(repository.to_owned());
@@ -83,16 +87,16 @@ impl Shown {
 
     fn spend(&mut self, client: &Client) {
         let room = client.head_room();
-        let budget = Budget {
+        let counts = RequestCounts {
             spent: client.requests().values().sum(),
             left: room.left,
             per_hour: room.limit,
         };
-        self.budgets.insert(client.connection().to_owned(), budget);
+        self.budgets.insert(client.connection().to_owned(), counts);
         let all = self
             .budgets
             .values()
-            .fold(Budget::default(), |all, one| Budget {
+            .fold(RequestCounts::default(), |all, one| RequestCounts {
                 spent: all.spent + one.spent,
                 left: all.left.saturating_add(one.left),
                 per_hour: all.per_hour.saturating_add(one.per_hour),
@@ -102,7 +106,7 @@ impl Shown {
     }
 }
 
-impl Budget {
+impl RequestCounts {
     fn line(self, planned: f64, elapsed: Duration) -> String {
         let Self {
             spent,
@@ -114,24 +118,13 @@ impl Budget {
             return so_far;
         }
         let to_ask = (planned - spent as f64).max(0.0);
-        // Whoever need not wait for the budget goes on as fast as so far.
+        // Without a wait for the budget, requests go out at the rate so far.
         let waits = hours(to_ask, left, per_hour);
         let works = elapsed.as_secs_f64() / 3600.0 * to_ask / spent.max(1) as f64;
         format!(
             "{so_far}, about {to_ask:.0} to go: {}",
-            duration(waits.max(works))
+            format_hours(waits.max(works))
         )
-    }
-}
-
-/// As short as it is honest: an estimate has no seconds when it has hours.
-pub(super) fn duration(hours: f64) -> String {
-    let minutes = hours * 60.0;
-    match () {
-        () if minutes < 1.0 => "less than a minute".to_owned(),
-        () if minutes < 90.0 => format!("{minutes:.0} min"),
-        () if hours < 48.0 => format!("{hours:.1} h"),
-        () => format!("{:.1} days", hours / 24.0),
     }
 }
 
@@ -139,14 +132,14 @@ pub(super) fn duration(hours: f64) -> String {
 mod tests {
     use super::*;
 
-    const SPENT: Budget = Budget {
+    const SPENT: RequestCounts = RequestCounts {
         spent: 400,
         left: 600,
         per_hour: 1_000,
     };
 
     #[test]
-    fn the_time_left_is_that_of_the_requests_until_the_budget_is_used_up() {
+    fn the_time_left_follows_the_rate_until_the_budget_is_used_up() {
         let minute = Duration::from_secs(60);
         let so_far = "400 requests, 600 left of 1000 an hour";
         assert_eq!(SPENT.line(0.0, minute), so_far);
@@ -162,11 +155,5 @@ mod tests {
             SPENT.line(300.0, minute),
             format!("{so_far}, about 0 to go: less than a minute")
         );
-    }
-
-    #[test]
-    fn a_duration_is_said_in_the_unit_that_fits() {
-        assert_eq!(duration(0.5), "30 min");
-        assert_eq!(duration(100.0), "4.2 days");
     }
 }

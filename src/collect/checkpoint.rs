@@ -9,19 +9,20 @@ use crate::lake::{
     Lake, ListState, ListStatus, ObjectVersion, PendingRecord, RepositoryState, SegmentRef,
     is_lost_race,
 };
+use crate::schema::SourceTable;
 
 /// Pending records that were found in a page, by the table that fetches them.
 #[derive(Default)]
-pub(super) struct PendingRecords(BTreeMap<&'static str, Vec<PendingRecord>>);
+pub(super) struct PendingRecords(BTreeMap<SourceTable, Vec<PendingRecord>>);
 
 impl PendingRecords {
-    pub(super) fn add(&mut self, table: &'static str, record: PendingRecord) {
+    pub(super) fn add(&mut self, table: SourceTable, record: PendingRecord) {
         self.0.entry(table).or_default().push(record);
     }
 
     #[cfg(test)]
-    pub(super) fn of(&self, table: &str) -> &[PendingRecord] {
-        self.0.get(table).map_or(&[], Vec::as_slice)
+    pub(super) fn of(&self, table: SourceTable) -> &[PendingRecord] {
+        self.0.get(&table).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -32,7 +33,7 @@ pub(super) struct CheckpointStore<'a> {
     /// The state as it is on the lake, with its version; `None` for a new one.
     saved: Option<(RepositoryState, ObjectVersion)>,
     /// Counts of records that arrived embedded in another list, by their own table.
-    pub(super) embedded: BTreeMap<&'static str, EntityReport>,
+    pub(super) embedded: BTreeMap<SourceTable, EntityReport>,
 }
 
 impl<'a> CheckpointStore<'a> {
@@ -49,16 +50,16 @@ impl<'a> CheckpointStore<'a> {
         }
     }
 
-    pub(super) fn list(&self, table: &str) -> &ListState {
+    pub(super) fn list(&self, table: impl AsRef<str>) -> &ListState {
         self.state.list(table)
     }
 
-    pub(super) fn list_mut(&mut self, table: &str) -> &mut ListState {
+    pub(super) fn list_mut(&mut self, table: impl AsRef<str>) -> &mut ListState {
         self.state.list_mut(table)
     }
 
     /// Whether a later round or run may still add older records to the table. A refused list gets none.
-    pub(super) fn may_grow(&self, table: &str) -> bool {
+    pub(super) fn may_grow(&self, table: SourceTable) -> bool {
         let list = self.list(table);
         match list.status {
             ListStatus::Complete | ListStatus::Loading => list.backfill.is_some(),
@@ -67,7 +68,7 @@ impl<'a> CheckpointStore<'a> {
         }
     }
 
-    pub(super) fn add_segment(&mut self, table: &str, segment: SegmentRef) {
+    pub(super) fn add_segment(&mut self, table: SourceTable, segment: SegmentRef) {
         let list = self.list_mut(table);
         list.sequence = segment.first.saturating_add(segment.rows);
         list.segments.push(segment);
@@ -80,8 +81,11 @@ impl<'a> CheckpointStore<'a> {
         }
     }
 
-    /// Set the collected span of a child list to that of its parents, once none of them is pending.
-    pub(super) fn inherit_span(&mut self, table: &str, parents: &str) {
+    /// Set the collected span of a child list to that of its parents, once none of them is pending for it.
+    pub(super) fn inherit_span(&mut self, table: SourceTable) {
+        let Some(parents) = table.parent() else {
+            return;
+        };
         let parents = self.list(parents);
         let (from, through) = (parents.complete_from, parents.complete_through);
         let list = self.list_mut(table);

@@ -24,11 +24,11 @@ use super::sink::Sink;
 use crate::bitbucket::{NextPage, Page, Pages, Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::{Cursor, ListState, Replaces};
-use crate::schema::Parent;
+use crate::schema::{Parent, SourceTable};
 
 static ENTITY: Entity = Entity {
     ordered_by: Some(|record| time(record, "/date")),
-    ..Entity::new("commits", |record| text(record, "/hash"))
+    ..Entity::new(SourceTable::Commits, |record| text(record, "/hash"))
 };
 
 pub(super) async fn collect(
@@ -46,7 +46,7 @@ pub(super) async fn collect(
         return Ok(ListOutcome::Complete);
     }
     let now = run.repository.now();
-    let refs_through = run.checkpoints.list("branches").complete_through;
+    let refs_through = run.checkpoints.list(SourceTable::Branches).complete_through;
     let state = run.checkpoints.list_mut(ENTITY.table);
     let new: BTreeSet<String> = match &run.heads {
         Some(heads) => heads.difference(state.heads()).cloned().collect(),

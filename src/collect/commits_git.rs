@@ -26,7 +26,7 @@ use crate::bitbucket::git::{
 use crate::config::Connection;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{Cursor, Replaces};
-use crate::schema::{Parent, content_key};
+use crate::schema::{Parent, SourceTable, content_key};
 
 /// The most commits that a killed run reads again.
 const COMMITS_PER_CHECKPOINT: usize = 5000;
@@ -42,7 +42,7 @@ pub(super) async fn read_range(
     git: &Git,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let refs_through = run.checkpoints.list("branches").complete_through;
+    let refs_through = run.checkpoints.list(SourceTable::Branches).complete_through;
     let RepositoryRun {
         repository,
         checkpoints,

@@ -15,18 +15,18 @@ use super::entity::{Entity, text, time, uuid};
 use super::list_reader::ListOutcome;
 use super::newest_first::{NewestFirstList, SyncMode, no_filter, read_newest_first};
 use super::order::EarlyStop;
-use super::pipelines::STEPS;
 use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::config::StepsRule;
 use crate::error::Result;
 use crate::lake::PendingRecord;
+use crate::schema::SourceTable;
 
 static ENTITY: Entity = Entity {
     time: Some(latest_time),
     ordered_by: Some(completed_on),
-    ..Entity::new("deployments", |record| {
+    ..Entity::new(SourceTable::Deployments, |record| {
         uuid(record).or_else(|| text(record, "/key"))
     })
 };
@@ -101,11 +101,11 @@ fn find_pending(
         return;
     };
     if mode == SyncMode::Incremental && is_new {
-        pending.add("pipelines", PendingRecord::fetch(&pipeline));
+        pending.add(SourceTable::Pipelines, PendingRecord::fetch(&pipeline));
     }
     let lacks_status = text(record, "/state/status/name").is_none();
     if steps == StepsRule::Deployments && is_new && lacks_status {
-        pending.add(STEPS, PendingRecord::fetch(&pipeline));
+        pending.add(SourceTable::PipelineSteps, PendingRecord::fetch(&pipeline));
     }
 }
 

@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::schema::Parent;
+use crate::schema::{Parent, SourceTable};
 
 /// Returns a time of a record.
 type Time = fn(&Value) -> Option<DateTime<Utc>>;
 
 /// A source table as its collector sees it.
 pub(super) struct Entity {
-    pub(super) table: &'static str,
+    pub(super) table: SourceTable,
     /// The natural key; a record without one is keyed by its content.
     pub(super) key: fn(&Value) -> Option<String>,
     /// Whether the key is unique within its parent only.
@@ -37,7 +37,7 @@ pub(super) struct EmbeddedTable {
 }
 
 impl Entity {
-    pub(super) const fn new(table: &'static str, key: fn(&Value) -> Option<String>) -> Self {
+    pub(super) const fn new(table: SourceTable, key: fn(&Value) -> Option<String>) -> Self {
         Self {
             table,
             key,

@@ -13,8 +13,9 @@ use super::whole_list::read_whole;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 use crate::lake::ListState;
+use crate::schema::SourceTable;
 
-static ENTITY: Entity = Entity::new("environments", uuid);
+static ENTITY: Entity = Entity::new(SourceTable::Environments, uuid);
 
 const INTERVAL: TimeDelta = TimeDelta::days(7);
 
@@ -25,7 +26,10 @@ pub(super) async fn collect(
     let now = run.repository.now();
     let is_full_refresh = run.repository.is_full_refresh();
     let named = std::mem::take(&mut run.environments);
-    let deployments_through = run.checkpoints.list("deployments").complete_through;
+    let deployments_through = run
+        .checkpoints
+        .list(SourceTable::Deployments)
+        .complete_through;
     let list = run.checkpoints.list_mut(ENTITY.table);
     let all_requested = named.is_subset(list.requested_environments());
     if !is_full_refresh && all_requested && !is_due(list, now) {

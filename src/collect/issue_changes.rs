@@ -7,12 +7,13 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::schema::SourceTable;
 
-static ENTITY: Entity = Entity::new("issue_changes", id);
+static ENTITY: Entity = Entity::new(SourceTable::IssueChanges, id);
 
 pub(super) async fn collect(
     run: &mut RepositoryRun<'_>,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    read_child_lists(run, &ENTITY, "issues", &endpoints::ISSUE_CHANGES, report).await
+    read_child_lists(run, &ENTITY, &endpoints::ISSUE_CHANGES, report).await
 }

@@ -15,11 +15,12 @@ use super::repository_run::RepositoryRun;
 use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
 use crate::lake::PendingRecord;
+use crate::schema::SourceTable;
 
 static LIST: NewestFirstList = NewestFirstList {
     entity: &Entity {
         time: Some(updated_on),
-        ..Entity::new("issues", id)
+        ..Entity::new(SourceTable::Issues, id)
     },
     endpoint: &endpoints::ISSUES,
     stop: EarlyStop::OlderStrictly,
@@ -56,7 +57,7 @@ fn find_pending(record: &Value, _: SyncMode, target: DateTime<Utc>, pending: &mu
     if updated_on(record).is_some_and(|time| time < target) {
         return;
     }
-    for table in ["issue_comments", "issue_changes"] {
+    for table in [SourceTable::IssueComments, SourceTable::IssueChanges] {
         pending.add(table, PendingRecord::fetch(&id));
     }
 }

@@ -12,7 +12,7 @@
 //! Pages become segments. A checkpoint is one put of a repository's state, which names the segments so far and the cursor of
 //! every unfinished list.
 //!
-//! The files depend on each other in one direction, from top to bottom:
+//! The files import each other in one direction, downwards:
 //!
 //! ```text
 //! driver       run.rs, plan/                     the order of a run; the estimate of one

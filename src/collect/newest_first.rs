@@ -279,7 +279,7 @@ where
             SyncMode::Incremental => times.count_since(self.target),
             SyncMode::Backfill | SyncMode::FullRefresh => times.times.len() as u64,
         };
-        self.order.see(&times);
+        self.order.record(&times);
         if self.order.is_falling(self.list.stop)
             && let Some(oldest) = times.oldest()
         {

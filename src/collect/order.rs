@@ -1,21 +1,21 @@
-//! In which order a list's records come, and so whether it may be left before its end.
+//! The order in which the records of a list arrive, and whether reading may stop before the end of the list.
 
 use chrono::{DateTime, Utc};
 
 use super::sink::PageTimes;
 
-/// When a list is left before its end.
+/// The condition under which reading stops before the end of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EarlyStop {
-    /// It is read to the end.
+    /// The list is read to its end.
     Never,
-    /// At a page whose last record is older than the target, if every record so far came in falling order.
+    /// Stop at the first page whose last record is older than the target, if all records arrived newest first.
     OlderStrictly,
-    /// The same for a feed that is newest first but may be out of order by a little: by less than the walks overlap.
+    /// The same for a list whose records may be out of order by less than the lag of its watermark.
     Older,
 }
 
-/// The order in which a walk's times arrive.
+/// The order in which the times of a list arrive.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     first: Option<DateTime<Utc>>,
@@ -25,7 +25,8 @@ pub(super) struct Order {
 }
 
 impl Order {
-    pub(super) fn see(&mut self, page: &PageTimes) {
+    /// Record the times of a page.
+    pub(super) fn record(&mut self, page: &PageTimes) {
         for time in &page.times {
             self.first = self.first.or(Some(*time));
             if let Some(last) = self.last {
@@ -36,7 +37,7 @@ impl Order {
         }
     }
 
-    /// Whether what comes next is older than what came.
+    /// Whether the remaining records are older than those read so far.
     pub(super) fn is_falling(&self, stop: EarlyStop) -> bool {
         match stop {
             EarlyStop::Never => false,
@@ -45,11 +46,12 @@ impl Order {
         }
     }
 
+    /// Whether reading may stop at this page: all remaining records are older than `since`.
     pub(super) fn is_past(&self, page: &PageTimes, since: DateTime<Utc>, stop: EarlyStop) -> bool {
         let (Some(first), Some(last)) = (page.times.first(), page.times.last()) else {
             return false;
         };
-        // A list may begin with records that have no time yet; after one that has, they mean disorder.
+        // A list may begin with records that have no time yet. Behind a record with a time they mean disorder.
         let older = page.ends_dated && *last < since;
         older
             && match stop {
@@ -80,7 +82,7 @@ mod tests {
         let pages = pages.iter().map(|page| days(page));
         pages
             .map(|page| {
-                order.see(&page);
+                order.record(&page);
                 order.is_past(&page, since, stop)
             })
             .collect()
@@ -95,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_in_rising_order_never_stops_at_its_old_start() {
+    fn a_list_in_rising_order_is_read_to_its_end() {
         let pages: &[&[i64]] = &[&[1, 2], &[3, 4], &[11, 12]];
         assert_eq!(
             stops(EarlyStop::OlderStrictly, pages),
@@ -105,17 +107,17 @@ mod tests {
     }
 
     #[test]
-    fn disorder_keeps_a_strict_walk_going_and_not_a_feed() {
+    fn disorder_keeps_a_strict_list_going_and_stops_a_lenient_one() {
         let pages: &[&[i64]] = &[&[30, 20, 21], &[9, 8]];
         assert_eq!(stops(EarlyStop::OlderStrictly, pages), [false, false]);
         assert_eq!(stops(EarlyStop::Older, pages), [false, true]);
     }
 
     #[test]
-    fn a_page_that_ends_in_a_record_without_a_time_keeps_the_walk_going() {
+    fn a_page_that_ends_in_a_record_without_a_time_does_not_stop() {
         let mut page = days(&[3, 2]);
         let mut order = Order::default();
-        order.see(&page);
+        order.record(&page);
         let target = DateTime::from_timestamp(864_000, 0).unwrap();
         assert!(order.is_past(&page, target, EarlyStop::OlderStrictly));
         page.ends_dated = false;

@@ -26,7 +26,7 @@ use super::sink::Sink;
 use crate::bitbucket::{Endpoint, NextPage, Unavailable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{PendingRecord, Replaces};
-use crate::schema::Parent;
+use crate::schema::{Parent, SourceTable};
 
 /// The number of parents whose lists are read at the same time. The lists are written in the parents' order.
 const CONCURRENT_LISTS: usize = 4;
@@ -101,23 +101,21 @@ pub(super) async fn read_pending<T>(
     }
 }
 
-/// Read the lists of the pending records of the table `parents`.
+/// Read the lists of the pending records of the parent table.
 pub(super) async fn read_child_lists(
     run: &mut RepositoryRun<'_>,
     entity: &'static Entity,
-    parents: &'static str,
     endpoint: &'static Endpoint,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    read_child_lists_except(run, entity, parents, endpoint, &HashSet::new(), report).await
+    read_child_lists_except(run, entity, endpoint, &HashSet::new(), report).await
 }
 
-/// Read the lists of the pending records of the table `parents`, except those with the ids `postponed`. A parent that answers
+/// Read the lists of the pending records of the parent table, except those with the ids `postponed`. A parent that answers
 /// 404 is counted and has no list.
 pub(super) async fn read_child_lists_except(
     run: &mut RepositoryRun<'_>,
     entity: &'static Entity,
-    parents: &'static str,
     endpoint: &'static Endpoint,
     postponed: &HashSet<String>,
     report: &mut EntityReport,
@@ -162,7 +160,7 @@ pub(super) async fn read_child_lists_except(
     match reading.missing {
         Some(reason) if is_unavailable => Ok(ListOutcome::Unavailable(reason)),
         _ => {
-            checkpoints.inherit_span(entity.table, parents);
+            checkpoints.inherit_span(entity.table);
             Ok(ListOutcome::Complete)
         }
     }
@@ -287,8 +285,8 @@ async fn fetch_list(
 /// the ids of records to postpone: those of `conditional` kind, while the table `source` may still bring their records.
 pub(super) fn drop_collected(
     checkpoints: &mut CheckpointStore<'_>,
-    table: &str,
-    source: &str,
+    table: SourceTable,
+    source: SourceTable,
     is_conditional: fn(&PendingRecord) -> bool,
     is_collected: impl Fn(&PendingRecord) -> bool,
 ) -> HashSet<String> {

@@ -8,13 +8,14 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::schema::SourceTable;
 
-static ENTITY: Entity = Entity::new("pipeline_steps", uuid);
+static ENTITY: Entity = Entity::new(SourceTable::PipelineSteps, uuid);
 
 pub(super) async fn collect(
     run: &mut RepositoryRun<'_>,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
     let endpoint = &endpoints::PIPELINE_STEPS;
-    read_child_lists(run, &ENTITY, "pipelines", endpoint, report).await
+    read_child_lists(run, &ENTITY, endpoint, report).await
 }

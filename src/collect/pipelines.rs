@@ -25,11 +25,11 @@ use crate::bitbucket::{RecordLookup, endpoints};
 use crate::config::StepsRule;
 use crate::error::Result;
 use crate::lake::{Cursor, PendingKind, PendingRecord, Replaces};
-use crate::schema::{Parent, content_key};
+use crate::schema::{Parent, SourceTable, content_key};
 
 static ENTITY: Entity = Entity {
     time: Some(created_on),
-    ..Entity::new("pipelines", uuid)
+    ..Entity::new(SourceTable::Pipelines, uuid)
 };
 
 static LIST: NewestFirstList = NewestFirstList {
@@ -40,8 +40,6 @@ static LIST: NewestFirstList = NewestFirstList {
     incremental_parameter: None,
     has_full_refresh: false,
 };
-
-pub(super) const STEPS: &str = "pipeline_steps";
 
 /// Some pipelines never complete, because their manual step is not started or they are blocked: three of ten in some
 /// repositories.
@@ -73,7 +71,7 @@ pub(super) async fn collect(
             None => return,
         };
         if all_steps && (has_changed || is_new) {
-            pending.add(STEPS, PendingRecord::fetch(&uuid));
+            pending.add(SourceTable::PipelineSteps, PendingRecord::fetch(&uuid));
         }
         if !is_completed && is_recent(created_on, now) {
             pending.add(ENTITY.table, update(&uuid, created_on, fingerprint));
@@ -88,10 +86,12 @@ pub(super) async fn collect(
 /// Record that the steps of every pipeline are wanted. The first time, the pipelines that are collected already are read once
 /// more, because each makes its steps pending.
 fn request_all_steps(checkpoints: &mut CheckpointStore<'_>) {
-    if checkpoints.list(STEPS).is_by_parent() {
+    if checkpoints.list(SourceTable::PipelineSteps).is_by_parent() {
         return;
     }
-    checkpoints.list_mut(STEPS).set_by_parent();
+    checkpoints
+        .list_mut(SourceTable::PipelineSteps)
+        .set_by_parent();
     let pipelines = checkpoints.list_mut(ENTITY.table);
     if pipelines.ever_returned() && pipelines.backfill.is_none() {
         pipelines.backfill = Some(Cursor {
@@ -180,7 +180,8 @@ impl PendingReading<PipelineUpdate> for PipelineUpdates<'_, '_> {
         let fingerprint = fingerprint(&value);
         if before.fingerprint() != Some(&fingerprint) {
             if self.all_steps {
-                self.pending.add(STEPS, PendingRecord::fetch(&before.id));
+                self.pending
+                    .add(SourceTable::PipelineSteps, PendingRecord::fetch(&before.id));
             }
             self.records.push(record);
         }

@@ -22,6 +22,7 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::schema::SourceTable;
 
 static ENTITY: Entity = Entity {
     keyed_by_parent: true,
@@ -29,7 +30,7 @@ static ENTITY: Entity = Entity {
     parent: Some(|record| record.pointer("/pull_request/id")?.as_i64()),
     is_draft: |record| record.get("comment").is_some_and(is_pending),
     embeds: Some(&COMMENTS),
-    ..Entity::new("pull_request_activity", key)
+    ..Entity::new(SourceTable::PullRequestActivity, key)
 };
 
 /// Entries embed whole comments, unless the server leaves out their text.
@@ -66,7 +67,7 @@ pub(super) async fn collect(
     }
     match estimate_new_pages(run) {
         Some(_) if changed == 0 => {
-            run.checkpoints.inherit_span(ENTITY.table, "pull_requests");
+            run.checkpoints.inherit_span(ENTITY.table);
             return Ok(ListOutcome::Complete);
         }
         Some(pages) if changed <= pages => return read_each(run, report).await,
@@ -125,7 +126,7 @@ async fn read_each(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Re
         .filter_map(|record| record.id.parse().ok())
         .collect();
     let endpoint = &endpoints::PULL_REQUEST_ACTIVITY;
-    let outcome = read_child_lists(run, &ENTITY, "pull_requests", endpoint, report).await?;
+    let outcome = read_child_lists(run, &ENTITY, endpoint, report).await?;
     if matches!(outcome, ListOutcome::Complete) {
         let now = run.repository.now();
         run.last_activity

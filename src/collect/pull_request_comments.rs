@@ -19,11 +19,12 @@ use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{ExpectedComments, PendingRecord, Replaces, ScanItem};
+use crate::schema::SourceTable;
 
 pub(super) static ENTITY: Entity = Entity {
     is_draft: is_pending,
     deletes_missing: true,
-    ..Entity::new("pull_request_comments", id)
+    ..Entity::new(SourceTable::PullRequestComments, id)
 };
 
 /// The longest time between a change and the `updated_on` that a pull request has for it.
@@ -35,7 +36,7 @@ pub(super) async fn collect(
 ) -> Result<ListOutcome> {
     let postponed = drop_embedded(run).await?;
     let endpoint = &endpoints::PULL_REQUEST_COMMENTS;
-    read_child_lists_except(run, &ENTITY, "pull_requests", endpoint, &postponed, report).await
+    read_child_lists_except(run, &ENTITY, endpoint, &postponed, report).await
 }
 
 /// Remove the pending pull requests whose comments the feed returned. Return those that it may still return.
@@ -49,7 +50,8 @@ async fn drop_embedded(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
         ids.map(|id| (id, CommentCount::default())).collect();
     let columns = ["_pull_request_id", "id", "deleted"];
     let (lake, state) = (run.repository.run.lake, &run.checkpoints.state);
-    lake.scan(state, ENTITY.table, &columns, |known| match known {
+    let table = ENTITY.table.as_str();
+    lake.scan(state, table, &columns, |known| match known {
         ScanItem::Replaced(Replaces::Parents(parents)) => {
             for parent in parents {
                 counts.entry(*parent).and_modify(CommentCount::clear);
@@ -72,7 +74,7 @@ async fn drop_embedded(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
     Ok(drop_collected(
         &mut run.checkpoints,
         ENTITY.table,
-        "pull_request_activity",
+        SourceTable::PullRequestActivity,
         is_conditional,
         is_collected,
     ))

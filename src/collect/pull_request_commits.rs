@@ -18,12 +18,15 @@ use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::{NamedCommits, PendingRecord, Replaces, ScanItem};
+use crate::schema::SourceTable;
 
 /// A force-push removes commits from a pull request.
 static ENTITY: Entity = Entity {
     keyed_by_parent: true,
     deletes_missing: true,
-    ..Entity::new("pull_request_commits", |record| text(record, "/hash"))
+    ..Entity::new(SourceTable::PullRequestCommits, |record| {
+        text(record, "/hash")
+    })
 };
 
 pub(super) async fn collect(
@@ -32,7 +35,7 @@ pub(super) async fn collect(
 ) -> Result<ListOutcome> {
     let postponed = drop_known(run).await?;
     let endpoint = &endpoints::PULL_REQUEST_COMMITS;
-    read_child_lists_except(run, &ENTITY, "pull_requests", endpoint, &postponed, report).await
+    read_child_lists_except(run, &ENTITY, endpoint, &postponed, report).await
 }
 
 /// Remove the pending pull requests whose commits are collected. Return those whose merge may still be read.
@@ -44,16 +47,22 @@ async fn drop_known(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
         return Ok(HashSet::new());
     }
     let (lake, state) = (run.repository.run.lake, &run.checkpoints.state);
+    let table = ENTITY.table.as_str();
     let columns = ["hash", "parents"];
-    lake.scan(state, "commits", &columns, |known| match known {
-        ScanItem::Batch(batch) => commits.see(&batch),
-        ScanItem::Replaced(_) => Ok(()),
-    })
+    lake.scan(
+        state,
+        SourceTable::Commits.as_str(),
+        &columns,
+        |known| match known {
+            ScanItem::Batch(batch) => commits.see(&batch),
+            ScanItem::Replaced(_) => Ok(()),
+        },
+    )
     .await?;
     let commits = commits.finish();
     let mut lists = CollectedLists::default();
     let columns = ["_pull_request_id", "hash", "parents"];
-    lake.scan(state, ENTITY.table, &columns, |known| match known {
+    lake.scan(state, table, &columns, |known| match known {
         ScanItem::Batch(batch) => lists.see(&batch, &commits.wanted),
         ScanItem::Replaced(replaces) => {
             lists.forget(replaces);
@@ -71,7 +80,7 @@ async fn drop_known(run: &mut RepositoryRun<'_>) -> Result<HashSet<String>> {
     Ok(drop_collected(
         &mut run.checkpoints,
         ENTITY.table,
-        "commits",
+        SourceTable::Commits,
         |record| record.named_commits().is_some(),
         is_collected,
     ))
@@ -124,8 +133,8 @@ impl CommitsReader {
         Ok(())
     }
 
-    fn finish(self) -> CommitIndex {
-        CommitIndex {
+    fn finish(self) -> KnownCommits {
+        KnownCommits {
             wanted: self.wanted,
             known: self.known,
             graph: self.history.map(GraphBuilder::finish),
@@ -134,7 +143,7 @@ impl CommitsReader {
 }
 
 /// The commits that pull requests name, by their short hashes.
-struct CommitIndex {
+struct KnownCommits {
     wanted: BTreeSet<String>,
     known: BTreeMap<String, IndexedCommit>,
     graph: Option<CommitGraph>,
@@ -147,7 +156,7 @@ struct IndexedCommit {
     ambiguous: bool,
 }
 
-impl CommitIndex {
+impl KnownCommits {
     fn get(&self, short: &Option<String>) -> Option<&IndexedCommit> {
         let commit = self.known.get(short.as_ref()?)?;
         (!commit.ambiguous).then_some(commit)

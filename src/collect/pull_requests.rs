@@ -15,11 +15,12 @@ use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
 use crate::lake::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
+use crate::schema::SourceTable;
 
 static LIST: NewestFirstList = NewestFirstList {
     entity: &Entity {
         time: Some(updated_on),
-        ..Entity::new("pull_requests", id)
+        ..Entity::new(SourceTable::PullRequests, id)
     },
     endpoint: &endpoints::PULL_REQUESTS,
     stop: EarlyStop::OlderStrictly,
@@ -61,7 +62,10 @@ fn find_pending(
     }
     if has_comments(record) {
         let kind = pending_comments(record, mode, target);
-        pending.add("pull_request_comments", PendingRecord::new(&id, kind));
+        pending.add(
+            SourceTable::PullRequestComments,
+            PendingRecord::new(&id, kind),
+        );
     }
     let state = text(record, "/state").unwrap_or_default();
     // A closed pull request's commits never change. Those of one that was not merged are not worth a request of its own.
@@ -72,10 +76,13 @@ fn find_pending(
     };
     if wants_commits {
         let kind = pending_commits(record, &state);
-        pending.add("pull_request_commits", PendingRecord::new(&id, kind));
+        pending.add(
+            SourceTable::PullRequestCommits,
+            PendingRecord::new(&id, kind),
+        );
     }
     if mode != SyncMode::FullRefresh || state == "OPEN" {
-        pending.add("pull_request_activity", PendingRecord::fetch(&id));
+        pending.add(SourceTable::PullRequestActivity, PendingRecord::fetch(&id));
     }
 }
 
@@ -137,7 +144,7 @@ mod tests {
             let mut pending = PendingRecords::default();
             let mode = SyncMode::Backfill;
             find_pending(&record, mode, DateTime::UNIX_EPOCH, &mut pending);
-            let commits = pending.of("pull_request_commits").first();
+            let commits = pending.of(SourceTable::PullRequestCommits).first();
             commits.map(|record| record.named_commits().cloned())
         };
         let source = json!({"commit": {"hash": "abc"}});
@@ -160,9 +167,10 @@ mod tests {
             let mut pending = PendingRecords::default();
             let record = json!({"id": 1, "state": "OPEN", "updated_on": time});
             find_pending(&record, SyncMode::Incremental, target, &mut pending);
-            let lists = ["comments", "commits", "activity"];
-            let pending = lists.map(|list| pending.of(&format!("pull_request_{list}")).len());
-            pending.iter().sum::<usize>()
+            SourceTable::ALL
+                .map(|table| pending.of(table).len())
+                .iter()
+                .sum::<usize>()
         };
         assert_eq!(count("2026-10-31T23:59:59Z"), 0);
         assert_eq!(count("2026-11-01T00:00:00Z"), 3);

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::stop::StopReason;
 use crate::bitbucket::Client;
 use crate::lake::ListStatus;
+use crate::schema::SourceTable;
 use crate::schema::times::OddTimes;
 
 /// The result of a collection.
@@ -109,26 +110,6 @@ pub struct NewlyUnavailable<'a> {
     pub lists: Vec<&'a str>,
 }
 
-/// The order in which the lists of a repository are read: a list comes before those that depend on it.
-const ORDER: [&str; 16] = [
-    "workspace_members",
-    "repositories",
-    "branches",
-    "tags",
-    "commits",
-    "pull_requests",
-    "pull_request_activity",
-    "pull_request_comments",
-    "pull_request_commits",
-    "issues",
-    "issue_comments",
-    "issue_changes",
-    "pipelines",
-    "deployments",
-    "pipeline_steps",
-    "environments",
-];
-
 /// Group the lists of a repository by a key and their reason. Lists without a key are left out.
 fn group_lists<K: Ord>(
     repository: &RepositoryReport,
@@ -142,7 +123,11 @@ fn group_lists<K: Ord>(
         }
     }
     for lists in groups.values_mut() {
-        lists.sort_by_key(|name| ORDER.iter().position(|known| known == name));
+        lists.sort_by_key(|name| {
+            SourceTable::ALL
+                .iter()
+                .position(|table| table.as_str() == *name)
+        });
     }
     groups
 }

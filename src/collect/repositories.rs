@@ -8,9 +8,9 @@ use super::repository_run::RepositoryRun;
 use super::sink::Sink;
 use crate::error::Result;
 use crate::lake::Replaces;
-use crate::schema::Parent;
+use crate::schema::{Parent, SourceTable};
 
-static ENTITY: Entity = Entity::new("repositories", uuid);
+static ENTITY: Entity = Entity::new(SourceTable::Repositories, uuid);
 
 /// Write the record into a segment.
 pub(super) async fn store(

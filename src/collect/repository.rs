@@ -24,6 +24,7 @@ use crate::bitbucket::Client;
 use crate::config::{EntityGroup, RuleSet, StepsRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ListStatus, ObjectVersion, RepositoryState, Visit};
+use crate::schema::SourceTable;
 
 /// Collects the lists of one repository or workspace.
 pub(super) struct RepositoryCollector<'a> {
@@ -106,7 +107,7 @@ impl<'a> RepositoryCollector<'a> {
         self.run.round = round;
         let wants = |group: EntityGroup| rules.entities.contains(&group);
         if round.is_first {
-            self.collect_list("repositories", async |run, report| {
+            self.collect_list(SourceTable::Repositories, async |run, report| {
                 repositories::store(run, discovered, report).await
             })
             .await?;
@@ -138,8 +139,17 @@ impl<'a> RepositoryCollector<'a> {
         } else if reads_refs {
             has_no_refs = self.collect_refs().await?;
         }
-        if !is_unmoved || self.run.checkpoints.list("commits").backfill.is_some() {
-            let commits = self.collect_list("commits", commits::collect).await?;
+        if !is_unmoved
+            || self
+                .run
+                .checkpoints
+                .list(SourceTable::Commits)
+                .backfill
+                .is_some()
+        {
+            let commits = self
+                .collect_list(SourceTable::Commits, commits::collect)
+                .await?;
             has_no_refs &= !matches!(commits, ParentOutcome::Failed(_));
         }
         let is_stopped = self.run.repository.is_stopped();
@@ -151,9 +161,13 @@ impl<'a> RepositoryCollector<'a> {
 
     /// Move the watermarks of branches, tags and commits to the time at which the repository was unmoved.
     async fn keep_code(&mut self, date: Option<DateTime<Utc>>) -> Result<()> {
-        for table in ["branches", "tags", "commits"] {
+        for table in [
+            SourceTable::Branches,
+            SourceTable::Tags,
+            SourceTable::Commits,
+        ] {
             let Some(through) = self.run.checkpoints.list(table).complete_through else {
-                self.report_kept(table);
+                self.report_kept(table.as_str());
                 continue;
             };
             let list = self.run.checkpoints.list_mut(table);
@@ -170,7 +184,7 @@ impl<'a> RepositoryCollector<'a> {
         self.run.checkpoints.state.refs_as_of = None;
         let mut refs = RefLists::default();
         let branches = self
-            .collect_list("branches", async |run, report| {
+            .collect_list(SourceTable::Branches, async |run, report| {
                 refs.collect_branches(run, report).await
             })
             .await?;
@@ -179,9 +193,9 @@ impl<'a> RepositoryCollector<'a> {
             refs.collect_tags(run, report).await
         };
         let tags = match has_separate_lists {
-            true => self.collect_list("tags", collect_tags).await?,
+            true => self.collect_list(SourceTable::Tags, collect_tags).await?,
             false => {
-                self.collect_children(&branches, "tags", collect_tags)
+                self.collect_children(&branches, SourceTable::Tags, collect_tags)
                     .await?
             }
         };
@@ -196,7 +210,7 @@ impl<'a> RepositoryCollector<'a> {
 
     /// Whether every commit that this run's refs name is collected, or in the range that is being read.
     fn has_all_heads(&self) -> bool {
-        let commits = self.run.checkpoints.list("commits");
+        let commits = self.run.checkpoints.list(SourceTable::Commits);
         // A range without heads is the whole list.
         let is_in_range = |head: &String| {
             let cursor = commits.backfill.as_ref();
@@ -208,60 +222,70 @@ impl<'a> RepositoryCollector<'a> {
 
     async fn collect_review(&mut self) -> Result<()> {
         let list = self
-            .collect_list("pull_requests", pull_requests::collect)
+            .collect_list(SourceTable::PullRequests, pull_requests::collect)
             .await?;
         // Activity comes first: it embeds most comments.
         self.collect_children(
             &list,
-            "pull_request_activity",
+            SourceTable::PullRequestActivity,
             pull_request_activity::collect,
         )
         .await?;
         self.collect_children(
             &list,
-            "pull_request_comments",
+            SourceTable::PullRequestComments,
             pull_request_comments::collect,
         )
         .await?;
-        self.collect_children(&list, "pull_request_commits", pull_request_commits::collect)
-            .await?;
+        self.collect_children(
+            &list,
+            SourceTable::PullRequestCommits,
+            pull_request_commits::collect,
+        )
+        .await?;
         Ok(())
     }
 
     async fn collect_issues(&mut self, has_tracker: bool) -> Result<()> {
         let list = self
-            .collect_list("issues", async |run, report| {
+            .collect_list(SourceTable::Issues, async |run, report| {
                 issues::collect(run, has_tracker, report).await
             })
             .await?;
-        self.collect_children(&list, "issue_comments", issue_comments::collect)
+        self.collect_children(&list, SourceTable::IssueComments, issue_comments::collect)
             .await?;
-        self.collect_children(&list, "issue_changes", issue_changes::collect)
+        self.collect_children(&list, SourceTable::IssueChanges, issue_changes::collect)
             .await?;
         Ok(())
     }
 
     async fn collect_cicd(&mut self) -> Result<()> {
         let is_first = self.run.round.is_first;
-        let list = self.collect_list("pipelines", pipelines::collect).await?;
+        let list = self
+            .collect_list(SourceTable::Pipelines, pipelines::collect)
+            .await?;
         // A repository without pipelines has no deployments: pipelines make them.
-        let had_pipelines = self.run.checkpoints.list("pipelines").ever_returned();
+        let had_pipelines = self
+            .run
+            .checkpoints
+            .list(SourceTable::Pipelines)
+            .ever_returned();
         let parents = match list {
             ParentOutcome::Unavailable(_) if !had_pipelines => &list,
             _ => &ParentOutcome::Read,
         };
-        self.collect_children(parents, "deployments", deployments::collect)
+        self.collect_children(parents, SourceTable::Deployments, deployments::collect)
             .await?;
         if matches!(list, ParentOutcome::Read) && is_first {
-            self.collect_list("pipelines", pipelines::collect_pending)
+            self.collect_list(SourceTable::Pipelines, pipelines::collect_pending)
                 .await?;
         }
         if self.run.steps != StepsRule::None {
-            self.collect_children(&list, "pipeline_steps", pipeline_steps::collect)
+            self.collect_children(&list, SourceTable::PipelineSteps, pipeline_steps::collect)
                 .await?;
         }
         if is_first {
-            self.collect_children(parents, "environments", environments::collect)
+            self.collect_children(parents, SourceTable::Environments, environments::collect)
                 .await?;
         }
         Ok(())
@@ -277,7 +301,7 @@ impl<'a> RepositoryCollector<'a> {
         let (state, saved) = open_state(context, id, &discovered.workspace_uuid, slug)?;
         let mut workspace = Self::new(context, client, slug, state, saved);
         workspace
-            .collect_list("workspace_members", workspace_members::collect)
+            .collect_list(SourceTable::WorkspaceMembers, workspace_members::collect)
             .await?;
         workspace.run.checkpoints.put().await?;
         Ok(workspace.report)
@@ -331,13 +355,17 @@ impl<'a> RepositoryCollector<'a> {
     /// Collect one list and record its outcome.
     async fn collect_list(
         &mut self,
-        table: &'static str,
+        table: SourceTable,
         collect: impl AsyncFnOnce(&mut RepositoryRun<'a>, &mut EntityReport) -> Result<ListOutcome>,
     ) -> Result<ParentOutcome> {
         if let Some(outcome) = self.known_outcome(table) {
             return Ok(outcome);
         }
-        let mut report = self.report.entities.remove(table).unwrap_or_default();
+        let mut report = self
+            .report
+            .entities
+            .remove(table.as_str())
+            .unwrap_or_default();
         let outcome = match &self.unreachable {
             Some(reason) => Err(Error::new(ErrorKind::Unreachable, reason.clone())),
             None if self.run.repository.is_stopped() => Ok(ListOutcome::Stopped),
@@ -350,7 +378,7 @@ impl<'a> RepositoryCollector<'a> {
     async fn collect_children(
         &mut self,
         parents: &ParentOutcome,
-        table: &'static str,
+        table: SourceTable,
         collect: impl AsyncFnOnce(&mut RepositoryRun<'a>, &mut EntityReport) -> Result<ListOutcome>,
     ) -> Result<ParentOutcome> {
         let outcome = match parents {
@@ -358,21 +386,25 @@ impl<'a> RepositoryCollector<'a> {
             ParentOutcome::Unavailable(reason) => Ok(ListOutcome::Unavailable(reason.clone())),
             ParentOutcome::Failed(reason) => Err(Error::new(ErrorKind::Api, reason.clone())),
         };
-        let report = self.report.entities.remove(table).unwrap_or_default();
+        let report = self
+            .report
+            .entities
+            .remove(table.as_str())
+            .unwrap_or_default();
         self.finish_list(table, outcome, report).await
     }
 
     /// The outcome of a list that is not requested: it failed or was unavailable in an earlier round of this run, or it was
     /// unavailable in recent runs.
-    fn known_outcome(&mut self, table: &str) -> Option<ParentOutcome> {
+    fn known_outcome(&mut self, table: SourceTable) -> Option<ParentOutcome> {
         if self.run.round.is_first {
             let (repository, list) = (&self.run.repository, self.run.checkpoints.list(table));
             if repository.is_full_refresh() || !is_known_unavailable(list, repository.now()) {
                 return None;
             }
-            self.report_kept(table);
+            self.report_kept(table.as_str());
         }
-        ParentOutcome::of_report(self.report.entities.get(table)?)
+        ParentOutcome::of_report(self.report.entities.get(table.as_str())?)
     }
 
     /// Report the state of a list that is not requested in this run.
@@ -389,7 +421,7 @@ impl<'a> RepositoryCollector<'a> {
     /// Write the outcome of a list into state and report. Return an error that ends the run.
     async fn finish_list(
         &mut self,
-        table: &'static str,
+        table: SourceTable,
         outcome: Result<ListOutcome>,
         mut report: EntityReport,
     ) -> Result<ParentOutcome> {
@@ -398,11 +430,11 @@ impl<'a> RepositoryCollector<'a> {
             checkpoints,
             ..
         } = &mut self.run;
-        report.add(checkpoints.embedded.remove(table).unwrap_or_default());
+        report.add(checkpoints.embedded.remove(&table).unwrap_or_default());
         let state = checkpoints.list_mut(table);
         let (since, now) = (repository.since, repository.now());
         let parent_outcome = record_outcome(state, &outcome, since, now, &mut report);
-        self.report.entities.insert(table.to_owned(), report);
+        self.report.entities.insert(table.to_string(), report);
         let Err(error) = outcome else {
             return Ok(parent_outcome);
         };
@@ -415,7 +447,7 @@ impl<'a> RepositoryCollector<'a> {
             return Err(error);
         }
         // The report warns once, with all lists that depend on this one.
-        tracing::debug!(repository = %repository.full_name, entity = table, "{error}");
+        tracing::debug!(repository = %repository.full_name, entity = %table, "{error}");
         Ok(parent_outcome)
     }
 }

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Replaces, SegmentWriter};
 use crate::redaction::{ReadQuality, ReceivedRecord, Redactor};
 use crate::schema::{
-    Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, content_key,
+    Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, SourceTable, content_key,
 };
 
 /// Writes the records of one table into segments: one for each checkpoint.
@@ -62,7 +62,7 @@ impl<'a> Sink<'a> {
         entity: &'static Entity,
         checkpoints: &CheckpointStore<'_>,
     ) -> Result<Self> {
-        let contract = Contracts::bundled()?.require("bitbucket", entity.table)?;
+        let contract = Contracts::bundled()?.require(SourceTable::LAYER, entity.table.as_str())?;
         let envelope = RecordEnvelope {
             connection_id: repository.connection_id,
             workspace: repository.workspace.clone(),
@@ -194,7 +194,7 @@ impl<'a> Sink<'a> {
         report.add_odd_times(self.decoder.take_odd_times());
         (self.repository.run.options.listener)(CollectEvent::Page {
             repository: &self.repository.full_name,
-            entity: self.entity.table,
+            entity: self.entity.table.as_str(),
             records: kept,
             client: self.repository.client,
         });

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use super::load::Config;
 use super::patterns::RepositoryPattern;
 use super::project::{Project, RepositorySelection};
-use super::suggest;
 use crate::error::Result;
 use crate::suggest;
 

@@ -9,6 +9,7 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::load::Config;
+use crate::clock;
 
 /// For how many days before the expiry a credential is reported.
 const NOTICE_DAYS: i64 = 30;

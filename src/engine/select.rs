@@ -83,7 +83,7 @@ pub(super) fn check_depth(sql: &str) -> Result<()> {
         return Ok(());
     };
     let depth = depth(&tokens);
-    let too_deep = |what: &str, n: usize, most: usize| {
+    let exceeded = |what: &str, n: usize, most: usize| {
         Error::new(
             ErrorKind::Configuration,
             format!("the SQL is nested too deeply: {n} {what}, and {most} are allowed"),
@@ -92,11 +92,11 @@ pub(super) fn check_depth(sql: &str) -> Result<()> {
     };
     if depth.operators > MOST_OPERATORS {
         let what = "operators and keywords in one expression";
-        return Err(too_deep(what, depth.operators, MOST_OPERATORS));
+        return Err(exceeded(what, depth.operators, MOST_OPERATORS));
     }
     if depth.links > MOST_LINKS {
         let what = "joined, combined or common tables in one query";
-        return Err(too_deep(what, depth.links, MOST_LINKS));
+        return Err(exceeded(what, depth.links, MOST_LINKS));
     }
     Ok(())
 }

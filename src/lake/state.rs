@@ -20,7 +20,7 @@ use super::list_state::{ListState, Replaces};
 use super::store::Lake;
 use super::version::ObjectVersion;
 use crate::error::{Error, ErrorKind, Result};
-use crate::schema::Contracts;
+use crate::schema::{Contracts, SourceTable};
 
 /// The progress of one repository or workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,32 +75,30 @@ impl RepositoryState {
     }
 
     /// The progress of a list; that of one that was never collected has no entry.
-    pub fn list(&self, table: &str) -> &ListState {
-        self.entities.get(table).unwrap_or(&NOT_COLLECTED)
+    pub fn list(&self, table: impl AsRef<str>) -> &ListState {
+        self.entities.get(table.as_ref()).unwrap_or(&NOT_COLLECTED)
     }
 
     /// The progress of a list to change; makes its entry.
-    pub fn list_mut(&mut self, table: &str) -> &mut ListState {
-        self.entities.entry(table.to_owned()).or_default()
+    pub fn list_mut(&mut self, table: impl AsRef<str>) -> &mut ListState {
+        self.entities.entry(table.as_ref().to_owned()).or_default()
     }
 
     /// The requests that the pending records of a list need, as far as is known. Reading the activity feed serves all pull
     /// requests that are pending for it.
     pub fn pending_requests(&self, table: &str) -> u64 {
         let list = self.list(table);
-        match table {
-            "pull_request_activity" if !list.is_by_parent() => 0,
-            _ => list.certain_requests(),
+        match is_served_by_feed(table, list) {
+            true => 0,
+            false => list.certain_requests(),
         }
     }
 
     /// The requests that unfinished reads and pending records need, as far as is known.
     pub fn requests_left(&self) -> u64 {
         let lists = self.entities.iter();
-        let left = lists.map(|(table, list)| match table.as_str() {
-            "pull_request_activity" if !list.is_by_parent() => 0,
-            _ => list.requests_left(),
-        });
+        let lists = lists.filter(|(table, list)| !is_served_by_feed(table, list));
+        let left = lists.map(|(_, list)| list.requests_left());
         left.fold(0, u64::saturating_add)
     }
 
@@ -189,6 +187,11 @@ impl RepositoryState {
         let name = self.published_as.as_ref().unwrap_or(&self.full_name);
         layout::source_file(table, self.connection_id, name)
     }
+}
+
+/// Whether one feed has the records of all pending parents.
+fn is_served_by_feed(table: &str, list: &ListState) -> bool {
+    table == SourceTable::PullRequestActivity.as_str() && !list.is_by_parent()
 }
 
 /// The number of states that are read at the same time.

@@ -52,7 +52,7 @@ struct LostRace;
 /// Whether a put was refused because the object had changed: the caller may read the object again and retry.
 #[must_use]
 pub fn is_lost_race(error: &Error) -> bool {
-    error.cause::<LostRace>().is_some()
+    error.find_cause::<LostRace>().is_some()
 }
 
 pub(super) fn lost_race(path: &str) -> Error {

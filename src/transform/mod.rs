@@ -1,4 +1,4 @@
-//! Turns collected segments into the published tables. Only Parquet files pass between the steps.
+//! Transforms collected segments into the published tables. Only Parquet files pass between the steps.
 //!
 //! ```text
 //! bitlake.toml ─▶ settings.rs ─▶ config/…    ─┐
@@ -77,8 +77,7 @@ pub async fn transform(
     now: DateTime<Utc>,
     options: &TransformOptions,
 ) -> Result<TransformReport> {
-    let states = lake.states().await?;
-    let mut states = fold::latest_by_name(states);
+    let mut states = fold::latest_by_name(lake.states().await?);
     let assigned = config.assign(&found(&states))?;
     let mut steps = StepGraph::find(options.queries.as_deref())?;
     steps.set_run_params(run_id, now)?;

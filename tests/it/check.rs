@@ -115,7 +115,8 @@ async fn a_missing_scope_is_named_once_with_its_effect_on_a_run() {
     );
     let printed = line(&finished, "failed acme/checkout-api pipelines");
     assert!(
-        printed.contains("lacks scope read:pipeline:bitbucket (403); a run records it as unavailable"),
+        printed
+            .contains("lacks scope read:pipeline:bitbucket (403); a run records it as unavailable"),
         "{printed}"
     );
     let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
@@ -468,7 +469,10 @@ async fn an_outage_of_bitbucket_is_distinguished_from_one_of_the_network() {
     let broken = Fault::on("/user/workspaces").status(500);
     let (_, finished) = check(for_the_good_token().faults([broken]), API_TOKEN, &[GOOD]).await;
     assert_eq!(finished.code, 1);
-    let printed = line(&finished, "failed acme contact bitbucket is reachable but fails");
+    let printed = line(
+        &finished,
+        "failed acme contact bitbucket is reachable but fails",
+    );
     assert!(
         printed.contains("fix: see https://bitbucket.status.atlassian.com"),
         "{printed}"

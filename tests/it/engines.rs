@@ -31,13 +31,15 @@ use super::python::Python;
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("engines"));
 
 /// Non-default values of the parameters that reports declare.
-const VARIATION: [(&str, &str); 6] = [
+const VARIATION: [(&str, &str); 8] = [
     ("project", "checkout,platform"),
     ("repo", "acme/checkout-web,acme/platform"),
     ("interval", "week"),
     ("from", "2026-04-01T00:00:00Z"),
     ("to", "2026-10-01T00:00:00Z"),
     ("report", "2021"),
+    ("part", "review"),
+    ("authors", "people"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

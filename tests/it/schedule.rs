@@ -103,7 +103,7 @@ async fn it_runs_waits_and_ends_with_nothing_lost() {
     assert!(up.says("the run has ended").contains("exit_code=0"));
     let next = up.says("the next run");
     assert!(
-        next.contains("-01-01T02:00:00Z") && next.contains("why=its date"),
+        next.contains("-01-01T02:00:00Z") && next.contains("why=scheduled"),
         "{next}"
     );
     assert_eq!(up.end(), 0, "between runs");
@@ -154,7 +154,7 @@ async fn a_run_under_way_is_saved_and_gone_on_with_at_the_next_start() {
     let up = Running::start(&program, &[]);
     assert!(
         up.says("the next run")
-            .contains("why=the last run has more to do")
+            .contains("why=the last run is unfinished")
     );
     assert!(up.says("the run has ended").contains("exit_code=0"));
     assert_eq!(up.end(), 0);

@@ -106,9 +106,7 @@ fn a_query_that_takes_too_much_memory_is_stopped() {
         let (code, _, error) = query(sql, &["--memory-limit", "1 GiB", "--format", "csv"]);
         assert_eq!(code, 2, "{error}");
         assert!(
-            error.starts_with(
-                "error: the query exceeds the memory limit (memory_limit=1024 MiB)"
-            ),
+            error.starts_with("error: the query exceeds the memory limit (memory_limit=1024 MiB)"),
             "{error}"
         );
         assert!(error.contains("--memory-limit"), "{error}");

@@ -11,6 +11,14 @@
 //! bitbucket:BitbucketPullRequest:1:acme/web:1 | CLOSED
 //! ```
 
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "a test may panic, and its helpers are public to the other files"
+)]
+
 mod given;
 #[path = "../it/support/rows.rs"]
 mod rows;

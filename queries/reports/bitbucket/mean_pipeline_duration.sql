@@ -5,8 +5,9 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: pipelines that never ran (a broken configuration) have no duration and are left out; DevLake counts them as 0 and drops the first
--- month. From creation to end, so waiting for a manual step counts; the build minutes are the sum of the steps.
+-- Note: pipelines that never ran (a broken configuration) have no duration and are left out; DevLake counts them as 0
+-- and drops the first month. From creation to end, so a pause before a manual step counts; the build minutes are the
+-- sum of the steps.
 SELECT
     count(*) AS pipelines,
     round(avg(p.duration_sec) / 6.0) / 10 AS "mean minutes",

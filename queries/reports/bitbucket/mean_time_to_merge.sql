@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
--- Note: DevLake cuts each time down to whole minutes; here to the second. A mean follows the few longest, so the median stands beside it.
--- DevLake paints 3 days and more red.
+-- Note: DevLake cuts each time down to whole minutes; here to the second. A mean follows the few longest, so the median
+-- is shown beside it it. DevLake paints 3 days and more red.
 WITH merged AS (
     SELECT
         CASE

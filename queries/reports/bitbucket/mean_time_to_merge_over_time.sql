@@ -6,9 +6,10 @@
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: by the period of opening, as in DevLake: recent periods lack their slow ones, which are still open. DevLake labels weeks by their
--- Tuesday and drops the first month; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start
--- of collection cuts, or that was not over at the last run. Only periods with a row are listed.
+-- Note: by the period of opening, as in DevLake: recent periods lack their slow ones, which are still open. DevLake
+-- labels weeks by their Tuesday and drops the first month; here weeks bear their Monday and no period is dropped:
+-- `partial` marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods
+-- with a row are listed.
 WITH merged AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,
@@ -32,15 +33,9 @@ WITH merged AS (
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
-        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
-    FROM (
-        SELECT
-            min(b.period_start) AS since,
-            max(b.period_end) FILTER (WHERE b.is_complete) AS until
-        FROM config.buckets AS b
-        WHERE b.period = 'day'
-    ) AS w
+        greatest(min(collected_from), $from) AS known_from,
+        least(max(collected_until), $to) AS known_to
+    FROM metrics.collected_windows
 )
 
 SELECT

@@ -6,9 +6,10 @@
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: DevLake counts every pipeline that did not succeed as failed; here those that were stopped or expired are `other`. DevLake labels
--- weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start of
--- collection cuts, or that was not over at the last run. Only periods with a row are listed.
+-- Note: DevLake counts every pipeline that did not succeed as failed; here those that were stopped or expired are
+-- `other`. DevLake labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial`
+-- marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods with a
+-- row are listed.
 WITH ended AS (
     SELECT
         date_trunc($interval, p.finished_date) AS period,
@@ -35,15 +36,9 @@ WITH ended AS (
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
-        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
-    FROM (
-        SELECT
-            min(b.period_start) AS since,
-            max(b.period_end) FILTER (WHERE b.is_complete) AS until
-        FROM config.buckets AS b
-        WHERE b.period = 'day'
-    ) AS w
+        greatest(min(collected_from), $from) AS known_from,
+        least(max(collected_until), $to) AS known_to
+    FROM metrics.collected_windows
 )
 
 SELECT

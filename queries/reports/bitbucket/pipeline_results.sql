@@ -1,11 +1,12 @@
--- What was the outcome of the pipelines that ended?
+-- What was the outcome of the pipelines that finished?
 -- Grain: one row per result and the result that Bitbucket reports
 -- Dashboard: BitBucket, 3.4 Distribution of pipeline results
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake shows everything that is no success or failure as Unknown; here Bitbucket's own word stands beside.
+-- Note: DevLake shows everything that is no success or failure as Unknown; here Bitbucket's own word is shown beside
+-- it.
 WITH ended AS (
     SELECT
         CASE WHEN p.result = '' THEN 'UNKNOWN' ELSE p.result END AS result,

@@ -1,12 +1,12 @@
--- How many of the pipelines that ended succeeded?
+-- How many of the pipelines that finished succeeded?
 -- Grain: one row
 -- Dashboard: BitBucket, 3.2 Pipeline success rate
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: pipelines that were stopped or expired neither succeeded nor failed: they are in `other`, not in the rate. DevLake divides by all
--- of them (`of all %`) and drops the first month; it paints 90 % and more green.
+-- Note: pipelines that were stopped or expired neither succeeded nor failed: they are in `other`, not in the rate.
+-- DevLake divides by all of them (`of all %`) and drops the first month; it paints 90 % and more green.
 WITH ended AS (
     SELECT
         CASE

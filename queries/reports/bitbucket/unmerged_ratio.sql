@@ -1,12 +1,12 @@
--- How many of the pull requests that ended were not merged?
+-- How many of the pull requests that finished were not merged?
 -- Grain: one row
 -- Dashboard: BitBucket, 2.1 Ratio of unmerged PRs
 -- param: project varchar[] = null   only repositories of these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
--- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. Open ones are not counted. DevLake
--- paints 5 % and more red.
+-- Note: superseded pull requests finished without a merge too; DevLake leaves them out of both counts. Open ones are
+-- not counted. DevLake paints 5 % and more red.
 SELECT
     count(*) FILTER (WHERE p.status = 'MERGED') AS merged,
     count(*) FILTER (WHERE p.status = 'CLOSED') AS unmerged,

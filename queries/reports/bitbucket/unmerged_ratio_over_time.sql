@@ -1,4 +1,4 @@
--- How many of the pull requests opened in each period ended without a merge?
+-- How many of the pull requests opened in each period finished without a merge?
 -- Grain: one row per period
 -- Dashboard: BitBucket, 2.4 Ratio of unmerged PRs over time
 -- param: project varchar[] = null   only repositories of these projects
@@ -6,9 +6,10 @@
 -- param: from timestamp = null   opened at or after this instant
 -- param: to timestamp = null   opened before this instant
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: superseded pull requests ended without a merge too; DevLake leaves them out of both counts. DevLake does not order its series and
--- labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial` marks one that from, to or the start of
--- collection cuts, or that was not over at the last run. Only periods with a row are listed. null %: none of them has ended.
+-- Note: superseded pull requests finished without a merge too; DevLake leaves them out of both counts. DevLake does not
+-- order its series and labels weeks by their Tuesday; here weeks bear their Monday and no period is dropped: `partial`
+-- marks one that from, to or the start of collection cuts, or that was not over at the last run. Only periods with a
+-- row are listed. null %: none of them has finished.
 WITH opened AS (
     SELECT
         date_trunc($interval, p.created_date) AS period,
@@ -28,15 +29,9 @@ WITH opened AS (
 
 known AS (
     SELECT
-        CASE WHEN $from IS NULL OR $from < w.since THEN w.since ELSE $from END AS known_from,
-        CASE WHEN $to IS NULL OR $to > w.until THEN w.until ELSE $to END AS known_to
-    FROM (
-        SELECT
-            min(b.period_start) AS since,
-            max(b.period_end) FILTER (WHERE b.is_complete) AS until
-        FROM config.buckets AS b
-        WHERE b.period = 'day'
-    ) AS w
+        greatest(min(collected_from), $from) AS known_from,
+        least(max(collected_until), $to) AS known_to
+    FROM metrics.collected_windows
 )
 
 SELECT

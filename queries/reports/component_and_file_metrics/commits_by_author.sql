@@ -6,8 +6,8 @@
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
 -- param: n bigint = 10   how many
--- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person with
--- two addresses is two.
+-- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person
+-- with two addresses is two.
 
 WITH commits AS (
     SELECT

@@ -9,8 +9,8 @@
 -- param: n bigint = 10   how many
 -- Note: Bitbucket's API does not list changed files: no rows unless commits are read by git, or a [[table]] fills
 -- domain.commit_files.
--- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person with
--- two addresses is two.
+-- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person
+-- with two addresses is two.
 
 WITH commits AS (
     SELECT

@@ -1,16 +1,16 @@
--- Which large files does hardly anybody know?
+-- Which large files have the fewest authors?
 -- Grain: one row per file
 -- Dashboard: Component and File-level Metrics, [Selected Files] Largest files with lowest number of authors
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: path varchar = null   only files whose path this regular expression finds
 -- param: n bigint = 10   how many
--- Note: a file's size is the sum of its added less its deleted lines over all known commits; DevLake takes the most that one
--- commit added, which is no size.
+-- Note: a file's size is the sum of its added less its deleted lines over all known commits; DevLake takes the most
+-- that one commit added, which is no size.
 -- Note: Bitbucket's API does not list changed files: no rows unless commits are read by git, or a [[table]] fills
 -- domain.commit_files.
--- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person with
--- two addresses is two.
+-- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person
+-- with two addresses is two.
 
 WITH commits AS (
     SELECT

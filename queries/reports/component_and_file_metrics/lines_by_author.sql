@@ -6,11 +6,11 @@
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
 -- param: n bigint = 10   how many
--- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can fill, or else from
--- domain.commits, and are 0 without either.
+-- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can
+-- fill, or else from domain.commits, and are 0 without either.
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
--- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person with
--- two addresses is two.
+-- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person
+-- with two addresses is two.
 
 WITH commits AS (
     SELECT

@@ -6,8 +6,8 @@
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
 -- Note: weekdays are those of UTC, and one without commits shows as 0.
--- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can fill, or else from
--- domain.commits, and are 0 without either.
+-- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can
+-- fill, or else from domain.commits, and are 0 without either.
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
 
 WITH commits AS (

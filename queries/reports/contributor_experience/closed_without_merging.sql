@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
     SELECT

@@ -6,8 +6,8 @@
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
 -- param: type varchar[] = null   only these issue types
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH issues AS (
     SELECT

@@ -8,11 +8,12 @@
 -- param: type varchar[] = null   only these issue types
 -- param: sla_hours double = 24   hours in which a first answer is due
 -- param: as_of timestamp = null   the moment to look at; the newest event of the table when null
--- Note: DevLake divides by the answered issues, so that those never answered do not count; here an issue that is past the
--- time without an answer is late, and one that is not answered but still in time does not count yet.
--- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake divides by the answered issues, so that those never answered do not count; here an issue that is past
+-- the time without an answer is late, and one that is not answered but still in time does not count yet.
+-- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person
+-- counts.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH as_of AS (
     SELECT coalesce($as_of, max(greatest(created_date, updated_date))) AS t
@@ -54,7 +55,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         i.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS answered,
@@ -73,4 +74,4 @@ SELECT
         / nullif(count(*) FILTER (WHERE answered IS NOT NULL OR waited >= $sla_hours * 3600), 0),
         1
     ) AS "in time %"
-FROM waits
+FROM response_times

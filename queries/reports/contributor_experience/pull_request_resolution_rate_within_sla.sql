@@ -7,10 +7,10 @@
 -- param: to timestamp = null   created before this
 -- param: sla_days double = 7   days in which it is due
 -- param: as_of timestamp = null   the moment to look at; the newest event of the table when null
--- Note: DevLake divides by the closed ones, so that those still open do not count, and takes a missing close date as late;
--- here an open one that is past the time is late, and one still in time does not count yet.
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake divides by the closed ones, so that those still open do not count, and takes a missing close date as
+-- late; here an open one that is past the time is late, and one still in time does not count yet.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH as_of AS (
     SELECT coalesce($as_of, max(greatest(created_date, updated_date, closed_date))) AS t
@@ -38,7 +38,7 @@ pull_requests AS (
         )
 ),
 
-waits AS (
+response_times AS (
     SELECT
         p.id,
         CASE
@@ -62,4 +62,4 @@ SELECT
         ),
         1
     ) AS "in time %"
-FROM waits
+FROM response_times

@@ -5,9 +5,10 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
--- Note: closed_date is filled for merged and declined pull requests alike; DevLake has none for Bitbucket, so its panel is empty.
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: closed_date is filled for merged and declined pull requests alike; DevLake has none for Bitbucket, so its panel
+-- is empty.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
     SELECT

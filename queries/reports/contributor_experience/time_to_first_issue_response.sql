@@ -6,9 +6,10 @@
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
 -- param: type varchar[] = null   only these issue types
--- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person
+-- counts.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH issues AS (
     SELECT
@@ -45,7 +46,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         i.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
@@ -58,4 +59,4 @@ SELECT
     count(seconds) AS answered,
     round(sum(seconds) / 86400.0 / nullif(count(seconds), 0), 1) AS "mean days",
     round(median(seconds) / 86400.0, 1) AS "median days"
-FROM waits
+FROM response_times

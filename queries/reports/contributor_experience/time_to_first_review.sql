@@ -5,10 +5,10 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
--- Note: DevLake counts the author's own comments and those of bots as reviews; here the first comment, approval or request
--- for changes by another person counts.
--- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes the
--- repository's id from the text after the last dash, which cuts slugs.
+-- Note: DevLake counts the author's own comments and those of bots as reviews; here the first comment, approval or
+-- request for changes by another person counts.
+-- Note: DevLake's window is the calendar month before today; here it is from `from` to before `to`. DevLake also takes
+-- the repository's id from the text after the last dash, which cuts slugs.
 
 WITH pull_requests AS (
     SELECT
@@ -43,7 +43,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         p.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM p.created_date)) AS bigint) AS seconds
@@ -56,4 +56,4 @@ SELECT
     count(seconds) AS reviewed,
     round(sum(seconds) / 86400.0 / nullif(count(seconds), 0), 1) AS "mean days",
     round(median(seconds) / 86400.0, 1) AS "median days"
-FROM waits
+FROM response_times

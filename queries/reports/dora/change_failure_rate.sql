@@ -6,11 +6,12 @@
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: failed is a deployment with a linked incident, a rollback, or a change that was soon reverted or hot-fixed, each once; DevLake
--- blames the last deployment before each incident, whatever it was of and however long before. Without any source of incidents the rate is
--- unknown, unless rollbacks or reverts are evidence: then the note says that it is based on them alone. DevLake shows N/A there while its
--- database has no incident at all, and 0 %, elite, once another project has one. Classes are DevLake's. DevLake's own figure stands beside, for the whole window and all
--- repositories only.
+-- Note: failed is a deployment with a linked incident, a rollback, or a change that was soon reverted or hot-fixed,
+-- each once; DevLake blames the last deployment before each incident, whatever it was of and however long before.
+-- Without any source of incidents the rate is unknown, unless rollbacks or reverts are evidence: then the note says
+-- that it is based on them alone. DevLake shows N/A there while its database has no incident at all, and 0 %, elite,
+-- once another project has one. Classes are DevLake's. DevLake's own figure is shown beside it, for the whole window
+-- and all repositories only.
 WITH deployments AS (
     SELECT
         d.project_name,

@@ -6,9 +6,10 @@
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
 -- param: interval varchar = month   one of: day, week, month; in the project's time zone
--- Note: DevLake blames only the last deployment before an incident, whatever repository it was of; here linked incidents, rollbacks and
--- reverted changes are evidence, and without any source of incidents the rate is unknown. DevLake's rate stands beside, for months and all
--- repositories. `partial`: not over at the last run, or begun before collection did.
+-- Note: DevLake blames only the last deployment before an incident, whatever repository it was of; here linked
+-- incidents, rollbacks and reverted changes are evidence, and without any source of incidents the rate is unknown.
+-- DevLake's rate is shown beside it, for months and all repositories. `partial`: not over at the last run, or begun
+-- before collection did.
 SELECT
     f.project_name AS project,
     CASE WHEN f.scope = 'repository' THEN f.scope_name ELSE '' END AS repository,

@@ -4,8 +4,9 @@
 -- Source: metrics.dora and metrics.benchmarks (provenance there says what was compared with the published report)
 --
 -- Rules:
--- * Several clusters may share a band, and there may be gaps between bands: band names all that hold the figure, and none
---   where it lies between. Where a report gives one number for a cluster (5%), the nearest number's cluster is named.
+-- * Several clusters may share a band, and there may be gaps between bands: band names all that hold the figure, and
+--   none where it lies between. Where a report gives one number for a cluster (5%), the nearest number's cluster is
+--   named.
 -- * Fewer rows than 5 behind a figure make no class.
 -- * DevLake's class follows its own figures and thresholds, known for its reports 2021 and 2023.
 -- param: project varchar[] = null   only these projects

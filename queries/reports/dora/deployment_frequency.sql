@@ -6,10 +6,10 @@
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: DevLake takes weeks and months cut by the window as whole ones, the lower of two middle values, and half a year from one or two
--- windows that it may find equal, which gives N/A; here medians over whole periods, half years rolling by month, and no class where there
--- is no whole period. Classes are DevLake's for these days. DevLake's own figure stands beside, for the whole window and all repositories
--- only.
+-- Note: DevLake takes weeks and months cut by the window as whole ones, the lower of two middle values, and half a year
+-- from one or two windows that it may find equal, which gives N/A; here medians over whole periods, half years rolling
+-- by month, and no class where there is no whole period. Classes are DevLake's for these days. DevLake's own figure is
+-- shown beside it, for the whole window and all repositories only.
 WITH periods AS (
     SELECT
         f.project_name,

@@ -10,8 +10,8 @@
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
 -- param: interval varchar = month   one of: day, week, month; in the project's time zone
--- Note: DevLake's panels call days deployments, cut days in UTC and go back 400 days, or two years before its installation.
--- The column devlake has its own count, for months and all repositories.
+-- Note: DevLake's panels call days deployments, cut days in UTC and go back 400 days, or two years before its
+-- installation. The column devlake has its own count, for months and all repositories.
 -- Note: `partial` marks a period that was not over at the last run, or that began before collection did.
 SELECT
     f.project_name AS project,

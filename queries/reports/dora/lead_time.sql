@@ -6,10 +6,10 @@
 -- param: from timestamp = null   deployed at or after this instant
 -- param: to timestamp = null   deployed before this instant
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: DevLake takes the lower of two middle values, counts bots, leaves out the changes in an environment's first deployment, and finds no
--- deployment for Bitbucket's short merge hashes; a change counts here once it is in production, and unless
--- dora.project_pr_metrics.exclusion_reason says why not. Classes are DevLake's. DevLake's own figure stands beside, for the whole window
--- and all repositories only.
+-- Note: DevLake takes the lower of two middle values, counts bots, leaves out the changes in an environment's first
+-- deployment, and finds no deployment for Bitbucket's short merge hashes; a change counts here once it is in
+-- production, and unless dora.project_pr_metrics.exclusion_reason says why not. Classes are DevLake's. DevLake's own
+-- figure is shown beside it, for the whole window and all repositories only.
 WITH changes AS (
     SELECT
         p.project_name,

@@ -6,9 +6,9 @@
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
 -- param: interval varchar = month   one of: day, week, month; in the project's time zone
--- Note: DevLake shows 0 for a month without changes, takes the lower of two middle values and leaves out the first deployment's changes but
--- not bots'; its figure stands beside, for months and all repositories. `partial`: not over at the last run, or begun before collection
--- did.
+-- Note: DevLake shows 0 for a month without changes, takes the lower of two middle values and leaves out the first
+-- deployment's changes but not bots'; its figure is shown beside it, for months and all repositories. `partial`: not
+-- over at the last run, or begun before collection did.
 SELECT
     f.project_name AS project,
     CASE WHEN f.scope = 'repository' THEN f.scope_name ELSE '' END AS repository,

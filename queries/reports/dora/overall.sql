@@ -3,10 +3,10 @@
 -- Dashboard: DORA, Overall DORA metrics
 -- param: project varchar[] = null   only these projects
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: over the whole window; the panels of the single figures take from, to and repo. DevLake finds the class by comparing texts, so a
--- figure without data fills no cell; here such a row has a note. Classes are DevLake's thresholds for this report, by bitlake's figures;
--- DevLake's own figure and class stand beside. The last figure is failed deployment recovery time (2023)
--- or time to restore service (2021).
+-- Note: over the whole window; the panels of the single figures take from, to and repo. DevLake finds the class by
+-- comparing texts, so a figure without data fills no cell; here such a row has a note. Classes are DevLake's thresholds
+-- for this report, by bitlake's figures; DevLake's own figure and class stand beside. The last figure is failed
+-- deployment recovery time (2023) or time to restore service (2021).
 WITH periods AS (
     SELECT
         f.project_name,
@@ -164,7 +164,7 @@ SELECT
         WHEN c.metric = 'change_failure_rate' THEN '%'
         ELSE 'h'
     END AS unit,
-    c.n AS "rests on",
+    c.n,
     c.class AS class,
     CASE c.class
         WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low

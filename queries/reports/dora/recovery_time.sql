@@ -6,10 +6,11 @@
 -- param: from timestamp = null   failed deployment finished, or incident resolved, at or after this instant
 -- param: to timestamp = null   failed deployment finished, or incident resolved, before this instant
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: report 2023: from the end of the failed deployment (its start, where its outcome is FAILURE) until the incident was resolved or a
--- deployment mended it, whichever came first; failures still open are counted beside. 2021: from an incident's beginning to its resolution. DevLake takes the lower of two middle
--- values, counts open incidents as unknown times, and recovery before the failure as elite. Classes are DevLake's. DevLake's own figure
--- stands beside, for the whole window and all repositories only.
+-- Note: report 2023: from the end of the failed deployment (its start, where its outcome is FAILURE) until the incident
+-- was resolved or a deployment fixed it, whichever came first; failures still open are counted beside. 2021: from an
+-- incident's beginning to its resolution. DevLake takes the lower of two middle values, counts open incidents as
+-- unknown times, and recovery before the failure as elite. Classes are DevLake's. DevLake's own figure is shown beside
+-- it, for the whole window and all repositories only.
 WITH deployments AS (
     SELECT
         d.project_name,

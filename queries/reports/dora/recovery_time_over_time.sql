@@ -6,9 +6,10 @@
 -- param: to timestamp = null   only periods that end by this instant
 -- param: interval varchar = month   one of: day, week, month; in the project's time zone
 -- param: report bigint = 2023   report year, one of: 2021, 2023
--- Note: report 2023: failed deployments, in the period in which they ended, until they were mended; 2021: incidents, in the period in which
--- they were resolved. DevLake shows 0 for a month without any and takes the lower of two middle values; its figure stands beside, for
--- months. `partial`: not over at the last run, or begun before collection did.
+-- Note: report 2023: failed deployments, in the period in which they finished, until they recovered; 2021: incidents,
+-- in the period in which they were resolved. DevLake shows 0 for a month without any and takes the lower of two middle
+-- values; its figure is shown beside it, for months. `partial`: not over at the last run, or begun before collection
+-- did.
 WITH restored AS (
     SELECT
         i.project_name,

@@ -1,4 +1,4 @@
--- Which rows is a figure made of, down to the record that Bitbucket delivered?
+-- Which rows is a figure based on, down to the record that Bitbucket delivered?
 --
 -- Grain:  one row per figure and deployment or change behind it; a failed or reworked one has its evidence
 -- Source: metrics.dora (the figure), dora.deployments and dora.project_pr_metrics (its rows), domain ids, and

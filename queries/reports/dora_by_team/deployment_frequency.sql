@@ -3,12 +3,12 @@
 -- Dashboard: DORA by Team, Deployment Frequency
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
--- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
--- matches no account. A person in two teams counts for both.
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by
+-- e-mail, which matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Medians are over whole weeks and months of UTC days in the window, interpolated; DevLake takes the lower of
 -- two middle values and cut weeks as whole ones. Classes are DevLake's for these days.

@@ -3,12 +3,12 @@
 -- Dashboard: DORA by Team, Monthly Deployments
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
--- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
--- matches no account. A person in two teams counts for both.
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by
+-- e-mail, which matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Periods without a deployment are 0. `partial` marks a period that `from` or `to` cuts, or that is not
 -- collected as a whole; none is dropped, as DevLake drops the first.

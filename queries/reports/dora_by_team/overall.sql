@@ -3,12 +3,12 @@
 -- Dashboard: DORA by Team, Overall DORA Metrics
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
--- param: from timestamp = null   ended or in production at or after
--- param: to timestamp = null   ended or in production before
+-- param: from timestamp = null   finished or in production at or after
+-- param: to timestamp = null   finished or in production before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
--- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
--- matches no account. A person in two teams counts for both.
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by
+-- e-mail, which matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once.
 -- Note: Each figure is that of the panel of its name. Classes are DevLake's thresholds for the report; a figure
 -- without data has a note. The last figure is failed deployment recovery time (2023) or time to restore service
@@ -298,7 +298,7 @@ SELECT
     ) / 10.0 AS value,
     CASE f.metric WHEN 'deployment_frequency' THEN 'days per week' WHEN 'change_failure_rate' THEN '%' ELSE 'h' END
         AS unit,
-    f.n AS "rests on",
+    f.n,
     f.class,
     CASE f.class
         WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low

@@ -3,15 +3,15 @@
 -- Dashboard: DORA by Team, Failed Deployment Recovery Time / Median Time to Restore Service
 -- param: team varchar[] = null   only these teams, by name
 -- param: project varchar[] = null   only these projects
--- param: from timestamp = null   ended or resolved at or after
--- param: to timestamp = null   ended or resolved before
+-- param: from timestamp = null   finished or resolved at or after
+-- param: to timestamp = null   finished or resolved before
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: Report 2023: from the end of a failed deployment of the team (its start, where its outcome is FAILURE) until
--- the incident was resolved or a deployment mended it, by the end of the deployment; failures still open are counted beside. 2021: from beginning to resolution
--- of the incidents that a member is assigned to, by resolution.
+-- the incident was resolved or a deployment fixed it, by the end of the deployment; failures still open are counted
+-- beside. 2021: from beginning to resolution of the incidents that a member is assigned to, by resolution.
 -- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
--- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by e-mail, which
--- matches no account. A person in two teams counts for both. Classes are DevLake's.
+-- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by
+-- e-mail, which matches no account. A person in two teams counts for both. Classes are DevLake's.
 WITH chosen AS (
     SELECT
         t.id AS team_id,

@@ -1,10 +1,10 @@
--- How many production deployments ended on each day?
+-- How many production deployments finished on each day?
 -- Grain: one row per project and day
 -- Dashboard: DORA Debug, Deployment Frequency, step 4: deployments per day
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- Note: Days are UTC days with a deployment. DevLake counts days, not deployments, for its frequency: each row is
 -- one.
 WITH production AS (

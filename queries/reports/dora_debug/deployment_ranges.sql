@@ -3,8 +3,8 @@
 -- Dashboard: DORA Debug, Lead Time for Changes: deployments and their predecessors
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- Note: A range is unknown where there is no success before it (DevLake then takes all history) or where its commits
 -- are not collected; it is empty for a redeploy or rollback.
 WITH ranges AS (

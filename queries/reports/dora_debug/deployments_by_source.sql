@@ -3,8 +3,8 @@
 -- Dashboard: DORA Debug, Deployment Frequency, step 2: deployment commits
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- Note: `counts`: success in PRODUCTION with an end, the only ones that DevLake's figures see. A deployment of two
 -- projects is in the rows of both.
 SELECT

@@ -4,7 +4,7 @@
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   begun at or after
 -- param: to timestamp = null   begun before
--- Note: `recomputed` is the project's last production success that ended before the incident began; it must be
+-- Note: `recomputed` is the project's last production success that finished before the incident began; it must be
 -- DevLake's. Unlinked incidents are shown, where DevLake's table leaves them out; so are those that name their project
 -- themselves, without a scope, which DevLake links to nothing.
 WITH production AS (

@@ -3,8 +3,8 @@
 -- Dashboard: DORA Debug, Deployment Frequency, step 3: latest finish of each deployment
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- Note: A deployment of several commits ends with its last one.
 WITH production AS (
     SELECT

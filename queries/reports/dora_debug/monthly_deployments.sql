@@ -3,10 +3,10 @@
 -- Dashboard: DORA Debug, Deployment Frequency, step 5: deployments per month
 -- param: project varchar[] = null   only these projects
 -- param: interval varchar = month   one of: day, week, month, all
--- Note: Counted from domain.cicd_deployment_commits, beside metrics.dora. The first, second, … success of a pipeline in each
--- production environment is one release, at the time of the first environment. Periods are those of the project's time
--- zone (config.buckets), so that each row can be laid beside its row of metrics.dora. DevLake's stored figures are for
--- months and all.
+-- Note: Counted from domain.cicd_deployment_commits, beside metrics.dora. The first, second, … success of a pipeline in
+-- each production environment is one release, at the time of the first environment. Periods are those of the project's
+-- time zone (config.buckets), so that each row can be laid beside its row of metrics.dora. DevLake's stored figures are
+-- for months and all.
 WITH deployments AS (
     SELECT
         m.project_name,

@@ -3,8 +3,8 @@
 -- Dashboard: DORA Debug, Deployment Frequency, step 1: CI/CD pipelines
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
--- param: from timestamp = null   ended at or after
--- param: to timestamp = null   ended before
+-- param: from timestamp = null   finished at or after
+-- param: to timestamp = null   finished before
 -- Note: A pipeline of two projects is in the rows of both. Only type DEPLOYMENT with a result becomes a deployment.
 SELECT
     m.project_name AS project,

@@ -4,7 +4,7 @@
 -- param: project varchar[] = null   only these projects
 -- param: pull_request varchar = null   its id or web page; null: all
 -- Note: `DevLake's choice` is the deployment of the range (domain.commits_diffs) that started first; DevLake's own
--- check takes the one that ended first, and the environment's first deployment too. `first in production` is
+-- check takes the one that finished first, and the environment's first deployment too. `first in production` is
 -- dora.project_pr_metrics.attributed_deployment_id.
 WITH candidates AS (
     SELECT

@@ -1,7 +1,7 @@
--- Which names refer to nothing, and what was meant?
+-- Which names refer to nothing, and which name is nearest?
 -- Grain: one row per column, missing value and table that it refers to
--- Note: All rows of metrics.unmatched. `expected`: right as it stands, such as a repository that no project claims. What
--- falls out of a figure for it is counted in metrics.coverage, without a project.
+-- Note: All rows of metrics.unmatched. `expected`: right as it stands, such as a repository that no project claims.
+-- What falls out of a figure for it is counted in metrics.coverage, without a project.
 SELECT
     u.kind,
     u.value,

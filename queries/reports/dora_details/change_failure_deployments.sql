@@ -1,12 +1,12 @@
--- Which deployments failed, and what says so?
+-- Which deployments failed, by which evidence?
 -- Grain: one row per project, failed deployment and piece of evidence
 -- Dashboard: DORA Details - Change Failure Rate, 2 Deployments with incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake looks incidents up among issues, so it shows none of those from other sources; here all incidents, and failures that are
--- known without one.
+-- Note: DevLake looks incidents up among issues, so it shows none of those from other sources; here all incidents, and
+-- failures that are known without one.
 SELECT
     d.project_name AS project,
     coalesce(r.name, d.repo_id) AS repository,

@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   the deployment finished at or after this instant
 -- param: to timestamp = null   the deployment finished before this instant
--- Note: DevLake counts an incident again for each project that its scope is in; here per project, each once. Incidents without a deployment
--- are in dora.incidents.
+-- Note: DevLake counts an incident again for each project that its scope is in; here per project, each once. Incidents
+-- without a deployment are in dora.incidents.
 WITH figures AS (
     SELECT
         i.project_name,

@@ -5,10 +5,11 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake divides incidents by deployments, which can pass 100 % and contradicts its main dashboard; here each failed deployment
--- counts once, and the incidents per 100 deployments stand beside. failed is a deployment with a linked incident, a rollback, or a change
--- that was soon reverted or hot-fixed, each once; DevLake blames the last deployment before each incident, whatever it was of and however
--- long before. Without any source of incidents the rate is unknown, where DevLake shows 0 %, elite.
+-- Note: DevLake divides incidents by deployments, which can pass 100 % and contradicts its main dashboard; here each
+-- failed deployment counts once, and the incidents per 100 deployments stand beside. failed is a deployment with a
+-- linked incident, a rollback, or a change that was soon reverted or hot-fixed, each once; DevLake blames the last
+-- deployment before each incident, whatever it was of and however long before. Without any source of incidents the rate
+-- is unknown, where DevLake shows 0 %, elite.
 WITH deployments AS (
     SELECT
         d.project_name,

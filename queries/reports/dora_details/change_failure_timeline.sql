@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished or began at or after this instant
 -- param: to timestamp = null   finished or began before this instant
--- Note: DevLake gives a deployment of several commits a row for each of their ends; here one row per deployment and environment, of any
--- environment, and one per incident, each once even if it is of several projects.
+-- Note: DevLake gives a deployment of several commits a row for each of their ends; here one row per deployment and
+-- environment, of any environment, and one per incident, each once even if it is of several projects.
 WITH events AS (
     SELECT
         d.finished_date AS happened,

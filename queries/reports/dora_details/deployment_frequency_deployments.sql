@@ -5,7 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake lists a deployment once for all selected projects and environments together; here once for each of them.
+-- Note: DevLake lists a deployment once for all selected projects and environments; here once for each of
+-- them.
 SELECT
     d.project_name AS project,
     coalesce(r.name, d.repo_id) AS repository,

@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
--- Note: DevLake keeps every sixth month and takes the least sum in the upper half, which is nothing where all are equal; here the true
--- median over half years of six whole months, rolling by month.
+-- Note: DevLake keeps every sixth month and takes the least sum in the upper half, which is nothing where all are
+-- equal; here the true median over half years of six whole months, rolling by month.
 WITH periods AS (
     SELECT
         f.project_name,

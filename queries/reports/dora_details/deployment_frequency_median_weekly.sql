@@ -5,7 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
--- Note: DevLake counts weeks cut by the window too and takes the lower of two middle values; here whole weeks only and the true median.
+-- Note: DevLake counts weeks cut by the window too and takes the lower of two middle values; here whole weeks only and
+-- the true median.
 WITH periods AS (
     SELECT
         f.project_name,

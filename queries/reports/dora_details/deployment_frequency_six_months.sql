@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
--- Note: DevLake's title says deployments but its bars are days, and its first five bars hold less than half a year; here those are
--- `partial`, as is one whose last month was not over at the last run.
+-- Note: DevLake's title says deployments but its bars are days, and its first five bars hold less than half a year;
+-- here those are `partial`, as is one whose last month was not over at the last run.
 WITH months AS (
     SELECT
         f.project_name,

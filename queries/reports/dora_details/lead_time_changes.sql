@@ -5,8 +5,9 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   deployed at or after this instant
 -- param: to timestamp = null   deployed before this instant
--- Note: DevLake finds the first commit by hash alone, so a commit of two pull requests doubles both; here one row per project and pull
--- request. Those that no figure counts are there, with the reason. The five times add up to the lead time.
+-- Note: DevLake finds the first commit by hash alone, so a commit of two pull requests doubles both; here one row per
+-- project and pull request. Those that no figure counts are there, with the reason. The five times add up to the lead
+-- time.
 SELECT
     p.project_name AS project,
     coalesce(r.name, p.repo_id) AS repository,

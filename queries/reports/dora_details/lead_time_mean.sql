@@ -10,11 +10,11 @@
 -- param: from timestamp = null   deployed at or after this instant
 -- param: to timestamp = null   deployed before this instant
 -- param: part varchar = cycle   one of: cycle, coding, pickup, review, deploy
--- Note: cycle is from the first commit to production, coding to the pull request, pickup to the first response, review to
--- the merge, deploy to production. A response is a comment, an approval or a request for changes by a person who is
+-- Note: cycle is from the first commit to production, coding to the pull request, pickup to the first response, review
+-- to the merge, deploy to production. A response is a comment, an approval or a request for changes by a person who is
 -- neither the author nor a bot; without a response, pickup ends with the merge and review is 0.
--- Note: DevLake's main dashboard shows a median, this one means; here both. DevLake takes a missing time as 0, counts bots
--- and knows comments only; "devlake mean h" is its mean over the pull requests that it considers deployed.
+-- Note: DevLake's main dashboard shows a median, this one means; here both. DevLake takes a missing time as 0, counts
+-- bots and knows comments only; "devlake mean h" is its mean over the pull requests that it considers deployed.
 WITH changes AS (
     SELECT
         p.project_name,

@@ -1,12 +1,13 @@
--- How long did each failed deployment take to be mended, and by what?
+-- How long did each failed deployment take to recover, and by what?
 -- Grain: one row per project and failed deployment
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 3 Deployments and their incidents
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: DevLake gives whole hours, so 59 minutes are 0, and has no failure without an incident; here to a tenth, one row per failed
--- deployment and incident. `recovery h` is the deployment's, `incident h` from its end to that incident's resolution.
+-- Note: DevLake gives whole hours, so 59 minutes are 0, and has no failure without an incident; here to a tenth, one
+-- row per failed deployment and incident. `recovery h` is the deployment's, `incident h` from its end to that
+-- incident's resolution.
 SELECT
     d.project_name AS project,
     coalesce(r.name, d.repo_id) AS repository,

@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   the deployment finished at or after this instant
 -- param: to timestamp = null   the deployment finished before this instant
--- Note: incidents count with their deployment and once; DevLake wants the resolution to be in the window too. The deployment is the one
--- with the best evidence, not simply the last before the incident.
+-- Note: incidents count with their deployment and once; DevLake wants the resolution to be in the window too. The
+-- deployment is the one with the best evidence, not simply the last before the incident.
 WITH figures AS (
     SELECT
         i.project_name,

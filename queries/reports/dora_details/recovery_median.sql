@@ -1,12 +1,13 @@
--- How long does it take until a failed deployment is mended?
+-- How long does it take until a failed deployment has recovered?
 -- Grain: one row per project
 -- Dashboard: DORA Details - Failed Deployment Recovery Time, 1 Median
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   finished at or after this instant
 -- param: to timestamp = null   finished before this instant
--- Note: from the end of the failed deployment (its start, where its outcome is FAILURE) until the incident was resolved or a deployment
--- mended it, whichever came first; failures still open are counted beside. Without any, DevLake's panel is empty; here the note says why.
+-- Note: from the end of the failed deployment (its start, where its outcome is FAILURE) until the incident was resolved
+-- or a deployment fixed it, whichever came first; failures still open are counted beside. Without any, DevLake's panel
+-- is empty; here the note says why.
 WITH deployments AS (
     SELECT
         d.project_name,

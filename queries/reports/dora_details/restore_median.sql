@@ -5,8 +5,8 @@
 -- param: repo varchar[] = null   only these repositories, as workspace/slug
 -- param: from timestamp = null   resolved at or after this instant
 -- param: to timestamp = null   resolved before this instant
--- Note: DevLake takes the lower of two middle values and counts a resolved incident without a time as unknown, before all others; here the
--- true median of those that have one.
+-- Note: DevLake takes the lower of two middle values and counts a resolved incident without a time as unknown, before
+-- all others; here the true median of those that have one.
 WITH restored AS (
     SELECT
         i.project_name,

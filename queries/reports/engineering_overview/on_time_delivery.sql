@@ -1,4 +1,4 @@
--- What share of planned issues stays in the sprint it was planned for?
+-- What share of planned issues is kept in the sprint it was planned for?
 -- Grain: one row per period
 -- Dashboard: Engineering Overview, On-Time Delivery
 -- param: project varchar[] = null   only these projects

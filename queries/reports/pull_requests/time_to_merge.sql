@@ -11,10 +11,10 @@
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: authors varchar = all   one of: all, people; people leaves out bots and unknown accounts
--- Note: People are the accounts, under the person's name where [org] has it, or else the account's. team and person imply
--- authors=people.
--- Note: DevLake's weekly panel leaves out authors of the chosen organizations, which Bitbucket does not provide, and covers
--- the eight days from Monday to Monday. Its panel of people computes hours and shows them as minutes.
+-- Note: People are the accounts, under the person's name where [org] has it, or else the account's. team and person
+-- imply authors=people.
+-- Note: DevLake's weekly panel leaves out authors of the chosen organizations, which Bitbucket does not provide, and
+-- covers the eight days from Monday to Monday. Its panel of people computes hours and shows them as minutes.
 WITH people AS (
     SELECT a.id AS account_id
     FROM domain.accounts AS a

@@ -4,8 +4,8 @@
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: type varchar[] = BUG   issue types that are bugs
--- Note: the minor version is the tag's first two numbers, v1.4.2 being v1.4.x; DevLake keeps the third, too, and counts a bug
--- once for each tag and pair.
+-- Note: the minor version is the tag's first two numbers, v1.4.2 being v1.4.x; DevLake keeps the third, too, and counts
+-- a bug once for each tag and pair.
 
 WITH versions AS (
     SELECT DISTINCT

@@ -6,35 +6,21 @@
 -- param: type varchar[] = BUG   issue types that are bugs
 -- param: tags bigint = 5   how many of each repository's newest tags
 -- Note: a bug in several tags counts once.
--- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories together,
--- and every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags
--- in version order, each repository's own.
+-- Note: DevLake takes the lexicographically greatest tag names, so v1.10 comes before v1.9, over all repositories, and
+-- every range of commits that begins at a tag's commit, deployments included; here they are the newest pairs of tags in
+-- version order, each repository's own.
 
 WITH pairs AS (
-    SELECT
-        rc.new_ref_id,
-        rc.old_ref_id,
-        rc.new_commit_sha,
-        rc.old_commit_sha,
-        rc.repo_id,
-        rc.pair_index,
-        min(rc.pair_index) OVER (PARTITION BY rc.new_ref_id) AS place,
-        r.name AS repository,
-        replace(t.name, 'refs/tags/', '') AS tag,
-        replace(o.name, 'refs/tags/', '') AS since
-    FROM domain.ref_commits AS rc
-    INNER JOIN domain.refs AS t ON t.id = rc.new_ref_id
-    INNER JOIN domain.refs AS o ON o.id = rc.old_ref_id
-    INNER JOIN domain.repos AS r ON r.id = rc.repo_id
-    WHERE rc.pair_index <= $tags
+    SELECT *
+    FROM metrics.tag_ranges AS g
+    WHERE g.pair_index <= $tags
+        AND ($repo IS NULL OR list_contains($repo, g.repository))
         AND (
-            ($repo IS NULL AND $project IS NULL)
-            OR rc.repo_id IN (
-                SELECT r.id
-                FROM domain.repos AS r
-                LEFT JOIN domain.project_mapping AS m ON m."table" = 'repos' AND m.row_id = r.id
-                WHERE ($repo IS NULL OR list_contains($repo, r.name))
-                    AND ($project IS NULL OR list_contains($project, m.project_name))
+            $project IS NULL
+            OR g.repo_id IN (
+                SELECT m.row_id
+                FROM domain.project_mapping AS m
+                WHERE m."table" = 'repos' AND list_contains($project, m.project_name)
             )
         )
 ),

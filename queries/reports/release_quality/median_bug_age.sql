@@ -4,8 +4,8 @@
 -- param: project varchar[] = null   only these projects
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: type varchar[] = BUG   issue types that are bugs
--- Note: DevLake's query says 80th percentile, takes the upper median of all repositories whatever the choice, and none at all
--- when there is one bug; the median and the 80th percentile are here.
+-- Note: DevLake's query says 80th percentile, takes the upper median of all repositories whatever the choice, and none
+-- at all when there is one bug; the median and the 80th percentile are here.
 
 WITH bugs AS (
     SELECT

@@ -6,7 +6,7 @@
 -- param: type varchar[] = BUG   issue types that are bugs
 -- param: as_of timestamp = null   the moment to look at; the newest event of the table when null
 -- Note: DevLake divides minutes by 3600 and calls them days.
--- Note: DevLake asks the clock; here the moment is a parameter. Bugs that were refused are not outstanding.
+-- Note: DevLake uses the clock; here the time is a parameter. Bugs that were refused are not outstanding.
 
 WITH as_of AS (
     SELECT coalesce($as_of, max(greatest(created_date, updated_date, resolution_date))) AS t

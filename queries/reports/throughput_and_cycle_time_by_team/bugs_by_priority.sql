@@ -8,7 +8,7 @@
 -- param: to timestamp = null   reported before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: A team's issues are those that a present member is assigned to. A person in two teams counts for both, and
--- once in `(all teams)`, which is everybody who is in a team.
+-- once in `(all teams)`, which covers everyone who is in a team.
 -- Note: One row per priority, in Bitbucket's words: blocker, critical, major, minor, trivial. DevLake adds the
 -- selected ones up.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is

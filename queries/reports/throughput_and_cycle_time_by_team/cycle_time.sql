@@ -14,12 +14,13 @@
 -- param: part varchar = cycle   one of: cycle, coding, pickup, review, deploy
 -- Note: A team's figures cover the work of its present members. A person in two teams counts for both, and once in
 -- `(all teams)`, which covers everyone who is in a team.
--- Note: cycle is from the first commit to production, coding to the pull request, pickup to the first response, review to
--- the merge, deploy to production. A response is a comment, an approval or a request for changes by another person, no bot.
+-- Note: cycle is from the first commit to production, coding to the pull request, pickup to the first response, review
+-- to the merge, deploy to production. A response is a comment, an approval or a request for changes by another person,
+-- no bot.
 -- Note: cycle and deploy count the changes that reached production and that nothing excludes
 -- (dora.project_pr_metrics.exclusion_reason). The other parts leave out bots, promotions
--- (domain.pull_requests.promotion_evidence) and pull requests that lack the part. DevLake counts a missing part as 0 and
--- files review times by the time of opening.
+-- (domain.pull_requests.promotion_evidence) and pull requests that lack the part. DevLake counts a missing part as 0
+-- and files review times by the time of opening.
 -- Note: A pull request of two projects counts once; DevLake joins its row of each project.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
 -- dropped, whereas DevLake drops the first.

@@ -8,9 +8,9 @@
 -- param: to timestamp = null   reported or resolved before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: A team's issues are those that a present member is assigned to. A person in two teams counts for both, and
--- once in `(all teams)`, which is everybody who is in a team.
+-- once in `(all teams)`, which covers everyone who is in a team.
 -- Note: An issue is completed in the period in which it was resolved, DevLake counts it in that of its report. Its
--- figure per member of the organization counts all issues, whoever they are assigned to; here `(all teams)` has the
+-- figure per member of the organization counts all issues, regardless of the assignee; here `(all teams)` has the
 -- issues and the members of the teams.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
 -- dropped, whereas DevLake drops the first.

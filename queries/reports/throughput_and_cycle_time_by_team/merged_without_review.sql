@@ -7,8 +7,8 @@
 -- param: from timestamp = null   merged at or after
 -- param: to timestamp = null   merged before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
--- in `(all teams)`, which is everybody who is in a team.
+-- Note: A team's figures cover the work of its present members. A person in two teams counts for both, and once in
+-- `(all teams)`, which covers everyone who is in a team.
 -- Note: A review is a comment, an approval or a request for changes by somebody else than the author, no bot, before
 -- the merge. For DevLake any comment is one, the author's own too.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.

@@ -7,11 +7,11 @@
 -- param: from timestamp = null   merged at or after
 -- param: to timestamp = null   merged before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
--- in `(all teams)`, which is everybody who is in a team.
+-- Note: A team's figures cover the work of its present members. A person in two teams counts for both, and once in
+-- `(all teams)`, which covers everyone who is in a team.
 -- Note: The size is the pull request's own, else the sum over its commits; pull requests of unknown size are left out
--- of the mean. Bitbucket provides no sizes, so they are known only where a [[table]] provides them. DevLake divides by the
--- number of team members; here the divisor is the pull requests.
+-- of the mean. Bitbucket provides no sizes, so they are known only where a [[table]] provides them. DevLake divides by
+-- the number of team members; here the divisor is the pull requests.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is
 -- dropped, whereas DevLake drops the first.

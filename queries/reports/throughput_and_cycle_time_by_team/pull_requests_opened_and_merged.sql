@@ -7,8 +7,8 @@
 -- param: from timestamp = null   opened or merged at or after
 -- param: to timestamp = null   opened or merged before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
--- in `(all teams)`, which is everybody who is in a team.
+-- Note: A team's figures cover the work of its present members. A person in two teams counts for both, and once in
+-- `(all teams)`, which covers everyone who is in a team.
 -- Note: A merge counts in the period of the merge. DevLake counts it in the period in which the pull request was
 -- opened.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is

@@ -7,8 +7,8 @@
 -- param: from timestamp = null   merged at or after
 -- param: to timestamp = null   merged before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
--- Note: A team's figures are those of what its present members wrote. A person in two teams counts for both, and once
--- in `(all teams)`, which is everybody who is in a team.
+-- Note: A team's figures cover the work of its present members. A person in two teams counts for both, and once in
+-- `(all teams)`, which covers everyone who is in a team.
 -- Note: Comments count when somebody else than the author wrote them, and no bot; approvals are no comments. DevLake
 -- divides by the number of team members; here the divisor is the merged pull requests, as in the panel's name.
 -- Note: Promotions (domain.pull_requests.promotion_evidence) are left out: they are no changes.

@@ -7,7 +7,7 @@
 -- param: to timestamp = null   resolved before
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: A team's issues are those that a present member is assigned to. A person in two teams counts for both, and
--- once in `(all teams)`, which is everybody who is in a team.
+-- once in `(all teams)`, which covers everyone who is in a team.
 -- Note: Issues without story points are left out. Bitbucket has none: rows come only from issues that a [[table]]
 -- provides. DevLake's figure per member of the organization counts issues, not points.
 -- Note: `partial` marks a period that `from` or `to` cuts, or that is not collected as a whole; no period is

@@ -8,8 +8,8 @@
 -- param: from timestamp = null   not before this
 -- param: to timestamp = null   before this
 -- param: interval varchar = week   one of: day, week, month, quarter, year
--- Note: buckets are labelled by their first day, a week by its Monday, and cover the window; DevLake shows the six months
--- before the window's end whatever its beginning, and ends the label seven days after the Monday.
+-- Note: buckets are labelled by their first day, a week by its Monday, and cover the window; DevLake shows the six
+-- months before the window's end whatever its beginning, and ends the label seven days after the Monday.
 -- Note: issues that were refused (invalid, duplicate, wontfix) are left out; DevLake leaves out status REJECTED, which
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 

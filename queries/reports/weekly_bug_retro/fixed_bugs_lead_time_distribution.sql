@@ -7,8 +7,8 @@
 -- param: priority varchar[] = null   only these priorities
 -- param: from timestamp = null   not before this; for a week, its Monday
 -- param: to timestamp = null   before this; for a week, the next Monday
--- Note: DevLake's last week keeps the dashboard's time of day and counts a bug in two weeks when the times are equal; here
--- it is from the first instant of `from` to before `to`.
+-- Note: DevLake's last week keeps the dashboard's time of day and counts a bug in two weeks when the times are equal;
+-- here it is from the first instant of `from` to before `to`.
 -- Note: issues that were refused (invalid, duplicate, wontfix) are left out; DevLake leaves out status REJECTED, which
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.
 

@@ -6,7 +6,7 @@
 -- param: type varchar[] = BUG   only these issue types
 -- param: priority varchar[] = null   only these priorities
 -- param: as_of timestamp = null   the moment to look at; the newest event of the issues when null
--- Note: DevLake asks the clock; here the moment is a parameter, and a bug counts when it was reported by then and not yet
+-- Note: DevLake uses the clock; here the time is a parameter, and a bug counts when it was reported by then and not yet
 -- fixed. Status OTHER, such as on hold, is outstanding.
 -- Note: issues that were refused (invalid, duplicate, wontfix) are left out; DevLake leaves out status REJECTED, which
 -- Bitbucket's issues never get, and takes the board's id from the text after the last dash, which cuts slugs.

@@ -7,8 +7,10 @@
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
 -- Note: of comments of the same instant one is shown; DevLake shows all.
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
--- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors
+-- count.
+-- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person
+-- counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (

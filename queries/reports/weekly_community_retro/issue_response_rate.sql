@@ -6,8 +6,10 @@
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
--- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors
+-- count.
+-- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person
+-- counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (

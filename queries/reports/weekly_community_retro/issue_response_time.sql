@@ -6,8 +6,10 @@
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: type varchar[] = null   only these issue types
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
--- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person counts.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors
+-- count.
+-- Note: DevLake counts the reporter's own comments and those of bots as answers; here the first one by another person
+-- counts.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH issues AS (
@@ -45,7 +47,7 @@ answers AS (
     GROUP BY p.id
 ),
 
-waits AS (
+response_times AS (
     SELECT
         i.id,
         cast(floor(extract(EPOCH FROM w.first_answer) - extract(EPOCH FROM i.created_date)) AS bigint) AS seconds
@@ -57,4 +59,4 @@ SELECT
     count(*) AS answered,
     round(sum(seconds) / 86400.0 / nullif(count(seconds), 0), 1) AS "mean days",
     round(median(seconds) / 86400.0, 1) AS "median days"
-FROM waits
+FROM response_times

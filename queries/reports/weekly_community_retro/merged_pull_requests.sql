@@ -5,7 +5,8 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors
+-- count.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (

@@ -6,9 +6,10 @@
 -- param: from timestamp = null   created not before this; for a week, its Monday
 -- param: to timestamp = null   created before this; for a week, the next Monday
 -- param: n bigint = 20   how many
--- Note: a person is an account; DevLake groups by name. DevLake's all-history panel calls opened ones merged and follows the
--- picker; both numbers are here. Bots are left out.
--- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors count.
+-- Note: a person is an account; DevLake groups by name. DevLake's all-history panel calls opened ones merged and
+-- follows the picker; both numbers are here. Bots are left out.
+-- Note: DevLake leaves out authors of the chosen organizations; Bitbucket provides no organization, so all authors
+-- count.
 -- Note: DevLake's previous week is the eight days from Monday to Monday; here it is from `from` to before `to`.
 
 WITH pull_requests AS (

@@ -5,12 +5,13 @@
 -- param: person varchar[] = null   only these people, by name
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
--- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can fill, or else from
--- domain.commits, and are 0 without either. DevLake counts commits of equal message, time and lines once.
--- Note: commits are joined by Bitbucket's account, or else by the person's e-mail address; DevLake joins accounts to the
--- commit's e-mail address, which finds none of Bitbucket's.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can
+-- fill, or else from domain.commits, and are 0 without either. DevLake counts commits of equal message, time and lines
+-- once.
+-- Note: commits are joined by Bitbucket's account, or else by the person's e-mail address; DevLake joins accounts to
+-- the commit's e-mail address, which finds none of Bitbucket's.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

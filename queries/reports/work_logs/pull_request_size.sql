@@ -5,10 +5,11 @@
 -- param: person varchar[] = null   only these people, by name
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
--- Note: DevLake adds the lines of the merge commit, which has none, over pull requests of everybody; here they are the pull
--- request's own, or else those of its commits in domain.commit_files, which git or a [[table]] can fill; sized counts those known.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: DevLake adds the lines of the merge commit, which has none, over pull requests of everybody; here they are the
+-- pull request's own, or else those of its commits in domain.commit_files, which git or a [[table]] can fill; sized
+-- counts those known.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

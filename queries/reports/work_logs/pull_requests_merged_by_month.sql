@@ -7,8 +7,8 @@
 -- param: to timestamp = null   created before this
 -- param: interval varchar = month   one of: day, week, month, quarter, year
 -- Note: a pull request counts where it was opened; a bucket is labelled by its first day. One without any is left out.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

@@ -6,8 +6,8 @@
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
 -- Note: DevLake counts remarks on one's own pull request as reviews.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

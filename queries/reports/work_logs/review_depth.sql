@@ -6,8 +6,8 @@
 -- param: from timestamp = null   commented not before this
 -- param: to timestamp = null   commented before this
 -- Note: DevLake counts comments on one's own pull requests too.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

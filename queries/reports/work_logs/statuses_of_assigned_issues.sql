@@ -6,8 +6,8 @@
 -- param: from timestamp = null   created not before this
 -- param: to timestamp = null   created before this
 -- Note: DevLake counts the issues that people reported, not those assigned to them.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

@@ -7,10 +7,10 @@
 -- param: to timestamp = null   done before this
 -- param: n bigint = 500   how many
 -- Note: a person's own remark on a pull request of theirs is a comment too.
--- Note: commits are joined by Bitbucket's account, or else by the person's e-mail address; DevLake joins accounts to the
--- commit's e-mail address, which finds none of Bitbucket's.
--- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no people
--- without [org]. Bots are left out.
+-- Note: commits are joined by Bitbucket's account, or else by the person's e-mail address; DevLake joins accounts to
+-- the commit's e-mail address, which finds none of Bitbucket's.
+-- Note: people are the accounts, under the person's name where [org] has it, or else the account's; DevLake shows no
+-- people without [org]. Bots are left out.
 
 WITH people AS (
     SELECT

@@ -66,7 +66,10 @@ pub(super) async fn find_repositories(
         discover(&part, &clients, states).await
     };
     match search(selections.clone(), &states).await {
-        Ok(Discovery { found, gone }) => {
+        Ok(Discovery {
+            found,
+            vanished: gone,
+        }) => {
             findings.extend(gone.iter().map(|gone| {
                 Topic(&gone.state.full_name, "repositories").failed(
                     ErrorKind::Api,
@@ -189,7 +192,7 @@ pub(super) async fn check_lists(
                 }
             }
         }
-        let has_members = |it: &&Discovered| {
+        let has_members = |it: &&DiscoveredRepository| {
             rules(config, it).is_some_and(|it| it.entities.contains(&EntityGroup::Accounts))
         };
         if repositories.iter().any(has_members) {
@@ -225,7 +228,10 @@ pub(super) enum Sample {
 
 impl Sample {
     /// Return the sample of `repositories`, spread evenly over the list.
-    fn choose<'a>(self, repositories: &[&'a Discovered]) -> Vec<&'a Discovered> {
+    fn choose<'a>(
+        self,
+        repositories: &[&'a DiscoveredRepository],
+    ) -> Vec<&'a DiscoveredRepository> {
         let size = match self {
             Self::All => return repositories.to_vec(),
             Self::Few => SAMPLE_SIZE,
@@ -239,7 +245,7 @@ impl Sample {
 }
 
 /// Return the rule set that a run applies to a repository.
-fn rules<'a>(config: &'a Config, discovered: &Discovered) -> Option<&'a RuleSet> {
+fn rules<'a>(config: &'a Config, discovered: &DiscoveredRepository) -> Option<&'a RuleSet> {
     let selects = |selection: &&RepositorySelection| {
         selection.connection == discovered.connection
             && selection.selects(&discovered.found.full_name)

@@ -13,6 +13,7 @@ use crate::bitbucket::{
     ApiTarget, Budgets, Client, ClientOptions, Credentials, Limits, NextPage, RecordLookup, Token,
     endpoints,
 };
+use crate::clock;
 use crate::config::{AuthKind, Config, Connection, CredentialExpiry, RepositoryPattern};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -97,7 +98,7 @@ pub(super) async fn check(
         match contact {
             Ok(date) if std::mem::take(&mut first) => {
                 findings
-                    .extend(date.map(|date| check_clock(Topic(name, "clock"), date, Utc::now())));
+                    .extend(date.map(|date| check_clock(Topic(name, "clock"), date, clock::now())));
             }
             Ok(_) => {}
             Err(error) => findings.push(explain(Topic(name, "contact"), &error, proxy.as_deref())),

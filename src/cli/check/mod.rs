@@ -41,7 +41,7 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
     let (states, budgets, _lock) = match opened {
         Ok((lake, lock, states)) => {
             findings.extend(check_published_rows(&lake, &config).await);
-            (states, budgets(&lake, None), Some(lock))
+            (states, open_budgets(&lake, None), Some(lock))
         }
         Err(error) => {
             findings.push(Topic("lake", &config.lake.url).error(&error));
@@ -125,7 +125,7 @@ async fn check_lake(
 /// Report rows of the published tables that have no counterpart in the table that they refer to.
 async fn check_published_rows(lake: &Lake, config: &Config) -> Vec<Finding> {
     let topic = Topic("lake", "published rows");
-    let found = match published_unmatched(lake, config.lake.memory_limit).await {
+    let found = match check_unmatched(lake, config.lake.memory_limit).await {
         Ok(found) => found,
         Err(error) => return vec![topic.error(&error)],
     };

@@ -1,75 +1,67 @@
-//! `bitlake schedule`: `run`, again and again, on the dates of `[sync] cron`, for machines without a scheduler.
+//! `bitlake schedule`: repeats `run` at the times of `[sync] cron`, for machines without a scheduler.
 //!
 //! ```text
 //! last run ─▶ next ─▶ wait ─▶ read the configuration ─▶ run ─▶ last run
 //!               │       └─ SIGTERM, Ctrl-C: end, exit 0  └─ the same: save, exit 4
 //!               ├─ exit 4: an hour after its end
-//!               ├─ the lake was not to be had: ten minutes after its end, or the next date
-//!               └─ anything else: the next date; one that has passed meanwhile comes at once, and once
+//!               ├─ the lake was not available: ten minutes after its end, or at the next scheduled time
+//!               └─ otherwise: at the next scheduled time; at once if one has passed since the last run began
 //! ```
 //!
-//! Runs do not overlap, because there is one at a time. A process that starts again reads from the lake when the last
-//! run was, so a date that passed while it was down is made up for too.
+//! Runs never overlap. A process that starts reads the time of the last run from the lake, so it also makes up for a
+//! scheduled time that passed while it was down.
 
 mod next;
 
-use std::pin::pin;
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::args::{RunArgs, ScheduleArgs};
 use super::context::{CliContext, CommandOutcome};
-use super::job::{FormerRun, interrupted};
 use super::run::run_once;
+use super::run_report::FormerRun;
+use super::signals::SignalListener;
+use crate::clock;
 use crate::config::{Config, Cron};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Lake, layout};
-use next::{End, Last, next};
+use next::{LastRun, RunEnd, choose_next};
 
-/// A suspended machine or a clock that is set makes the time left wrong: it is looked at this often.
-const GLANCE: Duration = Duration::from_secs(30);
+/// The interval in which a waiting process reads the clock again: the time left is wrong after the machine was suspended
+/// or its clock was set.
+const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
+/// Repeat `run` until a signal comes.
+///
 /// # Errors
-/// A configuration that is wrong at the start or has no cron expression. Once it is up, a failing run ends only itself.
+/// A configuration that is wrong at the start or has no cron expression. Later a failing run only ends itself.
 pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<CommandOutcome> {
+    let signals = SignalListener::start()?;
     let mut config = context.config()?;
     let mut last = last_run(&config).await?;
-    let mut due = args.now;
+    let mut is_due = args.now;
     let args = RunArgs {
         collecting: args.collecting,
         transforming: args.transforming,
     };
-    let mut asked_to_end = pin!(interrupted());
     loop {
-        if !due {
+        if !is_due {
             tokio::select! {
-                signal = &mut asked_to_end => {
-                    signal?;
-                    return Ok(CommandOutcome::Complete);
-                }
-                waited = wait(&last, cron(&config)?) => waited?,
+                _ = signals.interrupted() => return Ok(CommandOutcome::Complete),
+                waited = wait_for_next(&last, cron(&config)?) => waited?,
             }
         }
-        due = false;
-        config = reread(context, config);
+        is_due = false;
+        config = reload(context, config);
         let started = clock::now();
-        let (result, ended) = {
-            let mut run = pin!(run_once(context, &config, &args));
-            // The run listens for signals too, and saves what it has.
-            tokio::select! {
-                result = &mut run => (result, false),
-                signal = &mut asked_to_end => {
-                    signal?;
-                    (run.await, true)
-                }
-            }
-        };
+        // The run shares the listener: a signal makes it save its records and end.
+        let result = run_once(context, &config, &args, signals.clone()).await;
         let exit_code = match &result {
             Ok((outcome, _)) => outcome.exit_code(),
             Err(error) => error.kind().exit_code(),
         };
-        if ended {
+        if signals.is_received() {
             return result.map(|(outcome, _)| outcome);
         }
         match &result {
@@ -77,11 +69,11 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
             Err(error) => tracing::error!(exit_code, "the run has failed: {error}"),
         }
         let end = match &result {
-            Err(error) if error.kind() == ErrorKind::Lake => End::NoLake,
-            _ if exit_code == CommandOutcome::Unfinished.exit_code() => End::Unfinished,
-            _ => End::Over,
+            Err(error) if error.kind() == ErrorKind::Lake => RunEnd::LakeUnavailable,
+            _ if exit_code == CommandOutcome::Unfinished.exit_code() => RunEnd::Unfinished,
+            _ => RunEnd::Done,
         };
-        last = Last {
+        last = LastRun {
             started,
             finished: clock::now(),
             end,
@@ -97,37 +89,37 @@ fn cron(config: &Config) -> Result<&Cron> {
     })
 }
 
-/// The configuration as it is now; the one before, while it is wrong.
-fn reread(context: &CliContext, before: Config) -> Config {
+/// Read the configuration again. Keep the previous one when it is invalid.
+fn reload(context: &CliContext, before: Config) -> Config {
     let fresh = context.config().and_then(|fresh| {
         cron(&fresh)?;
         Ok(fresh)
     });
     fresh.unwrap_or_else(|error| {
-        tracing::error!("the configuration cannot be used, the one before stays: {error}");
+        tracing::error!("the configuration is invalid, the previous one is kept: {error}");
         before
     })
 }
 
-/// Resolves when it is time for the next run.
-async fn wait(last: &Last, cron: &Cron) -> Result<()> {
-    let next = next(clock::now(), last, cron)
+/// Wait until the next run is due.
+async fn wait_for_next(last: &LastRun, cron: &Cron) -> Result<()> {
+    let next = choose_next(clock::now(), last, cron)
         .ok_or_else(|| Error::new(ErrorKind::Configuration, "the schedule has no further date"))?;
     let local = next.at.with_timezone(&cron.zone());
     let at = local.to_rfc3339_opts(SecondsFormat::Secs, true);
-    tracing::info!(at, why = %next.why, "the next run");
+    tracing::info!(at, why = %next.reason, "the next run");
     while let Ok(left) = (next.at - clock::now()).to_std() {
-        tokio::time::sleep(left.min(GLANCE)).await;
+        tokio::time::sleep(left.min(CLOCK_CHECK)).await;
     }
     Ok(())
 }
 
-/// The newest run that the lake knows; on a new lake there is nothing to make up for.
-async fn last_run(config: &Config) -> Result<Last> {
-    let fresh = |now: DateTime<Utc>| Last {
+/// Read the last `run` from the lake. A new lake has none, so there is no missed time to make up for.
+async fn last_run(config: &Config) -> Result<LastRun> {
+    let fresh = |now: DateTime<Utc>| LastRun {
         started: now,
         finished: now,
-        end: End::Over,
+        end: RunEnd::Done,
     };
     let now = clock::now();
     let lake = match Lake::open(&config.lake.url, &config.lake.options).await {
@@ -139,13 +131,13 @@ async fn last_run(config: &Config) -> Result<Last> {
             && run.head.command == "run"
         {
             let unfinished = run.head.exit_code == CommandOutcome::Unfinished.exit_code();
-            return Ok(Last {
+            return Ok(LastRun {
                 started: run.head.started_at,
                 finished: run.head.finished_at,
                 end: match unfinished {
-                    true if run.was_interrupted() => End::Interrupted,
-                    true => End::Unfinished,
-                    false => End::Over,
+                    true if run.was_interrupted() => RunEnd::Interrupted,
+                    true => RunEnd::Unfinished,
+                    false => RunEnd::Done,
                 },
             });
         }
@@ -161,7 +153,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn a_configuration_that_breaks_leaves_the_one_before() {
+    fn an_invalid_configuration_leaves_the_previous_one_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bitlake.toml");
         let file = path.to_str().unwrap();
@@ -174,9 +166,9 @@ mod tests {
         let config = context.config().unwrap();
         for broken in ["cron = \"0 2 * *\"", "skip_failed = true"] {
             write(broken);
-            assert_eq!(reread(&context, config.clone()).sync, config.sync);
+            assert_eq!(reload(&context, config.clone()).sync, config.sync);
         }
         write("cron = \"0 3 * * *\"");
-        assert_ne!(reread(&context, config.clone()).sync, config.sync);
+        assert_ne!(reload(&context, config.clone()).sync, config.sync);
     }
 }

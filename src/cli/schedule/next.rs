@@ -1,4 +1,4 @@
-//! When to run next, as a function of what was: no clock and no lake in here.
+//! Chooses the time of the next run from the last one, as a function without clock and lake.
 
 use std::fmt;
 
@@ -6,86 +6,88 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::Cron;
 
-/// Bitbucket counts requests over a rolling hour, so an hour after the last one all of them are there again.
-const BUDGET: TimeDelta = TimeDelta::hours(1);
-/// A publish that died holds a bucket for about this long.
-const HELD: TimeDelta = TimeDelta::minutes(10);
+/// Bitbucket counts requests over a rolling hour, so the whole budget is available an hour after the last request.
+const BUDGET_WINDOW: TimeDelta = TimeDelta::hours(1);
+/// The time after which an unavailable lake is tried again. The lease of a killed publish blocks a bucket about as long.
+const RETRY_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// The run before.
+/// The last run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Last {
+pub(super) struct LastRun {
     pub(super) started: DateTime<Utc>,
     pub(super) finished: DateTime<Utc>,
-    pub(super) end: End,
+    pub(super) end: RunEnd,
 }
 
-/// How it ended, as far as the next one depends on it.
+/// How a run ended, as far as the next run depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    /// With nothing that the next date would not mend, or that no run would.
-    Over,
-    /// By quota or deadline.
+pub(super) enum RunEnd {
+    /// Complete, or with an error that the next scheduled run may not have.
+    Done,
+    /// Ended early by quota or deadline.
     Unfinished,
-    /// By a signal.
+    /// Ended early by a signal.
     Interrupted,
-    /// The lake could not be had: another run has it, or its store is away.
-    NoLake,
+    /// Another run holds the lake, or its store cannot be reached.
+    LakeUnavailable,
 }
 
+/// The next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Next {
+pub(super) struct NextRun {
     pub(super) at: DateTime<Utc>,
-    pub(super) why: Why,
+    pub(super) reason: NextRunReason,
 }
 
+/// Why the next run starts at its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    /// The cron expression says so.
-    Date,
-    /// It said so before, while there was no one to run.
+pub(super) enum NextRunReason {
+    /// The cron expression has this time.
+    Scheduled,
+    /// A scheduled time passed since the last run began.
     Missed,
-    /// The last run left work for the next budget.
+    /// The last run is unfinished.
     Resume,
-    /// The lake may be free now.
+    /// The lake was not available.
     Retry,
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for NextRunReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Date => "its date",
-            Self::Missed => "a date has passed meanwhile",
-            Self::Resume => "the last run has more to do",
-            Self::Retry => "the lake could not be had",
+            Self::Scheduled => "scheduled",
+            Self::Missed => "a scheduled time has passed",
+            Self::Resume => "the last run is unfinished",
+            Self::Retry => "the lake was not available",
         })
     }
 }
 
-/// However many dates have passed since the last run began, one run makes up for them. `None` when no date comes any
-/// more.
-pub(super) fn next(now: DateTime<Utc>, last: &Last, cron: &Cron) -> Option<Next> {
-    // A report from the future would silence the schedule until then.
+/// Choose the next run. One run makes up for all scheduled times that passed since the last run began. Return `None` when
+/// the cron expression has no further time.
+pub(super) fn choose_next(now: DateTime<Utc>, last: &LastRun, cron: &Cron) -> Option<NextRun> {
+    // A report with a time in the future would delay all runs until then.
     let known = |time: DateTime<Utc>| time.min(now).max(DateTime::UNIX_EPOCH);
     let (started, finished) = (known(last.started), known(last.finished));
-    let resume = |wait: TimeDelta| Next {
+    let resume = |wait: TimeDelta| NextRun {
         at: (finished + wait).max(now),
-        why: Why::Resume,
+        reason: NextRunReason::Resume,
     };
     match last.end {
-        // A date within the hour would be refused as well.
-        End::Unfinished => return Some(resume(BUDGET)),
-        End::Interrupted => return Some(resume(TimeDelta::zero())),
-        End::Over | End::NoLake => {}
+        // Bitbucket would refuse the requests of a run scheduled within the hour, too.
+        RunEnd::Unfinished => return Some(resume(BUDGET_WINDOW)),
+        RunEnd::Interrupted => return Some(resume(TimeDelta::zero())),
+        RunEnd::Done | RunEnd::LakeUnavailable => {}
     }
     let date = cron.next_after(started)?;
-    let missed = date <= now;
-    let retry = (finished + HELD).max(now);
-    let (at, why) = match last.end {
-        End::NoLake if missed || retry < date => (retry, Why::Retry),
-        _ if missed => (now, Why::Missed),
-        _ => (date, Why::Date),
+    let is_missed = date <= now;
+    let retry = (finished + RETRY_AFTER).max(now);
+    let (at, reason) = match last.end {
+        RunEnd::LakeUnavailable if is_missed || retry < date => (retry, NextRunReason::Retry),
+        _ if is_missed => (now, NextRunReason::Missed),
+        _ => (date, NextRunReason::Scheduled),
     };
-    Some(Next { at, why })
+    Some(NextRun { at, reason })
 }
 
 #[cfg(test)]
@@ -105,99 +107,102 @@ mod tests {
         format!("2026-11-{time}:00Z").parse().unwrap()
     }
 
-    /// Nightly at two in UTC: what follows at `now` on a run of the 24th from two to `finished`.
-    fn after(now: &str, finished: &str, end: End) -> (DateTime<Utc>, Why) {
-        let last = Last {
+    /// The run that `now` chooses with a schedule of 2 o'clock UTC, after a run on the 24th from 2 o'clock to `finished`.
+    fn after(now: &str, finished: &str, end: RunEnd) -> (DateTime<Utc>, NextRunReason) {
+        let last = LastRun {
             started: at("24T02:00"),
             finished: at(finished),
             end,
         };
-        let next = next(at(now), &last, &cron("cron = \"0 2 * * *\"")).unwrap();
-        (next.at, next.why)
+        let next = choose_next(at(now), &last, &cron("cron = \"0 2 * * *\"")).unwrap();
+        (next.at, next.reason)
     }
 
     #[test]
-    fn a_run_that_is_over_is_followed_by_the_next_date() {
+    fn a_finished_run_is_followed_by_the_next_scheduled_time() {
         assert_eq!(
-            after("24T03:00", "24T03:00", End::Over),
-            (at("25T02:00"), Why::Date)
+            after("24T03:00", "24T03:00", RunEnd::Done),
+            (at("25T02:00"), NextRunReason::Scheduled)
         );
         assert_eq!(
-            after("25T01:59", "24T03:00", End::Over),
-            (at("25T02:00"), Why::Date)
+            after("25T01:59", "24T03:00", RunEnd::Done),
+            (at("25T02:00"), NextRunReason::Scheduled)
         );
     }
 
     #[test]
-    fn dates_that_passed_while_busy_or_asleep_are_made_up_for_once() {
+    fn one_run_makes_up_for_all_scheduled_times_that_passed() {
         assert_eq!(
-            after("25T02:30", "25T02:30", End::Over),
-            (at("25T02:30"), Why::Missed)
+            after("25T02:30", "25T02:30", RunEnd::Done),
+            (at("25T02:30"), NextRunReason::Missed)
         );
         assert_eq!(
-            after("29T12:00", "24T03:00", End::Over),
-            (at("29T12:00"), Why::Missed)
+            after("29T12:00", "24T03:00", RunEnd::Done),
+            (at("29T12:00"), NextRunReason::Missed)
         );
-        let caught_up = Last {
+        let caught_up = LastRun {
             started: at("29T12:00"),
             finished: at("29T12:20"),
-            end: End::Over,
+            end: RunEnd::Done,
         };
-        let next = next(at("29T12:20"), &caught_up, &cron("cron = \"0 2 * * *\"")).unwrap();
-        assert_eq!((next.at, next.why), (at("30T02:00"), Why::Date));
-    }
-
-    #[test]
-    fn an_unfinished_run_goes_on_when_the_hours_requests_are_there_again() {
+        let next = choose_next(at("29T12:20"), &caught_up, &cron("cron = \"0 2 * * *\"")).unwrap();
         assert_eq!(
-            after("24T05:00", "24T05:00", End::Unfinished),
-            (at("24T06:00"), Why::Resume)
-        );
-        // Not at the date before it.
-        assert_eq!(
-            after("25T01:30", "25T01:30", End::Unfinished),
-            (at("25T02:30"), Why::Resume)
-        );
-        assert_eq!(
-            after("25T12:00", "24T05:00", End::Unfinished),
-            (at("25T12:00"), Why::Resume)
+            (next.at, next.reason),
+            (at("30T02:00"), NextRunReason::Scheduled)
         );
     }
 
     #[test]
-    fn an_interrupted_run_goes_on_at_once() {
+    fn an_unfinished_run_resumes_when_the_whole_budget_is_available() {
         assert_eq!(
-            after("24T02:11", "24T02:10", End::Interrupted),
-            (at("24T02:11"), Why::Resume)
+            after("24T05:00", "24T05:00", RunEnd::Unfinished),
+            (at("24T06:00"), NextRunReason::Resume)
+        );
+        // The scheduled time before that is skipped.
+        assert_eq!(
+            after("25T01:30", "25T01:30", RunEnd::Unfinished),
+            (at("25T02:30"), NextRunReason::Resume)
+        );
+        assert_eq!(
+            after("25T12:00", "24T05:00", RunEnd::Unfinished),
+            (at("25T12:00"), NextRunReason::Resume)
         );
     }
 
     #[test]
-    fn a_lake_that_could_not_be_had_is_tried_again_soon() {
+    fn an_interrupted_run_resumes_at_once() {
         assert_eq!(
-            after("24T02:01", "24T02:01", End::NoLake),
-            (at("24T02:11"), Why::Retry)
-        );
-        assert_eq!(
-            after("25T01:55", "25T01:55", End::NoLake),
-            (at("25T02:00"), Why::Date)
-        );
-        // Not at once, although a date has passed: nobody gains by asking every second.
-        assert_eq!(
-            after("25T02:01", "25T02:01", End::NoLake),
-            (at("25T02:11"), Why::Retry)
+            after("24T02:11", "24T02:10", RunEnd::Interrupted),
+            (at("24T02:11"), NextRunReason::Resume)
         );
     }
 
     #[test]
-    fn dates_are_those_of_the_configured_zone() {
-        let last = Last {
+    fn an_unavailable_lake_is_tried_again_after_ten_minutes() {
+        assert_eq!(
+            after("24T02:01", "24T02:01", RunEnd::LakeUnavailable),
+            (at("24T02:11"), NextRunReason::Retry)
+        );
+        assert_eq!(
+            after("25T01:55", "25T01:55", RunEnd::LakeUnavailable),
+            (at("25T02:00"), NextRunReason::Scheduled)
+        );
+        // A missed time does not start the next attempt at once: the lake is tried every ten minutes.
+        assert_eq!(
+            after("25T02:01", "25T02:01", RunEnd::LakeUnavailable),
+            (at("25T02:11"), NextRunReason::Retry)
+        );
+    }
+
+    #[test]
+    fn scheduled_times_are_in_the_configured_time_zone() {
+        let last = LastRun {
             started: at("24T12:00"),
             finished: at("24T12:00"),
-            end: End::Over,
+            end: RunEnd::Done,
         };
         let berlin = cron("cron = \"0 2 * * *\"\ntimezone = \"Europe/Berlin\"");
-        let next = next(at("24T12:00"), &last, &berlin).unwrap();
+        let next = choose_next(at("24T12:00"), &last, &berlin).unwrap();
         assert_eq!(next.at, at("25T01:00"));
     }
 }

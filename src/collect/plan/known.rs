@@ -173,7 +173,7 @@ impl KnownRepository<'_> {
                 VisitKind::Unfinished | VisitKind::Update | VisitKind::Deferred => pages,
             })
         });
-        let told = cursor.pages_left.map(|pages| pages as f64);
-        told.or(planned).unwrap_or(1.0)
+        let reported = cursor.pages_left.map(|pages| pages as f64);
+        reported.or(planned).unwrap_or(1.0)
     }
 }

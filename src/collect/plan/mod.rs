@@ -89,9 +89,9 @@ pub struct ConnectionBudget {
     pub next: f64,
     /// Requests of a usual day.
     pub usual_day: f64,
-    /// Hours that the next run waits for the budget; 0 when it fits into what is left of this hour.
+    /// Hours by which the budget delays the next run; 0 when it fits into what is left of this hour.
     pub hours: f64,
-    /// Hours that a usual day's run waits for the budget; 0 when it fits into an hour.
+    /// Hours by which the budget delays the run of a usual day; 0 when it fits into an hour.
     pub usual_day_hours: f64,
 }
 

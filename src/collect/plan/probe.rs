@@ -35,7 +35,7 @@ pub(super) struct Probe<'a> {
 
 /// The number of records of each list that a first load reads; `None` for a list that is unavailable or not wanted.
 #[derive(Debug, Default)]
-pub(super) struct ListSizes {
+pub(super) struct MeasuredSizes {
     /// The days from which the records come.
     days: f64,
     refs: Option<f64>,
@@ -60,15 +60,15 @@ struct SamplePage {
 
 impl Probe<'_> {
     /// Measure the lists that the rules ask for.
-    pub(super) async fn measure(&self) -> Result<ListSizes> {
+    pub(super) async fn measure(&self) -> Result<MeasuredSizes> {
         let wants = |group: EntityGroup| self.rules.entities.contains(&group);
         let begin = self
             .discovered
             .created_on
             .map_or(self.since, |created| created.max(self.since));
-        let mut sizes = ListSizes {
+        let mut sizes = MeasuredSizes {
             days: days_between(begin, self.now).max(1.0),
-            ..ListSizes::default()
+            ..MeasuredSizes::default()
         };
         let mut graph = NewestCommits::default();
         if wants(EntityGroup::Code) {
@@ -92,7 +92,11 @@ impl Probe<'_> {
         Ok(sizes)
     }
 
-    async fn measure_code(&self, sizes: &mut ListSizes, graph: &mut NewestCommits) -> Result<()> {
+    async fn measure_code(
+        &self,
+        sizes: &mut MeasuredSizes,
+        graph: &mut NewestCommits,
+    ) -> Result<()> {
         let Some(refs) = self.fetch_page(&endpoints::REFS, 100, 1, None).await? else {
             return Ok(());
         };
@@ -118,7 +122,7 @@ impl Probe<'_> {
         Ok(())
     }
 
-    async fn measure_review(&self, sizes: &mut ListSizes, graph: &NewestCommits) -> Result<()> {
+    async fn measure_review(&self, sizes: &mut MeasuredSizes, graph: &NewestCommits) -> Result<()> {
         let changed = format!("updated_on >= {}", quoted(self.since));
         let list = &endpoints::PULL_REQUESTS;
         let Some(newest) = self
@@ -268,7 +272,7 @@ fn extrapolate(newest: f64, oldest: DateTime<Utc>, from: DateTime<Utc>, to: Date
     (newest - 0.5) * (days_between(from, to) / span).max(1.0)
 }
 
-impl ListSizes {
+impl MeasuredSizes {
     /// Return the requests of the first load.
     pub(super) fn first_load(&self, rules: &RuleSet) -> Requests {
         let mut all = Requests::new();

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::Function;
 
 use super::rules::FunctionRule::{ApproximatePercentile, Compute, Keep, Rename, Template};
-use super::rules::{DialectRules, TypeNames, concat, skip_nulls};
+use super::rules::{Construct, DialectRules, StringEscape, TypeNames, concat, skip_nulls};
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -41,14 +41,8 @@ pub(super) static RULES: DialectRules = DialectRules {
     epoch: Some("(UNIX_MICROS({1}) / 1000000.0)"),
     interval: "INTERVAL {1} {2}",
     identifier_quote: '`',
-    escapes_backslash: true,
-    escapes_quote_by_backslash: true,
-    has_filter: false,
-    has_qualify: true,
-    has_distinct_from: true,
-    has_cte_columns: false,
-    has_values: false,
-    has_implicit_distinct: false,
+    string_escape: StringEscape::Backslash,
+    constructs: &[Construct::DistinctFrom, Construct::Qualify],
     sorts_nulls_as_largest: false,
 };
 

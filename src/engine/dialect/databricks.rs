@@ -1,7 +1,9 @@
 //! Databricks SQL.
 
 use super::rules::FunctionRule::{Compute, Keep, ListAgg, Template};
-use super::rules::{DialectRules, TypeNames, concat, regexp_replace_with_dollar};
+use super::rules::{
+    Construct, DialectRules, StringEscape, TypeNames, concat, regexp_replace_with_dollar,
+};
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -38,13 +40,14 @@ pub(super) static RULES: DialectRules = DialectRules {
     epoch: Some("(UNIX_MICROS({1}) / 1000000.0)"),
     interval: "INTERVAL '{1}' {2}",
     identifier_quote: '`',
-    escapes_backslash: true,
-    escapes_quote_by_backslash: true,
-    has_filter: true,
-    has_qualify: true,
-    has_distinct_from: true,
-    has_cte_columns: true,
-    has_values: true,
-    has_implicit_distinct: true,
+    string_escape: StringEscape::Backslash,
+    constructs: &[
+        Construct::CteColumns,
+        Construct::DistinctFrom,
+        Construct::Filter,
+        Construct::ImplicitDistinct,
+        Construct::Qualify,
+        Construct::Values,
+    ],
     sorts_nulls_as_largest: false,
 };

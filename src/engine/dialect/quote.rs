@@ -1,6 +1,6 @@
 //! Quoted identifiers and string literals, which sqlparser prints as standard SQL.
 
-use super::rules::DialectRules;
+use super::rules::{DialectRules, StringEscape};
 
 /// Rewrite the quotes and escapes of `text` to those of the dialect.
 pub(super) fn requote(text: &str, rules: &DialectRules) -> String {
@@ -19,12 +19,14 @@ pub(super) fn requote(text: &str, rules: &DialectRules) -> String {
             }
             (Some('\''), '\'') if characters.peek() == Some(&'\'') => {
                 characters.next();
-                written.push_str(match rules.escapes_quote_by_backslash {
+                written.push_str(match rules.string_escape == StringEscape::Backslash {
                     true => "\\'",
                     false => "''",
                 });
             }
-            (Some('\''), '\\') if rules.escapes_backslash => written.push_str("\\\\"),
+            (Some('\''), '\\') if rules.string_escape != StringEscape::Standard => {
+                written.push_str("\\\\")
+            }
             (Some(quote), c) if c == quote => {
                 inside = None;
                 written.push(quote_of(c));

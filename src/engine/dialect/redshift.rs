@@ -1,7 +1,9 @@
 //! Amazon Redshift.
 
 use super::rules::FunctionRule::{Compute, Keep, ListAgg, Template};
-use super::rules::{DialectRules, TypeNames, concat, regexp_replace_with_dollar};
+use super::rules::{
+    Construct, DialectRules, StringEscape, TypeNames, concat, regexp_replace_with_dollar,
+};
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -44,13 +46,12 @@ pub(super) static RULES: DialectRules = DialectRules {
     epoch: None,
     interval: "INTERVAL '{1} {2}'",
     identifier_quote: '"',
-    escapes_backslash: true,
-    escapes_quote_by_backslash: false,
-    has_filter: false,
-    has_qualify: true,
-    has_distinct_from: false,
-    has_cte_columns: true,
-    has_values: true,
-    has_implicit_distinct: true,
+    string_escape: StringEscape::DoubledBackslash,
+    constructs: &[
+        Construct::CteColumns,
+        Construct::ImplicitDistinct,
+        Construct::Qualify,
+        Construct::Values,
+    ],
     sorts_nulls_as_largest: true,
 };

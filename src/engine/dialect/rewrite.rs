@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::rules::{COMMON_FUNCTIONS, DialectRules, FunctionRule, expand};
+use super::rules::{COMMON_FUNCTIONS, Construct, DialectRules, FunctionRule, expand};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// A visitor that rewrites a query for one dialect.
@@ -62,12 +62,12 @@ impl DialectRewriter {
                 *data_type = self.rewrite_type(data_type)?;
                 return Ok(None);
             }
-            Expr::IsNotDistinctFrom(a, b) if !self.rules.has_distinct_from => {
+            Expr::IsNotDistinctFrom(a, b) if !self.rules.has(Construct::DistinctFrom) => {
                 format!(
                     "(CASE WHEN {a} = {b} OR ({a} IS NULL AND {b} IS NULL) THEN TRUE ELSE FALSE END)"
                 )
             }
-            Expr::IsDistinctFrom(a, b) if !self.rules.has_distinct_from => {
+            Expr::IsDistinctFrom(a, b) if !self.rules.has(Construct::DistinctFrom) => {
                 format!(
                     "(CASE WHEN {a} = {b} OR ({a} IS NULL AND {b} IS NULL) THEN FALSE ELSE TRUE END)"
                 )
@@ -111,7 +111,7 @@ impl DialectRewriter {
     }
 
     fn rewrite_function(&mut self, function: &mut Function) -> Result<Option<Expr>> {
-        if function.filter.is_some() && !self.rules.has_filter {
+        if function.filter.is_some() && !self.rules.has(Construct::Filter) {
             replace_filter_by_case(function);
         }
         if let Some(WindowType::WindowSpec(window)) = &mut function.over {
@@ -172,14 +172,16 @@ impl DialectRewriter {
 
     fn rewrite_set(&self, set: &mut SetExpr) -> Result<()> {
         match set {
-            SetExpr::Values(_) if !self.rules.has_values => Err(unsupported("VALUES")),
+            SetExpr::Values(_) if !self.rules.has(Construct::Values) => Err(unsupported("VALUES")),
             SetExpr::SetOperation {
                 set_quantifier,
                 left,
                 right,
                 ..
             } => {
-                if *set_quantifier == SetQuantifier::None && !self.rules.has_implicit_distinct {
+                if *set_quantifier == SetQuantifier::None
+                    && !self.rules.has(Construct::ImplicitDistinct)
+                {
                     *set_quantifier = SetQuantifier::Distinct;
                 }
                 self.rewrite_set(left)?;
@@ -191,7 +193,7 @@ impl DialectRewriter {
 
     /// Refuse the clauses of a SELECT that the dialect lacks.
     fn check_select(&self, select: &Select) -> Result<()> {
-        if select.qualify.is_some() && !self.rules.has_qualify {
+        if select.qualify.is_some() && !self.rules.has(Construct::Qualify) {
             return Err(unsupported("QUALIFY"));
         }
         if matches!(select.distinct, Some(Distinct::On(_))) {
@@ -328,7 +330,7 @@ impl VisitorMut for DialectRewriter {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
-        if !self.rules.has_cte_columns {
+        if !self.rules.has(Construct::CteColumns) {
             // The first SELECT names the columns.
             for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
                 cte.alias.columns.clear();
@@ -351,7 +353,7 @@ impl VisitorMut for DialectRewriter {
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {
-        if !self.rules.has_values
+        if !self.rules.has(Construct::Values)
             && let Err(error) = replace_values_by_selects(table)
         {
             return ControlFlow::Break(error);

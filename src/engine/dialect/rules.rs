@@ -54,23 +54,46 @@ pub(super) struct DialectRules {
     /// Template of an interval of `{1}` units `{2}`.
     pub(super) interval: &'static str,
     pub(super) identifier_quote: char,
-    /// Whether a backslash in a string literal must be doubled.
-    pub(super) escapes_backslash: bool,
-    /// Whether a quote in a string literal is written `\'` instead of `''`.
-    pub(super) escapes_quote_by_backslash: bool,
-    /// Whether aggregates accept `FILTER (WHERE …)`.
-    pub(super) has_filter: bool,
-    pub(super) has_qualify: bool,
-    /// Whether `IS [NOT] DISTINCT FROM` is supported.
-    pub(super) has_distinct_from: bool,
-    /// Whether a CTE accepts a list of columns.
-    pub(super) has_cte_columns: bool,
-    /// Whether `VALUES` is supported as a table.
-    pub(super) has_values: bool,
-    /// Whether `UNION` without a quantifier means `UNION DISTINCT`.
-    pub(super) has_implicit_distinct: bool,
+    pub(super) string_escape: StringEscape,
+    /// The optional constructs that the dialect supports.
+    pub(super) constructs: &'static [Construct],
     /// Whether nulls sort as the largest values by default, as in DataFusion.
     pub(super) sorts_nulls_as_largest: bool,
+}
+
+impl DialectRules {
+    /// Return whether the dialect supports an optional construct.
+    pub(super) fn has(&self, construct: Construct) -> bool {
+        self.constructs.contains(&construct)
+    }
+}
+
+/// A construct that some dialects lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Construct {
+    /// A list of columns after the name of a CTE.
+    CteColumns,
+    /// `IS [NOT] DISTINCT FROM`.
+    DistinctFrom,
+    /// Aggregates with `FILTER (WHERE …)`.
+    Filter,
+    /// `UNION` without a quantifier, in the meaning of `UNION DISTINCT`.
+    ImplicitDistinct,
+    /// `QUALIFY`.
+    Qualify,
+    /// `VALUES` as a table.
+    Values,
+}
+
+/// How a string literal writes quotes and backslashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StringEscape {
+    /// A quote is doubled, a backslash is an ordinary character.
+    Standard,
+    /// Quotes and backslashes are doubled.
+    DoubledBackslash,
+    /// Quotes and backslashes are preceded by a backslash.
+    Backslash,
 }
 
 /// The names of the types that queries cast to.

@@ -1,7 +1,7 @@
 //! Snowflake.
 
 use super::rules::FunctionRule::{Compute, Keep, ListAgg, Rename, Template};
-use super::rules::{DialectRules, TypeNames, concat};
+use super::rules::{Construct, DialectRules, StringEscape, TypeNames, concat};
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -34,13 +34,13 @@ pub(super) static RULES: DialectRules = DialectRules {
     epoch: Some("(DATE_PART(EPOCH_MICROSECOND, {1}) / 1000000.0)"),
     interval: "INTERVAL '{1} {2}'",
     identifier_quote: '"',
-    escapes_backslash: true,
-    escapes_quote_by_backslash: false,
-    has_filter: false,
-    has_qualify: true,
-    has_distinct_from: true,
-    has_cte_columns: true,
-    has_values: true,
-    has_implicit_distinct: true,
+    string_escape: StringEscape::DoubledBackslash,
+    constructs: &[
+        Construct::CteColumns,
+        Construct::DistinctFrom,
+        Construct::ImplicitDistinct,
+        Construct::Qualify,
+        Construct::Values,
+    ],
     sorts_nulls_as_largest: true,
 };

@@ -3,7 +3,10 @@
 use datafusion::sql::sqlparser::ast::Function;
 
 use super::rules::FunctionRule::{ApproximatePercentile, Compute, Keep, ListAgg, Template};
-use super::rules::{DialectRules, TypeNames, concat, regexp_replace_with_dollar, skip_nulls};
+use super::rules::{
+    Construct, DialectRules, StringEscape, TypeNames, concat, regexp_replace_with_dollar,
+    skip_nulls,
+};
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -49,14 +52,14 @@ pub(super) static RULES: DialectRules = DialectRules {
     epoch: Some("TO_UNIXTIME({1})"),
     interval: "INTERVAL '{1}' {2}",
     identifier_quote: '"',
-    escapes_backslash: false,
-    escapes_quote_by_backslash: false,
-    has_filter: true,
-    has_qualify: false,
-    has_distinct_from: true,
-    has_cte_columns: true,
-    has_values: true,
-    has_implicit_distinct: true,
+    string_escape: StringEscape::Standard,
+    constructs: &[
+        Construct::CteColumns,
+        Construct::DistinctFrom,
+        Construct::Filter,
+        Construct::ImplicitDistinct,
+        Construct::Values,
+    ],
     sorts_nulls_as_largest: false,
 };
 

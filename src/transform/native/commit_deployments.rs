@@ -1,8 +1,8 @@
-//! `dora.commit_deployments`: which deployment brought a commit to production first?
+//! `dora.commit_deployments`: the first deployment of each commit to production.
 //!
-//! A chain is the successful deployments of one scope and repository to one production environment (`Prod EU` and
-//! `Prod US` are two), in the order in which they finished. A deployed commit that the history does not know stands
-//! for itself and has no ancestors: never for all of history.
+//! A chain is the sequence of successful deployments of one scope and repository to one production environment, ordered
+//! by finish time. `Prod EU` and `Prod US` are two environments. A deployed commit that is not in the history of the
+//! repository gets a row of its own and has no ancestors.
 
 use std::collections::BTreeMap;
 
@@ -51,14 +51,14 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
     let mut chains = chains(engine).await?;
     let mut graphs = RepositoryGraphs::open(engine).await?;
     while let Some(history) = graphs.next(|id| chains.contains_key(id)).await? {
-        let of_it = match &history.repository {
+        let own_chains = match &history.repository {
             Some(id) => chains.remove(id).unwrap_or_default(),
             None => std::mem::take(&mut chains)
                 .into_values()
                 .flatten()
                 .collect(),
         };
-        for chain in &of_it {
+        for chain in &own_chains {
             label(chain, &history.graph, writer)?;
         }
     }
@@ -69,7 +69,7 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
     Ok(())
 }
 
-/// By repository.
+/// Read the chains of each repository.
 async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFailure> {
     let mut chains: BTreeMap<String, Vec<Chain>> = BTreeMap::new();
     let mut rows = RowReader::open(engine, &chains_sql()).await?;
@@ -80,17 +80,17 @@ async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFa
         for row in 0..batch.rows() {
             let repository = repositories.text(row);
             let (scope, environment) = (scopes.text(row), environments.text(row));
-            let of_it = chains.entry(repository.to_owned()).or_default();
-            let goes_on =
+            let known_chains = chains.entry(repository.to_owned()).or_default();
+            let is_continued =
                 |chain: &&mut Chain| chain.scope == scope && chain.environment == environment;
             let deployment = Deployment {
                 id: ids.text(row).to_owned(),
                 deployment_id: deployment_ids.text(row).to_owned(),
                 commit: commits.text(row).to_owned(),
             };
-            match of_it.last_mut().filter(goes_on) {
+            match known_chains.last_mut().filter(is_continued) {
                 Some(chain) => chain.deployments.push(deployment),
-                None => of_it.push(Chain {
+                None => known_chains.push(Chain {
                     repository: repository.to_owned(),
                     scope: scope.to_owned(),
                     environment: environment.to_owned(),
@@ -102,6 +102,7 @@ async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFa
     Ok(chains)
 }
 
+/// Write a row for each commit that the chain deploys.
 fn label(chain: &Chain, graph: &CommitGraph, writer: &mut RowWriter) -> Result<()> {
     let nodes: Vec<_> = chain
         .deployments
@@ -109,7 +110,9 @@ fn label(chain: &Chain, graph: &CommitGraph, writer: &mut RowWriter) -> Result<(
         .map(|deployment| graph.find(&deployment.commit))
         .collect();
     let mut row = |commit: &str, index: usize| {
-        let deployment = &chain.deployments[index];
+        let Some(deployment) = chain.deployments.get(index) else {
+            return Ok(());
+        };
         writer.push([
             Cell::Text(&chain.scope),
             Cell::Text(&chain.repository),
@@ -126,13 +129,13 @@ fn label(chain: &Chain, graph: &CommitGraph, writer: &mut RowWriter) -> Result<(
             row(&graph.name(node), label as usize)?;
         }
     }
-    let mut unknown: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut without_history: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, (deployment, node)) in chain.deployments.iter().zip(&nodes).enumerate() {
         if node.is_none() {
-            unknown.entry(&deployment.commit).or_insert(index);
+            without_history.entry(&deployment.commit).or_insert(index);
         }
     }
-    for (commit, index) in unknown {
+    for (commit, index) in without_history {
         row(commit, index)?;
     }
     Ok(())

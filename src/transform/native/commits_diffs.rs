@@ -1,9 +1,9 @@
-//! `domain.commits_diffs`: which commits does the newer of two tags, or of two successive deployments, have that the
-//! older has not?
+//! `domain.commits_diffs`: the commits that the newer of two tags, or of two successive deployments, has and the older
+//! one has not.
 //!
-//! As DevLake defines it, but for two things. The whole history of a commit that has no known predecessor is written
-//! only by rule (`commits_diffs = "all"`), and a predecessor that is not among the collected commits never stands for
-//! nothing: with it, the range is not known, and there are no rows.
+//! The definition is DevLake's, with two exceptions. The whole history of a commit without a predecessor is written
+//! only if the rules ask for it (`commits_diffs = "all"`). A predecessor that is not among the collected commits makes
+//! the range unknown, so it has no rows; DevLake treats it as no predecessor.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,8 +16,9 @@ use crate::error::Result;
 use crate::transform::write::QueryFailure;
 use bitlake_graph::{CommitGraph, RevisionRanges};
 
-/// A deployment with several predecessors of one id (several commits deployed at once) is compared with each. Given rows
-/// count where a project has their scope, as in DevLake, or anywhere while no project has any.
+/// A deployment is compared with each of its predecessors, of which there are several if several commits were deployed
+/// at once. Deployments from outside tables count if a project maps their scope, as in DevLake, or if no project maps
+/// any scope.
 fn pairs_sql() -> String {
     let ctes = deployed::CTES;
     format!(
@@ -59,14 +60,14 @@ pub(super) fn queries() -> Vec<String> {
     queries
 }
 
-/// Two commits, and who asks for what is between them.
+/// Two commits to compare, and the sources of the pair.
 #[derive(Default)]
 struct CommitPair {
     new: String,
     old: String,
     tags: bool,
     deployments: bool,
-    /// An older end that is unknown stands for nothing.
+    /// Write the whole history of the newer commit if the older one is unknown.
     wants_all: bool,
 }
 
@@ -80,44 +81,46 @@ impl CommitPair {
     }
 }
 
-/// The pairs, and by position in whose history they are looked for.
+/// The pairs, and the indices of those to look up in each repository.
 #[derive(Default)]
 struct CommitPairs {
     pairs: Vec<CommitPair>,
-    of_repository: BTreeMap<String, BTreeSet<usize>>,
-    /// In any, since one that asks is not among the collected repositories.
-    of_any: BTreeSet<usize>,
+    by_repository: BTreeMap<String, BTreeSet<usize>>,
+    /// Pairs to look up in every repository, because theirs is not collected.
+    in_any_repository: BTreeSet<usize>,
 }
 
 pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
-    let asked = asked(engine).await?;
-    let mut left: BTreeSet<usize> = (0..asked.pairs.len()).collect();
-    let wanted = |id: &str| !asked.of_any.is_empty() || asked.of_repository.contains_key(id);
+    let asked = read_pairs(engine).await?;
+    let mut remaining: BTreeMap<usize, &CommitPair> = asked.pairs.iter().enumerate().collect();
+    let is_needed =
+        |id: &str| !asked.in_any_repository.is_empty() || asked.by_repository.contains_key(id);
     let mut graphs = RepositoryGraphs::open(engine).await?;
-    while let Some(history) = graphs.next(wanted).await? {
+    while let Some(history) = graphs.next(is_needed).await? {
         let here: Vec<usize> = match &history.repository {
             Some(id) => {
-                let own = asked.of_repository.get(id).into_iter().flatten();
-                own.chain(&asked.of_any).copied().collect()
+                let own = asked.by_repository.get(id).into_iter().flatten();
+                own.chain(&asked.in_any_repository).copied().collect()
             }
-            None => left.iter().copied().collect(),
+            None => remaining.keys().copied().collect(),
         };
         let mut ranges = RevisionRanges::new(&history.graph);
-        for at in here {
-            if left.contains(&at) && write(&history.graph, &mut ranges, &asked.pairs[at], writer)? {
-                left.remove(&at);
+        for index in here {
+            if let Some(pair) = remaining.get(&index)
+                && write(&history.graph, &mut ranges, pair, writer)?
+            {
+                remaining.remove(&index);
             }
         }
     }
-    // Nobody knows the newer commit: it stands for itself.
-    for at in left {
-        let pair = &asked.pairs[at];
+    // No history contains the newer commit, so it is the only commit of its range.
+    for pair in remaining.values() {
         row(writer, pair, &pair.new, 1, 1)?;
     }
     Ok(())
 }
 
-async fn asked(engine: &Engine) -> Result<CommitPairs, QueryFailure> {
+async fn read_pairs(engine: &Engine) -> Result<CommitPairs, QueryFailure> {
     let mut asked = CommitPairs::default();
     let mut rows = RowReader::open(engine, &pairs_sql()).await?;
     while let Some(batch) = rows.next().await? {
@@ -135,25 +138,26 @@ async fn asked(engine: &Engine) -> Result<CommitPairs, QueryFailure> {
                     ..CommitPair::default()
                 });
             }
-            let at = asked.pairs.len() - 1;
-            let pair = &mut asked.pairs[at];
-            pair.tags |= sources.text(row) == "tags";
-            pair.deployments |= sources.text(row) == "deployments";
-            pair.wants_all |= all.is_true(row);
-            let places = match collected.is_true(row) {
+            if let Some(pair) = asked.pairs.last_mut() {
+                pair.tags |= sources.text(row) == "tags";
+                pair.deployments |= sources.text(row) == "deployments";
+                pair.wants_all |= all.is_true(row);
+            }
+            let index = asked.pairs.len().saturating_sub(1);
+            let indices = match collected.is_true(row) {
                 true => {
                     let repository = repositories.text(row).to_owned();
-                    asked.of_repository.entry(repository).or_default()
+                    asked.by_repository.entry(repository).or_default()
                 }
-                false => &mut asked.of_any,
+                false => &mut asked.in_any_repository,
             };
-            places.insert(at);
+            indices.insert(index);
         }
     }
     Ok(asked)
 }
 
-/// The rows of a pair; false when the history does not know its newer end.
+/// Write the rows of a pair. Return false if the history does not contain its newer commit.
 fn write(
     graph: &CommitGraph,
     ranges: &mut RevisionRanges<'_>,
@@ -173,7 +177,8 @@ fn write(
     topological.sort_unstable_by_key(|(_, node)| *node);
     for (sorting, node) in (1..).zip(depth_first) {
         let at = topological.binary_search_by_key(&node, |(_, node)| *node);
-        let place = at.map_or(0, |at| topological[at].0);
+        let position = at.ok().and_then(|at| topological.get(at));
+        let place = position.map_or(0, |(place, _)| *place);
         row(writer, pair, &graph.name(node), sorting, place)?;
     }
     Ok(true)

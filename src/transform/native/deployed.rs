@@ -1,8 +1,8 @@
-//! Deployments with the repository in whose history their commit is looked for.
+//! Selects deployments with the repository whose history contains their commit.
 //!
-//! That is the deployment's own, where its commit is known there. RowReader that somebody gives may have no repository, or one
-//! under another name: for them it is the repository that has the commit; one that a project has together with the
-//! deployment's scope rather than any other, and the smallest id if there are several still.
+//! This is the repository of the deployment, if its history has the commit. Rows from outside tables may have no
+//! repository, or one under another name. Their repository is the one that has the commit. Among several, one that a
+//! project maps in common with the scope of the deployment is preferred, then the smallest id.
 
 /// The CTEs that end in `deployed`.
 pub(super) const CTES: &str = r#"

@@ -1,21 +1,23 @@
-//! The steps that SQL cannot say: the commit graph, and the order of versions.
+//! Steps that SQL cannot express: the commit graph, and the order of versions.
 //!
-//! Apart from how its rows come about, such a step is a step like any other: it says which tables it reads, runs after
-//! them, has its contract checked, and stands back when a `[[table]]` gives its table or a query of the user makes it.
+//! A native step behaves like any other step. It declares the tables that it reads, runs after them, and its contract
+//! is checked. It does not run if a `[[table]]` or a query of the user makes its table.
 //!
 //! ```text
-//! SQL over registered tables ─▶ rows ─▶ graph ─▶ writer.rs: unsorted Parquet ─▶ write.rs: sorted and conformed
+//! SQL over registered tables ─▶ rows ─▶ graph ─▶ row_writer.rs: unsorted Parquet ─▶ write.rs: sorted and conformed
 //! ```
 
 mod commit_deployments;
 mod commits_diffs;
 mod deployed;
+mod natural;
 mod pull_request_ranges;
 mod ref_commits;
 mod repository_graphs;
 mod row_reader;
 mod row_writer;
 mod tags;
+mod version;
 
 use std::path::Path;
 
@@ -25,15 +27,19 @@ use crate::error::Result;
 use crate::schema::Contract;
 use row_writer::RowWriter;
 
-/// Where a step's unsorted rows are registered while they are sorted.
+/// The schema in which the unsorted rows of a step are registered while they are sorted.
 const SCHEMA: &str = "native";
 
-/// The native steps, by the table that they make.
+/// The native steps, named for the table that they make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NativeStep {
+    /// `domain.ref_commits`.
     RefCommits,
+    /// `domain.commits_diffs`.
     CommitsDiffs,
+    /// `dora.commit_deployments`.
     CommitDeployments,
+    /// `base.pull_request_ranges`.
     PullRequestRanges,
 }
 
@@ -62,7 +68,7 @@ impl NativeStep {
         }
     }
 
-    /// Of one that has none among the schemas, because it is never published.
+    /// Return the contract of a step whose table has none among the schemas, because it is never published.
     pub(super) fn contract(self) -> Result<Option<Contract>> {
         match self {
             Self::PullRequestRanges => pull_request_ranges::contract().map(Some),
@@ -70,15 +76,15 @@ impl NativeStep {
         }
     }
 
-    /// The file, for errors.
+    /// Return the source file, for errors.
     pub(super) fn origin(self) -> String {
         format!("src/transform/native/{}.rs", self.table())
     }
 
-    /// The tables that it reads.
+    /// Return the tables that the step reads.
     ///
     /// # Errors
-    /// Our own mistake: its SQL does not parse.
+    /// [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) if its SQL does not parse, which is a bug.
     pub fn reads(self, engine: &Engine) -> Result<Vec<TableName>> {
         let texts = match self {
             Self::RefCommits => ref_commits::queries(),
@@ -95,6 +101,7 @@ impl NativeStep {
         Ok(reads)
     }
 
+    /// Compute the rows of the table.
     async fn fill(self, engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
         match self {
             Self::RefCommits => ref_commits::fill(engine, writer).await,
@@ -104,7 +111,7 @@ impl NativeStep {
         }
     }
 
-    /// Makes the table below `folder`.
+    /// Make the table below `folder`.
     pub(super) async fn write(
         self,
         engine: &Engine,

@@ -1,12 +1,13 @@
-//! `base.pull_request_ranges`: which commits did a pull request bring, as far as the commit graph tells?
+//! `base.pull_request_ranges`: the commits of a pull request, as far as the commit graph shows them.
 //!
-//! What its source has and its destination had not: before the merge, if it was merged, which is what the merge's first
-//! parent has. A fast-forward leaves no trace of where it began, and the source of a squashed or deleted branch may
-//! never have been listed: those pull requests are not told here, and have their own lists.
+//! These are the commits of its source that its destination did not have: before the merge for a merged pull request,
+//! which is the history of the merge's first parent. A fast-forward leaves no trace of where it started, and the source
+//! of a squashed pull request or of a deleted branch may not be in the history. Such pull requests have no rows here;
+//! the source layer has their lists of commits.
 //!
-//! Bitbucket closes a pull request whose source was pushed to the destination, and names the commit that the push ended
-//! in as its merge. When more was pushed behind the source, the merge's first parent has all of it: such a pull request
-//! is a fast-forward too, and has one row, without commit.
+//! Bitbucket marks a pull request as merged when its source is pushed to the destination, and names the last commit of
+//! the push as its merge. If more commits were pushed on top of the source, the first parent of the merge has all
+//! commits of the source. Such a pull request is a fast-forward too. It has one row with an empty commit.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +30,7 @@ pub(super) fn queries() -> Vec<String> {
     queries
 }
 
-/// Its columns: nobody but the bundled SQL reads them.
+/// Return the contract of the table, which only bundled SQL reads.
 pub(super) fn contract() -> crate::error::Result<Contract> {
     let names = ["pull_request_id", "commit_sha"];
     let columns = names.map(|name| Column {
@@ -53,10 +54,10 @@ struct PullRequest {
 }
 
 pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
-    let of_repository = pull_requests(engine).await?;
+    let by_repository = pull_requests(engine).await?;
     let mut graphs = RepositoryGraphs::open(engine).await?;
-    while let Some(history) = graphs.next(|id| of_repository.contains_key(id)).await? {
-        let here = history.repository.and_then(|id| of_repository.get(&id));
+    while let Some(history) = graphs.next(|id| by_repository.contains_key(id)).await? {
+        let here = history.repository.and_then(|id| by_repository.get(&id));
         let mut ranges = RevisionRanges::new(&history.graph);
         for pull_request in here.into_iter().flatten() {
             let Some((head, before)) = ends(&history.graph, pull_request) else {
@@ -75,7 +76,7 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
     Ok(())
 }
 
-/// Between which commits its own are.
+/// Return the source commit and the destination before the merge.
 fn ends(graph: &CommitGraph, pull_request: &PullRequest) -> Option<(CommitIndex, CommitIndex)> {
     let head = graph.find(&pull_request.head)?;
     let before = match pull_request.is_merged {

@@ -1,7 +1,8 @@
-//! `domain.ref_commits`: which tags of a repository are compared with which?
+//! `domain.ref_commits`: the pairs of tags of a repository to compare.
 //!
-//! Those whose name the rules' pattern matches, in the rules' order, each with the one behind it; and the pairs that
-//! the rules name. A name that the repository does not have is passed over: rules are shared by many.
+//! The tags whose name matches the pattern of the rules, in the order of the rules, are each paired with the next one.
+//! The rules can name further pairs. A pair is skipped if the repository lacks one of its refs, because several
+//! repositories share rules.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +16,7 @@ use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::write::QueryFailure;
 
 const TAGS: &str = "refs/tags/";
-/// The rules of a repository that the configuration does not know.
+/// The rules of a repository that is not configured.
 const DEFAULT: &str = "default";
 
 const REFS: &str = "
@@ -40,19 +41,19 @@ pub(super) fn queries() -> Vec<String> {
 
 struct TagRules {
     pattern: Option<Regex>,
-    /// How many pairs that follow each other.
+    /// The number of pairs of successive tags.
     limit: usize,
     order: String,
-    /// Further pairs, `(new, old)`.
+    /// Further pairs, as new and old name.
     pairs: Vec<(String, String)>,
 }
 
-/// A repository's refs.
+/// The refs of a repository.
 #[derive(Default)]
 struct RepositoryRefs {
     repository: String,
     tags: Vec<Tag>,
-    /// `(id, commit)` by every name that a rule may use.
+    /// Id and commit, by every name that a rule can use.
     named: BTreeMap<String, (String, String)>,
 }
 
@@ -69,7 +70,7 @@ impl RepositoryRefs {
                 commit: commit.to_owned(),
                 date,
             });
-            // Before a branch of the same name: pairs are of tags first of all.
+            // A tag takes precedence over a branch of the same name.
             self.named.insert(short.to_owned(), target.clone());
         }
         for name in [name, id] {
@@ -127,7 +128,7 @@ async fn rules(engine: &Engine) -> Result<BTreeMap<String, TagRules>, QueryFailu
             let pattern = pattern
                 .or_error(
                     ErrorKind::Configuration,
-                    "`tags.pattern` is no regular expression",
+                    "`tags.pattern` is not a regular expression",
                 )
                 .map_err(|error| error.with("rules", names.text(row)))?;
             let limit = limits.get(row).unwrap_or_default();
@@ -156,7 +157,7 @@ async fn rules(engine: &Engine) -> Result<BTreeMap<String, TagRules>, QueryFailu
     Ok(all)
 }
 
-/// The name of each configured repository's rules.
+/// Return the name of the rules of each configured repository.
 async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, QueryFailure> {
     let mut assigned = BTreeMap::new();
     let mut rows = RowReader::open(engine, REPOSITORIES).await?;
@@ -180,7 +181,7 @@ fn write(refs: &RepositoryRefs, rules: Option<&TagRules>, writer: &mut RowWriter
     let mut index = 0;
     let mut row = |new: (&str, &str), old: (&str, &str), source| {
         let is_new = ids.insert((new.0.to_owned(), old.0.to_owned()));
-        // DevLake drops a named pair whose commits are those of a pair that there is already.
+        // DevLake drops a configured pair that has the commits of an earlier pair.
         let same_commits = !commits.insert((new.1.to_owned(), old.1.to_owned()));
         if !is_new || source == "rule" && same_commits {
             return Ok(());
@@ -196,7 +197,7 @@ fn write(refs: &RepositoryRefs, rules: Option<&TagRules>, writer: &mut RowWriter
             Cell::Text(source),
         ])
     };
-    for [new, old] in following(refs, rules)
+    for [new, old] in successive_tags(refs, rules)
         .windows(2)
         .flat_map(<&[Tag; 2]>::try_from)
     {
@@ -209,15 +210,15 @@ fn write(refs: &RepositoryRefs, rules: Option<&TagRules>, writer: &mut RowWriter
                 repository = refs.repository,
                 new,
                 old,
-                "a pair of `tags.pairs` names what the repository does not have"
+                "`tags.pairs` names a ref that the repository does not have"
             ),
         }
     }
     Ok(())
 }
 
-/// The tags that make the pairs: one more than pairs.
-fn following(refs: &RepositoryRefs, rules: &TagRules) -> Vec<Tag> {
+/// Return the tags to pair, which are one more than the pairs.
+fn successive_tags(refs: &RepositoryRefs, rules: &TagRules) -> Vec<Tag> {
     let Some(pattern) = &rules.pattern else {
         return Vec::new();
     };
@@ -228,9 +229,9 @@ fn following(refs: &RepositoryRefs, rules: &TagRules) -> Vec<Tag> {
         .cloned()
         .collect();
     let compared = rules.limit.saturating_add(1);
-    let warning = tags::sort(&mut matching, &rules.order, compared);
+    let order_warning = tags::sort(&mut matching, &rules.order, compared);
     matching.truncate(compared);
-    if let Some(warning) = warning.filter(|_| matching.len() > 1) {
+    if let Some(warning) = order_warning.filter(|_| matching.len() > 1) {
         warn(&refs.repository, warning);
     }
     matching
@@ -242,15 +243,15 @@ fn warn(repository: &str, warning: OrderWarning) {
             repository,
             tags,
             example,
-            "tags that `tags.pattern` matches have no version, so all of them are ordered by date: \
+            "some tags that match `tags.pattern` have no version, so all of them are ordered by date: \
              narrow the pattern to releases, or set `tags.order`"
         ),
         OrderWarning::NumbersInWords { strict, natural } => tracing::warn!(
             repository,
             strict,
             natural,
-            "SemVer orders the words in pre-releases letter by letter, and by the numbers in them the order is another \
-             one: set `tags.order = \"natural\"` if that is meant"
+            "SemVer orders pre-releases such as `beta2` and `beta12` letter by letter: \
+             set `tags.order = \"natural\"` to order them by number"
         ),
     }
 }

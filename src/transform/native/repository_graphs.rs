@@ -1,8 +1,8 @@
-//! The commit graphs of the repositories, one after another: never more than one is held.
+//! Builds the commit graphs of the repositories, one at a time, so that memory holds one graph only.
 //!
-//! `domain.commit_parents` does not say whose history a row belongs to; a row is part of every repository that has the
-//! commit. Where `domain.repo_commits` has no rows at all, because somebody gave only the parents, all rows are the
-//! history of one repository.
+//! `domain.commit_parents` does not name a repository: a row belongs to every repository that has the commit. If
+//! `domain.repo_commits` is empty, because an outside table gives the parents only, all rows form the history of one
+//! repository.
 
 use super::row_reader::{RowBatch, RowReader};
 use crate::engine::Engine;
@@ -23,23 +23,23 @@ const AS_ONE: &str = "
     FROM domain.commits";
 const ANY: &str = "SELECT repo_id FROM domain.repo_commits LIMIT 1";
 
-/// All that is read here.
+/// Return the queries of this module.
 pub(super) fn queries() -> [String; 3] {
     [BY_REPOSITORY, AS_ONE, ANY].map(str::to_owned)
 }
 
-/// The history of a repository.
+/// The commit graph of a repository.
 pub(super) struct RepositoryGraph {
-    /// `None`: of all that is known, whatever the repository is called.
+    /// The id of the repository. `None` if the graph covers all repositories.
     pub repository: Option<String>,
     pub graph: CommitGraph,
 }
 
-/// Reads repository_graphs in the order of the repositories' ids.
+/// Reads the graphs in the order of the ids of the repositories.
 pub(super) struct RepositoryGraphs {
     rows: RowReader,
     as_one: bool,
-    /// What was read and not used yet, and from which row on.
+    /// A batch that is partly used, and its first unused row.
     batch: Option<(RowBatch, usize)>,
 }
 
@@ -58,18 +58,18 @@ impl RepositoryGraphs {
         })
     }
 
-    /// The next history that is `wanted`; the commits of the others are passed over.
+    /// Return the graph of the next repository that is `wanted`. Skip the rows of the others.
     pub(super) async fn next(
         &mut self,
         wanted: impl Fn(&str) -> bool,
     ) -> Result<Option<RepositoryGraph>, QueryFailure> {
-        let mut under_way: Option<(String, GraphBuilder)> = None;
+        let mut building: Option<(String, GraphBuilder)> = None;
         loop {
             let (batch, from) = match self.batch.take() {
                 Some(rest) => rest,
                 None => match self.rows.next().await? {
                     Some(batch) => (batch, 0),
-                    None => return Ok(under_way.map(|(id, builder)| self.built(id, builder))),
+                    None => return Ok(building.map(|(id, builder)| self.built(id, builder))),
                 },
             };
             let repositories = batch.texts(0)?;
@@ -77,14 +77,14 @@ impl RepositoryGraphs {
             let (positions, times) = (batch.numbers(3)?, batch.numbers(4)?);
             for row in from..batch.rows() {
                 let id = repositories.text(row);
-                let (_, builder) = match &mut under_way {
+                let (_, builder) = match &mut building {
                     Some(current) if current.0 == id => current,
                     Some(_) => {
                         self.batch = Some((batch, row));
-                        return Ok(under_way.map(|(id, builder)| self.built(id, builder)));
+                        return Ok(building.map(|(id, builder)| self.built(id, builder)));
                     }
                     None if self.as_one || wanted(id) => {
-                        under_way.insert((id.to_owned(), GraphBuilder::default()))
+                        building.insert((id.to_owned(), GraphBuilder::default()))
                     }
                     None => continue,
                 };

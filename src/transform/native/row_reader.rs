@@ -1,4 +1,4 @@
-//! RowReader of a query, one by one, without holding more than a batch.
+//! Reads the rows of a query, holding one batch at a time.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::array::{BooleanArray, Int64Array};
@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::write::QueryFailure;
 
-/// A query under way.
+/// The rows of a running query.
 pub(super) struct RowReader(SendableRecordBatchStream);
 
 impl RowReader {
@@ -33,7 +33,7 @@ impl RowReader {
     }
 }
 
-/// Columns by position, as the query selects them.
+/// A batch of rows. Its columns are addressed by position.
 pub(super) struct RowBatch(RecordBatch);
 
 impl RowBatch {
@@ -42,7 +42,7 @@ impl RowBatch {
     }
 
     fn column(&self, at: usize, to: &DataType) -> Result<ArrayRef> {
-        cast(self.0.column(at), to).or_error(ErrorKind::Internal, "a column of another type")
+        cast(self.0.column(at), to).or_error(ErrorKind::Internal, "a column has the wrong type")
     }
 
     pub(super) fn texts(&self, at: usize) -> Result<TextColumn> {
@@ -50,7 +50,7 @@ impl RowBatch {
         Ok(TextColumn(column.as_string::<i32>().clone()))
     }
 
-    /// Whole numbers; times in microseconds.
+    /// Return a column of integers. Times are in microseconds.
     pub(super) fn numbers(&self, at: usize) -> Result<NumberColumn> {
         let column = self.column(at, &DataType::Int64)?;
         Ok(NumberColumn(column.as_primitive::<Int64Type>().clone()))
@@ -69,7 +69,7 @@ impl TextColumn {
         self.0.is_valid(row).then(|| self.0.value(row))
     }
 
-    /// `''` for null.
+    /// Return the text, or `''` for null.
     pub(super) fn text(&self, row: usize) -> &str {
         self.get(row).unwrap_or_default()
     }
@@ -86,7 +86,7 @@ impl NumberColumn {
 pub(super) struct BooleanColumn(BooleanArray);
 
 impl BooleanColumn {
-    /// False for null.
+    /// Return the value, or false for null.
     pub(super) fn is_true(&self, row: usize) -> bool {
         self.0.is_valid(row) && self.0.value(row)
     }

@@ -1,4 +1,4 @@
-//! RowReader of a native step on their way to disk, in whatever order they come.
+//! Writes the rows of a native step to an unsorted Parquet file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::Contract;
 
-/// RowReader that are held before they are written.
+/// The number of rows in a batch.
 const ROWS: usize = 8192;
 
 /// One value of a row.
@@ -23,7 +23,7 @@ enum ColumnBuilder {
     Number(Int64Builder),
 }
 
-/// Takes rows whose cells stand in the order of the contract's columns.
+/// Writes rows whose cells are in the order of the columns of the contract.
 pub(super) struct RowWriter {
     contract: Contract,
     file: ParquetFile,
@@ -33,7 +33,7 @@ pub(super) struct RowWriter {
 
 impl RowWriter {
     pub(super) fn create(contract: &Contract, path: &Path) -> Result<Self> {
-        // Without a key: the rows are not in its order, and the file must not say that they are.
+        // Without a key, because the file must not declare an order that its rows do not have.
         let (layer, table) = (&contract.layer, &contract.table);
         let unsorted = Contract::new(layer, table, contract.columns.clone(), Vec::new())?;
         Ok(Self {
@@ -61,7 +61,7 @@ impl RowWriter {
                     numbers.append_value(number)
                 }
                 _ => {
-                    let mixed = Error::new(ErrorKind::Internal, "a column of two types");
+                    let mixed = Error::new(ErrorKind::Internal, "a column has cells of two types");
                     return Err(mixed.with("table", self.contract.name()));
                 }
             }

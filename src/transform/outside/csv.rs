@@ -1,6 +1,6 @@
-//! CSV as text columns: types come from the contract, because a hash of digits is no number.
+//! Reads CSV as text columns. The types come from the contract, because a hash that consists of digits is not a number.
 //!
-//! Several files are one table: each is read by its own header, so the order of columns may differ.
+//! Several files form one table. Each is read by its own header, so the order of columns may differ.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use regex::Regex;
 use super::files::{TextFile, in_file};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// What stands for null, beside an empty cell, as the exports of MySQL and Postgres write it.
+/// Text that means null besides an empty cell, as MySQL and Postgres export it.
 const NULLS: &str = r"^(NULL|\\N)?$";
 const BATCH_ROWS: usize = 1024;
 
-/// The columns of all files, in the order in which they appear.
+/// Return the columns of all files, in the order of their first occurrence.
 pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
     let mut names: Vec<String> = Vec::new();
     for file in files {
@@ -31,7 +31,7 @@ pub(super) fn schema(files: &[TextFile]) -> Result<SchemaRef> {
     Ok(text_schema(&names))
 }
 
-/// Hands the rows of `file` to `write`, with the columns of `schema`; those that the file lacks are null.
+/// Pass the rows of `file` to `write`, with the columns of `schema`. Columns that the file lacks are null.
 pub(super) fn read(
     file: &TextFile,
     schema: &SchemaRef,
@@ -42,7 +42,8 @@ pub(super) fn read(
     if own.is_empty() {
         return Ok(());
     }
-    let nulls = Regex::new(NULLS).or_error(ErrorKind::Internal, "not a pattern")?;
+    let nulls =
+        Regex::new(NULLS).or_error(ErrorKind::Internal, "the pattern for nulls is invalid")?;
     let rows = ReaderBuilder::new(text_schema(&own))
         .with_header(true)
         .with_batch_size(BATCH_ROWS)
@@ -67,7 +68,7 @@ fn unreadable(error: datafusion::arrow::error::ArrowError, file: &TextFile) -> E
     in_file(file)(Error::new(ErrorKind::Configuration, "cannot read the CSV").source(error))
 }
 
-/// The names of the first line; none for an empty file.
+/// Return the column names in the first line; none for an empty file.
 fn header(file: &TextFile) -> Result<Vec<String>> {
     let format = Format::default().with_header(true);
     let (schema, _) = format
@@ -84,8 +85,8 @@ fn text_schema(names: &[String]) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// A header that is there again gets `_2`, `_3` … behind it: Jira writes `Sprint` once for each sprint of an issue. A
-/// number that a header of its own has is passed over.
+/// Append `_2`, `_3` … to repeated names: Jira writes `Sprint` once for each sprint of an issue. Skip a number if the
+/// numbered name is in the header too.
 fn distinct(names: Vec<String>) -> Vec<String> {
     let mut taken: BTreeSet<String> = names.iter().cloned().collect();
     let mut seen = BTreeSet::new();
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repeated_header_is_numbered_beside_those_that_are_there() {
+    fn repeated_names_are_numbered_without_collisions() {
         assert_eq!(
             named(&["Sprint", "Key", "Sprint", "Sprint"]),
             ["Sprint", "Key", "Sprint_2", "Sprint_3"]
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_rows_has_its_header_and_one_without_anything_has_none() {
+    fn a_file_without_rows_has_columns_and_an_empty_file_has_none() {
         assert_eq!(rows(&["id,name\n"]).unwrap(), ["id|name"]);
         assert_eq!(rows(&["\u{feff}id,name"]).unwrap(), ["id|name"]);
         for empty in ["", "\u{feff}", "\n\n", "  \n \n"] {
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_are_what_exports_write_for_them() {
+    fn exported_nulls_are_read_as_null() {
         assert_eq!(
             rows(&["id,a,b,c,d\n1,NULL,\\N,,NULLS\n"]).unwrap(),
             ["id|a|b|c|d", "1|-|-|-|NULLS"]

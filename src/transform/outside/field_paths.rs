@@ -1,6 +1,7 @@
-//! What a `query` takes out of nested values: `service['summary']`, `n.points`, `assignments[1]['assignee']`.
+//! Finds the nested fields that a `query` reads: `service['summary']`, `n.points`, `assignments[1]['assignee']`.
 //!
-//! A month in which no incident has such a key gives no type for it, and the query would fail for want of one.
+//! The type of nested NDJSON comes from its rows. If no row of a file has such a field, the column lacks it, and the
+//! query could not be planned without this list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -14,15 +15,15 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::shape::Shape;
 
-/// A step into a value.
+/// One element of a path into a nested value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum PathStep {
     Field(String),
     Item,
 }
 
-/// What the query looks into, by column. Empty for a text that does not parse: planning it says why.
-pub(super) fn field_paths(query: &str) -> Shape {
+/// Return the fields that the query reads, by column. Return none for SQL that does not parse, which planning reports.
+pub(super) fn fields_read(query: &str) -> Shape {
     let Ok(statements) = Parser::parse_sql(&GenericDialect {}, query) else {
         return Shape::default();
     };
@@ -35,9 +36,9 @@ pub(super) fn field_paths(query: &str) -> Shape {
 
 #[derive(Default)]
 struct FieldPathVisitor {
-    /// Names of tables, of their aliases and of CTEs: no columns.
+    /// The names of tables, aliases of tables and CTEs, which are not columns.
     relations: BTreeSet<String>,
-    /// Names that a select gives to such a path: `unnest(participants) AS q`.
+    /// Aliases of paths, such as `q` in `unnest(participants) AS q`.
     aliases: BTreeMap<String, Vec<PathStep>>,
     paths: Vec<Vec<PathStep>>,
 }
@@ -57,7 +58,7 @@ impl FieldPathVisitor {
         shape
     }
 
-    /// The path from a column, where it begins with the name of a table or with an alias.
+    /// Return the path from its column: without the name of a table, and with aliases replaced.
     fn resolve(&self, path: &[PathStep]) -> Vec<PathStep> {
         let mut path = path.to_vec();
         if let (Some(PathStep::Field(first)), true) = (path.first(), path.len() > 1)
@@ -65,7 +66,7 @@ impl FieldPathVisitor {
         {
             path.remove(0);
         }
-        // An alias may stand for another one; one that stands for itself would never end.
+        // An alias can refer to another alias. Skip aliases already replaced, because one can refer to itself.
         let mut passed = BTreeSet::new();
         while let Some(PathStep::Field(first)) = path.first().cloned()
             && let Some(target) = self.aliases.get(&first)
@@ -176,9 +177,9 @@ fn step(access: &AccessExpr) -> Option<PathStep> {
 mod tests {
     use super::*;
 
-    /// The columns that a query would find where no row has any.
+    /// Return the columns that a query would find in files without rows.
     fn columns(query: &str) -> String {
-        let fields = Shape::default().fields(&field_paths(query));
+        let fields = Shape::default().fields(&fields_read(query));
         let texts = fields
             .iter()
             .map(|field| format!("{} {}", field.name(), field.data_type()));
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_query_looks_into_is_found_in_every_spelling() {
+    fn fields_are_found_in_every_notation() {
         for query in [
             "SELECT service['summary'] FROM external",
             "SELECT service.summary FROM external",
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_are_found_by_their_index_and_by_the_functions_that_take_them() {
+    fn lists_are_found_by_index_and_by_list_functions() {
         assert_eq!(
             columns("SELECT assignments[1]['assignee']['summary'] FROM external"),
             "assignments List(Struct(\"assignee\": Struct(\"summary\": Utf8)))"
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_columns_and_texts_that_do_not_parse_say_nothing() {
+    fn plain_columns_and_invalid_sql_have_no_fields() {
         for query in [
             "SELECT id, upper(title) AS t, e.key FROM external AS e",
             "SELECT a AS b, b AS a FROM external",

@@ -1,5 +1,5 @@
-//! The files that a `[[table]]` names, opened: those of a bucket are copied to the local disk first, because their
-//! schema comes from all of their rows and each is read twice.
+//! Opens the files of a `[[table]]`. Those of a bucket are copied to the local disk first, because their schema comes
+//! from all of their rows, so each is read twice.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -12,14 +12,14 @@ use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt};
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// A file of text, which can be read from its start any number of times.
+/// A text file that can be read from its start any number of times.
 pub(super) struct TextFile {
     pub name: String,
     file: File,
 }
 
 impl TextFile {
-    /// The text from its first character that is not white space, without a byte order mark.
+    /// Return the text from its first character that is not white space, without a byte order mark.
     pub(super) fn read(&self) -> Result<impl Read + use<>> {
         let mut file = self
             .file
@@ -43,7 +43,7 @@ impl TextFile {
     }
 }
 
-/// Opens all files at `location`, by name. `folder`: where those of a bucket are copied to.
+/// Open all files at `location`, ordered by name. Copies of remote files go to `folder`.
 pub(super) async fn open(engine: &Engine, location: &str, folder: &Path) -> Result<Vec<TextFile>> {
     let (store, listed) = engine.outside_files(location).await?;
     let mut files = Vec::new();
@@ -69,7 +69,7 @@ async fn fetch(
     };
     let no_room = "cannot copy an outside file to the staging folder";
     std::fs::create_dir_all(folder).or_error(ErrorKind::Lake, no_room)?;
-    // Without a name, so that it is gone when it is closed.
+    // An unnamed file is deleted when it is closed.
     let mut copy = tempfile::tempfile_in(folder).or_error(ErrorKind::Lake, no_room)?;
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.or_error(ErrorKind::Configuration, failed)?;
@@ -78,7 +78,7 @@ async fn fetch(
     Ok(copy)
 }
 
-/// A text that is not UTF-8.
+/// A file is not UTF-8.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "not UTF-8 from byte {at} on; convert the file, as in `iconv -f WINDOWS-1252 -t UTF-8` or `iconv -f UTF-16 -t UTF-8`"
@@ -87,10 +87,10 @@ struct NotUtf8 {
     at: u64,
 }
 
-/// Passes UTF-8 on and stops at anything else; leaves out a byte order mark and white space at the start.
+/// A reader that passes UTF-8 on and fails at any other byte. It skips a byte order mark and white space at the start.
 struct Utf8<R> {
     inner: R,
-    /// The first bytes of a character whose end is not read yet.
+    /// The first bytes of a character that is not read completely yet.
     begun: Vec<u8>,
     checked: u64,
     has_begun: bool,
@@ -128,7 +128,7 @@ impl<R: Read> Read for Utf8<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let n = self.inner.read(buffer)?;
-            let bytes = &buffer[..n];
+            let bytes = buffer.get(..n).unwrap_or_default();
             if n == 0 && !buffer.is_empty() && !self.begun.is_empty() {
                 let at = self.checked;
                 return Err(io::Error::new(io::ErrorKind::InvalidData, NotUtf8 { at }));
@@ -137,7 +137,7 @@ impl<R: Read> Read for Utf8<R> {
             if self.has_begun || n == 0 {
                 return Ok(n);
             }
-            // The buffer of a reader is larger than any mark, so the first read has all of it.
+            // The buffer of the caller is larger than the mark, so the first read contains all of it.
             let marked = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
             let text = marked.trim_ascii_start();
             if text.is_empty() {
@@ -151,7 +151,7 @@ impl<R: Read> Read for Utf8<R> {
     }
 }
 
-/// Says which file it was.
+/// Return a function that adds the name of the file to an error.
 pub(super) fn in_file(file: &TextFile) -> impl Fn(Error) -> Error {
     move |error| error.with("file", &file.name)
 }
@@ -167,7 +167,7 @@ mod tests {
         read.map(|_| text).map_err(|error| error.to_string())
     }
 
-    /// Gives one byte at a time, so that every character is cut.
+    /// Reads one byte at a time, so that every character is split.
     struct Trickle<'a>(&'a [u8]);
 
     impl Read for Trickle<'_> {
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_and_white_space_at_the_start_are_left_out() {
+    fn a_byte_order_mark_and_leading_white_space_are_skipped() {
         assert_eq!(text("\u{feff}id\n1 ".as_bytes()).unwrap(), "id\n1 ");
         assert_eq!(text(b"\n  \r\nid\n").unwrap(), "id\n");
         for empty in ["", "\n", "\u{feff}", "\u{feff}\r\n", "  \n\t\n"] {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn another_encoding_is_named_with_the_place_and_the_remedy() {
+    fn the_error_for_another_encoding_names_the_byte_and_the_fix() {
         let failure = text(b"id,name\n1,Andr\xe9,x").unwrap_err();
         assert!(
             failure.starts_with("not UTF-8 from byte 14 on"),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn characters_that_are_cut_between_two_reads_are_whole() {
+    fn characters_split_between_two_reads_are_complete() {
         let mut read = String::new();
         let checked = Utf8::new(Trickle("né €😀".as_bytes()));
         BufReader::with_capacity(1, checked)

@@ -1,8 +1,9 @@
-//! Times and durations are checked at the filter: a time that stands for none, or that no engine can hold, a duration below
-//! zero and a number that is none are null from here on and named in the report, before they make two thousand years of
-//! periods or fail a cast in another table.
+//! Replaces invalid values of outside tables by null, and counts them for the run report: placeholder times, times
+//! outside the range of the engines, negative durations, and numbers that are not finite. Otherwise they would create
+//! two thousand years of periods, or fail a cast in a later step.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, StructArray};
@@ -17,12 +18,12 @@ use crate::schema::Contract;
 use crate::schema::times::{RANGE, is_beyond_calendars, is_placeholder, is_storable};
 
 const FAILED: &str = "cannot put checked values back";
-/// Units of columns that hold durations.
+/// The units of columns that hold durations.
 const DURATIONS: [&str; 2] = ["seconds", "minutes"];
-/// So many rows of a column are shown.
+/// The number of examples for each column.
 const EXAMPLES: usize = 3;
 
-/// Why a value was taken out.
+/// The reason why a value is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum InvalidValue {
     Time,
@@ -33,31 +34,31 @@ pub(super) enum InvalidValue {
 impl InvalidValue {
     pub(super) fn reason(self) -> String {
         match self {
-            Self::Time => format!("times that stand for none, or lie outside {RANGE}"),
-            Self::Duration => "durations below zero".to_owned(),
+            Self::Time => format!("placeholder times, or times outside {RANGE}"),
+            Self::Duration => "negative durations".to_owned(),
             Self::Number => "NaN or infinite numbers".to_owned(),
         }
     }
 }
 
-/// What was taken out of one column.
+/// The values removed from one column.
 #[derive(Debug, Default)]
 pub(super) struct RemovedValues {
     pub rows: u64,
-    /// `9999-12-31T23:59:59Z (id=i1)`.
+    /// Examples such as `9999-12-31T23:59:59Z (id=i1)`.
     pub examples: Vec<String>,
 }
 
-/// Takes out odd values, and remembers them by column.
+/// Replaces invalid values by null and counts them by column.
 #[derive(Debug, Default)]
 pub(super) struct ValueFilter {
-    pub taken: BTreeMap<(String, InvalidValue), RemovedValues>,
+    pub removed: BTreeMap<(String, InvalidValue), RemovedValues>,
 }
 
 impl ValueFilter {
-    /// What of the columns of times cannot become one, although it is a time: a text of a year that no parser takes,
-    /// such as `0000-00-00`; days and seconds that overflow.
-    pub(super) fn impossible(
+    /// Remove times that cannot be cast to the type of their column: texts with years that no parser accepts, such as
+    /// `0000-00-00`, and numbers of days or seconds that overflow.
+    pub(super) fn remove_uncastable_times(
         &mut self,
         contract: &Contract,
         batch: &RecordBatch,
@@ -67,14 +68,14 @@ impl ValueFilter {
             if !matches!(column.data_type, DataType::Timestamp(..)) {
                 continue;
             }
-            let odd = impossible(array, &column.data_type)?;
+            let is_invalid = remove_uncastable_times(array, &column.data_type)?;
             let key = |row| key(contract, batch, row);
-            *array = self.null(InvalidValue::Time, &column.name, array, odd, key)?;
+            *array = self.nullify(InvalidValue::Time, &column.name, array, is_invalid, key)?;
         }
         RecordBatch::try_new(batch.schema(), columns).or_error(ErrorKind::Internal, FAILED)
     }
 
-    /// Takes odd values out of a batch of the contract's types, also out of structs and lists.
+    /// Remove invalid values from a batch that has the types of the contract, also within structs and lists.
     pub(super) fn check(
         &mut self,
         contract: &Contract,
@@ -98,7 +99,7 @@ impl ValueFilter {
             .or_error(ErrorKind::Internal, FAILED)
     }
 
-    /// `rows`: for each value, the row of the batch that it belongs to.
+    /// Remove invalid values from a column. `rows` has the row of the batch that each value belongs to.
     fn column(
         &mut self,
         path: &str,
@@ -106,21 +107,27 @@ impl ValueFilter {
         rows: &[usize],
         key: &dyn Fn(usize) -> String,
     ) -> Result<ArrayRef> {
+        let row_of = |n: usize| rows.get(n).copied().unwrap_or_default();
         match array.data_type() {
             DataType::Timestamp(TimeUnit::Microsecond, _) => {
                 let times = array.as_primitive::<TimestampMicrosecondType>();
-                let is_odd = |micros: i64| !is_storable(micros) || is_placeholder(micros);
-                let odd = times.iter().map(|time| time.is_some_and(is_odd));
-                self.null(InvalidValue::Time, path, array, odd.collect(), |n| {
-                    key(rows[n])
+                let is_invalid_time = |micros: i64| !is_storable(micros) || is_placeholder(micros);
+                let is_invalid = times.iter().map(|time| time.is_some_and(is_invalid_time));
+                self.nullify(InvalidValue::Time, path, array, is_invalid.collect(), |n| {
+                    key(row_of(n))
                 })
             }
             DataType::Float64 => {
                 let numbers = array.as_primitive::<Float64Type>().iter();
-                let odd = numbers.map(|number| number.is_some_and(|number| !number.is_finite()));
-                self.null(InvalidValue::Number, path, array, odd.collect(), |n| {
-                    key(rows[n])
-                })
+                let is_invalid =
+                    numbers.map(|number| number.is_some_and(|number| !number.is_finite()));
+                self.nullify(
+                    InvalidValue::Number,
+                    path,
+                    array,
+                    is_invalid.collect(),
+                    |n| key(row_of(n)),
+                )
             }
             DataType::Struct(fields) => {
                 let parts = array.as_struct();
@@ -134,9 +141,13 @@ impl ValueFilter {
             DataType::List(field) => {
                 let list = array.as_list::<i32>();
                 let mut owners = vec![0; list.values().len()];
-                for (row, bounds) in list.offsets().windows(2).enumerate() {
-                    let at = |n: usize| usize::try_from(bounds[n]).unwrap_or_default();
-                    owners[at(0)..at(1)].fill(rows[row]);
+                for (row, bounds) in rows.iter().zip(list.offsets().windows(2)) {
+                    if let [start, end] = *bounds
+                        && let (Ok(start), Ok(end)) = (start.try_into(), end.try_into())
+                        && let Some(owned) = owners.get_mut::<Range<usize>>(start..end)
+                    {
+                        owned.fill(*row);
+                    }
                 }
                 let values = self.column(path, list.values(), &owners, key)?;
                 let made = ListArray::try_new(
@@ -157,7 +168,7 @@ impl ValueFilter {
         array: &ArrayRef,
         key: &dyn Fn(usize) -> String,
     ) -> Result<ArrayRef> {
-        let odd: Vec<_> = match array.data_type() {
+        let is_invalid: Vec<_> = match array.data_type() {
             DataType::Int64 => {
                 let numbers = array.as_primitive::<Int64Type>().iter();
                 numbers
@@ -172,40 +183,47 @@ impl ValueFilter {
             }
             _ => return Ok(Arc::clone(array)),
         };
-        self.null(InvalidValue::Duration, column, array, odd, key)
+        self.nullify(InvalidValue::Duration, column, array, is_invalid, key)
     }
 
-    /// `array` with null where `odd` says so.
-    fn null(
+    /// Return `array` with null where `is_invalid` is true, and record the values.
+    fn nullify(
         &mut self,
         why: InvalidValue,
         column: &str,
         array: &ArrayRef,
-        odd: Vec<bool>,
+        is_invalid: Vec<bool>,
         key: impl Fn(usize) -> String,
     ) -> Result<ArrayRef> {
-        if !odd.contains(&true) {
+        if !is_invalid.contains(&true) {
             return Ok(Arc::clone(array));
         }
-        for n in (0..odd.len()).filter(|n| odd[*n]) {
+        let invalid = is_invalid.iter().enumerate();
+        for (n, _) in invalid.filter(|(_, is_invalid)| **is_invalid) {
             let text = array_value_to_string(array, n);
-            let text = text.unwrap_or_else(|_| "beyond all calendars".to_owned());
-            self.take(why, column, &text, || key(n));
+            let text = text.unwrap_or_else(|_| "outside the calendar".to_owned());
+            self.record(why, column, &text, || key(n));
         }
-        nullif(array, &odd.into()).or_error(ErrorKind::Internal, FAILED)
+        nullif(array, &is_invalid.into()).or_error(ErrorKind::Internal, FAILED)
     }
 
-    fn take(&mut self, why: InvalidValue, column: &str, value: &str, key: impl FnOnce() -> String) {
-        let taken = self.taken.entry((column.to_owned(), why)).or_default();
-        taken.rows += 1;
-        if taken.examples.len() < EXAMPLES {
-            taken.examples.push(format!("{value} ({})", key()));
+    fn record(
+        &mut self,
+        why: InvalidValue,
+        column: &str,
+        value: &str,
+        key: impl FnOnce() -> String,
+    ) {
+        let removed = self.removed.entry((column.to_owned(), why)).or_default();
+        removed.rows += 1;
+        if removed.examples.len() < EXAMPLES {
+            removed.examples.push(format!("{value} ({})", key()));
         }
     }
 }
 
-/// For each value, whether it is a time that the type cannot hold.
-fn impossible(array: &ArrayRef, to: &DataType) -> Result<Vec<bool>> {
+/// Return for each value whether it is a time that cannot be cast to `to`.
+fn remove_uncastable_times(array: &ArrayRef, to: &DataType) -> Result<Vec<bool>> {
     if array.data_type().is_string() {
         let texts = cast(array, &DataType::Utf8);
         let texts = texts.or_error(ErrorKind::Internal, "cannot read texts")?;
@@ -217,7 +235,7 @@ fn impossible(array: &ArrayRef, to: &DataType) -> Result<Vec<bool>> {
     if !array.data_type().is_temporal() {
         return Ok(Vec::new());
     }
-    // Nulls what it cannot cast.
+    // The cast returns null for a value that it cannot convert.
     let times = cast(array, to).or_error(ErrorKind::Contract, "cannot cast times")?;
     let rows = 0..array.len();
     Ok(rows
@@ -225,7 +243,7 @@ fn impossible(array: &ArrayRef, to: &DataType) -> Result<Vec<bool>> {
         .collect())
 }
 
-/// `id=i1`: the key of a row.
+/// Return the key of a row as text, such as `id=i1`.
 fn key(contract: &Contract, batch: &RecordBatch, row: usize) -> String {
     let columns = contract.primary_key.iter().filter_map(|name| {
         let value = array_value_to_string(batch.column_by_name(name)?, row).ok()?;
@@ -243,7 +261,7 @@ mod tests {
     use crate::schema::Contracts;
 
     #[test]
-    fn times_within_structs_and_lists_are_checked_too_and_their_rows_are_named() {
+    fn times_within_structs_and_lists_are_checked() {
         let text = r#"{"description": "d", "version": 1, "primary_key": ["id"], "columns": [
             {"name": "id", "type": "string", "nullable": false},
             {"name": "made", "type": {"struct": [{"name": "on", "type": "timestamp"}, {"name": "by", "type": "string"}]}},
@@ -263,7 +281,7 @@ mod tests {
         let batch = decoder.flush().unwrap().unwrap();
         let mut filter = ValueFilter::default();
         let checked = filter.check(contract, &batch).unwrap();
-        let examples: Vec<_> = filter.taken.iter().collect();
+        let examples: Vec<_> = filter.removed.iter().collect();
         assert_eq!(examples.len(), 2);
         assert_eq!(examples[0].0.0, "made.on");
         assert_eq!(examples[0].1.examples, ["2300-01-01T00:00:00Z (id=a)"]);
@@ -280,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn days_and_seconds_that_overflow_are_taken_out_before_they_fail_a_cast() {
+    fn days_and_seconds_that_overflow_become_null() {
         use datafusion::arrow::array::{Date32Array, TimestampSecondArray};
         use datafusion::arrow::datatypes::Field;
 
@@ -299,12 +317,16 @@ mod tests {
         let schema = Arc::new(Schema::new(fields.to_vec()));
         let batch = RecordBatch::try_new(schema, vec![days, seconds]).unwrap();
         let mut filter = ValueFilter::default();
-        let batch = filter.impossible(contract, &batch).unwrap();
+        let batch = filter.remove_uncastable_times(contract, &batch).unwrap();
         assert_eq!(batch.column(0).null_count(), 2);
         assert_eq!(batch.column(1).null_count(), 2);
         let batch = crate::schema::conform(contract, &batch).unwrap();
         assert_eq!(filter.check(contract, &batch).unwrap().num_rows(), 3);
-        let rows: Vec<_> = filter.taken.values().map(|taken| taken.rows).collect();
+        let rows: Vec<_> = filter
+            .removed
+            .values()
+            .map(|removed| removed.rows)
+            .collect();
         assert_eq!(rows, [1, 1]);
     }
 }

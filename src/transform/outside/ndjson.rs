@@ -1,7 +1,7 @@
-//! NDJSON with the types that all of its rows have, not a sample of them: a key may appear first in the last row.
+//! Reads NDJSON with types that come from all of its rows, not from a sample: a key may occur first in the last row.
 //!
-//! Objects are cut out by their brackets, so that one that is not quite JSON costs what does not fit (see [`crate::json`])
-//! and one that is no JSON at all is an error with its line.
+//! Objects are split by their brackets. An object that is almost valid JSON loses only the values that cannot be read
+//! (see [`crate::json`]). Text that is not JSON is an error with its line.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -17,19 +17,19 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::json::{self, Lenient};
 
 const BATCH_ROWS: usize = 1024;
-/// Bytes of an object that is written over several lines: one that is cut short would take the rest of its file in.
+/// The size limit of an object in bytes. Without it, an unclosed object would read the rest of the file.
 const LONGEST: usize = 1 << 26;
 
-/// What of the rows of a file did not fit.
+/// The values that did not fit their column.
 #[derive(Debug, Default)]
 pub(super) struct Misfits {
-    /// Values that are null because they are of another type, by path.
+    /// The number of values that became null because of their type, by path.
     pub values: BTreeMap<String, u64>,
-    /// Rows that are not quite JSON.
+    /// The number of rows that are not valid JSON.
     pub repaired: u64,
 }
 
-/// What the rows of all files have.
+/// Return the shape of the rows of all files.
 pub(super) fn observe(files: &[TextFile]) -> Result<Shape> {
     let mut shape = Shape::default();
     for file in files {
@@ -40,7 +40,7 @@ pub(super) fn observe(files: &[TextFile]) -> Result<Shape> {
     Ok(shape)
 }
 
-/// Hands the rows of `file` to `write`, with the columns of `schema`; counts in `misfits` what did not fit.
+/// Pass the rows of `file` to `write`, with the columns of `schema`. Count misfits.
 pub(super) fn read(
     file: &TextFile,
     schema: &SchemaRef,
@@ -63,7 +63,7 @@ pub(super) fn read(
     write(&batch(schema, &pending_rows)?)
 }
 
-/// The objects of a file.
+/// Return the objects of a file.
 fn rows(file: &TextFile) -> Result<impl Iterator<Item = Result<Lenient>>> {
     let mut objects = Objects {
         reader: BufReader::new(file.read()?),
@@ -75,11 +75,11 @@ fn rows(file: &TextFile) -> Result<impl Iterator<Item = Result<Lenient>>> {
     Ok(rows.map(|row| row.map_err(in_file(file))))
 }
 
-/// Cuts a text into its objects, as a rule one a line.
+/// Splits a text into objects, of which there is usually one a line.
 struct Objects<R> {
     reader: BufReader<R>,
     line: String,
-    /// Where the rest of the line begins.
+    /// The start of the unread part of the line.
     at: usize,
     number: u64,
 }
@@ -93,7 +93,7 @@ impl<R: Read> Objects<R> {
             if self.at == self.line.len() && !self.next_line()? {
                 return match text.is_empty() {
                     true => Ok(None),
-                    false => Err(unreadable("an object of the NDJSON does not end", first)),
+                    false => Err(unreadable("an object of the NDJSON is not closed", first)),
                 };
             }
             let mut rest = &self.line[self.at..];
@@ -105,7 +105,7 @@ impl<R: Read> Objects<R> {
                     None => continue,
                     Some(b'{') => {}
                     Some(_) => {
-                        let what = "a line of the NDJSON is no JSON object";
+                        let what = "a line of the NDJSON is not a JSON object";
                         return Err(unreadable(what, first));
                     }
                 }
@@ -114,22 +114,22 @@ impl<R: Read> Objects<R> {
                 text.push_str(&rest[..end]);
                 self.at += end;
                 let read = json::read(&text).filter(|read| read.value.is_object());
-                let what = "an object of the NDJSON is no JSON";
+                let what = "an object of the NDJSON is not valid JSON";
                 return read.map(Some).ok_or_else(|| unreadable(what, first));
             }
             if brackets.is_in_text {
-                let what = "a text in the NDJSON does not end on its line";
+                let what = "a string in the NDJSON is not closed on its line";
                 return Err(unreadable(what, self.number));
             }
             text.push_str(rest);
             self.at = self.line.len();
             if text.len() > LONGEST {
-                return Err(unreadable("an object of the NDJSON does not end", first));
+                return Err(unreadable("an object of the NDJSON is not closed", first));
             }
         }
     }
 
-    /// `false` at the end.
+    /// Read the next line; return false at the end of the file.
     fn next_line(&mut self) -> Result<bool> {
         self.line.clear();
         self.at = 0;
@@ -143,10 +143,10 @@ impl<R: Read> Objects<R> {
 fn unreadable(what: &'static str, line: u64) -> Error {
     Error::new(ErrorKind::Configuration, what)
         .with("line", line)
-        .hint("write one object a line, as `jq -c '.[]'` does with a list")
+        .hint("write one object a line; `jq -c '.[]'` converts a list")
 }
 
-/// Where an object ends, found without recursion.
+/// Finds the end of an object without recursion.
 #[derive(Debug, Default)]
 struct Brackets {
     depth: usize,
@@ -155,7 +155,7 @@ struct Brackets {
 }
 
 impl Brackets {
-    /// Goes on with `bytes`, and returns the place behind the bracket that closes the first one.
+    /// Continue with `bytes`, and return the position after the bracket that closes the first one.
     fn close(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, byte) in bytes.iter().enumerate() {
             match byte {
@@ -205,8 +205,8 @@ fn fit_fields(
     }
 }
 
-/// Makes a value of the type: a text column takes anything, as JSON; where the query looks inside, what has no inside
-/// is null.
+/// Convert a value to the type of its column. A text column accepts any value, as JSON. A value without fields becomes
+/// null if the query reads fields of it.
 fn fit(value: &mut Value, data_type: &DataType, path: &str, misfits: &mut BTreeMap<String, u64>) {
     match (data_type, &mut *value) {
         (_, Value::Null) | (DataType::Utf8, Value::String(_)) => {}
@@ -223,7 +223,7 @@ fn fit(value: &mut Value, data_type: &DataType, path: &str, misfits: &mut BTreeM
             *misfits.entry(path.to_owned()).or_default() += 1;
             *value = Value::Null;
         }
-        // The column's type is what all values are.
+        // The type of the column was derived from all values.
         _ => {}
     }
 }
@@ -235,7 +235,7 @@ mod tests {
 
     use super::*;
 
-    /// Type of each column, then the rows, read as a query that looks at `wanted` would.
+    /// Return the type of each column, then the rows, as for a query that reads the fields `wanted`.
     fn table(text: &str, wanted: &Shape) -> (Vec<String>, Misfits) {
         let files = [TextFile::of(text.as_bytes())];
         let shape = observe(&files).unwrap();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_only_the_last_of_many_rows_has_is_a_column() {
+    fn a_key_of_the_last_row_only_is_a_column() {
         let mut text = "{\"id\": 1}\n".repeat(3000);
         text.push_str("{\"id\": 2, \"at\": {\"by\": \"Ada\"}}");
         let lines = lines(&text);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_deeply_is_the_text_of_its_json() {
+    fn deeply_nested_values_are_json_text() {
         let text = format!("{{\"k\": {}1{}}}", "[".repeat(100), "]".repeat(100));
         let lines = lines(&text);
         assert!(
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_of_several_types_is_text_and_no_row_is_lost() {
+    fn a_key_of_several_types_is_text() {
         assert_eq!(
             lines(
                 "{\"k\": 7}\n{\"k\": \"seven\"}\n{\"k\": true}\n{\"k\": [1]}\n{\"k\": {\"a\": 1}}\n{\"k\": null}\n{}"
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_query_looks_into_keeps_its_inside_and_counts_what_has_none() {
+    fn fields_that_the_query_reads_are_kept_and_misfits_are_counted() {
         let wanted = Shape::at(&["service", "summary"]);
         let (lines, misfits) = table(
             "{\"service\": {\"id\": 1}}\n{\"service\": \"web\"}\n{\"service\": null}",
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_files_blank_lines_and_marks_are_no_rows() {
+    fn empty_files_blank_lines_and_byte_order_marks_have_no_rows() {
         for empty in ["", "\n\n", "\u{feff}", " \r\n"] {
             assert_eq!(lines(empty), [""], "{empty:?}");
         }
@@ -328,11 +328,11 @@ mod tests {
     }
 
     #[test]
-    fn a_row_that_is_not_quite_json_costs_what_does_not_fit() {
-        let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+    fn an_almost_valid_row_loses_only_the_invalid_values() {
+        let nested = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
         let text = format!(
             "{{\"id\": 1, \"k\": \"x\\ud83dy\", \"n\": 7}}\n{{\"id\": 2, \"n\": 1e999}}\n\
-             {{\"id\": 3, \"d\": {{\"e\": {deep}}}}}\n{{\"id\": 4, \"k\": \"}}\\\"{{\"}}"
+             {{\"id\": 3, \"d\": {{\"e\": {nested}}}}}\n{{\"id\": 4, \"k\": \"}}\\\"{{\"}}"
         );
         let (lines, misfits) = table(&text, &Shape::default());
         assert_eq!(misfits.repaired, 3);
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_an_error_that_names_the_line() {
+    fn invalid_json_is_an_error_that_names_the_line() {
         for (text, line) in [
             ("{\"id\": 1}\n\n{\"id\": 2 oops}\n{\"id\": 3}", 3),
             ("{\"id\": 1}\n{\"id\": 2\n{\"id\": 3}\n{\"id\": 4}", 2),
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_an_error_that_names_the_file() {
+    fn a_row_that_is_not_an_object_is_an_error_that_names_the_file() {
         for text in ["[{\"id\": 1}]", "7", "{\"id\": 1}\nnull", "{\"id\": "] {
             let failure = observe(&[TextFile::of(text.as_bytes())]).unwrap_err();
             assert_eq!(failure.kind(), ErrorKind::Configuration, "{text}");

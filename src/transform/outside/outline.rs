@@ -1,4 +1,4 @@
-//! What the given tables tell of projects and of time, before any step has run.
+//! Finds the projects and the time span of the outside tables, before any step runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::Contract;
 
-/// The projects and the time that outside tables tell of.
+/// The projects and the time span of the outside tables.
 #[derive(Default)]
 pub(in crate::transform) struct Outline {
-    /// The projects that a given `domain.project_mapping` names, with the clock of one that says nothing.
+    /// The projects of an outside `domain.project_mapping`, with the default clock.
     pub clocks: BTreeMap<String, (Tz, Weekday)>,
     /// The first and the last time of a deployment, a change or an incident.
     pub times: Option<(DateTime<Utc>, DateTime<Utc>)>,
 }
 
-/// The tables whose rows are deployments, changes and incidents, or are made into them, the rows that count, and the
-/// columns that say when something happened. Nothing else makes a period: a repository of 1999 has no figures.
+/// The tables of deployments, changes and incidents, or of rows that become such, with the condition on their rows and
+/// their columns of times. No other times start a period: a repository created in 1999 has no metrics for that year.
 const TIME_COLUMNS: [(&str, &str, &[&str]); 6] = [
     ("pull_requests", "true", &["created_date", "merged_date"]),
     ("cicd_pipelines", "true", &["created_date", "finished_date"]),
@@ -45,7 +45,7 @@ const TIME_COLUMNS: [(&str, &str, &[&str]); 6] = [
     ),
 ];
 
-/// Reads `parts`, tables of [`GIVEN`].
+/// Read `parts`, which are tables of [`GIVEN`].
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`], naming the rows, when more than `longest` lies between the first and the last time.
@@ -88,7 +88,7 @@ pub(in crate::transform) async fn outline(
         if longest.is_exceeded(first.time, last.time) {
             return Err(Error::new(
                 ErrorKind::Configuration,
-                "the [[table]]s tell of more time than periods are made for",
+                "the times of the [[table]]s span more than `longest_span`",
             )
             .with("first", first.describe(engine).await?)
             .with("last", last.describe(engine).await?)
@@ -105,7 +105,7 @@ struct TimeBound {
     time: DateTime<Utc>,
     table: String,
     column: String,
-    /// SQL that gives the keys of its rows.
+    /// A query that returns the key of a row with this time.
     rows: String,
 }
 
@@ -131,7 +131,9 @@ impl TimeBound {
             .map(|name| format!("cast(\"{name}\" AS varchar)"))
             .collect();
         Ok(Some(Self {
-            time: text.parse().or_error(ErrorKind::Internal, "not a time")?,
+            time: text
+                .parse()
+                .or_error(ErrorKind::Internal, "cannot parse a time")?,
             table: format!("domain.{}", contract.table),
             column: column.to_owned(),
             rows: format!(
@@ -141,7 +143,7 @@ impl TimeBound {
         }))
     }
 
-    /// `2026-05-01T10:00:00Z in domain.incidents.created_date of i1`.
+    /// Describe the time as `2026-05-01T10:00:00Z in domain.incidents.created_date of i1`.
     async fn describe(&self, engine: &Engine) -> Result<String> {
         let keys = engine.query_texts(&self.rows).await?;
         let time = self

@@ -1,4 +1,4 @@
-//! What JSON values have been seen in one place, and the Arrow type that holds all of them.
+//! Collects the shapes of JSON values at one path, and derives the Arrow type that holds all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,11 +6,11 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field};
 use serde_json::Value;
 
-/// An object with more keys is one whose keys are data, and is kept as text: a column for each would fill the memory.
+/// The limit of fields of a struct. An object with more keys uses them as data, and is kept as text to bound memory.
 const MOST_FIELDS: usize = 1000;
 
-/// What is nested deeper, and not asked for by the query, is kept as text: planning goes down into a type, function by
-/// function.
+/// The limit of nesting, because planning recurses into types. Deeper values are kept as text unless the query reads
+/// their fields.
 const MOST_LEVELS: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ enum Scalar {
     Text,
 }
 
-/// Everything seen in one place; nothing yet, or only nulls, where it is the default.
+/// The shapes of all values at one path. The default is the shape of nulls only.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Shape {
     scalar: Option<Scalar>,
@@ -35,7 +35,7 @@ impl Shape {
             Value::Null => {}
             Value::Bool(_) => self.scalar(Scalar::Boolean),
             Value::Number(number) if number.is_i64() => self.scalar(Scalar::Integer),
-            // A double would lose its last digits.
+            // A double would lose the last digits.
             Value::Number(number) if number.is_u64() => self.scalar(Scalar::Text),
             Value::Number(_) => self.scalar(Scalar::Number),
             Value::String(_) => self.scalar(Scalar::Text),
@@ -71,27 +71,28 @@ impl Shape {
         });
     }
 
-    /// The same shape with a list, or a field, in it.
+    /// Add an element of a list to the shape and return it.
     pub(super) fn add_item(&mut self) -> &mut Self {
         self.item.get_or_insert_default()
     }
 
+    /// Add a field to the shape and return it.
     pub(super) fn add_field(&mut self, name: &str) -> &mut Self {
         let fields = self.fields.get_or_insert_default();
         fields.entry(name.to_owned()).or_default()
     }
 
-    /// The fields of an object, or what a query takes of one; none for anything else.
+    /// Return the shape of a field; `None` if no value has it.
     pub(super) fn field(&self, name: &str) -> Option<&Self> {
         self.fields.as_ref()?.get(name)
     }
 
-    /// Nothing was seen but nulls.
+    /// Return whether all values were null.
     pub(super) fn is_unknown(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The columns of rows of this shape, for a query that takes what `wanted` has.
+    /// Return the columns for rows of this shape and a query that reads the fields `wanted`.
     pub(super) fn fields(&self, wanted: &Self) -> Vec<Field> {
         self.fields_at(0, wanted)
     }
@@ -112,8 +113,8 @@ impl Shape {
             .collect()
     }
 
-    /// The type that holds every value seen: text where there is no other. Where some of them are objects or lists,
-    /// and the query looks into them, `wanted` decides.
+    /// Return the type that holds every value, which is text if no other does. If only some values are objects or
+    /// lists, `wanted` decides.
     fn data_type(&self, level: usize, wanted: Option<&Self>) -> DataType {
         let nothing = Self::default();
         let wanted = wanted.unwrap_or(&nothing);
@@ -144,7 +145,7 @@ impl Shape {
         }
     }
 
-    /// A shape with nothing but this path.
+    /// Return a shape that consists of one path.
     #[cfg(test)]
     pub(super) fn at(path: &[&str]) -> Self {
         let mut shape = Self::default();

@@ -341,9 +341,9 @@ async fn idle_repositories_are_deferred_in_turn_when_the_budget_is_short() {
         for one in all.iter().filter(|one| !one.deferred) {
             *visited.entry(one.repository.clone()).or_insert(0) += 1;
         }
-        let resting = all.iter().filter(|one| one.deferred).count();
+        let deferred = all.iter().filter(|one| one.deferred).count();
         // The first load itself has new records.
-        assert!(night < 2 || resting > 0, "night {night}");
+        assert!(night < 2 || deferred > 0, "night {night}");
     }
     assert_eq!(visited.len(), 6, "{visited:?}");
 }

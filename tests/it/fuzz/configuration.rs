@@ -113,7 +113,12 @@ fn use_it(config: &Config) {
         if let Some(span) = config.sync.full_every {
             let _ = span.has_passed(since, now);
         }
-        if let Some(next) = config.sync.cron.as_ref().and_then(|cron| cron.next_after(now)) {
+        if let Some(next) = config
+            .sync
+            .cron
+            .as_ref()
+            .and_then(|cron| cron.next_after(now))
+        {
             assert!(next > now, "{next} is not after {now}");
         }
     }
