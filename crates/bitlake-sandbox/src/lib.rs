@@ -162,7 +162,10 @@ impl Builder {
         let server = Arc::new(Server {
             state,
             #[cfg(feature = "testing")]
-            testing: testing::TestingState::new(self.testing, source.faults()?),
+            testing: testing::TestingState::new(
+                self.testing,
+                source.json("faults.json")?.unwrap_or_default(),
+            ),
         });
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server::serve(listener, Arc::clone(&server), stopped));
