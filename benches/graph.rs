@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bitlake_graph::{CommitGraph, CommitIndex, GraphBuilder, NOT_CONTAINED, RevisionRanges};
+use bitlake_graph::{CommitGraph, CommitNode, GraphBuilder, NOT_CONTAINED, RevisionRanges};
 
 /// The number of commits and deployments; a debug build only shows that the benchmark runs.
 const SIZE: (usize, usize) = if cfg!(debug_assertions) {
@@ -150,7 +150,7 @@ fn main() {
     println!("{commits} commits, {edges} edges, {count} deployments");
 
     let (graph, interning) = timed("hashes into a graph, with generations", || intern(&history));
-    let chain: Vec<CommitIndex> = deployed
+    let chain: Vec<CommitNode> = deployed
         .iter()
         .filter_map(|commit| graph.find(&history.hashes[*commit]))
         .collect();

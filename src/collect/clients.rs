@@ -24,7 +24,7 @@ pub fn open_clients(
 ///
 /// # Errors
 /// As [`open_clients`].
-pub fn open_clients_with_budgets(
+pub(super) fn open_clients_with_budgets(
     config: &Config,
     env: &BTreeMap<String, String>,
     limits: &Limits,

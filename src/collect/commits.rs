@@ -14,6 +14,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 
 use super::checkpoint::CheckpointStore;
+use super::commit_range::{complete_range, drop_unknown_commits};
 use super::commits_git;
 use super::entity::{Entity, text, time};
 use super::list_reader::{ListOutcome, ListReading, read_list};
@@ -21,9 +22,9 @@ use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
 use super::repository_run::RepositoryRun;
 use super::sink::Sink;
-use crate::bitbucket::{NextPage, Page, Pages, Unavailable, endpoints};
+use crate::bitbucket::{NextPage, Page, Pages, endpoints};
 use crate::error::Result;
-use crate::lake::{Cursor, ListState, Replaces};
+use crate::lake::{Cursor, Replaces};
 use crate::schema::{Parent, SourceTable};
 
 static ENTITY: Entity = Entity {
@@ -80,28 +81,6 @@ async fn read_range(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> R
             return Ok(ListOutcome::Complete);
         }
     }
-}
-
-/// Remove commits that the server does not know from the range. Return whether there were any.
-fn drop_unknown_commits(state: &mut ListState, reason: &Unavailable) -> bool {
-    let unknown = |hash: &String| reason.unknown_commits.contains(hash);
-    let heads = state.heads();
-    let known: BTreeSet<String> = heads.iter().filter(|it| !unknown(it)).cloned().collect();
-    let mut any = known.len() < heads.len();
-    state.set_heads(known);
-    if let Some(cursor) = &mut state.backfill {
-        let had_heads = !cursor.heads.is_empty();
-        any |= cursor.heads.iter().any(unknown);
-        cursor.heads.retain(|hash| !unknown(hash));
-        if !reason.unknown_commits.is_empty() {
-            cursor.next = None;
-        }
-        // A range without heads would be the whole list.
-        if had_heads && cursor.heads.is_empty() {
-            state.backfill = None;
-        }
-    }
-    any
 }
 
 async fn read_pages(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
@@ -212,21 +191,4 @@ impl ListReading for CommitRange<'_, '_> {
         state.backfill = Some(self.cursor.clone());
         Ok(())
     }
-}
-
-/// Record that the history of `heads` is collected. Heads that no branch or tag names any more are forgotten.
-pub(super) fn complete_range(
-    state: &mut ListState,
-    heads: BTreeSet<String>,
-    current_heads: Option<&BTreeSet<String>>,
-    through: DateTime<Utc>,
-) {
-    state.backfill = None;
-    state.complete_from = None;
-    state.complete_through = Some(through);
-    let mut collected = state.heads() | &heads;
-    if let Some(current) = current_heads {
-        collected.retain(|head| current.contains(head));
-    }
-    state.set_heads(collected);
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::checkpoint::CheckpointStore;
-use super::commits::complete_range;
+use super::commit_range::complete_range;
 use super::entity::Entity;
 use super::list_reader::ListOutcome;
 use super::report::EntityReport;

@@ -28,6 +28,7 @@ mod branches;
 mod budget;
 mod checkpoint;
 mod clients;
+mod commit_range;
 mod commits;
 mod commits_git;
 mod context;

@@ -94,6 +94,7 @@ pub struct ListFailure<'a> {
     pub repository: &'a str,
     /// Failed or stale.
     pub status: ListStatus,
+    /// The reason of the first list.
     pub reason: &'a str,
     /// The list that failed comes first, then those that depend on it.
     pub lists: Vec<&'a str>,
@@ -106,7 +107,9 @@ pub struct NewlyUnavailable<'a> {
     pub repositories: Vec<&'a str>,
     /// The HTTP status of the answer.
     pub status: u16,
+    /// The reason, the same in all these repositories.
     pub reason: &'a str,
+    /// The unavailable lists, by table.
     pub lists: Vec<&'a str>,
 }
 

@@ -18,6 +18,7 @@ use super::pending::PendingRecord;
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListState {
+    /// The outcome of the last attempt.
     pub status: ListStatus,
     /// Why the list is loading, unavailable, stale or failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,6 +27,7 @@ pub struct ListState {
     pub complete_from: Option<DateTime<Utc>>,
     /// The watermark: Bitbucket's clock at the start of the last complete read.
     pub complete_through: Option<DateTime<Utc>>,
+    /// Since when the server refuses a list that it returned before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<DateTime<Utc>>,
     /// Segments that are not published yet, in the order of collection.
@@ -53,6 +55,7 @@ pub struct ListState {
     /// Records to fetch by id, newest first: parents whose lists are not read yet, and pipelines that had not completed.
     #[serde(default, skip_serializing_if = "Vec::is_empty", alias = "queue")]
     pub pending: Vec<PendingRecord>,
+    /// State that only this kind of list has.
     #[serde(flatten)]
     pub detail: ListDetail,
     /// When the list was first found unavailable, without an available answer since.
@@ -104,14 +107,24 @@ pub struct Cursor {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "StoredDetail", into = "StoredDetail")]
 pub enum ListDetail {
+    /// None.
     #[default]
     None,
-    /// Commits: heads whose whole history is collected.
-    Commits { heads: BTreeSet<String> },
-    /// Environments: the uuids that were asked for.
-    Environments { requested: BTreeSet<String> },
-    /// Deployments: when the unfinished ones were last read, where they fill a page or more.
-    Deployments { unfinished_on: DateTime<Utc> },
+    /// Of commits.
+    Commits {
+        /// Heads whose whole history is collected.
+        heads: BTreeSet<String>,
+    },
+    /// Of environments.
+    Environments {
+        /// The uuids that were asked for.
+        requested: BTreeSet<String>,
+    },
+    /// Of deployments.
+    Deployments {
+        /// When the unfinished deployments were last read, where they fill a page or more.
+        unfinished_on: DateTime<Utc>,
+    },
     /// The list is read for each parent: its repository has no feed of it, or the rules want the steps of every pipeline.
     ByParent,
 }
@@ -192,6 +205,7 @@ pub enum ListStatus {
 }
 
 impl ListStatus {
+    /// The published spelling.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
@@ -207,11 +221,14 @@ impl ListStatus {
 /// A segment that a checkpoint has made durable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentRef {
+    /// The path in the lake.
     pub path: String,
+    /// The number of records.
     pub rows: u64,
     /// The sequence number of the first record.
     #[serde(default)]
     pub first: u64,
+    /// The older records that the segment replaces.
     #[serde(default)]
     pub replaces: Replaces,
     /// The version of the table's contract.
@@ -227,6 +244,7 @@ fn first_version() -> u32 {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Replaces {
+    /// None.
     #[default]
     Nothing,
     /// All: the whole list was read.
@@ -339,6 +357,7 @@ impl ListState {
         }
     }
 
+    /// Set the heads whose whole history is collected.
     pub fn set_heads(&mut self, heads: BTreeSet<String>) {
         self.detail = match heads.is_empty() {
             true => ListDetail::None,
@@ -354,6 +373,7 @@ impl ListState {
         }
     }
 
+    /// Add uuids of environments that were asked for.
     pub fn add_requested_environments(&mut self, more: BTreeSet<String>) {
         let requested = self.requested_environments() | &more;
         if !requested.is_empty() {
@@ -369,6 +389,7 @@ impl ListState {
         }
     }
 
+    /// Set when the unfinished deployments were last read.
     pub fn set_unfinished_on(&mut self, time: Option<DateTime<Utc>>) {
         self.detail = time.map_or(ListDetail::None, |unfinished_on| ListDetail::Deployments {
             unfinished_on,
@@ -380,6 +401,7 @@ impl ListState {
         self.detail == ListDetail::ByParent
     }
 
+    /// Read the list for each parent from now on.
     pub fn set_by_parent(&mut self) {
         self.detail = ListDetail::ByParent;
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 pub struct PendingRecord {
     /// A pull request's or issue's number, or a pipeline's uuid.
     pub id: String,
+    /// Why the record is pending.
     pub kind: PendingKind,
 }
 
@@ -33,6 +34,7 @@ pub enum PendingKind {
 /// What a pull request says about its comments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedComments {
+    /// The number of comments.
     #[serde(alias = "comments")]
     pub count: u64,
     /// The pull request's last change, which the activity feed has to explain; `None` in a first load.
@@ -43,8 +45,10 @@ pub struct ExpectedComments {
 /// The commits that a pull request names, abbreviated as Bitbucket gives them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamedCommits {
+    /// The last commit of the source branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The last commit of the destination branch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub destination: Option<String>,
     /// The merge commit.
@@ -58,6 +62,7 @@ impl PendingRecord {
         Self::new(id, PendingKind::Fetch)
     }
 
+    /// A record that is pending for the reason `kind`.
     pub fn new(id: impl Into<String>, kind: PendingKind) -> Self {
         Self {
             id: id.into(),

@@ -25,9 +25,11 @@ use crate::schema::{Contracts, SourceTable};
 /// The progress of one repository or workspace.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RepositoryState {
+    /// The version of the object's format.
     pub format_version: u32,
+    /// The `id` of the connection.
     pub connection_id: i64,
-    /// With braces.
+    /// The uuid of the repository or workspace, with braces.
     pub uuid: String,
     /// `workspace/slug` as last seen, or the workspace's slug alone.
     pub full_name: String,
@@ -39,13 +41,14 @@ pub struct RepositoryState {
     pub collected_by: Option<String>,
     /// The key of the repository's Bitbucket project.
     pub bitbucket_project: Option<String>,
-    /// Resolved in the first run, so that the window does not move with every run.
+    /// The oldest wanted time. Resolved in the first run, so that the window does not move with every run.
     pub since: DateTime<Utc>,
     /// The configuration's text that `since` was resolved from; only a change of this text moves `since`.
     pub since_setting: String,
     /// The repository's `updated_on` when branches, tags and commits were last read; they are read again once it changes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refs_as_of: Option<DateTime<Utc>>,
+    /// The last run that read it without an interruption.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_visit: Option<Visit>,
     /// Since when neither the workspace's listing nor the uuid finds it.
@@ -61,7 +64,9 @@ pub struct RepositoryState {
 /// The last run that read a repository without an interruption.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visit {
+    /// When the run began.
     pub on: DateTime<Utc>,
+    /// The requests that it took.
     pub requests: u64,
     /// Whether the visit found no new records.
     pub quiet: bool,
@@ -70,6 +75,7 @@ pub struct Visit {
 static NOT_COLLECTED: LazyLock<ListState> = LazyLock::new(ListState::default);
 
 impl RepositoryState {
+    /// Whether it is the state of a workspace.
     pub fn is_workspace(&self) -> bool {
         !self.full_name.contains('/')
     }
@@ -102,6 +108,7 @@ impl RepositoryState {
         left.fold(0, u64::saturating_add)
     }
 
+    /// The path of the state object in the lake.
     pub fn path(&self) -> String {
         layout::state_file(self.connection_id, &self.uuid)
     }

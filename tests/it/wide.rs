@@ -9,12 +9,18 @@ use bitlake::secret::Masker;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-pub fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     "2026-11-24T10:00:00Z".parse().unwrap()
 }
 
-/// Repositories whose pull requests, all together so many, wait in segments; `length`: of a description.
-pub async fn generate(lake: &Lake, repositories: usize, pull_requests: usize, length: usize) {
+/// Write segments of `pull_requests` pull requests, spread over `repositories` repositories, with descriptions of `length`
+/// bytes.
+pub(crate) async fn generate(
+    lake: &Lake,
+    repositories: usize,
+    pull_requests: usize,
+    length: usize,
+) {
     let contract = Contracts::bundled()
         .unwrap()
         .require("bitbucket", "pull_requests")

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::names::{HashIndex, Packed, pack};
-use super::{CommitGraph, CommitIndex};
+use super::{CommitGraph, CommitNode};
 
 /// Collects the rows of a history and builds a [`CommitGraph`] from them.
 #[derive(Debug, Default)]
@@ -95,8 +95,8 @@ impl CommitGraph {
     fn number_generations(&mut self, nodes: usize) {
         const OPEN: u32 = u32::MAX;
         let mut generations = vec![0; nodes];
-        let mut stack: Vec<(CommitIndex, usize)> = Vec::new();
-        for start in 0..nodes as CommitIndex {
+        let mut stack: Vec<(CommitNode, usize)> = Vec::new();
+        for start in 0..nodes as CommitNode {
             if generations[start as usize] != 0 {
                 continue;
             }

@@ -3,7 +3,7 @@
 //! The traversal stops at labelled commits, because all their ancestors are labelled too. So every commit is visited
 //! once per series, however many deployments the series has.
 
-use super::{CommitGraph, CommitIndex};
+use super::{CommitGraph, CommitNode};
 
 /// The label of a commit that no deployment contains.
 pub const NOT_CONTAINED: u32 = u32::MAX;
@@ -13,7 +13,7 @@ impl CommitGraph {
     /// `None` in the chain is a deployment of a commit outside the graph. It labels nothing.
     pub fn first_containing(
         &self,
-        chain: impl IntoIterator<Item = Option<CommitIndex>>,
+        chain: impl IntoIterator<Item = Option<CommitNode>>,
     ) -> Vec<u32> {
         let mut first = vec![NOT_CONTAINED; self.len()];
         let mut stack = Vec::new();
@@ -24,7 +24,7 @@ impl CommitGraph {
                     continue;
                 }
                 first[node as usize] = index;
-                let unlabelled = |parent: &CommitIndex| first[*parent as usize] == NOT_CONTAINED;
+                let unlabelled = |parent: &CommitNode| first[*parent as usize] == NOT_CONTAINED;
                 stack.extend(self.parents(node).iter().copied().filter(unlabelled));
             }
         }

@@ -15,7 +15,7 @@
 //! The crate does no I/O and does not recurse. Cycles of parents, which git cannot produce but a hand-written table can
 //! contain, do not hang any function.
 
-// Every index is a `CommitIndex` that the same graph has given out, or a position in an array of the same length.
+// Every index is a `CommitNode` that the same graph has given out, or a position in an array of the same length.
 #![allow(clippy::indexing_slicing)]
 
 mod build;
@@ -35,17 +35,17 @@ use std::collections::HashSet;
 use names::HashIndex;
 
 /// A commit, as the position of its hash among the sorted hashes of its repository.
-pub type CommitIndex = u32;
+pub type CommitNode = u32;
 
 /// The commits of one repository and their parents. A commit that occurs only as a parent is part of the graph.
 ///
-/// A method that takes a [`CommitIndex`] panics if another, larger graph has given it out.
+/// A method that takes a [`CommitNode`] panics if another, larger graph has given it out.
 #[derive(Debug)]
 pub struct CommitGraph {
     names: HashIndex,
     /// The parents of a commit are `parents[offsets[node]..offsets[node + 1]]`.
     offsets: Vec<u32>,
-    parents: Vec<CommitIndex>,
+    parents: Vec<CommitNode>,
     /// Start at 1. The generation of a commit exceeds that of every ancestor, unless `circular`.
     generations: Vec<u32>,
     /// Commit times in any unit, `i64::MIN` where unknown. Empty when no time is known at all.
@@ -66,12 +66,12 @@ impl CommitGraph {
     }
 
     /// Return the hash of a commit.
-    pub fn name(&self, node: CommitIndex) -> CommitHash<'_> {
+    pub fn name(&self, node: CommitNode) -> CommitHash<'_> {
         self.names.name(node)
     }
 
     /// Find the commit with exactly this hash.
-    pub fn find(&self, hash: &str) -> Option<CommitIndex> {
+    pub fn find(&self, hash: &str) -> Option<CommitNode> {
         self.names.find(hash)
     }
 
@@ -81,22 +81,22 @@ impl CommitGraph {
     }
 
     /// Return the parents of a commit, ordered by position: the branch that was merged into comes first.
-    pub fn parents(&self, node: CommitIndex) -> &[CommitIndex] {
+    pub fn parents(&self, node: CommitNode) -> &[CommitNode] {
         let at = node as usize;
         &self.parents[self.offsets[at] as usize..self.offsets[at + 1] as usize]
     }
 
     /// Return the length of the longest path from the commit to a root, counted in commits.
-    pub fn generation(&self, node: CommitIndex) -> u32 {
+    pub fn generation(&self, node: CommitNode) -> u32 {
         self.generations[node as usize]
     }
 
-    fn time(&self, node: CommitIndex) -> i64 {
+    fn time(&self, node: CommitNode) -> i64 {
         self.times.get(node as usize).copied().unwrap_or(i64::MIN)
     }
 
     /// Return whether `ancestor` is reachable from `node`. A commit is its own ancestor.
-    pub fn is_ancestor(&self, ancestor: CommitIndex, node: CommitIndex) -> bool {
+    pub fn is_ancestor(&self, ancestor: CommitNode, node: CommitNode) -> bool {
         let lowest = if self.circular {
             0
         } else {

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::ops::Deref;
 
-use super::CommitIndex;
+use super::CommitNode;
 
 pub(super) type Packed = [u8; 20];
 
@@ -16,7 +16,7 @@ pub enum PrefixMatch {
     /// No hash starts with the prefix.
     None,
     /// One hash starts with the prefix, or equals it.
-    One(CommitIndex),
+    One(CommitNode),
     /// Several hashes start with the prefix.
     Ambiguous,
 }
@@ -43,7 +43,7 @@ impl Deref for CommitHash<'_> {
 /// A name that is not a full lower-case SHA-1.
 #[derive(Debug)]
 struct UnpackedHash {
-    node: CommitIndex,
+    node: CommitNode,
     text: Box<str>,
 }
 
@@ -86,7 +86,7 @@ impl HashIndex {
     pub(super) fn sort(
         packed: impl IntoIterator<Item = (Packed, u32)>,
         others: impl IntoIterator<Item = (Box<str>, u32)>,
-    ) -> (Self, Vec<CommitIndex>) {
+    ) -> (Self, Vec<CommitNode>) {
         let mut packed: Vec<_> = packed.into_iter().collect();
         let mut others: Vec<_> = others.into_iter().collect();
         packed.sort_unstable();
@@ -113,14 +113,14 @@ impl HashIndex {
         (names, nodes)
     }
 
-    pub(super) fn name(&self, node: CommitIndex) -> CommitHash<'_> {
+    pub(super) fn name(&self, node: CommitNode) -> CommitHash<'_> {
         match self.others.binary_search_by_key(&node, |other| other.node) {
             Ok(at) => CommitHash::Text(&self.others[at].text),
             Err(before) => unpack(&self.packed[node as usize - before]),
         }
     }
 
-    pub(super) fn find(&self, hash: &str) -> Option<CommitIndex> {
+    pub(super) fn find(&self, hash: &str) -> Option<CommitNode> {
         let node = self.first_not_below(hash);
         let found = (node as usize) < self.len() && *self.name(node) == *hash;
         found.then_some(node)
@@ -132,7 +132,7 @@ impl HashIndex {
         }
         let node = self.first_not_below(prefix);
         let begins =
-            |node: CommitIndex| (node as usize) < self.len() && self.name(node).starts_with(prefix);
+            |node: CommitNode| (node as usize) < self.len() && self.name(node).starts_with(prefix);
         match (begins(node), begins(node + 1)) {
             (false, _) => PrefixMatch::None,
             (true, true) if *self.name(node) != *prefix => PrefixMatch::Ambiguous,
@@ -144,8 +144,8 @@ impl HashIndex {
         self.packed.len() + self.others.len()
     }
 
-    fn first_not_below(&self, text: &str) -> CommitIndex {
-        let (mut low, mut high) = (0, self.len() as CommitIndex);
+    fn first_not_below(&self, text: &str) -> CommitNode {
+        let (mut low, mut high) = (0, self.len() as CommitNode);
         while low < high {
             let middle = low + (high - low) / 2;
             match (*self.name(middle)).cmp(text) {

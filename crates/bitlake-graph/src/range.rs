@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{CommitGraph, CommitIndex};
+use super::{CommitGraph, CommitNode};
 
 const NEW: u8 = 1;
 const OLD: u8 = 2;
@@ -19,8 +19,8 @@ const MEMBER: u8 = 8;
 pub struct RevisionRanges<'a> {
     graph: &'a CommitGraph,
     colours: Vec<u8>,
-    coloured: Vec<CommitIndex>,
-    frontier: BinaryHeap<(u32, CommitIndex)>,
+    coloured: Vec<CommitNode>,
+    frontier: BinaryHeap<(u32, CommitNode)>,
     /// The number of commits in the frontier that have only the colour of the new end.
     fresh: usize,
     visited: usize,
@@ -44,7 +44,7 @@ impl<'a> RevisionRanges<'a> {
 
     /// Return `new` and its ancestors without `old` and its ancestors, in no particular order. Without `old`, return
     /// all ancestors of `new`.
-    pub fn difference(&mut self, new: CommitIndex, old: Option<CommitIndex>) -> Vec<CommitIndex> {
+    pub fn difference(&mut self, new: CommitNode, old: Option<CommitNode>) -> Vec<CommitNode> {
         self.fresh = 0;
         self.colour(new, NEW);
         if let Some(old) = old {
@@ -80,7 +80,7 @@ impl<'a> RevisionRanges<'a> {
     }
 
     /// Add a colour to a commit. A commit with a new colour enters the frontier; only in a cycle does it enter twice.
-    fn colour(&mut self, node: CommitIndex, colour: u8) {
+    fn colour(&mut self, node: CommitNode, colour: u8) {
         let before = self.colours[node as usize];
         let after = before | colour | IN_FRONTIER;
         if (before ^ after) & (NEW | OLD) == 0 {
@@ -100,7 +100,7 @@ impl<'a> RevisionRanges<'a> {
 
     /// Order the members of a range as DevLake numbers them: depth first from the newer end, a commit before its
     /// parents, parents by hash.
-    pub fn depth_first(&mut self, new: CommitIndex, members: &[CommitIndex]) -> Vec<CommitIndex> {
+    pub fn depth_first(&mut self, new: CommitNode, members: &[CommitNode]) -> Vec<CommitNode> {
         self.mark(members);
         let mut order = Vec::with_capacity(members.len());
         let mut stack = vec![new];
@@ -121,7 +121,7 @@ impl<'a> RevisionRanges<'a> {
     /// Order the members of a range topologically, children before parents. Among the commits whose children are all
     /// ordered, the latest commit time comes first, then the smallest hash. When a cycle leaves no such commit, the
     /// latest is taken.
-    pub fn topological(&mut self, members: &[CommitIndex]) -> Vec<CommitIndex> {
+    pub fn topological(&mut self, members: &[CommitNode]) -> Vec<CommitNode> {
         self.mark(members);
         for &node in members {
             for &parent in self.graph.parents(node) {
@@ -129,7 +129,7 @@ impl<'a> RevisionRanges<'a> {
             }
         }
         let graph = self.graph;
-        let rank = |node: CommitIndex| (graph.time(node), Reverse(node));
+        let rank = |node: CommitNode| (graph.time(node), Reverse(node));
         let mut ready: BinaryHeap<_> = members
             .iter()
             .filter(|node| self.children[**node as usize] == 0)
@@ -159,13 +159,13 @@ impl<'a> RevisionRanges<'a> {
         order
     }
 
-    fn mark(&mut self, members: &[CommitIndex]) {
+    fn mark(&mut self, members: &[CommitNode]) {
         for &node in members {
             self.colours[node as usize] = MEMBER;
         }
     }
 
-    fn unmark(&mut self, members: &[CommitIndex]) {
+    fn unmark(&mut self, members: &[CommitNode]) {
         for &node in members {
             self.colours[node as usize] = 0;
         }

@@ -142,14 +142,14 @@ fn topological(history: &RandomHistory, mut left: BTreeSet<String>) -> Vec<Strin
     order
 }
 
-fn names(graph: &CommitGraph, nodes: &[CommitIndex]) -> Vec<String> {
+fn names(graph: &CommitGraph, nodes: &[CommitNode]) -> Vec<String> {
     nodes
         .iter()
         .map(|node| graph.name(*node).to_owned())
         .collect()
 }
 
-fn set(graph: &CommitGraph, nodes: &[CommitIndex]) -> BTreeSet<String> {
+fn set(graph: &CommitGraph, nodes: &[CommitNode]) -> BTreeSet<String> {
     let set: BTreeSet<_> = names(graph, nodes).into_iter().collect();
     assert_eq!(set.len(), nodes.len(), "a commit occurs twice");
     set
@@ -209,7 +209,7 @@ proptest! {
     fn both_orders_keep_every_commit_of_a_cycle(history in histories(5)) {
         let graph = history.graph();
         let mut ranges = RevisionRanges::new(&graph);
-        for new in 0..graph.len() as CommitIndex {
+        for new in 0..graph.len() as CommitNode {
             let members = ranges.difference(new, None);
             prop_assert_eq!(set(&graph, &ranges.depth_first(new, &members)), set(&graph, &members));
             prop_assert_eq!(set(&graph, &ranges.topological(&members)), set(&graph, &members));
@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn a_generation_is_one_above_the_largest_of_the_parents(history in histories(0)) {
         let graph = history.graph();
-        for node in 0..graph.len() as CommitIndex {
+        for node in 0..graph.len() as CommitNode {
             let largest = graph.parents(node).iter().map(|parent| graph.generation(*parent)).max();
             prop_assert_eq!(graph.generation(node), 1 + largest.unwrap_or(0));
         }
@@ -280,8 +280,8 @@ proptest! {
         }
         let graph = builder.finish();
         for (node, word) in words.iter().enumerate() {
-            prop_assert_eq!(&*graph.name(node as CommitIndex), word, "indices are in the order of hashes");
-            prop_assert_eq!(graph.find(word), Some(node as CommitIndex));
+            prop_assert_eq!(&*graph.name(node as CommitNode), word, "indices are in the order of hashes");
+            prop_assert_eq!(graph.find(word), Some(node as CommitNode));
         }
         prop_assert_eq!(graph.find(&prefix).is_some(), words.contains(&prefix));
         let having: Vec<_> = words.iter().filter(|word| word.starts_with(&prefix)).collect();

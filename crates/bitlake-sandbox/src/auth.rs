@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::errors::{self, SandboxReply};
-use crate::server::lock;
+use crate::lock::lock;
 
 /// One set of credentials that the sandbox accepts.
 #[derive(Debug, Clone)]

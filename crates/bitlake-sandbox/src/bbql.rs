@@ -6,12 +6,20 @@
 //! value := "text" | date-time, quoted or not | number | true | false | null
 //! ```
 
+use chrono::{DateTime, NaiveDate, NaiveTime};
 use std::cmp::Ordering;
 
 use serde_json::Value;
 
 use crate::errors::{self, SandboxReply};
-use crate::query::{Vocabulary, nanoseconds};
+
+/// The fields that an endpoint accepts in `q` and `sort`.
+pub(crate) struct Vocabulary {
+    /// The first segments of the fields that exist.
+    pub fields: &'static [&'static str],
+    /// Fields that exist but cannot be used in `q` or `sort`.
+    pub refused: &'static [&'static str],
+}
 
 pub(crate) enum Condition {
     Any(Vec<Condition>),
@@ -275,6 +283,18 @@ impl Parser<'_> {
         }
         Ok(literal)
     }
+}
+
+/// Parse a date-time with an offset, or a date as midnight UTC.
+pub(crate) fn nanoseconds(text: &str) -> Option<i128> {
+    let time = match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => time.to_utc(),
+        Err(_) => NaiveDate::parse_from_str(text, "%Y-%m-%d")
+            .ok()?
+            .and_time(NaiveTime::MIN)
+            .and_utc(),
+    };
+    Some(i128::from(time.timestamp()) * 1_000_000_000 + i128::from(time.timestamp_subsec_nanos()))
 }
 
 #[cfg(test)]

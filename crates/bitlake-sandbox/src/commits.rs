@@ -5,11 +5,11 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::errors::{self, SandboxReply};
 use crate::fields::Hidden;
+use crate::lock::lock;
 use crate::page::{self, Listing, PagingStyle};
-use crate::routes::Call;
-use crate::server::lock;
 use crate::workspace::{RepositoryFixture, at, text};
 
 pub(crate) const LISTING: Listing = Listing {

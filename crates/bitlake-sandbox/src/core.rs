@@ -3,11 +3,11 @@
 use serde_json::{Value, json};
 
 use crate::auth::Caller;
+use crate::call::Call;
 use crate::errors::{self, SandboxReply};
 use crate::fields::Hidden;
 use crate::page::{self, Listing, PagingStyle};
 use crate::query::{self, Vocabulary};
-use crate::routes::Call;
 use crate::workspace::{RepositoryFixture, text};
 
 const PLAIN: Listing = Listing {

@@ -1,6 +1,7 @@
 //! Error replies as Bitbucket sends them, because clients have crashed on each: text where JSON is expected, `detail` as a
 //! string or an object, bodies with and without a top-level `type`.
 
+use axum::http::response;
 use serde_json::{Value, json};
 
 /// The two services behind the API. They differ in error bodies, paging and trailing slashes.
@@ -41,6 +42,15 @@ impl SandboxReply {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.set_header(name, value);
         self
+    }
+
+    /// Begin a response with the status and the headers.
+    pub(crate) fn response_head(&self) -> response::Builder {
+        let mut builder = response::Response::builder().status(self.status);
+        for (name, value) in &self.headers {
+            builder = builder.header(name, value);
+        }
+        builder
     }
 
     pub(crate) fn set_header(&mut self, name: &str, value: &str) {

@@ -17,19 +17,23 @@
 //! The feature `testing` adds faults (from code, or from a `faults.json` beside the workspaces), an enforced request
 //! budget, repositories served by git, and synthetic workspaces of any size.
 
+mod api;
 mod auth;
 mod bbql;
+mod call;
 mod commits;
 mod core;
 mod error;
 mod errors;
 mod fields;
+mod lock;
 mod page;
 mod pipelines;
 mod pull_requests;
 mod query;
 mod routes;
 mod server;
+mod state;
 #[cfg(feature = "testing")]
 mod testing;
 mod workspace;
@@ -53,7 +57,8 @@ pub use error::SandboxError;
 pub use testing::{Day, Fault, Interruption, ListSizes, RandomFaults, SyntheticWorkspace};
 
 use auth::AccessControl;
-use server::ServerState;
+use server::Server;
+use state::ServerState;
 use workspace::{FixtureFolder, Fixtures};
 
 static DEMO: include_dir::Dir<'static> =
@@ -67,7 +72,7 @@ const STOP_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A running server. It stops when dropped.
 pub struct Sandbox {
-    state: Arc<ServerState>,
+    server: Arc<Server>,
     source: FixtureFolder,
     stop: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<()>>,
@@ -154,13 +159,18 @@ impl Builder {
         let access = AccessControl::new(self.credentials, self.scopes);
         let state = ServerState::new(format!("http://{address}"), access, fixtures)
             .with_headers(self.rate_limit, self.date);
-        #[cfg(feature = "testing")]
-        let state = state.with_testing(testing::TestingState::new(self.testing, source.faults()?));
-        let state = Arc::new(state);
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(server::serve(listener, Arc::clone(&state), stopped));
-        Ok(Sandbox {
+        let server = Arc::new(Server {
             state,
+            #[cfg(feature = "testing")]
+            testing: testing::TestingState::new(
+                self.testing,
+                source.json("faults.json")?.unwrap_or_default(),
+            ),
+        });
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&server), stopped));
+        Ok(Sandbox {
+            server,
             source,
             stop: Some(stop),
             task: Some(task),
@@ -176,38 +186,38 @@ impl Sandbox {
 
     /// Return the API's root, as a connection's `endpoint` expects it: `http://127.0.0.1:PORT/2.0/`.
     pub fn endpoint(&self) -> String {
-        self.state.endpoint()
+        self.server.state.endpoint()
     }
 
     /// Return the address at which OAuth consumers exchange key and secret for an access token.
     pub fn token_url(&self) -> String {
-        format!("{}/site/oauth2/access_token", self.state.origin)
+        format!("{}/site/oauth2/access_token", self.server.state.origin)
     }
 
     /// Return the number of requests answered so far by method and route, including refused requests:
     /// `GET /repositories/{workspace}/{repo_slug}/pullrequests` → 3.
     pub fn requests(&self) -> BTreeMap<String, u64> {
-        self.state.counts()
+        self.server.state.counts()
     }
 
     /// Return path and query of every request as sent, in the order of arrival.
     pub fn request_log(&self) -> Vec<String> {
-        self.state.log()
+        self.server.state.log()
     }
 
     /// Clear counts and log, so that a second run can be measured alone.
     pub fn reset_requests(&self) {
-        self.state.reset();
+        self.server.state.reset();
     }
 
     /// Expire every OAuth token issued so far.
     pub fn expire_tokens(&self) {
-        self.state.access.expire_tokens();
+        self.server.state.access.expire_tokens();
     }
 
     /// Send this `Date` from now on.
     pub fn set_date(&self, date: DateTime<Utc>) {
-        self.state.set_date(date);
+        self.server.state.set_date(date);
     }
 
     /// Read the fixtures again: a later request sees what changed in the folder. Counts and faults are kept.
@@ -215,7 +225,9 @@ impl Sandbox {
     /// # Errors
     /// A fixture cannot be read.
     pub fn reload(&self) -> Result<(), SandboxError> {
-        self.state.replace_fixtures(Fixtures::load(&self.source)?);
+        self.server
+            .state
+            .replace_fixtures(Fixtures::load(&self.source)?);
         Ok(())
     }
 

@@ -9,10 +9,11 @@
 
 use serde_json::{Value, json};
 
+use crate::call::Call;
 use crate::errors::{self, SandboxReply, Service};
 use crate::fields::{self, Hidden};
-use crate::routes::Call;
-use crate::server::{Parameters, lock};
+use crate::lock::lock;
+use crate::state::Parameters;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PagingStyle {

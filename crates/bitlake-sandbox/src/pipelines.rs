@@ -3,12 +3,12 @@
 
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::core::is;
 use crate::errors::{self, SandboxReply};
 use crate::fields::Hidden;
 use crate::page::{self, Listing, PagingStyle};
 use crate::query;
-use crate::routes::Call;
 use crate::workspace::{at, text};
 
 const fn listing(hidden: &'static [Hidden]) -> Listing {

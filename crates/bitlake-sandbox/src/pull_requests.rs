@@ -3,13 +3,13 @@
 
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::commits::LISTING as COMMITS;
 use crate::core::is;
 use crate::errors::{self, SandboxReply};
 use crate::fields::Hidden;
 use crate::page::{self, Listing, PagingStyle};
 use crate::query::{self, Vocabulary};
-use crate::routes::Call;
 use crate::workspace::{at, text};
 
 pub(crate) const LISTING: Listing = Listing {

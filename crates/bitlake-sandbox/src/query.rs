@@ -2,20 +2,12 @@
 
 use std::cmp::Reverse;
 
-use chrono::{DateTime, NaiveDate, NaiveTime};
 use serde_json::Value;
 
-use crate::bbql::Condition;
+pub(crate) use crate::bbql::Vocabulary;
+use crate::bbql::{Condition, nanoseconds};
 use crate::errors::{self, SandboxReply};
 use crate::workspace::at;
-
-/// The fields that an endpoint accepts in `q` and `sort`.
-pub(crate) struct Vocabulary {
-    /// The first segments of the fields that exist.
-    pub fields: &'static [&'static str],
-    /// Fields that exist but cannot be used in `q` or `sort`.
-    pub refused: &'static [&'static str],
-}
 
 /// Apply `q`, then `sort`, to `records`.
 pub(crate) fn apply<'a>(
@@ -92,16 +84,4 @@ impl Vocabulary {
             Err(errors::bad_request(&format!("Invalid field: {field}")))
         }
     }
-}
-
-/// Parse a date-time with an offset, or a date as midnight UTC.
-pub(crate) fn nanoseconds(text: &str) -> Option<i128> {
-    let time = match DateTime::parse_from_rfc3339(text) {
-        Ok(time) => time.to_utc(),
-        Err(_) => NaiveDate::parse_from_str(text, "%Y-%m-%d")
-            .ok()?
-            .and_time(NaiveTime::MIN)
-            .and_utc(),
-    };
-    Some(i128::from(time.timestamp()) * 1_000_000_000 + i128::from(time.timestamp_subsec_nanos()))
 }

@@ -16,8 +16,6 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::SandboxError;
-#[cfg(feature = "testing")]
-use crate::testing::Fault;
 
 /// A folder of fixtures, on disk or embedded.
 #[derive(Clone)]
@@ -96,13 +94,11 @@ impl FixtureFolder {
         }
     }
 
-    /// Return the faults of `faults.json`; none without that file.
-    #[cfg(feature = "testing")]
-    pub(crate) fn faults(&self) -> Result<Vec<Fault>, SandboxError> {
-        Ok(self.json("faults.json")?.unwrap_or_default())
-    }
-
-    fn json<T: for<'de> Deserialize<'de>>(&self, name: &str) -> Result<Option<T>, SandboxError> {
+    /// Return a JSON file of the folder; `None` without it.
+    pub(crate) fn json<T: for<'de> Deserialize<'de>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, SandboxError> {
         let Some(text) = self.text(name)? else {
             return Ok(None);
         };

@@ -17,7 +17,7 @@ use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
 use crate::schema::{Column, Contract};
 use crate::transform::write::QueryFailure;
-use bitlake_graph::{CommitGraph, CommitIndex, RevisionRanges};
+use bitlake_graph::{CommitGraph, CommitNode, RevisionRanges};
 
 const ENDS: &str = "
     SELECT id, base_repo_id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha
@@ -77,7 +77,7 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
 }
 
 /// Return the source commit and the destination before the merge.
-fn ends(graph: &CommitGraph, pull_request: &PullRequest) -> Option<(CommitIndex, CommitIndex)> {
+fn ends(graph: &CommitGraph, pull_request: &PullRequest) -> Option<(CommitNode, CommitNode)> {
     let head = graph.find(&pull_request.head)?;
     let before = match pull_request.is_merged {
         true => {

@@ -39,7 +39,7 @@ pub(super) fn queries() -> Vec<String> {
     [REFS, RULES, PAIRS, REPOSITORIES].map(str::to_owned).into()
 }
 
-struct TagRules {
+struct RefPairRules {
     pattern: Option<Regex>,
     /// The number of pairs of successive tags.
     limit: usize,
@@ -117,7 +117,7 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
     Ok(())
 }
 
-async fn rules(engine: &Engine) -> Result<BTreeMap<String, TagRules>, QueryFailure> {
+async fn rules(engine: &Engine) -> Result<BTreeMap<String, RefPairRules>, QueryFailure> {
     let mut all = BTreeMap::new();
     let mut rows = RowReader::open(engine, RULES).await?;
     while let Some(batch) = rows.next().await? {
@@ -132,7 +132,7 @@ async fn rules(engine: &Engine) -> Result<BTreeMap<String, TagRules>, QueryFailu
                 )
                 .map_err(|error| error.with("rules", names.text(row)))?;
             let limit = limits.get(row).unwrap_or_default();
-            let rules = TagRules {
+            let rules = RefPairRules {
                 pattern,
                 limit: usize::try_from(limit).unwrap_or_default(),
                 order: orders.text(row).to_owned(),
@@ -173,7 +173,11 @@ async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, QueryFail
     Ok(assigned)
 }
 
-fn write(refs: &RepositoryRefs, rules: Option<&TagRules>, writer: &mut RowWriter) -> Result<()> {
+fn write(
+    refs: &RepositoryRefs,
+    rules: Option<&RefPairRules>,
+    writer: &mut RowWriter,
+) -> Result<()> {
     let Some(rules) = rules else {
         return Ok(());
     };
@@ -218,7 +222,7 @@ fn write(refs: &RepositoryRefs, rules: Option<&TagRules>, writer: &mut RowWriter
 }
 
 /// Return the tags to pair, which are one more than the pairs.
-fn successive_tags(refs: &RepositoryRefs, rules: &TagRules) -> Vec<Tag> {
+fn successive_tags(refs: &RepositoryRefs, rules: &RefPairRules) -> Vec<Tag> {
     let Some(pattern) = &rules.pattern else {
         return Vec::new();
     };

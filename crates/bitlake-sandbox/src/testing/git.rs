@@ -19,7 +19,7 @@ use bytes::Bytes;
 use crate::auth::Caller;
 use crate::errors::{self, SandboxReply};
 use crate::routes::READ_REPOSITORY;
-use crate::server::ServerState;
+use crate::state::ServerState;
 
 /// Return workspace and repository of a git path.
 pub(crate) fn target(path: &str) -> Option<(&str, &str)> {

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use crate::server::lock;
+use crate::lock::lock;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// MeterState requests and refuses those above the limit; without a limit it accepts all.
+/// Counts requests and refuses those above the limit; without a limit it accepts all.
 #[derive(Default)]
 pub(crate) struct Meter(Mutex<MeterState>);
 

@@ -9,25 +9,38 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::Response;
 use futures::{StreamExt, stream};
 
+use super::TestingState;
 use super::connection::ConnectionHandle;
 use super::faults::{Endless, Fault, Interruption};
 use super::{git, huge};
-use crate::errors::{self, SandboxReply};
-use crate::server::{ApiRequest, ServerState, lock, response_head};
+use crate::api::{self, ApiRequest};
+use crate::call::Call;
+use crate::errors::{self, SandboxReply, Service};
+use crate::lock::lock;
+use crate::state::ServerState;
 
 const MAX_GIT_BODY: usize = 64 << 20;
 
 /// Long enough for the written bytes to reach the client.
 const FLUSH: Duration = Duration::from_millis(20);
 
+/// Return the name under which a request is counted: method and route, or git.
+pub(crate) fn request_name(request: &ApiRequest) -> String {
+    match git::target(&request.path) {
+        Some(_) => format!("{} /{{workspace}}/{{repo_slug}}.git/…", request.head.method),
+        None => request.name(),
+    }
+}
+
 /// Answer one request, subject to the fault that matches it.
 pub(crate) async fn respond(
     state: &ServerState,
+    testing: &TestingState,
     mut request: ApiRequest,
     body: Body,
     connection: &ConnectionHandle,
 ) -> Response {
-    let fault = lock(&state.testing.faults).strike(&request.sent);
+    let fault = lock(&testing.faults).strike(&request.sent);
     let fault = fault.unwrap_or_default();
     if fault.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(fault.delay_ms)).await;
@@ -40,7 +53,7 @@ pub(crate) async fn respond(
     if let Some(endless) = &endless {
         request.url = Some(endless.first.clone());
     }
-    let mut reply = reply(state, &request, body, &fault).await;
+    let mut reply = reply(state, testing, &request, body, &fault).await;
     state.set_common_headers(&mut reply);
     let mut reply = fault.alter(reply, &state.endpoint());
     if fault.echo {
@@ -58,18 +71,21 @@ pub(crate) async fn respond(
 
 async fn reply(
     state: &ServerState,
+    testing: &TestingState,
     request: &ApiRequest,
     body: Body,
     fault: &Fault,
 ) -> SandboxReply {
-    let git_folder = state.testing.git.as_ref();
+    let git_folder = testing.git.as_ref();
     let git_folder = git_folder.filter(|_| git::target(&request.path).is_some());
     let authorization = request.authorization.as_deref();
     // Git has a budget of its own.
-    if git_folder.is_none() && !state.testing.meter.take(authorization) {
+    if git_folder.is_none() && !testing.meter.take(authorization) {
         return errors::rate_limited();
     }
-    if let Some(reply) = fault.replacement(request.service(), &state.endpoint()) {
+    let route = request.route.as_ref();
+    let service = route.map_or(Service::Core, |(route, _)| route.service);
+    if let Some(reply) = fault.replacement(service, &state.endpoint()) {
         return reply;
     }
     match git_folder {
@@ -77,7 +93,13 @@ async fn reply(
             let body = to_bytes(body, MAX_GIT_BODY).await.unwrap_or_default();
             git::answer(state, folder, &request.head, body).await
         }
-        None => state.answer(request, body).await,
+        None => {
+            let records = |call: &Call| match &testing.synthetic {
+                Some(synthetic) => synthetic.answer(call),
+                None => call.answer(),
+            };
+            api::answer(state, request, body, &records).await
+        }
     }
 }
 
@@ -92,8 +114,9 @@ fn text_of(headers: &HeaderMap) -> BTreeMap<String, String> {
 
 fn send_huge(reply: &SandboxReply, bytes: u64, gzip: bool) -> Response {
     let response = match gzip {
-        false => response_head(reply).body(huge::plain(bytes)),
-        true => response_head(reply)
+        false => reply.response_head().body(huge::plain(bytes)),
+        true => reply
+            .response_head()
             .header("content-encoding", "gzip")
             .body(huge::packed(bytes)),
     };
@@ -105,7 +128,7 @@ fn send(
     interruption: Option<Interruption>,
     connection: &ConnectionHandle,
 ) -> Response {
-    let mut builder = response_head(&reply);
+    let mut builder = reply.response_head();
     let mut bytes = reply.body;
     let body = match interruption {
         None => Body::from(bytes),

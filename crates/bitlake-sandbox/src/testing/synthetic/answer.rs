@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::builds::ENVIRONMENTS;
 use super::history::ActivityKind;
 use super::records::SyntheticRepository;
+use crate::call::Call;
 use crate::errors::{self, SandboxReply};
-use crate::routes::Call;
 use crate::{commits, core, page, pipelines, pull_requests};
 
 impl SyntheticRepository<'_> {

@@ -22,9 +22,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
+use crate::call::Call;
 use crate::core;
 use crate::errors::{self, SandboxReply};
-use crate::routes::Call;
 use builds::ENVIRONMENTS;
 use history::{PullRequestFate, RepositoryHistory, VARIANTS};
 use records::SyntheticRepository;
