@@ -17,7 +17,7 @@ Environment:
   BITLAKE_CONFIG            names the configuration file, as --config does
   BITLAKE__SECTION__KEY     overrides one key of the configuration: BITLAKE__LAKE__URL, BITLAKE__SYNC__SINCE
   RUST_LOG                  filters logs, such as `bitlake=debug`; overrides -v and -q
-  NO_COLOR                  turns off colours in logs
+  NO_COLOR                  disables colours in logs
   HTTPS_PROXY, NO_PROXY     set the proxy of connections without `proxy`
   and the variables that the configuration names for its credentials
 

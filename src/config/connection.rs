@@ -223,7 +223,7 @@ fn read_auth(section: &Section<'_>, base: &BasePath<'_>) -> Result<Auth> {
                 (Some(_), Some(_)) => {
                     return Err(section.error(
                         "token",
-                        "is given together with `password`; keep one of them",
+                        "is given in addition to `password`; keep one of them",
                     ));
                 }
                 (None, Some(_)) => "token",

@@ -91,8 +91,8 @@ pub(super) fn read_list(section: &Section<'_>, key: &str) -> Result<Vec<Reposito
         .collect()
 }
 
-/// Read a regular expression; a missing key gives `default`. An empty text gives `None`, because `""` turns a pattern
-/// off, while as an expression it would match everything.
+/// Read a regular expression; a missing key gives `default`. An empty text gives `None`, because `""` disables a
+/// pattern, while as an expression it would match everything.
 pub(super) fn read_regex(
     section: &Section<'_>,
     key: &str,

@@ -1,7 +1,6 @@
 //! Reads typed values from one table of the file, and words each kind of mistake in one place.
 //!
-//! A [`Section`] is opened with the names of all its keys, so that a misspelt key is reported as such, and not as a missing
-//! one.
+//! A [`Section`] is opened with the names of all its keys, so that a misspelt key is reported as such and not as a missing key.
 
 use std::collections::BTreeMap;
 

@@ -70,7 +70,7 @@ async fn a_successful_check_prints_its_requests() {
         &finished,
         "absent acme/operations pipelines pipelines not enabled (404",
     );
-    let few = line(&finished, "ok acme repositories 4 can be seen");
+    let few = line(&finished, "ok acme repositories 4 can be read");
     assert!(
         few.contains("the lists of 3 were requested (--all requests all of them, about 3"),
         "{few}"
@@ -120,7 +120,7 @@ async fn a_missing_scope_is_named_once_with_its_effect_on_a_run() {
         "{printed}"
     );
     let fix = "(environment variable TOKEN, which has read:repository:bitbucket read:pullrequest:bitbucket \
-               read:workspace:bitbucket) with scope read:pipeline:bitbucket as well";
+               read:workspace:bitbucket) with the additional scope read:pipeline:bitbucket";
     assert_eq!(
         finished.stdout.matches(fix).count(),
         1,

@@ -1,6 +1,9 @@
 //! What the command line prints, as snapshots: a change of it shows in review.
 
+use bitlake_sandbox::Sandbox;
+
 use super::demo::{bitlake, demo_lake, text};
+use super::program::Program;
 
 /// Arguments → exit code, stdout, stderr; what moves from run to run is masked.
 fn transcript(args: &[&str]) -> String {
@@ -222,5 +225,31 @@ fn status_shows_the_last_run_and_every_repository() {
         "absent",
     ] {
         assert!(shown.contains(word), "{word} is missing in\n{shown}");
+    }
+}
+
+/// Replace what differs from run to run: the sandbox's port, times, run ids, durations and folders.
+const MASKS: [(&str, &str); 6] = [
+    (r"127\.0\.0\.1:\d+", "HOST"),
+    (r"\d{8}T\d{6}Z?-[0-9a-z]+", "RUN"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+    (r"/[^ ]*/lake\b", "LAKE"),
+    (r"\b\d+(\.\d+)? (s|seconds|minutes|hours)\b", "DURATION"),
+    (r"(TIME +)\d+", "${1}N"),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plan_run_check_and_status_of_a_workspace() {
+    let sandbox = Sandbox::builder().demo().start(0).await.unwrap();
+    let repositories = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n";
+    let program = Program::beside(&sandbox, "auth = \"none\"", repositories);
+    let mut settings = insta::Settings::clone_current();
+    for (pattern, mask) in MASKS {
+        settings.add_filter(pattern, mask);
+    }
+    for command in ["plan", "run", "check", "status"] {
+        let output = program.run(&[command], &[]).await;
+        let shown = format!("exit {}\n--- stdout\n{}", output.code, output.stdout);
+        settings.bind(|| insta::assert_snapshot!(format!("the_output_of_{command}"), shown));
     }
 }

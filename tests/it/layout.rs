@@ -95,8 +95,7 @@ fn a_mistake_in_the_layout_is_found_before_the_first_request() {
         assert_eq!(output.status.code(), Some(2));
         let shown = String::from_utf8(output.stderr).unwrap();
         assert!(
-            shown.contains("there does not name a table `domain.commit`")
-                && shown.contains("line=3"),
+            shown.contains("there is no table `domain.commit`") && shown.contains("line=3"),
             "{shown}"
         );
     }

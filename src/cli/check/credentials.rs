@@ -107,7 +107,7 @@ pub(super) async fn check(
     Ok(identities)
 }
 
-/// Return limits with few retries, because the user waits for the result.
+/// Return limits with few retries, because the user expects the result soon.
 fn limits() -> Limits {
     Limits {
         connect_timeout: std::time::Duration::from_secs(10),

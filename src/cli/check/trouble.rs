@@ -1,6 +1,6 @@
 //! Explains why no request of a connection succeeds: because of the proxy, TLS inspection, the network or Bitbucket.
 //!
-//! The client's error says what happened to one request. Together with the proxy settings it shows the cause.
+//! The client's error says what happened to one request. With the proxy settings it shows the cause.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ pub(super) fn explain(topic: Topic<'_>, error: &Error, proxy: Option<&str>) -> F
     let failed =
         |cause: String, fix: &str| topic.failed(error.kind(), format!("{cause}: {message}"), fix);
     match error.kind() {
-        // The client's message mentions the hour that a run waits, but `check` does not wait.
+        // The client's message mentions the hour that a run pauses for, but `check` does not pause.
         ErrorKind::Quota => topic.failed(
             error.kind(),
             "no requests are left: bitbucket refuses more (429)",

@@ -561,9 +561,9 @@ fn sync() {
     );
     assert_eq!(
         sync("cron = \"0 0 2 * * *\""),
-        "`cron` in [sync] must have five fields, and `0 0 2 * * *` has 6 \
-         (file=bitlake.toml, line=11): write minute, hour, day of month, month, day of week, as \
-         in \"0 2 * * *\""
+        "`cron` in [sync] must have five fields, but `0 0 2 * * *` has 6 \
+         (file=bitlake.toml, line=11): write minute, hour, day of month, month and day of week, such \
+         as \"0 2 * * *\""
     );
     for cron in [
         "0 2 * * mon;tue",

@@ -227,7 +227,7 @@ fn an_invalid_override_is_reported_with_its_variable() {
     );
     assert_eq!(
         with("BITLAKE__LAKE__URL__X", "2"),
-        "`x` lies below a value that is not a table (from=BITLAKE__LAKE__URL__X)"
+        "the parent of `x` is not a table (from=BITLAKE__LAKE__URL__X)"
     );
 }
 
