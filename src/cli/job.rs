@@ -133,7 +133,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Collect. Return the reason when the collection ended early.
+    /// Collect. Return the reason when the collection stopped early.
     pub(super) async fn collect(
         &mut self,
         settings: &CollectSettings,

@@ -26,7 +26,7 @@ pub(super) struct RunReport {
     pub(super) transform: Option<TransformReport>,
 }
 
-/// The identity of a run, and how it ended.
+/// The identity of a run, and its result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct RunHead {
     pub(super) run_id: String,
@@ -36,7 +36,7 @@ pub(super) struct RunHead {
     pub(super) exit_code: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) error: Option<String>,
-    /// Whether a signal ended the run. Reports of version 0.1 do not have it.
+    /// Whether a signal stopped the run. Reports of version 0.1 do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) interrupted: Option<bool>,
 }
@@ -60,7 +60,7 @@ pub(super) struct FormerCollect {
 }
 
 impl RunReport {
-    /// Whether a signal ended the run, given its error.
+    /// Whether a signal stopped the run, given its error.
     pub(super) fn is_interrupted(&self, error: Option<ErrorKind>) -> bool {
         let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_ref());
         stopped == Some(&StopReason::Interrupted) || error == Some(ErrorKind::Interrupted)
@@ -74,7 +74,7 @@ impl FormerRun {
         !is_rollback && self.transform.is_some() && self.head.error.is_none()
     }
 
-    /// Whether a signal ended the run.
+    /// Whether a signal stopped the run.
     pub(super) fn was_interrupted(&self) -> bool {
         self.head.interrupted.unwrap_or_else(|| {
             // Version 0.1 has only texts: that of the collection, else the error of the whole run.

@@ -71,7 +71,7 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
     Ok(outcome)
 }
 
-/// Show the newest run that published. The outcome is incomplete when it ended longer than `max_age` ago.
+/// Show the newest run that published. The outcome is incomplete when it finished longer than `max_age` ago.
 async fn check_freshness(
     lake: &Lake,
     max_age: Duration,

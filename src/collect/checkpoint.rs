@@ -87,11 +87,11 @@ impl<'a> CheckpointStore<'a> {
             return;
         };
         let parents = self.list(parents);
-        let (from, through) = (parents.complete_from, parents.complete_through);
+        let (from, last_complete) = (parents.complete_from, parents.complete_through);
         let list = self.list_mut(table);
         if list.pending.is_empty() {
             list.complete_from = from;
-            list.complete_through = through;
+            list.complete_through = last_complete;
         }
     }
 

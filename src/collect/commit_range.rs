@@ -34,11 +34,11 @@ pub(super) fn complete_range(
     state: &mut ListState,
     heads: BTreeSet<String>,
     current_heads: Option<&BTreeSet<String>>,
-    through: DateTime<Utc>,
+    last_complete: DateTime<Utc>,
 ) {
     state.backfill = None;
     state.complete_from = None;
-    state.complete_through = Some(through);
+    state.complete_through = Some(last_complete);
     let mut collected = state.heads() | &heads;
     if let Some(current) = current_heads {
         collected.retain(|head| current.contains(head));

@@ -47,7 +47,7 @@ pub(super) async fn collect(
         return Ok(ListOutcome::Complete);
     }
     let now = run.repository.now();
-    let refs_through = run.checkpoints.list(SourceTable::Branches).complete_through;
+    let refs_complete_until = run.checkpoints.list(SourceTable::Branches).complete_through;
     let state = run.checkpoints.list_mut(ENTITY.table);
     let new: BTreeSet<String> = match &run.heads {
         Some(heads) => heads.difference(state.heads()).cloned().collect(),
@@ -55,7 +55,7 @@ pub(super) async fn collect(
     };
     if new.is_empty() && state.ever_returned() {
         if run.heads.is_some() {
-            state.complete_through = refs_through.or(Some(now));
+            state.complete_through = refs_complete_until.or(Some(now));
         }
         return Ok(ListOutcome::Complete);
     }

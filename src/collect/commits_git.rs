@@ -42,7 +42,7 @@ pub(super) async fn read_range(
     git: &Git,
     report: &mut EntityReport,
 ) -> Result<ListOutcome> {
-    let refs_through = run.checkpoints.list(SourceTable::Branches).complete_through;
+    let refs_complete_until = run.checkpoints.list(SourceTable::Branches).complete_through;
     let RepositoryRun {
         repository,
         checkpoints,
@@ -85,9 +85,9 @@ pub(super) async fn read_range(
     };
     while let Some(batch) = or_stopped(repository, reading.next_batch()).await? {
         if batch.is_empty() {
-            let through = refs_through.unwrap_or(repository.now());
+            let last_complete = refs_complete_until.unwrap_or(repository.now());
             let state = checkpoints.list_mut(entity.table);
-            complete_range(state, range.include, heads.as_ref(), through);
+            complete_range(state, range.include, heads.as_ref(), last_complete);
             checkpoints.put().await?;
             return Ok(ListOutcome::Complete);
         }

@@ -26,14 +26,14 @@ pub(super) async fn collect(
     let now = run.repository.now();
     let is_full_refresh = run.repository.is_full_refresh();
     let named = std::mem::take(&mut run.environments);
-    let deployments_through = run
+    let deployments_complete_until = run
         .checkpoints
         .list(SourceTable::Deployments)
         .complete_through;
     let list = run.checkpoints.list_mut(ENTITY.table);
     let all_requested = named.is_subset(list.requested_environments());
     if !is_full_refresh && all_requested && !is_due(list, now) {
-        list.complete_through = deployments_through.max(list.complete_through);
+        list.complete_through = deployments_complete_until.max(list.complete_through);
         return Ok(ListOutcome::Complete);
     }
     let outcome = read_whole(run, &ENTITY, &endpoints::ENVIRONMENTS, report, |_| {}).await?;

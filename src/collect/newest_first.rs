@@ -78,10 +78,12 @@ pub(super) async fn read_newest_first(
     let since = run.repository.since;
     let was_returned = run.checkpoints.list(table).ever_returned();
     let mut reads_again = run.round.is_first;
-    while reads_again && let Some(through) = run.checkpoints.list(table).complete_through {
+    while reads_again && let Some(last_complete) = run.checkpoints.list(table).complete_through {
         // A resumed read ends at the watermark of the run that began it: later changes need a second read.
         reads_again = run.checkpoints.list(table).incremental.is_some();
-        let watermark = through.checked_sub_signed(LAG).unwrap_or(through);
+        let watermark = last_complete
+            .checked_sub_signed(LAG)
+            .unwrap_or(last_complete);
         let target = watermark.max(since);
         let mode = SyncMode::Incremental;
         let outcome = read(run, list, mode, target, report, &mut find_pending).await?;

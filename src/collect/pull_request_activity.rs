@@ -111,10 +111,10 @@ fn estimate_new_pages(run: &RepositoryRun<'_>) -> Option<u64> {
     if repository.is_full_refresh() || !run.round.is_first || list.has_cursor() {
         return None;
     }
-    let through = list.complete_through?;
+    let last_complete = list.complete_through?;
     let from = list.complete_from.unwrap_or(repository.since);
-    let loaded_minutes = (through - from).num_minutes().max(1) as u64;
-    let new_minutes = (repository.now() - through).num_minutes().max(0) as u64;
+    let loaded_minutes = (last_complete - from).num_minutes().max(1) as u64;
+    let new_minutes = (repository.now() - last_complete).num_minutes().max(0) as u64;
     let entries = list.sequence.saturating_mul(new_minutes) / loaded_minutes;
     Some(1 + entries / u64::from(endpoints::REPOSITORY_ACTIVITY.pagelen))
 }

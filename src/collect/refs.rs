@@ -151,7 +151,7 @@ impl ListReading for RefsReading<'_, '_> {
     ) -> Result<()> {
         // An empty list is no proof that all refs are gone; a list that only lacks tags proves that the tags are.
         let is_believed = self.repository.is_full_refresh() || !self.heads.is_empty();
-        let through = self.cursor.started.unwrap_or(self.repository.now());
+        let last_complete = self.cursor.started.unwrap_or(self.repository.now());
         for (table, sink) in [
             (branches::ENTITY.table, &mut self.branches),
             (tags::ENTITY.table, &mut self.tags),
@@ -165,7 +165,7 @@ impl ListReading for RefsReading<'_, '_> {
             }
             let list = checkpoints.list_mut(table);
             list.complete_from = None;
-            list.complete_through = Some(through);
+            list.complete_through = Some(last_complete);
         }
         let tags_report = std::mem::take(&mut self.tags_report);
         checkpoints.embedded.insert(tags::ENTITY.table, tags_report);

@@ -26,7 +26,7 @@ pub struct CollectReport {
     pub git_operations: u64,
     /// Estimated requests of unfinished lists; 0 when everything is loaded.
     pub requests_left: u64,
-    /// Why the collection ended before it was complete.
+    /// Why the collection stopped before it was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<StopReason>,
 }

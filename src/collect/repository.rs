@@ -166,12 +166,12 @@ impl<'a> RepositoryCollector<'a> {
             SourceTable::Tags,
             SourceTable::Commits,
         ] {
-            let Some(through) = self.run.checkpoints.list(table).complete_through else {
+            let Some(last_complete) = self.run.checkpoints.list(table).complete_through else {
                 self.report_kept(table.as_str());
                 continue;
             };
             let list = self.run.checkpoints.list_mut(table);
-            list.complete_through = date.max(Some(through));
+            list.complete_through = date.max(Some(last_complete));
             let outcome = Ok(ListOutcome::Complete);
             self.finish_list(table, outcome, EntityReport::default())
                 .await?;

@@ -8,7 +8,7 @@
 //!               └─ otherwise: at the next scheduled time; at once if one has passed since the last run began
 //! ```
 //!
-//! Runs never overlap. A process that starts reads the time of the last run from the lake, so it also makes up for a
+//! Runs are never concurrent. A process that starts reads the time of the last run from the lake, so it also makes up for a
 //! scheduled time that passed while it was down.
 
 mod next;

@@ -19,14 +19,14 @@ pub(super) struct LastRun {
     pub(super) end: RunEnd,
 }
 
-/// How a run ended, as far as the next run depends on it.
+/// The result of a run, as far as the next run depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunEnd {
     /// Complete, or with an error that the next scheduled run may not have.
     Done,
-    /// Ended early by quota or deadline.
+    /// Stopped early by quota or deadline.
     Unfinished,
-    /// Ended early by a signal.
+    /// Stopped early by a signal.
     Interrupted,
     /// Another run holds the lake, or its store cannot be reached.
     LakeUnavailable,

@@ -121,11 +121,11 @@ impl KnownRepository<'_> {
 
     /// Return the new records of a list per day, on average over the time that it covers.
     fn per_day(&self, list: &ListState) -> f64 {
-        let Some(through) = list.complete_through else {
+        let Some(last_complete) = list.complete_through else {
             return 0.0;
         };
         let from = list.complete_from.unwrap_or(self.state.since);
-        list.sequence as f64 / days_between(from, through).max(1.0)
+        list.sequence as f64 / days_between(from, last_complete).max(1.0)
     }
 
     /// Add unfinished lists and pending records, and leave out unavailable lists.
