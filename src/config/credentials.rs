@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(
             message(None),
             "the environment variable BITBUCKET_TOKEN is not set (file=bitlake.toml, line=8): \
-             set it to the credential"
+             set the variable to the secret"
         );
         assert_eq!(
             message(Some(" \n")),

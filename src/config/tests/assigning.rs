@@ -114,7 +114,7 @@ fn a_repository_outside_the_connection_is_an_error() {
         assert_eq!(
             project(pattern),
             format!(
-                "`{pattern}` of the project `p` is outside of every [[repositories]] \
+                "no [[repositories]] selects `{pattern}` of the project `p` \
                  (file=bitlake.toml, line=12): add the pattern to `include` of a [[repositories]]"
             )
         );
@@ -127,8 +127,8 @@ fn a_bitbucket_project_without_repositories_is_an_error() {
         message(assign(
             "[[project]]\nname = \"p\"\nbitbucket_projects = [\"NOPE\"]\n"
         )),
-        "the Bitbucket project `NOPE` of the project `p` has no repository here \
-         (file=bitlake.toml, line=10): correct or remove it; the key is the one in Bitbucket's \
-         addresses"
+        "no selected repository belongs to the Bitbucket project `NOPE` of the project `p` \
+         (file=bitlake.toml, line=10): correct or remove the key; Bitbucket shows it in the project's \
+         URL"
     );
 }

@@ -219,12 +219,12 @@ fn connections_that_clash() {
     assert_eq!(
         second(1, "b"),
         "two connections have the id `1` (file=bitlake.toml, line=11): \
-         the other is at bitlake.toml:2"
+         change one of them; the other is at bitlake.toml:2"
     );
     assert_eq!(
         second(2, "acme"),
         "two connections have the name `acme` (file=bitlake.toml, line=12): \
-         the other is at bitlake.toml:2"
+         change one of them; the other is at bitlake.toml:2"
     );
 }
 
@@ -385,7 +385,7 @@ fn repositories() {
     );
     assert_eq!(
         repositories("connection = \"acme\"\ninclude = [\"acme/*\"]\nrules = \"strict\""),
-        "there is no rule set named `strict` (file=bitlake.toml, line=13): there are: default"
+        "there is no rule set named `strict` (file=bitlake.toml, line=13): use one of: default"
     );
     assert_eq!(
         repositories("connection = \"acme\""),
@@ -442,7 +442,7 @@ fn projects() {
             "repositories = [\"acme/*\"]\n[[project]]\nname = \"p\"\nrepositories = [\"acme/*\"]"
         ),
         "two projects are named `p` (file=bitlake.toml, line=14): \
-         the other is at bitlake.toml:10"
+         rename one of them; the other is at bitlake.toml:10"
     );
 }
 
@@ -622,8 +622,8 @@ fn outside_tables() {
     let one = "[[table]]\nname = \"domain.incidents\"\nlocation = \"x\"\nformat = \"csv\"\n";
     assert_eq!(
         base_and(&format!("{one}{one}")),
-        "the table `domain.incidents` is given twice (file=bitlake.toml, line=15): \
-         the other is at bitlake.toml:10; with `add = true` both count"
+        "two [[table]] replace the table `domain.incidents` (file=bitlake.toml, line=15): \
+         remove one of them, or set `add = true`; the other is at bitlake.toml:10"
     );
     let added =
         "[[table]]\nname = \"config.rules\"\nlocation = \"x\"\nformat = \"csv\"\nadd = true\n";
