@@ -14,7 +14,7 @@ SELECT
     c.old_commit_sha,
     c.pair_index,
     min(c.pair_index) OVER (PARTITION BY c.new_ref_id) AS place,
-    r.name AS repository,
+    r.name AS repo_name,
     replace(t.name, 'refs/tags/', '') AS tag,
     replace(o.name, 'refs/tags/', '') AS since_tag
 FROM domain.ref_commits AS c

@@ -11,10 +11,12 @@
 -- version order, each repository's own.
 
 WITH pairs AS (
-    SELECT *
+    SELECT
+        g.*,
+        g.repo_name AS repository
     FROM metrics.tag_ranges AS g
     WHERE g.pair_index <= $tags
-        AND ($repo IS NULL OR list_contains($repo, g.repository))
+        AND ($repo IS NULL OR list_contains($repo, g.repo_name))
         AND (
             $project IS NULL
             OR g.repo_id IN (
