@@ -57,7 +57,7 @@ pub struct TagRules {
     pub pattern: Option<String>,
     /// How many pairs of successive tags are compared, from the newest.
     pub limit: i64,
-    /// The order of the tags, one of [`TAG_ORDERS`].
+    /// The order of the tags, as the key `order` of the configuration names it: `semver`, `reverse semver` and others.
     pub order: String,
     /// Further pairs to compare, as `(new, old)`.
     pub pairs: Vec<(String, String)>,
