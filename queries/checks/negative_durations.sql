@@ -2,8 +2,9 @@
 --
 -- Grain:  one row per repository and column
 -- Source: domain.issues, domain.incidents, domain.cicd_pipelines, domain.cicd_tasks, domain.cicd_deployments,
---         domain.cicd_deployment_commits, dora.commit_lead_times, dora.deployments, dora.incidents,
---         dora.project_incident_deployment_relationships, dora.project_pr_metrics, metrics.dora, metrics.devlake
+--         domain.cicd_deployment_commits, dora.commit_lead_times, dora.deployments, dora.scoped_deployments,
+--         dora.incidents, dora.project_incident_deployment_relationships, dora.project_pr_metrics, metrics.dora,
+--         metrics.devlake
 --
 -- Rules:
 -- * Of a row with several such columns the first is counted. An end before its start gives no duration; a user's own
@@ -72,6 +73,11 @@ WITH durations AS (
             WHEN recovery_seconds < 0 THEN 'dora.deployments.recovery_seconds'
         END
     FROM dora.deployments
+    UNION ALL
+    SELECT
+        '',
+        CASE WHEN recovery_seconds < 0 THEN 'dora.scoped_deployments.recovery_seconds' END
+    FROM dora.scoped_deployments
     UNION ALL
     SELECT
         '',

@@ -211,7 +211,7 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
         text.contains("a column that the table does not")
             && text.contains("column=nmae, table=domain.users")
             && text.contains("given-0.csv")
-            && text.ends_with("leave it out, or rename it, in the [[table]]'s `query`"),
+            && text.ends_with("remove or rename it in the [[table]]'s `query`"),
         "{text}"
     );
 
@@ -229,7 +229,7 @@ async fn a_mistake_names_the_file_the_column_and_the_fix() {
     let text = mistyped.mistake().await;
     assert!(
         text.contains(
-            "is not of the column's type (column=created_date, table=domain.pull_requests"
+            "has the wrong type for its column (column=created_date, table=domain.pull_requests"
         ) && text.contains("given-0.csv")
             && text.contains("yesterday")
             && text.ends_with("cast the column in the [[table]]'s `query`"),
