@@ -2,7 +2,7 @@
 
 use super::create::definitions;
 use super::load::{
-    FILES_PER_STATEMENT, column_names, file_urls, loaded_table, path_position, replace_rows,
+    FILES_PER_STATEMENT, column_names, file_urls, load_in_transaction, loaded_table, path_position,
 };
 use super::script::{DdlScript, DdlTable, FILE_COLUMN};
 use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, join_fields};
@@ -66,14 +66,10 @@ pub(super) fn statements(
     let Some(location) = script.location else {
         return Ok(definitions);
     };
-    let mut statements = vec!["BEGIN TRANSACTION".to_owned()];
-    statements.extend(definitions);
-    statements.extend(replace_rows(script, syntax, tables, |contract, files| {
+    load_in_transaction(script, syntax, tables, definitions, |contract, files| {
         let value = |column: &Column| syntax.name(&column.name);
         Ok(insert_rows(syntax, contract, location, files, value))
-    })?);
-    statements.push("COMMIT".to_owned());
-    Ok(statements)
+    })
 }
 
 /// Write the statements that insert the rows of files. `value`: the expression for a column.

@@ -29,6 +29,22 @@ pub(super) fn replace_rows(
     Ok(statements)
 }
 
+/// Write one transaction that creates the tables and replaces their rows. `insert` writes the statements that insert the
+/// rows of files.
+pub(super) fn load_in_transaction(
+    script: &DdlScript<'_>,
+    syntax: &SqlSyntax<'_>,
+    tables: &[&DdlTable<'_>],
+    definitions: Vec<String>,
+    insert: impl FnMut(&Contract, &[&str]) -> Result<Vec<String>>,
+) -> Result<Vec<String>> {
+    let mut statements = vec!["BEGIN TRANSACTION".to_owned()];
+    statements.extend(definitions);
+    statements.extend(replace_rows(script, syntax, tables, insert)?);
+    statements.push("COMMIT".to_owned());
+    Ok(statements)
+}
+
 /// Write the name of a table in the statements that delete and insert rows.
 pub(super) fn loaded_table(syntax: &SqlSyntax<'_>, layer: &str, table: &str) -> String {
     syntax.dialect.loaded_table(syntax.table(layer, table))

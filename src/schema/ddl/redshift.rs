@@ -2,7 +2,7 @@
 
 use super::create::definitions;
 use super::load::{
-    column_definitions, column_names, file_urls, loaded_table, replace_rows, temporary_table,
+    column_definitions, column_names, file_urls, load_in_transaction, loaded_table, temporary_table,
 };
 use super::script::{DdlScript, DdlTable, FILE_COLUMN};
 use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, scheme};
@@ -70,13 +70,9 @@ pub(super) fn statements(
     let Some(location) = script.location else {
         return Ok(definitions);
     };
-    let mut statements = vec!["BEGIN TRANSACTION".to_owned()];
-    statements.extend(definitions);
-    statements.extend(replace_rows(script, syntax, tables, |contract, files| {
+    load_in_transaction(script, syntax, tables, definitions, |contract, files| {
         copy_files(syntax, contract, location, files)
-    })?);
-    statements.push("COMMIT".to_owned());
-    Ok(statements)
+    })
 }
 
 /// `COPY` fills columns by position and cannot add the name of the file, so each file is copied by itself.
