@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
 use super::unique_key::UniqueKey;
-use crate::engine::{Engine, Param, is_out_of_memory, is_unreadable};
+use crate::engine::{Engine, Param, PlannedQuery, is_out_of_memory, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, PartitionBy, conform};
@@ -145,12 +145,13 @@ async fn attempt(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable, QueryFailure> {
-    let frame = engine.plan(sql, params).await?;
-    let mut rows = sorted(frame, contract)
-        .map_err(QueryFailure::of)?
-        .execute_stream()
-        .await
+    let query = engine.plan_shared(sql, params).await?;
+    let query = query
+        .map_rows(|rows| sorted(rows, contract))
+        .and_then(PlannedQuery::optimize)
         .map_err(QueryFailure::of)?;
+    let rows = query.execute(folder).await;
+    let mut rows = rows.map_err(QueryFailure::over_data)?;
     let mut writer = PartitionWriter {
         contract,
         folder,
