@@ -239,7 +239,7 @@ impl<'a> TransformRun<'a> {
         Ok(())
     }
 
-    /// Return the steps of the base tables that a step reads, directly or through others, and that are not made yet. Each
+    /// Return the steps of the base tables that a step reads, directly or by way of others, and that are not made yet. Each
     /// follows the steps that it reads.
     fn unmade_bases(&self, step: &Step) -> Result<Vec<Step>> {
         let mut found: Vec<Step> = Vec::new();
