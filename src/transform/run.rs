@@ -8,16 +8,16 @@ use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
 use super::kept::{self, Decision, MadeFrom};
-use super::published::engine_over;
+use super::published::{self, engine_over};
 use super::run_step::{register_with_unique_key, register_written, run_step};
 use super::steps::{self, Step, StepBody, StepGraph};
 use super::write::{self, WrittenFiles};
 use super::{TransformOptions, TransformReport, buckets, damage, outside, settings};
 use crate::config::{AssignedRepository, Config};
-use crate::engine::{Engine, TableName};
+use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::layout::table_file;
-use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState, file_url};
+use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState};
 use crate::schema::{Contract, Contracts};
 
 /// The part of a table that its step made, beside the parts that `[[table]]` adds.
@@ -182,9 +182,9 @@ impl<'a> TransformRun<'a> {
     async fn write_union(&self, contract: &Contract, parts: &[String]) -> Result<WrittenFiles> {
         let folder = self.folder(&contract.layer, &contract.table);
         let sql = outside::union(contract, parts);
-        let files = write::query(&self.engine, &sql, &[], contract, &folder).await?;
-        register_with_unique_key(&self.engine, contract, &files).await?;
-        Ok(files)
+        let table = write::query(&self.engine, &sql, &[], contract, &folder).await?;
+        register_with_unique_key(&self.engine, contract, &table).await?;
+        Ok(table.files)
     }
 
     /// Record the files of a table that a `[[table]]` replaces. Tables of `base` are not published.
@@ -271,12 +271,12 @@ impl<'a> TransformRun<'a> {
         };
         let mut parts: Vec<_> = added.keys().cloned().collect();
         let (contract, files) = run_step(&self.engine, step, &folder.join(STEP_PART)).await?;
-        let urls = files.iter().map(|(_, written)| file_url(&written.path));
+        let made = files.iter().map(|(_, written)| TableFile::written(written));
         self.engine.register_parquet(
             outside::GIVEN,
             STEP_PART,
             contract.arrow_schema(),
-            &urls.collect::<Result<Vec<_>>>()?,
+            &made.collect::<Result<Vec<_>>>()?,
         )?;
         parts.push(STEP_PART.to_owned());
         let files = self.write_union(&contract, &parts).await?;
@@ -304,32 +304,34 @@ impl<'a> TransformRun<'a> {
         if self.registered.contains(name) {
             return Ok(());
         }
-        let text = name.to_string();
-        let published = |manifest: &Manifest, table: &str| {
-            let paths = manifest
-                .files(table)
-                .map(|(path, _)| self.lake.file_url(path));
-            paths.collect::<Result<Vec<_>>>()
-        };
-        let files = match (name.layer.as_str(), self.tables.get(&text)) {
-            (steps::PUBLISHED, _) => {
-                let cumulative = TableName::new(steps::CUMULATIVE, &name.table);
-                published(&self.manifest, &cumulative.to_string())?
-            }
-            (_, None) => published(&self.manifest, &text)?,
-            (_, Some(table)) => {
-                let urls = table.files.iter().map(|(path, file)| match file {
-                    NextFile::Staged(written) => file_url(&written.path),
-                    NextFile::Kept => self.lake.file_url(path),
-                });
-                urls.collect::<Result<Vec<_>>>()?
-            }
-        };
         if let Some(contract) = self.known_contract(name).await? {
+            let files = self.final_files(name)?;
             self.engine.register(&contract, &files)?;
         }
         self.registered.insert(name.clone());
         Ok(())
+    }
+
+    /// Return the files of a final table, or of one as it is published.
+    fn final_files(&self, name: &TableName) -> Result<Vec<TableFile>> {
+        let table = match name.layer.as_str() {
+            steps::PUBLISHED => TableName::new(steps::CUMULATIVE, &name.table).to_string(),
+            _ => name.to_string(),
+        };
+        let kept = |path: &String| published::file(self.lake, &self.manifest, &table, path);
+        match self.tables.get(&table) {
+            Some(next) if name.layer != steps::PUBLISHED => {
+                let files = next.files.iter().map(|(path, file)| match file {
+                    NextFile::Staged(written) => TableFile::written(written),
+                    NextFile::Kept => kept(path),
+                });
+                files.collect()
+            }
+            _ => {
+                let files = self.manifest.files(&table);
+                files.map(|(path, _)| kept(path)).collect()
+            }
+        }
     }
 
     /// Return the contract of a table; for the table of a user's step, that of its query.

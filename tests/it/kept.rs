@@ -1,7 +1,7 @@
 //! Tables whose inputs did not change are kept, and the lake is always the one that a full transform makes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use bitlake::config::Config;
 use bitlake::lake::{Lake, Manifest, layout};

@@ -127,7 +127,12 @@ async fn write(
     }
     let rows = file.rows();
     let WrittenFile { sha256, .. } = file.finish()?;
-    engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
+    engine.register_parquet(
+        GIVEN,
+        part,
+        relaxed.arrow_schema(),
+        &[file_url(&path)?.into()],
+    )?;
     let removed = filter
         .removed
         .into_iter()
