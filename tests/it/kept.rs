@@ -58,6 +58,9 @@ async fn prepared() -> &'static Prepared {
         .await
 }
 
+/// Rules by which other deployments count than before.
+const OTHER_DEPLOYMENTS: &str = "deployments = \"steps\"\ndeployment_pattern = \"^deploy\"";
+
 /// Return a copy of the transformed lake.
 async fn copied() -> Copied {
     prepared().await.lake.copied()
@@ -83,6 +86,12 @@ impl Copied {
             config: self.config.clone(),
             now: self.now,
         }
+    }
+
+    /// Add lines to the rules.
+    fn add_rules(&mut self, lines: &str) {
+        let added = format!("{lines}\nsteps =");
+        self.config = self.config.replace("steps =", &added);
     }
 
     async fn transform(&self, options: TransformOptions) -> TransformReport {
@@ -203,11 +212,12 @@ async fn a_changed_setting_makes_what_depends_on_it() {
 async fn a_table_that_is_made_with_equal_bytes_changes_no_table_that_reads_it() {
     let mut lake = copied().await;
     // No branch or title has such a name.
-    lake.config = lake
-        .config
-        .replace("steps =", "hotfix_pattern = '^never/'\nsteps =");
+    lake.add_rules("hotfix_pattern = '^never/'");
     let report = lake.changes().await;
-    assert!(made(&report).contains("dora.project_pr_metrics"), "{report:?}");
+    assert!(
+        made(&report).contains("dora.project_pr_metrics"),
+        "{report:?}"
+    );
     assert!(!made(&report).contains("metrics.dora"), "{report:?}");
 }
 
@@ -221,9 +231,7 @@ async fn the_same_figures_add_nothing_to_their_history() {
     assert!(made(&again).contains("metrics.history"));
     assert_eq!(again.published.files_written, 0);
     // Other figures add rows, once.
-    lake.config = lake
-        .config
-        .replace("steps =", "deployments = \"steps\"\nsteps =");
+    lake.add_rules(OTHER_DEPLOYMENTS);
     let report = lake.changes().await;
     assert!(made(&report).contains("metrics.history"), "{report:?}");
     let after = lake.query(history).await;
@@ -284,14 +292,8 @@ async fn everything_is_made_after_an_interrupted_publish() {
 #[tokio::test]
 async fn files_of_an_interrupted_publish_do_not_pass_for_those_of_the_last_one() {
     let mut lake = copied().await;
-    let other = lake.copied();
-    let changed = lake
-        .config
-        .replace("steps =", "deployments = \"steps\"\nsteps =");
-    let other = Copied {
-        config: changed,
-        ..other
-    };
+    let mut other = lake.copied();
+    other.add_rules(OTHER_DEPLOYMENTS);
     other.transform(TransformOptions::default()).await;
     for layer in ["dora", "metrics"] {
         copy(&other.root().join(layer), &lake.root().join(layer));
@@ -310,9 +312,7 @@ async fn files_of_an_interrupted_publish_do_not_pass_for_those_of_the_last_one()
 #[tokio::test]
 async fn a_run_of_one_layer_leaves_the_others_to_the_next_run() {
     let mut lake = copied().await;
-    lake.config = lake
-        .config
-        .replace("steps =", "deployments = \"steps\"\nsteps =");
+    lake.add_rules(OTHER_DEPLOYMENTS);
     let domain = TransformOptions {
         only: Some(BTreeSet::from(["domain".to_owned()])),
         ..TransformOptions::default()
