@@ -59,7 +59,8 @@ async fn prepared() -> &'static Prepared {
 }
 
 /// Rules by which other deployments count than before.
-const OTHER_DEPLOYMENTS: &str = "deployments = \"steps\"\ndeployment_pattern = \"^deploy\"";
+const OTHER_DEPLOYMENTS: &str =
+    "deployments = \"steps\"\ndeployment_pattern = \"^deploy\"\nproduction_pattern = \"^never\"";
 
 /// Return a copy of the transformed lake.
 async fn copied() -> Copied {
@@ -81,6 +82,9 @@ impl Copied {
     fn copied(&self) -> Self {
         let folder = tempfile::tempdir().unwrap();
         copy(&self.root(), &folder.path().join("lake"));
+        // No file is younger than the manifest, as after a publish.
+        let manifest = folder.path().join("lake").join(layout::MANIFEST);
+        std::fs::write(manifest, self.private(layout::MANIFEST)).unwrap();
         Self {
             folder,
             config: self.config.clone(),
@@ -101,9 +105,16 @@ impl Copied {
         let config = Config::parse(&text, &path, &env, &[]).unwrap();
         let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
         let lock = lake.lock().unwrap();
-        transform(&config, &lake, &lock, "test", self.now, &options)
-            .await
-            .unwrap()
+        transform(
+            &config,
+            &lake,
+            &lock,
+            &self.now.to_rfc3339(),
+            self.now,
+            &options,
+        )
+        .await
+        .unwrap()
     }
 
     /// Transform, and check that the published files are those of a full transform over a copy.
@@ -231,6 +242,7 @@ async fn the_same_figures_add_nothing_to_their_history() {
     assert!(made(&again).contains("metrics.history"));
     assert_eq!(again.published.files_written, 0);
     // Other figures add rows, once.
+    lake.now += TimeDelta::days(1);
     lake.add_rules(OTHER_DEPLOYMENTS);
     let report = lake.changes().await;
     assert!(made(&report).contains("metrics.history"), "{report:?}");
