@@ -137,7 +137,15 @@ async fn attempt(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenFiles, QueryFailure> {
-    let frame = engine.plan(sql, params).await?;
+    frame(engine.plan(sql, params).await?, contract, folder).await
+}
+
+/// Write the rows of a frame below `folder`, conformed to the contract and in its order.
+pub(super) async fn frame(
+    frame: DataFrame,
+    contract: &Contract,
+    folder: &Path,
+) -> Result<WrittenFiles, QueryFailure> {
     let mut rows = sorted(frame, contract)
         .map_err(QueryFailure::of)?
         .execute_stream()
@@ -157,8 +165,6 @@ async fn attempt(
 
 /// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
-    let column = |name: &str| Expr::Column(ColumnName::from_name(name));
-    let ascending = |name: &str| SortExpr::new(column(name), true, true);
     let mut order = Vec::new();
     let frame = match &contract.partition {
         None => frame,
@@ -186,9 +192,23 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
     if contract.primary_key.is_empty() {
         order.extend(contract.columns.iter().map(|c| ascending(&c.name)));
     } else {
-        order.extend(contract.primary_key.iter().map(|name| ascending(name)));
+        order.extend(key_order(contract));
     }
     frame.sort(order)
+}
+
+/// Return the order of the rows of a file, by the key.
+pub(super) fn key_order(contract: &Contract) -> Vec<SortExpr> {
+    let key = contract.primary_key.iter();
+    key.map(|name| ascending(name)).collect()
+}
+
+fn ascending(name: &str) -> SortExpr {
+    SortExpr::new(column(name), true, true)
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(ColumnName::from_name(name))
 }
 
 /// Writes sorted rows into one file per partition.
