@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::write::{self, QueryFailure, WrittenFiles};
+use super::write::{self, QueryFailure, WrittenTable};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::schema::{Column, Contract};
@@ -133,7 +133,7 @@ impl NativeStep {
         engine: &Engine,
         contract: &Contract,
         folder: &Path,
-    ) -> Result<WrittenFiles> {
+    ) -> Result<WrittenTable> {
         write::retry_with_less_memory(engine, contract, async |engine: &Engine| {
             let (mut writer, rows) = RowWriter::channel(contract, self.is_sorted())?;
             let rows = engine.read(Arc::new(rows)).map_err(QueryFailure::of)?;
@@ -141,12 +141,12 @@ impl NativeStep {
                 self.fill(engine, &mut writer).await?;
                 writer.finish().await
             };
-            let written = write::frame(rows, contract, folder);
+            let written = write::frame(engine, rows, contract, folder);
             let (filled, written) = futures::join!(filled, written);
             // If the query fails, the step fails too, because its rows are no longer read.
-            let files = written?;
+            let table = written?;
             filled?;
-            Ok(files)
+            Ok(table)
         })
         .await
     }
