@@ -39,29 +39,14 @@ pub(super) async fn query(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable> {
-    retry_with_less_memory(engine, contract, async |engine: &Engine| {
-        attempt(engine, sql, params, contract, folder).await
-    })
-    .await
-}
-
-/// Run `attempt`. If it runs out of memory, run it once more with plans that need less memory.
-pub(super) async fn retry_with_less_memory<T>(
-    engine: &Engine,
-    contract: &Contract,
-    attempt: impl AsyncFn(&Engine) -> Result<T, QueryFailure>,
-) -> Result<T> {
-    match attempt(engine).await {
-        Ok(done) => return Ok(done),
-        Err(QueryFailure::OutOfMemory(_)) => {}
-        Err(failure) => return Err(failure.into_error(contract)),
+    match attempt(engine, sql, params, contract, folder).await {
+        Ok(table) => Ok(table),
+        Err(failure) => {
+            let smaller = failure.with_less_memory(engine, contract)?;
+            let again = attempt(&smaller, sql, params, contract, folder).await;
+            again.map_err(|failure| failure.into_error(contract))
+        }
     }
-    tracing::warn!(
-        table = contract.name(),
-        "a step ran out of memory, retrying with a smaller plan"
-    );
-    let again = attempt(&engine.with_less_memory()).await;
-    again.map_err(|failure| failure.into_error(contract))
 }
 
 /// Why a query failed.
@@ -97,7 +82,22 @@ impl QueryFailure {
         }
     }
 
-    fn into_error(self, contract: &Contract) -> Error {
+    /// Return a session for one more attempt, whose plans need less memory.
+    ///
+    /// # Errors
+    /// The failure itself, if it is not for want of memory.
+    pub(super) fn with_less_memory(self, engine: &Engine, contract: &Contract) -> Result<Engine> {
+        if !matches!(self, Self::OutOfMemory(_)) {
+            return Err(self.into_error(contract));
+        }
+        tracing::warn!(
+            table = contract.name(),
+            "a step ran out of memory, retrying with a smaller plan"
+        );
+        Ok(engine.with_less_memory())
+    }
+
+    pub(super) fn into_error(self, contract: &Contract) -> Error {
         let error = match self {
             Self::Other(error) => error,
             Self::Invalid(source) => {

@@ -134,21 +134,34 @@ impl NativeStep {
         contract: &Contract,
         folder: &Path,
     ) -> Result<WrittenTable> {
-        write::retry_with_less_memory(engine, contract, async |engine: &Engine| {
-            let (mut writer, rows) = RowWriter::channel(contract, self.is_sorted())?;
-            let rows = engine.read(Arc::new(rows)).map_err(QueryFailure::of)?;
-            let filled = async move {
-                self.fill(engine, &mut writer).await?;
-                writer.finish().await
-            };
-            let written = write::frame(engine, rows, contract, folder);
-            let (filled, written) = futures::join!(filled, written);
-            // If the query fails, the step fails too, because its rows are no longer read.
-            let table = written?;
-            filled?;
-            Ok(table)
-        })
-        .await
+        match self.attempt(engine, contract, folder).await {
+            Ok(table) => Ok(table),
+            Err(failure) => {
+                let smaller = failure.with_less_memory(engine, contract)?;
+                let again = self.attempt(&smaller, contract, folder).await;
+                again.map_err(|failure| failure.into_error(contract))
+            }
+        }
+    }
+
+    async fn attempt(
+        self,
+        engine: &Engine,
+        contract: &Contract,
+        folder: &Path,
+    ) -> Result<WrittenTable, QueryFailure> {
+        let (mut writer, rows) = RowWriter::channel(contract, self.is_sorted())?;
+        let rows = engine.read(Arc::new(rows)).map_err(QueryFailure::of)?;
+        let filled = async move {
+            self.fill(engine, &mut writer).await?;
+            writer.finish().await
+        };
+        let written = write::frame(engine, rows, contract, folder);
+        let (filled, written) = futures::join!(filled, written);
+        // If the query fails, the step fails too, because its rows are no longer read.
+        let table = written?;
+        filled?;
+        Ok(table)
     }
 }
 
@@ -169,6 +182,63 @@ fn private_contract(table: &str, columns: &[(&str, DataType)], key: &[&str]) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::TableFile;
+    use crate::schema::Contracts;
+
+    /// Register the empty tables of the domain, and a repository with more commits than batches are held at once.
+    async fn engine_over_commits(folder: &Path) -> Engine {
+        let engine = Engine::new(None).unwrap();
+        let contracts = Contracts::bundled().unwrap();
+        for contract in contracts.layer("domain") {
+            engine.register(contract, &[]).unwrap();
+        }
+        let contract = contracts.require("domain", "repo_commits").unwrap();
+        let sql = "SELECT 'r' AS repo_id, cast(value AS varchar) AS commit_sha, true AS reachable,
+                          '' AS _raw_data_params, '' AS _raw_data_table
+                   FROM generate_series(1, 30000)";
+        let written = write::query(&engine, sql, &[], contract, folder).await;
+        register(&engine, contract, &written.unwrap());
+        engine
+    }
+
+    fn register(engine: &Engine, contract: &Contract, written: &WrittenTable) {
+        let files = written
+            .files
+            .iter()
+            .map(|(_, file)| TableFile::written(file).unwrap());
+        engine
+            .register(contract, &files.collect::<Vec<_>>())
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_row_is_written_in_the_order_of_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine_over_commits(&folder.path().join("given")).await;
+        let contract = commit_graphs::contract().unwrap();
+        let step = NativeStep::CommitGraphs;
+        let written = step.write(&engine, &contract, folder.path()).await.unwrap();
+        register(&engine, &contract, &written);
+        let commits = engine.for_payloads();
+        let commits = commits
+            .query_texts("SELECT commit_sha FROM base.commit_graphs")
+            .await
+            .unwrap();
+        assert_eq!(commits.len(), 30_000);
+        assert!(commits.is_sorted());
+    }
+
+    #[tokio::test]
+    async fn a_step_whose_rows_cannot_be_written_reports_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine_over_commits(&folder.path().join("given")).await;
+        let contract = commit_graphs::contract().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let failed = NativeStep::CommitGraphs.write(&engine, &contract, &file);
+        let error = failed.await.err().unwrap().to_string();
+        assert!(error.contains("cannot create a folder"), "{error}");
+    }
 
     #[test]
     fn a_step_can_run_on_another_thread() {
