@@ -278,6 +278,14 @@ impl Engine {
         Ok(statement)
     }
 
+    /// Plan to read a table that is not registered.
+    ///
+    /// # Errors
+    /// DataFusion's own error.
+    pub fn read(&self, table: Arc<dyn TableProvider>) -> Result<DataFrame, DataFusionError> {
+        self.context.read_table(table)
+    }
+
     /// Plan a parsed statement.
     ///
     /// # Errors
