@@ -8,12 +8,13 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column as ColumnName;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
 use super::unique_key::UniqueKey;
-use crate::engine::{Engine, Param, is_out_of_memory, is_unreadable};
+use crate::engine::{Engine, Param, PlannedQuery, is_out_of_memory, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, PartitionBy, conform};
@@ -145,7 +146,14 @@ async fn attempt(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable, QueryFailure> {
-    frame(engine, engine.plan(sql, params).await?, contract, folder).await
+    let query = engine.plan_shared(sql, params).await?;
+    let query = query
+        .map_rows(|rows| sorted(rows, contract))
+        .and_then(PlannedQuery::optimize)
+        .map_err(QueryFailure::of)?;
+    let rows = query.execute(folder).await;
+    let rows = rows.map_err(QueryFailure::over_data)?;
+    write_rows(engine, rows, contract, folder).await
 }
 
 /// Write the rows of a frame below `folder`, conformed to the contract and in its order.
@@ -155,11 +163,21 @@ pub(super) async fn frame(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable, QueryFailure> {
-    let mut rows = sorted(frame, contract)
+    let rows = sorted(frame, contract)
         .map_err(QueryFailure::of)?
         .execute_stream()
         .await
         .map_err(QueryFailure::of)?;
+    write_rows(engine, rows, contract, folder).await
+}
+
+/// Write rows that are in the order of the contract.
+async fn write_rows(
+    engine: &Engine,
+    mut rows: SendableRecordBatchStream,
+    contract: &Contract,
+    folder: &Path,
+) -> Result<WrittenTable, QueryFailure> {
     let mut writer = PartitionWriter {
         contract,
         folder,

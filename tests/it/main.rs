@@ -36,6 +36,7 @@ mod lake_crashes;
 mod lake_publish;
 mod lake_runs;
 mod lake_stores;
+mod kept;
 mod layout;
 mod loading;
 mod memory;
