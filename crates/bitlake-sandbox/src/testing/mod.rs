@@ -24,7 +24,7 @@ use std::sync::Mutex;
 pub(crate) use connection::{BreakableListener, ConnectionHandle};
 pub use faults::{Fault, Interruption, RandomFaults};
 pub(crate) use respond::{request_name, respond};
-pub use synthetic::{Day, ListSizes, SyntheticWorkspace};
+pub use synthetic::{Day, ListSizes, SyntheticWorkspace, Variety};
 
 use faults::Faults;
 use meter::Meter;
