@@ -7,15 +7,18 @@
 mod dialect;
 mod functions;
 mod params;
+mod parquet_table;
 mod references;
 mod select;
 mod times;
 
 pub use dialect::{Dialect, inline_params, translate};
 pub use params::{Param, bind_params, declared_params, unknown_value_error};
+pub use parquet_table::{FileSize, TableFile};
 pub use references::{TableName, references};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
@@ -40,6 +43,7 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, LAYERS};
+use parquet_table::ParquetTable;
 
 /// Fixed, because the order of equal rows depends on it and must not follow the number of cores.
 const PARTITIONS: usize = 2;
@@ -55,6 +59,8 @@ pub struct Engine {
     context: SessionContext,
     /// Bytes.
     memory_limit: u64,
+    /// Counts the tables that were registered, shared by the sessions over the same tables.
+    generations: Arc<AtomicI64>,
 }
 
 impl Engine {
@@ -83,6 +89,7 @@ impl Engine {
         let engine = Self {
             context,
             memory_limit,
+            generations: Arc::default(),
         };
         for layer in LAYERS {
             engine.add_layer(layer)?;
@@ -108,7 +115,7 @@ impl Engine {
     }
 
     /// Register Parquet files as the table of a contract. Without files the table is empty.
-    pub fn register(&self, contract: &Contract, files: &[Url]) -> Result<()> {
+    pub fn register(&self, contract: &Contract, files: &[TableFile]) -> Result<()> {
         self.register_parquet(
             &contract.layer,
             &contract.table,
@@ -123,30 +130,19 @@ impl Engine {
         layer: &str,
         table: &str,
         schema: SchemaRef,
-        files: &[Url],
+        files: &[TableFile],
     ) -> Result<()> {
         if files.is_empty() {
             return self.put(layer, table, Arc::new(EmptyTable::new(schema)));
         }
-        let failed = |error: DataFusionError| {
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed);
+        let provider = ParquetTable::new(schema, files, generation);
+        let provider = provider.map_err(|error: DataFusionError| {
             Error::new(ErrorKind::Lake, "cannot register a table")
                 .with("table", format!("{layer}.{table}"))
                 .source(error)
-        };
-        let urls = files
-            .iter()
-            .map(|file| ListingTableUrl::try_new(file.clone(), None))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(failed)?;
-        let format = Arc::new(ParquetFormat::default());
-        let config = ListingTableConfig::new_with_multi_paths(urls)
-            .with_listing_options(ListingOptions::new(format).with_file_extension(""))
-            .with_schema(schema);
-        self.put(
-            layer,
-            table,
-            Arc::new(ListingTable::try_new(config).map_err(failed)?),
-        )
+        })?;
+        self.put(layer, table, Arc::new(provider))
     }
 
     /// Return the columns of a registered table; none if the table is not registered.
@@ -320,6 +316,7 @@ impl Engine {
         Self {
             context: SessionContext::new_with_state(state),
             memory_limit: self.memory_limit,
+            generations: Arc::clone(&self.generations),
         }
     }
 }

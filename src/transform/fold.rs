@@ -86,7 +86,11 @@ pub(super) async fn fold(
         let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
         let files = files.map_err(|error| error.with("repository", &state.full_name))?;
         // A list without rows has no file.
-        for (_, written) in files.into_iter().filter(|(_, written)| written.rows > 0) {
+        for (_, written) in files
+            .files
+            .into_iter()
+            .filter(|(_, written)| written.rows > 0)
+        {
             next.files.insert(path.clone(), NextFile::Staged(written));
         }
     }
@@ -138,7 +142,7 @@ fn register(
     base: Option<&str>,
 ) -> Result<String> {
     if let Some(older) = base {
-        let files = [lake.file_url(older)?];
+        let files = [lake.file_url(older)?.into()];
         engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
     }
     let columns = columns(contract, state);
@@ -151,7 +155,9 @@ fn register(
     }
     let replaces_all = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
     let older = base.filter(|_| !segments.iter().any(replaces_all));
-    let files = segments.iter().map(|segment| lake.file_url(&segment.path));
+    let files = segments
+        .iter()
+        .map(|segment| Ok(lake.file_url(&segment.path)?.into()));
     let files = files.collect::<Result<Vec<_>>>()?;
     engine.register_parquet(SCHEMA, "arrived", segment_schema(contract), &files)?;
     let replaced = replaced(segments);

@@ -13,13 +13,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use url::Url;
 
-use super::write;
-use crate::engine::Engine;
+use super::{published, write};
+use crate::engine::{Engine, TableFile};
 use crate::error::Result;
 use crate::lake::{
-    Lake, Manifest, NextFile, NextTable, RepositoryState, SEQUENCE, SegmentRef, file_url, layout,
+    Lake, Manifest, NextFile, NextTable, RepositoryState, SEQUENCE, SegmentRef, layout,
     segment_schema,
 };
 use crate::schema::{CONTENT, Contract, SEEN_AT};
@@ -55,7 +54,9 @@ impl HistoryExtension<'_> {
                 time(self.now),
                 name(source)
             );
-            let files = write::query(self.engine, &sql, &[], contract, folder).await?;
+            let files = write::query(self.engine, &sql, &[], contract, folder)
+                .await?
+                .files;
             for (month, written) in files {
                 let path = layout::table_file(contract, month.as_deref());
                 next.files.insert(path, NextFile::Staged(written));
@@ -68,7 +69,7 @@ impl HistoryExtension<'_> {
         for (month, new) in self.new_versions(source, contract, folder).await? {
             let path = layout::table_file(contract, month.as_deref());
             let known = match published.files.contains_key(&path) {
-                true => vec![self.lake.file_url(&path)?],
+                true => vec![self.lake.file_url(&path)?.into()],
                 false => Vec::new(),
             };
             let schema = contract.arrow_schema();
@@ -79,7 +80,10 @@ impl HistoryExtension<'_> {
             let sql =
                 format!("SELECT * FROM {SCHEMA}.known UNION ALL SELECT * FROM {SCHEMA}.\"new\"");
             let folder = folder.join(month.as_deref().unwrap_or_default());
-            for (_, written) in write::query(self.engine, &sql, &[], contract, &folder).await? {
+            let files = write::query(self.engine, &sql, &[], contract, &folder)
+                .await?
+                .files;
+            for (_, written) in files {
                 next.files.insert(path.clone(), NextFile::Staged(written));
             }
         }
@@ -92,12 +96,8 @@ impl HistoryExtension<'_> {
         source: &Contract,
         contract: &Contract,
         folder: &Path,
-    ) -> Result<BTreeMap<Option<String>, Vec<Url>>> {
-        let known: Vec<_> = self
-            .manifest
-            .files(&contract.name())
-            .map(|(path, _)| self.lake.file_url(path))
-            .collect::<Result<_>>()?;
+    ) -> Result<BTreeMap<Option<String>, Vec<TableFile>>> {
+        let known = published::files(self.lake, self.manifest, contract)?;
         self.engine.register(contract, &known)?;
         let mut new: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for (n, state) in self.states.iter().enumerate() {
@@ -111,9 +111,11 @@ impl HistoryExtension<'_> {
             let folder = folder.join(format!("new-{n}"));
             let files = write::query(self.engine, &sql, &[], contract, &folder).await;
             let files = files.map_err(|error| error.with("repository", &state.full_name))?;
-            for (month, written) in files {
+            for (month, written) in files.files {
                 if written.rows > 0 {
-                    new.entry(month).or_default().push(file_url(&written.path)?);
+                    new.entry(month)
+                        .or_default()
+                        .push(TableFile::written(&written)?);
                 }
             }
         }
@@ -131,7 +133,7 @@ impl HistoryExtension<'_> {
         let mut arrived = Vec::new();
         for (n, segment) in segments.iter().enumerate() {
             let table = format!("segment_{n}");
-            let files = [self.lake.file_url(&segment.path)?];
+            let files = [self.lake.file_url(&segment.path)?.into()];
             self.engine
                 .register_parquet(SCHEMA, &table, segment_schema(source), &files)?;
             let seen_at = layout::run_started_at(&segment.path).unwrap_or(self.now);

@@ -26,6 +26,7 @@ mod run_step;
 mod settings;
 mod source;
 mod steps;
+mod unique_key;
 mod write;
 
 pub use layout::contracts;

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use url::Url;
-
 use super::report::{self, CheckResults};
-use crate::engine::Engine;
+use crate::engine::{Engine, FileSize, TableFile};
 use crate::error::Result;
 use crate::lake::{Lake, Manifest};
 use crate::schema::{Contract, Contracts};
@@ -47,13 +45,33 @@ pub(super) fn register_published<'a>(
     contracts: impl Iterator<Item = &'a Arc<Contract>>,
 ) -> Result<()> {
     for contract in contracts {
-        engine.register(contract, &urls(lake, manifest, contract)?)?;
+        engine.register(contract, &files(lake, manifest, contract)?)?;
     }
     Ok(())
 }
 
-/// Return the URLs of the published files of a table.
-pub(super) fn urls(lake: &Lake, manifest: &Manifest, contract: &Contract) -> Result<Vec<Url>> {
+/// Return the published files of a table.
+pub(super) fn files(
+    lake: &Lake,
+    manifest: &Manifest,
+    contract: &Contract,
+) -> Result<Vec<TableFile>> {
     let files = manifest.files(&contract.name());
-    files.map(|(path, _)| lake.file_url(path)).collect()
+    files
+        .map(|(path, _)| file(lake, manifest, &contract.name(), path))
+        .collect()
+}
+
+/// Return the published file at `path` of `table`. Its size is known, unless a run died while it published: the file may
+/// then be newer than its entry.
+pub(super) fn file(lake: &Lake, manifest: &Manifest, table: &str, path: &str) -> Result<TableFile> {
+    let entry = manifest.table(table).and_then(|it| it.files.get(path));
+    let entry = entry.filter(|_| manifest.intent.is_none());
+    Ok(TableFile {
+        url: lake.file_url(path)?,
+        size: entry.map(|entry| FileSize {
+            bytes: entry.bytes,
+            rows: entry.rows,
+        }),
+    })
 }

@@ -62,7 +62,12 @@ async fn decode(
     from: Url,
     to: &Path,
 ) -> Result<WrittenFile> {
-    engine.register_parquet(SCHEMA, &contract.table, contract.arrow_schema(), &[from])?;
+    engine.register_parquet(
+        SCHEMA,
+        &contract.table,
+        contract.arrow_schema(),
+        &[from.into()],
+    )?;
     let envelope: Vec<_> = contract
         .columns
         .iter()

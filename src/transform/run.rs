@@ -13,9 +13,9 @@ use super::steps::{self, StepGraph};
 use super::write::{self, WrittenFiles};
 use super::{CheckResults, TransformReport, buckets, damage, outside, report, settings};
 use crate::config::{AssignedRepository, Config};
-use crate::engine::{Engine, TableName};
+use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState, file_url};
+use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState};
 use crate::schema::{Contract, Contracts};
 
 /// The part of a table that its step made, beside the parts that `[[table]]` adds.
@@ -176,9 +176,9 @@ impl<'a> TransformRun<'a> {
     async fn stage_union(&mut self, contract: &Contract, parts: &[String]) -> Result<()> {
         let folder = self.folder(&contract.layer, &contract.table);
         let sql = outside::union(contract, parts);
-        let files = write::query(&self.engine, &sql, &[], contract, &folder).await?;
-        register_with_unique_key(&self.engine, contract, &files).await?;
-        self.stage(contract, files);
+        let table = write::query(&self.engine, &sql, &[], contract, &folder).await?;
+        register_with_unique_key(&self.engine, contract, &table).await?;
+        self.stage(contract, table.files);
         Ok(())
     }
 
@@ -199,7 +199,7 @@ impl<'a> TransformRun<'a> {
         });
         register_published(&self.engine, self.lake, &self.manifest, missing)?;
         for contract in self.contracts.layer(steps::CUMULATIVE) {
-            let files = super::published::urls(self.lake, &self.manifest, contract)?;
+            let files = super::published::files(self.lake, &self.manifest, contract)?;
             let previous = contract.in_layer(steps::PUBLISHED);
             self.engine.register(&previous, &files)?;
         }
@@ -224,12 +224,12 @@ impl<'a> TransformRun<'a> {
                 continue;
             };
             let (contract, files) = run_step(&self.engine, &step, &folder.join(STEP_PART)).await?;
-            let urls = files.iter().map(|(_, written)| file_url(&written.path));
+            let made = files.iter().map(|(_, written)| TableFile::written(written));
             self.engine.register_parquet(
                 outside::GIVEN,
                 STEP_PART,
                 contract.arrow_schema(),
-                &urls.collect::<Result<Vec<_>>>()?,
+                &made.collect::<Result<Vec<_>>>()?,
             )?;
             parts.push(STEP_PART.to_owned());
             self.stage_union(&contract, &parts).await?;

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::steps::{Step, StepBody};
-use super::write::{self, WrittenFiles};
-use crate::engine::Engine;
+use super::write::{self, WrittenFiles, WrittenTable};
+use crate::engine::{Engine, TableFile};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::file_url;
 use crate::schema::Contract;
 
 /// Run one step: write its table below `folder`, register it in `engine`, and check its key.
@@ -23,25 +22,26 @@ pub async fn run_step(
 ) -> Result<(Arc<Contract>, WrittenFiles)> {
     let started = Instant::now();
     let run = async {
-        let (contract, files) = match (&step.work, &step.contract) {
+        let (contract, table) = match (&step.work, &step.contract) {
             (StepBody::Sql(sql), Some(contract)) => {
-                let files = write::query(engine, sql, &step.params, contract, folder).await?;
-                (Arc::clone(contract), files)
+                let table = write::query(engine, sql, &step.params, contract, folder).await?;
+                (Arc::clone(contract), table)
             }
             (StepBody::Sql(sql), None) => {
                 let contract = step.inferred_contract(engine, sql).await?;
-                let files = write::query(engine, sql, &step.params, &contract, folder).await?;
-                (contract, files)
+                let table = write::query(engine, sql, &step.params, &contract, folder).await?;
+                (contract, table)
             }
             (StepBody::Native(native), Some(contract)) => {
-                let files = native.write(engine, contract, folder).await?;
-                (Arc::clone(contract), files)
+                let table = native.write(engine, contract, folder).await?;
+                (Arc::clone(contract), table)
             }
             (StepBody::Native(_), None) => {
                 return Err(Error::new(ErrorKind::Internal, "table has no contract"));
             }
         };
-        register_with_unique_key(engine, &contract, &files).await?;
+        register_with_unique_key(engine, &contract, &table).await?;
+        let files = table.files;
         let rows: u64 = files.iter().map(|(_, written)| written.rows).sum();
         tracing::debug!(table = contract.name(), rows, took = ?started.elapsed(), "ran a step");
         Ok((contract, files))
@@ -56,17 +56,20 @@ pub(super) fn register_written(
     contract: &Contract,
     files: &WrittenFiles,
 ) -> Result<()> {
-    let urls = files.iter().map(|(_, written)| file_url(&written.path));
-    engine.register(contract, &urls.collect::<Result<Vec<_>>>()?)
+    let files = files.iter().map(|(_, written)| TableFile::written(written));
+    engine.register(contract, &files.collect::<Result<Vec<_>>>()?)
 }
 
 /// Register written files, and reject duplicate keys before anything is published.
 pub(super) async fn register_with_unique_key(
     engine: &Engine,
     contract: &Contract,
-    files: &WrittenFiles,
+    table: &WrittenTable,
 ) -> Result<()> {
-    register_written(engine, contract, files)?;
+    register_written(engine, contract, &table.files)?;
+    if !table.may_repeat_keys {
+        return Ok(());
+    }
     let duplicates = write::duplicate_keys(engine, contract).await?;
     if duplicates.is_empty() {
         return Ok(());

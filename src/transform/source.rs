@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::history::HistoryExtension;
 use super::run::TransformRun;
-use super::{TransformOptions, fold, redecode};
-use crate::engine::{Engine, TableName};
+use super::{TransformOptions, fold, published, redecode};
+use crate::engine::{Engine, TableFile, TableName};
 use crate::error::Result;
-use crate::lake::{NextFile, NextTable, RepositoryState, file_url, layout};
+use crate::lake::{NextFile, NextTable, RepositoryState, layout};
 use crate::redaction::Redactor;
 use crate::schema::{Contract, HISTORY, Redecoder};
 
@@ -96,12 +96,12 @@ impl TransformRun<'_> {
             let odd_times = &mut self.report.odd_times;
             odd_times.insert(contract.name(), stage_redecoded.odd_times);
         }
-        let urls = table.files.iter().map(|(path, file)| match file {
-            NextFile::Staged(written) => file_url(&written.path),
-            NextFile::Kept => self.lake.file_url(path),
+        let files = table.files.iter().map(|(path, file)| match file {
+            NextFile::Staged(written) => TableFile::written(written),
+            NextFile::Kept => published::file(self.lake, &self.manifest, &contract.name(), path),
         });
         self.engine
-            .register(contract, &urls.collect::<Result<Vec<_>>>()?)?;
+            .register(contract, &files.collect::<Result<Vec<_>>>()?)?;
         self.registered
             .insert(TableName::new(&contract.layer, &contract.table));
         self.tables.insert(contract.name(), table);

@@ -12,6 +12,7 @@ use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
+use super::unique_key::UniqueKey;
 use crate::engine::{Engine, Param, is_out_of_memory, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
@@ -23,6 +24,13 @@ const PARTITION: &str = "__cut";
 /// The written files by partition value (`2026-11`). `None` for rows without one, and for tables without partitions.
 pub(super) type WrittenFiles = Vec<(Option<String>, WrittenFile)>;
 
+/// A written table.
+pub(super) struct WrittenTable {
+    pub(super) files: WrittenFiles,
+    /// Two rows may have the same key.
+    pub(super) may_repeat_keys: bool,
+}
+
 /// Run `sql` and write its rows below `folder`, conformed to the contract and in its order.
 pub(super) async fn query(
     engine: &Engine,
@@ -30,7 +38,7 @@ pub(super) async fn query(
     params: &[Param],
     contract: &Contract,
     folder: &Path,
-) -> Result<WrittenFiles> {
+) -> Result<WrittenTable> {
     retry_with_less_memory(engine, contract, async |engine: &Engine| {
         attempt(engine, sql, params, contract, folder).await
     })
@@ -136,7 +144,7 @@ async fn attempt(
     params: &[Param],
     contract: &Contract,
     folder: &Path,
-) -> Result<WrittenFiles, QueryFailure> {
+) -> Result<WrittenTable, QueryFailure> {
     let frame = engine.plan(sql, params).await?;
     let mut rows = sorted(frame, contract)
         .map_err(QueryFailure::of)?
@@ -148,6 +156,8 @@ async fn attempt(
         folder,
         open: None,
         done: Vec::new(),
+        key: UniqueKey::of(contract),
+        most_hashes: most_hashes(engine),
     };
     while let Some(batch) = rows.next().await {
         writer.write(&batch.map_err(QueryFailure::over_data)?)?;
@@ -197,12 +207,16 @@ struct PartitionWriter<'a> {
     folder: &'a Path,
     open: Option<(Option<String>, ParquetFile)>,
     done: WrittenFiles,
+    key: UniqueKey,
+    most_hashes: usize,
 }
 
 impl PartitionWriter<'_> {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if self.contract.partition.is_none() {
-            return self.write_into(None, &conform(self.contract, batch)?);
+            let batch = conform(self.contract, batch)?;
+            self.key.add(&batch, self.most_hashes)?;
+            return self.write_into(None, &batch);
         }
         let failed = |error| {
             Error::new(ErrorKind::Internal, "cannot split rows into partitions").source(error)
@@ -216,6 +230,7 @@ impl PartitionWriter<'_> {
         let names = cast(&cut, &DataType::Utf8).map_err(failed)?;
         let names = names.as_string::<i32>();
         let batch = conform(self.contract, &batch)?;
+        self.key.add(&batch, self.most_hashes)?;
         for range in ranges {
             let name = names
                 .is_valid(range.start)
@@ -251,14 +266,22 @@ impl PartitionWriter<'_> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<WrittenFiles> {
+    fn finish(mut self) -> Result<WrittenTable> {
         if self.open.is_none() && self.done.is_empty() {
             // Publish an empty file, so that an external table can be created over it.
             self.write_into(None, &RecordBatch::new_empty(self.contract.arrow_schema()))?;
         }
         self.close()?;
-        Ok(self.done)
+        Ok(WrittenTable {
+            files: self.done,
+            may_repeat_keys: self.key.is_suspected(),
+        })
     }
+}
+
+/// Return for how many rows the hashes of keys may be kept: eight bytes each, in a thirtieth of the memory limit.
+fn most_hashes(engine: &Engine) -> usize {
+    usize::try_from(engine.memory_limit() / 240).unwrap_or(usize::MAX)
 }
 
 /// Return the length of the prefix of a timestamp that names its day, month or year.
@@ -322,7 +345,7 @@ mod tests {
             (3, NULL, NULL), (4, '2025-06-01T10:00:00Z', ''))";
         let engine = Engine::new(None).unwrap();
         let files = query(&engine, rows, &[], &contract, folder.path()).await;
-        let files = files.unwrap();
+        let files = files.unwrap().files;
         let file = |(partition, written): &(Option<String>, WrittenFile)| {
             let path = table_file(&contract, partition.as_deref());
             (

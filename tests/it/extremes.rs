@@ -312,7 +312,7 @@ async fn run(seed: u64, given: &str, layers: &[&str]) -> Result<(), String> {
         let path = folder.path().join(format!("{name}.parquet"));
         write(contract, &batch, &path);
         engine
-            .register(contract, &[file_url(&path).unwrap()])
+            .register(contract, &[file_url(&path).unwrap().into()])
             .unwrap();
     }
     for contract in contracts.layer("metrics") {

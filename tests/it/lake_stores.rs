@@ -283,7 +283,7 @@ async fn hostile_names_stay_inside_and_read_back(ground: &Ground) {
         engine.add_store(url, store);
     }
     for (n, path) in paths.iter().enumerate() {
-        let files = [lake.file_url(path).unwrap()];
+        let files = [lake.file_url(path).unwrap().into()];
         engine.register(&contract, &files).unwrap();
         let rows = super::support::lines_of(&engine, "SELECT count(*) FROM domain.things").await;
         assert_eq!(rows.unwrap(), [n.to_string()], "{path}");

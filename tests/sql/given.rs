@@ -33,14 +33,14 @@ pub async fn register(given: &Given, folder: &Path) -> Result<(Engine, BTreeSet<
         names.insert(TableName::new(&contract.layer, &contract.table));
         let path = folder.join(format!("{}.parquet", contract.name()));
         write(contract, &rows, &path);
-        engine.register(contract, &[file_url(&path)?])?;
+        engine.register(contract, &[file_url(&path)?.into()])?;
     }
     for contract in contracts.layer("metrics") {
         let contract = Arc::new(contract.in_layer("published"));
         let rows = given.remove(&contract.name()).unwrap_or_default();
         let path = folder.join(format!("{}.parquet", contract.name()));
         write(&contract, &rows, &path);
-        engine.register(&contract, &[file_url(&path)?])?;
+        engine.register(&contract, &[file_url(&path)?.into()])?;
     }
     // The remaining tables belong to the base layer: the rows from which the domain table of that name is made.
     for (table, rows) in given {
@@ -48,7 +48,7 @@ pub async fn register(given: &Given, folder: &Path) -> Result<(Engine, BTreeSet<
         let contract = contracts.require("domain", &name.table)?.in_layer("base");
         let path = folder.join(format!("{table}.parquet"));
         write(&Arc::new(contract.clone()), &rows, &path);
-        engine.register(&contract, &[file_url(&path)?])?;
+        engine.register(&contract, &[file_url(&path)?.into()])?;
         names.insert(name);
     }
     Ok((engine, names))

@@ -21,8 +21,8 @@ mod version;
 
 use std::path::Path;
 
-use super::write::{self, QueryFailure, WrittenFiles};
-use crate::engine::{Engine, TableName};
+use super::write::{self, QueryFailure, WrittenTable};
+use crate::engine::{Engine, TableFile, TableName};
 use crate::error::Result;
 use crate::schema::Contract;
 use row_writer::RowWriter;
@@ -117,7 +117,7 @@ impl NativeStep {
         engine: &Engine,
         contract: &Contract,
         folder: &Path,
-    ) -> Result<WrittenFiles> {
+    ) -> Result<WrittenTable> {
         let unsorted = folder.join("unsorted.parquet");
         let rows = write::retry_with_less_memory(engine, contract, async |engine: &Engine| {
             let mut writer = RowWriter::create(contract, &unsorted)?;
@@ -126,12 +126,12 @@ impl NativeStep {
         })
         .await?;
         let schema = contract.arrow_schema();
-        let url = crate::lake::file_url(&rows.path)?;
-        engine.register_parquet(SCHEMA, &contract.table, schema.clone(), &[url])?;
+        let unsorted_rows = TableFile::written(&rows)?;
+        engine.register_parquet(SCHEMA, &contract.table, schema.clone(), &[unsorted_rows])?;
         let sql = format!("SELECT * FROM {SCHEMA}.{}", contract.table);
-        let files = write::query(engine, &sql, &[], contract, folder).await;
+        let table = write::query(engine, &sql, &[], contract, folder).await;
         engine.register_parquet(SCHEMA, &contract.table, schema, &[])?;
         std::fs::remove_file(&unsorted).ok();
-        files
+        table
     }
 }

@@ -146,7 +146,7 @@ pub(super) async fn open(engine: &Engine, given: &OutsideTable, folder: &Path) -
     let urls = match schema.fields().is_empty() {
         // Parquet cannot store rows without columns.
         true => Vec::new(),
-        false => vec![file_url(&path)?],
+        false => vec![file_url(&path)?.into()],
     };
     engine.register_parquet(SCHEMA, NAME, schema, &urls)?;
     Ok(external)

@@ -125,7 +125,12 @@ async fn write(
     }
     let rows = file.rows();
     file.finish()?;
-    engine.register_parquet(GIVEN, part, relaxed.arrow_schema(), &[file_url(&path)?])?;
+    engine.register_parquet(
+        GIVEN,
+        part,
+        relaxed.arrow_schema(),
+        &[file_url(&path)?.into()],
+    )?;
     let removed = filter
         .removed
         .into_iter()

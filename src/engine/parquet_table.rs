@@ -1,0 +1,174 @@
+//! A table over Parquet files of known size.
+//!
+//! DataFusion's own `ListingTable` asks the store for the size of every file whenever a query is planned, and reads the
+//! statistics of every column from the footers. A lake knows the size and the rows of its files, and the planner needs no
+//! more than these to order joins. A file whose size is not known is looked up once.
+
+use std::sync::Arc;
+
+use chrono::DateTime;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{Result, Statistics};
+use datafusion::datasource::TableType;
+use datafusion::datasource::file_format::FileFormat;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_plan::ExecutionPlan;
+use futures::future::try_join_all;
+use object_store::{ObjectMeta, ObjectStoreExt};
+use tokio::sync::OnceCell;
+use url::Url;
+
+use crate::lake::{WrittenFile, file_url};
+
+/// A Parquet file of a table.
+#[derive(Debug, Clone)]
+pub struct TableFile {
+    /// The location of the file.
+    pub url: Url,
+    /// The size of the file; `None` if it is not known.
+    pub size: Option<FileSize>,
+}
+
+/// The size of a Parquet file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSize {
+    /// The size in bytes.
+    pub bytes: u64,
+    /// The number of rows.
+    pub rows: u64,
+}
+
+impl TableFile {
+    /// Return a file that this process has written to the local disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) for a relative path.
+    pub fn written(file: &WrittenFile) -> crate::error::Result<Self> {
+        Ok(Self {
+            url: file_url(&file.path)?,
+            size: Some(FileSize {
+                bytes: file.bytes,
+                rows: file.rows,
+            }),
+        })
+    }
+}
+
+impl From<Url> for TableFile {
+    fn from(url: Url) -> Self {
+        Self { url, size: None }
+    }
+}
+
+/// A table over Parquet files of one store.
+#[derive(Debug)]
+pub(super) struct ParquetTable {
+    schema: SchemaRef,
+    files: Vec<(ListingTableUrl, Option<FileSize>)>,
+    /// Distinguishes the files from files that were registered at the same location before, for the cache of footers.
+    generation: i64,
+    /// The files as the store describes them.
+    described: OnceCell<Vec<ObjectMeta>>,
+}
+
+impl ParquetTable {
+    /// Create a table over `files`. `generation` differs for every table of a session.
+    pub(super) fn new(schema: SchemaRef, files: &[TableFile], generation: i64) -> Result<Self> {
+        let parsed = files.iter().map(|file| {
+            let url = ListingTableUrl::try_new(file.url.clone(), None)?;
+            Ok((url, file.size))
+        });
+        Ok(Self {
+            schema,
+            files: parsed.collect::<Result<_>>()?,
+            generation,
+            described: OnceCell::new(),
+        })
+    }
+
+    /// Describe the files, and ask the store for those whose size is not known.
+    async fn described(&self, state: &dyn Session) -> Result<&[ObjectMeta]> {
+        let look_up = async || {
+            let files = self.files.iter().map(async |(url, size)| {
+                let described = match size {
+                    Some(size) => ObjectMeta {
+                        location: url.prefix().clone(),
+                        last_modified: DateTime::UNIX_EPOCH,
+                        size: size.bytes,
+                        e_tag: None,
+                        version: None,
+                    },
+                    None => {
+                        let store = state.runtime_env().object_store(url)?;
+                        store.head(url.prefix()).await?
+                    }
+                };
+                Ok(ObjectMeta {
+                    last_modified: DateTime::from_timestamp_nanos(self.generation),
+                    ..described
+                })
+            });
+            try_join_all(files).await
+        };
+        self.described
+            .get_or_try_init(look_up)
+            .await
+            .map(Vec::as_slice)
+    }
+
+    fn statistics(&self) -> Statistics {
+        let rows = self.files.iter().try_fold(0_usize, |sum, (_, size)| {
+            Some(sum.saturating_add(usize::try_from(size.as_ref()?.rows).ok()?))
+        });
+        let unknown = Statistics::new_unknown(&self.schema);
+        unknown.with_num_rows(rows.map_or(Precision::Absent, Precision::Exact))
+    }
+}
+
+#[async_trait::async_trait]
+impl TableProvider for ParquetTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let files = self.described(state).await?;
+        let groups = FileGroup::new(files.iter().cloned().map(PartitionedFile::from).collect())
+            .split_files(state.config().target_partitions());
+        let store = self.files.first().map(|(url, _)| url.object_store());
+        let store = store
+            .unwrap_or_else(datafusion::datasource::object_store::ObjectStoreUrl::local_filesystem);
+        let source = Arc::new(ParquetSource::new(Arc::clone(&self.schema)));
+        let config = FileScanConfigBuilder::new(store, source)
+            .with_file_groups(groups)
+            .with_statistics(self.statistics())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        ParquetFormat::default()
+            .create_physical_plan(state, config)
+            .await
+    }
+}
