@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sha2::{Digest, Sha256};
 
 /// The environment variable of the token.
-const TOKEN: &str = "BITLAKE_BENCH_TOKEN";
+pub(crate) const TOKEN: &str = "BITLAKE_BENCH_TOKEN";
 /// To be raised when the sandbox makes other records for the same settings.
 const GENERATOR: u32 = 1;
 /// The repositories of one project.
@@ -55,7 +55,7 @@ impl std::fmt::Display for Size {
 }
 
 /// The end of the workspace's history.
-fn now() -> DateTime<Utc> {
+pub(crate) fn now() -> DateTime<Utc> {
     "2026-11-23T10:00:00Z".parse().unwrap()
 }
 
@@ -120,21 +120,48 @@ pub(crate) async fn serve(size: Size, days: usize) -> (Sandbox, DateTime<Utc>) {
     (sandbox, time)
 }
 
+/// Return the folder of the lakes that are kept from one benchmark to the next.
+pub(crate) fn lakes() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-lakes");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Copy a folder with everything in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copied = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &copied),
+            false => std::fs::copy(&path, &copied).map(drop).unwrap(),
+        }
+    }
+}
+
 /// Return the folder of the lake of a size, as collected; it is made unless it is there.
 pub(crate) async fn collected(size: Size) -> PathBuf {
     let settings = format!("{GENERATOR} {:?}", size.workspace());
-    let digest = Sha256::digest(settings).iter().take(4).map(|byte| format!("{byte:02x}")).collect::<String>();
-    let lakes = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("bench-lakes");
+    let digest = Sha256::digest(settings)
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>();
+    let lakes = lakes();
     let folder = lakes.join(format!("{size}-{digest}"));
     if folder.exists() {
         return folder;
     }
     let started = std::time::Instant::now();
-    std::fs::create_dir_all(&lakes).unwrap();
     let unfinished = tempfile::TempDir::new_in(&lakes).unwrap();
     let (sandbox, now) = serve(size, 0).await;
     collect_into(unfinished.path(), size, &sandbox, now).await;
     std::fs::rename(unfinished.keep(), &folder).unwrap();
-    eprintln!("collected {size} in {:.0?}: {}", started.elapsed(), folder.display());
+    eprintln!(
+        "collected {size} in {:.0?}: {}",
+        started.elapsed(),
+        folder.display()
+    );
     folder
 }

@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod bench_figures;
 mod check;
 mod cli;
 mod collect;
@@ -56,5 +57,6 @@ mod steps_alone;
 mod stores;
 mod support;
 mod terminal;
+mod venv;
 mod wide;
 mod world;

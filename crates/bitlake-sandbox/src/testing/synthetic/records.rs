@@ -297,7 +297,13 @@ impl SyntheticRepository<'_> {
     pub(super) fn comment(&self, at: usize) -> Value {
         let entry = &self.history.entries[at];
         let prose = Variety::prose(self.variety.text / 4, (self.number << 32 | at) as u64);
-        let (text, time) = (format!("Remark {at}.{}{prose}", if prose.is_empty() { "" } else { " " }), core(entry.time));
+        let (text, time) = (
+            format!(
+                "Remark {at}.{}{prose}",
+                if prose.is_empty() { "" } else { " " }
+            ),
+            core(entry.time),
+        );
         let mut record = json!({
             "type": "pullrequest_comment", "id": 600_000_000 + self.number * 1_000_000 + at, "created_on": time,
             "updated_on": time, "user": self.user(self.actor(at, entry)), "deleted": false, "pending": false,
