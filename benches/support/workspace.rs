@@ -111,7 +111,9 @@ pub(crate) async fn collect_into(folder: &Path, size: Size, sandbox: &Sandbox, n
 
 /// Serve the workspace, `days` days later.
 pub(crate) async fn serve(size: Size, days: usize) -> (Sandbox, DateTime<Utc>) {
-    let sandbox = Sandbox::builder().synthetic(size.workspace());
+    let sandbox = Sandbox::builder()
+        .synthetic(size.workspace())
+        .remember_replies();
     let sandbox = sandbox.start(0).await.unwrap();
     let mut time = now();
     for _ in 0..days {
