@@ -4,6 +4,7 @@
 //! cargo bench --bench transform                    S1 and S10
 //! cargo bench --bench transform -- S1 S10 S100     other sizes
 //!     --repeat 3      runs of each, of which the shortest time of each step counts (2)
+//!     --memory 1024   the memory limit in MiB (2048)
 //!     --docs          put the totals into docs/src/performance.md
 //! cargo bench --profile dev --bench transform -- --check      fail if a step has become slow beside benches/figures
 //! cargo bench --profile dev --bench transform -- --update     write benches/figures
@@ -31,7 +32,7 @@ use tempfile::TempDir;
 
 use support::figures::{self, Figure, Figures};
 use support::measure::{Cost, machine, measured, profile, python};
-use support::steps::{self, MEMORY_LIMIT, Run, STEPS};
+use support::steps::{Comparison, Run, STEPS, StepsBench, THREADS, run_steps};
 use support::workspace::{
     Size, TOKEN, collect_into, collected, configuration, copy, lakes, now, serve,
 };
@@ -42,26 +43,44 @@ mod support;
 /// What `--check` and `--update` measure.
 const KEPT: Size = Size(1);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct BenchArgs {
     sizes: Vec<Size>,
-    repeat: Option<usize>,
+    repeat: usize,
+    /// MiB.
+    memory: u64,
     check: bool,
     update: bool,
     docs: bool,
+    /// The interpreter that has DuckDB.
+    python: PathBuf,
 }
 
 impl BenchArgs {
-    fn parse(args: Vec<String>) -> Self {
-        let mut parsed = Self::default();
+    fn parse(args: &[String]) -> Self {
+        let mut parsed = Self {
+            sizes: Vec::new(),
+            repeat: 2,
+            memory: 2048,
+            check: false,
+            update: false,
+            docs: false,
+            python: python("tests/engines"),
+        };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
+            let mut number = || {
+                args.next()
+                    .and_then(|it| it.parse().ok())
+                    .expect("a number")
+            };
             match arg.as_str() {
                 "--bench" => {}
                 "--check" => parsed.check = true,
                 "--update" => parsed.update = true,
                 "--docs" => parsed.docs = true,
-                "--repeat" => parsed.repeat = args.next().map(|it| it.parse().unwrap()),
+                "--repeat" => parsed.repeat = number() as usize,
+                "--memory" => parsed.memory = number(),
                 size => parsed
                     .sizes
                     .push(Size::parse(size).expect("a size, such as S10")),
@@ -71,6 +90,11 @@ impl BenchArgs {
             parsed.sizes = vec![Size(1), Size(10)];
         }
         parsed
+    }
+
+    /// Return the memory limit in bytes.
+    fn memory_limit(&self) -> u64 {
+        self.memory << 20
     }
 }
 
@@ -104,7 +128,7 @@ impl BenchLake {
     }
 
     /// Run `bitlake transform`.
-    fn transform(&self) -> Transform {
+    fn transform(&self, args: &BenchArgs) -> Transform {
         #[derive(serde::Deserialize)]
         struct Published {
             files_written: u64,
@@ -112,9 +136,10 @@ impl BenchLake {
 
         let mut command = Command::new(env!("CARGO_BIN_EXE_bitlake"));
         command.args(["transform", "--log-format", "json", "--memory-limit"]);
-        command.arg(format!("{} MiB", MEMORY_LIMIT >> 20));
+        command.arg(format!("{} MiB", args.memory));
         command.arg("--config").arg(self.path("bitlake.toml"));
         command.env("RUST_LOG", "error").env(TOKEN, "s3cr3t");
+        command.env("TOKIO_WORKER_THREADS", THREADS.to_string());
         let (printed, cost) = measured(&mut command, self.folder.path());
         let report: serde_json::Value = serde_json::from_str(&printed).unwrap();
         let published: Published =
@@ -155,15 +180,14 @@ impl BenchLake {
     }
 
     /// Run the steps of bitlake and of DuckDB in turn.
-    async fn compare(&self, python: &Path, repeat: usize) -> Comparison {
-        let source = steps::source(&self.lake(), &self.path("empty")).await;
-        let mut comparison = Comparison::default();
-        for _ in 0..repeat {
-            let (made, bitlake) = steps::bitlake(&self.lake(), &self.path("bitlake"));
-            let duckdb = steps::duckdb(python, &source, &made, &self.path("duckdb"));
-            comparison.add(bitlake, duckdb);
-        }
-        comparison
+    async fn compare(&self, args: &BenchArgs) -> Comparison {
+        let steps = StepsBench {
+            python: &args.python,
+            lake: &self.lake(),
+            folder: self.folder.path(),
+            memory_limit: args.memory_limit(),
+        };
+        steps.compare(args.repeat).await
     }
 }
 
@@ -173,33 +197,6 @@ struct Transform {
     cost: Cost,
     /// The files written.
     files: u64,
-}
-
-/// The shortest time of each step, and the runs with the least CPU time.
-#[derive(Debug, Default)]
-struct Comparison {
-    figures: Figures,
-    bitlake: Option<Run>,
-    duckdb: Option<Run>,
-}
-
-impl Comparison {
-    fn add(&mut self, bitlake: Run, duckdb: Run) {
-        let figure = |(table, bitlake): (&String, &f64)| {
-            let (bitlake, duckdb) = (*bitlake, duckdb.steps[table]);
-            (table.clone(), Figure { bitlake, duckdb })
-        };
-        let run: Figures = bitlake.steps.iter().map(figure).collect();
-        figures::keep_shorter(&mut self.figures, &run);
-        for (kept, run) in [(&mut self.bitlake, bitlake), (&mut self.duckdb, duckdb)] {
-            if kept
-                .as_ref()
-                .is_none_or(|kept| run.cost.cpu < kept.cost.cpu)
-            {
-                *kept = Some(run);
-            }
-        }
-    }
 }
 
 /// Everything that is measured of one size.
@@ -212,13 +209,13 @@ struct SizeFigures {
     one_day: Transform,
 }
 
-async fn measure(size: Size, python: &Path, repeat: usize) -> SizeFigures {
+async fn measure(size: Size, args: &BenchArgs) -> SizeFigures {
     let bench = BenchLake::new(size).await;
-    let whole = bench.transform();
-    let comparison = bench.compare(python, repeat).await;
-    let nothing_new = bench.transform();
+    let whole = bench.transform(args);
+    let comparison = bench.compare(args).await;
+    let nothing_new = bench.transform(args);
     bench.collect_a_day().await;
-    let one_day = bench.transform();
+    let one_day = bench.transform(args);
     SizeFigures {
         size,
         comparison,
@@ -233,12 +230,13 @@ impl SizeFigures {
         figures::sum(&self.comparison.figures)
     }
 
-    /// Return the time of a transform, its share of the whole transform, and the files that it wrote.
+    /// Return the cost of a transform, its share of the whole transform's time, and the files that it wrote.
     fn share(&self, part: Transform) -> String {
-        let share = 100.0 * part.cost.wall / self.whole.cost.wall;
+        let (cost, files) = (part.cost, part.files);
+        let share = 100.0 * cost.wall / self.whole.cost.wall;
         format!(
-            "{:.2} s, {share:.1} %, {} files",
-            part.cost.wall, part.files
+            "{:.2} s ({share:.1} %), {:.2} CPU s, {files} files",
+            cost.wall, cost.cpu
         )
     }
 }
@@ -325,15 +323,15 @@ fn kept() -> PathBuf {
 }
 
 /// Measure the steps and compare them with the kept figures; a step that has become slow is measured again.
-async fn check(python: &Path, repeat: usize) -> ExitCode {
+async fn check(args: &BenchArgs) -> ExitCode {
     let text = std::fs::read_to_string(kept()).expect("figures, which --update writes");
     let kept = figures::read(&text).expect("figures as --update writes them");
     let bench = BenchLake::new(KEPT).await;
     bench.publish_source().await;
-    let mut measured = bench.compare(python, repeat).await.figures;
+    let mut measured = bench.compare(args).await.figures;
     if !figures::slowed(&kept, &measured).is_empty() {
         eprintln!("some steps have become slow: measuring again");
-        let again = bench.compare(python, repeat).await.figures;
+        let again = bench.compare(args).await.figures;
         figures::keep_shorter(&mut measured, &again);
     }
     print!("{}", by_step(&measured));
@@ -351,10 +349,10 @@ async fn check(python: &Path, repeat: usize) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn update(python: &Path, repeat: usize) {
+async fn update(args: &BenchArgs) {
     let bench = BenchLake::new(KEPT).await;
     bench.publish_source().await;
-    let comparison = bench.compare(python, repeat).await;
+    let comparison = bench.compare(args).await;
     let comments = [
         format!(
             "cargo bench --profile {} --bench transform -- --update",
@@ -369,31 +367,37 @@ async fn update(python: &Path, repeat: usize) {
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let [child, lake, folder] = args.as_slice()
+    if let [child, lake, folder, memory_limit] = args.as_slice()
         && child == STEPS
     {
-        runtime.block_on(steps::run_steps(Path::new(lake), Path::new(folder)));
+        let (lake, folder) = (Path::new(lake), Path::new(folder));
+        let memory_limit = memory_limit.parse().unwrap();
+        runtime.block_on(run_steps(lake, folder, memory_limit));
         return ExitCode::SUCCESS;
     }
-    let args = BenchArgs::parse(args);
-    let (python, repeat) = (python("tests/engines"), args.repeat.unwrap_or(2));
+    let args = BenchArgs::parse(&args);
     if args.check {
-        return runtime.block_on(check(&python, repeat));
+        return runtime.block_on(check(&args));
     }
     if args.update {
-        runtime.block_on(update(&python, repeat.max(3)));
+        runtime.block_on(update(&args));
         return ExitCode::SUCCESS;
     }
     let mut all = Vec::new();
-    for size in args.sizes {
-        let figures = runtime.block_on(measure(size, &python, repeat));
+    for size in &args.sizes {
+        let figures = runtime.block_on(measure(*size, &args));
         println!("{size}\n\n{}", by_step(&figures.comparison.figures));
         all.push(figures);
     }
-    let totals = format!("Measured with {}.\n\n{}", machine(), totals(&all));
-    println!("{totals}");
+    let text = format!(
+        "Measured with {}; memory limit {} MiB.\n\n{}",
+        machine(),
+        args.memory,
+        totals(&all)
+    );
+    println!("{text}");
     if args.docs {
-        docs::replace("transform", &totals);
+        docs::replace("transform", &text);
     }
     ExitCode::SUCCESS
 }
