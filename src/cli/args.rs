@@ -175,7 +175,7 @@ pub(crate) struct CollectingArgs {
     /// Stop collecting after this time, as 90m or 2h: publish what is complete, save the rest, exit with 4
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
-    /// Read every list again in full, to find deleted records
+    /// Read every list again in full, to find deleted records; if the command transforms, make every table again too
     #[arg(long)]
     pub(crate) full: bool,
 }
@@ -198,6 +198,9 @@ pub(crate) struct TransformArgs {
         value_parser = PossibleValuesParser::new(["domain", "dora", "metrics"])
     )]
     pub(crate) only: Vec<String>,
+    /// Make every table again, also those whose inputs did not change
+    #[arg(long)]
+    pub(crate) full: bool,
     #[command(flatten)]
     pub(crate) transforming: TransformingArgs,
 }

@@ -34,6 +34,7 @@ pub(super) async fn run_once(
     let mut job = Job::start_with_signals(context, config, "run", signals).await?;
     let lake = job.lake.clone();
     let options = TransformOptions {
+        full: args.collecting.full,
         queries: args.transforming.queries.clone(),
         ..TransformOptions::default()
     };
@@ -76,6 +77,7 @@ pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Resu
     let result = job
         .transform(&TransformOptions {
             only,
+            full: args.full,
             queries: args.transforming.queries,
             ..TransformOptions::default()
         })

@@ -10,12 +10,14 @@ mod params;
 mod parquet_table;
 mod references;
 mod select;
+mod shared_ctes;
 mod times;
 
 pub use dialect::{Dialect, inline_params, translate};
 pub use params::{Param, bind_params, declared_params, unknown_value_error};
 pub use parquet_table::{FileSize, TableFile};
 pub use references::{TableName, references};
+pub use shared_ctes::{OptimizedQuery, PlannedQuery};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -250,6 +252,22 @@ impl Engine {
         plan.with_param_values(values).map_err(failed)
     }
 
+    /// Plan `sql` as [`Engine::plan`] does, so that a CTE which it reads more than once is computed once.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`].
+    pub async fn plan_shared(&self, sql: &str, params: &[Param]) -> Result<PlannedQuery> {
+        let frame = self.plan(sql, &[]).await?;
+        let (state, plan) = frame.into_parts();
+        let values: Vec<_> = params
+            .iter()
+            .map(|param| (param.name.as_str(), param.value.clone()))
+            .collect();
+        PlannedQuery::extract(state, plan, &values.into()).map_err(|error: DataFusionError| {
+            Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
+        })
+    }
+
     /// Parse `sql`, with timestamps in microseconds.
     ///
     /// # Errors
@@ -258,6 +276,14 @@ impl Engine {
         let mut statement = select::parse(&self.context.state(), sql)?;
         times::in_microseconds(&mut statement);
         Ok(statement)
+    }
+
+    /// Plan to read a table that is not registered.
+    ///
+    /// # Errors
+    /// DataFusion's own error.
+    pub fn read(&self, table: Arc<dyn TableProvider>) -> Result<DataFrame, DataFusionError> {
+        self.context.read_table(table)
     }
 
     /// Plan a parsed statement.

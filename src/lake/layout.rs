@@ -38,6 +38,8 @@ pub const STORE: &str = "_bitlake/store.json";
 pub const SEGMENTS: &str = "_bitlake/segments";
 /// The requests that the next run will send, as `bitlake plan` estimated last.
 pub const PLAN: &str = "_bitlake/plan.json";
+/// The findings of the checks, with what they were found in.
+pub const CHECKS: &str = "_bitlake/checks.json";
 /// The folder of run reports.
 pub const RUNS: &str = "_bitlake/runs";
 /// The folder of the requests that each identity has spent in the last hour.

@@ -58,6 +58,11 @@ pub struct TableEntry {
     pub schema_version: u32,
     /// The rows of all files.
     pub rows: u64,
+    /// What the rows were made from: a digest of each input by table, and one of the table's own step. A step whose
+    /// digests are these again would make the same rows. Empty for a table that no step makes, and where the digests are
+    /// unknown.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub made_from: BTreeMap<String, String>,
     /// The files, by path below the lake.
     pub files: BTreeMap<String, FileEntry>,
 }

@@ -17,6 +17,7 @@
 //! lock.rs              the exclusive or shared lock of a lake on local disk
 //!
 //! parquet.rs           batches → one deterministic Parquet file, its digest and bounds
+//! scratch_file.rs      a Parquet file that is read back and removed
 //! manifest.rs          the published files, now and after each former publish
 //! files.rs             put, compare and fetch data files
 //! inventory.rs         compare the published files with the files that exist
@@ -56,6 +57,7 @@ mod retry;
 mod rollback;
 mod s3;
 mod scan;
+mod scratch_file;
 mod segments;
 mod state;
 mod store;
@@ -75,6 +77,7 @@ pub use publish::{NextFile, NextTable, PublishSummary, publish};
 pub use rollback::rollback;
 pub use s3::bucket;
 pub use scan::ScanItem;
+pub use scratch_file::{ScratchFile, WrittenScratch};
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{RepositoryState, Visit};
 pub use store::{DEFAULT_LEASE, Lake};

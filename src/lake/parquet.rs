@@ -28,9 +28,9 @@ use crate::schema::Contract;
 const BATCH_ROWS: usize = 8192;
 /// Rows per batch of a table with payloads, to bound memory.
 const WIDE_BATCH_ROWS: usize = 512;
-const ROW_GROUP_ROWS: usize = 131_072;
+pub(super) const ROW_GROUP_ROWS: usize = 131_072;
 /// Limits the memory of the writer, which buffers a whole row group.
-const ROW_GROUP_BYTES: usize = 64 << 20;
+pub(super) const ROW_GROUP_BYTES: usize = 64 << 20;
 const ZSTD_LEVEL: i32 = 3;
 const CREATED_BY: &str = "bitlake";
 /// The column of JSON texts. They are long and rarely repeat, so the writer would build a dictionary and discard it.

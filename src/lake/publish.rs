@@ -35,6 +35,8 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 pub struct NextTable {
     /// The version of the table's contract.
     pub schema_version: u32,
+    /// What the rows were made from, see [`TableEntry::made_from`].
+    pub made_from: BTreeMap<String, String>,
     /// The files, by path below the lake. A table without files is removed.
     pub files: BTreeMap<String, NextFile>,
 }
@@ -166,6 +168,7 @@ impl PublishPlan {
     ) -> Result<()> {
         let mut table = TableEntry {
             schema_version: next.schema_version,
+            made_from: next.made_from,
             ..TableEntry::default()
         };
         for (path, file) in next.files {
@@ -338,9 +341,10 @@ impl PublishPlan {
     }
 
     /// Compare the files that this publish does not put. The interrupted run may have replaced them without recording it;
-    /// then their entries are made anew from their content.
+    /// then their entries are made anew from their content, and it is unknown what any table was made from.
     async fn compare_kept_files(&mut self, lake: &Lake) -> Result<()> {
         let put: BTreeSet<_> = self.puts.iter().map(|put| put.path.clone()).collect();
+        let mut was_replaced = false;
         for table in self.after.tables.values_mut() {
             for (path, entry) in &mut table.files {
                 if put.contains(path) {
@@ -348,11 +352,19 @@ impl PublishPlan {
                 }
                 match lake.version_with_content(path, entry).await? {
                     Some(version) => record_version(lake, entry, version),
-                    None => *entry = describe_file(lake, path, entry).await?,
+                    None => {
+                        *entry = describe_file(lake, path, entry).await?;
+                        was_replaced = true;
+                    }
                 }
             }
             let rows = table.files.values().map(|file| file.rows);
             table.rows = rows.fold(0, u64::saturating_add);
+        }
+        if was_replaced {
+            for table in self.after.tables.values_mut() {
+                table.made_from.clear();
+            }
         }
         Ok(())
     }

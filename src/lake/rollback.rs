@@ -140,6 +140,7 @@ fn next_tables(
         let mut table = NextTable::default();
         if let Some(was) = former.tables.get(name) {
             table.schema_version = was.schema_version;
+            table.made_from.clone_from(&was.made_from);
             for path in was.files.keys() {
                 let file = fetched.remove(path.as_str());
                 let file = file.map_or(NextFile::Kept, NextFile::Staged);

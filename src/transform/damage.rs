@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use datafusion::error::DataFusionError;
 
+use super::kept::MadeFrom;
 use super::run::TransformRun;
 use crate::engine::is_unreadable;
 use crate::error::{Error, ErrorKind, Result};
@@ -73,6 +74,7 @@ impl TransformRun<'_> {
                 let kept = table.files.keys();
                 let next = NextTable {
                     schema_version: table.schema_version,
+                    made_from: MadeFrom::new(),
                     files: kept.map(|path| (path.clone(), NextFile::Kept)).collect(),
                 };
                 self.tables.insert(name, next);

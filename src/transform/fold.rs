@@ -247,7 +247,13 @@ pub(super) async fn remove_folded(
     folded: &[RepositoryState],
     given_up: &BTreeSet<String>,
 ) -> Result<()> {
-    for state in folded {
+    let has_changes = |state: &&RepositoryState| {
+        let mut lists = state.entities.values();
+        let is_published = state.published_as.as_ref() == Some(&state.full_name);
+        !is_published || lists.any(|list| list.is_lost || !list.segments.is_empty())
+    };
+    let folded = folded.iter();
+    for state in folded.filter(|state| !given_up.is_empty() || has_changes(state)) {
         while let Some((mut updated, version)) =
             lake.state(state.connection_id, &state.uuid).await?
         {

@@ -8,13 +8,16 @@
 //! ```
 //!
 //! Each step reads registered Parquet files and writes one table into a staging folder, where later steps read it. The
-//! tables are published in one operation after every one of them has passed its contract. `run.rs` holds the state of
-//! one transform and `run_step.rs` runs one step of it.
+//! tables are published in one operation after every one of them has passed its contract. A step whose inputs did not
+//! change keeps its published table. `run.rs` holds the state of one transform, `kept.rs` decides which steps it runs,
+//! and `run_step.rs` runs one of them.
 
 mod buckets;
+mod checks;
 mod damage;
 mod fold;
 mod history;
+mod kept;
 mod layout;
 mod native;
 mod outside;
@@ -29,10 +32,11 @@ mod steps;
 mod unique_key;
 mod write;
 
+pub use checks::{CheckResults, Warning};
 pub use layout::contracts;
 pub use native::NativeStep;
 pub use published::{check_unmatched, open_published};
-pub use report::{CheckResults, LargeFile, NulledValues, TransformReport, Warning};
+pub use report::{LargeFile, NulledValues, TransformReport};
 pub use run_step::run_step;
 pub use steps::{Step, StepBody, StepGraph, reports};
 
@@ -45,6 +49,7 @@ use crate::config::{Config, RepositoryIdentity};
 use crate::error::Result;
 use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish};
 use crate::secret::Masker;
+use checks::KnownFindings;
 use run::TransformRun;
 
 /// The options of a transform.
@@ -56,7 +61,9 @@ pub struct TransformOptions {
     pub as_of: Option<DateTime<Utc>>,
     /// A folder whose `<layer>/<table>.sql` add or replace steps.
     pub queries: Option<PathBuf>,
-    /// Decode every record of the source layer again.
+    /// Make every table again, also those whose inputs did not change.
+    pub full: bool,
+    /// Decode every record of the source layer again, and make every table again.
     pub rebuild: bool,
     /// Give up damaged files that cannot be made again.
     pub accept_loss: bool,
@@ -88,33 +95,38 @@ pub async fn transform(
     let mut run = TransformRun::new(config, lake, contracts, steps, &inventory, &states)?;
     let given_up = run.check_damage(&mut states, options.accept_loss).await?;
 
+    let known = KnownFindings::read(lake).await;
+
     let work = async {
         run.stage_settings(&states, &assigned)?;
         run.stage_source(&states, now, options).await?;
         run.stage_outside().await?;
         run.stage_buckets(&states, &assigned, options.as_of).await?;
-        run.register_published()?;
-        run.run_steps(options.only.as_ref()).await?;
-        run.run_checks().await
+        run.run_steps(options).await?;
+        run.run_checks(&known).await
     };
-    let checked = match work.await {
-        Ok(checked) => checked,
+    let findings = match work.await {
+        Ok(findings) => findings,
         Err(error) => return Err(damage::explain(lake, error).await),
     };
     run.check_repairs(options.accept_loss)?;
-    let large_files = report::large_files(&run.contracts, &run.tables);
+    let large_files = report::large_files(&run.contracts, &inventory.manifest, &run.tables);
 
     let TransformRun { tables, report, .. } = run;
     let published = publish(lake, lock, run_id, now, &inventory, tables).await?;
     fold::remove_folded(lake, &states, &given_up).await?;
+    if findings != known {
+        findings.put(lake).await;
+    }
+    let found = findings.all();
     let damaged = inventory.damaged.iter();
     Ok(TransformReport {
         published,
         repaired: damaged
             .map(|(path, damage)| (path.clone(), damage.to_string()))
             .collect(),
-        warnings: checked.warnings,
-        notices: checked.notices,
+        warnings: found.warnings,
+        notices: found.notices,
         large_files,
         ..report
     })

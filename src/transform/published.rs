@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::report::{self, CheckResults};
+use super::checks::{self, CheckResults};
 use crate::engine::{Engine, FileSize, TableFile};
 use crate::error::Result;
 use crate::lake::{Lake, Manifest};
@@ -25,7 +25,7 @@ pub async fn open_published(lake: &Lake, memory_limit: Option<u64>) -> Result<En
 /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the lake cannot be read.
 pub async fn check_unmatched(lake: &Lake, memory_limit: Option<u64>) -> Result<CheckResults> {
     let engine = open_published(lake, memory_limit).await?;
-    report::run_checks(&engine, |file| file.ends_with("/unmatched.sql")).await
+    checks::run_checks(&engine, |file| file.ends_with("/unmatched.sql")).await
 }
 
 /// Create an engine that can read the files of the lake.

@@ -2,22 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use datafusion::arrow::array::AsArray;
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Int64Type};
 use serde::{Deserialize, Serialize};
 
-use super::{layout, steps};
-use crate::engine::Engine;
-use crate::error::{ErrorKind, OrError, Result};
-use crate::lake::{NextFile, NextTable, PublishSummary};
+use super::checks::Warning;
+use super::layout;
+use crate::lake::{Manifest, NextFile, NextTable, PublishSummary};
 use crate::schema::{Contracts, times::OddTimes};
 
 /// The result of a transform.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformReport {
-    /// The number of rows by table, of the tables that this run made.
+    /// The number of rows by table, of the tables that this run made, or kept because it would have made the same.
     pub rows: BTreeMap<String, u64>,
+    /// Why each table was made that a step of this run made. The steps of the other tables would have made the same again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub made: BTreeMap<String, String>,
     /// The number of values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
@@ -77,9 +76,11 @@ pub struct LargeFile {
 /// The size in bytes above which a file is reported.
 const LARGE: u64 = 512_000_000;
 
-/// Return the large files of this run whose table can be partitioned more finely.
+/// Return the large files of this run whose table can be partitioned more finely. `published`: describes the files that are
+/// kept.
 pub(super) fn large_files(
     contracts: &Contracts,
+    published: &Manifest,
     tables: &BTreeMap<String, NextTable>,
 ) -> Vec<LargeFile> {
     let mut found = Vec::new();
@@ -87,107 +88,26 @@ pub(super) fn large_files(
         let Some(finer) = layout::finer(contract) else {
             continue;
         };
-        let files = tables.get(&contract.name()).map(|table| &table.files);
+        let name = contract.name();
+        let kept = published.table(&name).map(|table| &table.files);
+        let files = tables.get(&name).map(|table| &table.files);
         for (path, file) in files.into_iter().flatten() {
-            if let NextFile::Staged(written) = file
-                && written.bytes > LARGE
-            {
+            let bytes = match file {
+                NextFile::Staged(written) => written.bytes,
+                NextFile::Kept => kept
+                    .and_then(|kept| kept.get(path))
+                    .map_or(0, |it| it.bytes),
+            };
+            if bytes > LARGE {
                 found.push(LargeFile {
                     file: path.clone(),
-                    bytes: written.bytes,
+                    bytes,
                     finer: finer.to_owned(),
                 });
             }
         }
     }
     found
-}
-
-/// The finding of a check: rows that a user should know of.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Warning {
-    /// The full name of the repository; empty if the finding concerns no repository.
-    pub repository: String,
-    /// The kind of finding, as the check names it.
-    pub kind: String,
-    /// The number of rows.
-    pub n: i64,
-}
-
-/// The findings of checks.
-#[derive(Debug, Default)]
-pub struct CheckResults {
-    /// The findings that need attention.
-    pub warnings: Vec<Warning>,
-    /// The findings that their check marks as expected.
-    pub notices: Vec<Warning>,
-}
-
-impl CheckResults {
-    fn extend(&mut self, other: Self) {
-        self.warnings.extend(other.warnings);
-        self.notices.extend(other.notices);
-    }
-}
-
-/// Run the bundled checks whose file is `selected`, and collect their findings.
-///
-/// # Errors
-/// [`ErrorKind::Lake`] when a check fails, naming its file.
-pub(super) async fn run_checks(
-    engine: &Engine,
-    selected: impl Fn(&str) -> bool,
-) -> Result<CheckResults> {
-    let mut all = CheckResults::default();
-    for (file, sql) in steps::checks().filter(|(file, _)| selected(file)) {
-        let found = run_check(engine, sql).await;
-        all.extend(found.map_err(|error| error.with("file", file))?);
-    }
-    Ok(all)
-}
-
-/// Run one check. Its columns are `repository`, `kind`, `n` and, if some findings are expected, `is_expected`.
-async fn run_check(engine: &Engine, sql: &str) -> Result<CheckResults> {
-    let frame = engine.plan(sql, &[]).await?;
-    let batches = frame
-        .collect()
-        .await
-        .or_error(ErrorKind::Lake, "a check fails")?;
-    let mut found = CheckResults::default();
-    for batch in batches {
-        let column = |name: &str, to: &DataType| {
-            let array = batch
-                .column_by_name(name)
-                .ok_or(name)
-                .or_error(ErrorKind::Internal, "a check lacks a column")?;
-            cast(array, to).or_error(ErrorKind::Internal, "a check's column has the wrong type")
-        };
-        let repository = column("repository", &DataType::Utf8)?;
-        let kind = column("kind", &DataType::Utf8)?;
-        let n = column("n", &DataType::Int64)?;
-        let expected = match batch.column_by_name("is_expected") {
-            Some(_) => Some(column("is_expected", &DataType::Boolean)?),
-            None => None,
-        };
-        for row in 0..batch.num_rows() {
-            let is_expected = expected
-                .as_ref()
-                .is_some_and(|it| it.as_boolean().value(row));
-            let list = match is_expected {
-                true => &mut found.notices,
-                false => &mut found.warnings,
-            };
-            list.push(Warning {
-                repository: repository.as_string::<i32>().value(row).to_owned(),
-                kind: kind.as_string::<i32>().value(row).to_owned(),
-                n: n.as_primitive::<Int64Type>().value(row),
-            });
-        }
-    }
-    for list in [&mut found.warnings, &mut found.notices] {
-        list.sort_by(|a, b| (&a.repository, &a.kind).cmp(&(&b.repository, &b.kind)));
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
@@ -208,7 +128,7 @@ mod tests {
         next.files
             .insert("a file".to_owned(), NextFile::Staged(written));
         let tables = BTreeMap::from([(table.to_owned(), next)]);
-        let found = large_files(Contracts::bundled().unwrap(), &tables);
+        let found = large_files(Contracts::bundled().unwrap(), &Manifest::default(), &tables);
         found.into_iter().map(|it| it.finer).collect()
     }
 

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use super::published::{engine_over, register_published};
+use super::kept::{self, Decision, MadeFrom};
+use super::published::{self, engine_over};
 use super::run_step::{register_with_unique_key, register_written, run_step};
-use super::steps::{self, StepGraph};
+use super::steps::{self, Step, StepBody, StepGraph};
 use super::write::{self, WrittenFiles};
-use super::{CheckResults, TransformReport, buckets, damage, outside, report, settings};
+use super::{TransformOptions, TransformReport, buckets, damage, outside, settings};
 use crate::config::{AssignedRepository, Config};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::layout::table_file;
 use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState};
 use crate::schema::{Contract, Contracts};
 
@@ -36,10 +38,12 @@ pub(super) struct TransformRun<'a> {
     pub(super) tables: BTreeMap<String, NextTable>,
     /// The parts that `[[table]]` gives, in the schema `given`.
     given_parts: Vec<(Arc<Contract>, String)>,
-    /// The parts that `[[table]]` adds to the tables of steps, in the schema `given`.
-    added_parts: BTreeMap<TableName, Vec<String>>,
-    /// The tables that are registered and final. A step whose table is among them does not run.
-    pub(super) registered: BTreeSet<TableName>,
+    /// The parts that `[[table]]` adds to the tables of steps, in the schema `given`, with the SHA-256 of each.
+    pub(super) added_parts: BTreeMap<TableName, BTreeMap<String, String>>,
+    /// The digests of the tables that are final. A step whose table is among them does not run.
+    pub(super) contents: BTreeMap<TableName, String>,
+    /// The tables that are registered in the engine.
+    registered: BTreeSet<TableName>,
     pub(super) report: TransformReport,
 }
 
@@ -69,6 +73,7 @@ impl<'a> TransformRun<'a> {
             tables: BTreeMap::new(),
             given_parts: Vec::new(),
             added_parts: BTreeMap::new(),
+            contents: BTreeMap::new(),
             registered: BTreeSet::new(),
             report: TransformReport::default(),
         })
@@ -96,7 +101,7 @@ impl<'a> TransformRun<'a> {
         let path = self.folder("config", table).join("part-0.parquet");
         let files = vec![(None, settings::write(&contract, rows, &path)?)];
         register_written(&self.engine, &contract, &files)?;
-        self.stage(&contract, files);
+        self.stage(&contract, files, MadeFrom::new());
         Ok(())
     }
 
@@ -107,10 +112,8 @@ impl<'a> TransformRun<'a> {
         assigned: &[AssignedRepository],
         as_of: Option<DateTime<Utc>>,
     ) -> Result<()> {
-        if self
-            .registered
-            .contains(&TableName::new("config", "buckets"))
-        {
+        let name = TableName::new("config", "buckets");
+        if self.contents.contains_key(&name) {
             return Ok(());
         }
         let longest = self.config.lake.longest_span;
@@ -160,26 +163,42 @@ impl<'a> TransformRun<'a> {
             self.report.nulled.extend(read.nulled);
             self.given_parts.push((Arc::clone(&contract), part.clone()));
             let name = TableName::new(&contract.layer, &contract.table);
-            self.added_parts.entry(name.clone()).or_default().push(part);
+            let parts = self.added_parts.entry(name.clone()).or_default();
+            parts.insert(part, read.sha256);
             if !given.add || !self.steps.has_step(&name) {
                 replaced.insert(name, contract);
             }
         }
         for (name, contract) in replaced {
             let parts = self.added_parts.remove(&name).unwrap_or_default();
-            self.stage_union(&contract, &parts).await?;
+            let parts: Vec<_> = parts.into_keys().collect();
+            let files = self.write_union(&contract, &parts).await?;
+            self.stage_replaced(&contract, files);
         }
         self.stage_setting("outside_tables", &rows)
     }
 
-    /// Stage the union of the given parts as the table.
-    async fn stage_union(&mut self, contract: &Contract, parts: &[String]) -> Result<()> {
+    /// Write the union of the given parts as the table, and register it.
+    async fn write_union(&self, contract: &Contract, parts: &[String]) -> Result<WrittenFiles> {
         let folder = self.folder(&contract.layer, &contract.table);
         let sql = outside::union(contract, parts);
         let table = write::query(&self.engine, &sql, &[], contract, &folder).await?;
         register_with_unique_key(&self.engine, contract, &table).await?;
-        self.stage(contract, table.files);
-        Ok(())
+        Ok(table.files)
+    }
+
+    /// Record the files of a table that a `[[table]]` replaces. Tables of `base` are not published.
+    fn stage_replaced(&mut self, contract: &Contract, files: WrittenFiles) {
+        if contract.layer != steps::BASE {
+            return self.stage(contract, files, MadeFrom::new());
+        }
+        let digests = files.iter().map(|(partition, written)| {
+            let partition = partition.as_deref().unwrap_or_default();
+            (partition, written.sha256.as_str())
+        });
+        let name = TableName::new(&contract.layer, &contract.table);
+        self.contents.insert(name.clone(), kept::content(digests));
+        self.registered.insert(name);
     }
 
     fn contract(&self, layer: &str, table: &str) -> Result<Arc<Contract>> {
@@ -190,75 +209,177 @@ impl<'a> TransformRun<'a> {
         })
     }
 
-    /// Register the published tables for steps that do not run now, and the previous version of the tables that read
-    /// themselves.
-    pub(super) fn register_published(&self) -> Result<()> {
-        let missing = self.contracts.all().filter(|contract| {
-            let name = TableName::new(&contract.layer, &contract.table);
-            !self.registered.contains(&name)
-        });
-        register_published(&self.engine, self.lake, &self.manifest, missing)?;
-        for contract in self.contracts.layer(steps::CUMULATIVE) {
-            let files = super::published::files(self.lake, &self.manifest, contract)?;
-            let previous = contract.in_layer(steps::PUBLISHED);
-            self.engine.register(&previous, &files)?;
-        }
-        Ok(())
-    }
-
-    /// Run the steps in dependency order, without those whose table is registered or whose layer is not in `only`.
-    pub(super) async fn run_steps(&mut self, only: Option<&BTreeSet<String>>) -> Result<()> {
+    /// Make the tables of the steps in dependency order, or keep them as published. Steps whose table is final or whose
+    /// layer is not selected do not run. A base table is made when a step that is made reads it.
+    pub(super) async fn run_steps(&mut self, options: &TransformOptions) -> Result<()> {
+        let only = options.only.as_ref();
         for step in self.steps.topological_order(&self.engine)? {
-            let layer = match step.name.layer.as_str() {
-                steps::BASE => "domain",
-                layer => layer,
-            };
-            let is_selected = only.is_none_or(|layers| layers.contains(layer));
-            if !is_selected || self.registered.contains(&step.name) {
+            let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
+            if step.is_base() || !is_selected || self.contents.contains_key(&step.name) {
                 continue;
             }
-            let folder = self.folder(&step.name.layer, &step.name.table);
-            let Some(mut parts) = self.added_parts.remove(&step.name) else {
-                let (contract, files) = run_step(&self.engine, &step, &folder).await?;
-                self.stage(&contract, files);
-                continue;
-            };
-            let (contract, files) = run_step(&self.engine, &step, &folder.join(STEP_PART)).await?;
-            let made = files.iter().map(|(_, written)| TableFile::written(written));
-            self.engine.register_parquet(
-                outside::GIVEN,
-                STEP_PART,
-                contract.arrow_schema(),
-                &made.collect::<Result<Vec<_>>>()?,
-            )?;
-            parts.push(STEP_PART.to_owned());
-            self.stage_union(&contract, &parts).await?;
+            let made_from = self.made_from(&step)?;
+            match self.decide(&step, &made_from, options) {
+                Decision::Keep => {
+                    tracing::info!(table = %step.name, "kept a table");
+                    self.keep(&step, made_from);
+                }
+                Decision::Make(reason) => {
+                    let reason = reason.to_string();
+                    tracing::info!(table = %step.name, reason, "making a table");
+                    self.report.made.insert(step.name.to_string(), reason);
+                    for base in self.unmade_bases(&step)? {
+                        self.make(&base).await?;
+                    }
+                    let (contract, files) = self.make(&step).await?;
+                    self.stage(&contract, files, made_from);
+                }
+            }
         }
         Ok(())
     }
 
-    /// Run the checks, whose findings go to the run report.
-    pub(super) async fn run_checks(&self) -> Result<CheckResults> {
-        report::run_checks(&self.engine, |_| true).await
+    /// Return the steps of the base tables that a step reads, directly or by way of others, and that are not made yet. Each
+    /// follows the steps that it reads.
+    fn unmade_bases(&self, step: &Step) -> Result<Vec<Step>> {
+        let mut found: Vec<Step> = Vec::new();
+        for read in step.reads(&self.engine)? {
+            let Some(base) = self.base_step(read) else {
+                continue;
+            };
+            if self.registered.contains(read) {
+                continue;
+            }
+            for before in self.unmade_bases(base)?.into_iter().chain([base.clone()]) {
+                if !found.iter().any(|known| known.name == before.name) {
+                    found.push(before);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    /// Record written files, which are registered already, as a table to publish. Tables of `base` are not published.
-    fn stage(&mut self, contract: &Contract, files: WrittenFiles) {
+    /// Run a step, whose table is registered then. The base tables that it reads must be made.
+    async fn make(&mut self, step: &Step) -> Result<(Arc<Contract>, WrittenFiles)> {
+        for read in step.reads(&self.engine)? {
+            self.register_final(read).await?;
+        }
+        let folder = self.folder(&step.name.layer, &step.name.table);
+        self.registered.insert(step.name.clone());
+        let Some(added) = self.added_parts.get(&step.name) else {
+            return run_step(&self.engine, step, &folder).await;
+        };
+        let mut parts: Vec<_> = added.keys().cloned().collect();
+        let (contract, files) = run_step(&self.engine, step, &folder.join(STEP_PART)).await?;
+        let made = files.iter().map(|(_, written)| TableFile::written(written));
+        self.engine.register_parquet(
+            outside::GIVEN,
+            STEP_PART,
+            contract.arrow_schema(),
+            &made.collect::<Result<Vec<_>>>()?,
+        )?;
+        parts.push(STEP_PART.to_owned());
+        let files = self.write_union(&contract, &parts).await?;
+        Ok((contract, files))
+    }
+
+    /// Keep the table of a step as it is published.
+    fn keep(&mut self, step: &Step, made_from: MadeFrom) {
+        let name = step.name.to_string();
+        let Some(published) = self.inventory.manifest.table(&name) else {
+            return;
+        };
+        self.report.rows.insert(name.clone(), published.rows);
+        let paths = published.files.keys();
+        let next = NextTable {
+            schema_version: published.schema_version,
+            made_from,
+            files: paths.map(|path| (path.clone(), NextFile::Kept)).collect(),
+        };
+        self.add_table(&step.name, next);
+    }
+
+    /// Register a final table, or one as it is published, unless it is registered already.
+    pub(super) async fn register_final(&mut self, name: &TableName) -> Result<()> {
+        if self.registered.contains(name) {
+            return Ok(());
+        }
+        if let Some(contract) = self.known_contract(name).await? {
+            let files = self.final_files(name)?;
+            self.engine.register(&contract, &files)?;
+        }
+        self.registered.insert(name.clone());
+        Ok(())
+    }
+
+    /// Return the files of a final table, or of one as it is published.
+    fn final_files(&self, name: &TableName) -> Result<Vec<TableFile>> {
+        let table = match name.layer.as_str() {
+            steps::PUBLISHED => TableName::new(steps::CUMULATIVE, &name.table).to_string(),
+            _ => name.to_string(),
+        };
+        let kept = |path: &String| published::file(self.lake, &self.manifest, &table, path);
+        match self.tables.get(&table) {
+            Some(next) if name.layer != steps::PUBLISHED => {
+                let files = next.files.iter().map(|(path, file)| match file {
+                    NextFile::Staged(written) => TableFile::written(written),
+                    NextFile::Kept => kept(path),
+                });
+                files.collect()
+            }
+            _ => {
+                let files = self.manifest.files(&table);
+                files.map(|(path, _)| kept(path)).collect()
+            }
+        }
+    }
+
+    /// Return the contract of a table; for the table of a user's step, that of its query.
+    async fn known_contract(&mut self, name: &TableName) -> Result<Option<Arc<Contract>>> {
+        if name.layer == steps::PUBLISHED {
+            let contract = self.contracts.get(steps::CUMULATIVE, &name.table);
+            return Ok(contract.map(|it| Arc::new(it.in_layer(steps::PUBLISHED))));
+        }
+        let step = self.steps.get(name).cloned();
+        match (self.contracts.get(&name.layer, &name.table), step) {
+            (Some(contract), _) => Ok(Some(Arc::clone(contract))),
+            (None, Some(step)) => match &step.work {
+                StepBody::Sql(sql) => {
+                    for read in step.reads(&self.engine)? {
+                        Box::pin(self.register_final(read)).await?;
+                    }
+                    let contract = step.inferred_contract(&self.engine, sql).await?;
+                    Ok(Some(contract))
+                }
+                StepBody::Native(_) => Ok(None),
+            },
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Record written files, which are registered already, as a table to publish.
+    fn stage(&mut self, contract: &Contract, files: WrittenFiles, made_from: MadeFrom) {
         self.registered
             .insert(TableName::new(&contract.layer, &contract.table));
-        if contract.layer == steps::BASE {
-            return;
-        }
         let rows = files.iter().map(|(_, written)| written.rows).sum();
         self.report.rows.insert(contract.name(), rows);
         let mut next = NextTable {
             schema_version: contract.version,
+            made_from,
             ..NextTable::default()
         };
         for (partition, written) in files {
-            let path = crate::lake::layout::table_file(contract, partition.as_deref());
+            let path = table_file(contract, partition.as_deref());
             next.files.insert(path, NextFile::Staged(written));
         }
-        self.tables.insert(contract.name(), next);
+        self.add_table(&TableName::new(&contract.layer, &contract.table), next);
+    }
+
+    /// Record a table to publish, which is final.
+    pub(super) fn add_table(&mut self, name: &TableName, table: NextTable) {
+        let text = name.to_string();
+        let content = self.content_of(&text, &table);
+        self.contents.insert(name.clone(), content);
+        self.tables.insert(text, table);
     }
 }

@@ -8,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::history::HistoryExtension;
 use super::run::TransformRun;
-use super::{TransformOptions, fold, published, redecode};
-use crate::engine::{Engine, TableFile, TableName};
+use super::{TransformOptions, fold, redecode};
+use crate::engine::{Engine, TableName};
 use crate::error::Result;
-use crate::lake::{NextFile, NextTable, RepositoryState, layout};
+use crate::lake::{NextTable, RepositoryState, layout};
 use crate::redaction::Redactor;
 use crate::schema::{Contract, HISTORY, Redecoder};
 
@@ -45,6 +45,8 @@ impl TransformRun<'_> {
             if !self.config.lake.keep_history {
                 continue;
             }
+            self.register_final(&TableName::new(&contract.layer, &contract.table))
+                .await?;
             let versions = self.contracts.require(HISTORY, &contract.table)?.clone();
             let past = HistoryExtension {
                 lake: self.lake,
@@ -62,7 +64,7 @@ impl TransformRun<'_> {
         Ok(())
     }
 
-    /// Decode the outdated files of a table again, then register and stage the table. All its files have one schema.
+    /// Decode the outdated files of a table again, then stage the table. All its files have one schema.
     async fn stage_redecoded(
         &mut self,
         engine: &Engine,
@@ -96,15 +98,7 @@ impl TransformRun<'_> {
             let odd_times = &mut self.report.odd_times;
             odd_times.insert(contract.name(), stage_redecoded.odd_times);
         }
-        let files = table.files.iter().map(|(path, file)| match file {
-            NextFile::Staged(written) => TableFile::written(written),
-            NextFile::Kept => published::file(self.lake, &self.manifest, &contract.name(), path),
-        });
-        self.engine
-            .register(contract, &files.collect::<Result<Vec<_>>>()?)?;
-        self.registered
-            .insert(TableName::new(&contract.layer, &contract.table));
-        self.tables.insert(contract.name(), table);
+        self.add_table(&TableName::new(&contract.layer, &contract.table), table);
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
@@ -24,6 +24,9 @@ static QUERIES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/queries");
 /// these columns. Other `base` tables are shared inputs of several steps, with the columns of their query.
 const LAYERS: [&str; 4] = [BASE, "domain", "dora", "metrics"];
 pub(super) const BASE: &str = "base";
+/// The parameters that name the run and its start. They mark the rows that a step adds to its own published rows, and
+/// change no other row.
+const RUN_PARAMS: [&str; 2] = ["run_id", "recorded_at"];
 /// The folder of the checks, whose findings go to the run report.
 const CHECKS: &str = "checks";
 /// The folder of the reports, which `bitlake query` runs.
@@ -51,6 +54,8 @@ pub struct Step {
     pub params: Vec<Param>,
     /// `None` for a table of the user, and for a `base` table without a contract: the query defines the columns.
     pub contract: Option<Arc<Contract>>,
+    /// The tables that the step reads, once its SQL was parsed.
+    reads: OnceLock<Vec<TableName>>,
 }
 
 impl Step {
@@ -58,11 +63,20 @@ impl Step {
     ///
     /// # Errors
     /// [`ErrorKind::Configuration`] for SQL that does not parse.
-    pub fn reads(&self, engine: &Engine) -> Result<Vec<TableName>> {
-        match &self.work {
-            StepBody::Sql(sql) => engine.references(sql),
-            StepBody::Native(native) => native.reads(engine),
+    pub fn reads(&self, engine: &Engine) -> Result<&[TableName]> {
+        if let Some(known) = self.reads.get() {
+            return Ok(known);
         }
+        let reads = match &self.work {
+            StepBody::Sql(sql) => engine.references(sql)?,
+            StepBody::Native(native) => native.reads(engine)?,
+        };
+        Ok(self.reads.get_or_init(|| reads))
+    }
+
+    /// Return whether the table is intermediate, and never published.
+    pub(super) fn is_base(&self) -> bool {
+        self.name.layer == BASE
     }
 
     /// Derive a contract without a key from the columns of the query.
@@ -166,6 +180,7 @@ impl StepGraph {
                 origin,
                 params,
                 contract,
+                reads: OnceLock::new(),
             },
         );
         Ok(())
@@ -181,10 +196,11 @@ impl StepGraph {
         }
     }
 
-    /// Set the parameters `run_id` and `recorded_at` of the steps that declare them.
+    /// Set the parameters [`RUN_PARAMS`] of the steps that declare them.
     pub(super) fn set_run_params(&mut self, run_id: &str, started_at: DateTime<Utc>) -> Result<()> {
         let started_at = started_at.to_rfc3339_opts(SecondsFormat::Micros, true);
-        let known = [("run_id", run_id), ("recorded_at", &started_at)];
+        let known = RUN_PARAMS.into_iter().zip([run_id, &started_at]);
+        let known: Vec<_> = known.collect();
         for step in self.0.values_mut() {
             let asked: Vec<_> = known
                 .iter()
@@ -194,6 +210,11 @@ impl StepGraph {
             step.params = bind_params(std::mem::take(&mut step.params), &asked)?;
         }
         Ok(())
+    }
+
+    /// Return the step that makes the table.
+    pub(super) fn get(&self, name: &TableName) -> Option<&Step> {
+        self.0.get(name)
     }
 
     /// Return whether a step makes the table.
@@ -214,7 +235,7 @@ impl StepGraph {
     pub(super) fn self_reading_tables(&self, engine: &Engine) -> Result<BTreeSet<String>> {
         let mut self_reading_tables = BTreeSet::new();
         for step in self.0.values() {
-            let reads = step.reads(engine)?.into_iter();
+            let reads = step.reads(engine)?.iter();
             let published = reads.filter(|read| read.layer == PUBLISHED);
             self_reading_tables
                 .extend(published.map(|read| format!("{CUMULATIVE}.{}", read.table)));
@@ -232,7 +253,7 @@ impl StepGraph {
         for step in self.0.values() {
             let at = |error: Error| error.with("file", &step.origin);
             let reads = step.reads(engine).map_err(at)?;
-            for read in &reads {
+            for read in reads {
                 let is_known = published(contracts, read).is_some()
                     || contracts.get(&read.layer, &read.table).is_some();
                 if !self.0.contains_key(read) && !is_known {
@@ -241,8 +262,8 @@ impl StepGraph {
                     return Err(at(missing.with("table", read)));
                 }
             }
-            let own = reads.into_iter().filter(|read| self.0.contains_key(read));
-            unordered.insert(&step.name, own.collect());
+            let own = reads.iter().filter(|read| self.0.contains_key(read));
+            unordered.insert(&step.name, own.cloned().collect());
         }
         let mut order = Vec::new();
         while !unordered.is_empty() {

@@ -8,12 +8,13 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column as ColumnName;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::functions::expr_fn::{nullif, substring};
 use datafusion::logical_expr::{Expr, SortExpr, lit};
 use futures::StreamExt;
 
 use super::unique_key::UniqueKey;
-use crate::engine::{Engine, Param, is_out_of_memory, is_unreadable};
+use crate::engine::{Engine, Param, PlannedQuery, is_out_of_memory, is_unreadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{ParquetFile, WrittenFile};
 use crate::schema::{Contract, PartitionBy, conform};
@@ -39,29 +40,14 @@ pub(super) async fn query(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable> {
-    retry_with_less_memory(engine, contract, async |engine: &Engine| {
-        attempt(engine, sql, params, contract, folder).await
-    })
-    .await
-}
-
-/// Run `attempt`. If it runs out of memory, run it once more with plans that need less memory.
-pub(super) async fn retry_with_less_memory<T>(
-    engine: &Engine,
-    contract: &Contract,
-    attempt: impl AsyncFn(&Engine) -> Result<T, QueryFailure>,
-) -> Result<T> {
-    match attempt(engine).await {
-        Ok(done) => return Ok(done),
-        Err(QueryFailure::OutOfMemory(_)) => {}
-        Err(failure) => return Err(failure.into_error(contract)),
+    match attempt(engine, sql, params, contract, folder).await {
+        Ok(table) => Ok(table),
+        Err(failure) => {
+            let smaller = failure.with_less_memory(engine, contract)?;
+            let again = attempt(&smaller, sql, params, contract, folder).await;
+            again.map_err(|failure| failure.into_error(contract))
+        }
     }
-    tracing::warn!(
-        table = contract.name(),
-        "a step ran out of memory, retrying with a smaller plan"
-    );
-    let again = attempt(&engine.with_less_memory()).await;
-    again.map_err(|failure| failure.into_error(contract))
 }
 
 /// Why a query failed.
@@ -97,7 +83,22 @@ impl QueryFailure {
         }
     }
 
-    fn into_error(self, contract: &Contract) -> Error {
+    /// Return a session for one more attempt, whose plans need less memory.
+    ///
+    /// # Errors
+    /// The failure itself, if it is not for want of memory.
+    pub(super) fn with_less_memory(self, engine: &Engine, contract: &Contract) -> Result<Engine> {
+        if !matches!(self, Self::OutOfMemory(_)) {
+            return Err(self.into_error(contract));
+        }
+        tracing::warn!(
+            table = contract.name(),
+            "a step ran out of memory, retrying with a smaller plan"
+        );
+        Ok(engine.with_less_memory())
+    }
+
+    pub(super) fn into_error(self, contract: &Contract) -> Error {
         let error = match self {
             Self::Other(error) => error,
             Self::Invalid(source) => {
@@ -145,12 +146,38 @@ async fn attempt(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable, QueryFailure> {
-    let frame = engine.plan(sql, params).await?;
-    let mut rows = sorted(frame, contract)
+    let query = engine.plan_shared(sql, params).await?;
+    let query = query
+        .map_rows(|rows| sorted(rows, contract))
+        .and_then(PlannedQuery::optimize)
+        .map_err(QueryFailure::of)?;
+    let rows = query.execute(folder).await;
+    let rows = rows.map_err(QueryFailure::over_data)?;
+    write_rows(engine, rows, contract, folder).await
+}
+
+/// Write the rows of a frame below `folder`, conformed to the contract and in its order.
+pub(super) async fn frame(
+    engine: &Engine,
+    frame: DataFrame,
+    contract: &Contract,
+    folder: &Path,
+) -> Result<WrittenTable, QueryFailure> {
+    let rows = sorted(frame, contract)
         .map_err(QueryFailure::of)?
         .execute_stream()
         .await
         .map_err(QueryFailure::of)?;
+    write_rows(engine, rows, contract, folder).await
+}
+
+/// Write rows that are in the order of the contract.
+async fn write_rows(
+    engine: &Engine,
+    mut rows: SendableRecordBatchStream,
+    contract: &Contract,
+    folder: &Path,
+) -> Result<WrittenTable, QueryFailure> {
     let mut writer = PartitionWriter {
         contract,
         folder,
@@ -167,8 +194,6 @@ async fn attempt(
 
 /// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
-    let column = |name: &str| Expr::Column(ColumnName::from_name(name));
-    let ascending = |name: &str| SortExpr::new(column(name), true, true);
     let mut order = Vec::new();
     let frame = match &contract.partition {
         None => frame,
@@ -196,9 +221,23 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
     if contract.primary_key.is_empty() {
         order.extend(contract.columns.iter().map(|c| ascending(&c.name)));
     } else {
-        order.extend(contract.primary_key.iter().map(|name| ascending(name)));
+        order.extend(key_order(contract));
     }
     frame.sort(order)
+}
+
+/// Return the order of the rows of a file, by the key.
+pub(super) fn key_order(contract: &Contract) -> Vec<SortExpr> {
+    let key = contract.primary_key.iter();
+    key.map(|name| ascending(name)).collect()
+}
+
+fn ascending(name: &str) -> SortExpr {
+    SortExpr::new(column(name), true, true)
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(ColumnName::from_name(name))
 }
 
 /// Writes sorted rows into one file per partition.

@@ -37,6 +37,7 @@ mod lake_crashes;
 mod lake_publish;
 mod lake_runs;
 mod lake_stores;
+mod kept;
 mod layout;
 mod loading;
 mod memory;

@@ -111,6 +111,7 @@ impl Staged {
             .map(|(path, n)| ((*path).to_owned(), NextFile::Staged(self.file(*n))));
         let next = NextTable {
             schema_version: 1,
+            made_from: BTreeMap::new(),
             files: files.collect(),
         };
         BTreeMap::from([("domain.things".to_owned(), next)])

@@ -1,14 +1,15 @@
 //! Builds the graph from rows. The order of the rows does not change the result.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
-use super::names::{HashIndex, Packed, pack};
+use super::names::{HashIndex, Packed, PackedHasher, pack};
 use super::{CommitGraph, CommitNode};
 
 /// Collects the rows of a history and builds a [`CommitGraph`] from them.
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
-    packed: HashMap<Packed, u32>,
+    packed: HashMap<Packed, u32, BuildHasherDefault<PackedHasher>>,
     others: HashMap<Box<str>, u32>,
     /// Each edge as child, parent and position of the parent.
     edges: Vec<(u32, u32, u32)>,

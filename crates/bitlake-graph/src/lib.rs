@@ -8,6 +8,7 @@
 //! names.rs   hashes, sorted:   index 0, 1, 2 …        (the order of indices is the order of hashes)
 //! build.rs   offsets, parents: index ─▶ its parents   ordered by position, first parent first
 //!            generations:      1 + the largest generation of the parents
+//! sorted.rs  the same arrays, from a graph that was written down
 //! range.rs   commits reachable from one revision and not from another, and their order
 //! label.rs   the first deployment of a series that contains a commit
 //! ```
@@ -22,6 +23,7 @@ mod build;
 mod label;
 mod names;
 mod range;
+mod sorted;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,7 @@ pub use build::GraphBuilder;
 pub use label::NOT_CONTAINED;
 pub use names::{CommitHash, PrefixMatch};
 pub use range::RevisionRanges;
+pub use sorted::{MalformedGraph, SortedGraphBuilder};
 
 use std::collections::HashSet;
 
@@ -65,6 +68,11 @@ impl CommitGraph {
         self.generations.is_empty()
     }
 
+    /// Return the commits, in the order of their hashes.
+    pub fn nodes(&self) -> std::ops::Range<CommitNode> {
+        0..self.len() as CommitNode
+    }
+
     /// Return the hash of a commit.
     pub fn name(&self, node: CommitNode) -> CommitHash<'_> {
         self.names.name(node)
@@ -91,8 +99,10 @@ impl CommitGraph {
         self.generations[node as usize]
     }
 
-    fn time(&self, node: CommitNode) -> i64 {
-        self.times.get(node as usize).copied().unwrap_or(i64::MIN)
+    /// Return the commit time, if it is known.
+    pub fn time(&self, node: CommitNode) -> Option<i64> {
+        let time = self.times.get(node as usize).copied();
+        time.filter(|time| *time != i64::MIN)
     }
 
     /// Return whether `ancestor` is reachable from `node`. A commit is its own ancestor.

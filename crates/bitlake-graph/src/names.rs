@@ -4,11 +4,33 @@
 //! as text. Both kinds share one sorted order.
 
 use std::cmp::Ordering;
+use std::hash::Hasher;
 use std::ops::Deref;
 
 use super::CommitNode;
 
 pub(super) type Packed = [u8; 20];
+
+/// Hashes a packed SHA-1 by multiplications whose halves are folded, as foldhash does. All bytes count, because a name
+/// that only looks like a SHA-1 may be a number with leading zeros.
+#[derive(Debug, Default)]
+pub(super) struct PackedHasher(u64);
+
+impl Hasher for PackedHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.chunks(8) {
+            let mut padded = [0; 8];
+            padded[..word.len()].copy_from_slice(word);
+            let mixed = self.0 ^ u64::from_le_bytes(padded);
+            let product = u128::from(mixed) * 0x9E37_79B9_7F4A_7C15;
+            self.0 = product as u64 ^ (product >> 64) as u64;
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 /// The result of a search by abbreviated hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +135,29 @@ impl HashIndex {
         (names, nodes)
     }
 
+    /// Append a name, which must be greater than all names before it, see [`is_sorted`](Self::is_sorted).
+    pub(super) fn push(&mut self, name: &str) {
+        match pack(name) {
+            Some(packed) => self.packed.push(packed),
+            None => self.others.push(UnpackedHash {
+                node: self.len() as CommitNode,
+                text: name.into(),
+            }),
+        }
+    }
+
+    /// Return whether every name is greater than the one before it.
+    pub(super) fn is_sorted(&self) -> bool {
+        let is_between = |(others, other): (usize, &UnpackedHash)| {
+            let (before, after) = self.packed.split_at(other.node as usize - others);
+            before.last().is_none_or(|it| *unpack(it) < *other.text)
+                && after.first().is_none_or(|it| *unpack(it) > *other.text)
+        };
+        self.packed.is_sorted_by(|one, next| one < next)
+            && self.others.is_sorted_by(|one, next| one.text < next.text)
+            && self.others.iter().enumerate().all(is_between)
+    }
+
     pub(super) fn name(&self, node: CommitNode) -> CommitHash<'_> {
         match self.others.binary_search_by_key(&node, |other| other.node) {
             Ok(at) => CommitHash::Text(&self.others[at].text),
@@ -121,9 +166,15 @@ impl HashIndex {
     }
 
     pub(super) fn find(&self, hash: &str) -> Option<CommitNode> {
-        let node = self.first_not_below(hash);
-        let found = (node as usize) < self.len() && *self.name(node) == *hash;
-        found.then_some(node)
+        let Some(packed) = pack(hash) else {
+            let by_text = |other: &UnpackedHash| (*other.text).cmp(hash);
+            let at = self.others.binary_search_by(by_text).ok()?;
+            return Some(self.others[at].node);
+        };
+        let at = self.packed.binary_search(&packed).ok()?;
+        // The index counts the names of the other kind that are smaller.
+        let smaller = self.others.partition_point(|other| (*other.text) < *hash);
+        Some((at + smaller) as CommitNode)
     }
 
     pub(super) fn find_prefix(&self, prefix: &str) -> PrefixMatch {
@@ -140,7 +191,7 @@ impl HashIndex {
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.packed.len() + self.others.len()
     }
 

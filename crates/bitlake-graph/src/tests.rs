@@ -149,6 +149,20 @@ fn names(graph: &CommitGraph, nodes: &[CommitNode]) -> Vec<String> {
         .collect()
 }
 
+/// Build a graph from the commits of another in this order.
+fn rebuild(
+    graph: &CommitGraph,
+    nodes: impl IntoIterator<Item = CommitNode>,
+) -> Result<CommitGraph, MalformedGraph> {
+    let mut builder = SortedGraphBuilder::default();
+    for node in nodes {
+        let parents = graph.parents(node).iter().copied();
+        let (name, time) = (graph.name(node), graph.time(node));
+        builder.commit(&name, parents, graph.generation(node), time);
+    }
+    builder.finish()
+}
+
 fn set(graph: &CommitGraph, nodes: &[CommitNode]) -> BTreeSet<String> {
     let set: BTreeSet<_> = names(graph, nodes).into_iter().collect();
     assert_eq!(set.len(), nodes.len(), "a commit occurs twice");
@@ -270,6 +284,23 @@ proptest! {
     }
 
     #[test]
+    fn a_graph_is_rebuilt_from_its_commits_in_order(history in histories(2)) {
+        let graph = history.graph();
+        let rebuilt = rebuild(&graph, 0..graph.len() as CommitNode);
+        prop_assert_eq!(format!("{:?}", rebuilt.unwrap()), format!("{graph:?}"));
+    }
+
+    #[test]
+    fn commits_in_another_order_are_rejected(history in histories(0), at in any::<prop::sample::Index>()) {
+        let graph = history.graph();
+        let mut nodes: Vec<_> = (0..graph.len() as CommitNode).collect();
+        prop_assume!(nodes.len() > 1);
+        let at = at.index(nodes.len() - 1);
+        nodes.swap(at, at + 1);
+        prop_assert_eq!(rebuild(&graph, nodes).err(), Some(MalformedGraph));
+    }
+
+    #[test]
     fn an_abbreviated_hash_finds_the_only_commit_with_it(
         words in prop::collection::btree_set("[ab]{1,5}|[ab]{39,41}", 1..20),
         prefix in "[ab]{0,6}",
@@ -307,6 +338,13 @@ fn parents_keep_their_position_and_duplicates_count_once() {
     let merge = graph.find("merge").unwrap();
     assert_eq!(names(&graph, graph.parents(merge)), ["trunk", "side"]);
     assert_eq!(graph.len(), 3, "commits that occur only as parents count");
+}
+
+#[test]
+fn a_parent_that_is_not_among_the_commits_is_rejected() {
+    let mut builder = SortedGraphBuilder::default();
+    builder.commit("a", [1], 2, None);
+    assert_eq!(builder.finish().err(), Some(MalformedGraph));
 }
 
 #[test]

@@ -6,31 +6,22 @@
 
 use std::collections::BTreeMap;
 
-use super::deployed;
-use super::repository_graphs::{self, RepositoryGraphs};
-use super::row_reader::RowReader;
+use super::group_reader::GroupReader;
+use super::repository_graphs::{GRAPHS, RepositoryGraphs};
 use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
-use crate::error::Result;
 use crate::transform::write::QueryFailure;
 use bitlake_graph::{CommitGraph, GraphBuilder, NOT_CONTAINED};
 
-fn chains_sql() -> String {
-    let ctes = deployed::CTES;
-    format!(
-        "WITH {ctes}
-        SELECT repo_id, cicd_scope_id, original_environment, id, cicd_deployment_id, commit_sha
-        FROM deployed
-        WHERE environment = 'PRODUCTION' AND result = 'SUCCESS' AND finished_date IS NOT NULL
-        ORDER BY repo_id, cicd_scope_id, original_environment,
-                 finished_date, started_date NULLS FIRST, id, commit_sha"
-    )
-}
+const CHAINS: &str = "
+    SELECT repo_id, cicd_scope_id, original_environment, id, cicd_deployment_id, commit_sha
+    FROM base.deployed_commits
+    WHERE environment = 'PRODUCTION' AND result = 'SUCCESS' AND finished_date IS NOT NULL
+    ORDER BY repo_id, cicd_scope_id, original_environment,
+             finished_date, started_date NULLS FIRST, id, commit_sha";
 
 pub(super) fn queries() -> Vec<String> {
-    let mut queries = repository_graphs::queries().to_vec();
-    queries.push(chains_sql());
-    queries
+    [GRAPHS, CHAINS].map(str::to_owned).into()
 }
 
 struct Deployment {
@@ -39,48 +30,40 @@ struct Deployment {
     commit: String,
 }
 
-#[derive(Default)]
 struct Chain {
-    repository: String,
     scope: String,
     environment: String,
     deployments: Vec<Deployment>,
 }
 
 pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
-    let mut chains = chains(engine).await?;
+    let mut rows = GroupReader::open(engine, CHAINS).await?;
     let mut graphs = RepositoryGraphs::open(engine).await?;
-    while let Some(history) = graphs.next(|id| chains.contains_key(id)).await? {
-        let own_chains = match &history.repository {
-            Some(id) => chains.remove(id).unwrap_or_default(),
-            None => std::mem::take(&mut chains)
-                .into_values()
-                .flatten()
-                .collect(),
-        };
-        for chain in &own_chains {
-            label(chain, &history.graph, writer)?;
+    let mut graph = match graphs.covers_all() {
+        true => graphs.read("").await?,
+        false => GraphBuilder::default().finish(),
+    };
+    while let Some(repository) = rows.next_group().await? {
+        if !graphs.covers_all() {
+            let own = graphs.find(&repository).await?;
+            graph = own.unwrap_or_else(|| GraphBuilder::default().finish());
         }
-    }
-    let unknown = GraphBuilder::default().finish();
-    for chain in chains.into_values().flatten() {
-        label(&chain, &unknown, writer)?;
+        for chain in chains(&mut rows, &repository).await? {
+            label(&repository, &chain, &graph, writer).await?;
+        }
     }
     Ok(())
 }
 
-/// Read the chains of each repository.
-async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFailure> {
-    let mut chains: BTreeMap<String, Vec<Chain>> = BTreeMap::new();
-    let mut rows = RowReader::open(engine, &chains_sql()).await?;
-    while let Some(batch) = rows.next().await? {
-        let (repositories, scopes) = (batch.texts(0)?, batch.texts(1)?);
-        let (environments, ids) = (batch.texts(2)?, batch.texts(3)?);
-        let (deployment_ids, commits) = (batch.texts(4)?, batch.texts(5)?);
+/// Read the chains of a repository.
+async fn chains(rows: &mut GroupReader, repository: &str) -> Result<Vec<Chain>, QueryFailure> {
+    let mut chains: Vec<Chain> = Vec::new();
+    while let Some(batch) = rows.rows_of(repository).await? {
+        let (scopes, environments) = (batch.texts(1)?, batch.texts(2)?);
+        let (ids, deployment_ids) = (batch.texts(3)?, batch.texts(4)?);
+        let commits = batch.texts(5)?;
         for row in 0..batch.rows() {
-            let repository = repositories.text(row);
             let (scope, environment) = (scopes.text(row), environments.text(row));
-            let known_chains = chains.entry(repository.to_owned()).or_default();
             let is_continued =
                 |chain: &&mut Chain| chain.scope == scope && chain.environment == environment;
             let deployment = Deployment {
@@ -88,10 +71,9 @@ async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFa
                 deployment_id: deployment_ids.text(row).to_owned(),
                 commit: commits.text(row).to_owned(),
             };
-            match known_chains.last_mut().filter(is_continued) {
+            match chains.last_mut().filter(is_continued) {
                 Some(chain) => chain.deployments.push(deployment),
-                None => known_chains.push(Chain {
-                    repository: repository.to_owned(),
+                None => chains.push(Chain {
                     scope: scope.to_owned(),
                     environment: environment.to_owned(),
                     deployments: vec![deployment],
@@ -103,30 +85,24 @@ async fn chains(engine: &Engine) -> Result<BTreeMap<String, Vec<Chain>>, QueryFa
 }
 
 /// Write a row for each commit that the chain deploys.
-fn label(chain: &Chain, graph: &CommitGraph, writer: &mut RowWriter) -> Result<()> {
+async fn label(
+    repository: &str,
+    chain: &Chain,
+    graph: &CommitGraph,
+    writer: &mut RowWriter,
+) -> Result<(), QueryFailure> {
     let nodes: Vec<_> = chain
         .deployments
         .iter()
         .map(|deployment| graph.find(&deployment.commit))
         .collect();
-    let mut row = |commit: &str, index: usize| {
-        let Some(deployment) = chain.deployments.get(index) else {
-            return Ok(());
-        };
-        writer.push([
-            Cell::Text(&chain.scope),
-            Cell::Text(&chain.repository),
-            Cell::Text(&chain.environment),
-            Cell::Text(commit),
-            Cell::Text(&deployment.id),
-            Cell::Text(&deployment.deployment_id),
-            Cell::Number(index as i64 + 1),
-        ])
-    };
     let labels = graph.first_containing(nodes.iter().copied());
     for (node, label) in (0..).zip(labels) {
         if label != NOT_CONTAINED {
-            row(&graph.name(node), label as usize)?;
+            let commit = graph.name(node);
+            chain
+                .write(repository, &commit, label as usize, writer)
+                .await?;
         }
     }
     let mut without_history: BTreeMap<&str, usize> = BTreeMap::new();
@@ -136,7 +112,32 @@ fn label(chain: &Chain, graph: &CommitGraph, writer: &mut RowWriter) -> Result<(
         }
     }
     for (commit, index) in without_history {
-        row(commit, index)?;
+        chain.write(repository, commit, index, writer).await?;
     }
     Ok(())
+}
+
+impl Chain {
+    /// Write the row of a commit that the deployment at `index` was the first to contain.
+    async fn write(
+        &self,
+        repository: &str,
+        commit: &str,
+        index: usize,
+        writer: &mut RowWriter,
+    ) -> Result<(), QueryFailure> {
+        let Some(deployment) = self.deployments.get(index) else {
+            return Ok(());
+        };
+        let row = [
+            Cell::Text(&self.scope),
+            Cell::Text(repository),
+            Cell::Text(&self.environment),
+            Cell::Text(commit),
+            Cell::Text(&deployment.id),
+            Cell::Text(&deployment.deployment_id),
+            Cell::Number(index as i64 + 1),
+        ];
+        writer.push(row).await
+    }
 }

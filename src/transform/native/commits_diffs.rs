@@ -7,57 +7,51 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::deployed;
-use super::repository_graphs::{self, RepositoryGraphs};
+use super::repository_graphs::{GRAPHS, RepositoryGraphs};
 use super::row_reader::RowReader;
 use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
-use crate::error::Result;
 use crate::transform::write::QueryFailure;
 use bitlake_graph::{CommitGraph, RevisionRanges};
 
 /// A deployment is compared with each of its predecessors, of which there are several if several commits were deployed
 /// at once. Deployments from outside tables count if a project maps their scope, as in DevLake, or if no project maps
 /// any scope.
-fn pairs_sql() -> String {
-    let ctes = deployed::CTES;
-    format!(
-        "WITH {ctes},
-        pairs AS (
-            SELECT d.repo_id, d.commit_sha AS new_sha, coalesce(p.commit_sha, '') AS old_sha, 'deployments' AS pair_source
-            FROM deployed AS d
-            LEFT JOIN domain.cicd_deployment_commits AS p
-              ON p.id = d.prev_success_deployment_commit_id AND p.id <> ''
-            WHERE d.deployment_source <> ''
-               OR d.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m.\"table\" = 'cicd_scopes')
-               OR (SELECT count(*) FROM domain.project_mapping AS m WHERE m.\"table\" = 'cicd_scopes') = 0
-            UNION
-            SELECT repo_id, new_commit_sha, old_commit_sha, 'tags'
-            FROM domain.ref_commits
-            WHERE new_commit_sha <> '' AND old_commit_sha <> ''
-        ),
-        named AS (
-            SELECT
-                'bitbucket:BitbucketRepo:' || cast(connection_id AS varchar) || ':' || full_name AS repo_id,
-                min(rules) AS rules
-            FROM config.repositories
-            GROUP BY 'bitbucket:BitbucketRepo:' || cast(connection_id AS varchar) || ':' || full_name
-        )
-        SELECT p.new_sha, p.old_sha, p.pair_source, p.repo_id, c.repo_id IS NOT NULL AS is_collected,
-               coalesce(u.commits_diffs = 'all', false) AS wants_all
-        FROM pairs AS p
-        LEFT JOIN collected AS c ON c.repo_id = p.repo_id
-        LEFT JOIN named AS n ON n.repo_id = p.repo_id
-        LEFT JOIN config.rules AS u ON u.rules = coalesce(n.rules, 'default')
-        WHERE p.new_sha <> p.old_sha AND (p.old_sha <> '' OR u.commits_diffs = 'all')
-        ORDER BY p.new_sha, p.old_sha, p.pair_source, p.repo_id"
+const PAIRS: &str = r#"
+    WITH collected AS (
+        SELECT DISTINCT repo_id FROM domain.repo_commits
+    ),
+    pairs AS (
+        SELECT d.repo_id, d.commit_sha AS new_sha, coalesce(p.commit_sha, '') AS old_sha, 'deployments' AS pair_source
+        FROM base.deployed_commits AS d
+        LEFT JOIN domain.cicd_deployment_commits AS p
+          ON p.id = d.prev_success_deployment_commit_id AND p.id <> ''
+        WHERE d.deployment_source <> ''
+           OR d.cicd_scope_id IN (SELECT m.row_id FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes')
+           OR (SELECT count(*) FROM domain.project_mapping AS m WHERE m."table" = 'cicd_scopes') = 0
+        UNION
+        SELECT repo_id, new_commit_sha, old_commit_sha, 'tags'
+        FROM domain.ref_commits
+        WHERE new_commit_sha <> '' AND old_commit_sha <> ''
+    ),
+    named AS (
+        SELECT
+            'bitbucket:BitbucketRepo:' || cast(connection_id AS varchar) || ':' || full_name AS repo_id,
+            min(rules) AS rules
+        FROM config.repositories
+        GROUP BY 'bitbucket:BitbucketRepo:' || cast(connection_id AS varchar) || ':' || full_name
     )
-}
+    SELECT p.new_sha, p.old_sha, p.pair_source, p.repo_id, c.repo_id IS NOT NULL AS is_collected,
+           coalesce(u.commits_diffs = 'all', false) AS wants_all
+    FROM pairs AS p
+    LEFT JOIN collected AS c ON c.repo_id = p.repo_id
+    LEFT JOIN named AS n ON n.repo_id = p.repo_id
+    LEFT JOIN config.rules AS u ON u.rules = coalesce(n.rules, 'default')
+    WHERE p.new_sha <> p.old_sha AND (p.old_sha <> '' OR u.commits_diffs = 'all')
+    ORDER BY p.new_sha, p.old_sha, p.pair_source, p.repo_id"#;
 
 pub(super) fn queries() -> Vec<String> {
-    let mut queries = repository_graphs::queries().to_vec();
-    queries.push(pairs_sql());
-    queries
+    [GRAPHS, PAIRS].map(str::to_owned).into()
 }
 
 /// Two commits to compare, and the sources of the pair.
@@ -96,18 +90,21 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
     let is_needed =
         |id: &str| !asked.in_any_repository.is_empty() || asked.by_repository.contains_key(id);
     let mut graphs = RepositoryGraphs::open(engine).await?;
-    while let Some(history) = graphs.next(is_needed).await? {
-        let here: Vec<usize> = match &history.repository {
-            Some(id) => {
-                let own = asked.by_repository.get(id).into_iter().flatten();
-                own.chain(&asked.in_any_repository).copied().collect()
-            }
-            None => remaining.keys().copied().collect(),
+    while let Some(repository) = graphs.next_repository().await? {
+        let here: Vec<usize> = if graphs.covers_all() {
+            remaining.keys().copied().collect()
+        } else if is_needed(&repository) {
+            let own = asked.by_repository.get(&repository).into_iter().flatten();
+            own.chain(&asked.in_any_repository).copied().collect()
+        } else {
+            graphs.skip(&repository).await?;
+            continue;
         };
-        let mut ranges = RevisionRanges::new(&history.graph);
+        let graph = graphs.read(&repository).await?;
+        let mut ranges = RevisionRanges::new(&graph);
         for index in here {
             if let Some(pair) = remaining.get(&index)
-                && write(&history.graph, &mut ranges, pair, writer)?
+                && write(&graph, &mut ranges, pair, writer).await?
             {
                 remaining.remove(&index);
             }
@@ -115,14 +112,14 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
     }
     // No history contains the newer commit, so it is the only commit of its range.
     for pair in remaining.values() {
-        row(writer, pair, &pair.new, 1, 1)?;
+        row(writer, pair, &pair.new, 1, 1).await?;
     }
     Ok(())
 }
 
 async fn read_pairs(engine: &Engine) -> Result<CommitPairs, QueryFailure> {
     let mut asked = CommitPairs::default();
-    let mut rows = RowReader::open(engine, &pairs_sql()).await?;
+    let mut rows = RowReader::open(engine, PAIRS).await?;
     while let Some(batch) = rows.next().await? {
         let (new_commits, old_commits, sources) =
             (batch.texts(0)?, batch.texts(1)?, batch.texts(2)?);
@@ -158,12 +155,12 @@ async fn read_pairs(engine: &Engine) -> Result<CommitPairs, QueryFailure> {
 }
 
 /// Write the rows of a pair. Return false if the history does not contain its newer commit.
-fn write(
+async fn write(
     graph: &CommitGraph,
     ranges: &mut RevisionRanges<'_>,
     pair: &CommitPair,
     writer: &mut RowWriter,
-) -> Result<bool> {
+) -> Result<bool, QueryFailure> {
     let Some(from) = graph.find(&pair.new) else {
         return Ok(false);
     };
@@ -179,24 +176,25 @@ fn write(
         let at = topological.binary_search_by_key(&node, |(_, node)| *node);
         let position = at.ok().and_then(|at| topological.get(at));
         let place = position.map_or(0, |(place, _)| *place);
-        row(writer, pair, &graph.name(node), sorting, place)?;
+        row(writer, pair, &graph.name(node), sorting, place).await?;
     }
     Ok(true)
 }
 
-fn row(
+async fn row(
     writer: &mut RowWriter,
     pair: &CommitPair,
     commit: &str,
     sorting_index: i64,
     topological_index: i64,
-) -> Result<()> {
-    writer.push([
+) -> Result<(), QueryFailure> {
+    let row = [
         Cell::Text(&pair.new),
         Cell::Text(&pair.old),
         Cell::Text(commit),
         Cell::Number(sorting_index),
         Cell::Number(topological_index),
         Cell::Text(pair.source()),
-    ])
+    ];
+    writer.push(row).await
 }

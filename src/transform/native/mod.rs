@@ -4,12 +4,16 @@
 //! is checked. It does not run if a `[[table]]` or a query of the user makes its table.
 //!
 //! ```text
-//! SQL over registered tables ─▶ rows ─▶ graph ─▶ row_writer.rs: unsorted Parquet ─▶ write.rs: sorted and conformed
+//! SQL over registered tables ─▶ rows ─▶ graph ─▶ row_writer.rs: batches ─▶ write.rs: sorted and conformed
 //! ```
+//!
+//! `commit_graphs.rs` builds the graphs, and the other steps read them from its table, one at a time. The rows of a step
+//! are sorted while it computes them, and the sort spills to disk, so that a step needs the memory of one repository.
 
 mod commit_deployments;
+mod commit_graphs;
 mod commits_diffs;
-mod deployed;
+mod group_reader;
 mod natural;
 mod pull_request_ranges;
 mod ref_commits;
@@ -20,15 +24,15 @@ mod tags;
 mod version;
 
 use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
 
 use super::write::{self, QueryFailure, WrittenTable};
-use crate::engine::{Engine, TableFile, TableName};
+use crate::engine::{Engine, TableName};
 use crate::error::Result;
-use crate::schema::Contract;
+use crate::schema::{Column, Contract};
 use row_writer::RowWriter;
-
-/// The schema in which the unsorted rows of a step are registered while they are sorted.
-const SCHEMA: &str = "native";
 
 /// The native steps, named for the table that they make.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +43,18 @@ pub enum NativeStep {
     CommitsDiffs,
     /// `dora.commit_deployments`.
     CommitDeployments,
+    /// `base.commit_graphs`.
+    CommitGraphs,
     /// `base.pull_request_ranges`.
     PullRequestRanges,
 }
 
 impl NativeStep {
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::RefCommits,
         Self::CommitsDiffs,
         Self::CommitDeployments,
+        Self::CommitGraphs,
         Self::PullRequestRanges,
     ];
 
@@ -55,7 +62,7 @@ impl NativeStep {
         match self {
             Self::RefCommits | Self::CommitsDiffs => "domain",
             Self::CommitDeployments => "dora",
-            Self::PullRequestRanges => "base",
+            Self::CommitGraphs | Self::PullRequestRanges => "base",
         }
     }
 
@@ -64,6 +71,7 @@ impl NativeStep {
             Self::RefCommits => "ref_commits",
             Self::CommitsDiffs => "commits_diffs",
             Self::CommitDeployments => "commit_deployments",
+            Self::CommitGraphs => "commit_graphs",
             Self::PullRequestRanges => "pull_request_ranges",
         }
     }
@@ -71,6 +79,7 @@ impl NativeStep {
     /// Return the contract of a step whose table has none among the schemas, because it is never published.
     pub(super) fn contract(self) -> Result<Option<Contract>> {
         match self {
+            Self::CommitGraphs => commit_graphs::contract().map(Some),
             Self::PullRequestRanges => pull_request_ranges::contract().map(Some),
             Self::RefCommits | Self::CommitsDiffs | Self::CommitDeployments => Ok(None),
         }
@@ -90,6 +99,7 @@ impl NativeStep {
             Self::RefCommits => ref_commits::queries(),
             Self::CommitsDiffs => commits_diffs::queries(),
             Self::CommitDeployments => commit_deployments::queries(),
+            Self::CommitGraphs => commit_graphs::queries(),
             Self::PullRequestRanges => pull_request_ranges::queries(),
         };
         let mut reads = Vec::new();
@@ -107,8 +117,14 @@ impl NativeStep {
             Self::RefCommits => ref_commits::fill(engine, writer).await,
             Self::CommitsDiffs => commits_diffs::fill(engine, writer).await,
             Self::CommitDeployments => commit_deployments::fill(engine, writer).await,
+            Self::CommitGraphs => commit_graphs::fill(engine, writer).await,
             Self::PullRequestRanges => pull_request_ranges::fill(engine, writer).await,
         }
+    }
+
+    /// Return whether the rows are computed in the order of the key.
+    fn is_sorted(self) -> bool {
+        self == Self::CommitGraphs
     }
 
     /// Make the table below `folder`.
@@ -118,20 +134,119 @@ impl NativeStep {
         contract: &Contract,
         folder: &Path,
     ) -> Result<WrittenTable> {
-        let unsorted = folder.join("unsorted.parquet");
-        let rows = write::retry_with_less_memory(engine, contract, async |engine: &Engine| {
-            let mut writer = RowWriter::create(contract, &unsorted)?;
+        match self.attempt(engine, contract, folder).await {
+            Ok(table) => Ok(table),
+            Err(failure) => {
+                let smaller = failure.with_less_memory(engine, contract)?;
+                let again = self.attempt(&smaller, contract, folder).await;
+                again.map_err(|failure| failure.into_error(contract))
+            }
+        }
+    }
+
+    async fn attempt(
+        self,
+        engine: &Engine,
+        contract: &Contract,
+        folder: &Path,
+    ) -> Result<WrittenTable, QueryFailure> {
+        let (mut writer, rows) = RowWriter::channel(contract, self.is_sorted())?;
+        let rows = engine.read(Arc::new(rows)).map_err(QueryFailure::of)?;
+        let filled = async move {
             self.fill(engine, &mut writer).await?;
-            Ok(writer.finish()?)
-        })
-        .await?;
-        let schema = contract.arrow_schema();
-        let unsorted_rows = TableFile::written(&rows)?;
-        engine.register_parquet(SCHEMA, &contract.table, schema.clone(), &[unsorted_rows])?;
-        let sql = format!("SELECT * FROM {SCHEMA}.{}", contract.table);
-        let table = write::query(engine, &sql, &[], contract, folder).await;
-        engine.register_parquet(SCHEMA, &contract.table, schema, &[])?;
-        std::fs::remove_file(&unsorted).ok();
-        table
+            writer.finish().await
+        };
+        let written = write::frame(engine, rows, contract, folder);
+        let (filled, written) = futures::join!(filled, written);
+        // If the query fails, the step fails too, because its rows are no longer read.
+        let table = written?;
+        filled?;
+        Ok(table)
+    }
+}
+
+/// Return the contract of a table that only bundled steps read. A column that is in the key is not nullable.
+fn private_contract(table: &str, columns: &[(&str, DataType)], key: &[&str]) -> Result<Contract> {
+    let columns = columns.iter().map(|(name, data_type)| Column {
+        name: (*name).to_owned(),
+        data_type: data_type.clone(),
+        nullable: !key.contains(name),
+        since: 1,
+        unit: None,
+        description: String::new(),
+    });
+    let key = key.iter().map(|name| (*name).to_owned());
+    Contract::new("base", table, columns.collect(), key.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::TableFile;
+    use crate::schema::Contracts;
+
+    /// Register the empty tables of the domain, and a repository with more commits than batches are held at once.
+    async fn engine_over_commits(folder: &Path) -> Engine {
+        let engine = Engine::new(None).unwrap();
+        let contracts = Contracts::bundled().unwrap();
+        for contract in contracts.layer("domain") {
+            engine.register(contract, &[]).unwrap();
+        }
+        let contract = contracts.require("domain", "repo_commits").unwrap();
+        let sql = "SELECT 'r' AS repo_id, cast(value AS varchar) AS commit_sha, true AS reachable,
+                          '' AS _raw_data_params, '' AS _raw_data_table
+                   FROM generate_series(1, 30000)";
+        let written = write::query(&engine, sql, &[], contract, folder).await;
+        register(&engine, contract, &written.unwrap());
+        engine
+    }
+
+    fn register(engine: &Engine, contract: &Contract, written: &WrittenTable) {
+        let files = written
+            .files
+            .iter()
+            .map(|(_, file)| TableFile::written(file).unwrap());
+        engine
+            .register(contract, &files.collect::<Vec<_>>())
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn every_row_is_written_in_the_order_of_the_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine_over_commits(&folder.path().join("given")).await;
+        let contract = commit_graphs::contract().unwrap();
+        let step = NativeStep::CommitGraphs;
+        let written = step.write(&engine, &contract, folder.path()).await.unwrap();
+        register(&engine, &contract, &written);
+        let commits = engine.for_payloads();
+        let commits = commits
+            .query_texts("SELECT commit_sha FROM base.commit_graphs")
+            .await
+            .unwrap();
+        assert_eq!(commits.len(), 30_000);
+        assert!(commits.is_sorted());
+    }
+
+    #[tokio::test]
+    async fn a_step_whose_rows_cannot_be_written_reports_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = engine_over_commits(&folder.path().join("given")).await;
+        let contract = commit_graphs::contract().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let failed = NativeStep::CommitGraphs.write(&engine, &contract, &file);
+        let error = failed.await.err().unwrap().to_string();
+        assert!(error.contains("cannot create a folder"), "{error}");
+    }
+
+    #[test]
+    fn a_step_can_run_on_another_thread() {
+        fn check_send<T: Send>(_: T) {}
+        let engine = Engine::new(None).unwrap();
+        let contract = commit_graphs::contract().unwrap();
+        for step in NativeStep::ALL {
+            check_send(step.write(&engine, &contract, Path::new("")));
+        }
     }
 }

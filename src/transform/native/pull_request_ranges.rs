@@ -9,105 +9,98 @@
 //! the push as its merge. If more commits were pushed on top of the source, the first parent of the merge has all
 //! commits of the source. Such a pull request is a fast-forward too. It has one row with an empty commit.
 
-use std::collections::BTreeMap;
+use datafusion::arrow::datatypes::DataType;
 
-use super::repository_graphs::{self, RepositoryGraphs};
-use super::row_reader::RowReader;
+use super::group_reader::GroupReader;
+use super::private_contract;
+use super::repository_graphs::{GRAPHS, RepositoryGraphs};
+use super::row_reader::RowBatch;
 use super::row_writer::{Cell, RowWriter};
 use crate::engine::Engine;
-use crate::schema::{Column, Contract};
+use crate::error::Result;
+use crate::schema::Contract;
 use crate::transform::write::QueryFailure;
 use bitlake_graph::{CommitGraph, CommitNode, RevisionRanges};
 
 const ENDS: &str = "
-    SELECT id, base_repo_id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha
+    SELECT base_repo_id, id, status = 'MERGED' AS is_merged, head_commit_sha, base_commit_sha, merge_commit_sha
     FROM base.pull_requests
-    ORDER BY base_repo_id, id";
+    ORDER BY base_repo_id";
 
 pub(super) fn queries() -> Vec<String> {
-    let mut queries = repository_graphs::queries().to_vec();
-    queries.push(ENDS.to_owned());
-    queries
+    [GRAPHS, ENDS].map(str::to_owned).into()
 }
 
 /// Return the contract of the table, which only bundled SQL reads.
-pub(super) fn contract() -> crate::error::Result<Contract> {
+pub(super) fn contract() -> Result<Contract> {
     let names = ["pull_request_id", "commit_sha"];
-    let columns = names.map(|name| Column {
-        name: name.to_owned(),
-        data_type: datafusion::arrow::datatypes::DataType::Utf8,
-        nullable: false,
-        since: 1,
-        unit: None,
-        description: String::new(),
-    });
-    let key = names.map(str::to_owned).to_vec();
-    Contract::new("base", "pull_request_ranges", columns.into(), key)
-}
-
-struct PullRequest {
-    id: String,
-    is_merged: bool,
-    head: String,
-    base: String,
-    merge: String,
+    let columns = names.map(|name| (name, DataType::Utf8));
+    private_contract("pull_request_ranges", &columns, &names)
 }
 
 pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
-    let by_repository = pull_requests(engine).await?;
+    let mut pull_requests = GroupReader::open(engine, ENDS).await?;
     let mut graphs = RepositoryGraphs::open(engine).await?;
-    while let Some(history) = graphs.next(|id| by_repository.contains_key(id)).await? {
-        let here = history.repository.and_then(|id| by_repository.get(&id));
-        let mut ranges = RevisionRanges::new(&history.graph);
-        for pull_request in here.into_iter().flatten() {
-            let Some((head, before)) = ends(&history.graph, pull_request) else {
-                continue;
-            };
-            let range = ranges.difference(head, Some(before));
-            if pull_request.is_merged && range.is_empty() {
-                writer.push([Cell::Text(&pull_request.id), Cell::Text("")])?;
-            }
-            for node in range {
-                let commit = history.graph.name(node);
-                writer.push([Cell::Text(&pull_request.id), Cell::Text(&commit)])?;
-            }
+    while let Some(repository) = pull_requests.next_group().await? {
+        let Some(graph) = graphs.find(&repository).await? else {
+            pull_requests.skip(&repository).await?;
+            continue;
+        };
+        let mut ranges = RevisionRanges::new(&graph);
+        while let Some(batch) = pull_requests.rows_of(&repository).await? {
+            write(&batch, &graph, &mut ranges, writer).await?;
         }
     }
     Ok(())
 }
 
-/// Return the source commit and the destination before the merge.
-fn ends(graph: &CommitGraph, pull_request: &PullRequest) -> Option<(CommitNode, CommitNode)> {
-    let head = graph.find(&pull_request.head)?;
-    let before = match pull_request.is_merged {
-        true => {
-            let merge = graph.find(&pull_request.merge)?;
-            *graph.parents(merge).first().filter(|_| merge != head)?
+/// Write the rows of some pull requests of a repository.
+async fn write(
+    pull_requests: &RowBatch,
+    graph: &CommitGraph,
+    ranges: &mut RevisionRanges<'_>,
+    writer: &mut RowWriter,
+) -> Result<(), QueryFailure> {
+    let (ids, merged) = (pull_requests.texts(1)?, pull_requests.flags(2)?);
+    let (heads, bases) = (pull_requests.texts(3)?, pull_requests.texts(4)?);
+    let merges = pull_requests.texts(5)?;
+    for row in 0..pull_requests.rows() {
+        let (id, is_merged) = (ids.text(row), merged.is_true(row));
+        let base = match is_merged {
+            true => Base::Merge(merges.text(row)),
+            false => Base::Commit(bases.text(row)),
+        };
+        let Some((head, before)) = ends(graph, heads.text(row), base) else {
+            continue;
+        };
+        let range = ranges.difference(head, Some(before));
+        if is_merged && range.is_empty() {
+            writer.push([Cell::Text(id), Cell::Text("")]).await?;
         }
-        false => graph.find(&pull_request.base)?,
-    };
-    Some((head, before))
-}
-
-async fn pull_requests(
-    engine: &Engine,
-) -> Result<BTreeMap<String, Vec<PullRequest>>, QueryFailure> {
-    let mut all: BTreeMap<String, Vec<PullRequest>> = BTreeMap::new();
-    let mut rows = RowReader::open(engine, ENDS).await?;
-    while let Some(batch) = rows.next().await? {
-        let (ids, repositories, merged) = (batch.texts(0)?, batch.texts(1)?, batch.flags(2)?);
-        let (heads, bases, merges) = (batch.texts(3)?, batch.texts(4)?, batch.texts(5)?);
-        for row in 0..batch.rows() {
-            let pull_request = PullRequest {
-                id: ids.text(row).to_owned(),
-                is_merged: merged.is_true(row),
-                head: heads.text(row).to_owned(),
-                base: bases.text(row).to_owned(),
-                merge: merges.text(row).to_owned(),
-            };
-            let repository = repositories.text(row).to_owned();
-            all.entry(repository).or_default().push(pull_request);
+        for node in range {
+            let commit = graph.name(node);
+            writer.push([Cell::Text(id), Cell::Text(&commit)]).await?;
         }
     }
-    Ok(all)
+    Ok(())
+}
+
+/// The commit that gives the destination of a pull request.
+enum Base<'a> {
+    /// The merge of a merged pull request: its first parent is the destination before the merge.
+    Merge(&'a str),
+    Commit(&'a str),
+}
+
+/// Return the source commit and the destination before the merge.
+fn ends(graph: &CommitGraph, head: &str, base: Base<'_>) -> Option<(CommitNode, CommitNode)> {
+    let head = graph.find(head)?;
+    let before = match base {
+        Base::Merge(merge) => {
+            let merge = graph.find(merge)?;
+            *graph.parents(merge).first().filter(|_| merge != head)?
+        }
+        Base::Commit(base) => graph.find(base)?,
+    };
+    Some((head, before))
 }

@@ -48,13 +48,16 @@ struct RefPairRules {
     pairs: Vec<(String, String)>,
 }
 
+/// The id of a ref and its commit.
+type RefTarget = (String, String);
+
 /// The refs of a repository.
 #[derive(Default)]
 struct RepositoryRefs {
     repository: String,
     tags: Vec<Tag>,
-    /// Id and commit, by every name that a rule can use.
-    named: BTreeMap<String, (String, String)>,
+    /// The refs by every name that a rule can use.
+    named: BTreeMap<String, RefTarget>,
 }
 
 impl RepositoryRefs {
@@ -79,6 +82,20 @@ impl RepositoryRefs {
                 .or_insert_with(|| target.clone());
         }
     }
+
+    /// Find the refs of a configured pair. Warn if the repository lacks one of them.
+    fn find_pair(&self, (new, old): &(String, String)) -> Option<(&RefTarget, &RefTarget)> {
+        let found = self.named.get(new).zip(self.named.get(old));
+        if found.is_none() {
+            tracing::warn!(
+                repository = self.repository,
+                new,
+                old,
+                "`tags.pairs` names a ref that the repository does not have"
+            );
+        }
+        found
+    }
 }
 
 pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), QueryFailure> {
@@ -98,7 +115,7 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
         let (types, dates) = (batch.texts(4)?, batch.numbers(5)?);
         for row in 0..batch.rows() {
             if refs.repository != repositories.text(row) {
-                write(&refs, rules_of(&refs), writer)?;
+                write(&refs, rules_of(&refs), writer).await?;
                 refs = RepositoryRefs {
                     repository: repositories.text(row).to_owned(),
                     ..RepositoryRefs::default()
@@ -113,7 +130,7 @@ pub(super) async fn fill(engine: &Engine, writer: &mut RowWriter) -> Result<(), 
             );
         }
     }
-    write(&refs, rules_of(&refs), writer)?;
+    write(&refs, rules_of(&refs), writer).await?;
     Ok(())
 }
 
@@ -173,25 +190,35 @@ async fn assigned(engine: &Engine) -> Result<BTreeMap<String, String>, QueryFail
     Ok(assigned)
 }
 
-fn write(
+async fn write(
     refs: &RepositoryRefs,
     rules: Option<&RefPairRules>,
     writer: &mut RowWriter,
-) -> Result<()> {
+) -> Result<(), QueryFailure> {
     let Some(rules) = rules else {
         return Ok(());
     };
+    let tags = successive_tags(refs, rules);
+    let by_order = tags.windows(2).flat_map(<&[Tag; 2]>::try_from);
+    let by_order = by_order.map(|[new, old]| {
+        let (new, old) = ((&new.id, &new.commit), (&old.id, &old.commit));
+        (new, old, "order")
+    });
+    let by_rule = rules.pairs.iter().filter_map(|pair| {
+        let ((new, new_commit), (old, old_commit)) = refs.find_pair(pair)?;
+        Some(((new, new_commit), (old, old_commit), "rule"))
+    });
     let (mut ids, mut commits) = (BTreeSet::new(), BTreeSet::new());
     let mut index = 0;
-    let mut row = |new: (&str, &str), old: (&str, &str), source| {
-        let is_new = ids.insert((new.0.to_owned(), old.0.to_owned()));
+    for (new, old, source) in by_order.chain(by_rule) {
+        let is_new = ids.insert((new.0, old.0));
         // DevLake drops a configured pair that has the commits of an earlier pair.
-        let same_commits = !commits.insert((new.1.to_owned(), old.1.to_owned()));
+        let same_commits = !commits.insert((new.1, old.1));
         if !is_new || source == "rule" && same_commits {
-            return Ok(());
+            continue;
         }
         index += 1;
-        writer.push([
+        let row = [
             Cell::Text(new.0),
             Cell::Text(old.0),
             Cell::Text(new.1),
@@ -199,24 +226,8 @@ fn write(
             Cell::Text(&refs.repository),
             Cell::Number(index),
             Cell::Text(source),
-        ])
-    };
-    for [new, old] in successive_tags(refs, rules)
-        .windows(2)
-        .flat_map(<&[Tag; 2]>::try_from)
-    {
-        row((&new.id, &new.commit), (&old.id, &old.commit), "order")?;
-    }
-    for (new, old) in &rules.pairs {
-        match (refs.named.get(new), refs.named.get(old)) {
-            (Some(new), Some(old)) => row((&new.0, &new.1), (&old.0, &old.1), "rule")?,
-            _ => tracing::warn!(
-                repository = refs.repository,
-                new,
-                old,
-                "`tags.pairs` names a ref that the repository does not have"
-            ),
-        }
+        ];
+        writer.push(row).await?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Reads the rows of a query, holding one batch at a time.
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
-use datafusion::arrow::array::{BooleanArray, Int64Array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, RecordBatch, StringArray,
+};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Int64Type};
 use datafusion::execution::SendableRecordBatchStream;
@@ -41,6 +42,12 @@ impl RowBatch {
         self.0.num_rows()
     }
 
+    /// Split off the first `rows` rows.
+    pub(super) fn split(&self, rows: usize) -> (Self, Self) {
+        let rest = self.rows() - rows;
+        (Self(self.0.slice(0, rows)), Self(self.0.slice(rows, rest)))
+    }
+
     fn column(&self, at: usize, to: &DataType) -> Result<ArrayRef> {
         cast(self.0.column(at), to).or_error(ErrorKind::Internal, "a column has the wrong type")
     }
@@ -54,6 +61,13 @@ impl RowBatch {
     pub(super) fn numbers(&self, at: usize) -> Result<NumberColumn> {
         let column = self.column(at, &DataType::Int64)?;
         Ok(NumberColumn(column.as_primitive::<Int64Type>().clone()))
+    }
+
+    pub(super) fn number_lists(&self, at: usize) -> Result<NumberListColumn> {
+        let column = self.column(at, &DataType::new_list(DataType::Int64, true))?;
+        let lists = column.as_list::<i32>().clone();
+        let numbers = lists.values().as_primitive::<Int64Type>().clone();
+        Ok(NumberListColumn { lists, numbers })
     }
 
     pub(super) fn flags(&self, at: usize) -> Result<BooleanColumn> {
@@ -80,6 +94,21 @@ pub(super) struct NumberColumn(Int64Array);
 impl NumberColumn {
     pub(super) fn get(&self, row: usize) -> Option<i64> {
         self.0.is_valid(row).then(|| self.0.value(row))
+    }
+}
+
+pub(super) struct NumberListColumn {
+    lists: ListArray,
+    numbers: Int64Array,
+}
+
+impl NumberListColumn {
+    /// Return the numbers of a row, none for null.
+    pub(super) fn get(&self, row: usize) -> &[i64] {
+        let offsets = self.lists.value_offsets();
+        let at = |row: usize| offsets.get(row).map_or(0, |offset| *offset as usize);
+        let numbers = self.numbers.values().get(at(row)..at(row + 1));
+        numbers.unwrap_or_default()
     }
 }
 

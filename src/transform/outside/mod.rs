@@ -34,7 +34,7 @@ use super::report::NulledValues;
 use crate::config::OutsideTable;
 use crate::engine::Engine;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{ParquetFile, bucket, file_url};
+use crate::lake::{ParquetFile, WrittenFile, bucket, file_url};
 use crate::schema::{Contract, conform};
 
 /// The schema in which the parts are registered, with the types of their contract.
@@ -43,6 +43,8 @@ pub(super) const GIVEN: &str = "given";
 /// The result of reading a `[[table]]`.
 pub(super) struct GivenTable {
     pub(super) rows: u64,
+    /// The SHA-256 of the rows as they were staged.
+    pub(super) sha256: String,
     /// The values that became null.
     pub(super) nulled: Vec<NulledValues>,
 }
@@ -124,7 +126,7 @@ async fn write(
         file.write(&filter.check(contract, &batch)?)?;
     }
     let rows = file.rows();
-    file.finish()?;
+    let WrittenFile { sha256, .. } = file.finish()?;
     engine.register_parquet(
         GIVEN,
         part,
@@ -143,6 +145,7 @@ async fn write(
         });
     Ok(GivenTable {
         rows,
+        sha256,
         nulled: removed.collect(),
     })
 }

@@ -142,6 +142,7 @@ impl Bench {
             };
             let entry = NextTable {
                 schema_version: contract.version,
+                made_from: BTreeMap::new(),
                 files: files.into_iter().map(staged).collect(),
             };
             next.insert(name.to_owned(), entry);

@@ -57,7 +57,7 @@ fn bundled_steps() -> &'static [(Step, Vec<TableName>)] {
             .topological_order(&engine)
             .unwrap();
         let read = |step: Step| {
-            let reads = step.reads(&engine).unwrap();
+            let reads = step.reads(&engine).unwrap().to_vec();
             (step, reads)
         };
         steps.into_iter().map(read).collect()
