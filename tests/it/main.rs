@@ -10,6 +10,7 @@
 )]
 
 mod answers;
+mod bench_figures;
 mod check;
 mod cli;
 mod collect;
@@ -57,5 +58,6 @@ mod steps_alone;
 mod stores;
 mod support;
 mod terminal;
+mod venv;
 mod wide;
 mod world;

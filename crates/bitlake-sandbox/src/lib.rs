@@ -54,7 +54,7 @@ use tokio::task::JoinHandle;
 pub use auth::AcceptedCredentials;
 pub use error::SandboxError;
 #[cfg(feature = "testing")]
-pub use testing::{Day, Fault, Interruption, ListSizes, RandomFaults, SyntheticWorkspace};
+pub use testing::{Day, Fault, Interruption, ListSizes, RandomFaults, SyntheticWorkspace, Variety};
 
 use auth::AccessControl;
 use server::Server;

@@ -18,6 +18,14 @@ impl Builder {
         self
     }
 
+    /// Send the reply to a GET request again when it is repeated, so that its records are made once. Changes of the records
+    /// other than [`Sandbox::advance`] are not seen.
+    #[must_use]
+    pub fn remember_replies(mut self) -> Self {
+        self.testing.remember_replies = true;
+        self
+    }
+
     /// Add faults, which precede those of the folder's `faults.json`.
     #[must_use]
     pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> Self {
@@ -39,6 +47,7 @@ impl Sandbox {
     pub fn advance(&self, day: &Day) -> Option<DateTime<Utc>> {
         let now = self.server.testing.synthetic.as_ref()?.advance(day);
         self.server.state.set_date(now);
+        self.server.testing.known_replies.clear();
         Some(now)
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Day, SyntheticWorkspace};
+use super::super::{Day, SyntheticWorkspace, Variety};
 use super::*;
 
 async fn workspace() -> Sandbox {
@@ -16,6 +16,7 @@ async fn workspace() -> Sandbox {
         tags: 5,
         past: chrono::TimeDelta::days(30),
         now: "2026-11-23T10:00:00Z".parse().unwrap(),
+        variety: Variety::default(),
     };
     Sandbox::builder()
         .synthetic(workspace)

@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use super::history::RepositoryHistory;
-use super::records::{RecordKind, SyntheticRepository, user, uuid};
+use super::records::{RecordKind, SyntheticRepository, uuid};
 
 /// One of `DEPLOYS` pipelines deploys; of these, one of `UNDEPLOYED` is never deployed and one of `FAILED` fails.
 const DEPLOYS: usize = 10;
@@ -44,7 +44,7 @@ impl SyntheticRepository<'_> {
                       "result": {"type": format!("pipeline_state_completed_{}", result.to_lowercase()), "name": result}},
             "created_on": service(of.created), "completed_on": service(of.created + TimeDelta::minutes(5)),
             "run_number": 1, "run_creation_date": service(of.created), "duration_in_seconds": 240, "build_seconds_used": 240,
-            "creator": user(n), "trigger": {"type": "pipeline_trigger_push", "name": "PUSH"},
+            "creator": self.user(n), "trigger": {"type": "pipeline_trigger_push", "name": "PUSH"},
             "target": {"type": "pipeline_ref_target", "ref_type": "branch", "ref_name": "main",
                        "selector": {"type": "branches", "pattern": "main"},
                        "commit": {"type": "commit", "hash": self.hash(of.commit)}},
@@ -54,7 +54,7 @@ impl SyntheticRepository<'_> {
 
     /// Return the build step, and the deployment step if the pipeline deploys.
     pub(super) fn steps(&self, n: usize) -> Vec<Value> {
-        let deploys = deployment_of(n).is_some();
+        let deploys = is_deploying(n);
         let start = self.history.pipelines[n].created;
         let step = |(at, name): (usize, &str)| {
             let result = outcome(n);
@@ -149,9 +149,9 @@ fn pipeline_of(deployment: usize) -> usize {
     deployment * DEPLOYS + DEPLOYS - 1
 }
 
-/// Return the deployment of a pipeline.
-fn deployment_of(pipeline: usize) -> Option<usize> {
-    (pipeline % DEPLOYS == DEPLOYS - 1).then_some(pipeline / DEPLOYS)
+/// Whether a pipeline deploys.
+pub(super) fn is_deploying(pipeline: usize) -> bool {
+    pipeline % DEPLOYS == DEPLOYS - 1
 }
 
 fn is_undeployed(deployment: usize) -> bool {

@@ -9,6 +9,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::builds::is_deploying;
 use super::{Day, SyntheticWorkspace};
 
 /// The number of different histories.
@@ -220,7 +221,11 @@ impl RepositoryHistory {
     fn happen(&mut self, event: HistoryEvent, time: DateTime<Utc>) {
         let (n, kind) = match event {
             HistoryEvent::Run => {
-                let commit = self.commits.len() - 1;
+                // Deployments are made from the trunk, other pipelines run for every push.
+                let commit = match is_deploying(self.pipelines.len()) {
+                    true => self.trunk,
+                    false => self.commits.len() - 1,
+                };
                 let created = time;
                 return self.pipelines.push(SyntheticPipeline { created, commit });
             }

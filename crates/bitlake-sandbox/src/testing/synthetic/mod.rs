@@ -16,6 +16,7 @@ mod answer;
 mod builds;
 mod history;
 mod records;
+mod variety;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -28,6 +29,7 @@ use crate::errors::{self, SandboxReply};
 use builds::ENVIRONMENTS;
 use history::{PullRequestFate, RepositoryHistory, VARIANTS};
 use records::SyntheticRepository;
+pub use variety::Variety;
 
 /// The size of the workspace `acme` and of each of its repositories, and its clock.
 #[derive(Debug, Clone)]
@@ -50,6 +52,8 @@ pub struct SyntheticWorkspace {
     pub past: TimeDelta,
     /// The end of the history, which is the server's clock.
     pub now: DateTime<Utc>,
+    /// How much records differ from one another.
+    pub variety: Variety,
 }
 
 /// The events of one day in each repository that is not idle.
@@ -112,6 +116,7 @@ impl Default for SyntheticWorkspace {
             tags: 40,
             past: TimeDelta::days(180),
             now: Utc::now(),
+            variety: Variety::default(),
         }
     }
 }
@@ -214,6 +219,7 @@ impl SyntheticServer {
         let repo = |number| SyntheticRepository {
             number,
             history: self.history(&past, number),
+            variety: &self.workspace.variety,
         };
         let template = call.route.template;
         let Some(of_repository) = template.strip_prefix("/repositories/{workspace}/{repo_slug}")
@@ -222,13 +228,16 @@ impl SyntheticServer {
                 return Err(errors::no_workspace(call.parameter(0)));
             }
             return match template {
-                "/user" => Ok(call.record(&records::members()[0]["user"])),
+                "/user" => Ok(call.record(&records::account(0))),
                 "/user/workspaces" => core::workspace_list(
                     call,
                     [(records::workspace_uuid().as_str(), records::WORKSPACE)].into_iter(),
                 ),
                 "/workspaces/{workspace}" => Ok(call.record(&records::workspace())),
-                "/workspaces/{workspace}/members" => core::member_list(call, &records::members()),
+                "/workspaces/{workspace}/members" => {
+                    let people = self.workspace.variety.people(self.workspace.repositories);
+                    core::member_list(call, &records::members(people))
+                }
                 "/repositories/{workspace}" => {
                     let all: Vec<Value> = (0..self.workspace.repositories)
                         .map(|n| repo(n).record())

@@ -1,6 +1,7 @@
 //! The API records of a synthetic workspace, made from an index of the history when a page contains them.
 //!
-//! Ids are readable: a hash begins with repository and commit, a uuid with kind and number.
+//! A record is found again by its id: a hash begins with the scattered numbers of repository and commit, a uuid with the
+//! number of the record.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -8,9 +9,12 @@ use serde_json::{Value, json};
 use super::history::{
     ActivityEntry, ActivityKind, PullRequestFate, RepositoryHistory, SyntheticPullRequest,
 };
+use super::variety::Variety;
 
 pub(super) const WORKSPACE: &str = "acme";
-const PEOPLE: usize = 12;
+/// An odd factor and its inverse, modulo 2⁴⁸.
+const SCATTER: u64 = 0x9E37_79B9_7F4B;
+const GATHER: u64 = 0x393D_EE21_9263;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum RecordKind {
@@ -28,6 +32,7 @@ pub(super) enum RecordKind {
 pub(super) struct SyntheticRepository<'a> {
     pub number: usize,
     pub history: &'a RepositoryHistory,
+    pub variety: &'a Variety,
 }
 
 pub(super) fn slug(number: usize) -> String {
@@ -41,11 +46,28 @@ pub(super) fn uuid(kind: RecordKind, repository: usize, n: usize) -> String {
 }
 
 /// Mix the bits of a number (splitmix64); equal on every machine.
-fn mix(n: u64) -> u64 {
+pub(super) fn mix(n: u64) -> u64 {
     let mut z = n.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// Multiply in 48 bits; by an odd factor this can be undone.
+fn multiply(n: u64, factor: u64) -> u64 {
+    n.wrapping_mul(factor) & 0xFFFF_FFFF_FFFF
+}
+
+/// Scatter numbers of 48 bits, so that the hashes of a repository differ from their first character on.
+fn scatter(n: u64) -> u64 {
+    let n = multiply(n, SCATTER);
+    multiply(n ^ (n >> 24), SCATTER)
+}
+
+/// Return the number that [`scatter`] made this one from.
+fn gather(n: u64) -> u64 {
+    let n = multiply(n, GATHER);
+    multiply(n ^ (n >> 24), GATHER)
 }
 
 /// Format a time as the core API does.
@@ -53,8 +75,8 @@ fn core(time: DateTime<Utc>) -> String {
     time.format("%Y-%m-%dT%H:%M:%S%.6f+00:00").to_string()
 }
 
-pub(super) fn user(n: usize) -> Value {
-    let n = n % PEOPLE;
+/// Return the account of a number.
+pub(super) fn account(n: usize) -> Value {
     json!({
         "type": "user", "uuid": uuid(RecordKind::User, 0, n), "account_id": format!("712020:{n:08x}"),
         "nickname": format!("person{n}"), "display_name": format!("Person {n}"),
@@ -73,10 +95,10 @@ pub(super) fn is_workspace(id: &str) -> bool {
     id == WORKSPACE || id == workspace_uuid()
 }
 
-pub(super) fn members() -> Vec<Value> {
+pub(super) fn members(people: usize) -> Vec<Value> {
     let member =
-        |n| json!({"type": "workspace_membership", "user": user(n), "workspace": workspace()});
-    (0..PEOPLE).map(member).collect()
+        |n| json!({"type": "workspace_membership", "user": account(n), "workspace": workspace()});
+    (0..people).map(member).collect()
 }
 
 /// Return the number of the repository that a path names by slug or uuid.
@@ -113,18 +135,34 @@ impl SyntheticRepository<'_> {
         })
     }
 
+    /// Return the account that has this place in the repository's team.
+    pub(super) fn user(&self, place: usize) -> Value {
+        account(self.variety.account(self.number, place))
+    }
+
+    fn title(&self, n: usize) -> String {
+        let change = |n| format!("EST-{} Change {}", n % 100, n + 1);
+        match self.variety.reverted_by(n) {
+            Some(reverted) => format!("Revert \"{}\"", change(reverted)),
+            None => change(n),
+        }
+    }
+
+    fn description(&self, n: usize) -> String {
+        match self.variety.reverted_by(n) {
+            Some(reverted) => format!("This reverts pull request #{}.", reverted + 1),
+            None => Variety::prose(self.variety.text, (self.number << 32 | n) as u64),
+        }
+    }
+
     fn time_of(&self, commit: usize) -> DateTime<Utc> {
         self.history.commits[commit].time
     }
 
     pub(super) fn hash(&self, commit: usize) -> String {
-        let salt = (self.number << 32 | commit) as u64;
-        format!(
-            "{:04x}{commit:08x}{:016x}{:012x}",
-            self.number,
-            mix(salt),
-            mix(!salt) >> 16
-        )
+        let number = (self.number << 32 | commit) as u64;
+        let salt = (mix(number), mix(!number) >> 16);
+        format!("{:012x}{:016x}{:012x}", scatter(number), salt.0, salt.1)
     }
 
     fn short(&self, commit: usize) -> String {
@@ -135,7 +173,8 @@ impl SyntheticRepository<'_> {
 
     /// Find a commit by its hash or a prefix of it.
     pub(super) fn commit_named(&self, hash: &str) -> Option<usize> {
-        let n = usize::from_str_radix(hash.get(4..12)?, 16).ok()?;
+        let number = gather(u64::from_str_radix(hash.get(..12)?, 16).ok()?);
+        let n = (number & 0xFFFF_FFFF) as usize;
         (n < self.history.commits.len() && self.hash(n).starts_with(hash)).then_some(n)
     }
 
@@ -144,11 +183,12 @@ impl SyntheticRepository<'_> {
         let parents: Vec<Value> = parents
             .map(|n| json!({"type": "commit", "hash": self.hash(*n)}))
             .collect();
+        let person = self.variety.account(self.number, n);
         json!({
             "type": "commit", "hash": self.hash(n),
             "date": self.time_of(n).format("%Y-%m-%dT%H:%M:%S+00:00").to_string(),
             "message": format!("Change {n} (EST-{})\n", n % 100),
-            "author": {"type": "author", "raw": format!("Person {0} <person{0}@acme.example>", n % PEOPLE), "user": user(n)},
+            "author": {"type": "author", "raw": format!("Person {person} <person{person}@acme.example>"), "user": account(person)},
             "parents": parents,
         })
     }
@@ -178,7 +218,7 @@ impl SyntheticRepository<'_> {
     pub(super) fn outline(&self, n: usize) -> Value {
         let of = &self.history.pull_requests[n];
         json!({
-            "id": n + 1, "state": of.fate.state(), "title": title(n), "draft": false, "comment_count": of.comments,
+            "id": n + 1, "state": of.fate.state(), "title": self.title(n), "draft": false, "comment_count": of.comments,
             "created_on": core(of.created), "updated_on": core(of.updated),
         })
     }
@@ -189,11 +229,11 @@ impl SyntheticRepository<'_> {
             json!({"type": "commit", "hash": self.short(commit), "date": core(self.time_of(commit))})
         });
         let mut record = json!({
-            "type": "pullrequest", "id": n + 1, "title": title(n), "description": "", "state": of.fate.state(),
-            "draft": false, "author": user(n), "source": self.source(n, of.head), "destination": self.destination(of),
+            "type": "pullrequest", "id": n + 1, "title": self.title(n), "description": self.description(n), "state": of.fate.state(),
+            "draft": false, "author": self.user(n), "source": self.source(n, of.head), "destination": self.destination(of),
             "merge_commit": landed, "created_on": core(of.created), "updated_on": core(of.updated),
-            "closed_by": of.closed.map(|_| user(n)), "reason": "", "comment_count": of.comments, "task_count": 0,
-            "close_source_branch": true, "reviewers": [user(n + 1), user(n + 2)],
+            "closed_by": of.closed.map(|_| self.user(n)), "reason": "", "comment_count": of.comments, "task_count": 0,
+            "close_source_branch": true, "reviewers": [self.user(n + 1), self.user(n + 2)],
             "participants": self.participants(n, of),
         });
         if let Some(closed) = of.closed {
@@ -215,6 +255,7 @@ impl SyntheticRepository<'_> {
     }
 
     fn participants(&self, n: usize, of: &SyntheticPullRequest) -> Vec<Value> {
+        let team = self.variety.team;
         let mut known = std::collections::BTreeMap::new();
         for at in &of.entries {
             let entry = &self.history.entries[*at];
@@ -226,39 +267,46 @@ impl SyntheticRepository<'_> {
             }
         }
         let record = |(who, (approved, time)): (usize, (bool, DateTime<Utc>))| {
-            let role = if [(n + 1) % PEOPLE, (n + 2) % PEOPLE].contains(&who) {
+            let role = if [(n + 1) % team, (n + 2) % team].contains(&who) {
                 "REVIEWER"
             } else {
                 "PARTICIPANT"
             };
             json!({
-                "type": "participant", "user": user(who), "role": role, "approved": approved,
+                "type": "participant", "user": self.user(who), "role": role, "approved": approved,
                 "state": approved.then_some("approved"), "participated_on": core(time),
             })
         };
         known.into_iter().map(record).collect()
     }
 
-    /// Return the actor of an entry: authors push and close, other members comment and approve.
+    /// Return the actor of an entry, as a place in the team: authors push and close, other members comment and approve.
     fn actor(&self, at: usize, entry: &ActivityEntry) -> usize {
-        let n = entry.pull_request;
+        let (n, team) = (entry.pull_request, self.variety.team);
         match entry.kind {
-            ActivityKind::Comment | ActivityKind::Approval => (n + 1 + at % (PEOPLE - 1)) % PEOPLE,
-            ActivityKind::Opened | ActivityKind::Pushed | ActivityKind::Closed => n % PEOPLE,
+            ActivityKind::Comment | ActivityKind::Approval => (n + 1 + at % (team - 1)) % team,
+            ActivityKind::Opened | ActivityKind::Pushed | ActivityKind::Closed => n % team,
         }
     }
 
     fn reference(&self, n: usize) -> Value {
-        json!({"type": "pullrequest", "id": n + 1, "title": title(n)})
+        json!({"type": "pullrequest", "id": n + 1, "title": self.title(n)})
     }
 
     /// Return the comment of the entry at this index.
     pub(super) fn comment(&self, at: usize) -> Value {
         let entry = &self.history.entries[at];
-        let (text, time) = (format!("Remark {at}."), core(entry.time));
+        let prose = Variety::prose(self.variety.text / 4, (self.number << 32 | at) as u64);
+        let (text, time) = (
+            format!(
+                "Remark {at}.{}{prose}",
+                if prose.is_empty() { "" } else { " " }
+            ),
+            core(entry.time),
+        );
         let mut record = json!({
             "type": "pullrequest_comment", "id": 600_000_000 + self.number * 1_000_000 + at, "created_on": time,
-            "updated_on": time, "user": user(self.actor(at, entry)), "deleted": false, "pending": false,
+            "updated_on": time, "user": self.user(self.actor(at, entry)), "deleted": false, "pending": false,
             "content": {"type": "rendered", "raw": text, "markup": "markdown", "html": format!("<p>{text}</p>")},
             "pullrequest": self.reference(entry.pull_request),
         });
@@ -276,7 +324,7 @@ impl SyntheticRepository<'_> {
         let (kind, content) = match entry.kind {
             ActivityKind::Comment => ("comment", self.comment(at)),
             ActivityKind::Approval => {
-                let user = user(self.actor(at, entry));
+                let user = self.user(self.actor(at, entry));
                 (
                     "approval",
                     json!({"date": date, "user": user, "pullrequest": self.reference(n)}),
@@ -297,19 +345,15 @@ impl SyntheticRepository<'_> {
                 (
                     "update",
                     json!({
-                        "state": state, "title": title(n), "description": "", "draft": false, "reason": "",
-                        "author": user(n), "date": date, "source": self.source(n, entry.head),
-                        "destination": self.destination(of), "changes": changes, "reviewers": [user(n + 1), user(n + 2)],
+                        "state": state, "title": self.title(n), "description": self.description(n), "draft": false, "reason": "",
+                        "author": self.user(n), "date": date, "source": self.source(n, entry.head),
+                        "destination": self.destination(of), "changes": changes, "reviewers": [self.user(n + 1), self.user(n + 2)],
                     }),
                 )
             }
         };
         json!({"pull_request": self.reference(n), kind: content})
     }
-}
-
-fn title(n: usize) -> String {
-    format!("EST-{} Change {}", n % 100, n + 1)
 }
 
 fn branch(n: usize) -> String {
