@@ -98,12 +98,12 @@ impl PlannedQuery {
 
     /// Optimize the query, and limit each CTE to the columns that are read.
     pub fn optimize(mut self) -> Result<OptimizedQuery> {
-        let main = self.state.optimize(&self.main)?;
+        let main = optimized(&self.state, &self.main)?;
         let mut needed = vec![BTreeSet::new(); self.ctes.len()];
         add_needed(&main, &mut needed)?;
         for n in (0..self.ctes.len()).rev() {
             if let (Some(cte), Some(columns)) = (self.ctes.get_mut(n), needed.get(n)) {
-                cte.plan = self.state.optimize(&select(&cte.plan, columns)?)?;
+                cte.plan = optimized(&self.state, &select(&cte.plan, columns)?)?;
                 add_needed(&cte.plan, &mut needed)?;
             }
         }
@@ -121,6 +121,23 @@ impl OptimizedQuery {
         }
         let physical = query.physical(&query.main).await?;
         execute_stream(physical, query.state.task_ctx())
+    }
+}
+
+/// Optimize a plan so that a reader decodes only those fields of a struct that the query reads.
+///
+/// DataFusion 55.2 loses the qualifier of a field that it moves below a join. Where a query then has two columns of the
+/// name, or none, it cannot be optimized so, and structs are decoded whole.
+fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
+    let mut moving = state.clone();
+    let options = moving.config_mut().options_mut();
+    options.optimizer.enable_leaf_expression_pushdown = true;
+    match moving.optimize(plan) {
+        Ok(plan) => Ok(plan),
+        Err(error) => {
+            tracing::debug!("structs are decoded whole: {error}");
+            state.optimize(plan)
+        }
     }
 }
 
