@@ -161,6 +161,43 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_repeated_key_is_noticed_among_many() {
+        let keys = |last: usize| {
+            let entries = (0..200).chain([last]).map(|n| format!("\"k{n}\":{n}"));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+        };
+        for last in [0, 63, 64, 199] {
+            assert_eq!(repaired(&keys(last)).as_object().unwrap().len(), 200);
+        }
+        assert!(read(&keys(200)).unwrap().is_exact);
+    }
+
+    #[test]
+    fn values_are_found_by_key_and_path() {
+        let text = r#"{"a":[{"x":1},{"b":2}],"b":{"a":{"b":"t\n"},"c":null},"n\u0061":true}"#;
+        let document = JsonDocument::parse(text).unwrap();
+        let root = document.root();
+        assert_eq!(
+            root.pointer("/b/a/b").and_then(JsonValue::as_str),
+            Some("t\n")
+        );
+        assert_eq!(root.pointer("/b/b").and_then(JsonValue::as_str), None);
+        assert!(root.pointer("/b/c").is_some_and(JsonValue::is_null));
+        assert_eq!(root.get("na").and_then(JsonValue::as_bool), Some(true));
+        let items = root.get("a").unwrap().items();
+        assert_eq!(
+            items
+                .filter_map(|it| it.get("b")?.as_i64())
+                .collect::<Vec<_>>(),
+            [2]
+        );
+        assert_eq!(
+            root.get("b").unwrap().to_string(),
+            r#"{"a":{"b":"t\n"},"c":null}"#
+        );
+    }
+
     proptest::proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {

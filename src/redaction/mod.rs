@@ -120,3 +120,98 @@ impl RedactedRecord {
         self.document.root()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+    use crate::secret::Masker;
+
+    const OWN: &str = "own-s3cr3t/token";
+
+    fn redactor() -> Redactor {
+        Redactor::new(Masker::of([OWN])).unwrap()
+    }
+
+    /// Keys, and texts as they are spelled in JSON: some have a secret, some almost.
+    fn word() -> impl Strategy<Value = String> {
+        let words = [
+            "id",
+            "raw",
+            "image",
+            "name",
+            "variables",
+            "value",
+            "Access-Token",
+            "script_commands",
+            "token",
+            "password = hunter2xyz9",
+            "ghp_AbCd0123AbCd0123AbCd0123AbCd0123AbCd",
+            "ghp\\u005fAbCd0123AbCd0123AbCd0123AbCd0123AbCd",
+            "ghp_\\u0000AbCd0123AbCd0123AbCd0123AbCd0123AbCd",
+            "AbCd0123AbCd0123AbCd0123AbCd0123AbCd ghp_",
+            "https://me:hunter2@bitbucket.org/acme/web.git",
+            "own-s3cr3t/token",
+            "own-s3cr3t\\/token",
+            "own%2Ds3cr3t/token",
+            "own-s3cr3t",
+            "a\\nb",
+            "",
+        ];
+        prop::sample::select(words.to_vec()).prop_map(str::to_owned)
+    }
+
+    /// JSON texts; a key may repeat.
+    fn record() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            word().prop_map(|word| format!("\"{word}\"")),
+            Just("null".to_owned()),
+            Just("true".to_owned()),
+            Just("7".to_owned()),
+        ];
+        let value = leaf.prop_recursive(3, 24, 4, |inner| {
+            let entry = (word(), inner.clone());
+            let entry = entry.prop_map(|(key, value)| format!("\"{key}\":{value}"));
+            let list = |items: Vec<String>| items.join(",");
+            prop_oneof![
+                prop::collection::vec(inner, 0..3).prop_map(move |it| format!("[{}]", list(it))),
+                prop::collection::vec(entry, 0..4).prop_map(move |it| format!("{{{}}}", list(it))),
+            ]
+        });
+        let entries = prop::collection::vec((word(), value), 0..5);
+        entries.prop_map(|entries| {
+            let entries = entries
+                .iter()
+                .map(|(key, value)| format!("\"{key}\":{value}"));
+            format!("{{{}}}", entries.collect::<Vec<_>>().join(","))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_is_redacted_as_its_tree_is(text in record()) {
+            let mut tree: Value = serde_json::from_str(&text).unwrap();
+            let removed = redactor().redact(&mut tree);
+            let received = ReceivedRecord::read(&text);
+            let is_exact = received.quality() == ReadQuality::Exact;
+            let (redacted, count) = received.redact(&redactor());
+            prop_assert_eq!(count, removed);
+            prop_assert_eq!(redacted.value().to_tree(), tree.clone());
+            let payload = match removed == 0 && is_exact {
+                true => text,
+                false => tree.to_string(),
+            };
+            prop_assert_eq!(redacted.payload(), payload);
+        }
+    }
+
+    #[test]
+    fn a_record_without_secrets_is_clean() {
+        let text = r#"{"id":7,"key":"CHK","message":"a\nb","image":{"name":"node:22"},"variables":[],"token":null,
+            "author":{"raw":"A <a@x.example>"},"links":{"self":{"href":"https://api.bitbucket.org/2.0/x"}}}"#;
+        let document = JsonDocument::parse(text).unwrap();
+        assert!(redactor().is_clean(text, &document));
+    }
+}

@@ -17,14 +17,14 @@ use crate::json::{CommonKey, JsonValue};
 
 /// Values that did not fit their column.
 #[derive(Debug, Default)]
-pub(super) struct Misfits {
+pub(super) struct MisfitValues {
     /// Their number, by path.
     pub(super) counts: BTreeMap<String, u64>,
     /// Those of them that are times no warehouse can store, by path.
     pub(super) odd_times: BTreeMap<String, OddTimes>,
 }
 
-impl Misfits {
+impl MisfitValues {
     pub(super) fn add(&mut self, path: &str) {
         *self.counts.entry(path.to_owned()).or_default() += 1;
     }
@@ -79,11 +79,11 @@ impl ColumnBuilder {
     }
 
     /// Append the value that an object has for this column.
-    pub(super) fn append_of(&mut self, object: JsonValue<'_>, misfits: &mut Misfits) {
+    pub(super) fn append_of(&mut self, object: JsonValue<'_>, misfits: &mut MisfitValues) {
         self.append(object.find(&self.name, self.key), misfits);
     }
 
-    fn append(&mut self, value: Option<JsonValue<'_>>, misfits: &mut Misfits) {
+    fn append(&mut self, value: Option<JsonValue<'_>>, misfits: &mut MisfitValues) {
         let value = value.filter(|value| !value.is_null());
         let fits = match value {
             Some(value) => self.values.append(value, &self.path, misfits),
@@ -138,7 +138,7 @@ impl Values {
     }
 
     /// Append a value that is not null. Return false, and append nothing, if it does not fit.
-    fn append(&mut self, value: JsonValue<'_>, path: &str, misfits: &mut Misfits) -> bool {
+    fn append(&mut self, value: JsonValue<'_>, path: &str, misfits: &mut MisfitValues) -> bool {
         match self {
             Self::Text(builder) => value.as_str().map(|text| append_text(builder, text)),
             Self::Integer(builder) => integer(value).map(|value| builder.append_value(value)),
@@ -255,7 +255,7 @@ fn integer(value: JsonValue<'_>) -> Option<i64> {
 }
 
 /// Return a time in microseconds since 1970. A number is none: 7 would be in 1970.
-fn time(text: &str, path: &str, misfits: &mut Misfits) -> Option<i64> {
+fn time(text: &str, path: &str, misfits: &mut MisfitValues) -> Option<i64> {
     let time = string_to_datetime(&chrono::Utc, text);
     let time = time.map(|time| time.timestamp_micros()).ok();
     if time.map_or(is_beyond_calendars(text), |time| !is_storable(time)) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 
-use super::columns::{ColumnBuilder, Misfits};
+use super::columns::{ColumnBuilder, MisfitValues};
 use super::contract::Contract;
 use super::times::OddTimes;
 use crate::error::{ErrorKind, OrError, Result};
@@ -19,7 +19,7 @@ pub(super) struct PayloadDecoder {
     schema: SchemaRef,
     /// One for each column.
     builders: Vec<ColumnBuilder>,
-    misfits: Misfits,
+    misfits: MisfitValues,
 }
 
 impl PayloadDecoder {
@@ -34,7 +34,7 @@ impl PayloadDecoder {
         Self {
             builders: builders.collect(),
             schema: Arc::new(Schema::new(typed)),
-            misfits: Misfits::default(),
+            misfits: MisfitValues::default(),
         }
     }
 
