@@ -98,6 +98,10 @@ impl Copied {
         self.config = self.config.replace("steps =", &added);
     }
 
+    fn run_id(&self) -> String {
+        self.now.format("%Y%m%dT%H%M%SZ-000001").to_string()
+    }
+
     async fn transform(&self, options: TransformOptions) -> TransformReport {
         let path = self.folder.path().join("bitlake.toml");
         let text = format!("[lake]\nurl = {:?}\n{}", self.root(), self.config);
@@ -105,16 +109,9 @@ impl Copied {
         let config = Config::parse(&text, &path, &env, &[]).unwrap();
         let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
         let lock = lake.lock().unwrap();
-        transform(
-            &config,
-            &lake,
-            &lock,
-            &self.now.to_rfc3339(),
-            self.now,
-            &options,
-        )
-        .await
-        .unwrap()
+        transform(&config, &lake, &lock, &self.run_id(), self.now, &options)
+            .await
+            .unwrap()
     }
 
     /// Transform, and check that the published files are those of a full transform over a copy.
@@ -336,6 +333,7 @@ async fn a_run_of_one_layer_leaves_the_others_to_the_next_run() {
     );
     assert!(made(&report).iter().all(|name| name.starts_with("domain.")));
     assert_eq!(made(&lake.transform(domain).await), BTreeSet::new());
+    lake.now += TimeDelta::days(1);
     let report = lake.changes().await;
     assert!(made(&report).contains("dora.deployments"), "{report:?}");
     assert!(
