@@ -126,7 +126,7 @@ impl ParquetTable {
             Some(sum.saturating_add(usize::try_from(size.as_ref()?.rows).ok()?))
         });
         let unknown = Statistics::new_unknown(&self.schema);
-        unknown.with_num_rows(rows.map_or(Precision::Absent, Precision::Exact))
+        unknown.with_num_rows(rows.map_or_else(Precision::default, Precision::Exact))
     }
 }
 

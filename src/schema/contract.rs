@@ -140,6 +140,25 @@ fn first() -> u32 {
 }
 
 impl Contract {
+    /// Return everything that the bytes of the table's files depend on beside its rows, as a text to compare.
+    #[must_use]
+    pub fn file_format(&self) -> String {
+        let mut lines = vec![format!("key {}", self.primary_key.join(" "))];
+        if let Some(Partition { key, by, column }) = &self.partition {
+            lines.push(format!("partition {key} {} {column}", by.as_str()));
+        }
+        if let Some(compression) = self.compression {
+            lines.push(format!("compression {compression}"));
+        }
+        let bloom = self.bloom.iter();
+        lines.extend(bloom.map(|(column, distinct)| format!("bloom {column} {distinct}")));
+        lines.extend(self.columns.iter().map(|column| {
+            let null = if column.nullable { " null" } else { "" };
+            format!("column {} {}{null}", column.name, column.type_name())
+        }));
+        lines.join("\n")
+    }
+
     pub(super) fn parse(layer: &str, table: &str, text: &str, types: &Types) -> Result<Self> {
         let name = format!("{layer}.{table}");
         let text: ContractText = serde_json::from_str(text)

@@ -164,7 +164,10 @@ fn definition(step: &Step) -> String {
         StepBody::Sql(sql) => sql.as_str(),
         StepBody::Native(native) => native.table(),
     };
-    build_digest(&format!("{:?}\n{work}", step.contract))
+    let contract = step.contract.as_ref();
+    let (version, format) =
+        contract.map_or((0, String::new()), |it| (it.version, it.file_format()));
+    build_digest(&format!("{version}\n{format}\n{work}"))
 }
 
 /// Return the digest of a text and of this build of bitlake, whose code gives the text its meaning.

@@ -1,7 +1,7 @@
 //! Finds duplicate keys among the rows of a table while they are written.
 //!
 //! Rows arrive sorted by partition and key. Hashes of keys are compared instead of the keys: equal hashes only raise a
-//! suspicion, and [`duplicates`](super::write::duplicate_keys) then reads the table. Without partitions equal keys are
+//! suspicion, and [`duplicate_keys`](super::write::duplicate_keys) then reads the table. Without partitions equal keys are
 //! neighbours. With partitions the hashes of all rows are kept, eight bytes each, because a key can be in two partitions.
 
 use datafusion::arrow::array::RecordBatch;
@@ -83,7 +83,7 @@ impl UniqueKey {
     }
 
     /// Return whether a key may occur twice.
-    pub(super) fn is_suspected(self) -> bool {
+    pub(super) fn finish(self) -> bool {
         match self.seen {
             Seen::NoKey | Seen::Last(_) => false,
             Seen::Suspected => true,
@@ -108,28 +108,24 @@ mod tests {
     fn contract(partition: &str) -> Arc<Contract> {
         let text = format!(
             r#"{{"description": "d", "version": 1, "primary_key": ["id", "name"], {partition} "columns": [
-                {{"name": "id", "type": "bigint"}}, {{"name": "name", "type": "string"}}]}}"#
+                {{"name": "id", "type": "bigint", "nullable": false}},
+                {{"name": "name", "type": "string", "nullable": false}}]}}"#
         );
         let contracts = Contracts::parse("{}", [("domain", "t", text.as_str())]).unwrap();
         Arc::clone(contracts.require("domain", "t").unwrap())
     }
 
     /// Add the rows in batches of `size`, and return whether a key is suspected to occur twice.
-    fn suspects(
-        contract: &Contract,
-        rows: &[(Option<i64>, String)],
-        size: usize,
-        limit: usize,
-    ) -> bool {
+    fn suspects(contract: &Contract, rows: &[(i64, String)], size: usize, limit: usize) -> bool {
         let mut key = UniqueKey::of(contract);
         for rows in rows.chunks(size) {
-            let ids: Int64Array = rows.iter().map(|(id, _)| *id).collect();
+            let ids: Int64Array = rows.iter().map(|(id, _)| Some(*id)).collect();
             let names: StringArray = rows.iter().map(|(_, name)| Some(name.as_str())).collect();
             let schema = contract.arrow_schema();
             let batch = RecordBatch::try_new(schema, vec![Arc::new(ids), Arc::new(names)]).unwrap();
             key.add(&batch, limit).unwrap();
         }
-        key.is_suspected()
+        key.finish()
     }
 
     const BY_NAME: &str = r#""partition": {"key": "k", "by": "repository", "column": "name"},"#;
@@ -137,7 +133,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_key_is_suspected_exactly_when_it_occurs_twice(
-            mut rows in prop::collection::vec((prop::option::of(0i64..20), "[ab]{0,2}"), 0..40),
+            mut rows in prop::collection::vec((0i64..20, "[ab]{0,2}"), 0..40),
             size in 1usize..10,
         ) {
             let distinct: std::collections::BTreeSet<_> = rows.iter().cloned().collect();
@@ -150,7 +146,7 @@ mod tests {
 
     #[test]
     fn more_rows_than_the_limit_are_suspected_in_partitions_only() {
-        let rows: Vec<_> = (0..10).map(|id| (Some(id), String::new())).collect();
+        let rows: Vec<_> = (0..10).map(|id| (id, String::new())).collect();
         assert!(suspects(&contract(BY_NAME), &rows, 3, 5));
         assert!(!suspects(&contract(""), &rows, 3, 5));
     }

@@ -313,7 +313,7 @@ impl PartitionWriter<'_> {
         self.close()?;
         Ok(WrittenTable {
             files: self.done,
-            may_repeat_keys: self.key.is_suspected(),
+            may_repeat_keys: self.key.finish(),
         })
     }
 }
