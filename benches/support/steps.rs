@@ -75,7 +75,7 @@ pub(crate) async fn run_steps(lake: &Path, folder: &Path, memory_limit: u64) {
             },
             files: files
                 .into_iter()
-                .map(|(_, written)| written.path.to_path_buf())
+                .map(|(_, written)| written.path.clone())
                 .collect(),
             table,
         };

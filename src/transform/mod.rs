@@ -28,6 +28,7 @@ mod run;
 mod run_step;
 mod settings;
 mod source;
+mod step_queue;
 mod steps;
 mod unique_key;
 mod write;

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use super::kept::{self, Decision, MadeFrom};
+use super::kept::{self, MadeFrom};
 use super::published::{self, engine_over};
-use super::run_step::{register_with_unique_key, register_written, run_step};
+use super::run_step::register_written;
+use super::step_queue::write_union;
 use super::steps::{self, Step, StepBody, StepGraph};
-use super::write::{self, WrittenFiles};
-use super::{TransformOptions, TransformReport, buckets, damage, outside, settings};
+use super::write::WrittenFiles;
+use super::{TransformReport, buckets, damage, outside, settings};
 use crate::config::{AssignedRepository, Config};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -20,14 +21,11 @@ use crate::lake::layout::table_file;
 use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState};
 use crate::schema::{Contract, Contracts};
 
-/// The part of a table that its step made, beside the parts that `[[table]]` adds.
-const STEP_PART: &str = "made";
-
 /// The state of one transform.
 pub(super) struct TransformRun<'a> {
     pub(super) config: &'a Config,
     pub(super) lake: &'a Lake,
-    pub(super) engine: Engine,
+    pub(super) engine: Arc<Engine>,
     pub(super) contracts: Contracts,
     pub(super) steps: StepGraph,
     pub(super) inventory: &'a Inventory,
@@ -64,7 +62,7 @@ impl<'a> TransformRun<'a> {
         Ok(Self {
             config,
             lake,
-            engine: engine_over(lake, config.lake.memory_limit)?,
+            engine: Arc::new(engine_over(lake, config.lake.memory_limit)?),
             contracts,
             steps,
             inventory,
@@ -172,19 +170,11 @@ impl<'a> TransformRun<'a> {
         for (name, contract) in replaced {
             let parts = self.added_parts.remove(&name).unwrap_or_default();
             let parts: Vec<_> = parts.into_keys().collect();
-            let files = self.write_union(&contract, &parts).await?;
+            let folder = self.folder(&contract.layer, &contract.table);
+            let files = write_union(&self.engine, &contract, &parts, &folder).await?;
             self.stage_replaced(&contract, files);
         }
         self.stage_setting("outside_tables", &rows)
-    }
-
-    /// Write the union of the given parts as the table, and register it.
-    async fn write_union(&self, contract: &Contract, parts: &[String]) -> Result<WrittenFiles> {
-        let folder = self.folder(&contract.layer, &contract.table);
-        let sql = outside::union(contract, parts);
-        let table = write::query(&self.engine, &sql, &[], contract, &folder).await?;
-        register_with_unique_key(&self.engine, contract, &table).await?;
-        Ok(table.files)
     }
 
     /// Record the files of a table that a `[[table]]` replaces. Tables of `base` are not published.
@@ -209,39 +199,9 @@ impl<'a> TransformRun<'a> {
         })
     }
 
-    /// Make the tables of the steps in dependency order, or keep them as published. Steps whose table is final or whose
-    /// layer is not selected do not run. A base table is made when a step that is made reads it.
-    pub(super) async fn run_steps(&mut self, options: &TransformOptions) -> Result<()> {
-        let only = options.only.as_ref();
-        for step in self.steps.topological_order(&self.engine)? {
-            let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
-            if step.is_base() || !is_selected || self.contents.contains_key(&step.name) {
-                continue;
-            }
-            let made_from = self.made_from(&step)?;
-            match self.decide(&step, &made_from, options) {
-                Decision::Keep => {
-                    tracing::info!(table = %step.name, "kept a table");
-                    self.keep(&step, made_from);
-                }
-                Decision::Make(reason) => {
-                    let reason = reason.to_string();
-                    tracing::info!(table = %step.name, reason, "making a table");
-                    self.report.made.insert(step.name.to_string(), reason);
-                    for base in self.unmade_bases(&step)? {
-                        self.make(&base).await?;
-                    }
-                    let (contract, files) = self.make(&step).await?;
-                    self.stage(&contract, files, made_from);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Return the steps of the base tables that a step reads, directly or by way of others, and that are not made yet. Each
     /// follows the steps that it reads.
-    fn unmade_bases(&self, step: &Step) -> Result<Vec<Step>> {
+    pub(super) fn unmade_bases(&self, step: &Step) -> Result<Vec<Step>> {
         let mut found: Vec<Step> = Vec::new();
         for read in step.reads(&self.engine)? {
             let Some(base) = self.base_step(read) else {
@@ -259,32 +219,13 @@ impl<'a> TransformRun<'a> {
         Ok(found)
     }
 
-    /// Run a step, whose table is registered then. The base tables that it reads must be made.
-    async fn make(&mut self, step: &Step) -> Result<(Arc<Contract>, WrittenFiles)> {
-        for read in step.reads(&self.engine)? {
-            self.register_final(read).await?;
-        }
-        let folder = self.folder(&step.name.layer, &step.name.table);
-        self.registered.insert(step.name.clone());
-        let Some(added) = self.added_parts.get(&step.name) else {
-            return run_step(&self.engine, step, &folder).await;
-        };
-        let mut parts: Vec<_> = added.keys().cloned().collect();
-        let (contract, files) = run_step(&self.engine, step, &folder.join(STEP_PART)).await?;
-        let made = files.iter().map(|(_, written)| TableFile::written(written));
-        self.engine.register_parquet(
-            outside::GIVEN,
-            STEP_PART,
-            contract.arrow_schema(),
-            &made.collect::<Result<Vec<_>>>()?,
-        )?;
-        parts.push(STEP_PART.to_owned());
-        let files = self.write_union(&contract, &parts).await?;
-        Ok((contract, files))
+    /// Record that a table is registered.
+    pub(super) fn mark_registered(&mut self, name: TableName) {
+        self.registered.insert(name);
     }
 
     /// Keep the table of a step as it is published.
-    fn keep(&mut self, step: &Step, made_from: MadeFrom) {
+    pub(super) fn keep(&mut self, step: &Step, made_from: MadeFrom) {
         let name = step.name.to_string();
         let Some(published) = self.inventory.manifest.table(&name) else {
             return;
@@ -358,7 +299,7 @@ impl<'a> TransformRun<'a> {
     }
 
     /// Record written files, which are registered already, as a table to publish.
-    fn stage(&mut self, contract: &Contract, files: WrittenFiles, made_from: MadeFrom) {
+    pub(super) fn stage(&mut self, contract: &Contract, files: WrittenFiles, made_from: MadeFrom) {
         self.registered
             .insert(TableName::new(&contract.layer, &contract.table));
         let rows = files.iter().map(|(_, written)| written.rows).sum();
