@@ -2,7 +2,7 @@
 //!
 //! DataFusion plans a CTE anew wherever it is read, so that a CTE which reads another one twice, and is itself read three
 //! times, is planned and computed six times. Here the rows of such a CTE go into a scratch file, with the columns that
-//! are needed, and the query reads the file. A CTE that only selects columns or rows of a table stays in the query, where
+//! are needed, and the query reads the file. A CTE that only selects columns or rows of a table remains in the query, where
 //! the reader can skip what is not needed.
 //!
 //! ```text
@@ -72,7 +72,7 @@ impl PlannedQuery {
             tables: HashMap::new(),
             ctes: Vec::new(),
         };
-        // `plan` stays alive, because CTEs are told apart by their addresses.
+        // `plan` must outlive this, because addresses distinguish the CTEs.
         let main = extraction.replace(plan.clone())?;
         let main = main.with_param_values(values.clone())?;
         Ok(Self {
@@ -142,7 +142,7 @@ fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
 }
 
 /// Count the places that read each CTE or derived table, by the address of its plan. What a CTE itself reads is counted
-/// once, unless it stays in the query.
+/// once, unless it remains in the query.
 fn count_places(plan: &LogicalPlan, places: &mut HashMap<usize, usize>) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else {

@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! newer = the records of the segments, the latest of each key       older = the published file
-//! file  = newer ∪ (older NOT EXISTS in newer)                       without older, if a segment replaces everything;
+//! file  = newer ∪ (older NOT EXISTS in the segments)                without older, if a segment replaces everything;
 //!                                                                   without the records of a parent whose list was read whole
 //! ```
 //!
-//! The hash table of the join holds only the newer records. A file without new segments is kept as it is.
+//! The hash tables of the joins hold only keys and sequence numbers of the newer records. A file without new segments is kept as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -178,7 +178,7 @@ fn register(
         sql.push_str(&format!("replaced (parent, first) AS (VALUES {rows}), "));
     }
     sql.push_str(&format!(
-        "newer AS (SELECT * FROM {SCHEMA}.arrived AS arrived"
+        "latest AS (SELECT max({SEQUENCE}) AS sequence FROM {SCHEMA}.arrived AS arrived"
     ));
     if let Some(parent) = parent {
         sql.push_str(&format!(
@@ -186,20 +186,21 @@ fn register(
              AND arrived.{SEQUENCE} < replaced.first)"
         ));
     }
+    // A window function would copy the records one by one.
     sql.push_str(&format!(
-        " QUALIFY row_number() OVER (PARTITION BY {} ORDER BY {SEQUENCE} DESC) = 1) \
-         SELECT {columns} FROM newer",
+        " GROUP BY {}) SELECT {columns} FROM {SCHEMA}.arrived AS arrived \
+         WHERE {SEQUENCE} IN (SELECT sequence FROM latest)",
         key.join(", "),
     ));
     if older.is_some() {
         let same: Vec<_> = key
             .iter()
             .filter(|name| *name != "\"_workspace\"")
-            .map(|name| format!("newer.{name} = older.{name}"))
+            .map(|name| format!("arrived.{name} = older.{name}"))
             .collect();
         sql.push_str(&format!(
             " UNION ALL SELECT {columns} FROM {SCHEMA}.older AS older \
-             WHERE NOT EXISTS (SELECT 1 FROM newer WHERE {})",
+             WHERE NOT EXISTS (SELECT 1 FROM {SCHEMA}.arrived AS arrived WHERE {})",
             same.join(" AND "),
         ));
         if let Some(parent) = parent {

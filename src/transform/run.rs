@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::kept::{self, MadeFrom};
 use super::published::{self, engine_over};
 use super::run_step::register_written;
-use super::step_queue::write_union;
+use super::run_steps::write_union;
 use super::steps::{self, Step, StepBody, StepGraph};
 use super::write::WrittenFiles;
 use super::{TransformReport, buckets, damage, outside, settings};

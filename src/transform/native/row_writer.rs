@@ -33,7 +33,7 @@ pub(super) enum Cell<'a> {
     Flag(bool),
 }
 
-enum ColumnBuilder {
+enum CellBuilder {
     Text(StringBuilder),
     Number(Int64Builder),
     Numbers(ListBuilder<Int64Builder>),
@@ -41,7 +41,7 @@ enum ColumnBuilder {
     Flag(BooleanBuilder),
 }
 
-impl ColumnBuilder {
+impl CellBuilder {
     /// Create a builder for a column of this type, if cells can have it.
     fn of(data_type: &DataType) -> Option<Self> {
         Some(match data_type {
@@ -86,7 +86,7 @@ impl ColumnBuilder {
 /// Takes rows whose cells are in the order of the columns of the contract.
 pub(super) struct RowWriter {
     contract: Contract,
-    columns: Vec<ColumnBuilder>,
+    columns: Vec<CellBuilder>,
     rows: usize,
     batches: mpsc::Sender<RecordBatch>,
 }
@@ -103,7 +103,7 @@ impl RowWriter {
             error.with("table", contract.name())
         };
         let columns = contract.columns.iter();
-        let columns = columns.map(|column| ColumnBuilder::of(&column.data_type));
+        let columns = columns.map(|column| CellBuilder::of(&column.data_type));
         let columns: Option<Vec<_>> = columns.collect();
         let (sender, receiver) = mpsc::channel(1);
         let stream = RowStream {
@@ -145,7 +145,7 @@ impl RowWriter {
 
     async fn send(&mut self) -> Result<(), QueryFailure> {
         self.rows = 0;
-        let arrays = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let arrays = self.columns.iter_mut().map(CellBuilder::finish).collect();
         let batch = RecordBatch::try_new(self.contract.arrow_schema(), arrays)
             .or_error(ErrorKind::Internal, "rows do not match their contract")
             .map_err(|error| error.with("table", self.contract.name()))?;

@@ -21,17 +21,17 @@ const AT_ONCE: usize = 2;
 
 /// The steps of a run that are not finished.
 #[derive(Default)]
-struct StepQueue {
+struct PendingSteps {
     /// Steps of which it is not known whether their table is kept, in dependency order.
     undecided: Vec<Step>,
     /// Steps to run, in dependency order.
-    to_make: Vec<QueuedStep>,
+    to_make: Vec<PendingStep>,
     running: JoinSet<Result<MadeTable>>,
     /// The tables of all of these.
     unfinished: BTreeSet<TableName>,
 }
 
-struct QueuedStep {
+struct PendingStep {
     step: Step,
     /// `None` for a base table.
     made_from: Option<MadeFrom>,
@@ -39,7 +39,7 @@ struct QueuedStep {
 
 /// The table of a step that ran.
 struct MadeTable {
-    queued: QueuedStep,
+    pending: PendingStep,
     contract: Arc<Contract>,
     files: WrittenFiles,
 }
@@ -49,27 +49,27 @@ impl TransformRun<'_> {
     /// layer is not selected do not run. A base table is made when a step that is made reads it.
     pub(super) async fn run_steps(&mut self, options: &TransformOptions) -> Result<()> {
         let only = options.only.as_ref();
-        let mut queue = StepQueue::default();
+        let mut steps = PendingSteps::default();
         for step in self.steps.topological_order(&self.engine)? {
             let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
             if is_selected && !step.is_base() && !self.contents.contains_key(&step.name) {
-                queue.unfinished.insert(step.name.clone());
-                queue.undecided.push(step);
+                steps.unfinished.insert(step.name.clone());
+                steps.undecided.push(step);
             }
         }
         loop {
-            self.decide_steps(&mut queue, options)?;
-            self.start_steps(&mut queue).await?;
-            let Some(made) = queue.next_made().await? else {
+            self.decide_steps(&mut steps, options)?;
+            self.start_steps(&mut steps).await?;
+            let Some(made) = steps.next_made().await? else {
                 break;
             };
-            queue.unfinished.remove(&made.queued.step.name);
-            match made.queued.made_from {
+            steps.unfinished.remove(&made.pending.step.name);
+            match made.pending.made_from {
                 Some(made_from) => self.stage(&made.contract, made.files, made_from),
-                None => self.mark_registered(made.queued.step.name),
+                None => self.mark_registered(made.pending.step.name),
             }
         }
-        match queue.unfinished.first() {
+        match steps.unfinished.first() {
             None => Ok(()),
             Some(name) => {
                 Err(Error::new(ErrorKind::Internal, "a step never ran").with("table", name))
@@ -78,17 +78,17 @@ impl TransformRun<'_> {
     }
 
     /// Decide about the steps whose inputs are final.
-    fn decide_steps(&mut self, queue: &mut StepQueue, options: &TransformOptions) -> Result<()> {
-        for step in std::mem::take(&mut queue.undecided) {
-            if self.waits_for_content(&step, &queue.unfinished)? {
-                queue.undecided.push(step);
+    fn decide_steps(&mut self, steps: &mut PendingSteps, options: &TransformOptions) -> Result<()> {
+        for step in std::mem::take(&mut steps.undecided) {
+            if self.waits_for_content(&step, &steps.unfinished)? {
+                steps.undecided.push(step);
                 continue;
             }
             let made_from = self.made_from(&step)?;
             match self.decide(&step, &made_from, options) {
                 Decision::Keep => {
                     tracing::info!(table = %step.name, "kept a table");
-                    queue.unfinished.remove(&step.name);
+                    steps.unfinished.remove(&step.name);
                     self.keep(&step, made_from);
                 }
                 Decision::Make(reason) => {
@@ -97,14 +97,14 @@ impl TransformRun<'_> {
                     self.report.made.insert(step.name.to_string(), reason);
                     for base in self.unmade_bases(&step)? {
                         // Another step may have asked for it.
-                        if queue.unfinished.insert(base.name.clone()) {
-                            queue.to_make.push(QueuedStep {
+                        if steps.unfinished.insert(base.name.clone()) {
+                            steps.to_make.push(PendingStep {
                                 step: base,
                                 made_from: None,
                             });
                         }
                     }
-                    queue.to_make.push(QueuedStep {
+                    steps.to_make.push(PendingStep {
                         step,
                         made_from: Some(made_from),
                     });
@@ -129,31 +129,31 @@ impl TransformRun<'_> {
     }
 
     /// Start the steps whose inputs are made, as many as may run.
-    async fn start_steps(&mut self, queue: &mut StepQueue) -> Result<()> {
-        for queued in std::mem::take(&mut queue.to_make) {
-            let reads = queued.step.reads(&self.engine)?;
-            let is_ready = !reads.iter().any(|read| queue.unfinished.contains(read));
-            if !is_ready || queue.running.len() >= AT_ONCE {
-                queue.to_make.push(queued);
+    async fn start_steps(&mut self, steps: &mut PendingSteps) -> Result<()> {
+        for pending in std::mem::take(&mut steps.to_make) {
+            let reads = pending.step.reads(&self.engine)?;
+            let is_ready = !reads.iter().any(|read| steps.unfinished.contains(read));
+            if !is_ready || steps.running.len() >= AT_ONCE {
+                steps.to_make.push(pending);
                 continue;
             }
             for read in reads {
                 self.register_final(read).await?;
             }
-            let name = &queued.step.name;
+            let name = &pending.step.name;
             let added = self.added_parts.get(name).into_iter().flatten();
             let added = added.map(|(part, _)| part.clone()).collect();
             let folder = self.folder(&name.layer, &name.table);
             let engine = Arc::clone(&self.engine);
-            queue
+            steps
                 .running
-                .spawn(make_table(engine, queued, folder, added));
+                .spawn(make_table(engine, pending, folder, added));
         }
         Ok(())
     }
 }
 
-impl StepQueue {
+impl PendingSteps {
     /// Wait until a step has run. Return `None` if none is running.
     async fn next_made(&mut self) -> Result<Option<MadeTable>> {
         match self.running.join_next().await {
@@ -170,28 +170,28 @@ impl StepQueue {
 /// Run a step, and add the parts that `[[table]]` adds to its table. The table is registered then.
 async fn make_table(
     engine: Arc<Engine>,
-    queued: QueuedStep,
+    pending: PendingStep,
     folder: PathBuf,
     mut added: Vec<String>,
 ) -> Result<MadeTable> {
     if added.is_empty() {
-        let (contract, files) = run_step(&engine, &queued.step, &folder).await?;
+        let (contract, files) = run_step(&engine, &pending.step, &folder).await?;
         return Ok(MadeTable {
-            queued,
+            pending,
             contract,
             files,
         });
     }
-    let TableName { layer, table } = &queued.step.name;
+    let TableName { layer, table } = &pending.step.name;
     let own_part = format!("{layer}_{table}");
-    let (contract, files) = run_step(&engine, &queued.step, &folder.join(&own_part)).await?;
+    let (contract, files) = run_step(&engine, &pending.step, &folder.join(&own_part)).await?;
     let own = files.iter().map(|(_, written)| TableFile::written(written));
     let own = own.collect::<Result<Vec<_>>>()?;
     engine.register_parquet(outside::GIVEN, &own_part, contract.arrow_schema(), &own)?;
     added.push(own_part);
     let files = write_union(&engine, &contract, &added, &folder).await?;
     Ok(MadeTable {
-        queued,
+        pending,
         contract,
         files,
     })
