@@ -14,7 +14,9 @@ use std::collections::{HashMap, HashSet};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bitlake_graph::{CommitGraph, CommitNode, GraphBuilder, NOT_CONTAINED, RevisionRanges};
+use bitlake_graph::{
+    CommitGraph, CommitNode, GraphBuilder, NOT_CONTAINED, RevisionRanges, SortedGraphBuilder,
+};
 
 /// The number of commits and deployments; a debug build only shows that the benchmark runs.
 const SIZE: (usize, usize) = if cfg!(debug_assertions) {
@@ -121,6 +123,17 @@ fn intern(history: &GeneratedHistory) -> CommitGraph {
     builder.finish()
 }
 
+/// Rebuild a graph from its commits in order, as the native steps read them.
+fn rebuild(graph: &CommitGraph) -> CommitGraph {
+    let mut builder = SortedGraphBuilder::default();
+    for node in graph.nodes() {
+        let parents = graph.parents(node).iter().copied();
+        let (name, time) = (graph.name(node), graph.time(node));
+        builder.commit(&name, parents, graph.generation(node), time);
+    }
+    builder.finish().expect("a graph")
+}
+
 /// Compute ranges as DevLake does.
 fn ranges_by_ancestor_sets<'a>(
     parents: &HashMap<&'a str, Vec<&'a str>>,
@@ -150,6 +163,9 @@ fn main() {
     println!("{commits} commits, {edges} edges, {count} deployments");
 
     let (graph, interning) = timed("hashes into a graph, with generations", || intern(&history));
+    let (graph, _) = timed("the same graph again, from its commits in order", || {
+        rebuild(&graph)
+    });
     let chain: Vec<CommitNode> = deployed
         .iter()
         .filter_map(|commit| graph.find(&history.hashes[*commit]))

@@ -8,6 +8,8 @@ use super::retry::Limits;
 use super::urls::{is_loopback, is_same_origin};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
+/// The most memory that is reserved for a body because the server announces its size.
+const MAX_RESERVED_BYTES: usize = 1 << 20;
 /// Redirects that are followed within the origin of the endpoint.
 const MAX_REDIRECTS: usize = 5;
 
@@ -72,7 +74,9 @@ impl HttpReply {
         max_bytes: usize,
     ) -> Result<Option<Self>, SendError> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut body = Vec::new();
+        let announced = response.content_length().unwrap_or_default();
+        let announced = usize::try_from(announced).unwrap_or(max_bytes);
+        let mut body = Vec::with_capacity(announced.min(MAX_RESERVED_BYTES));
         // The size after decompression is unknown until the last chunk.
         while let Some(chunk) = response.chunk().await.map_err(SendError::Transport)? {
             if body.len().saturating_add(chunk.len()) > max_bytes {

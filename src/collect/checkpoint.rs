@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+
 use super::report::EntityReport;
 use crate::error::Result;
 use crate::lake::{
@@ -30,8 +32,8 @@ impl PendingRecords {
 pub(super) struct CheckpointStore<'a> {
     lake: &'a Lake,
     pub(super) state: RepositoryState,
-    /// The state as it is on the lake, with its version; `None` for a new one.
-    saved: Option<(RepositoryState, ObjectVersion)>,
+    /// The text of the state as it is on the lake, with its version; `None` for a new one.
+    saved: Option<(Bytes, ObjectVersion)>,
     /// Counts of records that arrived embedded in another list, by their own table.
     pub(super) embedded: BTreeMap<SourceTable, EntityReport>,
 }
@@ -42,10 +44,12 @@ impl<'a> CheckpointStore<'a> {
         state: RepositoryState,
         saved: Option<(RepositoryState, ObjectVersion)>,
     ) -> Self {
+        // A state whose text is not known is put even if the lake has it already.
+        let text = |saved: RepositoryState| saved.to_text().unwrap_or_default();
         Self {
             lake,
             state,
-            saved,
+            saved: saved.map(|(saved, version)| (text(saved), version)),
             embedded: BTreeMap::new(),
         }
     }
@@ -101,13 +105,15 @@ impl<'a> CheckpointStore<'a> {
     /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when another run collects the same repository.
     pub(super) async fn put(&mut self) -> Result<()> {
         loop {
+            let text = self.state.to_text()?;
             let (saved, version) = self.saved.as_ref().map(|(s, v)| (s, v)).unzip();
-            if saved == Some(&self.state) {
+            if saved == Some(&text) {
                 return Ok(());
             }
-            match self.lake.put_state(&self.state, version).await {
+            let put = self.lake.put_state_text(&self.state, text.clone(), version);
+            match put.await {
                 Ok(version) => {
-                    self.saved = Some((self.state.clone(), version));
+                    self.saved = Some((text, version));
                     return Ok(());
                 }
                 Err(error) if is_lost_race(&error) && self.merge_publish().await? => {}
@@ -125,6 +131,7 @@ impl<'a> CheckpointStore<'a> {
         else {
             return Ok(false);
         };
+        let saved = RepositoryState::from_text(saved)?;
         if theirs.collected_by != saved.collected_by {
             return Ok(false);
         }
@@ -139,7 +146,7 @@ impl<'a> CheckpointStore<'a> {
             }
         }
         self.state.published_as.clone_from(&theirs.published_as);
-        self.saved = Some((theirs, version));
+        self.saved = Some((theirs.to_text()?, version));
         Ok(true)
     }
 }

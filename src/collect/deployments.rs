@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
 use super::checkpoint::PendingRecords;
 use super::entity::{Entity, text, time, uuid};
@@ -20,6 +19,7 @@ use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::config::StepsRule;
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::lake::PendingRecord;
 use crate::schema::SourceTable;
 
@@ -90,7 +90,7 @@ pub(super) async fn collect(
 /// Make the pipeline of a repeated deployment pending, because the deployment changes a pipeline that completed long ago. Make
 /// its steps pending as well where a completed deployment does not contain its result.
 fn find_pending(
-    record: &Value,
+    record: JsonValue<'_>,
     mode: SyncMode,
     target: DateTime<Utc>,
     steps: StepsRule,
@@ -109,11 +109,11 @@ fn find_pending(
     }
 }
 
-fn completed_on(record: &Value) -> Option<DateTime<Utc>> {
+fn completed_on(record: JsonValue<'_>) -> Option<DateTime<Utc>> {
     time(record, "/state/completed_on")
 }
 
-fn latest_time(record: &Value) -> Option<DateTime<Utc>> {
+fn latest_time(record: JsonValue<'_>) -> Option<DateTime<Utc>> {
     TIMES
         .iter()
         .filter_map(|pointer| time(record, pointer))
@@ -123,16 +123,18 @@ fn latest_time(record: &Value) -> Option<DateTime<Utc>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::JsonDocument;
     use serde_json::json;
 
     #[test]
     fn a_repeated_deployment_has_the_time_of_its_last_change() {
-        let record = json!({"release": {"created_on": "2025-01-01T00:00:00Z"},
-            "state": {"started_on": "2026-11-01T00:00:00Z"}, "last_update_time": "2026-11-01T00:01:00Z"});
+        let record = JsonDocument::from(&json!({"release": {"created_on": "2025-01-01T00:00:00Z"},
+            "state": {"started_on": "2026-11-01T00:00:00Z"}, "last_update_time": "2026-11-01T00:01:00Z"}));
         assert_eq!(
-            latest_time(&record).unwrap().to_rfc3339(),
+            latest_time(record.root()).unwrap().to_rfc3339(),
             "2026-11-01T00:01:00+00:00"
         );
-        assert_eq!(latest_time(&json!({"state": {"name": "UNDEPLOYED"}})), None);
+        let undeployed = JsonDocument::from(&json!({"state": {"name": "UNDEPLOYED"}}));
+        assert_eq!(latest_time(undeployed.root()), None);
     }
 }

@@ -1,13 +1,13 @@
 //! A repository as discovery finds it: its own record, and the fields that decide how its lists are read.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::entity::{text, time, uuid};
 use crate::bitbucket::Client;
 use crate::config::RepositoryIdentity;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::JsonValue;
 use crate::redaction::{ReceivedRecord, Redactor};
 
 /// A repository that exists and that the configuration selects.
@@ -64,7 +64,7 @@ impl DiscoveredRepository {
             // Few records have the field since Bitbucket removed the issue tracker. Reading the list costs one request.
             has_issues: value
                 .get("has_issues")
-                .and_then(Value::as_bool)
+                .and_then(JsonValue::as_bool)
                 .unwrap_or(true),
             updated_on: time(value, "/updated_on"),
             created_on: time(value, "/created_on"),

@@ -1,7 +1,6 @@
 //! Records that arrive embedded in those of another list, such as the comments in the activity feed, on their way to their
 //! own table.
 
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::checkpoint::CheckpointStore;
@@ -10,13 +9,15 @@ use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
 use super::sink::Sink;
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::lake::Replaces;
 use crate::schema::Parent;
 
 /// Embedded records that arrived since the last checkpoint.
 pub(super) struct EmbeddedRecords {
     table: Option<&'static EmbeddedTable>,
-    records: Vec<(Parent, Box<RawValue>)>,
+    /// The records of each parent; a parent may return.
+    records: Vec<(Parent, Vec<Box<RawValue>>)>,
 }
 
 impl EmbeddedRecords {
@@ -28,12 +29,16 @@ impl EmbeddedRecords {
     }
 
     /// Take the embedded record out of a record that is kept.
-    pub(super) fn extract(&mut self, record: &Value) {
+    pub(super) fn extract(&mut self, record: JsonValue<'_>) {
         let Some((parent, inner)) = self.table.and_then(|table| (table.extract)(record)) else {
             return;
         };
         if let Ok(raw) = serde_json::value::to_raw_value(&inner) {
-            self.records.push((Parent::Id(parent), raw));
+            let parent = Parent::Id(parent);
+            match self.records.last_mut() {
+                Some((last, records)) if *last == parent => records.push(raw),
+                _ => self.records.push((parent, vec![raw])),
+            }
         }
     }
 
@@ -48,13 +53,9 @@ impl EmbeddedRecords {
         };
         let mut sink = Sink::new(repository, table.entity, checkpoints)?;
         let mut report = EntityReport::default();
-        for of_parent in self.records.chunk_by(|(a, _), (b, _)| a == b) {
-            if let Some((parent, _)) = of_parent.first() {
-                let records: Vec<_> = of_parent.iter().map(|(_, record)| record.clone()).collect();
-                sink.take(&records, Some(parent), &mut report, |_| {})?;
-            }
+        for (parent, records) in self.records.drain(..) {
+            sink.take(&records, Some(&parent), &mut report, |_| {})?;
         }
-        self.records.clear();
         sink.save(checkpoints, Replaces::Nothing).await?;
         let counts = checkpoints.embedded.entry(table.entity.table).or_default();
         counts.add(report);

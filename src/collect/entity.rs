@@ -1,18 +1,18 @@
 //! What the list readers must know about a table: its key, its time, its parent.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
+use crate::json::JsonValue;
 use crate::schema::{Parent, SourceTable};
 
 /// Returns a time of a record.
-type Time = fn(&Value) -> Option<DateTime<Utc>>;
+type Time = fn(JsonValue<'_>) -> Option<DateTime<Utc>>;
 
 /// A source table as its collector sees it.
 pub(super) struct Entity {
     pub(super) table: SourceTable,
     /// The natural key; a record without one is keyed by its content.
-    pub(super) key: fn(&Value) -> Option<String>,
+    pub(super) key: fn(JsonValue<'_>) -> Option<String>,
     /// Whether the key is unique within its parent only.
     pub(super) keyed_by_parent: bool,
     /// The time that `since` cuts by; a record without it is kept.
@@ -22,9 +22,9 @@ pub(super) struct Entity {
     /// Whether a record that a complete read does not return is deleted.
     pub(super) deletes_missing: bool,
     /// The parent that a record names, where a list mixes the records of several parents.
-    pub(super) parent: Option<fn(&Value) -> Option<i64>>,
+    pub(super) parent: Option<fn(JsonValue<'_>) -> Option<i64>>,
     /// Whether a record is an unpublished draft of the token's owner.
-    pub(super) is_draft: fn(&Value) -> bool,
+    pub(super) is_draft: fn(JsonValue<'_>) -> bool,
     /// Records of another table that the records of this one embed.
     pub(super) embeds: Option<&'static EmbeddedTable>,
 }
@@ -33,11 +33,11 @@ pub(super) struct Entity {
 pub(super) struct EmbeddedTable {
     pub(super) entity: &'static Entity,
     /// Return the embedded record with its parent, or `None` where it is not whole.
-    pub(super) extract: fn(&Value) -> Option<(i64, Value)>,
+    pub(super) extract: for<'d> fn(JsonValue<'d>) -> Option<(i64, JsonValue<'d>)>,
 }
 
 impl Entity {
-    pub(super) const fn new(table: SourceTable, key: fn(&Value) -> Option<String>) -> Self {
+    pub(super) const fn new(table: SourceTable, key: fn(JsonValue<'_>) -> Option<String>) -> Self {
         Self {
             table,
             key,
@@ -53,35 +53,36 @@ impl Entity {
 }
 
 /// Return the text at a JSON pointer; a number as it is written.
-pub(super) fn text(record: &Value, pointer: &str) -> Option<String> {
-    match record.pointer(pointer)? {
-        Value::String(text) if !text.is_empty() => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+pub(super) fn text(record: JsonValue<'_>, pointer: &str) -> Option<String> {
+    let value = record.pointer(pointer)?;
+    match value.as_str() {
+        Some("") => None,
+        Some(text) => Some(text.to_owned()),
+        None => Some(value.as_number()?.to_string()),
     }
 }
 
 /// Return the time at a JSON pointer: with any number of fraction digits, and `Z` or an offset.
-pub(super) fn time(record: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+pub(super) fn time(record: JsonValue<'_>, pointer: &str) -> Option<DateTime<Utc>> {
     let text = record.pointer(pointer)?.as_str()?;
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }
 
-pub(super) fn id(record: &Value) -> Option<String> {
+pub(super) fn id(record: JsonValue<'_>) -> Option<String> {
     text(record, "/id")
 }
 
-pub(super) fn uuid(record: &Value) -> Option<String> {
+pub(super) fn uuid(record: JsonValue<'_>) -> Option<String> {
     text(record, "/uuid")
 }
 
-pub(super) fn updated_on(record: &Value) -> Option<DateTime<Utc>> {
+pub(super) fn updated_on(record: JsonValue<'_>) -> Option<DateTime<Utc>> {
     time(record, "/updated_on").or_else(|| time(record, "/created_on"))
 }
 
 /// Whether a review comment is not published by its author.
-pub(super) fn is_pending(comment: &Value) -> bool {
-    comment.get("pending").and_then(Value::as_bool) == Some(true)
+pub(super) fn is_pending(comment: JsonValue<'_>) -> bool {
+    comment.get("pending").and_then(JsonValue::as_bool) == Some(true)
 }
 
 pub(super) fn prefix(parent: &Parent) -> String {
@@ -95,26 +96,30 @@ pub(super) fn prefix(parent: &Parent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::JsonDocument;
     use serde_json::json;
 
     #[test]
     fn times_are_read_with_any_fraction_and_offset() {
         let record = json!({"a": "2026-05-27T10:28:08.183580452Z", "b": "2026-05-27T12:28:08+02:00", "c": ""});
+        let record = JsonDocument::from(&record);
+        let record = record.root();
         assert_eq!(
-            time(&record, "/a").unwrap().timestamp_subsec_nanos(),
+            time(record, "/a").unwrap().timestamp_subsec_nanos(),
             183_580_452
         );
         assert_eq!(
-            time(&record, "/b").unwrap().to_rfc3339(),
+            time(record, "/b").unwrap().to_rfc3339(),
             "2026-05-27T10:28:08+00:00"
         );
-        assert_eq!(time(&record, "/c"), None);
+        assert_eq!(time(record, "/c"), None);
     }
 
     #[test]
     fn an_empty_or_non_text_key_is_ignored() {
-        assert_eq!(uuid(&json!({"uuid": ""})), None);
-        assert_eq!(uuid(&json!({"uuid": {}})), None);
-        assert_eq!(id(&json!({"id": 7})).as_deref(), Some("7"));
+        let record = JsonDocument::from(&json!({"uuid": "", "id": 7}));
+        assert_eq!(uuid(record.root()), None);
+        assert_eq!(id(record.root()).as_deref(), Some("7"));
+        assert_eq!(uuid(JsonDocument::from(&json!({"uuid": {}})).root()), None);
     }
 }

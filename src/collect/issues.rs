@@ -3,7 +3,6 @@
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
-use serde_json::Value;
 
 use super::checkpoint::PendingRecords;
 use super::entity::{Entity, id, updated_on};
@@ -14,6 +13,7 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::{Unavailable, endpoints};
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::lake::PendingRecord;
 use crate::schema::SourceTable;
 
@@ -51,7 +51,12 @@ pub(super) async fn collect(
     read_newest_first(run, &LIST, report, find_pending).await
 }
 
-fn find_pending(record: &Value, _: SyncMode, target: DateTime<Utc>, pending: &mut PendingRecords) {
+fn find_pending(
+    record: JsonValue<'_>,
+    _: SyncMode,
+    target: DateTime<Utc>,
+    pending: &mut PendingRecords,
+) {
     let Some(id) = id(record) else { return };
     // A server that ignores the filter returns older issues as well.
     if updated_on(record).is_some_and(|time| time < target) {

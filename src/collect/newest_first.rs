@@ -9,7 +9,6 @@
 //! A read that was cut short resumes at its last checkpoint. A record that is read twice is one record by its key.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 
 use super::checkpoint::{CheckpointStore, PendingRecords};
 use super::embedded::EmbeddedRecords;
@@ -22,6 +21,7 @@ use super::repository_run::RepositoryRun;
 use super::sink::Sink;
 use crate::bitbucket::{Endpoint, Page, Pages};
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::lake::{Cursor, ListState, Replaces};
 use crate::schema::Parent;
 
@@ -72,7 +72,7 @@ pub(super) async fn read_newest_first(
     run: &mut RepositoryRun<'_>,
     list: &NewestFirstList,
     report: &mut EntityReport,
-    mut find_pending: impl FnMut(&Value, SyncMode, DateTime<Utc>, &mut PendingRecords),
+    mut find_pending: impl FnMut(JsonValue<'_>, SyncMode, DateTime<Utc>, &mut PendingRecords),
 ) -> Result<ListOutcome> {
     let table = list.entity.table;
     let since = run.repository.since;
@@ -130,7 +130,7 @@ async fn read(
     mode: SyncMode,
     target: DateTime<Utc>,
     report: &mut EntityReport,
-    find_pending: &mut impl FnMut(&Value, SyncMode, DateTime<Utc>, &mut PendingRecords),
+    find_pending: &mut impl FnMut(JsonValue<'_>, SyncMode, DateTime<Utc>, &mut PendingRecords),
 ) -> Result<ListOutcome> {
     let RepositoryRun {
         repository,
@@ -241,7 +241,7 @@ impl<F> NewestFirst<'_, '_, F> {
 
 impl<F> ListReading for NewestFirst<'_, '_, F>
 where
-    F: FnMut(&Value, SyncMode, DateTime<Utc>, &mut PendingRecords),
+    F: FnMut(JsonValue<'_>, SyncMode, DateTime<Utc>, &mut PendingRecords),
 {
     const IS_RESUMABLE: bool = true;
 

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use reqwest::StatusCode;
-use serde_json::Value;
 
 use super::entity::{EmbeddedTable, Entity, is_pending, text, time};
 use super::list_reader::ListOutcome;
@@ -22,6 +21,7 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::schema::SourceTable;
 
 static ENTITY: Entity = Entity {
@@ -41,7 +41,7 @@ static COMMENTS: EmbeddedTable = EmbeddedTable {
         let is_whole =
             comment.pointer("/content/raw").is_some() || comment.get("deleted")?.as_bool()?;
         let parent = record.pointer("/pull_request/id")?.as_i64()?;
-        is_whole.then(|| (parent, comment.clone()))
+        is_whole.then_some((parent, comment))
     },
 };
 
@@ -93,7 +93,9 @@ pub(super) async fn collect(
 async fn read_feed(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Result<ListOutcome> {
     let mut last_activity = HashMap::new();
     let outcome = read_newest_first(run, &FEED, report, |record, _, _, _| {
-        let id = record.pointer("/pull_request/id").and_then(Value::as_i64);
+        let id = record
+            .pointer("/pull_request/id")
+            .and_then(JsonValue::as_i64);
         if let (Some(id), Some(time)) = (id, date(record)) {
             let last = last_activity.entry(id).or_insert(time);
             *last = time.max(*last);
@@ -136,18 +138,18 @@ async fn read_each(run: &mut RepositoryRun<'_>, report: &mut EntityReport) -> Re
 }
 
 /// Return the kind of an entry and its content; some entries have none.
-fn content(record: &Value) -> Option<(&'static str, &Value)> {
+fn content(record: JsonValue<'_>) -> Option<(&'static str, JsonValue<'_>)> {
     KINDS
         .iter()
         .find_map(|kind| Some((*kind, record.get(kind).filter(|it| it.is_object())?)))
 }
 
-pub(super) fn date(record: &Value) -> Option<DateTime<Utc>> {
+pub(super) fn date(record: JsonValue<'_>) -> Option<DateTime<Utc>> {
     let (_, entry) = content(record)?;
     time(entry, "/date").or_else(|| time(entry, "/created_on"))
 }
 
-fn key(record: &Value) -> Option<String> {
+fn key(record: JsonValue<'_>) -> Option<String> {
     let (kind, entry) = content(record)?;
     let date = text(entry, "/date")
         .or_else(|| text(entry, "/created_on"))
@@ -166,11 +168,12 @@ fn key(record: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::json::JsonDocument;
+    use serde_json::{Value, json};
 
     #[test]
     fn entries_without_ids_are_keyed_by_kind_time_actor_and_comment() {
-        let key = |record: Value| key(&record);
+        let key = |record: Value| key(JsonDocument::from(&record).root());
         assert_eq!(
             key(json!({"update": {"date": "D", "author": {"uuid": "{a}"}}})).as_deref(),
             Some("update:D:{a}")
@@ -187,13 +190,14 @@ mod tests {
 
     #[test]
     fn an_entry_without_content_has_no_key_and_no_time() {
-        let record = json!({"pull_request": {"id": 1}, "update": null});
-        assert_eq!((key(&record), date(&record)), (None, None));
+        let record = JsonDocument::from(&json!({"pull_request": {"id": 1}, "update": null}));
+        assert_eq!((key(record.root()), date(record.root())), (None, None));
     }
 
     #[test]
     fn an_entry_with_a_draft_comment_is_a_draft() {
-        assert!((ENTITY.is_draft)(&json!({"comment": {"pending": true}})));
-        assert!(!(ENTITY.is_draft)(&json!({"comment": {"pending": false}})));
+        let is_draft = |record: Value| (ENTITY.is_draft)(JsonDocument::from(&record).root());
+        assert!(is_draft(json!({"comment": {"pending": true}})));
+        assert!(!is_draft(json!({"comment": {"pending": false}})));
     }
 }

@@ -3,7 +3,6 @@
 //! An approval changes what is embedded and not the time of the last change, so open pull requests are read in every run.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 
 use super::checkpoint::PendingRecords;
 use super::entity::{Entity, id, text, time, updated_on};
@@ -14,6 +13,7 @@ use super::report::EntityReport;
 use super::repository_run::RepositoryRun;
 use crate::bitbucket::endpoints;
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::lake::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
 use crate::schema::SourceTable;
 
@@ -51,7 +51,7 @@ pub(super) async fn collect(
 
 /// Make the lists of a changed pull request pending.
 fn find_pending(
-    record: &Value,
+    record: JsonValue<'_>,
     mode: SyncMode,
     target: DateTime<Utc>,
     pending: &mut PendingRecords,
@@ -86,8 +86,8 @@ fn find_pending(
     }
 }
 
-fn pending_comments(record: &Value, mode: SyncMode, target: DateTime<Utc>) -> PendingKind {
-    let count = record.get("comment_count").and_then(Value::as_u64);
+fn pending_comments(record: JsonValue<'_>, mode: SyncMode, target: DateTime<Utc>) -> PendingKind {
+    let count = record.get("comment_count").and_then(JsonValue::as_u64);
     match (mode, count) {
         // A full refresh looks for comments that were deleted without a trace.
         (SyncMode::FullRefresh, _) | (_, None) => PendingKind::Fetch,
@@ -99,7 +99,7 @@ fn pending_comments(record: &Value, mode: SyncMode, target: DateTime<Utc>) -> Pe
     }
 }
 
-fn pending_commits(record: &Value, state: &str) -> PendingKind {
+fn pending_commits(record: JsonValue<'_>, state: &str) -> PendingKind {
     let is_merged = state == "MERGED";
     let merge = text(record, "/merge_commit/hash").filter(|_| is_merged);
     // Without its merge commit, the commits of a merged pull request are in its own list only.
@@ -114,36 +114,38 @@ fn pending_commits(record: &Value, state: &str) -> PendingKind {
 }
 
 /// Whether a pull request changed or was approved since `target`. An approval does not change `updated_on`.
-fn has_changed(record: &Value, target: DateTime<Utc>) -> bool {
-    let participants = record.get("participants").and_then(Value::as_array);
-    let mut participated = participants.into_iter().flatten();
+fn has_changed(record: JsonValue<'_>, target: DateTime<Utc>) -> bool {
+    let participants = record.get("participants").into_iter();
+    let mut participated = participants.flat_map(JsonValue::items);
     updated_on(record).is_none_or(|time| time >= target)
         || participated.any(|one| time(one, "/participated_on").is_some_and(|time| time >= target))
 }
 
 /// Whether a pull request may have comments: it does not say that it has none.
-fn has_comments(record: &Value) -> bool {
-    record.get("comment_count").and_then(Value::as_i64) != Some(0)
+fn has_comments(record: JsonValue<'_>) -> bool {
+    record.get("comment_count").and_then(JsonValue::as_i64) != Some(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::json::JsonDocument;
+    use serde_json::{Value, json};
 
     #[test]
     fn only_a_comment_count_of_zero_rules_comments_out() {
-        assert!(!has_comments(&json!({"id": 1, "comment_count": 0})));
-        assert!(has_comments(&json!({"id": 1, "comment_count": 2})));
-        assert!(has_comments(&json!({"id": 1})));
+        let has_comments = |record: Value| has_comments(JsonDocument::from(&record).root());
+        assert!(!has_comments(json!({"id": 1, "comment_count": 0})));
+        assert!(has_comments(json!({"id": 1, "comment_count": 2})));
+        assert!(has_comments(json!({"id": 1})));
     }
 
     #[test]
     fn commits_are_pending_for_open_and_merged_pull_requests_with_what_they_name() {
         let pending_commits = |record: Value| {
             let mut pending = PendingRecords::default();
-            let mode = SyncMode::Backfill;
-            find_pending(&record, mode, DateTime::UNIX_EPOCH, &mut pending);
+            let (mode, record) = (SyncMode::Backfill, JsonDocument::from(&record));
+            find_pending(record.root(), mode, DateTime::UNIX_EPOCH, &mut pending);
             let commits = pending.of(SourceTable::PullRequestCommits).first();
             commits.map(|record| record.named_commits().cloned())
         };
@@ -166,7 +168,8 @@ mod tests {
         let count = |time: &str| {
             let mut pending = PendingRecords::default();
             let record = json!({"id": 1, "state": "OPEN", "updated_on": time});
-            find_pending(&record, SyncMode::Incremental, target, &mut pending);
+            let record = JsonDocument::from(&record);
+            find_pending(record.root(), SyncMode::Incremental, target, &mut pending);
             SourceTable::ALL
                 .map(|table| pending.of(table).len())
                 .iter()

@@ -17,6 +17,7 @@ use super::whole_list::read_whole;
 use super::{branches, tags};
 use crate::bitbucket::{Page, Pages, endpoints};
 use crate::error::{Error, Result};
+use crate::json::JsonValue;
 use crate::lake::{Cursor, Replaces};
 use crate::redaction::ReceivedRecord;
 use crate::schema::Parent;
@@ -44,7 +45,7 @@ impl RefLists {
         }
         self.has_separate_lists = true;
         self.heads.clear();
-        let see_head = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        let see_head = |record: JsonValue<'_>| self.heads.extend(text(record, "/target/hash"));
         read_whole(
             run,
             &branches::ENTITY,
@@ -64,7 +65,7 @@ impl RefLists {
         if !self.has_separate_lists {
             return Ok(ListOutcome::Complete);
         }
-        let see_head = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        let see_head = |record: JsonValue<'_>| self.heads.extend(text(record, "/target/hash"));
         read_whole(run, &tags::ENTITY, &endpoints::TAGS, report, see_head).await
     }
 }
@@ -132,7 +133,7 @@ impl ListReading for RefsReading<'_, '_> {
         _: &Pages,
         report: &mut EntityReport,
     ) -> Result<Option<ListOutcome>> {
-        let mut see_head = |record: &_| self.heads.extend(text(record, "/target/hash"));
+        let mut see_head = |record: JsonValue<'_>| self.heads.extend(text(record, "/target/hash"));
         let (tags, branches): (Vec<_>, Vec<_>) =
             page.values.into_iter().partition(|record| is_tag(record));
         let parent = Some(&Parent::None);

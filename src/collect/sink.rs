@@ -1,11 +1,10 @@
 //! The way of a page of records into a segment: cut by `since`, drop drafts, remove secrets, key, decode, write.
 //!
-//! A page is written before the next one is requested, so a list of any length needs the memory of one page.
+//! Records are written in batches of bounded size, so a list of any length needs the memory of one batch and one page.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::checkpoint::CheckpointStore;
@@ -14,11 +13,17 @@ use super::entity::{Entity, prefix};
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
 use crate::error::{Error, ErrorKind, Result};
+use crate::json::JsonValue;
 use crate::lake::{Replaces, SegmentWriter};
 use crate::redaction::{ReadQuality, ReceivedRecord, Redactor};
 use crate::schema::{
     Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, SourceTable, content_key,
 };
+
+/// The size from which a batch is written. In smaller ones, the cost of a batch would be more than that of its records.
+const BATCH_ROWS: usize = 1024;
+/// As [`BATCH_ROWS`], in bytes of JSON.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// Writes the records of one table into segments: one for each checkpoint.
 pub(super) struct Sink<'a> {
@@ -29,7 +34,7 @@ pub(super) struct Sink<'a> {
     decoder: Decoder,
     /// The sequence number of the next segment's first record.
     first: u64,
-    /// The segment under way; opened by its first record.
+    /// The segment under way; opened by its first batch.
     writer: Option<SegmentWriter>,
 }
 
@@ -93,23 +98,27 @@ impl<'a> Sink<'a> {
         values: &[Box<RawValue>],
         parent: Option<&Parent>,
         report: &mut EntityReport,
-        mut each: impl FnMut(&Value),
+        mut each: impl FnMut(JsonValue<'_>),
     ) -> Result<PageTimes> {
-        let mut times = PageTimes::default();
-        let mut records = Vec::with_capacity(values.len());
+        // Nothing is kept of such a page.
+        if !values.iter().all(|raw| raw.get().starts_with('{')) {
+            return Err(self.not_a_record());
+        }
+        let (mut times, mut kept) = (PageTimes::default(), 0);
         for raw in values {
-            if !raw.get().starts_with('{') {
-                return Err(self.not_a_record());
-            }
             let received = ReceivedRecord::read(raw.get());
             self.see_time(received.value(), &mut times);
             if let Some(parent) = self.select(received.value(), parent, report) {
                 let record = self.redact(received, parent, report);
                 each(record.payload.value());
-                records.push(record);
+                self.decoder.append(record);
+                kept += 1;
             }
         }
-        self.write(records, report)?;
+        self.count(kept, report);
+        if self.decoder.rows() >= BATCH_ROWS || self.decoder.payload_bytes() >= BATCH_BYTES {
+            self.write_batch()?;
+        }
         Ok(times)
     }
 
@@ -123,7 +132,7 @@ impl<'a> Sink<'a> {
         .hint("run again; if the error persists, check endpoint and proxy")
     }
 
-    fn see_time(&self, value: &Value, times: &mut PageTimes) {
+    fn see_time(&self, value: JsonValue<'_>, times: &mut PageTimes) {
         if let Some(order) = self.entity.ordered_by.or(self.entity.time) {
             let time = order(value);
             times.ends_dated = time.is_some();
@@ -134,7 +143,7 @@ impl<'a> Sink<'a> {
     /// Return the parent of a record to keep; count a record that is dropped.
     fn select(
         &self,
-        value: &Value,
+        value: JsonValue<'_>,
         parent: Option<&Parent>,
         report: &mut EntityReport,
     ) -> Option<Parent> {
@@ -183,12 +192,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn write(&mut self, records: Vec<SourceRecord>, report: &mut EntityReport) -> Result<()> {
-        let kept = records.len() as u64;
-        if !records.is_empty() {
-            let batch = self.decoder.decode(records)?;
-            self.writer()?.write(&batch)?;
-        }
+    fn count(&mut self, kept: u64, report: &mut EntityReport) {
         report.records += kept;
         report.add_misfits(self.decoder.take_misfits());
         report.add_odd_times(self.decoder.take_odd_times());
@@ -198,6 +202,14 @@ impl<'a> Sink<'a> {
             records: kept,
             client: self.repository.client,
         });
+    }
+
+    /// Write the records that are not written yet.
+    fn write_batch(&mut self) -> Result<()> {
+        if self.decoder.rows() > 0 {
+            let batch = self.decoder.finish()?;
+            self.writer()?.write(&batch)?;
+        }
         Ok(())
     }
 
@@ -223,6 +235,7 @@ impl<'a> Sink<'a> {
         checkpoints: &mut CheckpointStore<'_>,
         replaces: Replaces,
     ) -> Result<()> {
+        self.write_batch()?;
         if let Some(writer) = self.writer.take() {
             let segment = writer.finish(replaces).await?;
             checkpoints.add_segment(self.entity.table, segment);

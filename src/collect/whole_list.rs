@@ -1,7 +1,5 @@
 //! Lists that are read whole or not at all: they are short, and half of one does not show which records are gone.
 
-use serde_json::Value;
-
 use super::checkpoint::CheckpointStore;
 use super::entity::Entity;
 use super::list_reader::{ListOutcome, ListReading, read_list};
@@ -11,6 +9,7 @@ use super::repository_run::RepositoryRun;
 use super::sink::Sink;
 use crate::bitbucket::{Endpoint, Page, Pages};
 use crate::error::Result;
+use crate::json::JsonValue;
 use crate::lake::{Cursor, Replaces};
 use crate::schema::Parent;
 
@@ -20,7 +19,7 @@ pub(super) async fn read_whole(
     entity: &'static Entity,
     endpoint: &'static Endpoint,
     report: &mut EntityReport,
-    each: impl FnMut(&Value),
+    each: impl FnMut(JsonValue<'_>),
 ) -> Result<ListOutcome> {
     let RepositoryRun {
         repository,
@@ -48,7 +47,7 @@ struct WholeList<'r, 'a, F> {
     each: F,
 }
 
-impl<F: FnMut(&Value)> ListReading for WholeList<'_, '_, F> {
+impl<F: FnMut(JsonValue<'_>)> ListReading for WholeList<'_, '_, F> {
     const IS_RESUMABLE: bool = false;
 
     fn pages(&self) -> Pages {

@@ -79,7 +79,7 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Lake`] when the store refuses.
     pub async fn put_json<T: Serialize>(&self, path: &str, value: &T) -> Result<()> {
-        let text = json_text(value)?.into();
+        let text = json_text(value)?;
         self.put_with_retries(path, text, PutMode::Overwrite)
             .await?;
         Ok(())
@@ -96,12 +96,22 @@ impl Lake {
         value: &T,
         expected: Option<&ObjectVersion>,
     ) -> Result<ObjectVersion> {
-        let text = json_text(value)?;
+        self.put_versioned_text(path, json_text(value)?, expected)
+            .await
+    }
+
+    /// As [`Lake::put_versioned`], for a value that is written as text already.
+    pub(super) async fn put_versioned_text(
+        &self,
+        path: &str,
+        text: Bytes,
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
         match &self.location {
             LakeLocation::Folder(folder) => self.put_locked(folder, path, text, expected).await,
             LakeLocation::Bucket { .. } => {
                 let mode = self.put_mode(expected);
-                self.put_with_retries(path, text.into(), mode).await
+                self.put_with_retries(path, text, mode).await
             }
         }
     }
@@ -111,7 +121,7 @@ impl Lake {
         &self,
         folder: &Path,
         path: &str,
-        text: Vec<u8>,
+        text: Bytes,
         expected: Option<&ObjectVersion>,
     ) -> Result<ObjectVersion> {
         let _lock = lock_file(folder.join(layout::OBJECTS_LOCK)).await?;
@@ -127,7 +137,7 @@ impl Lake {
         Ok(version)
     }
 
-    async fn put_with_retries(
+    pub(super) async fn put_with_retries(
         &self,
         path: &str,
         text: Bytes,
@@ -182,11 +192,11 @@ impl Lake {
     }
 }
 
-fn json_text<T: Serialize>(value: &T) -> Result<Vec<u8>> {
+pub(super) fn json_text<T: Serialize>(value: &T) -> Result<Bytes> {
     let text = serde_json::to_vec_pretty(value);
     let mut text = text.or_error(ErrorKind::Internal, "cannot write JSON")?;
     text.push(b'\n');
-    Ok(text)
+    Ok(text.into())
 }
 
 /// Wait for the lock on the file at `path`. Dropping the returned file releases it.

@@ -4,16 +4,21 @@
 //! numbered pages during a listing, a record may arrive twice; the later one is the newer.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use tempfile::TempPath;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::{Compression, ZstdLevel};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
+use object_store::PutMode;
+use tempfile::NamedTempFile;
 
 use super::inventory::Damage;
 use super::layout;
 use super::list_state::{Replaces, SegmentRef};
-use super::parquet::ParquetFile;
 use super::state::RepositoryState;
 use super::store::Lake;
 use crate::error::{ErrorKind, OrError, Result};
@@ -21,6 +26,12 @@ use crate::schema::Contract;
 
 /// The column that orders a segment's records.
 pub const SEQUENCE: &str = "_sequence";
+/// The column of JSON texts.
+const PAYLOAD: &str = "_payload";
+/// The largest segment that is kept in memory.
+const MAX_MEMORY: usize = 4 << 20;
+/// Limits the memory of the writer, which buffers a whole row group.
+const ROW_GROUP_BYTES: usize = 16 << 20;
 
 /// Return the columns of a table's segments.
 #[must_use]
@@ -33,8 +44,8 @@ pub fn segment_schema(contract: &Contract) -> SchemaRef {
 /// A writer of one segment. The segment is put into the lake by [`SegmentWriter::finish`].
 pub struct SegmentWriter {
     lake: Lake,
-    file: ParquetFile,
-    local: TempPath,
+    writer: ArrowWriter<SegmentBuffer>,
+    rows: u64,
     path: String,
     schema: SchemaRef,
     /// The sequence number of the first record.
@@ -47,7 +58,7 @@ impl SegmentWriter {
     /// record.
     ///
     /// # Errors
-    /// [`ErrorKind::Lake`] when a temporary file cannot be created.
+    /// [`ErrorKind::Internal`] for a contract that Parquet has no types for.
     pub fn create(
         lake: &Lake,
         contract: &Contract,
@@ -57,15 +68,13 @@ impl SegmentWriter {
         first: u64,
     ) -> Result<Self> {
         let schema = segment_schema(contract);
-        let local = tempfile::Builder::new()
-            .prefix("bitlake-segment-")
-            .tempfile()
-            .or_error(ErrorKind::Lake, "cannot create a temporary file")?
-            .into_temp_path();
+        let buffer = SegmentBuffer::default();
+        let writer = ArrowWriter::try_new(buffer, Arc::clone(&schema), Some(properties()))
+            .or_error(ErrorKind::Internal, "cannot start a Parquet file")?;
         Ok(Self {
             lake: lake.clone(),
-            file: ParquetFile::create(&local, Arc::clone(&schema), contract)?,
-            local,
+            writer,
+            rows: 0,
             path: layout::segment_file(connection_id, uuid, &contract.table, run_id, first),
             schema,
             first,
@@ -78,7 +87,7 @@ impl SegmentWriter {
     /// # Errors
     /// [`ErrorKind::Lake`] when the temporary file cannot be written.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        let start = self.first.saturating_add(self.file.rows());
+        let start = self.first.saturating_add(self.rows);
         let end = start.saturating_add(batch.num_rows() as u64);
         let range = i64::try_from(start).and_then(|start| Ok(start..i64::try_from(end)?));
         let range = range
@@ -94,13 +103,17 @@ impl SegmentWriter {
             ErrorKind::Internal,
             "a segment's batch does not match its contract",
         )?;
-        self.file.write(&batch)
+        self.rows += batch.num_rows() as u64;
+        self.writer
+            .write(&batch)
+            .or_error(ErrorKind::Lake, "cannot write a Parquet file")
+            .map_err(|error| error.with("file", &self.path))
     }
 
     /// The records written so far.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.file.rows()
+        self.rows
     }
 
     /// Put the segment into the lake. `replaces`: the older records that it replaces.
@@ -108,16 +121,72 @@ impl SegmentWriter {
     /// # Errors
     /// [`ErrorKind::Lake`] when it cannot be put.
     pub async fn finish(self, replaces: Replaces) -> Result<SegmentRef> {
-        let written = self.file.finish()?;
-        self.lake.put_file(&self.local, &self.path).await?;
+        let content = self
+            .writer
+            .into_inner()
+            .or_error(ErrorKind::Lake, "cannot finish a Parquet file")
+            .map_err(|error| error.with("file", &self.path))?;
+        match content.file {
+            None => {
+                let put = self.lake.put_with_retries(
+                    &self.path,
+                    content.memory.into(),
+                    PutMode::Overwrite,
+                );
+                put.await?;
+            }
+            Some(file) => self.lake.put_file(file.path(), &self.path).await?,
+        }
         Ok(SegmentRef {
             path: self.path,
-            rows: written.rows,
+            rows: self.rows,
             first: self.first,
             replaces,
             schema_version: self.schema_version,
         })
     }
+}
+
+/// The content of a segment: in memory, from a certain size on in a temporary file.
+#[derive(Default)]
+struct SegmentBuffer {
+    memory: Vec<u8>,
+    file: Option<NamedTempFile>,
+}
+
+impl Write for SegmentBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(file) = &mut self.file {
+            return file.write(bytes);
+        }
+        if self.memory.len() + bytes.len() <= MAX_MEMORY {
+            self.memory.extend_from_slice(bytes);
+            return Ok(bytes.len());
+        }
+        let mut file = tempfile::Builder::new()
+            .prefix("bitlake-segment-")
+            .tempfile()?;
+        file.write_all(&std::mem::take(&mut self.memory))?;
+        self.file.insert(file).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), NamedTempFile::flush)
+    }
+}
+
+/// The settings of the writer. A segment is read once or twice and then removed, so that writing is to be cheap: only the
+/// payload is compressed, and nothing reads statistics.
+fn properties() -> WriterProperties {
+    let payload = ColumnPath::from(PAYLOAD);
+    WriterProperties::builder()
+        .set_compression(Compression::UNCOMPRESSED)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true)
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_column_dictionary_enabled(payload.clone(), false)
+        .set_column_compression(payload, Compression::ZSTD(ZstdLevel::default()))
+        .build()
 }
 
 impl Lake {

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use bytes::Bytes;
 use chrono::{DateTime, Datelike, Utc};
 use futures::{StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
@@ -17,9 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::inventory::Inventory;
 use super::layout::{self, FORMAT_VERSION};
 use super::list_state::{ListState, Replaces};
+use super::objects::json_text;
 use super::store::Lake;
 use super::version::ObjectVersion;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contracts, SourceTable};
 
 /// The progress of one repository or workspace.
@@ -106,6 +108,22 @@ impl RepositoryState {
         let lists = lists.filter(|(table, list)| !is_served_by_feed(table, list));
         let left = lists.map(|(_, list)| list.requests_left());
         left.fold(0, u64::saturating_add)
+    }
+
+    /// The text of the state object. States that are equal have the same.
+    ///
+    /// # Errors
+    /// None that a state can cause.
+    pub fn to_text(&self) -> Result<Bytes> {
+        json_text(self)
+    }
+
+    /// Read the text of a state.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] for a text that [`RepositoryState::to_text`] did not write.
+    pub fn from_text(text: &Bytes) -> Result<Self> {
+        serde_json::from_slice(text).or_error(ErrorKind::Internal, "cannot read a state")
     }
 
     /// The path of the state object in the lake.
@@ -243,7 +261,21 @@ impl Lake {
         Ok(states)
     }
 
-    /// Put the next version of a state; `expected`: the version that was read, `None` for a new state.
+    /// Put the next version of a state, of which `text` is the [`RepositoryState::to_text`]; `expected`: the version that was
+    /// read, `None` for a new state.
+    ///
+    /// # Errors
+    /// As [`Lake::put_versioned`].
+    pub async fn put_state_text(
+        &self,
+        state: &RepositoryState,
+        text: Bytes,
+        expected: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion> {
+        self.put_versioned_text(&state.path(), text, expected).await
+    }
+
+    /// As [`Lake::put_state_text`].
     ///
     /// # Errors
     /// As [`Lake::put_versioned`].

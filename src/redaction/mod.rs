@@ -12,14 +12,14 @@ mod rules;
 
 pub use record::Redactor;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::json::{self as lenient, Lenient};
+use crate::json::{self as lenient, JsonDocument, JsonValue, Lenient};
 
 /// A record as received. It is parsed once, for the list reader, the filters, the redaction and the decoder.
 #[derive(Debug)]
 pub struct ReceivedRecord<'a> {
-    value: Value,
+    document: JsonDocument,
     text: &'a str,
     quality: ReadQuality,
 }
@@ -39,25 +39,28 @@ pub enum ReadQuality {
 ///
 /// ```compile_fail
 /// // Only `ReceivedRecord::redact` makes one.
-/// let record = bitlake::redaction::RedactedRecord { payload: String::new(), value: serde_json::Value::Null };
+/// let record = bitlake::redaction::RedactedRecord { payload: String::new(), document: Default::default() };
 /// ```
 #[derive(Debug, Clone)]
 pub struct RedactedRecord {
     payload: String,
-    value: Value,
+    document: JsonDocument,
 }
 
 impl<'a> ReceivedRecord<'a> {
     /// Parse a record.
     #[must_use]
     pub fn read(text: &'a str) -> Self {
-        let (value, quality) = match lenient::read(text) {
-            Some(Lenient { value, exact: true }) => (value, ReadQuality::Exact),
-            Some(Lenient { value, .. }) => (value, ReadQuality::Repaired),
-            None => (json!({ "unreadable": text }), ReadQuality::Unreadable),
+        let (document, quality) = match lenient::read(text) {
+            Some(Lenient { document, is_exact }) if is_exact => (document, ReadQuality::Exact),
+            Some(Lenient { document, .. }) => (document, ReadQuality::Repaired),
+            None => {
+                let unreadable = JsonDocument::from(&json!({ "unreadable": text }));
+                (unreadable, ReadQuality::Unreadable)
+            }
         };
         Self {
-            value,
+            document,
             text,
             quality,
         }
@@ -65,8 +68,8 @@ impl<'a> ReceivedRecord<'a> {
 
     /// Return the record with its secrets, which must not be written to disk.
     #[must_use]
-    pub fn value(&self) -> &Value {
-        &self.value
+    pub(crate) fn value(&self) -> JsonValue<'_> {
+        self.document.root()
     }
 
     /// Return how well the record could be parsed.
@@ -79,31 +82,41 @@ impl<'a> ReceivedRecord<'a> {
     /// parsed exactly is unchanged.
     #[must_use]
     pub fn redact(self, redactor: &Redactor) -> (RedactedRecord, u64) {
-        let mut value = self.value;
-        let removed = redactor.redact(&mut value);
-        let payload = match (removed, self.quality) {
-            (0, ReadQuality::Exact) => self.text.to_owned(),
-            _ => value.to_string(),
-        };
-        (RedactedRecord { payload, value }, removed)
+        let is_exact = self.quality == ReadQuality::Exact;
+        if is_exact && redactor.is_clean(self.text, &self.document) {
+            return (RedactedRecord::new(self.text.to_owned(), self.document), 0);
+        }
+        let mut tree = self.document.root().to_tree();
+        match redactor.redact(&mut tree) {
+            0 if is_exact => (RedactedRecord::new(self.text.to_owned(), self.document), 0),
+            removed => {
+                let document = JsonDocument::from(&tree);
+                (RedactedRecord::new(tree.to_string(), document), removed)
+            }
+        }
     }
 }
 
 impl RedactedRecord {
+    fn new(payload: String, document: JsonDocument) -> Self {
+        Self { payload, document }
+    }
+
     /// Return the record as JSON text.
     #[must_use]
     pub fn payload(&self) -> &str {
         &self.payload
     }
 
-    /// Return the record as a JSON value.
+    /// Return the record as JSON text.
     #[must_use]
-    pub fn value(&self) -> &Value {
-        &self.value
+    pub(crate) fn into_payload(self) -> String {
+        self.payload
     }
 
-    /// Take the value and leave null; the text is unchanged.
-    pub(crate) fn take_value(&mut self) -> Value {
-        self.value.take()
+    /// Return the parsed record.
+    #[must_use]
+    pub(crate) fn value(&self) -> JsonValue<'_> {
+        self.document.root()
     }
 }

@@ -4,9 +4,10 @@ use serde_json::{Map, Value};
 
 use super::rules::SecretRules;
 use crate::error::{ErrorKind, OrError, Result};
+use crate::json::{JsonDocument, JsonKey, JsonValue};
 use crate::secret::{Masker, REMOVED};
 
-/// Keys whose value is a credential, in lower case without separators.
+/// Keys whose value is a credential, in lower case without separators, in order.
 const SECRET_KEYS: [&str; 24] = [
     "accesskey",
     "accesskeyid",
@@ -34,6 +35,8 @@ const SECRET_KEYS: [&str; 24] = [
     "token",
 ];
 
+const LONGEST_SECRET_KEY: usize = 18;
+
 /// Keys whose values are long, may have secrets, and are in no table.
 const COMMAND_KEYS: [&str; 3] = ["script_commands", "setup_commands", "teardown_commands"];
 
@@ -54,6 +57,39 @@ impl Redactor {
         let rules = SecretRules::bundled()
             .or_error(ErrorKind::Internal, "the rules for secrets cannot be read")?;
         Ok(Self { rules, masker })
+    }
+
+    /// Whether [`Redactor::redact`] certainly finds nothing in a record. `text`: the JSON of the document.
+    ///
+    /// Only few records have anything to remove, and this is much cheaper than to look for it in a tree. What is found here
+    /// is looked at again by `redact`, so that in doubt a record is not clean.
+    pub(super) fn is_clean(&self, text: &str, document: &JsonDocument) -> bool {
+        !self.masker.is_in(text)
+            && document
+                .keys()
+                .all(|(key, value)| self.is_clean_entry(key, value))
+            && document
+                .texts()
+                .all(|(text, is_escaped)| !is_escaped || self.is_unmasked(text))
+            && self
+                .rules
+                .are_clean(document.joined_texts(), document.text_ranges())
+    }
+
+    /// Whether a text that the record spells otherwise is free of NUL and of the program's own credentials.
+    fn is_unmasked(&self, text: &str) -> bool {
+        !text.contains('\0') && !self.masker.is_in(text)
+    }
+
+    /// Whether a key is not to be removed, nor its value because of it.
+    fn is_clean_entry(&self, key: JsonKey<'_>, value: JsonValue<'_>) -> bool {
+        let is_plain = |name: &str| !is_special(name) && self.rules.find(name).is_empty();
+        if key.common.is_some_and(|common| common.is_plain(is_plain)) {
+            return true;
+        }
+        self.rules.find(key.name).is_empty()
+            && (!key.is_escaped || self.is_unmasked(key.name))
+            && is_clean_by_key(key.name, value)
     }
 
     /// Remove secrets from `record`, and return their number.
@@ -157,12 +193,36 @@ fn replace(value: &mut Value, with: Value) -> u64 {
     1
 }
 
+/// Whether a key decides what is removed from its value.
+fn is_special(key: &str) -> bool {
+    matches!(key, "image" | "variables") || COMMAND_KEYS.contains(&key) || is_secret_key(key)
+}
+
+/// Whether nothing is to be removed from a value because of its key.
+fn is_clean_by_key(key: &str, value: JsonValue<'_>) -> bool {
+    match key {
+        "image" => value.get("name").is_none() || value.entries().all(|(key, _)| key == "name"),
+        "variables" => value.items().next().is_none(),
+        key if COMMAND_KEYS.contains(&key) => false,
+        key if is_secret_key(key) => value.is_null() || value.as_bool().is_some(),
+        _ => true,
+    }
+}
+
 fn is_secret_key(key: &str) -> bool {
-    let plain = || {
-        let letters = key.bytes().filter(|byte| !b"_-. ".contains(byte));
-        letters.map(|byte| byte.to_ascii_lowercase())
-    };
-    SECRET_KEYS.iter().any(|secret| plain().eq(secret.bytes()))
+    let mut plain = [0; LONGEST_SECRET_KEY];
+    let mut length = 0;
+    for byte in key.bytes().filter(|byte| !b"_-. ".contains(byte)) {
+        let Some(place) = plain.get_mut(length) else {
+            return false;
+        };
+        *place = byte.to_ascii_lowercase();
+        length += 1;
+    }
+    let plain = plain.get(..length).unwrap_or_default();
+    SECRET_KEYS
+        .binary_search_by(|secret| secret.as_bytes().cmp(plain))
+        .is_ok()
 }
 
 #[cfg(test)]
@@ -210,6 +270,17 @@ mod tests {
         assert!(
             text.contains("\"secret\":true"),
             "a boolean is not a secret: {text}"
+        );
+    }
+
+    #[test]
+    fn secret_keys_are_in_order_and_none_is_longer_than_the_longest() {
+        assert!(SECRET_KEYS.is_sorted());
+        let longest = SECRET_KEYS.iter().map(|key| key.len()).max();
+        assert_eq!(longest, Some(LONGEST_SECRET_KEY));
+        assert!(SECRET_KEYS.iter().all(|key| is_secret_key(key)));
+        assert!(
+            is_secret_key("AWS_Secret-Access.Key") && !is_secret_key("x-aws-secret-access-key")
         );
     }
 

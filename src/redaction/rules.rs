@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, PatternID};
 use regex::bytes::{Captures, Regex, RegexBuilder};
 use serde::Deserialize;
 
@@ -145,15 +145,41 @@ impl SecretRules {
         })
     }
 
+    /// Whether [`SecretRules::find`] finds nothing in any of the texts. `joined`: a text that contains them, at `ranges`, in
+    /// order. One search for keywords is much cheaper than one for each text.
+    pub(super) fn are_clean(
+        &self,
+        joined: &str,
+        ranges: impl Iterator<Item = Range<usize>>,
+    ) -> bool {
+        let mut ranges = ranges.peekable();
+        let mut tried = Vec::new();
+        for keyword in self.keywords.find_overlapping_iter(joined) {
+            while ranges.next_if(|range| range.end < keyword.end()).is_some() {
+                tried.clear();
+            }
+            // A keyword that spans two texts is in neither.
+            let range = ranges.peek().filter(|range| range.start <= keyword.start());
+            let Some(text) = range.and_then(|range| joined.get(range.clone())) else {
+                continue;
+            };
+            for number in self.rules_of(keyword.pattern()) {
+                if tried.contains(number) {
+                    continue;
+                }
+                tried.push(*number);
+                let rule = self.rules.get(*number);
+                if rule.is_some_and(|rule| !rule.find(text, &self.allowed).is_empty()) {
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
     /// Return the ranges of secrets in `text`, in order and disjoint.
     pub(super) fn find(&self, text: &str) -> Vec<Range<usize>> {
-        // The indices of the rules of which a keyword occurs.
-        let mut rules = BTreeSet::<usize>::new();
-        for keyword in self.keywords.find_overlapping_iter(text) {
-            let of_keyword = self.rules_of_keyword.get(keyword.pattern().as_usize());
-            rules.extend(of_keyword.into_iter().flatten());
-        }
-        let rules = rules.into_iter().filter_map(|rule| self.rules.get(rule));
+        let rules = self.rules_to_try(text);
         let mut found: Vec<_> = rules
             .flat_map(|rule| rule.find(text, &self.allowed))
             .collect();
@@ -166,6 +192,22 @@ impl SecretRules {
             intersects
         });
         found
+    }
+
+    /// Return the rules of which a keyword occurs, each once.
+    fn rules_to_try<'s>(&'s self, text: &str) -> impl Iterator<Item = &'s Rule> {
+        let keywords = self.keywords.find_overlapping_iter(text);
+        let numbers = keywords.flat_map(|keyword| self.rules_of(keyword.pattern()));
+        let numbers: BTreeSet<usize> = numbers.copied().collect();
+        numbers
+            .into_iter()
+            .filter_map(|number| self.rules.get(number))
+    }
+
+    /// Return the indices of a keyword's rules.
+    fn rules_of(&self, keyword: PatternID) -> &[usize] {
+        let rules = self.rules_of_keyword.get(keyword.as_usize());
+        rules.map_or(&[], Vec::as_slice)
     }
 }
 

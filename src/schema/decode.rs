@@ -5,7 +5,7 @@
 //! that a later schema can decode it again.
 //!
 //! ```text
-//! SourceRecord { key, parent, payload } ──▶ typed.rs: fit to the schema, then arrow-json ──▶ typed columns ─┐
+//! SourceRecord { key, parent, payload } ──▶ typed.rs: null what does not fit ──▶ typed columns ─┐
 //! RecordEnvelope { connection, repository … } ─────────────────────────────▶ envelope columns ──────────────┴▶ batch
 //! ```
 
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray,
+    ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray, StringBuilder,
 };
 use datafusion::arrow::compute::filter_record_batch;
 use datafusion::arrow::util::display::array_value_to_string;
@@ -72,6 +72,9 @@ pub struct Decoder {
     contract: Arc<Contract>,
     envelope: RecordEnvelope,
     typed: PayloadDecoder,
+    keys: StringBuilder,
+    parents: Vec<Parent>,
+    payloads: StringBuilder,
 }
 
 impl Decoder {
@@ -82,6 +85,9 @@ impl Decoder {
             typed: PayloadDecoder::new(&contract),
             contract,
             envelope,
+            keys: StringBuilder::new(),
+            parents: Vec::new(),
+            payloads: StringBuilder::new(),
         }
     }
 
@@ -104,50 +110,79 @@ impl Decoder {
     /// Decode `records` into one batch, in their order.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when arrow-json cannot read a record.
-    pub fn decode(&mut self, mut records: Vec<SourceRecord>) -> Result<RecordBatch> {
-        let rows = records.len();
-        let payloads = records.iter_mut().map(|record| &mut record.payload);
-        let typed = self.typed.decode(payloads, rows)?;
+    /// As [`Decoder::finish`].
+    pub fn decode(
+        &mut self,
+        records: impl IntoIterator<Item = SourceRecord>,
+    ) -> Result<RecordBatch> {
+        records.into_iter().for_each(|record| self.append(record));
+        self.finish()
+    }
+
+    /// Decode a record, as the next of the batch under way.
+    pub fn append(&mut self, record: SourceRecord) {
+        self.typed.append(&record.payload);
+        self.keys.append_value(&record.key);
+        self.payloads.append_value(record.payload.payload());
+        self.parents.push(record.parent);
+    }
+
+    /// The number of records of the batch under way.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        self.parents.len()
+    }
+
+    /// The size of the payloads of the batch under way, in bytes.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.payloads.values_slice().len()
+    }
+
+    /// Return the batch under way, and begin another one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when a column does not match the contract.
+    pub fn finish(&mut self) -> Result<RecordBatch> {
+        let typed = self.typed.finish()?;
+        let parents = std::mem::take(&mut self.parents);
+        let keys: ArrayRef = Arc::new(self.keys.finish());
+        let payloads: ArrayRef = Arc::new(self.payloads.finish());
         let columns = self
             .contract
             .columns
             .iter()
             .map(|column| match typed.column_by_name(&column.name) {
                 Some(array) => Ok(Arc::clone(array)),
-                None => self.envelope_column(&column.name, &records),
+                None if column.name == "_key" => Ok(Arc::clone(&keys)),
+                None if column.name == "_payload" => Ok(Arc::clone(&payloads)),
+                None => self.envelope_column(&column.name, &parents),
             })
             .collect::<Result<Vec<_>>>()?;
         record_batch(&self.contract, columns)
     }
 
-    fn envelope_column(&self, name: &str, records: &[SourceRecord]) -> Result<ArrayRef> {
+    fn envelope_column(&self, name: &str, parents: &[Parent]) -> Result<ArrayRef> {
         let same = |text: &str| -> ArrayRef {
-            Arc::new(StringArray::from_iter_values(records.iter().map(|_| text)))
+            Arc::new(StringArray::from_iter_values(parents.iter().map(|_| text)))
         };
         Ok(match name {
             "_connection_id" => Arc::new(Int64Array::from(vec![
                 self.envelope.connection_id;
-                records.len()
+                parents.len()
             ])),
             "_workspace" => same(&self.envelope.workspace),
             "_repository" => same(&self.envelope.repository),
             "_repository_uuid" | "_workspace_uuid" => same(&self.envelope.uuid),
-            "_key" => Arc::new(StringArray::from_iter_values(
-                records.iter().map(|record| &record.key),
-            )),
-            "_payload" => Arc::new(StringArray::from_iter_values(
-                records.iter().map(|record| record.payload.payload()),
-            )),
             "_pull_request_id" | "_issue_id" => {
-                let ids = records.iter().map(|record| match record.parent {
-                    Parent::Id(id) => Some(id),
+                let ids = parents.iter().map(|parent| match parent {
+                    Parent::Id(id) => Some(*id),
                     _ => None,
                 });
                 Arc::new(ids.collect::<Int64Array>())
             }
             "_pipeline_uuid" => {
-                let uuids = records.iter().map(|record| match &record.parent {
+                let uuids = parents.iter().map(|parent| match parent {
                     Parent::Uuid(uuid) => Some(uuid.as_str()),
                     _ => None,
                 });
@@ -207,7 +242,7 @@ impl Redecoder {
     /// copied; all others are made anew.
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] when such a column is missing, or when arrow-json cannot read a record.
+    /// [`ErrorKind::Internal`] when such a column is missing.
     pub fn decode(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
         let contract = Arc::clone(&self.contract);
         let failed = |column: &str| {
@@ -225,16 +260,17 @@ impl Redecoder {
         for payload in texts("_payload")? {
             let (record, removed) = ReceivedRecord::read(payload).redact(&self.redactor);
             self.redactions += removed;
-            records.push(record);
+            self.typed.append(&record);
+            records.push(record.into_payload());
         }
-        let typed = self.typed.decode(records.iter_mut(), batch.num_rows())?;
+        let typed = self.typed.finish()?;
         let (keys, kept) = self.redact_keys(batch, texts("_key")?)?;
         let columns = self
             .contract
             .columns
             .iter()
             .map(|column| {
-                let payloads = || records.iter().map(RedactedRecord::payload);
+                let payloads = || records.iter().map(String::as_str);
                 Ok(match column.name.as_str() {
                     "_key" => Arc::new(StringArray::from_iter_values(&keys)),
                     "_payload" => Arc::new(StringArray::from_iter_values(payloads())),
@@ -344,7 +380,7 @@ mod tests {
     fn times_with_nanoseconds_without_a_fraction_and_with_offsets_are_read() {
         let mut decoder = decoder();
         let batch = decoder
-            .decode(vec![
+            .decode([
                 record(r#"{"on": "2026-05-27T10:28:08.183580452Z"}"#),
                 record(r#"{"on": "2026-05-27T10:28:08+00:00"}"#),
                 record(r#"{"on": "2026-05-27T12:28:08.2+02:00"}"#),
@@ -370,7 +406,7 @@ mod tests {
             "2262-04-11T00:00:00Z",
         ];
         let records = times.map(|time| record(&format!(r#"{{"id": 8, "on": "{time}"}}"#)));
-        let batch = decoder.decode(records.to_vec()).unwrap();
+        let batch = decoder.decode(records).unwrap();
         let on = batch.column_by_name("on").unwrap();
         let on = on.as_primitive::<TimestampMicrosecondType>();
         assert_eq!(on.null_count(), 4);
@@ -396,7 +432,7 @@ mod tests {
         let mut decoder = decoder();
         let odd = r#"{"id": "seven", "title": {"raw": "x"}, "on": 7, "state": "OPEN", "list": [{"n": 1}, {"n": 1.5}, 3]}"#;
         let batch = decoder
-            .decode(vec![record(odd), record(r#"{"id": 8, "title": "t"}"#)])
+            .decode([record(odd), record(r#"{"id": 8, "title": "t"}"#)])
             .unwrap();
         assert_eq!(batch.num_rows(), 2);
         let id = batch
@@ -428,7 +464,7 @@ mod tests {
     #[test]
     fn a_record_that_is_not_an_object_is_kept() {
         let mut decoder = decoder();
-        let batch = decoder.decode(vec![record("[1]")]).unwrap();
+        let batch = decoder.decode([record("[1]")]).unwrap();
         assert_eq!(batch.num_rows(), 1);
         assert_eq!(decoder.misfits()["(record)"], 1);
     }
@@ -438,7 +474,7 @@ mod tests {
         let mut decoder = decoder();
         let nested = "[".repeat(500) + &"]".repeat(500);
         let odd = format!(r#"{{"id": 7, "title": "a\ud83d", "on": 1e999, "list": {nested}}}"#);
-        let batch = decoder.decode(vec![record(&odd)]).unwrap();
+        let batch = decoder.decode([record(&odd)]).unwrap();
         let title = batch.column_by_name("title").unwrap().as_string::<i32>();
         assert_eq!(title.value(0), "a\u{fffd}");
         let id = batch.column_by_name("id").unwrap();
@@ -448,7 +484,7 @@ mod tests {
     #[test]
     fn nul_characters_are_stripped_from_columns() {
         let batch = decoder()
-            .decode(vec![record(r#"{"title": "a\u0000b"}"#)])
+            .decode([record(r#"{"title": "a\u0000b"}"#)])
             .unwrap();
         let title = batch.column_by_name("title").unwrap().as_string::<i32>();
         assert_eq!(title.value(0), "ab");
@@ -456,7 +492,7 @@ mod tests {
 
     #[test]
     fn columns_of_the_envelope_are_filled() {
-        let batch = decoder().decode(vec![record("{}")]).unwrap();
+        let batch = decoder().decode([record("{}")]).unwrap();
         let parent = batch.column_by_name("_pull_request_id").unwrap();
         assert_eq!(parent.as_primitive::<Int64Type>().value(0), 31);
         let repository = batch.column_by_name("_repository").unwrap();
@@ -468,7 +504,7 @@ mod tests {
     fn redecoding_redacts_payloads_and_keys_by_the_current_rules() {
         let mut decoder = decoder();
         let rows = [r#"{"id": 1}"#, r#"{"id": 2}"#, r#"{"id": 3}"#].map(record);
-        let batch = decoder.decode(rows.to_vec()).unwrap();
+        let batch = decoder.decode(rows).unwrap();
         let token = |letter: &str| format!("ghp_{}", letter.repeat(36));
         let payloads = [
             format!(r#"{{"id": 1, "title": "half \ud83d {}"}}"#, token("A")),
@@ -513,6 +549,6 @@ mod tests {
 
     #[test]
     fn no_records_give_an_empty_batch() {
-        assert_eq!(decoder().decode(Vec::new()).unwrap().num_rows(), 0);
+        assert_eq!(decoder().decode([]).unwrap().num_rows(), 0);
     }
 }

@@ -9,6 +9,7 @@
 //!                                  └──▶ primary key, partition, bloom, descriptions ──▶ ddl/ (statements for warehouses)
 //! ```
 
+mod columns;
 mod conform;
 mod contract;
 pub mod ddl;

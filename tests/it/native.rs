@@ -91,3 +91,13 @@ async fn a_given_table_stands_in_the_place_of_a_native_step_and_later_ones_read_
         ["c2 | c1 | c2 | deployments, tags"]
     );
 }
+
+#[tokio::test]
+async fn a_layer_that_is_made_alone_gets_the_graphs_that_it_reads() {
+    let given = given();
+    given.transform(&["domain"]).await.unwrap();
+    given.transform(&["dora"]).await.unwrap();
+    let query = "SELECT commit_sha, deployment_commit_id FROM dora.commit_deployments \
+                 WHERE cicd_scope_id = 's1' ORDER BY commit_sha";
+    assert_eq!(given.query(query).await, ["c1 | d1", "c2 | d2", "x1 | d3"]);
+}

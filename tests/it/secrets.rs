@@ -93,7 +93,8 @@ fn redactor() -> Redactor {
 fn redacted(text: &str) -> String {
     let record = json!({ "text": text }).to_string();
     let (record, _) = ReceivedRecord::read(&record).redact(&redactor());
-    record.value()["text"].as_str().unwrap().to_owned()
+    let record: Value = serde_json::from_str(record.payload()).unwrap();
+    record["text"].as_str().unwrap().to_owned()
 }
 
 /// Generate samples of a rule, one per seed, without those that the rule's allowlist accepts.

@@ -39,9 +39,9 @@ pub(crate) async fn generate(
         let mut segment = SegmentWriter::create(lake, contract, 1, &uuid, "bench", 0).unwrap();
         let count = pull_requests / repositories;
         for from in (1..=count).step_by(100) {
-            let records =
-                (from..(from + 100).min(count + 1)).map(|id| record(id, random.text(length)));
-            let batch = decoder.decode(records.collect()).unwrap();
+            let ids = from..(from + 100).min(count + 1);
+            let records = ids.map(|id| record(id, random.text(length)));
+            let batch = decoder.decode(records).unwrap();
             segment.write(&batch).unwrap();
         }
         let segment = segment.finish(Replaces::Everything).await.unwrap();

@@ -110,6 +110,6 @@ fn source_row(contract: &Arc<Contract>, row: &Value, n: usize) -> RecordBatch {
         uuid,
     };
     Decoder::new(Arc::clone(contract), envelope)
-        .decode(vec![record])
+        .decode([record])
         .unwrap()
 }

@@ -320,10 +320,11 @@ async fn check_workspaces(
 
 /// Return the slug of a workspace, which a membership wraps.
 fn slug(record: &str) -> Option<String> {
-    let record = crate::json::read(record)?.value;
+    let record = crate::json::read(record)?.document;
     let slug = record
+        .root()
         .pointer("/workspace/slug")
-        .or_else(|| record.get("slug"))?;
+        .or_else(|| record.root().get("slug"))?;
     Some(slug.as_str()?.to_lowercase())
 }
 

@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::super::discovered::DiscoveredRepository;
@@ -22,7 +21,7 @@ use super::{Requests, days_between};
 use crate::bitbucket::{ApiTarget, Client, Endpoint, NextPage, endpoints};
 use crate::config::{EntityGroup, RuleSet, StepsRule};
 use crate::error::Result;
-use crate::redaction::ReceivedRecord;
+use crate::json::{self, JsonDocument, JsonValue};
 
 /// A new repository to measure.
 pub(super) struct Probe<'a> {
@@ -53,9 +52,15 @@ pub(super) struct MeasuredSizes {
 
 /// One page of a list.
 struct SamplePage {
-    values: Vec<Value>,
+    records: Vec<JsonDocument>,
     /// The size of the whole list; `None` when the list does not report it and has more pages.
     size: Option<f64>,
+}
+
+impl SamplePage {
+    fn values(&self) -> impl Iterator<Item = JsonValue<'_>> {
+        self.records.iter().map(JsonDocument::root)
+    }
 }
 
 impl Probe<'_> {
@@ -104,21 +109,17 @@ impl Probe<'_> {
         let Some(commits) = self.fetch_page(&endpoints::COMMITS, 100, 1, None).await? else {
             return Ok(());
         };
-        let dates = commits
-            .values
-            .iter()
-            .filter_map(|commit| time(commit, "/date"));
+        let dates = commits.values().filter_map(|commit| time(commit, "/date"));
         let oldest = refs
-            .values
-            .iter()
+            .values()
             .filter_map(|one| time(one, "/target/date"))
             .chain(self.discovered.created_on)
             .min();
-        let read = commits.values.len() as f64;
+        let read = commits.records.len() as f64;
         sizes.commits = commits
             .size
             .or_else(|| Some(extrapolate(read, dates.min()?, oldest?, self.now)));
-        graph.parents = commits.values.iter().filter_map(parents).collect();
+        graph.parents = commits.values().filter_map(parents).collect();
         Ok(())
     }
 
@@ -131,30 +132,25 @@ impl Probe<'_> {
         else {
             return Ok(());
         };
-        let all = newest.size.unwrap_or(newest.values.len() as f64);
+        let all = newest.size.unwrap_or(newest.records.len() as f64);
         let state = |state: &'static str| {
-            move |record: &&Value| text(record, "/state").as_deref() == Some(state)
+            move |record: &JsonValue<'_>| text(*record, "/state").as_deref() == Some(state)
         };
         sizes.pull_requests = Some(all);
-        sizes.open = newest.values.iter().filter(state("OPEN")).count() as f64;
+        sizes.open = newest.values().filter(state("OPEN")).count() as f64;
         let mut declined = 0.0;
-        if newest
-            .values
-            .iter()
-            .any(|record| state("DECLINED")(&record))
-        {
+        if newest.values().any(|record| state("DECLINED")(&record)) {
             let q = format!("{changed} AND state = \"DECLINED\"");
             let first = self.fetch_page(list, 1, 1, Some(&q)).await?;
             declined = first.and_then(|first| first.size).unwrap_or_default();
         }
-        let merged = newest.values.iter().filter(state("MERGED"));
+        let merged = newest.values().filter(state("MERGED"));
         sizes.squashed = (all - sizes.open - declined).max(0.0) * graph.share_of_squashed(merged);
 
         let list = &endpoints::REPOSITORY_ACTIVITY;
         if let Some(first) = self.fetch_page(list, list.pagelen, 1, None).await? {
             let dates: Vec<_> = first
-                .values
-                .iter()
+                .values()
                 .filter_map(pull_request_activity::date)
                 .collect();
             let read = dates.iter().filter(|date| **date >= self.since).count() as f64;
@@ -199,7 +195,7 @@ impl Probe<'_> {
         let page = self
             .fetch_page(&endpoints::PIPELINES, 1, position as u64, None)
             .await?;
-        let created = page.and_then(|page| time(page.values.first()?, "/created_on"));
+        let created = page.and_then(|page| time(page.values().next()?, "/created_on"));
         Ok(created.is_none_or(|created| created >= self.since))
     }
 
@@ -220,12 +216,13 @@ impl Probe<'_> {
         let NextPage::Page(page) = pages.next().await? else {
             return Ok(None);
         };
-        let read = |record: &RawValue| ReceivedRecord::read(record.get()).value().clone();
-        let values: Vec<Value> = page.values.iter().map(|it| read(it)).collect();
-        let size_of_last_page = || pages.cursor().is_none().then_some(values.len() as f64);
+        let read = |record: &RawValue| json::read(record.get()).map(|read| read.document);
+        let records = page.values.iter();
+        let records: Vec<_> = records.map(|it| read(it).unwrap_or_default()).collect();
+        let size_of_last_page = || pages.cursor().is_none().then_some(records.len() as f64);
         Ok(Some(SamplePage {
             size: page.size.map(|size| size as f64).or_else(size_of_last_page),
-            values,
+            records,
         }))
     }
 }
@@ -237,15 +234,15 @@ struct NewestCommits {
     parents: BTreeMap<String, Vec<String>>,
 }
 
-fn parents(commit: &Value) -> Option<(String, Vec<String>)> {
-    let parents = commit.get("parents")?.as_array()?.iter();
+fn parents(commit: JsonValue<'_>) -> Option<(String, Vec<String>)> {
+    let parents = commit.get("parents").filter(|it| it.is_array())?.items();
     let hashes = parents.filter_map(|parent| text(parent, "/hash"));
     Some((text(commit, "/hash")?, hashes.collect()))
 }
 
 impl NewestCommits {
     /// Return the share of merged pull requests whose merge commit does not have their source as a parent.
-    fn share_of_squashed<'a>(&self, merged: impl Iterator<Item = &'a Value>) -> f64 {
+    fn share_of_squashed<'a>(&self, merged: impl Iterator<Item = JsonValue<'a>>) -> f64 {
         let (mut judged, mut squashed) = (BTreeSet::new(), 0);
         for record in merged {
             let merge = text(record, "/merge_commit/hash");

@@ -34,7 +34,7 @@ pub(super) fn observe(files: &[TextFile]) -> Result<Shape> {
     let mut shape = Shape::default();
     for file in files {
         for row in rows(file)? {
-            shape.observe(&row?.value);
+            shape.observe(&row?.document.root().to_tree());
         }
     }
     Ok(shape)
@@ -49,8 +49,9 @@ pub(super) fn read(
 ) -> Result<()> {
     let mut pending_rows = Vec::new();
     for row in rows(file)? {
-        let Lenient { mut value, exact } = row?;
-        misfits.repaired += u64::from(!exact);
+        let Lenient { document, is_exact } = row?;
+        misfits.repaired += u64::from(!is_exact);
+        let mut value = document.root().to_tree();
         if let Value::Object(object) = &mut value {
             fit_fields(object, schema.fields(), "", &mut misfits.values);
         }
@@ -113,7 +114,7 @@ impl<R: Read> Objects<R> {
             if let Some(end) = brackets.close(rest.as_bytes()) {
                 text.push_str(&rest[..end]);
                 self.at += end;
-                let read = json::read(&text).filter(|read| read.value.is_object());
+                let read = json::read(&text).filter(|read| read.document.root().is_object());
                 let what = "an object of the NDJSON is not valid JSON";
                 return read.map(Some).ok_or_else(|| unreadable(what, first));
             }
