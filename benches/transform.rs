@@ -40,6 +40,11 @@ use support::{docs, tables};
 
 mod support;
 
+/// As in the program.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What `--check` and `--update` measure.
 const KEPT: Size = Size(1);
 
