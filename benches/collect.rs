@@ -20,7 +20,7 @@
 )]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -91,7 +91,7 @@ fn keep(known: Option<Collection>, run: Collection) -> Option<Collection> {
     }
 }
 
-fn compare(size: Size, endpoint: &str, python: &PathBuf, repeat: usize) -> String {
+fn compare(size: Size, endpoint: &str, python: &Path, repeat: usize) -> String {
     // The server makes its replies here.
     bitlake(size, endpoint);
     dlt(python, endpoint);

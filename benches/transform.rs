@@ -40,8 +40,15 @@ use support::{docs, tables};
 
 mod support;
 
+/// As in the program.
+#[cfg(not(target_env = "msvc"))]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What `--check` and `--update` measure.
 const KEPT: Size = Size(1);
+/// How often `--check` measures again when a step has become slow.
+const AGAIN: usize = 2;
 
 #[derive(Debug)]
 struct BenchArgs {
@@ -329,7 +336,11 @@ async fn check(args: &BenchArgs) -> ExitCode {
     let bench = BenchLake::new(KEPT).await;
     bench.publish_source().await;
     let mut measured = bench.compare(args).await.figures;
-    if !figures::slowed(&kept, &measured).is_empty() {
+    // The shorter time of every step counts, so that only noise goes away.
+    for _ in 0..AGAIN {
+        if figures::slowed(&kept, &measured).is_empty() {
+            break;
+        }
         eprintln!("some steps have become slow: measuring again");
         let again = bench.compare(args).await.figures;
         figures::keep_shorter(&mut measured, &again);

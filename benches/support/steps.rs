@@ -73,10 +73,7 @@ pub(crate) async fn run_steps(lake: &Path, folder: &Path, memory_limit: u64) {
                 StepBody::Sql(sql) => Some(inline_params(sql, &step.params).unwrap()),
                 StepBody::Native(_) => None,
             },
-            files: files
-                .into_iter()
-                .map(|(_, written)| written.path.clone())
-                .collect(),
+            files: files.into_iter().map(|(_, written)| written.path).collect(),
             table,
         };
         println!("{}", serde_json::to_string(&made).unwrap());

@@ -104,7 +104,12 @@ impl Copied {
 
     async fn transform(&self, options: TransformOptions) -> TransformReport {
         let path = self.folder.path().join("bitlake.toml");
-        let text = format!("[lake]\nurl = {:?}\n{}", self.root(), self.config);
+        let root = self.root();
+        let text = format!(
+            "[lake]\nurl = {:?}\n{}",
+            root.to_str().unwrap(),
+            self.config
+        );
         let env = BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]);
         let config = Config::parse(&text, &path, &env, &[]).unwrap();
         let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();

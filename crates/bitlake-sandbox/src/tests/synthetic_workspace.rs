@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::{Day, SyntheticWorkspace, Variety};
 use super::*;
 
-async fn workspace() -> Sandbox {
-    let workspace = SyntheticWorkspace {
+fn small() -> SyntheticWorkspace {
+    SyntheticWorkspace {
         repositories: 2,
         idle: 1,
         pull_requests: 60,
@@ -17,12 +17,15 @@ async fn workspace() -> Sandbox {
         past: chrono::TimeDelta::days(30),
         now: "2026-11-23T10:00:00Z".parse().unwrap(),
         variety: Variety::default(),
-    };
-    Sandbox::builder()
-        .synthetic(workspace)
-        .start(0)
-        .await
-        .unwrap()
+    }
+}
+
+async fn workspace() -> Sandbox {
+    start(Sandbox::builder().synthetic(small())).await
+}
+
+async fn start(builder: Builder) -> Sandbox {
+    builder.start(0).await.unwrap()
 }
 
 /// Return all records of a repository's list, by `next` or else by page number.
@@ -323,4 +326,70 @@ async fn requests_above_the_hourly_limit_are_refused_for_each_identity() {
     );
     assert_eq!(ask("two").await, 200);
     assert_eq!(sandbox.refused(), 1);
+}
+
+#[tokio::test]
+async fn teams_overlap_and_texts_and_hashes_differ() {
+    let varied = SyntheticWorkspace {
+        variety: Variety {
+            team: 10,
+            newcomers: 5,
+            text: 200,
+            reverts: 20,
+        },
+        ..small()
+    };
+    let sandbox = start(Sandbox::builder().synthetic(varied)).await;
+    let mut teams = Vec::new();
+    for repository in ["repo-000", "repo-001"] {
+        let pull_requests = all(&sandbox, repository, STATES).await;
+        let authors = pull_requests
+            .iter()
+            .map(|one| one["author"]["uuid"].to_string());
+        teams.push(authors.collect::<BTreeSet<_>>());
+        let descriptions = pull_requests
+            .iter()
+            .map(|one| one["description"].as_str().unwrap());
+        assert!(descriptions.clone().map(str::len).sum::<usize>() > 60 * 100);
+        let reverts = descriptions.filter(|text| text.starts_with("This reverts pull request #"));
+        assert_eq!(reverts.count(), 3);
+    }
+    assert_eq!((teams[0].len(), teams[1].len()), (10, 10));
+    assert_eq!(teams[0].intersection(&teams[1]).count(), 5);
+    assert_eq!(
+        get(&sandbox, "workspaces/acme/members?pagelen=100")
+            .await
+            .json()["size"],
+        15
+    );
+
+    let commits = all(&sandbox, "repo-001", "/commits?pagelen=100").await;
+    let hashes: Vec<_> = commits
+        .iter()
+        .map(|commit| commit["hash"].as_str().unwrap())
+        .collect();
+    let starts: BTreeSet<_> = hashes.iter().map(|hash| &hash[..7]).collect();
+    assert_eq!(starts.len(), hashes.len(), "abbreviated hashes differ");
+    for hash in hashes {
+        let found = get(
+            &sandbox,
+            &format!("repositories/acme/repo-001/commit/{}", &hash[..12]),
+        )
+        .await;
+        assert_eq!(found.json()["hash"], hash);
+    }
+}
+
+#[tokio::test]
+async fn a_remembered_reply_is_sent_until_the_workspace_advances() {
+    let builder = Sandbox::builder().synthetic(small()).remember_replies();
+    let sandbox = start(builder).await;
+    let list = "repositories/acme/repo-000/pipelines/?pagelen=1&sort=-created_on";
+    let first = get(&sandbox, list).await.text;
+    assert_eq!(get(&sandbox, list).await.text, first);
+    sandbox.advance(&Day {
+        pipelines: 1,
+        ..Day::default()
+    });
+    assert_ne!(get(&sandbox, list).await.text, first);
 }

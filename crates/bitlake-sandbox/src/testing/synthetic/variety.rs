@@ -1,5 +1,7 @@
 //! What makes the records of a synthetic workspace as varied as those of a real one.
 
+use std::sync::LazyLock;
+
 use super::records::mix;
 
 /// How much the records of a synthetic workspace differ from one another. The default makes short and uniform records.
@@ -67,69 +69,11 @@ impl Variety {
     }
 }
 
-const WORDS: [&str; 64] = [
-    "the",
-    "a",
-    "of",
-    "to",
-    "in",
-    "when",
-    "because",
-    "so",
-    "that",
-    "without",
-    "after",
-    "before",
-    "cart",
-    "checkout",
-    "order",
-    "invoice",
-    "payment",
-    "customer",
-    "search",
-    "index",
-    "cache",
-    "queue",
-    "worker",
-    "retry",
-    "timeout",
-    "request",
-    "reply",
-    "header",
-    "page",
-    "filter",
-    "column",
-    "table",
-    "query",
-    "report",
-    "export",
-    "import",
-    "upload",
-    "image",
-    "layout",
-    "button",
-    "dialog",
-    "form",
-    "field",
-    "validates",
-    "renders",
-    "loads",
-    "stores",
-    "removes",
-    "renames",
-    "moves",
-    "splits",
-    "merges",
-    "fixes",
-    "slow",
-    "empty",
-    "missing",
-    "duplicate",
-    "wrong",
-    "stale",
-    "unused",
-    "early",
-    "late",
-    "twice",
-    "again",
-];
+static WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| TEXT.split_whitespace().collect());
+
+const TEXT: &str = "\
+    the a of to in when because so that without after before cart checkout order invoice payment \
+    customer search index cache batch worker retry timeout request reply header page filter column table \
+    query report export import upload image layout button dialog form field validates renders loads \
+    stores removes renames moves splits merges fixes slow empty missing duplicate wrong stale unused \
+    early late twice again";
