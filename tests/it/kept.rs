@@ -308,6 +308,7 @@ async fn files_of_an_interrupted_publish_do_not_pass_for_those_of_the_last_one()
     let mut lake = copied().await;
     let mut other = lake.copied();
     other.add_rules(OTHER_DEPLOYMENTS);
+    other.now += TimeDelta::hours(1);
     other.transform(TransformOptions::default()).await;
     for layer in ["dora", "metrics"] {
         copy(&other.root().join(layer), &lake.root().join(layer));
