@@ -56,25 +56,20 @@ struct CteTable {
 }
 
 impl PlannedQuery {
-    /// Find the CTEs that `plan` reads more than once. `plan` is not optimized, and has no values for its parameters:
-    /// afterwards, the places that read a CTE no longer point to the same plan.
+    /// Find the CTEs that `plan`, which is not optimized, reads more than once.
     pub(super) fn extract(
         state: SessionState,
         plan: LogicalPlan,
         values: &ParamValues,
     ) -> Result<Self> {
-        let mut places = HashMap::new();
-        count_places(&plan, &mut places)?;
+        let plan = plan.with_param_values(values.clone())?;
         let mut extraction = Extraction {
             state: &state,
-            values,
-            places,
+            places: count_places(&plan)?,
             tables: HashMap::new(),
             ctes: Vec::new(),
         };
-        // `plan` must outlive this, because addresses distinguish the CTEs.
-        let main = extraction.replace(plan.clone())?;
-        let main = main.with_param_values(values.clone())?;
+        let main = extraction.replace(plan)?;
         Ok(Self {
             ctes: extraction.ctes,
             main,
@@ -141,25 +136,33 @@ fn optimized(state: &SessionState, plan: &LogicalPlan) -> Result<LogicalPlan> {
     }
 }
 
-/// Count the places that read each CTE or derived table, by the address of its plan. What a CTE itself reads is counted
-/// once, unless it remains in the query.
-fn count_places(plan: &LogicalPlan, places: &mut HashMap<usize, usize>) -> Result<()> {
+/// Count the places that read each CTE or derived table. What a CTE itself reads is counted once, unless the CTE remains
+/// in the query.
+fn count_places(plan: &LogicalPlan) -> Result<HashMap<SubqueryAlias, usize>> {
+    let mut names: HashMap<TableReference, usize> = HashMap::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::SubqueryAlias(alias) = node {
+            *names.entry(alias.alias.clone()).or_default() += 1;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let mut places = HashMap::new();
     plan.apply_with_subqueries(|node| {
         let LogicalPlan::SubqueryAlias(alias) = node else {
             return Ok(TreeNodeRecursion::Continue);
         };
-        let count = places.entry(address(alias)).or_default();
-        *count += 1;
-        match *count > 1 && is_worth_sharing(&alias.input)? {
-            true => Ok(TreeNodeRecursion::Jump),
-            false => Ok(TreeNodeRecursion::Continue),
+        if names.get(&alias.alias) == Some(&1) || !is_worth_sharing(&alias.input)? {
+            return Ok(TreeNodeRecursion::Continue);
         }
+        let count = places.entry(alias.clone()).or_insert(0);
+        *count += 1;
+        Ok(match *count {
+            1 => TreeNodeRecursion::Continue,
+            _ => TreeNodeRecursion::Jump,
+        })
     })?;
-    Ok(())
-}
-
-fn address(alias: &SubqueryAlias) -> usize {
-    Arc::as_ptr(&alias.input) as usize
+    places.retain(|_, count| *count > 1);
+    Ok(places)
 }
 
 /// Return whether a plan does more than to select columns and rows of a table, and has columns that a file can store.
@@ -189,10 +192,10 @@ fn is_worth_sharing(plan: &LogicalPlan) -> Result<bool> {
 
 struct Extraction<'a> {
     state: &'a SessionState,
-    values: &'a ParamValues,
-    places: HashMap<usize, usize>,
-    /// The table of each CTE, by the address of its plan.
-    tables: HashMap<usize, LogicalPlan>,
+    /// The CTEs to share.
+    places: HashMap<SubqueryAlias, usize>,
+    /// The scan of the table that stands for a CTE.
+    tables: HashMap<SubqueryAlias, LogicalPlan>,
     ctes: Vec<SharedCte>,
 }
 
@@ -203,12 +206,7 @@ impl Extraction<'_> {
             let LogicalPlan::SubqueryAlias(alias) = &node else {
                 return Ok(Transformed::no(node));
             };
-            let places = self
-                .places
-                .get(&address(alias))
-                .copied()
-                .unwrap_or_default();
-            if places < 2 || !is_worth_sharing(&alias.input)? {
+            if !self.places.contains_key(alias) {
                 return Ok(Transformed::no(node));
             }
             let scan = self.table(alias)?;
@@ -221,11 +219,10 @@ impl Extraction<'_> {
 
     /// Return a scan of the table that stands for a CTE.
     fn table(&mut self, cte: &SubqueryAlias) -> Result<LogicalPlan> {
-        if let Some(scan) = self.tables.get(&address(cte)) {
+        if let Some(scan) = self.tables.get(cte) {
             return Ok(scan.clone());
         }
         let plan = self.replace(cte.input.as_ref().clone())?;
-        let plan = plan.with_param_values(self.values.clone())?;
         // Types are final after the analysis only.
         let plan = self.state.analyzer().execute_and_check(
             plan,
@@ -240,7 +237,7 @@ impl Extraction<'_> {
         let source = provider_as_source(Arc::clone(&table) as Arc<dyn TableProvider>);
         let scan = LogicalPlanBuilder::scan(name, source, None)?.build()?;
         self.ctes.push(SharedCte { plan, table });
-        self.tables.insert(address(cte), scan.clone());
+        self.tables.insert(cte.clone(), scan.clone());
         Ok(scan)
     }
 }
@@ -337,5 +334,121 @@ impl TableProvider for CteTable {
             Some((table, _)) => table.scan(state, projection, filters, limit).await,
             None => internal_err!("a common table expression is read before it is computed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::RecordBatch;
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use futures::TryStreamExt;
+
+    use super::*;
+    use crate::engine::{Engine, Param, declared_params};
+
+    const SUMS: &str =
+        "sums AS (SELECT column1 % 3 AS n, sum(column2) AS total, max(column1) AS most
+        FROM (VALUES (1, 10), (2, 20), (3, 30), (4, 40), (5, 50)) GROUP BY column1 % 3)";
+
+    async fn planned(sql: &str, params: &[Param]) -> PlannedQuery {
+        Engine::new(None)
+            .unwrap()
+            .plan_shared(sql, params)
+            .await
+            .unwrap()
+    }
+
+    /// Return the rows of a query that computes its CTEs once, and the number of these.
+    async fn shared(sql: &str, params: &[Param]) -> (String, usize) {
+        let folder = tempfile::tempdir().unwrap();
+        let query = planned(sql, params).await.optimize().unwrap();
+        let rows = query.execute(folder.path()).await.unwrap();
+        (
+            text(&rows.try_collect::<Vec<_>>().await.unwrap()),
+            query.0.ctes.len(),
+        )
+    }
+
+    async fn unshared(sql: &str, params: &[Param]) -> String {
+        let frame = Engine::new(None).unwrap().plan(sql, params).await.unwrap();
+        text(&frame.collect().await.unwrap())
+    }
+
+    fn text(rows: &[RecordBatch]) -> String {
+        pretty_format_batches(rows).unwrap().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_cte_that_is_read_twice_is_computed_once_and_gives_the_same_rows() {
+        let queries = [
+            (
+                "SELECT a.n, b.total FROM sums AS a INNER JOIN sums AS b ON a.n = b.n ORDER BY 1",
+                1,
+            ),
+            (
+                "SELECT n FROM sums WHERE EXISTS (SELECT 1 FROM sums AS s WHERE s.most > sums.n) ORDER BY 1",
+                1,
+            ),
+            (
+                "SELECT n FROM sums UNION ALL SELECT most FROM sums ORDER BY 1",
+                1,
+            ),
+            ("SELECT count(*) FROM sums CROSS JOIN sums AS s", 1),
+            ("SELECT n, total FROM sums ORDER BY 1", 0),
+        ];
+        for (select, ctes) in queries {
+            let sql = format!("WITH {SUMS} {select}");
+            assert_eq!(
+                shared(&sql, &[]).await,
+                (unshared(&sql, &[]).await, ctes),
+                "{select}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn ctes_over_ctes_are_computed_once_each() {
+        let sql = format!(
+            "WITH {SUMS},
+            pairs AS (SELECT a.n, b.total FROM sums AS a INNER JOIN sums AS b ON a.n = b.n),
+            narrow AS (SELECT n FROM pairs WHERE total > 0)
+            SELECT p.n, q.n AS m FROM narrow AS p CROSS JOIN narrow AS q ORDER BY 1, 2"
+        );
+        // `narrow` only selects, so that `pairs` is what two places read.
+        assert_eq!(shared(&sql, &[]).await, (unshared(&sql, &[]).await, 2));
+    }
+
+    #[tokio::test]
+    async fn ctes_of_one_name_in_two_queries_are_not_confused() {
+        let both = |n: u8| {
+            format!(
+                "SELECT x FROM (WITH a AS (SELECT max(column1) AS x FROM (VALUES ({n}))) \
+                 SELECT p.x FROM a AS p INNER JOIN a AS q ON p.x = q.x)"
+            )
+        };
+        let sql = format!("{} UNION ALL {} ORDER BY 1", both(1), both(2));
+        assert_eq!(shared(&sql, &[]).await, (unshared(&sql, &[]).await, 2));
+    }
+
+    #[tokio::test]
+    async fn parameters_reach_the_ctes() {
+        let header = "-- param: least bigint = 2\n";
+        let params = declared_params(header).unwrap();
+        let sql = "WITH a AS (SELECT column1 AS n, count(*) AS c FROM (VALUES (1), (2), (3)) WHERE column1 >= $least
+            GROUP BY column1) SELECT x.n FROM a AS x INNER JOIN a AS y ON x.n = y.n ORDER BY 1";
+        assert_eq!(
+            shared(sql, &params).await,
+            (unshared(sql, &params).await, 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn only_columns_that_are_read_are_computed() {
+        let sql =
+            format!("WITH {SUMS} SELECT a.n FROM sums AS a INNER JOIN sums AS b ON a.n = b.most");
+        let query = planned(&sql, &[]).await.optimize().unwrap();
+        let fields = query.0.ctes[0].plan.schema().fields();
+        let names: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
+        assert_eq!(names, ["n", "most"]);
     }
 }
