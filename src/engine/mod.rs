@@ -118,12 +118,12 @@ impl Engine {
 
     /// Register Parquet files as the table of a contract. Without files the table is empty.
     pub fn register(&self, contract: &Contract, files: &[TableFile]) -> Result<()> {
-        self.register_parquet(
-            &contract.layer,
-            &contract.table,
-            contract.arrow_schema(),
-            files,
-        )
+        let Contract { layer, table, .. } = contract;
+        let key = match contract.primary_key.as_slice() {
+            [column] => Some(column.as_str()),
+            _ => None,
+        };
+        self.register_files(layer, table, contract.arrow_schema(), key, files)
     }
 
     /// Register Parquet files of a known schema as `layer.table`. Without files the table is empty.
@@ -134,11 +134,23 @@ impl Engine {
         schema: SchemaRef,
         files: &[TableFile],
     ) -> Result<()> {
+        self.register_files(layer, table, schema, None, files)
+    }
+
+    /// `key`: the column that is the key alone.
+    fn register_files(
+        &self,
+        layer: &str,
+        table: &str,
+        schema: SchemaRef,
+        key: Option<&str>,
+        files: &[TableFile],
+    ) -> Result<()> {
         if files.is_empty() {
             return self.put(layer, table, Arc::new(EmptyTable::new(schema)));
         }
         let generation = self.generations.fetch_add(1, Ordering::Relaxed);
-        let provider = ParquetTable::new(schema, files, generation);
+        let provider = ParquetTable::new(schema, key, files, generation);
         let provider = provider.map_err(|error: DataFusionError| {
             Error::new(ErrorKind::Lake, "cannot register a table")
                 .with("table", format!("{layer}.{table}"))

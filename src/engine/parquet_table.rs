@@ -1,8 +1,8 @@
 //! A table over Parquet files of known size.
 //!
 //! DataFusion's own `ListingTable` asks the store for the size of every file whenever a query is planned, and reads the
-//! statistics of every column from the footers. A lake knows the size and the rows of its files, and the planner needs no
-//! more than these to order joins. A file whose size is not known is looked up once.
+//! statistics of every column from the footers. A lake knows the size and the rows of its files, and the key of its tables,
+//! which is enough to order joins. A file whose size is not known is looked up once.
 
 use std::sync::Arc;
 
@@ -70,6 +70,8 @@ impl From<Url> for TableFile {
 pub(super) struct ParquetTable {
     schema: SchemaRef,
     files: Vec<(ListingTableUrl, Option<FileSize>)>,
+    /// The column that is the key alone.
+    key: Option<String>,
     /// Distinguishes the files from files that were registered at the same location before, for the cache of footers.
     generation: i64,
     /// The files as the store describes them.
@@ -77,8 +79,14 @@ pub(super) struct ParquetTable {
 }
 
 impl ParquetTable {
-    /// Create a table over `files`. `generation` differs for every table of a session.
-    pub(super) fn new(schema: SchemaRef, files: &[TableFile], generation: i64) -> Result<Self> {
+    /// Create a table over `files`. `key`: the column that is the key alone; `generation` differs for every table of a
+    /// session.
+    pub(super) fn new(
+        schema: SchemaRef,
+        key: Option<&str>,
+        files: &[TableFile],
+        generation: i64,
+    ) -> Result<Self> {
         let parsed = files.iter().map(|file| {
             let url = ListingTableUrl::try_new(file.url.clone(), None)?;
             Ok((url, file.size))
@@ -86,6 +94,7 @@ impl ParquetTable {
         Ok(Self {
             schema,
             files: parsed.collect::<Result<_>>()?,
+            key: key.map(str::to_owned),
             generation,
             described: OnceCell::new(),
         })
@@ -121,12 +130,23 @@ impl ParquetTable {
             .map(Vec::as_slice)
     }
 
+    /// Estimate what is not known: without a number of distinct values the planner takes every value for distinct. It
+    /// would expect a join of many rows with a few repositories to have a few rows, and hold the many in memory.
     fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics::new_unknown(&self.schema);
         let rows = self.files.iter().try_fold(0_usize, |sum, (_, size)| {
             Some(sum.saturating_add(usize::try_from(size.as_ref()?.rows).ok()?))
         });
-        let unknown = Statistics::new_unknown(&self.schema);
-        unknown.with_num_rows(rows.map_or_else(Precision::default, Precision::Exact))
+        let Some(rows) = rows else {
+            return statistics;
+        };
+        let columns = statistics.column_statistics.iter_mut();
+        for (column, field) in columns.zip(self.schema.fields()) {
+            let is_key = self.key.as_ref() == Some(field.name());
+            let distinct = if is_key { rows } else { rows.isqrt() };
+            column.distinct_count = Precision::Inexact(distinct);
+        }
+        statistics.with_num_rows(Precision::Exact(rows))
     }
 }
 

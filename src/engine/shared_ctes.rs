@@ -298,7 +298,7 @@ impl CteTable {
                 rows: written.rows,
             }),
         };
-        let table = ParquetTable::new(Arc::clone(&self.schema), &[file], 0)?;
+        let table = ParquetTable::new(Arc::clone(&self.schema), None, &[file], 0)?;
         match self.computed.set((table, written)) {
             Ok(()) => Ok(()),
             Err(_) => internal_err!("a common table expression was computed twice"),
