@@ -1,6 +1,7 @@
 FROM rust:1.94-slim-trixie AS build
 WORKDIR /src
 # For jemalloc.
+# hadolint ignore=DL3008
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 # The dependencies are a layer of their own, which is built again only when the lock file changes. Cargo needs to see every
 # target before it fetches.

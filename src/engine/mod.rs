@@ -15,7 +15,7 @@ mod times;
 
 pub use dialect::{Dialect, inline_params, translate};
 pub use params::{Param, bind_params, declared_params, unknown_value_error};
-pub use parquet_table::{FileSize, TableFile};
+pub use parquet_table::TableFile;
 pub use references::{TableName, references};
 pub use shared_ctes::{OptimizedQuery, PlannedQuery};
 

@@ -30,17 +30,10 @@ use crate::lake::{WrittenFile, file_url};
 pub struct TableFile {
     /// The location of the file.
     pub url: Url,
-    /// The size of the file; `None` if it is not known.
-    pub size: Option<FileSize>,
-}
-
-/// The size of a Parquet file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FileSize {
-    /// The size in bytes.
-    pub bytes: u64,
-    /// The number of rows.
-    pub rows: u64,
+    /// The size in bytes; `None` if it is not known.
+    pub bytes: Option<u64>,
+    /// The number of rows; `None` if it is not known.
+    pub rows: Option<u64>,
 }
 
 impl TableFile {
@@ -51,17 +44,19 @@ impl TableFile {
     pub fn written(file: &WrittenFile) -> crate::error::Result<Self> {
         Ok(Self {
             url: file_url(&file.path)?,
-            size: Some(FileSize {
-                bytes: file.bytes,
-                rows: file.rows,
-            }),
+            bytes: Some(file.bytes),
+            rows: Some(file.rows),
         })
     }
 }
 
 impl From<Url> for TableFile {
     fn from(url: Url) -> Self {
-        Self { url, size: None }
+        Self {
+            url,
+            bytes: None,
+            rows: None,
+        }
     }
 }
 
@@ -69,7 +64,7 @@ impl From<Url> for TableFile {
 #[derive(Debug)]
 pub(super) struct ParquetTable {
     schema: SchemaRef,
-    files: Vec<(ListingTableUrl, Option<FileSize>)>,
+    files: Vec<(ListingTableUrl, TableFile)>,
     /// The column that is the key alone.
     key: Option<String>,
     /// Distinguishes the files from files that were registered at the same location before, for the cache of footers.
@@ -89,7 +84,7 @@ impl ParquetTable {
     ) -> Result<Self> {
         let parsed = files.iter().map(|file| {
             let url = ListingTableUrl::try_new(file.url.clone(), None)?;
-            Ok((url, file.size))
+            Ok((url, file.clone()))
         });
         Ok(Self {
             schema,
@@ -103,12 +98,12 @@ impl ParquetTable {
     /// Describe the files, and ask the store for those whose size is not known.
     async fn described(&self, state: &dyn Session) -> Result<&[ObjectMeta]> {
         let look_up = async || {
-            let files = self.files.iter().map(async |(url, size)| {
-                let described = match size {
+            let files = self.files.iter().map(async |(url, file)| {
+                let described = match file.bytes {
                     Some(size) => ObjectMeta {
                         location: url.prefix().clone(),
                         last_modified: DateTime::UNIX_EPOCH,
-                        size: size.bytes,
+                        size,
                         e_tag: None,
                         version: None,
                     },
@@ -134,8 +129,8 @@ impl ParquetTable {
     /// would expect a join of many rows with a few repositories to have a few rows, and hold the many in memory.
     fn statistics(&self) -> Statistics {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        let rows = self.files.iter().try_fold(0_usize, |sum, (_, size)| {
-            Some(sum.saturating_add(usize::try_from(size.as_ref()?.rows).ok()?))
+        let rows = self.files.iter().try_fold(0_usize, |sum, (_, file)| {
+            Some(sum.saturating_add(usize::try_from(file.rows?).ok()?))
         });
         let Some(rows) = rows else {
             return statistics;

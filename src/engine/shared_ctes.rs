@@ -27,7 +27,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use futures::StreamExt;
 
-use super::parquet_table::{FileSize, ParquetTable, TableFile};
+use super::parquet_table::{ParquetTable, TableFile};
 use crate::lake::{ScratchFile, WrittenScratch, file_url};
 
 /// The schema of the tables that stand for CTEs. A query cannot name it.
@@ -293,10 +293,8 @@ impl CteTable {
         let written = file.finish().map_err(external)?;
         let file = TableFile {
             url: file_url(&written.path).map_err(external)?,
-            size: Some(FileSize {
-                bytes: written.bytes,
-                rows: written.rows,
-            }),
+            bytes: Some(written.bytes),
+            rows: Some(written.rows),
         };
         let table = ParquetTable::new(Arc::clone(&self.schema), None, &[file], 0)?;
         match self.computed.set((table, written)) {

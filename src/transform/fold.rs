@@ -11,8 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::write;
-use crate::engine::Engine;
+use super::{published, write};
+use crate::engine::{Engine, TableFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
     Lake, ListState, Manifest, NextFile, NextTable, ParquetFile, Replaces, RepositoryState,
@@ -82,7 +82,8 @@ pub(super) async fn fold(
             }
             continue;
         }
-        let sql = register(lake, engine, contract, state, segments, base.as_deref())?;
+        let inputs = (segments, base.as_deref());
+        let sql = register(lake, manifest, engine, contract, state, inputs)?;
         let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
         let files = files.map_err(|error| error.with("repository", &state.full_name))?;
         // A list without rows has no file.
@@ -135,14 +136,14 @@ fn effective_segments(state: &ListState) -> &[SegmentRef] {
 /// Register the inputs of the fold and return the query over them.
 fn register(
     lake: &Lake,
+    manifest: &Manifest,
     engine: &Engine,
     contract: &Contract,
     state: &RepositoryState,
-    segments: &[SegmentRef],
-    base: Option<&str>,
+    (segments, base): (&[SegmentRef], Option<&str>),
 ) -> Result<String> {
     if let Some(older) = base {
-        let files = [lake.file_url(older)?.into()];
+        let files = [published::file(lake, manifest, &contract.name(), older)?];
         engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
     }
     let columns = columns(contract, state);
@@ -155,9 +156,12 @@ fn register(
     }
     let replaces_all = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
     let older = base.filter(|_| !segments.iter().any(replaces_all));
-    let files = segments
-        .iter()
-        .map(|segment| Ok(lake.file_url(&segment.path)?.into()));
+    let files = segments.iter().map(|segment| {
+        Ok(TableFile {
+            rows: Some(segment.rows),
+            ..lake.file_url(&segment.path)?.into()
+        })
+    });
     let files = files.collect::<Result<Vec<_>>>()?;
     engine.register_parquet(SCHEMA, "arrived", segment_schema(contract), &files)?;
     let replaced = replaced(segments);
@@ -188,8 +192,8 @@ fn register(
     }
     // A window function would copy the records one by one.
     sql.push_str(&format!(
-        " GROUP BY {}) SELECT {columns} FROM {SCHEMA}.arrived AS arrived \
-         WHERE {SEQUENCE} IN (SELECT sequence FROM latest)",
+        " GROUP BY {}) SELECT {columns} FROM latest \
+         INNER JOIN {SCHEMA}.arrived AS arrived ON arrived.{SEQUENCE} = latest.sequence",
         key.join(", "),
     ));
     if older.is_some() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::checks::{self, CheckResults};
-use crate::engine::{Engine, FileSize, TableFile};
+use crate::engine::{Engine, TableFile};
 use crate::error::Result;
 use crate::lake::{Lake, Manifest};
 use crate::schema::{Contract, Contracts};
@@ -69,9 +69,7 @@ pub(super) fn file(lake: &Lake, manifest: &Manifest, table: &str, path: &str) ->
     let entry = entry.filter(|_| manifest.intent.is_none());
     Ok(TableFile {
         url: lake.file_url(path)?,
-        size: entry.map(|entry| FileSize {
-            bytes: entry.bytes,
-            rows: entry.rows,
-        }),
+        bytes: entry.map(|entry| entry.bytes),
+        rows: entry.map(|entry| entry.rows),
     })
 }

@@ -235,7 +235,8 @@ const MASKS: [(&str, &str); 6] = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
     (r"/[^ ]*/lake\b", "LAKE"),
     (r"\b\d+(\.\d+)? (s|seconds|minutes|hours)\b", "DURATION"),
-    (r"(TIME +)\d+", "${1}N"),
+    // The seconds of a run, and the space up to the next column.
+    (r"(TIME +)\d+ +", "${1}N  "),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -193,7 +193,14 @@ async fn killed(
     let left = std::fs::read_dir(&temporary).unwrap().count();
     assert_eq!(left, 0, "TMPDIR is as it was");
     let private = private(ground).await;
-    let expected = ["budget", "manifest.json", "manifests", "runs", "state"];
+    let expected = [
+        "budget",
+        "checks.json",
+        "manifest.json",
+        "manifests",
+        "runs",
+        "state",
+    ];
     assert_eq!(private, expected.map(str::to_owned).into());
     let mut files = ground.files().await;
     files.retain(|path, _| !path.starts_with("metrics/history/"));
