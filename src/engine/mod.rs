@@ -26,7 +26,7 @@ use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
-use datafusion::common::{Column, SchemaError, TableReference};
+use datafusion::common::{Column, ParamValues, SchemaError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -257,11 +257,7 @@ impl Engine {
         if params.is_empty() {
             return Ok(plan);
         }
-        let values: Vec<_> = params
-            .iter()
-            .map(|param| (param.name.as_str(), param.value.clone()))
-            .collect();
-        plan.with_param_values(values).map_err(failed)
+        plan.with_param_values(param_values(params)).map_err(failed)
     }
 
     /// Plan `sql` as [`Engine::plan`] does, so that a CTE which it reads more than once is computed once.
@@ -271,13 +267,11 @@ impl Engine {
     pub async fn plan_shared(&self, sql: &str, params: &[Param]) -> Result<PlannedQuery> {
         let frame = self.plan(sql, &[]).await?;
         let (state, plan) = frame.into_parts();
-        let values: Vec<_> = params
-            .iter()
-            .map(|param| (param.name.as_str(), param.value.clone()))
-            .collect();
-        PlannedQuery::extract(state, plan, &values.into()).map_err(|error: DataFusionError| {
-            Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
-        })
+        PlannedQuery::extract(state, plan, &param_values(params)).map_err(
+            |error: DataFusionError| {
+                Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
+            },
+        )
     }
 
     /// Parse `sql`, with timestamps in microseconds.
@@ -357,6 +351,13 @@ impl Engine {
             generations: Arc::clone(&self.generations),
         }
     }
+}
+
+/// Return the values of the placeholders.
+fn param_values(params: &[Param]) -> ParamValues {
+    let values = params.iter();
+    let values = values.map(|param| (param.name.as_str(), param.value.clone()));
+    values.collect::<Vec<_>>().into()
 }
 
 fn unreadable(location: &str) -> Error {

@@ -69,7 +69,7 @@ pub(super) struct ParquetTable {
     key: Option<String>,
     /// Distinguishes the files from files that were registered at the same location before, for the cache of footers.
     generation: i64,
-    /// The files as the store describes them.
+    /// The files as DataFusion reads them.
     described: OnceCell<Vec<ObjectMeta>>,
 }
 
@@ -95,26 +95,23 @@ impl ParquetTable {
         })
     }
 
-    /// Describe the files, and ask the store for those whose size is not known.
+    /// Describe the files, and ask the store for the sizes that are not known.
     async fn described(&self, state: &dyn Session) -> Result<&[ObjectMeta]> {
         let look_up = async || {
             let files = self.files.iter().map(async |(url, file)| {
-                let described = match file.bytes {
-                    Some(size) => ObjectMeta {
-                        location: url.prefix().clone(),
-                        last_modified: DateTime::UNIX_EPOCH,
-                        size,
-                        e_tag: None,
-                        version: None,
-                    },
+                let size = match file.bytes {
+                    Some(bytes) => bytes,
                     None => {
                         let store = state.runtime_env().object_store(url)?;
-                        store.head(url.prefix()).await?
+                        store.head(url.prefix()).await?.size
                     }
                 };
                 Ok(ObjectMeta {
+                    location: url.prefix().clone(),
                     last_modified: DateTime::from_timestamp_nanos(self.generation),
-                    ..described
+                    size,
+                    e_tag: None,
+                    version: None,
                 })
             });
             try_join_all(files).await
