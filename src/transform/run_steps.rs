@@ -7,13 +7,15 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::kept::{Decision, MadeFrom};
-use super::run::TransformRun;
+use super::parts::StepInPart;
+use super::run::{Place, TransformRun};
 use super::run_step::{register_with_unique_key, run_step};
 use super::steps::Step;
 use super::write::{self, WrittenFiles};
 use super::{TransformOptions, outside};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::NextTable;
 use crate::schema::Contract;
 
 /// The steps that run at the same time. They share the memory limit, and use as many threads as there are cores.
@@ -27,13 +29,14 @@ struct PendingSteps {
     /// Steps to run, in dependency order.
     to_make: Vec<PendingStep>,
     running: JoinSet<Result<MadeTable>>,
-    /// The tables of all of these.
-    unfinished: BTreeSet<TableName>,
+    /// The tables of all of these. One with a content is at the place of whole tables, wherever it is made.
+    unfinished: BTreeSet<(Place, TableName)>,
 }
 
 struct PendingStep {
     step: Step,
-    /// `None` for a base table.
+    place: Place,
+    /// `None` for a base table that is not stored.
     made_from: Option<MadeFrom>,
 }
 
@@ -41,40 +44,65 @@ struct PendingStep {
 struct MadeTable {
     pending: PendingStep,
     contract: Arc<Contract>,
-    files: WrittenFiles,
+    rows: MadeRows,
+}
+
+enum MadeRows {
+    /// All rows. They are registered where they were made.
+    Whole(WrittenFiles),
+    /// Those of a part, and the published ones of the others.
+    InPart(NextTable),
 }
 
 impl TransformRun<'_> {
     /// Make the tables of the steps in dependency order, or keep them as published. Steps whose table is final or whose
     /// layer is not selected do not run. A base table is made when a step that is made reads it.
     pub(super) async fn run_steps(&mut self, options: &TransformOptions) -> Result<()> {
-        let only = options.only.as_ref();
-        let mut steps = PendingSteps::default();
-        for step in self.steps.topological_order(&self.engine)? {
-            let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
-            if is_selected && !step.is_base() && !self.contents.contains_key(&step.name) {
-                steps.unfinished.insert(step.name.clone());
-                steps.undecided.push(step);
-            }
-        }
+        self.open_parts(options).await?;
+        let mut steps = self.all_undecided(options)?;
         loop {
             self.decide_steps(&mut steps, options)?;
             self.start_steps(&mut steps).await?;
             let Some(made) = steps.next_made().await? else {
                 break;
             };
-            steps.unfinished.remove(&made.pending.step.name);
-            match made.pending.made_from {
-                Some(made_from) => self.stage(&made.contract, made.files, made_from),
-                None => self.mark_registered(made.pending.step.name),
-            }
+            self.finish(made, &mut steps);
         }
         match steps.unfinished.first() {
             None => Ok(()),
-            Some(name) => {
+            Some((_, name)) => {
                 Err(Error::new(ErrorKind::Internal, "a step never ran").with("table", name))
             }
         }
+    }
+
+    /// Return the selected steps, and those of the stored base tables that they read.
+    fn all_undecided(&self, options: &TransformOptions) -> Result<PendingSteps> {
+        let mut steps = PendingSteps::default();
+        let only = options.only.as_ref();
+        let mut wanted = BTreeSet::new();
+        for step in self
+            .steps
+            .topological_order(&self.engine)?
+            .into_iter()
+            .rev()
+        {
+            let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
+            let is_wanted = match step.is_base() {
+                true => wanted.contains(&step.name),
+                false => is_selected && !self.contents.contains_key(&step.name),
+            };
+            if !is_wanted {
+                continue;
+            }
+            wanted.extend(step.reads(&self.engine)?.iter().cloned());
+            if self.base_step(&step.name).is_none() {
+                steps.unfinished.insert((Place::Whole, step.name.clone()));
+                steps.undecided.push(step);
+            }
+        }
+        steps.undecided.reverse();
+        Ok(steps)
     }
 
     /// Decide about the steps whose inputs are final.
@@ -88,24 +116,33 @@ impl TransformRun<'_> {
             match self.decide(&step, &made_from, options) {
                 Decision::Keep => {
                     tracing::info!(table = %step.name, "kept a table");
-                    steps.unfinished.remove(&step.name);
+                    steps.unfinished.remove(&(Place::Whole, step.name.clone()));
                     self.keep(&step, made_from);
                 }
                 Decision::Make(reason) => {
-                    let reason = reason.to_string();
+                    let mut reason = reason.to_string();
+                    let place = self.part_of(&step, &made_from)?;
+                    let place = place.map_or(Place::Whole, Place::Part);
+                    if let Some(share) = self.share(place) {
+                        reason = format!("{share}; {reason}");
+                    }
                     tracing::info!(table = %step.name, reason, "making a table");
-                    self.report.made.insert(step.name.to_string(), reason);
-                    for base in self.unmade_bases(&step)? {
+                    if !step.is_base() {
+                        self.report.made.insert(step.name.to_string(), reason);
+                    }
+                    for base in self.unmade_bases(&step, place)? {
                         // Another step may have asked for it.
-                        if steps.unfinished.insert(base.name.clone()) {
+                        if steps.unfinished.insert((place, base.name.clone())) {
                             steps.to_make.push(PendingStep {
                                 step: base,
+                                place,
                                 made_from: None,
                             });
                         }
                     }
                     steps.to_make.push(PendingStep {
                         step,
+                        place,
                         made_from: Some(made_from),
                     });
                 }
@@ -115,11 +152,15 @@ impl TransformRun<'_> {
     }
 
     /// Return whether a table that a step reads, directly or by way of base tables, is not final.
-    fn waits_for_content(&self, step: &Step, unfinished: &BTreeSet<TableName>) -> Result<bool> {
+    fn waits_for_content(
+        &self,
+        step: &Step,
+        unfinished: &BTreeSet<(Place, TableName)>,
+    ) -> Result<bool> {
         for read in step.reads(&self.engine)? {
             let waits = match self.base_step(read) {
                 Some(base) => self.waits_for_content(base, unfinished)?,
-                None => unfinished.contains(read),
+                None => unfinished.contains(&(Place::Whole, read.clone())),
             };
             if waits {
                 return Ok(true);
@@ -131,25 +172,68 @@ impl TransformRun<'_> {
     /// Start the steps whose inputs are made, as many as may run.
     async fn start_steps(&mut self, steps: &mut PendingSteps) -> Result<()> {
         for pending in std::mem::take(&mut steps.to_make) {
-            let reads = pending.step.reads(&self.engine)?;
-            let is_ready = !reads.iter().any(|read| steps.unfinished.contains(read));
+            let PendingStep { step, place, .. } = &pending;
+            let reads = step.reads(&self.engine)?;
+            let is_ready = !reads.iter().any(|read| {
+                let place = self.base_step(read).map_or(Place::Whole, |_| *place);
+                steps.unfinished.contains(&(place, read.clone()))
+            });
             if !is_ready || steps.running.len() >= AT_ONCE {
                 steps.to_make.push(pending);
                 continue;
             }
             for read in reads {
-                self.register_final(read).await?;
+                if self.base_step(read).is_none() {
+                    match place {
+                        Place::Whole => self.register_final(read).await?,
+                        Place::Part(scope) => self.register_part(*scope, read).await?,
+                    }
+                }
             }
-            let name = &pending.step.name;
-            let added = self.added_parts.get(name).into_iter().flatten();
-            let added = added.map(|(part, _)| part.clone()).collect();
-            let folder = self.folder(&name.layer, &name.table);
-            let engine = Arc::clone(&self.engine);
-            steps
-                .running
-                .spawn(make_table(engine, pending, folder, added));
+            match (*place, &pending.made_from) {
+                (Place::Part(scope), Some(_)) => {
+                    let work = self.step_in_part(step, scope).await?;
+                    steps.running.spawn(make_in_part(work, pending));
+                }
+                _ => {
+                    let name = &step.name;
+                    let added = self.added_parts.get(name).into_iter().flatten();
+                    let added = added.map(|(part, _)| part.clone()).collect();
+                    let mut folder = self.folder(&name.layer, &name.table);
+                    if *place != Place::Whole {
+                        folder = folder.join("part");
+                    }
+                    let engine = self.engine_at(*place);
+                    let work = make_table(engine, pending, folder, added);
+                    steps.running.spawn(work);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Record a table that was made.
+    fn finish(&mut self, made: MadeTable, steps: &mut PendingSteps) {
+        let PendingStep {
+            step,
+            place,
+            made_from,
+        } = made.pending;
+        let Some(made_from) = made_from else {
+            steps.unfinished.remove(&(place, step.name.clone()));
+            return self.mark_registered(place, step.name);
+        };
+        steps.unfinished.remove(&(Place::Whole, step.name.clone()));
+        match made.rows {
+            MadeRows::Whole(files) => self.stage(&made.contract, files, made_from),
+            MadeRows::InPart(mut table) => {
+                table.made_from = made_from;
+                self.add_table(&step.name, table);
+                if let Place::Part(scope) = place {
+                    self.made_in_parts.insert(step.name, scope);
+                }
+            }
+        }
     }
 }
 
@@ -167,6 +251,16 @@ impl PendingSteps {
     }
 }
 
+/// Make the rows of a part, and replace the published ones.
+async fn make_in_part(work: StepInPart, pending: PendingStep) -> Result<MadeTable> {
+    let (contract, table) = work.make().await?;
+    Ok(MadeTable {
+        pending,
+        contract,
+        rows: MadeRows::InPart(table),
+    })
+}
+
 /// Run a step, and add the parts that `[[table]]` adds to its table. The table is registered then.
 async fn make_table(
     engine: Arc<Engine>,
@@ -179,7 +273,7 @@ async fn make_table(
         return Ok(MadeTable {
             pending,
             contract,
-            files,
+            rows: MadeRows::Whole(files),
         });
     }
     let TableName { layer, table } = &pending.step.name;
@@ -193,7 +287,7 @@ async fn make_table(
     Ok(MadeTable {
         pending,
         contract,
-        files,
+        rows: MadeRows::Whole(files),
     })
 }
 
