@@ -109,10 +109,10 @@ pub async fn transform(
     let contracts = contracts(config)?;
     steps.apply_layout(&contracts);
     let inventory = lake.inventory(InventoryDepth::Listing).await?;
-    let stored = StoredTables::read(lake).await;
     let mut run = TransformRun::new(
-        config, lake, contracts, steps, &inventory, &states, &assigned, stored,
+        config, lake, contracts, steps, &inventory, &states, &assigned,
     )?;
+    run.stored = StoredTables::read(lake).await;
     let given_up = run.check_damage(&mut states, options.accept_loss).await?;
 
     let known = KnownFindings::read(lake).await;

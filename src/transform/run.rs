@@ -65,7 +65,6 @@ impl<'a> TransformRun<'a> {
         inventory: &'a Inventory,
         states: &[RepositoryState],
         repositories: &'a [AssignedRepository],
-        stored: StoredTables,
     ) -> Result<Self> {
         let staging = tempfile::Builder::new()
             .prefix("bitlake-staging-")
@@ -86,7 +85,7 @@ impl<'a> TransformRun<'a> {
             added_parts: BTreeMap::new(),
             contents: BTreeMap::new(),
             repositories,
-            stored,
+            stored: StoredTables::default(),
             parts: BTreeMap::new(),
             made_in_parts: BTreeMap::new(),
             registered: BTreeSet::new(),
