@@ -9,7 +9,10 @@
 //! {"id": 1, "state": "SUPERSEDED"}
 //! --- expect SELECT id, status FROM domain.pull_requests
 //! bitbucket:BitbucketPullRequest:1:acme/web:1 | CLOSED
+//! --- report pull_requests/open project=shop
 //! ```
+//!
+//! `expect` takes a query, `report` the name of a bundled report and its parameters.
 
 #![allow(
     clippy::expect_used,
@@ -31,6 +34,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bitlake::engine::{bind_params, declared_params};
+use bitlake::transform::reports;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
@@ -44,7 +49,9 @@ struct Case {
 }
 
 struct Expectation {
+    /// SQL, or the name of a report with its parameters.
     query: String,
+    is_report: bool,
     lines: Vec<String>,
     /// Where the lines stand in the file, from 0.
     place: Range<usize>,
@@ -99,12 +106,14 @@ async fn run(file: &Path, name: &str, update: bool) -> Result<(), Failed> {
     let mut wrong = String::new();
     for Expectation {
         query,
+        is_report,
         lines: expected,
         place,
     } in case.expect.iter().rev()
     {
         let got = match &tables {
-            Ok(tables) => tables.query(query).await.map_err(|error| error.to_string()),
+            Ok(tables) if *is_report => report(tables, query).await,
+            Ok(tables) => tables.query(query).await.map_err(|e| e.to_string()),
             Err(error) => Err(error.to_string()),
         };
         let got = got.unwrap_or_else(|error| vec![format!("error: {error}")]);
@@ -127,6 +136,29 @@ async fn run(file: &Path, name: &str, update: bool) -> Result<(), Failed> {
     }
 }
 
+/// Run a report, given as its name and `parameter=value` words.
+async fn report(tables: &Tables, call: &str) -> Result<Vec<String>, String> {
+    let mut words = call.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let (_, sql) = reports()
+        .into_iter()
+        .find(|(known, _)| known == name)
+        .ok_or("no such report")?;
+    let given: Vec<_> = words
+        .filter_map(|word| word.split_once('='))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let params = declared_params(sql).and_then(|params| bind_params(params, &given));
+    let params = params.map_err(|error| error.to_string())?;
+    let lines = tables.query_with(sql, &params).await;
+    lines.map_err(|error| error.to_string())
+}
+
+fn expectation(line: &str) -> Option<(&str, bool)> {
+    let query = line.strip_prefix("--- expect ").map(|query| (query, false));
+    query.or_else(|| Some((line.strip_prefix("--- report ")?, true)))
+}
+
 fn parse(lines: &[String]) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut table = None;
@@ -145,7 +177,7 @@ fn parse(lines: &[String]) -> Vec<Case> {
             let case = cases.last_mut().expect("given before case");
             case.given.entry(name.to_owned()).or_default();
             table = Some(name.to_owned());
-        } else if let Some(query) = line.strip_prefix("--- expect ") {
+        } else if let Some((query, is_report)) = expectation(line) {
             let start = n;
             while n < lines.len()
                 && !lines[n].is_empty()
@@ -157,6 +189,7 @@ fn parse(lines: &[String]) -> Vec<Case> {
             let case = cases.last_mut().expect("expect before case");
             case.expect.push(Expectation {
                 query: query.to_owned(),
+                is_report,
                 lines: lines[start..n].to_vec(),
                 place: start..n,
             });
