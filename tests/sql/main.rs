@@ -9,10 +9,9 @@
 //! {"id": 1, "state": "SUPERSEDED"}
 //! --- expect SELECT id, status FROM domain.pull_requests
 //! bitbucket:BitbucketPullRequest:1:acme/web:1 | CLOSED
-//! --- report pull_requests/open project=shop
 //! ```
 //!
-//! `expect` takes a query, `report` the name of a bundled report and its parameters.
+//! `--- expect report dora/failures project=shop` runs a bundled query with the values of its parameters.
 
 #![allow(
     clippy::expect_used,
@@ -34,7 +33,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use bitlake::engine::{bind_params, declared_params};
+use bitlake::engine::{bind_params, declared_params, inline_params};
 use bitlake::transform::reports;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
@@ -49,9 +48,7 @@ struct Case {
 }
 
 struct Expectation {
-    /// SQL, or the name of a report with its parameters.
     query: String,
-    is_report: bool,
     lines: Vec<String>,
     /// Where the lines stand in the file, from 0.
     place: Range<usize>,
@@ -106,14 +103,13 @@ async fn run(file: &Path, name: &str, update: bool) -> Result<(), Failed> {
     let mut wrong = String::new();
     for Expectation {
         query,
-        is_report,
         lines: expected,
         place,
     } in case.expect.iter().rev()
     {
+        let sql = report(query);
         let got = match &tables {
-            Ok(tables) if *is_report => report(tables, query).await,
-            Ok(tables) => tables.query(query).await.map_err(|e| e.to_string()),
+            Ok(tables) => tables.query(&sql).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         let got = got.unwrap_or_else(|error| vec![format!("error: {error}")]);
@@ -136,27 +132,23 @@ async fn run(file: &Path, name: &str, update: bool) -> Result<(), Failed> {
     }
 }
 
-/// Run a report, given as its name and `parameter=value` words.
-async fn report(tables: &Tables, call: &str) -> Result<Vec<String>, String> {
+/// Return the SQL of `report NAME PARAM=VALUE…`, or `query` itself where it is SQL.
+fn report(query: &str) -> String {
+    let Some(call) = query.strip_prefix("report ") else {
+        return query.to_owned();
+    };
     let mut words = call.split_whitespace();
-    let name = words.next().unwrap_or_default();
+    let name = words.next().expect("a report's name");
     let (_, sql) = reports()
         .into_iter()
         .find(|(known, _)| known == name)
-        .ok_or("no such report")?;
+        .unwrap_or_else(|| panic!("there is no report {name}"));
     let given: Vec<_> = words
-        .filter_map(|word| word.split_once('='))
+        .map(|word| word.split_once('=').expect("param=value"))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let params = declared_params(sql).and_then(|params| bind_params(params, &given));
-    let params = params.map_err(|error| error.to_string())?;
-    let lines = tables.query_with(sql, &params).await;
-    lines.map_err(|error| error.to_string())
-}
-
-fn expectation(line: &str) -> Option<(&str, bool)> {
-    let query = line.strip_prefix("--- expect ").map(|query| (query, false));
-    query.or_else(|| Some((line.strip_prefix("--- report ")?, true)))
+    let params = bind_params(declared_params(sql).unwrap(), &given).unwrap();
+    inline_params(sql, &params).unwrap()
 }
 
 fn parse(lines: &[String]) -> Vec<Case> {
@@ -177,7 +169,7 @@ fn parse(lines: &[String]) -> Vec<Case> {
             let case = cases.last_mut().expect("given before case");
             case.given.entry(name.to_owned()).or_default();
             table = Some(name.to_owned());
-        } else if let Some((query, is_report)) = expectation(line) {
+        } else if let Some(query) = line.strip_prefix("--- expect ") {
             let start = n;
             while n < lines.len()
                 && !lines[n].is_empty()
@@ -189,7 +181,6 @@ fn parse(lines: &[String]) -> Vec<Case> {
             let case = cases.last_mut().expect("expect before case");
             case.expect.push(Expectation {
                 query: query.to_owned(),
-                is_report,
                 lines: lines[start..n].to_vec(),
                 place: start..n,
             });

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock};
 
-use bitlake::engine::{Engine, Param, TableName};
+use bitlake::engine::{Engine, TableName};
 use bitlake::error::Result;
 use bitlake::transform::{Step, StepGraph, run_step};
 use datafusion::arrow::array::RecordBatch;
@@ -29,11 +29,6 @@ impl Tables {
 
     /// The lines of a query, cells joined by ` | `.
     pub async fn query(&self, sql: &str) -> Result<Vec<String>> {
-        self.query_with(sql, &[]).await
-    }
-
-    /// The lines of a query with parameters.
-    pub async fn query_with(&self, sql: &str, params: &[Param]) -> Result<Vec<String>> {
         let steps = bundled_steps();
         let mut needed: BTreeSet<_> = self.engine.references(sql)?.into_iter().collect();
         for (step, reads) in steps.iter().rev() {
@@ -48,8 +43,7 @@ impl Tables {
                 run_step(&self.engine, step, &folder).await?;
             }
         }
-        let rows = self.engine.plan(sql, params).await?.collect().await;
-        Ok(rows.unwrap().iter().flat_map(print).collect())
+        lines_of(&self.engine, sql).await
     }
 }
 
