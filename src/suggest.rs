@@ -15,6 +15,60 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
+/// Return up to `most` candidates that are like `word`, the most similar first: those with few wrong letters, or with
+/// the word as a part. Only the last part of a name with `.` or `/` has to be like it.
+pub fn nearest<'a>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+    most: usize,
+) -> Vec<&'a str> {
+    const SHORTEST_PART: usize = 3;
+    let word = word.to_lowercase();
+    let last = |name: &str| {
+        name.rsplit(['.', '/'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let last_word = last(&word);
+    let rank = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        let part = last(&candidate);
+        let distance = |a: &str, b: &str| {
+            let distance = strsim::damerau_levenshtein(a, b);
+            (distance <= (b.chars().count() / 3).max(1)).then_some(distance)
+        };
+        let is_part = last_word.len() >= SHORTEST_PART
+            && (part.contains(&last_word)
+                || part.len() >= SHORTEST_PART && last_word.contains(&part));
+        let whole = distance(&word, &candidate).map(|n| (0, n));
+        whole
+            .or_else(|| distance(&last_word, &part).map(|n| (1, n)))
+            .or_else(|| is_part.then(|| (2, part.len().abs_diff(last_word.len()))))
+    };
+    let ranked = candidates
+        .into_iter()
+        .filter_map(|name| Some((rank(name)?, name)));
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort();
+    ranked.dedup();
+    ranked
+        .into_iter()
+        .map(|(_, name)| name)
+        .take(most)
+        .collect()
+}
+
+/// Return `did you mean …?` for candidates, `None` if there are none.
+pub fn did_you_mean(near: &[&str]) -> Option<String> {
+    let quoted: Vec<_> = near.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        None => None,
+        Some((only, [])) => Some(format!("did you mean {only}?")),
+        Some((last, others)) => Some(format!("did you mean {} or {last}?", others.join(", "))),
+    }
+}
+
 /// Return the hint for an unknown word: the most similar candidate, or else all of them after `label`.
 pub fn hint(word: &str, candidates: &[&str], label: &str) -> String {
     match closest(word, candidates.iter().copied()) {
@@ -33,6 +87,30 @@ mod tests {
         assert_eq!(closest("enities", known), Some("entities"));
         assert_eq!(closest("Deployments", known), Some("deployments"));
         assert_eq!(closest("branches", known), None);
+    }
+
+    #[test]
+    fn near_names_have_few_wrong_letters_or_the_word_as_a_part() {
+        let known = [
+            "domain.repos",
+            "domain.board_repos",
+            "domain.refs",
+            "dora.changes",
+        ];
+        assert_eq!(
+            nearest("domain.repo", known, 2),
+            ["domain.repos", "domain.refs"]
+        );
+        assert_eq!(
+            nearest("repos", known, 5),
+            ["domain.repos", "domain.board_repos"]
+        );
+        assert_eq!(nearest("x", known, 5), Vec::<&str>::new());
+        assert_eq!(
+            did_you_mean(&["a", "b", "c"]).unwrap(),
+            "did you mean `a`, `b` or `c`?"
+        );
+        assert_eq!(did_you_mean(&[]), None);
     }
 
     #[test]
