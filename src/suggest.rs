@@ -15,8 +15,8 @@ pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, candidate)| candidate)
 }
 
-/// Return up to `most` candidates that are like `word`, the most similar first: those with few wrong letters, or with
-/// the word as a part. Only the last part of a name with `.` or `/` has to be like it.
+/// Return up to `most` candidates that are like `word`, the most similar first: those whose last part, behind `.` or `/`,
+/// has few wrong letters or contains that of the word. Of equal ones, the most similar prefix is first.
 pub fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -24,32 +24,28 @@ pub fn nearest<'a>(
 ) -> Vec<&'a str> {
     const SHORTEST_PART: usize = 3;
     let word = word.to_lowercase();
-    let last = |name: &str| {
-        name.rsplit(['.', '/'])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
+    let split = |name: &str| {
+        let at = name.rfind(['.', '/']).map_or(0, |at| at + 1);
+        let (prefix, last) = name.split_at(at);
+        (prefix.to_owned(), last.to_owned())
     };
-    let last_word = last(&word);
+    let (prefix, last) = split(&word);
     let rank = |candidate: &str| {
-        let candidate = candidate.to_lowercase();
-        let part = last(&candidate);
-        let distance = |a: &str, b: &str| {
-            let distance = strsim::damerau_levenshtein(a, b);
-            (distance <= (b.chars().count() / 3).max(1)).then_some(distance)
+        let (other_prefix, other) = split(&candidate.to_lowercase());
+        let wrong = strsim::damerau_levenshtein(&last, &other);
+        let contains =
+            |whole: &str, part: &str| part.len() >= SHORTEST_PART && whole.contains(part);
+        let wrong = match wrong <= (other.chars().count() / 3).max(1) {
+            true => wrong,
+            false if contains(&other, &last) || contains(&last, &other) => wrong + last.len(),
+            false => return None,
         };
-        let is_part = last_word.len() >= SHORTEST_PART
-            && (part.contains(&last_word)
-                || part.len() >= SHORTEST_PART && last_word.contains(&part));
-        let whole = distance(&word, &candidate).map(|n| (0, n));
-        whole
-            .or_else(|| distance(&last_word, &part).map(|n| (1, n)))
-            .or_else(|| is_part.then(|| (2, part.len().abs_diff(last_word.len()))))
+        Some((wrong, strsim::damerau_levenshtein(&prefix, &other_prefix)))
     };
-    let ranked = candidates
-        .into_iter()
-        .filter_map(|name| Some((rank(name)?, name)));
-    let mut ranked: Vec<_> = ranked.collect();
+    let ranked = candidates.into_iter();
+    let mut ranked: Vec<_> = ranked
+        .filter_map(|name| Some((rank(name)?, name)))
+        .collect();
     ranked.sort();
     ranked.dedup();
     ranked
@@ -97,10 +93,7 @@ mod tests {
             "domain.refs",
             "dora.changes",
         ];
-        assert_eq!(
-            nearest("domain.repo", known, 2),
-            ["domain.repos", "domain.refs"]
-        );
+        assert_eq!(nearest("domian.repo", known, 1), ["domain.repos"]);
         assert_eq!(
             nearest("repos", known, 5),
             ["domain.repos", "domain.board_repos"]

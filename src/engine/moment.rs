@@ -12,7 +12,7 @@ use datafusion::arrow::compute::kernels::cast_utils::string_to_datetime;
 use crate::clock::local_instant;
 
 /// The forms of a time, for help and errors.
-pub const MOMENT_FORMS: &str = "a date (2026-10-01), a month (2026-10), a local time (2026-10-01 08:00), an instant \
+pub const MOMENT_FORMS: &str = "a date (2026-10-01), a month (2026-10), a year (2026), a local time (2026-10-01 08:00), an instant \
     (2026-10-01T08:00:00+02:00), or one of: today, yesterday, this month, last month, this year, last year";
 
 /// A time as it was written.
@@ -90,6 +90,11 @@ fn local(text: &str) -> Option<NaiveDateTime> {
         let date = NaiveDate::from_ymd_opt(year.parse().ok()?, month.parse().ok()?, 1)?;
         is_month.then(|| day(date))
     };
+    let year = || {
+        let digits = text.len() == 4 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let date = NaiveDate::from_ymd_opt(text.parse().ok()?, 1, 1)?;
+        digits.then(|| day(date))
+    };
     let timed = || {
         [
             "%Y-%m-%dT%H:%M:%S%.f",
@@ -100,7 +105,7 @@ fn local(text: &str) -> Option<NaiveDateTime> {
         .iter()
         .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
     };
-    dated.or_else(month).or_else(timed)
+    dated.or_else(month).or_else(year).or_else(timed)
 }
 
 #[cfg(test)]
@@ -122,6 +127,7 @@ mod tests {
             ("2026-10-01", "2026-09-30T22:00Z"),
             ("2026-10", "2026-09-30T22:00Z"),
             ("2026-12", "2026-11-30T23:00Z"),
+            ("2026", "2025-12-31T23:00Z"),
             ("2026-10-01 08:00", "2026-10-01T06:00Z"),
             ("2026-10-01T08:00:00", "2026-10-01T06:00Z"),
             ("2026-10-01T08:00:00Z", "2026-10-01T08:00Z"),
@@ -156,7 +162,7 @@ mod tests {
         for text in [
             "",
             "soon",
-            "2026",
+            "26",
             "2026-13",
             "2026-02-30",
             "26-10",
