@@ -245,6 +245,11 @@ async fn check_values(engine: &Engine, param: &Param) -> Result<()> {
     };
     let mut known = engine.query_texts(sql).await?;
     known.sort();
+    if known.is_empty() && param.name == "team" {
+        return Err(Error::new(ErrorKind::Usage, "this lake has no teams")
+            .with("param", &param.name)
+            .hint("name teams and their members under [org] in bitlake.toml, and run `bitlake transform`"));
+    }
     let known: Vec<_> = known.iter().map(String::as_str).collect();
     match param.items().into_iter().find(|word| !known.contains(word)) {
         Some(word) => Err(unknown_value_error(
