@@ -6,7 +6,7 @@
 -- Rules:
 -- * A step takes one slot from its start to its end. Peak slots is the most that ran at one instant; a step that ends at
 --   an instant makes room for one that starts then. Compare it with the concurrent steps of the workspace's plan.
--- * Mean slots is the step hours over the hours in which at least one step ran.
+-- * Mean slots is the mean over the time in which at least one step ran.
 -- * Build minutes are those that Bitbucket bills, by the start of the step; steps on own runners have none.
 -- * A step without a start or end counts under "without times" only, in the period of its pipeline. Steps are collected
 --   as the rule set's key steps says: with fewer, all figures are lower bounds.
@@ -24,7 +24,8 @@ WITH steps AS (
         t.started_date,
         t.finished_date,
         t.build_seconds_used,
-        coalesce(t.finished_date >= t.started_date, FALSE) AS is_timed
+        coalesce(t.finished_date >= t.started_date, FALSE) AS is_timed,
+        coalesce(t.finished_date > t.started_date, FALSE) AS takes_slot
     FROM domain.cicd_tasks AS t
     INNER JOIN domain.cicd_scopes AS s ON s.id = t.cicd_scope_id
     WHERE ($from IS NULL OR coalesce(t.started_date, t.pipeline_created_date) >= $from)
@@ -44,7 +45,7 @@ events AS (
         started_date AS happened,
         1 AS change
     FROM steps
-    WHERE is_timed
+    WHERE takes_slot
     UNION ALL
     SELECT
         id,
@@ -52,7 +53,7 @@ events AS (
         finished_date,
         -1
     FROM steps
-    WHERE is_timed
+    WHERE takes_slot
 ),
 
 levels AS (
@@ -77,7 +78,8 @@ peaks AS (
         workspace,
         date_trunc($interval, happened) AS bucket,
         max(CASE WHEN change > 0 THEN running ELSE running + 1 END) AS peak,
-        sum(CASE WHEN running > 0 THEN extract(EPOCH FROM until) - extract(EPOCH FROM happened) END) AS busy_seconds
+        sum(CASE WHEN running > 0 THEN extract(EPOCH FROM until) - extract(EPOCH FROM happened) END) AS busy_seconds,
+        sum(running * (extract(EPOCH FROM until) - extract(EPOCH FROM happened))) AS slot_seconds
     FROM levels
     GROUP BY workspace, date_trunc($interval, happened)
 ),
@@ -113,7 +115,7 @@ SELECT
     s.steps,
     p.peak AS "peak slots",
     m.reached AS "peak at",
-    round(10 * s.step_seconds / nullif(p.busy_seconds, 0)) / 10 AS "mean slots",
+    round(10 * p.slot_seconds / nullif(p.busy_seconds, 0)) / 10 AS "mean slots",
     round(s.step_seconds / 360) / 10 AS "step hours",
     round(s.build_seconds / 6) / 10 AS "build minutes",
     s.untimed AS "without times"
