@@ -263,16 +263,16 @@ pub(crate) struct QueryArgs {
     /// Print the SQL in the dialect of this database [default: bitlake's own]
     #[arg(long, value_enum, requires = "print")]
     pub(crate) dialect: Option<Dialect>,
-    /// Write the rows in this format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: OutputFormat,
+    /// Write the rows in this format [default: that of the extension of --out, else table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<OutputFormat>,
     /// Put a ' before CSV texts that a spreadsheet would evaluate (= + - @)
     #[arg(long)]
     pub(crate) csv_safe: bool,
     /// Stop a query that takes longer, as 90s or 2h; --memory-limit stops a query that needs more memory
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     pub(crate) timeout: Duration,
-    /// Write the rows to this file [default: stdout; parquet needs a file]
+    /// Write the rows to this file; .csv, .json, .ndjson, .md and .parquet choose the format [default: stdout]
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     pub(crate) out: Option<PathBuf>,
     /// Add or replace queries with the files reports/GROUP/NAME.sql of this folder
@@ -282,11 +282,16 @@ pub(crate) struct QueryArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum OutputFormat {
+    /// Columns that fit the terminal; in a pipe or file, nothing is shortened
     #[default]
     Table,
+    /// A table of GitHub's Markdown
+    Markdown,
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, as ndjson
     Json,
+    /// One JSON object per line
+    Ndjson,
     Parquet,
 }
 

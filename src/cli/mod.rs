@@ -6,6 +6,7 @@
 
 mod args;
 mod check;
+mod column_names;
 mod context;
 mod ddl;
 mod demo;
@@ -27,6 +28,7 @@ mod sandbox;
 mod schedule;
 mod signals;
 mod status;
+mod table;
 mod tables;
 mod watch;
 

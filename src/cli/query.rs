@@ -10,7 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
-use super::args::{OutputFormat, QueryArgs};
+use super::args::QueryArgs;
 use super::context::{CliContext, CommandOutcome};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
@@ -45,16 +45,9 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
         print_data(text.as_bytes())?;
         return Ok(CommandOutcome::Complete);
     }
-    let style = RowStyle {
-        format: args.format,
-        csv_safe: args.csv_safe,
-    };
-    if style.csv_safe && style.format != OutputFormat::Csv {
-        return Err(
-            Error::new(ErrorKind::Usage, "--csv-safe applies to CSV only")
-                .hint("add --format csv, or remove --csv-safe"),
-        );
-    }
+    let is_bundled = args.name.is_some() && args.queries.is_none();
+    let out = args.out.as_deref();
+    let style = RowStyle::choose(args.format, out, args.csv_safe, is_bundled)?;
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     let engine = open_published(&lake, config.lake.memory_limit).await?;
@@ -160,10 +153,7 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = find_query(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    let style = RowStyle {
-        format: OutputFormat::Table,
-        csv_safe: false,
-    };
+    let style = RowStyle::table(true);
     rows::write(&rows::render(&batches, style)?, style.format, None)
 }
 
