@@ -48,6 +48,13 @@ pub fn nearest<'a>(
         .collect();
     ranked.sort();
     ranked.dedup();
+    // A name with the same prefix is meant, if there is one.
+    if ranked
+        .first()
+        .is_some_and(|((_, prefix_distance), _)| *prefix_distance == 0)
+    {
+        ranked.retain(|((_, prefix_distance), _)| *prefix_distance == 0);
+    }
     ranked
         .into_iter()
         .map(|(_, name)| name)

@@ -241,6 +241,7 @@ pub(crate) struct TablesArgs {
 #[derive(Debug, Args)]
 #[command(
     disable_help_flag = true,
+    override_usage = "bitlake query [OPTIONS] <NAME|--sql <TEXT>|--list [TEXT]|--search <TEXT>>",
     group = ArgGroup::new("what").args(["name", "sql", "list", "search"])
 )]
 pub(crate) struct QueryArgs {
@@ -259,8 +260,8 @@ pub(crate) struct QueryArgs {
     /// TABLES and DESCRIBE layer.table print names
     #[arg(long, value_name = "TEXT")]
     pub(crate) sql: Option<String>,
-    /// List the bundled queries with the question that each answers: all, those of a group, or those with these words
-    #[arg(long, value_name = "GROUP|TEXT", num_args = 0..=1)]
+    /// List the bundled queries with the question that each answers: all, those of a group, or those that have words
+    #[arg(long, value_name = "TEXT", num_args = 0..=1)]
     pub(crate) list: Option<Option<String>>,
     /// List the bundled queries whose name, question or notes have all of these words
     #[arg(long, value_name = "TEXT")]

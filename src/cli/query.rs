@@ -212,11 +212,7 @@ pub(super) async fn rows_of(
         }
         false => vec![params],
     };
-    let mut results = Vec::new();
-    for params in &variants {
-        results.push(execute(engine, sql, params).await?);
-    }
-    let rows = dates::merge(results)?;
+    let rows = execute_variants(engine, sql, &variants).await?;
     if rows.iter().all(|batch| batch.num_rows() == 0) {
         let reason = empty::reason(engine, &engine.references(sql)?, &given).await?;
         tracing::warn!("no rows: {reason}");
@@ -271,9 +267,18 @@ pub(super) async fn execute(
     sql: &str,
     params: &[Param],
 ) -> Result<Vec<RecordBatch>> {
+    execute_variants(engine, sql, &[params.to_vec()]).await
+}
+
+/// Run one SELECT with several sets of parameters, as [`execute`] does.
+async fn execute_variants(
+    engine: &Engine,
+    sql: &str,
+    variants: &[Vec<Param>],
+) -> Result<Vec<RecordBatch>> {
     // Refuses every statement that is not a query.
     engine.references(sql)?;
-    let frame = engine.plan(sql, params).await.map_err(|error| {
+    let frame = engine.plan_variants(sql, variants).await.map_err(|error| {
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
     let schema = Arc::clone(frame.schema().inner());

@@ -15,13 +15,13 @@ mod select;
 mod shared_ctes;
 mod times;
 mod unknown_names;
+mod variants;
 
 pub use browse::Browse;
 pub use dialect::{Dialect, inline_params, translate};
 pub use moment::{MOMENT_FORMS, Moment};
 pub use params::{
-    Param, accepted_values, add_placeholders, bind_params, declared_params, resolve_moments,
-    unknown_value_error,
+    Param, add_placeholders, bind_params, declared_params, resolve_moments, unknown_value_error,
 };
 pub use parquet_table::TableFile;
 pub use references::{TableName, references};
@@ -47,6 +47,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
@@ -272,6 +273,33 @@ impl Engine {
         }
         plan.with_param_values(param_values(params))
             .map_err(plan_error)
+    }
+
+    /// Plan `sql` with several sets of parameters. The rows are those of all sets, in the order of the query; a parameter
+    /// `n` limits them.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`].
+    pub async fn plan_variants(&self, sql: &str, variants: &[Vec<Param>]) -> Result<DataFrame> {
+        if let [params] = variants {
+            return self.plan(sql, params).await;
+        }
+        let mut plans = Vec::new();
+        for params in variants {
+            plans.push(self.plan(sql, params).await?.into_parts().1);
+        }
+        let plan = variants::union(plans).map_err(plan_error)?;
+        let plan =
+            plan.ok_or_else(|| Error::new(ErrorKind::Internal, "a query has no parameters"))?;
+        let frame = DataFrame::new(self.context.state(), plan);
+        let limit = variants.iter().flatten().find(|param| param.name == "n");
+        match limit.map(|param| &param.value) {
+            Some(ScalarValue::Int64(Some(n))) => {
+                let n = usize::try_from(*n).unwrap_or(0);
+                frame.limit(0, Some(n)).map_err(plan_error)
+            }
+            _ => Ok(frame),
+        }
     }
 
     /// Return the placeholders of `sql` with their types, where the query decides them.

@@ -277,8 +277,8 @@ fn not_a_time(text: &str) -> Error {
         .hint(format!("write {MOMENT_FORMS}"))
 }
 
-/// Return what a type takes, for errors and help.
-pub fn accepted_values(type_name: &str) -> &'static str {
+/// Return what a type takes.
+fn accepted_values(type_name: &str) -> &'static str {
     match type_name.trim_end_matches("[]") {
         "bigint" => "a whole number, such as 10",
         "double" => "a number, such as 1.5",

@@ -120,11 +120,23 @@ fn the_command_reference_lists_every_command_and_option() {
 const FIRST_QUESTIONS: [(&str, &str); 10] = [
     ("How do we deliver, month by month?", "dora/overview"),
     ("What is our DORA class, and why?", "dora/overall"),
-    ("How long does a change take to production?", "dora/lead_time"),
-    ("Which deployments failed, and how do we know?", "dora/failures"),
+    (
+        "How long does a change take to production?",
+        "dora/lead_time",
+    ),
+    (
+        "Which deployments failed, and how do we know?",
+        "dora/failures",
+    ),
     ("Which incidents count, and which do not?", "dora/incidents"),
-    ("Which reviews took longest, and why?", "pull_requests/slowest_reviews"),
-    ("Which pull requests wait, and for whom?", "pull_requests/oldest_open"),
+    (
+        "Which reviews took longest, and why?",
+        "pull_requests/slowest_reviews",
+    ),
+    (
+        "Which pull requests wait, and for whom?",
+        "pull_requests/oldest_open",
+    ),
     ("Do large pull requests take longer?", "pull_requests/size"),
     ("How do teams compare?", "dora_by_team/overall"),
     ("How many pipeline slots do we need?", "cicd/slot_usage"),
@@ -165,7 +177,11 @@ fn the_page_of_questions_lists_every_query_with_its_command() {
         }
         let (question, name) = (cell(of("question")), of("query"));
         let parameters = of("parameters");
-        writeln!(text, "| {question} | `bitlake query {name}` | {parameters} |").unwrap();
+        writeln!(
+            text,
+            "| {question} | `bitlake query {name}` | {parameters} |"
+        )
+        .unwrap();
     }
     check("questions.md", &text);
 }

@@ -218,18 +218,20 @@ fn own_queries(folder: &Path) -> Result<Vec<(String, String)>> {
 /// Return a list of queries by group, each with its question. Where a line is longer than `width`, the questions have
 /// lines of their own.
 pub(super) fn list_text(queries: &[&NamedQuery], width: Option<usize>) -> String {
+    let groups = queries.chunk_by(|one, other| one.group() == other.group());
+    let groups: Vec<_> = groups.map(|queries| group_text(queries, width)).collect();
+    groups.join("\n")
+}
+
+fn group_text(queries: &[&NamedQuery], width: Option<usize>) -> String {
     let longest = |text: fn(&NamedQuery) -> usize| queries.iter().map(|query| text(query)).max();
     let names = longest(|query| query.name.chars().count()).unwrap_or(0);
     let questions = longest(|query| query.question().chars().count()).unwrap_or(0);
     let is_narrow = width.is_some_and(|width| names + questions + 4 > width);
-    let mut text = String::new();
-    let mut group = "";
+    let mut text = queries
+        .first()
+        .map_or_else(String::new, |query| format!("{}\n", query.group()));
     for query in queries {
-        if query.group() != group {
-            let blank = if group.is_empty() { "" } else { "\n" };
-            group = query.group();
-            text.push_str(&format!("{blank}{group}\n"));
-        }
         let (name, question) = (&query.name, query.question());
         text.push_str(&match is_narrow {
             true => format!("  {name}\n      {question}\n"),

@@ -9,16 +9,12 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use datafusion::arrow::array::{AsArray, RecordBatch, UInt32Array};
-use datafusion::arrow::compute::{concat_batches, take_record_batch};
 
 use crate::clock;
 use crate::engine::{Engine, Moment, Param, bind_params, resolve_moments};
-use crate::error::{ErrorKind, OrError, Result};
+use crate::error::Result;
 
 const PROJECT: &str = "project";
-/// A parameter that limits the rows: the rows of each zone would be limited by themselves.
-const LIMIT: &str = "n";
 
 /// The time zones of the projects of a lake, and the time of its last run.
 pub(super) struct LakeCalendar {
@@ -60,8 +56,8 @@ impl LakeCalendar {
         }
     }
 
-    /// Return the parameters with which the query has to run, once for each time zone. `by_project`: the rows of the
-    /// query belong to one project each, and are ordered by it.
+    /// Return the parameters with which the query has to run, once for each time zone. `by_project`: each row of the
+    /// query belongs to one project.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if `from` is not before `to`.
@@ -74,6 +70,7 @@ impl LakeCalendar {
             return Ok(vec![resolved(params, Tz::UTC)?]);
         }
         let selected = params.iter().find(|param| param.name == PROJECT);
+        let selects_projects = selected.is_some();
         let selected = selected.map(Param::items).unwrap_or_default();
         let mut zones: BTreeMap<&str, (Tz, Vec<&str>)> = BTreeMap::new();
         for (project, zone) in &self.zones {
@@ -86,7 +83,7 @@ impl LakeCalendar {
         match (found.next(), found.next()) {
             (None, _) => Ok(vec![resolved(params, Tz::UTC)?]),
             (Some((zone, _)), None) => Ok(vec![resolved(params, *zone)?]),
-            _ if by_project && !params.iter().any(|param| param.name == LIMIT) => zones
+            _ if by_project && selects_projects => zones
                 .values()
                 .map(|(zone, projects)| {
                     let given = [(PROJECT.to_owned(), projects.join(","))];
@@ -104,32 +101,8 @@ impl LakeCalendar {
     }
 }
 
-/// Return the rows of several runs of one query, ordered by project, which is their first column.
-///
-/// # Errors
-/// [`ErrorKind::Internal`] if the rows cannot be joined.
-pub(super) fn merge(results: Vec<Vec<RecordBatch>>) -> Result<Vec<RecordBatch>> {
-    let several = results.len() > 1;
-    let batches: Vec<_> = results.into_iter().flatten().collect();
-    let (true, Some(first)) = (several, batches.first()) else {
-        return Ok(batches);
-    };
-    let unjoined = "cannot join the rows of the time zones";
-    let rows = concat_batches(&first.schema(), &batches).or_error(ErrorKind::Internal, unjoined)?;
-    let projects = rows.column(0).as_string::<i32>();
-    let mut order: Vec<(Option<&str>, u32)> = projects.iter().zip(0..).collect();
-    order.sort_by_key(|(project, _)| *project);
-    let order: UInt32Array = order.into_iter().map(|(_, row)| Some(row)).collect();
-    let rows = take_record_batch(&rows, &order).or_error(ErrorKind::Internal, unjoined)?;
-    Ok(vec![rows])
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use datafusion::arrow::array::{ArrayRef, Int64Array, StringArray};
-
     use super::*;
     use crate::engine::declared_params;
 
@@ -210,16 +183,5 @@ mod tests {
             refusal.contains("October 2026 is from=2026-10 and to=2026-11"),
             "{refusal}"
         );
-    }
-
-    #[test]
-    fn rows_of_several_zones_are_ordered_by_project() {
-        let rows = |projects: &[&str], n: &[i64]| {
-            let projects = Arc::new(StringArray::from(projects.to_vec())) as ArrayRef;
-            let n = Arc::new(Int64Array::from(n.to_vec())) as ArrayRef;
-            vec![RecordBatch::try_from_iter([("project", projects), ("n", n)]).unwrap()]
-        };
-        let merged = merge(vec![rows(&["b"], &[1]), rows(&["a", "a", "c"], &[2, 3, 4])]).unwrap();
-        assert_eq!(merged, rows(&["a", "a", "b", "c"], &[2, 3, 1, 4]));
     }
 }

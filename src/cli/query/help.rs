@@ -2,7 +2,7 @@
 
 use super::catalog::{NamedQuery, QueryCatalog};
 use crate::cli::rows;
-use crate::engine::{Param, accepted_values, declared_params};
+use crate::engine::{Param, declared_params};
 use crate::error::Result;
 
 /// Values of parameters in examples, in the order in which they are chosen. They suit the lake of `bitlake demo`.
@@ -16,6 +16,15 @@ const EXAMPLES: [(&str, &str); 8] = [
     ("n", "5"),
     ("repo", "acme/checkout-web"),
 ];
+/// The forms of times.
+const TIMES: &str = "
+Times, in the time zone of each project unless they have an offset:
+  2026-10-01, 2026-10, 2026   the first instant of a day, month or year
+  2026-10-01 08:00            a local time
+  2026-10-01T08:00:00+02:00   an instant
+  today, yesterday, this month, last month, this year, last year   counted from the last collected day
+`to` is the first instant after the period: October 2026 is from=2026-10 and to=2026-11.
+";
 /// The limit of parameters in an example.
 const MOST: usize = 2;
 
@@ -40,10 +49,7 @@ pub(super) fn help(catalog: &QueryCatalog, query: &NamedQuery) -> Result<String>
         }
     }
     if params.iter().any(|param| param.type_name == "timestamp") {
-        text.push_str(&format!(
-            "\nA time is {}.\nWithout an offset, it is read in the time zone of each project.\n",
-            accepted_values("timestamp")
-        ));
+        text.push_str(TIMES);
     }
     text.push_str(&format!("\nExample:\n  {}\n", example(query, &params)));
     let related = catalog.related(query);
@@ -94,4 +100,26 @@ pub(super) fn example(query: &NamedQuery, params: &[Param]) -> String {
         .take(MOST)
         .map(|(name, value)| format!(" --param {name}={value}"));
     format!("bitlake query {}{}", query.name, chosen.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_query_has_help_with_an_example_that_it_accepts() {
+        let catalog = QueryCatalog::load(None).unwrap();
+        for query in catalog.all() {
+            let help = help(&catalog, query).unwrap();
+            let shown = help.lines().skip_while(|line| *line != "Example:").nth(1);
+            let words: Vec<_> = shown.unwrap().split_whitespace().collect();
+            assert_eq!(words[..3], ["bitlake", "query", &query.name]);
+            let given = words.iter().filter_map(|word| word.split_once('='));
+            let given: Vec<_> = given.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+            catalog.find(&query.name, &given).unwrap();
+            for param in declared_params(&query.sql).unwrap() {
+                assert!(help.contains(&format!("  {} ", param.name)), "{help}");
+            }
+        }
+    }
 }
