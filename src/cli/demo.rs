@@ -6,7 +6,8 @@ use super::args::DemoArgs;
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
 use super::output::print;
-use super::{query, sandbox};
+use super::run::print_overview;
+use super::sandbox;
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::TransformOptions;
@@ -35,7 +36,7 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
     sandbox.stop().await;
 
     print("\n")?;
-    query::print_overview(&lake, None).await?;
+    print_overview(context, &lake, None).await?;
     let lake = args.out.display();
     print(&format!(
         "\nTry next:\n  \

@@ -10,7 +10,7 @@ use super::output::{print, print_json};
 use super::run_report::{RunHead, RunReport};
 use super::run_summary::{summary, warn};
 use super::signals::SignalListener;
-use super::watch::CollectWatch;
+use super::watch::{CollectWatch, watch_transform};
 use crate::bitbucket::Limits;
 use crate::clock;
 use crate::collect::{self, CollectEvent, CollectOptions, Shard, StopReason, StopSignal};
@@ -162,6 +162,10 @@ impl<'a> Job<'a> {
     /// Make the tables and publish them.
     pub(super) async fn transform(&mut self, options: &TransformOptions) -> Result<()> {
         let head = &self.report.head;
+        let options = &TransformOptions {
+            listener: watch_transform(&self.context.progress),
+            ..options.clone()
+        };
         let work = transform::transform(
             self.config,
             &self.lake,

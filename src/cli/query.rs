@@ -148,13 +148,12 @@ async fn collect_rows(frame: DataFrame) -> Result<Vec<RecordBatch>, DataFusionEr
     Ok(batches)
 }
 
-/// Print the DORA metrics of each project, which `run` and `demo` do at their end.
-pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Result<()> {
+/// Return the DORA metrics of each project as a table, which `run` and `demo` print at their end.
+pub(super) async fn render_overview(lake: &Lake, memory_limit: Option<u64>) -> Result<Vec<u8>> {
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = find_query(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    let style = RowStyle::table(true);
-    rows::write(&rows::render(&batches, style)?, style.format, None)
+    rows::render(&batches, RowStyle::table(true))
 }
 
 /// Return the SQL of a named query and the values of its parameters.

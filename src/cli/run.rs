@@ -3,7 +3,7 @@
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
-use super::output::print;
+use super::output::{print, print_data};
 use super::query;
 use super::signals::SignalListener;
 use crate::clock;
@@ -19,9 +19,21 @@ pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOu
     let (outcome, lake) = run_once(context, &config, &args, SignalListener::start()?).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
-        query::print_overview(&lake, config.lake.memory_limit).await?;
+        print_overview(context, &lake, config.lake.memory_limit).await?;
     }
     Ok(outcome)
+}
+
+/// Print the DORA metrics of each project.
+pub(super) async fn print_overview(
+    context: &CliContext,
+    lake: &Lake,
+    memory_limit: Option<u64>,
+) -> Result<()> {
+    context.progress.start_phase("reading the metrics");
+    let overview = query::render_overview(lake, memory_limit).await;
+    context.progress.finish();
+    print_data(&overview?)
 }
 
 /// Collect and publish once. `signals`: those of the caller, from before the run on.

@@ -85,6 +85,7 @@ async fn collect_with(
     report.repositories.extend(deferred);
     let estimate = RunEstimate::new(&context, &visits, &report, clients).await?;
     (options.listener)(CollectEvent::Planned {
+        repositories: visits.len(),
         requests: total(&estimate.requests),
     });
     // Known repositories come first: an update takes a few requests, while first loads use the rest of the budget.
@@ -112,6 +113,7 @@ async fn collect_workspaces(
         reports.push(RepositoryCollector::collect_workspace(context, client, discovered).await?);
         (context.options.listener)(CollectEvent::Finished {
             repository: &discovered.workspace,
+            is_last_round: false,
         });
     }
     Ok(reports)
@@ -149,6 +151,8 @@ async fn collect_round<'a>(
                 visit.repository.collect(rules, discovered, round).await?;
                 (context.options.listener)(CollectEvent::Finished {
                     repository: &discovered.found.full_name,
+                    is_last_round: !visit.repository.is_unfinished()
+                        || round.floor <= visit.repository.since(),
                 });
             }
             Ok::<_, Error>((position, visit))

@@ -73,7 +73,7 @@ pub use lock::LakeLock;
 pub use manifest::{FileEntry, Intent, Manifest, TableEntry};
 pub use parquet::{ParquetFile, WrittenFile};
 pub use pending::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
-pub use publish::{NextFile, NextTable, PublishSummary, publish};
+pub use publish::{NextFile, NextTable, PublishSummary, publish, publish_with};
 pub use rollback::rollback;
 pub use s3::bucket;
 pub use scan::ScanItem;
