@@ -6,34 +6,22 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use super::help;
 use crate::collect::Shard;
 use crate::engine::Dialect;
 use crate::schema::LAYERS;
 use crate::schema::ddl::DdlDialect;
 use crate::telemetry::LogFormat;
 
-const ENVIRONMENT_AND_EXIT_CODES: &str = "\
-Environment:
-  BITLAKE_CONFIG            names the configuration file, as --config does
-  BITLAKE__SECTION__KEY     overrides one key of the configuration: BITLAKE__LAKE__URL, BITLAKE__SYNC__SINCE
-  RUST_LOG                  filters logs, such as `bitlake=debug`; overrides -v and -q
-  NO_COLOR                  disables colours in logs
-  HTTPS_PROXY, NO_PROXY     set the proxy of connections without `proxy`
-  and the variables that the configuration names for its credentials
-
-Exit codes:
-  0  complete
-  1  finished, but something failed, is stale or could not be reached; the report names it
-  2  usage or configuration
-  3  credentials
-  4  deadline or quota reached, or interrupted; state is saved, run again
-  5  the lake could not be written or is damaged, another run holds it, or data broke a contract
-
-Results go to stdout; progress, logs and warnings go to stderr.";
-
 /// Export Bitbucket Cloud data as Apache DevLake's domain tables and DORA metrics in partitioned Parquet
 #[derive(Debug, Parser)]
-#[command(name = "bitlake", version, after_long_help = ENVIRONMENT_AND_EXIT_CODES)]
+#[command(
+    name = "bitlake",
+    version,
+    styles = help::STYLES,
+    after_help = help::EXAMPLES,
+    after_long_help = format!("{}\n\n{}", help::EXAMPLES, help::ENVIRONMENT_AND_EXIT_CODES)
+)]
 pub struct Cli {
     /// The flags of every command
     #[command(flatten)]
@@ -50,29 +38,37 @@ pub(crate) struct GlobalArgs {
     #[arg(
         long,
         global = true,
+        help_heading = help::GLOBAL,
         value_name = "FILE",
         env = "BITLAKE_CONFIG",
         hide_env = true
     )]
     pub(crate) config: Option<PathBuf>,
     /// Use this lake instead of the configuration's: a folder or s3://bucket/prefix
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URL")]
     pub(crate) lake: Option<String>,
     /// Limit the memory of the process, as "4 GiB"; overrides the configuration [default: 2 GiB]
-    #[arg(long, global = true, value_name = "SIZE")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "SIZE")]
     pub(crate) memory_limit: Option<String>,
     /// Write logs, errors and the run's summary in this format
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
     /// Increase verbosity (-v, -vv, -vvv)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = help::GLOBAL, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Print errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = help::GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Show no progress, even on a terminal
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = help::GLOBAL)]
     pub(crate) no_progress: bool,
+}
+
+/// The memory limit of a command that takes little memory, which accepts the flag and does not show it.
+#[derive(Debug, Args)]
+pub(crate) struct UnusedMemoryLimit {
+    #[arg(long = "memory-limit", value_name = "SIZE", hide = true)]
+    memory_limit: Option<String>,
 }
 
 /// The commands.
@@ -120,6 +116,7 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::CHECK)]
 pub(crate) struct CheckArgs {
     /// Request the lists of every repository instead of three in each workspace
     #[arg(long)]
@@ -142,17 +139,19 @@ pub(crate) struct ReposArgs {
 pub(crate) struct PlanArgs {
     /// Write the plan in this format
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: PlanFormat,
+    pub(crate) format: ReportFormat,
 }
 
+/// The format of a plan or status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum PlanFormat {
+pub(crate) enum ReportFormat {
     #[default]
     Table,
     Json,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::RUN)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) collecting: CollectingArgs,
@@ -161,6 +160,7 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::COLLECT)]
 pub(crate) struct CollectArgs {
     #[command(flatten)]
     pub(crate) collecting: CollectingArgs,
@@ -171,6 +171,7 @@ pub(crate) struct CollectArgs {
 
 /// Flags of `run` and `collect`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = help::COLLECTING)]
 pub(crate) struct CollectingArgs {
     /// Stop collecting after this time, as 90m or 2h: publish what is complete, save the rest, exit with 4
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -182,6 +183,7 @@ pub(crate) struct CollectingArgs {
 
 /// Flags of `run` and `transform`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = help::TRANSFORMING)]
 pub(crate) struct TransformingArgs {
     /// Add or replace steps with the files LAYER/TABLE.sql of this folder
     #[arg(long, value_name = "DIR")]
@@ -189,6 +191,7 @@ pub(crate) struct TransformingArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::TRANSFORM)]
 pub(crate) struct TransformArgs {
     /// Transform only these layers, and read the other layers from the lake
     #[arg(
@@ -226,19 +229,27 @@ pub(crate) struct RollbackArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::STATUS)]
 pub(crate) struct StatusArgs {
     /// Print only whether the last publish is younger than this, as 26h, and exit with 1 if it is not; for probes
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_age: Option<Duration>,
+    /// Write the status in this format
+    #[arg(long, value_enum, default_value_t, conflicts_with = "max_age")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::TABLES)]
 pub(crate) struct TablesArgs {
     /// Print one table (layer.table) with its columns, or the tables of one layer [default: all tables]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::QUERY)]
 #[command(group = ArgGroup::new("what").required(true).args(["name", "sql", "list"]))]
 pub(crate) struct QueryArgs {
     /// Run this bundled query, as group/name
@@ -296,6 +307,7 @@ pub(crate) enum OutputFormat {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::DDL)]
 pub(crate) struct DdlArgs {
     /// Write the statements for this warehouse
     #[arg(long, value_enum, value_name = "NAME")]
@@ -339,10 +351,13 @@ pub(crate) struct ScheduleArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::SANDBOX)]
 pub(crate) struct SandboxArgs {
     /// Listen on this loopback port; 0 selects a free port
     #[arg(long, value_name = "N", default_value_t = 8090)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
 }
 
 /// Parse a duration such as `45s`, `90m` or `2h`.

@@ -91,7 +91,7 @@ impl<'a> Job<'a> {
     ) -> Result<Self> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
             .with_lease(config.lake.lease.unwrap_or(DEFAULT_LEASE));
-        let lock = lock(&lake)?;
+        let mut lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
         let now = clock::now();
@@ -104,6 +104,8 @@ impl<'a> Job<'a> {
             error: None,
             interrupted: None,
         };
+        let owner = serde_json::to_string(&head);
+        lock.set_owner(&owner.or_error(ErrorKind::Internal, "cannot name the run")?)?;
         let report = RunReport {
             head,
             expiring: config.expiring(),

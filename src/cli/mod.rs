@@ -10,6 +10,7 @@ mod column_names;
 mod context;
 mod ddl;
 mod demo;
+mod help;
 mod init;
 mod job;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::args::{PlanArgs, PlanFormat};
+use super::args::{PlanArgs, ReportFormat};
 use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
 use super::remaining::format_hours;
@@ -26,8 +26,8 @@ pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandO
     )
     .await?;
     match args.format {
-        PlanFormat::Table => print(&format_plan(&plan))?,
-        PlanFormat::Json => print_json(
+        ReportFormat::Table => print(&format_plan(&plan))?,
+        ReportFormat::Json => print_json(
             &serde_json::to_string(&plan).or_error(ErrorKind::Internal, "cannot write the plan")?,
         )?,
     }

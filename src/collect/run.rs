@@ -90,9 +90,13 @@ async fn collect_with(
     });
     // Known repositories come first: an update takes a few requests, while first loads use the rest of the budget.
     visits.sort_by_key(|visit| visit.repository.is_new());
-    for mut visit in collect_rounds(&context, visits).await? {
+    let visits = collect_rounds(&context, visits).await?;
+    let is_unfinished = visits.iter().any(|visit| visit.repository.is_unfinished());
+    if is_unfinished || options.stop.reason().is_some() {
+        report.requests_left = estimate.next_run(&context, &visits);
+    }
+    for mut visit in visits {
         visit.repository.end_visit().await?;
-        report.requests_left += visit.repository.requests_left();
         report.repositories.push(visit.repository.into_report());
     }
     estimate.add_to(&mut report);

@@ -80,5 +80,5 @@ pub use scan::ScanItem;
 pub use scratch_file::{ScratchFile, WrittenScratch};
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};
 pub use state::{RepositoryState, Visit};
-pub use store::{DEFAULT_LEASE, Lake};
+pub use store::{DEFAULT_LEASE, Lake, is_lake};
 pub use version::{ObjectVersion, is_lost_race};
