@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 use super::help;
 use crate::collect::Shard;
@@ -74,38 +75,42 @@ pub(crate) struct UnusedMemoryLimit {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Export a synthetic workspace, without account or network, and print its DORA metrics
+    /// Make a lake of synthetic data, without account or network
     Demo(DemoArgs),
     /// Write a commented configuration
     Init,
-    /// Check credentials, scopes, repositories, quota and lake, and print a fix for each problem
+    /// Check configuration, credentials, quota and lake, with fixes
     Check(CheckArgs),
     /// List the repositories that the credentials can read
     Repos(ReposArgs),
-    /// Estimate the requests and hours of the next run and of an average day
+    /// Estimate the requests of the next run and of a usual day
     Plan(PlanArgs),
     /// Collect, transform and publish
     Run(RunArgs),
-    /// Collect from Bitbucket into the source layer, without transforming
+    /// Collect from Bitbucket, without transforming
     Collect(CollectArgs),
-    /// Transform the source layer into the other layers, without network
+    /// Make the tables of what was collected, without network
     Transform(TransformArgs),
-    /// Decode every collected record again with the current schemas, then transform
+    /// Decode every collected record again, then transform
     Rebuild(RebuildArgs),
-    /// Restore the tables as a former run published them, from the bucket's object versions
+    /// Restore the tables as a former run published them
     Rollback(RollbackArgs),
-    /// Print the last runs and the state of each repository, with the reason if a list is stale or skipped
+    /// Print the last runs, and the lists of each repository
     Status(StatusArgs),
     /// Print the data dictionary: tables, columns, types, units
     Tables(TablesArgs),
     /// Run a bundled query or your own SQL over the lake
     Query(QueryArgs),
-    /// Print the statements that create tables in a warehouse and load the lake into them
+    /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
     /// Stay running and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
-    /// Serve the demo workspace over a local API that behaves like Bitbucket Cloud
+    /// Serve the demo workspace over a local API like Bitbucket's
     Sandbox(SandboxArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write a man page for each command
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -356,6 +361,25 @@ pub(crate) struct SandboxArgs {
     /// Listen on this loopback port; 0 selects a free port
     #[arg(long, value_name = "N", default_value_t = 8090)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help::COMPLETIONS)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages to this folder
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
     #[command(flatten)]
     _memory: UnusedMemoryLimit,
 }

@@ -39,7 +39,9 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
         return Err(
             Error::new(ErrorKind::Empty, "nothing was published to this lake yet")
                 .with("lake", lake.url())
-                .hint("run `bitlake run` first; --create prints the create statements without a lake"),
+                .hint(
+                    "run `bitlake run` first; --create prints the create statements without a lake",
+                ),
         );
     }
     let former = match &args.changed_since {

@@ -3,6 +3,7 @@
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
+use console::{measure_text_width, strip_ansi_codes};
 
 /// The heading of the options that every command has.
 pub(super) const GLOBAL: &str = "Global options";
@@ -105,3 +106,90 @@ Examples:
   bitlake completions bash > ~/.local/share/bash-completion/completions/bitlake
   bitlake completions zsh > ~/.zfunc/_bitlake
   bitlake completions fish > ~/.config/fish/completions/bitlake.fish";
+
+/// Return the help with each line that is wider than `width` wrapped, under the beginning of its text. A terminal wraps in
+/// the middle of words.
+pub(super) fn wrap(help: &str, width: usize) -> String {
+    let mut wrapped = String::new();
+    for line in help.split_inclusive('\n') {
+        let text = line.trim_end_matches('\n');
+        match measure_text_width(text) <= width {
+            true => wrapped.push_str(text),
+            false => wrapped.push_str(&wrap_line(text, width)),
+        }
+        wrapped.push_str(line.strip_prefix(text).unwrap_or_default());
+    }
+    wrapped
+}
+
+fn wrap_line(line: &str, width: usize) -> String {
+    let indent = text_begin(&strip_ansi_codes(line)).min(width / 2);
+    let mut wrapped = String::new();
+    let mut column = 0;
+    for (n, word) in line.split(' ').enumerate() {
+        let word_width = measure_text_width(word);
+        if n > 0 && column + 1 + word_width > width && column > indent {
+            wrapped.push_str(&format!("\n{}", " ".repeat(indent)));
+            column = indent;
+        } else if n > 0 {
+            wrapped.push(' ');
+            column += 1;
+        }
+        wrapped.push_str(word);
+        column += word_width;
+    }
+    wrapped
+}
+
+/// Return the column at which the text of a line begins: after the name of a command or option and two blanks, if it has one.
+fn text_begin(line: &str) -> usize {
+    let is_blank = |c: &char| *c == ' ';
+    let indent = line.chars().take_while(is_blank).count();
+    let rest = line.get(indent..).unwrap_or_default();
+    let Some(gap) = rest.find("  ").filter(|_| indent > 0) else {
+        return indent;
+    };
+    let after = rest.get(gap..).unwrap_or_default();
+    let name = rest.get(..gap).unwrap_or_default();
+    indent + measure_text_width(name) + after.chars().take_while(is_blank).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_is_wrapped_under_the_beginning_of_its_text() {
+        let help = "Usage\n  \u{1b}[32mdemo\u{1b}[0m   Export a synthetic workspace\n";
+        assert_eq!(
+            wrap(help, 24),
+            "Usage\n  \u{1b}[32mdemo\u{1b}[0m   Export a\n         synthetic\n         workspace\n"
+        );
+        let help = "          Read the configuration from this file";
+        assert_eq!(
+            wrap(help, 40),
+            "          Read the configuration from\n          this file"
+        );
+    }
+
+    #[test]
+    fn no_text_of_the_help_is_wider_than_80_columns() {
+        for text in [
+            EXAMPLES,
+            CHECK,
+            RUN,
+            COLLECT,
+            TRANSFORM,
+            STATUS,
+            TABLES,
+            QUERY,
+            DDL,
+            SANDBOX,
+            COMPLETIONS,
+            ENVIRONMENT_AND_EXIT_CODES,
+        ] {
+            let wide = text.lines().find(|line| line.len() > 80);
+            assert_eq!(wide, None);
+        }
+    }
+}

@@ -17,6 +17,7 @@ pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandO
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
+    context.progress.start_phase("planning");
     let plan = plan(
         &config,
         &context.env,
@@ -24,7 +25,9 @@ pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandO
         &Limits::default(),
         clock::now(),
     )
-    .await?;
+    .await;
+    context.progress.finish();
+    let plan = plan?;
     match args.format {
         ReportFormat::Table => print(&format_plan(&plan))?,
         ReportFormat::Json => print_json(

@@ -85,7 +85,9 @@ pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Resu
     let config = context.config()?;
     let mut job = Job::start(context, &config, "transform").await?;
     if config.tables.is_empty() && job.lake.states().await?.is_empty() {
-        tracing::warn!("nothing was collected yet, so that the tables are empty: run `bitlake run`");
+        tracing::warn!(
+            "nothing was collected yet, so that the tables are empty: run `bitlake run`"
+        );
     }
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());

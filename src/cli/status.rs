@@ -92,9 +92,8 @@ pub(super) async fn run(context: &CliContext, args: &StatusArgs) -> Result<Comma
         }
     }
     let mut lists = status.repositories.iter().flat_map(|one| &one.lists);
-    let is_bad = |list: &RepositoryList| {
-        matches!(list.status, ListStatus::Failed | ListStatus::Stale)
-    };
+    let is_bad =
+        |list: &RepositoryList| matches!(list.status, ListStatus::Failed | ListStatus::Stale);
     Ok(match lists.any(is_bad) {
         true => CommandOutcome::Incomplete,
         false => CommandOutcome::Complete,
@@ -215,7 +214,9 @@ impl LakeStatus {
         let mut text = table.render(width);
         if self.failed_attempts > 0 {
             let n = self.failed_attempts;
-            text.push_str(&format!("and {n} commands that failed before they did anything\n"));
+            text.push_str(&format!(
+                "and {n} commands that failed before they did anything\n"
+            ));
         }
         text
     }
@@ -250,7 +251,9 @@ async fn running(lake: &Lake) -> Result<Option<RunningRun>> {
 /// Return the estimated requests of the next run if it continues a load. `collected`: the last run that collected, and what
 /// it has estimated. After a run that was killed, only the pages are known that the state names.
 fn requests_left(states: &[RepositoryState], collected: Option<(String, u64)>) -> u64 {
-    let last = states.iter().filter_map(|state| state.collected_by.as_ref());
+    let last = states
+        .iter()
+        .filter_map(|state| state.collected_by.as_ref());
     match (last.max(), collected) {
         (Some(last), Some((run, left))) if *last <= run => left,
         (None, Some((_, left))) => left,

@@ -75,7 +75,7 @@ pub use parquet::{ParquetFile, WrittenFile};
 pub use pending::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
 pub use publish::{NextFile, NextTable, PublishSummary, publish, publish_with};
 pub use rollback::rollback;
-pub use s3::bucket;
+pub use s3::{bucket, credential_source};
 pub use scan::ScanItem;
 pub use scratch_file::{ScratchFile, WrittenScratch};
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};

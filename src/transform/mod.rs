@@ -13,6 +13,7 @@
 //! and `run_step.rs` runs one of them.
 
 mod buckets;
+mod check_outside;
 mod checks;
 mod damage;
 mod events;
@@ -34,6 +35,7 @@ mod steps;
 mod unique_key;
 mod write;
 
+pub use check_outside::{OutsideCheck, check_outside};
 pub use checks::{CheckResults, Warning};
 pub use events::{TransformEvent, TransformListener};
 pub use layout::contracts;
