@@ -19,6 +19,8 @@ use crate::telemetry::LogFormat;
 #[command(
     name = "bitlake",
     version,
+    disable_help_flag = true,
+    disable_version_flag = true,
     styles = help::STYLES,
     after_help = help::EXAMPLES,
     after_long_help = format!("{}\n\n{}", help::EXAMPLES, help::ENVIRONMENT_AND_EXIT_CODES)
@@ -63,6 +65,12 @@ pub(crate) struct GlobalArgs {
     /// Show no progress, even on a terminal
     #[arg(long, global = true, help_heading = help::GLOBAL)]
     pub(crate) no_progress: bool,
+    /// Print help; -h prints a summary
+    #[arg(short, long, global = true, help_heading = help::GLOBAL, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Print the version
+    #[arg(short = 'V', long, help_heading = help::GLOBAL, action = ArgAction::Version)]
+    version: Option<bool>,
 }
 
 /// The memory limit of a command that takes little memory, which accepts the flag and does not show it.

@@ -23,7 +23,7 @@ Environment:
   BITLAKE_CONFIG         names the configuration file, as --config does
   BITLAKE__SECTION__KEY  overrides one key of the configuration, such as
                          BITLAKE__LAKE__URL or BITLAKE__SYNC__SINCE
-  RUST_LOG               filters logs, such as `bitlake=debug`, instead of -v, -q
+  RUST_LOG               filters logs, as `bitlake=debug`; overrides -v, -q
   NO_COLOR               disables colours
   HTTPS_PROXY, NO_PROXY  set the proxy of connections without `proxy`
   and the variables that the configuration names for its credentials

@@ -182,7 +182,7 @@ impl TextTable {
     /// Whether a column has text with spaces, which can be wrapped.
     fn is_prose(&self, column: usize) -> bool {
         self.kinds.get(column) == Some(&ColumnKind::Text)
-            && self.cells(column).any(|cell| cell.contains(' '))
+            && self.cells(column).any(|cell| cell.trim().contains(' '))
     }
 
     fn render_rows(&self, layout: &TableLayout) -> String {
