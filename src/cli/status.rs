@@ -313,11 +313,11 @@ impl RepositoryStatus {
                 None => format!("beginning to {}", format_time(until)),
             });
             let window = window.unwrap_or_default();
-            let told = match (window.is_empty(), reason.is_empty()) {
+            let detail = match (window.is_empty(), reason.is_empty()) {
                 (false, false) => format!("{window}: {reason}"),
                 _ => format!("{window}{reason}"),
             };
-            vec![status.to_owned(), names.join(", "), told]
+            vec![status.to_owned(), detail, names.join(", ")]
         });
         TextTable::of_lines(&rows.collect::<Vec<_>>())
     }

@@ -229,10 +229,11 @@ fn status_shows_the_last_run_and_every_repository() {
 }
 
 /// Replace what differs from run to run: the sandbox's port, times, run ids, durations and folders.
-const MASKS: [(&str, &str); 6] = [
+const MASKS: [(&str, &str); 7] = [
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"\d{8}T\d{6}Z?-[0-9a-z]+", "RUN"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+    (r"\d{4}-\d\d-\d\d to TIME", "DATE to TIME"),
     (r"/[^ ]*/lake\b", "LAKE"),
     (r"\b\d+(\.\d+)? (s|seconds|minutes|hours)\b", "DURATION"),
     // The seconds of a run, and the space up to the next column.

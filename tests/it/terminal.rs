@@ -57,7 +57,7 @@ async fn printed_text_cannot_control_the_terminal() {
     let sql = ["query", "--sql", "SELECT title FROM domain.issues"];
     let finished = program.run(&sql, &env).await;
     is_shown(&finished);
-    assert_eq!(finished.stdout.lines().count(), 5, "{}", finished.stdout);
+    assert_eq!(finished.stdout.lines().count(), 3, "{}", finished.stdout);
     let csv = program
         .run(&[&sql[..], &["--format", "csv"]].concat(), &env)
         .await;
