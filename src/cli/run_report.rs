@@ -77,7 +77,7 @@ impl FormerRun {
         !is_rollback && self.transform.is_some() && self.head.error.is_none()
     }
 
-    /// Whether a command only found that it could not do what it was told, so that nothing happened to the lake.
+    /// Whether a command was refused before it did anything to the lake.
     pub(super) fn is_failed_attempt(&self) -> bool {
         let is_scheduled = matches!(self.head.command.as_str(), "run" | "collect");
         let is_idle = self.collect.is_none() && self.transform.is_none();

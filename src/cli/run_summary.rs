@@ -15,7 +15,7 @@ const MAX_NAMES: usize = 3;
 /// The HTTP status of a refused permission.
 const FORBIDDEN: u16 = 403;
 
-/// Log what the user can act on as warnings, and what nobody can change for `-v`.
+/// Log what the user can act on as warnings, and the other findings for `-v`.
 pub(super) fn warn(report: &RunReport) {
     for expiry in &report.expiring {
         tracing::warn!("{expiry}: renew it");

@@ -326,3 +326,91 @@ impl RepositoryStatus {
 fn format_time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        text.parse().unwrap()
+    }
+
+    fn list(name: &str, status: ListStatus, reason: Option<&str>) -> RepositoryList {
+        RepositoryList {
+            list: name.to_owned(),
+            status,
+            complete_from: None,
+            complete_through: reason.is_none().then(|| at("2026-11-20T02:00:00Z")),
+            reason: reason.map(str::to_owned),
+        }
+    }
+
+    fn status(running: Option<RunningRun>, repositories: Vec<RepositoryStatus>) -> LakeStatus {
+        LakeStatus {
+            lake: "lake".to_owned(),
+            running,
+            runs: Vec::new(),
+            repositories,
+            requests_left: 0,
+            expiring: Vec::new(),
+            last_requests: 0,
+            failed_attempts: 0,
+        }
+    }
+
+    #[test]
+    fn a_fresh_lake_and_a_run_in_progress_are_told_from_each_other() {
+        let now = at("2026-11-20T02:05:30Z");
+        let fresh = status(None, Vec::new()).text(now, Some(80));
+        assert_eq!(
+            fresh,
+            "nothing was collected yet: start with `bitlake run`\n"
+        );
+        let running = RunningRun {
+            run_id: "20261120T020000Z-0a1b2c".to_owned(),
+            command: Some("run".to_owned()),
+            started_at: Some(at("2026-11-20T02:00:00Z")),
+        };
+        assert_eq!(
+            status(Some(running), Vec::new()).text(now, Some(80)),
+            "in progress: run since 2026-11-20T02:00:00Z (5 min) (run 20261120T020000Z-0a1b2c)\n\n\
+             no run has ended yet\n"
+        );
+    }
+
+    #[test]
+    fn lists_of_one_status_and_reason_are_one_row_that_fits_the_terminal() {
+        let disabled = Some("issue tracker disabled");
+        let web = RepositoryStatus {
+            connection_id: 1,
+            repository: "acme/web".to_owned(),
+            lists: vec![
+                list("commits", ListStatus::Complete, None),
+                list("issues", ListStatus::Unavailable, disabled),
+                list("issue_comments", ListStatus::Unavailable, disabled),
+                list("tags", ListStatus::Complete, None),
+            ],
+        };
+        let text = status(None, vec![web]).text(at("2026-11-20T03:00:00Z"), Some(60));
+        let shown = "
+acme/web
+  absent    issue tracker disabled    issues, issue_comments
+  complete  beginning to              commits, tags
+            2026-11-20T02:00:00Z
+";
+        assert!(text.ends_with(shown), "{text}");
+    }
+
+    #[test]
+    fn the_requests_left_are_those_that_the_last_run_has_estimated() {
+        let state: RepositoryState = serde_json::from_value(serde_json::json!({
+            "format_version": 1, "connection_id": 1, "uuid": "{u}", "full_name": "acme/web", "bitbucket_project": null,
+            "since": "2026-01-01T00:00:00Z", "since_setting": "2026-01-01", "entities": {}, "collected_by": "r2",
+        }))
+        .unwrap();
+        let states = [state];
+        assert_eq!(requests_left(&states, Some(("r2".to_owned(), 40))), 40);
+        // The run r2 was killed: the report is that of the run before it.
+        assert_eq!(requests_left(&states, Some(("r1".to_owned(), 40))), 0);
+    }
+}

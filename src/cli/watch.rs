@@ -231,6 +231,29 @@ mod tests {
     };
 
     #[test]
+    fn a_repository_of_several_rounds_is_counted_once() {
+        let watch = CollectWatch::new(&Progress::hidden());
+        watch.show(CollectEvent::Planned {
+            repositories: 2,
+            requests: 10.0,
+        });
+        for (repository, is_last_round) in [
+            ("acme", false),
+            ("acme/web", false),
+            ("acme/api", true),
+            ("acme/web", false),
+            ("acme/web", true),
+        ] {
+            watch.show(CollectEvent::Finished {
+                repository,
+                is_last_round,
+            });
+        }
+        let shown = watch.0.lock().unwrap();
+        assert_eq!((shown.done, shown.total), (2, 2));
+    }
+
+    #[test]
     fn the_time_left_follows_the_rate_until_the_budget_is_used_up() {
         let minute = Duration::from_secs(60);
         for (planned, line) in [

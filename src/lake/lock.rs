@@ -102,9 +102,10 @@ impl Lake {
         };
         match locked {
             // What a former process wrote says nothing of this one.
-            Ok(()) if is_exclusive && file.set_len(0).is_err() => {
-                Err(Error::new(ErrorKind::Lake, "cannot write the lock of the lake"))
-            }
+            Ok(()) if is_exclusive && file.set_len(0).is_err() => Err(Error::new(
+                ErrorKind::Lake,
+                "cannot write the lock of the lake",
+            )),
             Ok(()) => Ok(LakeLock {
                 file: Some(file),
                 is_exclusive,
@@ -117,5 +118,30 @@ impl Lake {
             .hint("wait for it to end; nothing was changed")),
             Err(TryLockError::Error(source)) => Err(failed(source)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_lock_is_known_until_the_lock_is_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = folder.path().to_str().unwrap();
+        let lake = Lake::create(url, &BTreeMap::new()).unwrap();
+        assert_eq!(lake.lock_owner(), None);
+        let mut lock = lake.lock().unwrap();
+        assert_eq!(lake.lock_owner().as_deref(), Some(""));
+        lock.set_owner("a long name").unwrap();
+        lock.set_owner("run").unwrap();
+        assert_eq!(lake.lock_owner().as_deref(), Some("run"));
+        assert!(lake.lock().is_err());
+        drop(lock);
+        assert_eq!(lake.lock_owner(), None);
+        let _next = lake.lock().unwrap();
+        assert_eq!(lake.lock_owner().as_deref(), Some(""));
     }
 }

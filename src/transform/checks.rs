@@ -26,7 +26,7 @@ pub struct Warning {
     pub kind: String,
     /// The number of rows.
     pub n: i64,
-    /// Whether a user can do something about it. A finding that nobody can change is in the report, and in the log of `-v`.
+    /// Whether a user can do something about it. The others are in the report, and in the log of `-v`.
     #[serde(default = "is_true", skip_serializing_if = "Clone::clone")]
     pub is_actionable: bool,
 }

@@ -43,6 +43,7 @@ pub fn demo_lake() -> &'static Path {
 fn demo(out: &Path) -> Output {
     let output = bitlake(&["demo", "--out", out.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "the demo warns of nothing");
     output
 }
 
