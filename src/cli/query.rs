@@ -22,8 +22,9 @@ use dates::LakeCalendar;
 
 use super::args::{Cli, QueryArgs};
 use super::context::{CliContext, CommandOutcome};
+use super::help::wrap;
 use super::limits::{QueryLimits, too_large};
-use super::output::{print, print_data};
+use super::output::{print, print_data, terminal_width};
 use super::rows::{self, RowStyle};
 use crate::engine::{
     Browse, Engine, Param, inline_params, is_out_of_memory, translate, unknown_value_error,
@@ -129,22 +130,23 @@ fn print_list(queries: &[&NamedQuery], args: &QueryArgs) -> Result<CommandOutcom
     Ok(CommandOutcome::Complete)
 }
 
-/// Print the help of a query, or that of the command.
+/// Print the help of a query, of the queries of a group, or of the command.
 fn print_help(catalog: &QueryCatalog, name: Option<&str>) -> Result<CommandOutcome> {
-    let text = match name.map(|name| (name, catalog.group(name))) {
-        Some((name, group)) if group.is_empty() => {
-            let (query, _) = catalog.get(name)?;
-            help::help(catalog, query)?
+    let Some(name) = name else {
+        let mut cli = Cli::command();
+        cli.build();
+        if let Some(command) = cli.find_subcommand_mut("query") {
+            super::print_help(&command.render_long_help());
         }
-        Some((_, group)) => list_text(&group, None),
-        None => {
-            let mut cli = Cli::command();
-            cli.build();
-            let help = cli.find_subcommand_mut("query");
-            help.map(|command| command.render_long_help().to_string())
-                .unwrap_or_default()
-        }
+        return Ok(CommandOutcome::Complete);
     };
+    let group = catalog.group(name);
+    let width = terminal_width();
+    let text = match group.is_empty() {
+        true => help::help(catalog, catalog.get(name)?.0)?,
+        false => list_text(&group, width),
+    };
+    let text = width.map_or(text.clone(), |width| wrap(&text, width));
     print(&text)?;
     Ok(CommandOutcome::Complete)
 }
@@ -312,13 +314,12 @@ async fn collect_rows(frame: DataFrame) -> Result<Vec<RecordBatch>, DataFusionEr
     Ok(batches)
 }
 
-/// Print the DORA metrics of each project, which `run` and `demo` do at their end.
-pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Result<()> {
+/// Return the DORA metrics of each project as a table, which `run` and `demo` print at their end.
+pub(super) async fn render_overview(lake: &Lake, memory_limit: Option<u64>) -> Result<Vec<u8>> {
     let engine = open_published(lake, memory_limit).await?;
     let (sql, params) = find_query(OVERVIEW, None, &[])?;
     let batches = execute(&engine, &sql, &params).await?;
-    let style = RowStyle::table(true);
-    rows::write(&rows::render(&batches, style)?, style.format, None)
+    rows::render(&batches, RowStyle::table(true))
 }
 
 /// Return the SQL of a query and the values of its parameters.

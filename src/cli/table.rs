@@ -43,7 +43,7 @@ pub(super) struct TextTable {
 }
 
 /// The widths of the columns and of the gaps between them.
-struct TableLayout {
+struct ColumnLayout {
     widths: Vec<usize>,
     gap: usize,
 }
@@ -116,11 +116,11 @@ impl TextTable {
     }
 
     /// Choose the width of each column. `None` if the narrowest columns are too wide together.
-    fn fit(&self, width: Option<usize>) -> Option<TableLayout> {
+    fn fit(&self, width: Option<usize>) -> Option<ColumnLayout> {
         let mut gaps = [GAP, NARROW_GAP].into_iter();
         gaps.find_map(|gap| {
             let widths = self.fit_with(gap, width)?;
-            Some(TableLayout { widths, gap })
+            Some(ColumnLayout { widths, gap })
         })
     }
 
@@ -182,10 +182,10 @@ impl TextTable {
     /// Whether a column has text with spaces, which can be wrapped.
     fn is_prose(&self, column: usize) -> bool {
         self.kinds.get(column) == Some(&ColumnKind::Text)
-            && self.cells(column).any(|cell| cell.contains(' '))
+            && self.cells(column).any(|cell| cell.trim().contains(' '))
     }
 
-    fn render_rows(&self, layout: &TableLayout) -> String {
+    fn render_rows(&self, layout: &ColumnLayout) -> String {
         let mut text = String::new();
         if self.headings.iter().any(|heading| !heading.is_empty()) {
             text.push_str(&self.row(&self.headings, layout));
@@ -198,8 +198,8 @@ impl TextTable {
     }
 
     /// Return the lines of one row.
-    fn row(&self, cells: &[String], layout: &TableLayout) -> String {
-        let TableLayout { widths, gap } = layout;
+    fn row(&self, cells: &[String], layout: &ColumnLayout) -> String {
+        let ColumnLayout { widths, gap } = layout;
         let blocks: Vec<_> = cells
             .iter()
             .zip(widths)

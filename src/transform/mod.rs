@@ -13,8 +13,10 @@
 //! and `run_step.rs` runs one of them.
 
 mod buckets;
+mod check_outside;
 mod checks;
 mod damage;
+mod events;
 mod fold;
 mod history;
 mod kept;
@@ -33,11 +35,13 @@ mod steps;
 mod unique_key;
 mod write;
 
+pub use check_outside::{OutsideCheck, check_outside};
 pub use checks::{CheckResults, Warning};
+pub use events::{TransformEvent, TransformListener};
 pub use layout::contracts;
 pub use native::NativeStep;
 pub use published::{check_unmatched, open_published};
-pub use report::{LargeFile, NulledValues, TransformReport};
+pub use report::{LargeFile, NulledValues, StepReport, TransformReport};
 pub use run_step::run_step;
 pub use steps::{Step, StepBody, StepGraph, reports};
 
@@ -48,7 +52,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::{Config, RepositoryIdentity};
 use crate::error::Result;
-use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish};
+use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish_with};
 use crate::secret::Masker;
 use checks::KnownFindings;
 use run::TransformRun;
@@ -70,6 +74,8 @@ pub struct TransformOptions {
     pub accept_loss: bool,
     /// The credentials to remove from records that are decoded again.
     pub masker: Masker,
+    /// Receives the progress.
+    pub listener: TransformListener,
 }
 
 /// Transform the collected segments of a lake, and publish the tables.
@@ -104,6 +110,7 @@ pub async fn transform(
         run.stage_outside().await?;
         run.stage_buckets(&states, &assigned, options.as_of).await?;
         run.run_steps(options).await?;
+        options.listener.tell(TransformEvent::Checking);
         run.run_checks(&known).await
     };
     let findings = match work.await {
@@ -114,7 +121,11 @@ pub async fn transform(
     let large_files = report::large_files(&run.contracts, &inventory.manifest, &run.tables);
 
     let TransformRun { tables, report, .. } = run;
-    let published = publish(lake, lock, run_id, now, &inventory, tables).await?;
+    let tell_files = |done, total| {
+        let event = TransformEvent::Publishing { done, total };
+        options.listener.tell(event);
+    };
+    let published = publish_with(lake, lock, run_id, now, &inventory, tables, &tell_files).await?;
     fold::remove_folded(lake, &states, &given_up).await?;
     if findings != known {
         findings.put(lake).await;

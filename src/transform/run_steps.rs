@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::JoinSet;
 
@@ -11,9 +12,10 @@ use super::run::TransformRun;
 use super::run_step::{register_with_unique_key, run_step};
 use super::steps::Step;
 use super::write::{self, WrittenFiles};
-use super::{TransformOptions, outside};
+use super::{StepReport, TransformEvent, TransformOptions, outside};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::memory::MemoryWatch;
 use crate::schema::Contract;
 
 /// The steps that run at the same time. They share the memory limit, and use as many threads as there are cores.
@@ -29,6 +31,8 @@ struct PendingSteps {
     running: JoinSet<Result<MadeTable>>,
     /// The tables of all of these.
     unfinished: BTreeSet<TableName>,
+    /// The number of tables that are made or kept.
+    finished: usize,
 }
 
 struct PendingStep {
@@ -42,6 +46,7 @@ struct MadeTable {
     pending: PendingStep,
     contract: Arc<Contract>,
     files: WrittenFiles,
+    took: StepReport,
 }
 
 impl TransformRun<'_> {
@@ -59,11 +64,13 @@ impl TransformRun<'_> {
         }
         loop {
             self.decide_steps(&mut steps, options)?;
-            self.start_steps(&mut steps).await?;
+            self.start_steps(&mut steps, options).await?;
             let Some(made) = steps.next_made().await? else {
                 break;
             };
-            steps.unfinished.remove(&made.pending.step.name);
+            let name = made.pending.step.name.clone();
+            self.record_step(&name, made.took);
+            steps.finish(&name, made.took.rows, options);
             match made.pending.made_from {
                 Some(made_from) => self.stage(&made.contract, made.files, made_from),
                 None => self.mark_registered(made.pending.step.name),
@@ -88,12 +95,12 @@ impl TransformRun<'_> {
             match self.decide(&step, &made_from, options) {
                 Decision::Keep => {
                     tracing::info!(table = %step.name, "kept a table");
-                    steps.unfinished.remove(&step.name);
+                    steps.finish(&step.name, 0, options);
                     self.keep(&step, made_from);
                 }
                 Decision::Make(reason) => {
                     let reason = reason.to_string();
-                    tracing::info!(table = %step.name, reason, "making a table");
+                    tracing::debug!(table = %step.name, reason, "making a table");
                     self.report.made.insert(step.name.to_string(), reason);
                     for base in self.unmade_bases(&step)? {
                         // Another step may have asked for it.
@@ -129,7 +136,11 @@ impl TransformRun<'_> {
     }
 
     /// Start the steps whose inputs are made, as many as may run.
-    async fn start_steps(&mut self, steps: &mut PendingSteps) -> Result<()> {
+    async fn start_steps(
+        &mut self,
+        steps: &mut PendingSteps,
+        options: &TransformOptions,
+    ) -> Result<()> {
         for pending in std::mem::take(&mut steps.to_make) {
             let reads = pending.step.reads(&self.engine)?;
             let is_ready = !reads.iter().any(|read| steps.unfinished.contains(read));
@@ -141,6 +152,9 @@ impl TransformRun<'_> {
                 self.register_final(read).await?;
             }
             let name = &pending.step.name;
+            options
+                .listener
+                .tell(TransformEvent::Started { table: name });
             let added = self.added_parts.get(name).into_iter().flatten();
             let added = added.map(|(part, _)| part.clone()).collect();
             let folder = self.folder(&name.layer, &name.table);
@@ -153,7 +167,32 @@ impl TransformRun<'_> {
     }
 }
 
+impl TransformRun<'_> {
+    /// Log a step that ran, and report what it took.
+    fn record_step(&mut self, name: &TableName, took: StepReport) {
+        let name = name.to_string();
+        let reason = self.report.made.get(&name);
+        let StepReport {
+            rows, milliseconds, ..
+        } = took;
+        tracing::info!(table = %name, rows, milliseconds, reason, "made a table");
+        self.report.steps.insert(name, took);
+    }
+}
+
 impl PendingSteps {
+    /// Record that a table is made or kept.
+    fn finish(&mut self, table: &TableName, rows: u64, options: &TransformOptions) {
+        self.unfinished.remove(table);
+        self.finished += 1;
+        options.listener.tell(TransformEvent::Finished {
+            table,
+            rows,
+            done: self.finished,
+            total: self.finished + self.unfinished.len(),
+        });
+    }
+
     /// Wait until a step has run. Return `None` if none is running.
     async fn next_made(&mut self) -> Result<Option<MadeTable>> {
         match self.running.join_next().await {
@@ -172,29 +211,44 @@ async fn make_table(
     engine: Arc<Engine>,
     pending: PendingStep,
     folder: PathBuf,
-    mut added: Vec<String>,
+    added: Vec<String>,
 ) -> Result<MadeTable> {
-    if added.is_empty() {
-        let (contract, files) = run_step(&engine, &pending.step, &folder).await?;
-        return Ok(MadeTable {
-            pending,
-            contract,
-            files,
-        });
-    }
-    let TableName { layer, table } = &pending.step.name;
-    let own_part = format!("{layer}_{table}");
-    let (contract, files) = run_step(&engine, &pending.step, &folder.join(&own_part)).await?;
-    let own = files.iter().map(|(_, written)| TableFile::written(written));
-    let own = own.collect::<Result<Vec<_>>>()?;
-    engine.register_parquet(outside::GIVEN, &own_part, contract.arrow_schema(), &own)?;
-    added.push(own_part);
-    let files = write_union(&engine, &contract, &added, &folder).await?;
+    let started = Instant::now();
+    let memory = MemoryWatch::start();
+    let step = &pending.step;
+    let (contract, files) = match added.is_empty() {
+        true => run_step(&engine, step, &folder).await?,
+        false => run_step_with_parts(&engine, step, &folder, added).await?,
+    };
+    let took = StepReport {
+        rows: files.iter().map(|(_, written)| written.rows).sum(),
+        milliseconds: started.elapsed().as_millis() as u64,
+        peak_memory_bytes: memory.map(|memory| memory.peak()),
+    };
     Ok(MadeTable {
         pending,
         contract,
         files,
+        took,
     })
+}
+
+/// Run a step, and write its rows and the `added` parts as its table.
+async fn run_step_with_parts(
+    engine: &Engine,
+    step: &Step,
+    folder: &Path,
+    mut added: Vec<String>,
+) -> Result<(Arc<Contract>, WrittenFiles)> {
+    let TableName { layer, table } = &step.name;
+    let own_part = format!("{layer}_{table}");
+    let (contract, files) = run_step(engine, step, &folder.join(&own_part)).await?;
+    let own = files.iter().map(|(_, written)| TableFile::written(written));
+    let own = own.collect::<Result<Vec<_>>>()?;
+    engine.register_parquet(outside::GIVEN, &own_part, contract.arrow_schema(), &own)?;
+    added.push(own_part);
+    let files = write_union(engine, &contract, &added, folder).await?;
+    Ok((contract, files))
 }
 
 /// Write the union of parts, which are in the schema `given`, as the table, and register it.

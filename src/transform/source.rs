@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::history::HistoryExtension;
 use super::run::TransformRun;
-use super::{TransformOptions, fold, redecode};
+use super::{TransformEvent, TransformOptions, fold, redecode};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::{NextTable, RepositoryState, layout};
@@ -29,6 +29,8 @@ impl TransformRun<'_> {
         let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
         for contract in contracts {
             let folder = self.folder("bitbucket", &contract.table);
+            let table = &contract.name();
+            options.listener.tell(TransformEvent::Reading { table });
             let folded = fold::fold(
                 self.lake,
                 &engine,

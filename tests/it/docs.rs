@@ -204,10 +204,17 @@ fn describe(text: &mut String, command: &mut Command, global: &BTreeSet<String>)
         text.push('\n');
         arguments(text, own);
     }
-    if let Some(after) = command.get_after_help() {
-        let after = after.to_string().replace('\n', " ");
-        write!(text, "\n{}\n", after.trim()).unwrap();
+    let after = command.get_after_help().map(ToString::to_string);
+    if let Some(examples) = after.as_ref().and_then(|it| it.strip_prefix("Examples:\n")) {
+        write!(text, "\n```sh\n{}\n```\n", dedent(examples)).unwrap();
+    } else if let Some(after) = after {
+        write!(text, "\n{}\n", after.replace('\n', " ").trim()).unwrap();
     }
+}
+
+fn dedent(examples: &str) -> String {
+    let lines = examples.lines().map(|line| line.trim_start());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn arguments<'a>(text: &mut String, arguments: impl IntoIterator<Item = &'a Arg>) {

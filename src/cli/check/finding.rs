@@ -9,8 +9,10 @@ use crate::cli::context::CommandOutcome;
 use crate::cli::output::{self, terminal_width};
 use crate::cli::table::TextTable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::escape::escape;
 use crate::telemetry::LogFormat;
+
+/// The blanks before a fix.
+const FIX_INDENT: usize = 8;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -203,7 +205,11 @@ fn text(findings: &[Finding]) -> String {
         if let Some(fix) = &finding.fix
             && printed.insert(fix)
         {
-            text.push_str(&format!("        fix: {}\n", escape(fix)));
+            let fix = [vec![format!("fix: {fix}")]];
+            let room = terminal_width().map(|width| width - FIX_INDENT);
+            for line in TextTable::of_lines(&fix).render(room).lines() {
+                text.push_str(&format!("{}{line}\n", " ".repeat(FIX_INDENT)));
+            }
         }
     }
     text
