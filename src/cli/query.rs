@@ -121,7 +121,7 @@ fn listed<'a>(catalog: &'a QueryCatalog, args: &QueryArgs) -> Result<Option<Vec<
 fn print_list(queries: &[&NamedQuery], args: &QueryArgs) -> Result<CommandOutcome> {
     let style = style(args, false)?;
     match (args.format, &args.out) {
-        (None, None) => print(&list_text(queries, style.width))?,
+        (None, None) => print_wrapped(&list_text(queries, style.width))?,
         (_, out) => {
             let rows = rows::render(&[list_rows(queries)?], style)?;
             rows::write(&rows, style.format, out.as_deref())?;
@@ -141,14 +141,20 @@ fn print_help(catalog: &QueryCatalog, name: Option<&str>) -> Result<CommandOutco
         return Ok(CommandOutcome::Complete);
     };
     let group = catalog.group(name);
-    let width = terminal_width();
     let text = match group.is_empty() {
         true => help::help(catalog, catalog.get(name)?.0)?,
-        false => list_text(&group, width),
+        false => list_text(&group, terminal_width()),
     };
-    let text = width.map_or(text.clone(), |width| wrap(&text, width));
-    print(&text)?;
+    print_wrapped(&text)?;
     Ok(CommandOutcome::Complete)
+}
+
+/// Print lines, wrapped within the terminal.
+fn print_wrapped(text: &str) -> Result<()> {
+    match terminal_width() {
+        Some(width) => print(&wrap(text, width)),
+        None => print(text),
+    }
 }
 
 /// Print the SQL of a named query with the values of its parameters. Local times need the lake, for its time zones;
