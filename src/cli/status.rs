@@ -184,7 +184,7 @@ impl LakeStatus {
         for expiry in &self.expiring {
             text.push_str(&format!("\n{expiry}: renew it\n"));
         }
-        if self.requests_left > 0 {
+        if self.requests_left > 0 && self.running.is_none() {
             let left = format_requests_left(self.requests_left, self.last_requests);
             text.push_str(&format!("\n{left}\n"));
         }
