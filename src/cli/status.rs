@@ -184,7 +184,7 @@ impl LakeStatus {
         for expiry in &self.expiring {
             text.push_str(&format!("\n{expiry}: renew it\n"));
         }
-        if self.requests_left > 0 {
+        if self.requests_left > 0 && self.running.is_none() {
             let left = format_requests_left(self.requests_left, self.last_requests);
             text.push_str(&format!("\n{left}\n"));
         }
@@ -298,8 +298,7 @@ impl RepositoryStatus {
 
     /// Return one row for the lists that have the same status, reason and beginning, up to the oldest of their ends.
     fn table(&self) -> TextTable {
-        let mut groups: BTreeMap<(&str, &str, Option<DateTime<Utc>>), Vec<&RepositoryList>> =
-            BTreeMap::new();
+        let mut groups = BTreeMap::<_, Vec<&RepositoryList>>::new();
         for list in &self.lists {
             let reason = list.reason.as_deref().unwrap_or_default();
             let key = (list.status.as_str(), reason, list.complete_from);

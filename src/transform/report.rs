@@ -47,7 +47,7 @@ pub struct TransformReport {
     pub large_files: Vec<LargeFile>,
 }
 
-/// What a step took. Two steps run at a time, so that times overlap, and the memory is that of both.
+/// What a step took. Two steps run at a time, whose memory counts for both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StepReport {
     /// The number of rows of the table.

@@ -227,7 +227,7 @@ fn a_lake_is_found_from_inside_of_it() {
     insta::assert_snapshot!(inside(demo_lake(), &["query", "--sql", sql, "--format", "ndjson"]), @r#"
     exit 0
     --- stdout
-    {"n":3}
+    {"n":4}
     --- stderr
     "#);
 }
