@@ -46,7 +46,7 @@ pub fn nearest<'a>(
     let mut ranked: Vec<_> = ranked
         .filter_map(|name| Some((rank(name)?, name)))
         .collect();
-    ranked.sort();
+    ranked.sort_unstable();
     ranked.dedup();
     // A name with the same prefix is meant, if there is one.
     if ranked

@@ -285,8 +285,8 @@ pub(crate) struct QueryArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) sql: Option<String>,
     /// List the bundled queries with the question that each answers: all, those of a group, or those that have words
-    #[arg(long, value_name = "TEXT", num_args = 0..=1)]
-    pub(crate) list: Option<Option<String>>,
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) list: Option<String>,
     /// List the bundled queries whose name, question or notes have all of these words
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,

@@ -99,8 +99,8 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
 /// [`ErrorKind::Usage`] if no query matches.
 fn listed<'a>(catalog: &'a QueryCatalog, args: &QueryArgs) -> Result<Option<Vec<&'a NamedQuery>>> {
     let found = match (&args.list, &args.search, &args.name) {
-        (Some(None), ..) => return Ok(Some(catalog.all())),
-        (Some(Some(text)), ..) => match catalog.group(text) {
+        (Some(text), ..) if text.is_empty() => return Ok(Some(catalog.all())),
+        (Some(text), ..) => match catalog.group(text) {
             group if group.is_empty() => catalog.search(text),
             group => group,
         },
