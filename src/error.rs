@@ -40,6 +40,8 @@ pub enum ErrorKind {
     Interrupted,
     /// The host cannot be reached, or its response is not Bitbucket's.
     Unreachable,
+    /// The lake has nothing yet that the command could work on.
+    Empty,
     /// Bitbucket refused a request, or failed it after all retries.
     Api,
     /// Data does not match its contract. Nothing is published.
@@ -54,7 +56,7 @@ impl ErrorKind {
     /// Return the exit code of the process; docs/src/command-line.md has the table.
     pub fn exit_code(self) -> u8 {
         match self {
-            Self::Unreachable | Self::Api => 1,
+            Self::Unreachable | Self::Api | Self::Empty => 1,
             Self::Usage | Self::Configuration => 2,
             Self::Credentials => 3,
             Self::Quota | Self::Interrupted => 4,

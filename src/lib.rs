@@ -19,6 +19,7 @@ pub mod error;
 pub mod escape;
 mod json;
 pub mod lake;
+mod memory;
 pub mod progress;
 pub mod redaction;
 pub mod schema;

@@ -3,13 +3,14 @@
 //! ```text
 //! ⠹ acme/web      pull_requests  1240 records  31 requests
 //! ⠹ acme/api      pipelines       310 records   4 requests
-//! [███████░░░░░░░░░░░░░] 14/40 repositories  00:02:10  412 requests, 588 left of 1000 an hour
+//! ⠹ ███████░░░░░ 14/40 repositories  00:02:10  412/1012 requests, 2 min left
 //! ```
 //!
-//! Progress is drawn on stderr, because stdout carries results.
+//! The last line is the phase of the command, such as `57/103 tables`. A thread redraws it, so that it moves while all
+//! other threads work. Lines are cut at the terminal's width. Progress is drawn on stderr, because stdout carries results.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,12 +20,14 @@ use crate::escape::escape;
 
 /// The interval at which spinners are redrawn.
 const TICK: Duration = Duration::from_millis(120);
+/// The most characters of a repository's name that a line shows.
+const MAX_NAME: usize = 40;
 
 /// The progress display. It is cheap to clone, and clones draw the same lines.
 #[derive(Debug, Clone)]
 pub struct Progress {
     bars: MultiProgress,
-    repositories: ProgressBar,
+    phase: ProgressBar,
 }
 
 impl Progress {
@@ -40,44 +43,63 @@ impl Progress {
 
     fn drawn_on(target: ProgressDrawTarget) -> Self {
         let bars = MultiProgress::with_draw_target(target);
-        // The bar is added when its length is known.
-        let repositories = ProgressBar::hidden();
-        Self { bars, repositories }
+        let phase = bars.add(ProgressBar::new_spinner());
+        Self { bars, phase }
     }
 
-    /// Add the line that counts `total` repositories. Clones of the result share it.
-    #[must_use]
-    pub fn expecting(self, total: u64) -> Self {
-        let bar = self.bars.add(ProgressBar::new(total));
-        bar.set_style(style(
-            "[{bar:20}] {pos}/{len} repositories  {elapsed_precise}  {msg}",
-        ));
-        Self {
-            repositories: bar,
-            ..self
+    /// Show a phase that counts nothing.
+    pub fn start_phase(&self, text: &str) {
+        self.start(
+            style("{spinner} {prefix}  {elapsed_precise}  {wide_msg}"),
+            text,
+        );
+    }
+
+    /// Show a phase that counts `total` things, such as repositories.
+    pub fn start_count(&self, things: &str, total: u64) {
+        let counted = "{spinner} {bar:12} {pos}/{len} {prefix}  {elapsed_precise}  {wide_msg}";
+        self.start(style(counted), things);
+        self.set_count(0, total);
+    }
+
+    fn start(&self, style: ProgressStyle, text: &str) {
+        if self.bars.is_hidden() {
+            return;
         }
+        if self.phase.is_finished() {
+            self.phase.reset();
+        }
+        self.phase.set_style(style);
+        self.phase.set_message("");
+        self.phase.set_prefix(text.to_owned());
+        self.phase.enable_steady_tick(TICK);
     }
 
-    /// Set the text after the count of repositories.
+    /// Set the numbers of the phase that counts.
+    pub fn set_count(&self, done: u64, total: u64) {
+        self.phase.set_length(total);
+        self.phase.set_position(done);
+    }
+
+    /// Set the text after the count or the name of the phase.
     pub fn set_message(&self, text: &str) {
-        self.repositories.set_message(escape(text).into_owned());
+        self.phase.set_message(escape(text).into_owned());
     }
 
     /// Add a line for a repository. The line is removed when its last handle is finished or dropped.
     pub fn repository(&self, full_name: &str) -> RepositoryProgress {
         let bar = self.bars.insert(0, ProgressBar::new_spinner());
-        bar.set_style(style("{spinner} {prefix}  {msg}"));
-        bar.set_prefix(escape(full_name).into_owned());
+        bar.set_style(style("{spinner} {prefix}  {wide_msg}"));
+        let name: String = escape(full_name).chars().take(MAX_NAME).collect();
+        bar.set_prefix(name);
         if !self.bars.is_hidden() {
             bar.enable_steady_tick(TICK);
         }
         RepositoryProgress(Arc::new(Repository {
             bar,
-            total: self.repositories.clone(),
             entity: Mutex::new(String::new()),
             records: AtomicU64::new(0),
             requests: AtomicU64::new(0),
-            finished: AtomicBool::new(false),
         }))
     }
 
@@ -88,7 +110,9 @@ impl Progress {
 
     /// Remove all lines.
     pub fn finish(&self) {
-        self.repositories.finish_and_clear();
+        if !self.bars.is_hidden() {
+            self.phase.finish_and_clear();
+        }
     }
 }
 
@@ -99,19 +123,21 @@ pub struct RepositoryProgress(Arc<Repository>);
 #[derive(Debug)]
 struct Repository {
     bar: ProgressBar,
-    total: ProgressBar,
     entity: Mutex<String>,
     records: AtomicU64,
     requests: AtomicU64,
-    finished: AtomicBool,
 }
 
 impl RepositoryProgress {
-    /// Set the entity that is being collected, and reset its counts.
+    /// Set the entity that is being collected. Another one than before resets the counts.
     pub fn entity(&self, name: &str) {
-        name.clone_into(&mut self.0.entity.lock().unwrap_or_else(PoisonError::into_inner));
-        self.0.records.store(0, Ordering::Relaxed);
-        self.0.requests.store(0, Ordering::Relaxed);
+        let mut entity = self.0.entity.lock().unwrap_or_else(PoisonError::into_inner);
+        if *entity != name {
+            name.clone_into(&mut entity);
+            self.0.records.store(0, Ordering::Relaxed);
+            self.0.requests.store(0, Ordering::Relaxed);
+        }
+        drop(entity);
         self.0.show();
     }
 
@@ -122,9 +148,9 @@ impl RepositoryProgress {
         self.0.show();
     }
 
-    /// Remove the line and count the repository. A second call has no effect.
+    /// Remove the line. A second call has no effect.
     pub fn finish(&self) {
-        self.0.finish();
+        self.0.bar.finish_and_clear();
     }
 }
 
@@ -141,19 +167,12 @@ impl Repository {
             self.requests.load(Ordering::Relaxed)
         )
     }
-
-    fn finish(&self) {
-        if !self.finished.swap(true, Ordering::Relaxed) {
-            self.bar.finish_and_clear();
-            self.total.inc(1);
-        }
-    }
 }
 
 impl Drop for Repository {
     /// Remove the line of a repository whose collection fails.
     fn drop(&mut self) {
-        self.finish();
+        self.bar.finish_and_clear();
     }
 }
 
@@ -166,35 +185,94 @@ fn style(template: &str) -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
+    use indicatif::TermLike;
+
     use super::*;
 
     #[test]
-    fn clones_share_their_counts_and_a_new_entity_resets_them() {
+    fn pages_of_one_entity_are_counted_together_and_a_new_entity_resets_the_counts() {
         let handle = Progress::hidden().repository("acme/web");
-        handle.entity("commits");
-        handle.inc(100, 1);
-        handle.clone().inc(50, 1);
-        assert_eq!(handle.0.message(), "commits  150 records  2 requests");
+        for _ in 0..2 {
+            handle.entity("commits");
+            handle.clone().inc(100, 1);
+        }
+        assert_eq!(handle.0.message(), "commits  200 records  2 requests");
         handle.entity("tags");
         assert_eq!(handle.0.message(), "tags  0 records  0 requests");
     }
 
     #[test]
     fn a_name_cannot_control_the_terminal() {
-        let progress = Progress::hidden().expecting(1);
+        let progress = Progress::hidden();
         let handle = progress.repository("acme/\u{1b}[2Jweb");
         assert_eq!(handle.0.bar.prefix(), "acme/\\u{1b}[2Jweb");
         progress.set_message("left\r\n");
-        assert_eq!(progress.repositories.message(), "left\\r\\n");
+        assert_eq!(progress.phase.message(), "left\\r\\n");
+    }
+
+    /// A terminal of 80 columns that keeps what was written to it.
+    #[derive(Debug, Clone, Default)]
+    struct Terminal(Arc<Mutex<Vec<String>>>);
+
+    impl TermLike for Terminal {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().unwrap().push(text.trim_end().to_owned());
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
     }
 
     #[test]
-    fn a_repository_is_counted_once() {
-        let progress = Progress::hidden().expecting(2);
-        let finished = progress.repository("acme/web");
-        finished.finish();
-        drop(finished);
-        drop(progress.repository("acme/api"));
-        assert_eq!(progress.repositories.position(), 2);
+    fn no_line_is_wider_than_the_terminal_and_phases_follow_each_other() {
+        let terminal = Terminal::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(terminal.clone()), 255);
+        let progress = Progress::drawn_on(target);
+        progress.start_phase("finding repositories");
+        std::thread::sleep(TICK * 2);
+        progress.start_count("repositories", 40);
+        progress.set_count(14, 40);
+        progress.set_message(&"a long message ".repeat(10));
+        let repository = progress.repository(&"acme/a-long-name".repeat(9));
+        repository.entity("pull_request_activity");
+        std::thread::sleep(TICK * 2);
+        progress.finish();
+        progress.start_phase("reading the metrics");
+        std::thread::sleep(TICK * 2);
+        let lines = terminal.0.lock().unwrap().clone();
+        for shown in [
+            "finding repositories",
+            "14/40 repositories",
+            "reading the metrics",
+        ] {
+            assert!(
+                lines.iter().any(|line| line.contains(shown)),
+                "{shown}: {lines:?}"
+            );
+        }
+        let widest = lines.iter().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{lines:?}");
     }
 }

@@ -8,7 +8,8 @@
 SELECT
     split_part(d.cicd_scope_id, ':', 4) AS repository,
     'deployment of a pipeline that is not among the collected ones' AS kind,
-    count(*) AS n
+    count(*) AS n,
+    FALSE AS is_actionable
 FROM domain.cicd_deployments AS d
 WHERE d.deployment_source = 'bitbucket'
     AND NOT EXISTS (SELECT 1 FROM domain.cicd_pipelines AS p WHERE p.id = d.pipeline_id)

@@ -61,7 +61,8 @@ SELECT
     s.what || CASE WHEN p.n > 1 THEN ': abbreviated hash is ambiguous'
         ELSE ': abbreviated hash is not among the collected commits'
     END AS kind,
-    count(*) AS n
+    count(*) AS n,
+    FALSE AS is_actionable
 FROM named AS s
 LEFT JOIN prefixes AS p ON p.full_name = s.repository AND p.prefix = s.sha
 GROUP BY s.repository, s.what, CASE WHEN p.n > 1 THEN ': abbreviated hash is ambiguous'

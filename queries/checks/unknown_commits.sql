@@ -38,7 +38,8 @@ known AS (
 SELECT
     split_part(coalesce(nullif(n.repo_id, ''), n.scope_id), ':', 4) AS repository,
     n.what || ' is not among the collected commits' AS kind,
-    count(*) AS n
+    count(*) AS n,
+    FALSE AS is_actionable
 FROM named AS n
 LEFT JOIN collected AS c ON c.repo_id = n.repo_id
 LEFT JOIN domain.repo_commits AS own ON own.repo_id = n.repo_id AND own.commit_sha = n.commit_sha

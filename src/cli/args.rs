@@ -5,35 +5,26 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
+use super::help;
 use crate::collect::Shard;
 use crate::engine::Dialect;
 use crate::schema::LAYERS;
 use crate::schema::ddl::DdlDialect;
 use crate::telemetry::LogFormat;
 
-const ENVIRONMENT_AND_EXIT_CODES: &str = "\
-Environment:
-  BITLAKE_CONFIG            names the configuration file, as --config does
-  BITLAKE__SECTION__KEY     overrides one key of the configuration: BITLAKE__LAKE__URL, BITLAKE__SYNC__SINCE
-  RUST_LOG                  filters logs, such as `bitlake=debug`; overrides -v and -q
-  NO_COLOR                  disables colours in logs
-  HTTPS_PROXY, NO_PROXY     set the proxy of connections without `proxy`
-  and the variables that the configuration names for its credentials
-
-Exit codes:
-  0  complete
-  1  finished, but something failed, is stale or could not be reached; the report names it
-  2  usage or configuration
-  3  credentials
-  4  deadline or quota reached, or interrupted; state is saved, run again
-  5  the lake could not be written or is damaged, another run holds it, or data broke a contract
-
-Results go to stdout; progress, logs and warnings go to stderr.";
-
 /// Export Bitbucket Cloud data as Apache DevLake's domain tables and DORA metrics in partitioned Parquet
 #[derive(Debug, Parser)]
-#[command(name = "bitlake", version, after_long_help = ENVIRONMENT_AND_EXIT_CODES)]
+#[command(
+    name = "bitlake",
+    version,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    styles = help::STYLES,
+    after_help = help::EXAMPLES,
+    after_long_help = format!("{}\n\n{}", help::EXAMPLES, help::ENVIRONMENT_AND_EXIT_CODES)
+)]
 pub struct Cli {
     /// The flags of every command
     #[command(flatten)]
@@ -50,66 +41,84 @@ pub(crate) struct GlobalArgs {
     #[arg(
         long,
         global = true,
+        help_heading = help::GLOBAL,
         value_name = "FILE",
         env = "BITLAKE_CONFIG",
         hide_env = true
     )]
     pub(crate) config: Option<PathBuf>,
     /// Use this lake instead of the configuration's: a folder or s3://bucket/prefix
-    #[arg(long, global = true, value_name = "URL")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URL")]
     pub(crate) lake: Option<String>,
     /// Limit the memory of the process, as "4 GiB"; overrides the configuration [default: 2 GiB]
-    #[arg(long, global = true, value_name = "SIZE")]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "SIZE")]
     pub(crate) memory_limit: Option<String>,
     /// Write logs, errors and the run's summary in this format
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, help_heading = help::GLOBAL, value_enum, default_value_t)]
     pub(crate) log_format: LogFormat,
     /// Increase verbosity (-v, -vv, -vvv)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = help::GLOBAL, action = ArgAction::Count)]
     pub(crate) verbose: u8,
     /// Print errors only
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = help::GLOBAL, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
     /// Show no progress, even on a terminal
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = help::GLOBAL)]
     pub(crate) no_progress: bool,
+    /// Print help; -h prints a summary
+    #[arg(short, long, global = true, help_heading = help::GLOBAL, action = ArgAction::Help)]
+    help: Option<bool>,
+    /// Print the version
+    #[arg(short = 'V', long, help_heading = help::GLOBAL, action = ArgAction::Version)]
+    version: Option<bool>,
+}
+
+/// The memory limit of a command that takes little memory, which accepts the flag and does not show it.
+#[derive(Debug, Args)]
+pub(crate) struct UnusedMemoryLimit {
+    #[arg(long = "memory-limit", value_name = "SIZE", hide = true)]
+    memory_limit: Option<String>,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Export a synthetic workspace, without account or network, and print its DORA metrics
+    /// Make a lake of synthetic data, without account or network
     Demo(DemoArgs),
     /// Write a commented configuration
     Init,
-    /// Check credentials, scopes, repositories, quota and lake, and print a fix for each problem
+    /// Check configuration, credentials, quota and lake, with fixes
     Check(CheckArgs),
     /// List the repositories that the credentials can read
     Repos(ReposArgs),
-    /// Estimate the requests and hours of the next run and of an average day
+    /// Estimate the requests of the next run and of a usual day
     Plan(PlanArgs),
     /// Collect, transform and publish
     Run(RunArgs),
-    /// Collect from Bitbucket into the source layer, without transforming
+    /// Collect from Bitbucket, without transforming
     Collect(CollectArgs),
-    /// Transform the source layer into the other layers, without network
+    /// Make the tables of what was collected, without network
     Transform(TransformArgs),
-    /// Decode every collected record again with the current schemas, then transform
+    /// Decode every collected record again, then transform
     Rebuild(RebuildArgs),
-    /// Restore the tables as a former run published them, from the bucket's object versions
+    /// Restore the tables as a former run published them
     Rollback(RollbackArgs),
-    /// Print the last runs and the state of each repository, with the reason if a list is stale or skipped
+    /// Print the last runs, and the lists of each repository
     Status(StatusArgs),
     /// Print the data dictionary: tables, columns, types, units
     Tables(TablesArgs),
     /// Run a bundled query or your own SQL over the lake
     Query(QueryArgs),
-    /// Print the statements that create tables in a warehouse and load the lake into them
+    /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
     /// Stay running and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
-    /// Serve the demo workspace over a local API that behaves like Bitbucket Cloud
+    /// Serve the demo workspace over a local API like Bitbucket's
     Sandbox(SandboxArgs),
+    /// Print the completions of a shell
+    Completions(CompletionsArgs),
+    /// Write a man page for each command
+    Man(ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -120,6 +129,7 @@ pub(crate) struct DemoArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::CHECK)]
 pub(crate) struct CheckArgs {
     /// Request the lists of every repository instead of three in each workspace
     #[arg(long)]
@@ -142,17 +152,19 @@ pub(crate) struct ReposArgs {
 pub(crate) struct PlanArgs {
     /// Write the plan in this format
     #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: PlanFormat,
+    pub(crate) format: ReportFormat,
 }
 
+/// The format of a plan or status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum PlanFormat {
+pub(crate) enum ReportFormat {
     #[default]
     Table,
     Json,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::RUN)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) collecting: CollectingArgs,
@@ -161,6 +173,7 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::COLLECT)]
 pub(crate) struct CollectArgs {
     #[command(flatten)]
     pub(crate) collecting: CollectingArgs,
@@ -171,6 +184,7 @@ pub(crate) struct CollectArgs {
 
 /// Flags of `run` and `collect`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = help::COLLECTING)]
 pub(crate) struct CollectingArgs {
     /// Stop collecting after this time, as 90m or 2h: publish what is complete, save the rest, exit with 4
     #[arg(long, value_name = "DURATION", value_parser = duration)]
@@ -182,6 +196,7 @@ pub(crate) struct CollectingArgs {
 
 /// Flags of `run` and `transform`.
 #[derive(Debug, Args)]
+#[command(next_help_heading = help::TRANSFORMING)]
 pub(crate) struct TransformingArgs {
     /// Add or replace steps with the files LAYER/TABLE.sql of this folder
     #[arg(long, value_name = "DIR")]
@@ -189,6 +204,7 @@ pub(crate) struct TransformingArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::TRANSFORM)]
 pub(crate) struct TransformArgs {
     /// Transform only these layers, and read the other layers from the lake
     #[arg(
@@ -226,53 +242,73 @@ pub(crate) struct RollbackArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::STATUS)]
 pub(crate) struct StatusArgs {
     /// Print only whether the last publish is younger than this, as 26h, and exit with 1 if it is not; for probes
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_age: Option<Duration>,
+    /// Write the status in this format
+    #[arg(long, value_enum, default_value_t, conflicts_with = "max_age")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::TABLES)]
 pub(crate) struct TablesArgs {
     /// Print one table (layer.table) with its columns, or the tables of one layer [default: all tables]
     pub(crate) name: Option<String>,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["name", "sql", "list"]))]
+#[command(
+    after_help = help::QUERY,
+    disable_help_flag = true,
+    override_usage = "bitlake query [OPTIONS] <NAME|--sql <TEXT>|--list [TEXT]|--search <TEXT>>",
+    group = ArgGroup::new("what").args(["name", "sql", "list", "search"])
+)]
 pub(crate) struct QueryArgs {
-    /// Run this bundled query, as group/name
+    /// Run this bundled query, as group/name; a group alone lists its queries
+    #[arg(required_unless_present_any = ["sql", "list", "search", "help"])]
     pub(crate) name: Option<String>,
-    /// Set a parameter of the bundled query; separate the values of a list by commas, or repeat the flag
+    /// Set a parameter of the query; separate the values of a list by commas, or repeat the flag
     #[arg(
         long = "param",
         value_name = "KEY=VALUE",
         value_parser = key_value,
-        conflicts_with_all = ["sql", "list"]
+        conflicts_with_all = ["list", "search"]
     )]
     pub(crate) params: Vec<(String, String)>,
-    /// Run this SQL over the lake's tables, which are named layer.table
+    /// Run this SQL over the lake's tables, which are named layer.table; @FILE reads it from a file, - from stdin. SHOW
+    /// TABLES and DESCRIBE layer.table print names
     #[arg(long, value_name = "TEXT")]
     pub(crate) sql: Option<String>,
-    /// List the bundled queries with the question that each answers
-    #[arg(long)]
-    pub(crate) list: bool,
+    /// List the bundled queries with the question that each answers: all, those of a group, or those that have words
+    #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "")]
+    pub(crate) list: Option<String>,
+    /// List the bundled queries whose name, question or notes have all of these words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// Print help; after NAME, the parameters of that query, an example and related queries
+    #[arg(short, long, help_heading = help::GLOBAL, action = ArgAction::SetTrue)]
+    pub(crate) help: bool,
     /// Print the query's SQL with the parameters' values, without running it
-    #[arg(long, requires = "name", conflicts_with_all = ["sql", "list", "out"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["sql", "list", "search", "out"])]
     pub(crate) print: bool,
     /// Print the SQL in the dialect of this database [default: bitlake's own]
     #[arg(long, value_enum, requires = "print")]
     pub(crate) dialect: Option<Dialect>,
-    /// Write the rows in this format
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: OutputFormat,
+    /// Write the rows in this format [default: that of the extension of --out, else table]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<OutputFormat>,
     /// Put a ' before CSV texts that a spreadsheet would evaluate (= + - @)
     #[arg(long)]
     pub(crate) csv_safe: bool,
     /// Stop a query that takes longer, as 90s or 2h; --memory-limit stops a query that needs more memory
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     pub(crate) timeout: Duration,
-    /// Write the rows to this file [default: stdout; parquet needs a file]
+    /// Write the rows to this file; .csv, .json, .ndjson, .md and .parquet choose the format [default: stdout]
     #[arg(long, value_name = "FILE", required_if_eq("format", "parquet"))]
     pub(crate) out: Option<PathBuf>,
     /// Add or replace queries with the files reports/GROUP/NAME.sql of this folder
@@ -282,15 +318,21 @@ pub(crate) struct QueryArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub(crate) enum OutputFormat {
+    /// Columns that fit the terminal; in a pipe or file, nothing is shortened
     #[default]
     Table,
+    /// A table of GitHub's Markdown
+    Markdown,
     Csv,
-    /// One JSON object per line
+    /// One JSON object per line, as ndjson
     Json,
+    /// One JSON object per line
+    Ndjson,
     Parquet,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::DDL)]
 pub(crate) struct DdlArgs {
     /// Write the statements for this warehouse
     #[arg(long, value_enum, value_name = "NAME")]
@@ -334,10 +376,32 @@ pub(crate) struct ScheduleArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::SANDBOX)]
 pub(crate) struct SandboxArgs {
     /// Listen on this loopback port; 0 selects a free port
     #[arg(long, value_name = "N", default_value_t = 8090)]
     pub(crate) port: u16,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help::COMPLETIONS)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages to this folder
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    _memory: UnusedMemoryLimit,
 }
 
 /// Parse a duration such as `45s`, `90m` or `2h`.
@@ -413,7 +477,17 @@ mod tests {
     fn query_requires_exactly_one_of_name_sql_and_list() {
         assert!(parse("bitlake query").is_err());
         assert!(parse("bitlake query dora/overview --list").is_err());
-        assert!(parse("bitlake query --sql x --param a=b").is_err());
+        assert!(parse("bitlake query --search x --param a=b").is_err());
+        for line in [
+            "--sql x --param a=b",
+            "--list",
+            "--list dora",
+            "--search x",
+            "--help",
+            "dora/overview -h",
+        ] {
+            assert!(parse(&format!("bitlake query {line}")).is_ok(), "{line}");
+        }
         assert!(parse("bitlake query dora/overview --format parquet").is_err());
         let cli = parse("bitlake query dora/overview --param a=b=c --param d=").unwrap();
         let Command::Query(query) = cli.command else {

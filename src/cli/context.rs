@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 
 use super::args::GlobalArgs;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::is_lake;
 use crate::progress::Progress;
 use crate::telemetry::LogFormat;
 use crate::transform;
 
 const DEFAULT_CONFIG: &str = "bitlake.toml";
+/// The variable that names the lake.
+const LAKE_URL: &str = "BITLAKE__LAKE__URL";
 
 /// The outcome of a command that did not fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,12 +85,25 @@ impl CliContext {
     /// Load the configuration of a command that only reads a lake, which needs no file if `--lake` is given.
     ///
     /// # Errors
-    /// As [`CliContext::config`].
+    /// As [`CliContext::config`]; [`ErrorKind::Configuration`] if nothing names a lake, and this folder is none.
     pub(super) fn config_for_reading(&self) -> Result<Config> {
         if self.global.config.is_some() {
             return self.config();
         }
-        Config::load_if_present(&self.config_path(), &self.env, &self.overrides())
+        let path = self.config_path();
+        let mut overrides = self.overrides();
+        let is_lake_named = self.global.lake.is_some() || self.env.contains_key(LAKE_URL);
+        if !is_lake_named && matches!(path.try_exists(), Ok(false)) {
+            if !is_lake(Path::new(".")) {
+                return Err(Error::new(
+                    ErrorKind::Configuration,
+                    format!("there is no {DEFAULT_CONFIG} here, and no lake"),
+                )
+                .hint("name a lake with --lake or a configuration with --config, or create one with `bitlake init`"));
+            }
+            overrides.push(("lake.url", ".".to_owned()));
+        }
+        Config::load_if_present(&path, &self.env, &overrides)
     }
 
     fn overrides(&self) -> Vec<(&'static str, String)> {

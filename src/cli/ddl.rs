@@ -35,6 +35,15 @@ pub(super) async fn run(context: &CliContext, args: DdlArgs) -> Result<CommandOu
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     let now = without_intent(lake.manifest().await?)?;
+    if now.tables.is_empty() {
+        return Err(
+            Error::new(ErrorKind::Empty, "nothing was published to this lake yet")
+                .with("lake", lake.url())
+                .hint(
+                    "run `bitlake run` first; --create prints the create statements without a lake",
+                ),
+        );
+    }
     let former = match &args.changed_since {
         Some(run) => Some(lake.former_manifest(run).await?),
         None => None,

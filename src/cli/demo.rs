@@ -6,7 +6,8 @@ use super::args::DemoArgs;
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
 use super::output::print;
-use super::{query, sandbox};
+use super::run::print_overview;
+use super::sandbox;
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::transform::TransformOptions;
@@ -15,13 +16,18 @@ const CONFIG: &str = include_str!("demo.toml");
 /// The time at which the fixtures end, which is the time of the metrics.
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
+/// Return a configuration of the demo workspace.
+pub(super) fn config_for(endpoint: &str, lake: &str) -> String {
+    CONFIG
+        .replace("ENDPOINT", endpoint)
+        .replace("\"LAKE\"", &format!("{lake:?}"))
+}
+
 pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandOutcome> {
     let builder = Sandbox::builder().demo().rate_limit_header(1_000_000);
     let sandbox = sandbox::start(builder, 0).await?;
     let out = std::path::absolute(&args.out).or_error(ErrorKind::Usage, "--out is not a folder")?;
-    let text = CONFIG
-        .replace("ENDPOINT", &sandbox.endpoint())
-        .replace("\"LAKE\"", &format!("{:?}", out.display().to_string()));
+    let text = config_for(&sandbox.endpoint(), &out.display().to_string());
     let env = std::collections::BTreeMap::new();
     let config = Config::parse(&text, std::path::Path::new("demo.toml"), &env, &[])?;
     let options = TransformOptions {
@@ -35,14 +41,14 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
     sandbox.stop().await;
 
     print("\n")?;
-    query::print_overview(&lake, None).await?;
+    print_overview(context, &lake, None).await?;
     let lake = args.out.display();
     print(&format!(
         "\nTry next:\n  \
          bitlake --lake {lake} tables\n  \
          bitlake --lake {lake} query --list\n  \
          bitlake --lake {lake} query dora/classes\n  \
-         bitlake --lake {lake} query --sql \"SELECT status, count(*) FROM domain.pull_requests GROUP BY status\"\n  \
+         bitlake --lake {lake} query --sql \"SELECT name, url FROM domain.repos\"\n  \
          bitlake init\n"
     ))?;
     Ok(outcome)

@@ -10,7 +10,7 @@ use super::output::{print, print_json};
 use super::run_report::{RunHead, RunReport};
 use super::run_summary::{summary, warn};
 use super::signals::SignalListener;
-use super::watch::CollectWatch;
+use super::watch::{CollectWatch, watch_transform};
 use crate::bitbucket::Limits;
 use crate::clock;
 use crate::collect::{self, CollectEvent, CollectOptions, Shard, StopReason, StopSignal};
@@ -91,7 +91,7 @@ impl<'a> Job<'a> {
     ) -> Result<Self> {
         let lake = Lake::create(&config.lake.url, &config.lake.options)?
             .with_lease(config.lake.lease.unwrap_or(DEFAULT_LEASE));
-        let lock = lock(&lake)?;
+        let mut lock = lock(&lake)?;
         lake.ensure_conditional().await?;
         scratch::sweep();
         let now = clock::now();
@@ -104,6 +104,8 @@ impl<'a> Job<'a> {
             error: None,
             interrupted: None,
         };
+        let owner = serde_json::to_string(&head);
+        lock.set_owner(&owner.or_error(ErrorKind::Internal, "cannot name the run")?)?;
         let report = RunReport {
             head,
             expiring: config.expiring(),
@@ -162,6 +164,10 @@ impl<'a> Job<'a> {
     /// Make the tables and publish them.
     pub(super) async fn transform(&mut self, options: &TransformOptions) -> Result<()> {
         let head = &self.report.head;
+        let options = &TransformOptions {
+            listener: watch_transform(&self.context.progress),
+            ..options.clone()
+        };
         let work = transform::transform(
             self.config,
             &self.lake,

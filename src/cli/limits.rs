@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::memory::resident_size;
 
 /// The interval between two checks.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
@@ -101,17 +102,6 @@ impl fmt::Display for Seconds {
             seconds => write!(f, "{seconds}s"),
         }
     }
-}
-
-/// Return the resident size of this process in bytes; `None` if the system does not report it. DataFusion's memory pool
-/// does not count windows, joins and formatted rows.
-fn resident_size() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 #[cfg(test)]

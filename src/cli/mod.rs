@@ -6,9 +6,12 @@
 
 mod args;
 mod check;
+mod column_names;
+mod completions;
 mod context;
 mod ddl;
 mod demo;
+mod help;
 mod init;
 mod job;
 mod limits;
@@ -27,15 +30,19 @@ mod sandbox;
 mod schedule;
 mod signals;
 mod status;
+mod table;
 mod tables;
 mod watch;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
 pub use args::Cli;
 use args::Command;
+use clap::Parser;
+use clap::builder::StyledStr;
 use context::{CliContext, CommandOutcome};
 
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -47,6 +54,33 @@ use crate::telemetry::{self, LogFormat};
 const STACK_SIZE: usize = 64 << 20;
 /// How long remaining tasks may take after the command.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Parse the command line.
+///
+/// # Errors
+/// The exit code, if help, the version or a usage error was printed instead.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, ExitCode> {
+    Cli::try_parse_from(args).map_err(|error| {
+        match error.use_stderr() {
+            true => {
+                let _ = error.print();
+            }
+            false => print_help(&error.render()),
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
+/// Print help, wrapped within the terminal.
+fn print_help(help: &StyledStr) {
+    let text = match console::colors_enabled() {
+        true => help.ansi().to_string(),
+        false => help.to_string(),
+    };
+    let width = output::terminal_width();
+    let text = width.map_or(text.clone(), |width| help::wrap(&text, width));
+    let _ = output::print_data(text.as_bytes());
+}
 
 /// Run the command, print its error if there is one, and return the exit code.
 pub fn main(cli: Cli) -> ExitCode {
@@ -119,6 +153,8 @@ async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
         Command::Query(args) => query::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => completions::write_man_pages(&args),
     }
 }
 

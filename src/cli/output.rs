@@ -2,8 +2,13 @@
 
 use std::io::{self, Write};
 
+use console::Term;
+
 use crate::error::{ErrorKind, OrError, Result};
 use crate::escape::escape_lines;
+
+/// The narrowest terminal that texts are laid out for, in columns. A terminal that does not know its size reports 0.
+const NARROWEST_TERMINAL: usize = 40;
 
 /// Print `text` for people, with control characters except line ends escaped.
 ///
@@ -19,6 +24,13 @@ pub(super) fn print(text: &str) -> Result<()> {
 /// As [`print`].
 pub(super) fn print_data(bytes: &[u8]) -> Result<()> {
     print_to(&mut io::stdout().lock(), bytes)
+}
+
+/// Return the width of the terminal in columns; `None` if stdout is a file or a pipe, whose lines may have any length.
+pub(super) fn terminal_width() -> Option<usize> {
+    let terminal = Term::stdout();
+    let (_, columns) = terminal.is_term().then(|| terminal.size_checked())??;
+    Some(usize::from(columns).max(NARROWEST_TERMINAL))
 }
 
 /// Print one line of JSON, whose strings escape control characters.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::args::{PlanArgs, PlanFormat};
+use super::args::{PlanArgs, ReportFormat};
 use super::context::{CliContext, CommandOutcome};
 use super::output::{print, print_json};
 use super::remaining::format_hours;
@@ -17,6 +17,7 @@ pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandO
     let config = context.config()?;
     let lake = Lake::create(&config.lake.url, &config.lake.options)?;
     let _lock = lake.lock()?;
+    context.progress.start_phase("planning");
     let plan = plan(
         &config,
         &context.env,
@@ -24,10 +25,12 @@ pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandO
         &Limits::default(),
         clock::now(),
     )
-    .await?;
+    .await;
+    context.progress.finish();
+    let plan = plan?;
     match args.format {
-        PlanFormat::Table => print(&format_plan(&plan))?,
-        PlanFormat::Json => print_json(
+        ReportFormat::Table => print(&format_plan(&plan))?,
+        ReportFormat::Json => print_json(
             &serde_json::to_string(&plan).or_error(ErrorKind::Internal, "cannot write the plan")?,
         )?,
     }

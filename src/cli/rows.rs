@@ -1,4 +1,4 @@
-//! Formats rows as a table, CSV, JSON or Parquet.
+//! Formats rows as a table, Markdown, CSV, JSON or Parquet.
 
 use std::fs::File;
 use std::io::Write;
@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use arrow::util::pretty::pretty_format_batches_with_options;
 use datafusion::arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -14,9 +13,10 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::parquet::arrow::ArrowWriter;
 
 use super::args::OutputFormat;
-use super::output::print_data;
+use super::column_names::{heading, machine_name, unique};
+use super::output::{print_data, terminal_width};
+use super::table::{ColumnKind, TextTable};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::escape::escape;
 
 /// The format of rows.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,59 @@ pub(super) struct RowStyle {
     pub(super) format: OutputFormat,
     /// Whether CSV texts that a spreadsheet would evaluate are marked as text.
     pub(super) csv_safe: bool,
+    /// Whether the columns are those of a bundled query, which have headings and machine names.
+    pub(super) is_bundled: bool,
+    /// The width of the terminal in columns, if a table is printed on one.
+    pub(super) width: Option<usize>,
+}
+
+impl RowStyle {
+    /// Return the style of tables on stdout.
+    pub(super) fn table(is_bundled: bool) -> Self {
+        Self {
+            format: OutputFormat::Table,
+            csv_safe: false,
+            is_bundled,
+            width: terminal_width(),
+        }
+    }
+
+    /// Return the style for a destination: the given format, or else that of the file's extension.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if formulas are to be marked in another format than CSV.
+    pub(super) fn choose(
+        format: Option<OutputFormat>,
+        out: Option<&Path>,
+        csv_safe: bool,
+        is_bundled: bool,
+    ) -> Result<Self> {
+        let format = format.or_else(|| implied_format(out?)).unwrap_or_default();
+        if csv_safe && format != OutputFormat::Csv {
+            return Err(
+                Error::new(ErrorKind::Usage, "--csv-safe applies to CSV only")
+                    .hint("add --format csv, or remove --csv-safe"),
+            );
+        }
+        Ok(Self {
+            format,
+            csv_safe,
+            width: Self::table(is_bundled).width.filter(|_| out.is_none()),
+            is_bundled,
+        })
+    }
+}
+
+/// Return the format that a file's extension names.
+fn implied_format(path: &Path) -> Option<OutputFormat> {
+    match path.extension()?.to_str()?.to_lowercase().as_str() {
+        "csv" => Some(OutputFormat::Csv),
+        "json" => Some(OutputFormat::Json),
+        "ndjson" | "jsonl" => Some(OutputFormat::Ndjson),
+        "md" | "markdown" => Some(OutputFormat::Markdown),
+        "parquet" => Some(OutputFormat::Parquet),
+        _ => None,
+    }
 }
 
 /// Return `batches` in a format, as the bytes of a file.
@@ -32,56 +85,70 @@ pub(super) struct RowStyle {
 /// [`ErrorKind::Usage`] if the format does not support the type of a column.
 pub(super) fn render(batches: &[RecordBatch], style: RowStyle) -> Result<Vec<u8>> {
     let unwritten = "cannot write the rows";
-    let mut text = Vec::new();
+    let batches = batches.iter().map(|batch| rename(batch, style));
+    let batches: Vec<_> = batches
+        .collect::<Result<_, _>>()
+        .or_error(ErrorKind::Internal, unwritten)?;
     match style.format {
-        OutputFormat::Table => {
-            let shown = batches
-                .iter()
-                .map(escape_cells)
-                .collect::<Result<Vec<_>, _>>();
-            let shown = shown.or_error(ErrorKind::Internal, unwritten)?;
-            let options = FormatOptions::default().with_null("");
-            let table = pretty_format_batches_with_options(&shown, &options);
-            let table = table.or_error(ErrorKind::Internal, unwritten)?;
-            text.extend(format!("{table}\n").into_bytes());
-        }
-        OutputFormat::Csv => {
-            let mut writer = arrow::csv::WriterBuilder::new()
-                .with_header(true)
-                .build(&mut text);
-            for batch in batches {
-                let marked = match style.csv_safe {
-                    true => Some(mark_formulas(batch).or_error(ErrorKind::Internal, unwritten)?),
-                    false => None,
-                };
-                writer
-                    .write(marked.as_ref().unwrap_or(batch))
-                    .or_error(ErrorKind::Usage, unwritten)
-                    .map_err(|error| error.hint("nested columns need --format json or parquet"))?;
+        OutputFormat::Table | OutputFormat::Markdown => {
+            let table = text_table(&batches).or_error(ErrorKind::Internal, unwritten)?;
+            Ok(match style.format {
+                OutputFormat::Markdown => table.render_markdown(),
+                _ => table.render(style.width),
             }
+            .into_bytes())
         }
-        OutputFormat::Json => {
-            let mut writer = arrow_json::LineDelimitedWriter::new(&mut text);
-            let refs: Vec<_> = batches.iter().collect();
-            writer
-                .write_batches(&refs)
-                .or_error(ErrorKind::Internal, unwritten)?;
-            writer.finish().or_error(ErrorKind::Internal, unwritten)?;
+        OutputFormat::Csv => csv(&batches, style.csv_safe),
+        OutputFormat::Json | OutputFormat::Ndjson => {
+            json_lines(&batches).or_error(ErrorKind::Internal, unwritten)
         }
         OutputFormat::Parquet => {
+            let mut bytes = Vec::new();
             let schema = batches
                 .first()
                 .map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-            let mut writer = ArrowWriter::try_new(&mut text, schema, None)
+            let mut writer = ArrowWriter::try_new(&mut bytes, schema, None)
                 .or_error(ErrorKind::Internal, unwritten)?;
-            for batch in batches {
+            for batch in &batches {
                 writer
                     .write(batch)
                     .or_error(ErrorKind::Internal, unwritten)?;
             }
             writer.close().or_error(ErrorKind::Internal, unwritten)?;
+            Ok(bytes)
         }
     }
+}
+
+fn csv(batches: &[RecordBatch], csv_safe: bool) -> Result<Vec<u8>> {
+    let unwritten = "cannot write the rows";
+    let mut text = Vec::new();
+    let mut writer = arrow::csv::WriterBuilder::new()
+        .with_header(true)
+        .build(&mut text);
+    for batch in batches {
+        let marked = match csv_safe {
+            true => Some(mark_formulas(batch).or_error(ErrorKind::Internal, unwritten)?),
+            false => None,
+        };
+        writer
+            .write(marked.as_ref().unwrap_or(batch))
+            .or_error(ErrorKind::Usage, unwritten)
+            .map_err(|error| error.hint("nested columns need --format json or parquet"))?;
+    }
+    drop(writer);
+    Ok(text)
+}
+
+/// Return one JSON object per line, with every column.
+fn json_lines(batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
+    let mut text = Vec::new();
+    let mut writer = arrow_json::WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, arrow_json::writer::LineDelimited>(&mut text);
+    writer.write_batches(&batches.iter().collect::<Vec<_>>())?;
+    writer.finish()?;
+    drop(writer);
     Ok(text)
 }
 
@@ -102,18 +169,71 @@ pub(super) fn write(text: &[u8], format: OutputFormat, out: Option<&Path>) -> Re
     }
 }
 
-/// Return the batch with every cell as one line of escaped text.
-fn escape_cells(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let options = FormatOptions::default().with_null("");
-    let names = batch.schema_ref().fields().iter();
-    let names = names.map(|field| escape(field.name()).into_owned());
-    let columns = batch.columns().iter().map(|column| {
-        let cells = ArrayFormatter::try_new(column.as_ref(), &options)?;
-        let cells =
-            (0..column.len()).map(|row| Some(escape(&cells.value(row).to_string()).into_owned()));
-        Ok(Arc::new(cells.collect::<StringArray>()) as ArrayRef)
+/// Return the batch with the column names of the format, none of them twice.
+fn rename(batch: &RecordBatch, style: RowStyle) -> Result<RecordBatch, ArrowError> {
+    let is_for_people = matches!(style.format, OutputFormat::Table | OutputFormat::Markdown);
+    let fields = batch.schema_ref().fields();
+    let names = fields.iter().map(|field| match style.is_bundled {
+        true if is_for_people => heading(field.name()),
+        true => machine_name(field.name()),
+        false => field.name().clone(),
     });
-    batch_of(names, columns.collect::<Result<_, ArrowError>>()?)
+    let names = unique(names.collect()).into_iter();
+    let fields = names
+        .zip(fields)
+        .map(|(name, field)| Field::new(name, field.data_type().clone(), field.is_nullable()));
+    let schema = Schema::new(fields.collect::<Vec<_>>());
+    RecordBatch::try_new(Arc::new(schema), batch.columns().to_vec())
+}
+
+/// Return the rows as texts, instants to the second.
+fn text_table(batches: &[RecordBatch]) -> Result<TextTable, ArrowError> {
+    let Some(first) = batches.first() else {
+        return Ok(TextTable::new([]));
+    };
+    let fields = first.schema_ref().fields().iter();
+    let columns = fields.map(|field| (field.name().clone(), kind(field.data_type())));
+    let mut table = TextTable::new(columns);
+    for batch in batches {
+        let columns = batch.columns().iter();
+        let cells = columns.map(|column| {
+            let options = format_options(column.data_type());
+            ArrayFormatter::try_new(column.as_ref(), &options)
+                .map(|cells| texts(&cells, column.len()))
+        });
+        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        for row in 0..batch.num_rows() {
+            let cells = cells.iter().filter_map(|column| column.get(row).cloned());
+            table.push(cells.collect());
+        }
+    }
+    Ok(table)
+}
+
+fn texts(cells: &ArrayFormatter<'_>, len: usize) -> Vec<String> {
+    (0..len).map(|row| cells.value(row).to_string()).collect()
+}
+
+fn kind(data_type: &DataType) -> ColumnKind {
+    match data_type {
+        _ if data_type.is_numeric() => ColumnKind::Number,
+        _ if data_type.is_temporal() => ColumnKind::Time,
+        _ => ColumnKind::Text,
+    }
+}
+
+fn format_options(data_type: &DataType) -> FormatOptions<'static> {
+    let options = FormatOptions::default().with_null("");
+    match data_type {
+        DataType::Timestamp(_, Some(zone)) if zone.as_ref() == "UTC" => {
+            options.with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%SZ"))
+        }
+        DataType::Timestamp(_, Some(_)) => {
+            options.with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%:z"))
+        }
+        DataType::Timestamp(_, None) => options.with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S")),
+        _ => options,
+    }
 }
 
 /// Return the batch with a quote mark before every text that a spreadsheet would take for a formula.
@@ -164,28 +284,9 @@ fn mark(cell: &str) -> String {
     }
 }
 
-/// Return lines of cells as aligned columns of escaped text.
+/// Return lines of cells as aligned columns of escaped text, which fit the terminal.
 pub(super) fn aligned(lines: &[Vec<String>]) -> String {
-    let lines: Vec<Vec<_>> = lines
-        .iter()
-        .map(|line| line.iter().map(|cell| escape(cell)).collect())
-        .collect();
-    let width = |n: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(n));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let mut text = String::new();
-    for line in &lines {
-        let mut row = String::new();
-        for (n, cell) in line.iter().enumerate() {
-            let blanks = (width(n) + 2).saturating_sub(cell.chars().count());
-            row.push_str(cell);
-            row.push_str(&" ".repeat(blanks));
-        }
-        text.push_str(row.trim_end());
-        text.push('\n');
-    }
-    text
+    TextTable::of_lines(lines).render(terminal_width())
 }
 
 #[cfg(test)]
@@ -203,17 +304,23 @@ mod tests {
             ("=n", Arc::new(numbers)),
         ];
         let batch = RecordBatch::try_from_iter(columns).unwrap();
-        String::from_utf8(render(&[batch], RowStyle { format, csv_safe }).unwrap()).unwrap()
+        let style = RowStyle {
+            csv_safe,
+            format,
+            is_bundled: false,
+            width: None,
+        };
+        String::from_utf8(render(&[batch], style).unwrap()).unwrap()
     }
 
     #[test]
     fn a_table_escapes_control_characters_and_other_formats_keep_them() {
         let table = rendered(&[HOSTILE], OutputFormat::Table, false);
         assert!(
-            table.contains(r"| \u{1b}[2J\r\nforged | row\u{202e} | 0  |"),
+            table.contains(r"\u{1b}[2J\r\nforged | row\u{202e}   0"),
             "{table}"
         );
-        assert_eq!(table.lines().count(), 5);
+        assert_eq!(table.lines().count(), 3);
         assert!(rendered(&[HOSTILE], OutputFormat::Csv, false).contains(HOSTILE));
         let json = rendered(&[HOSTILE], OutputFormat::Json, false);
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -3,7 +3,7 @@
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
-use super::output::print;
+use super::output::{print, print_data};
 use super::query;
 use super::signals::SignalListener;
 use crate::clock;
@@ -19,9 +19,21 @@ pub(super) async fn run(context: &CliContext, args: RunArgs) -> Result<CommandOu
     let (outcome, lake) = run_once(context, &config, &args, SignalListener::start()?).await?;
     if !context.global.quiet && context.global.log_format == LogFormat::Text {
         print("\n")?;
-        query::print_overview(&lake, config.lake.memory_limit).await?;
+        print_overview(context, &lake, config.lake.memory_limit).await?;
     }
     Ok(outcome)
+}
+
+/// Print the DORA metrics of each project.
+pub(super) async fn print_overview(
+    context: &CliContext,
+    lake: &Lake,
+    memory_limit: Option<u64>,
+) -> Result<()> {
+    context.progress.start_phase("reading the metrics");
+    let overview = query::render_overview(lake, memory_limit).await;
+    context.progress.finish();
+    print_data(&overview?)
 }
 
 /// Collect and publish once. `signals`: those of the caller, from before the run on.
@@ -72,6 +84,11 @@ fn collect_settings(args: &CollectingArgs, shard: Option<Shard>) -> CollectSetti
 pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "transform").await?;
+    if config.tables.is_empty() && job.lake.states().await?.is_empty() {
+        tracing::warn!(
+            "nothing was collected yet, so that the tables are empty: run `bitlake run`"
+        );
+    }
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());
     let result = job

@@ -55,6 +55,9 @@ pub(super) struct FormerRun {
 pub(super) struct FormerCollect {
     /// Requests by table.
     pub(super) requests: BTreeMap<String, u64>,
+    /// Estimated requests of the next run; 0 when everything is loaded.
+    #[serde(default)]
+    pub(super) requests_left: u64,
     #[serde(default)]
     stopped: Option<StopReason>,
 }
@@ -72,6 +75,13 @@ impl FormerRun {
     pub(super) fn has_published(&self) -> bool {
         let is_rollback = self.head.command == "rollback";
         !is_rollback && self.transform.is_some() && self.head.error.is_none()
+    }
+
+    /// Whether a command was refused before it did anything to the lake.
+    pub(super) fn is_failed_attempt(&self) -> bool {
+        let is_scheduled = matches!(self.head.command.as_str(), "run" | "collect");
+        let is_idle = self.collect.is_none() && self.transform.is_none();
+        is_idle && !is_scheduled && self.head.exit_code == ErrorKind::Usage.exit_code()
     }
 
     /// Whether a signal stopped the run.

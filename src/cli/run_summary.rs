@@ -15,7 +15,7 @@ const MAX_NAMES: usize = 3;
 /// The HTTP status of a refused permission.
 const FORBIDDEN: u16 = 403;
 
-/// Log what the user can act on.
+/// Log what the user can act on as warnings, and the other findings for `-v`.
 pub(super) fn warn(report: &RunReport) {
     for expiry in &report.expiring {
         tracing::warn!("{expiry}: renew it");
@@ -56,7 +56,10 @@ fn warn_of_tables(report: &TransformReport) {
     for warning in &report.warnings {
         // The rows of some warnings belong to no repository.
         let repository = Some(&warning.repository).filter(|name| !name.is_empty());
-        tracing::warn!(repository, n = warning.n, "{}", warning.kind);
+        match warning.is_actionable {
+            true => tracing::warn!(repository, n = warning.n, "{}", warning.kind),
+            false => tracing::info!(repository, n = warning.n, "{}", warning.kind),
+        }
     }
     for (table, odd) in &report.odd_times {
         warn_of_times("", table, odd);
@@ -86,7 +89,7 @@ fn warn_of_tables(report: &TransformReport) {
 fn warn_of_times(repository: &str, table: &str, odd: &BTreeMap<String, OddTimes>) {
     for (column, times) in odd {
         let values: Vec<_> = times.values.iter().map(String::as_str).collect();
-        tracing::warn!(
+        tracing::info!(
             repository,
             table,
             column,

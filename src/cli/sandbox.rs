@@ -1,16 +1,27 @@
 //! `bitlake sandbox`: serves the demo workspace over a local API that behaves like Bitbucket Cloud.
 
+use std::io::Write;
+
 use bitlake_sandbox::{Builder, Sandbox, SandboxError};
 
 use super::args::SandboxArgs;
 use super::context::{CliContext, CommandOutcome};
+use super::demo::config_for;
 use super::output::print;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Serve the demo until Ctrl-C, and print the endpoint to stdout.
-pub(super) async fn run(_: &CliContext, args: SandboxArgs) -> Result<CommandOutcome> {
+/// Serve the demo until Ctrl-C. Print the endpoint to stdout, and a configuration that uses it to stderr.
+pub(super) async fn run(context: &CliContext, args: SandboxArgs) -> Result<CommandOutcome> {
     let sandbox = start(Sandbox::builder().demo(), args.port).await?;
     print(&format!("{}\n", sandbox.endpoint()))?;
+    if !context.global.quiet {
+        let config = config_for(&sandbox.endpoint(), "lake");
+        // A closed stderr ends no server.
+        let _ = writeln!(
+            std::io::stderr(),
+            "\nWrite this to bitlake.toml, then try `bitlake run` in another terminal.\nCtrl-C stops the sandbox.\n\n{config}"
+        );
+    }
     tokio::signal::ctrl_c()
         .await
         .or_error(ErrorKind::Internal, "cannot wait for ctrl-c")?;

@@ -1,7 +1,7 @@
-//! The progress of a collection on the terminal: a line for each repository under way, and one for the budget and the
-//! time left.
+//! The progress of a run on the terminal: of its collection, a line for each repository under way, and one for the
+//! repositories, the requests and the time left; of its transform, one for the tables, then one for the files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use crate::bitbucket::Client;
 use crate::collect::CollectEvent;
 use crate::collect::plan::hours;
 use crate::progress::{Progress, RepositoryProgress};
+use crate::transform::{TransformEvent, TransformListener};
 
 /// Shows the events of a collection.
 pub(super) struct CollectWatch(Mutex<ShownProgress>);
@@ -17,6 +18,9 @@ pub(super) struct CollectWatch(Mutex<ShownProgress>);
 struct ShownProgress {
     progress: Progress,
     repositories: BTreeMap<String, RepositoryProgress>,
+    /// The number of repositories to visit, and of those that no later round visits.
+    total: u64,
+    done: u64,
     started: Instant,
     /// Estimated requests of the run; 0 when there is no estimate.
     planned: f64,
@@ -34,9 +38,12 @@ struct RequestCounts {
 
 impl CollectWatch {
     pub(super) fn new(progress: &Progress) -> Self {
+        progress.start_phase("finding repositories");
         Self(Mutex::new(ShownProgress {
             progress: progress.clone(),
             repositories: BTreeMap::new(),
+            total: 0,
+            done: 0,
             started: Instant::now(),
             planned: 0.0,
             budgets: BTreeMap::new(),
@@ -49,13 +56,17 @@ impl CollectWatch {
         match event {
             CollectEvent::Discovered { repositories } => {
                 tracing::info!(repositories, "discovered");
-                shown.progress = shown.progress.clone().expecting(repositories as u64);
             }
-            CollectEvent::Planned { requests } => {
+            CollectEvent::Planned {
+                repositories,
+                requests,
+            } => {
                 if requests > 0.0 {
                     tracing::info!(requests = requests.round(), "planned");
                 }
                 shown.planned = requests;
+                shown.total = repositories as u64;
+                shown.progress.start_count("repositories", shown.total);
             }
             CollectEvent::Page {
                 repository,
@@ -66,10 +77,17 @@ impl CollectWatch {
                 shown.page(repository, entity, records);
                 shown.spend(client);
             }
-            CollectEvent::Finished { repository } => {
+            CollectEvent::Finished {
+                repository,
+                is_last_round,
+            } => {
                 tracing::info!(repository, "collected");
                 if let Some(bar) = shown.repositories.remove(repository) {
                     bar.finish();
+                }
+                if is_last_round {
+                    shown.done += 1;
+                    shown.progress.set_count(shown.done, shown.total);
                 }
             }
         }
@@ -113,18 +131,92 @@ impl RequestCounts {
             left,
             per_hour,
         } = self;
-        let so_far = format!("{spent} requests, {left} left of {per_hour} an hour");
+        let budget = format!("{left} left of {per_hour} an hour");
         if planned <= 0.0 {
-            return so_far;
+            return format!("{spent} requests, {budget}");
         }
         let to_ask = (planned - spent as f64).max(0.0);
         // Without a wait for the budget, requests go out at the rate so far.
         let waits = hours(to_ask, left, per_hour);
         let works = elapsed.as_secs_f64() / 3600.0 * to_ask / spent.max(1) as f64;
         format!(
-            "{so_far}, about {to_ask:.0} to go: {}",
+            "{spent}/{:.0} requests, {} to go; {budget}",
+            planned.max(spent as f64),
             format_hours(waits.max(works))
         )
+    }
+}
+
+/// Return a listener that shows the events of a transform.
+pub(super) fn watch_transform(progress: &Progress) -> TransformListener {
+    progress.start_phase("reading the lake");
+    let shown = Mutex::new(ShownTransform {
+        progress: progress.clone(),
+        phase: TransformPhase::Reading,
+        running: BTreeSet::new(),
+        rows: 0,
+    });
+    TransformListener::new(move |event| {
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.show(event);
+    })
+}
+
+struct ShownTransform {
+    progress: Progress,
+    phase: TransformPhase,
+    /// The tables that are being made.
+    running: BTreeSet<String>,
+    /// The rows of the tables that were made.
+    rows: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TransformPhase {
+    Reading,
+    Tables,
+    Files,
+}
+
+impl ShownTransform {
+    fn show(&mut self, event: TransformEvent<'_>) {
+        match event {
+            TransformEvent::Reading { table } => self.progress.set_message(table),
+            TransformEvent::Started { table } => {
+                self.running.insert(table.to_string());
+                self.show_tables();
+            }
+            TransformEvent::Finished {
+                table,
+                rows,
+                done,
+                total,
+            } => {
+                self.begin(TransformPhase::Tables, "tables", total as u64);
+                self.running.remove(&table.to_string());
+                self.rows += rows;
+                self.progress.set_count(done as u64, total as u64);
+                self.show_tables();
+            }
+            TransformEvent::Checking => self.progress.start_phase("checking the tables"),
+            TransformEvent::Publishing { done, total } => {
+                self.begin(TransformPhase::Files, "files published", total);
+                self.progress.set_count(done, total);
+            }
+        }
+    }
+
+    fn begin(&mut self, phase: TransformPhase, things: &str, total: u64) {
+        if self.phase != phase {
+            self.phase = phase;
+            self.progress.start_count(things, total);
+        }
+    }
+
+    fn show_tables(&self) {
+        let running: Vec<_> = self.running.iter().map(String::as_str).collect();
+        let text = format!("{} rows  {}", self.rows, running.join(", "));
+        self.progress.set_message(&text);
     }
 }
 
@@ -139,21 +231,47 @@ mod tests {
     };
 
     #[test]
+    fn a_repository_of_several_rounds_is_counted_once() {
+        let watch = CollectWatch::new(&Progress::hidden());
+        watch.show(CollectEvent::Planned {
+            repositories: 2,
+            requests: 10.0,
+        });
+        for (repository, is_last_round) in [
+            ("acme", false),
+            ("acme/web", false),
+            ("acme/api", true),
+            ("acme/web", false),
+            ("acme/web", true),
+        ] {
+            watch.show(CollectEvent::Finished {
+                repository,
+                is_last_round,
+            });
+        }
+        let shown = watch.0.lock().unwrap();
+        assert_eq!((shown.done, shown.total), (2, 2));
+    }
+
+    #[test]
     fn the_time_left_follows_the_rate_until_the_budget_is_used_up() {
         let minute = Duration::from_secs(60);
-        let so_far = "400 requests, 600 left of 1000 an hour";
-        assert_eq!(SPENT.line(0.0, minute), so_far);
-        assert_eq!(
-            SPENT.line(1_000.0, minute),
-            format!("{so_far}, about 600 to go: 2 min")
-        );
-        assert_eq!(
-            SPENT.line(21_000.0, minute),
-            format!("{so_far}, about 20600 to go: 20.0 h")
-        );
-        assert_eq!(
-            SPENT.line(300.0, minute),
-            format!("{so_far}, about 0 to go: less than a minute")
-        );
+        for (planned, line) in [
+            (0.0, "400 requests, 600 left of 1000 an hour"),
+            (
+                1_000.0,
+                "400/1000 requests, 2 min to go; 600 left of 1000 an hour",
+            ),
+            (
+                21_000.0,
+                "400/21000 requests, 20.0 h to go; 600 left of 1000 an hour",
+            ),
+            (
+                300.0,
+                "400/400 requests, less than a minute to go; 600 left of 1000 an hour",
+            ),
+        ] {
+            assert_eq!(SPENT.line(planned, minute), line);
+        }
     }
 }

@@ -41,6 +41,8 @@ pub enum CollectEvent<'a> {
     },
     /// The cost of the run is estimated.
     Planned {
+        /// The number of repositories that this run visits.
+        repositories: usize,
         /// Requests of the whole run; 0 when they cannot be estimated.
         requests: f64,
     },
@@ -59,6 +61,8 @@ pub enum CollectEvent<'a> {
     Finished {
         /// `workspace/slug`, or the workspace's slug alone.
         repository: &'a str,
+        /// Whether no later round visits the repository. False for a workspace.
+        is_last_round: bool,
     },
 }
 

@@ -24,7 +24,7 @@ pub struct CollectReport {
     /// Fetches by git, which count against another budget than requests.
     #[serde(skip_serializing_if = "is_zero")]
     pub git_operations: u64,
-    /// Estimated requests of unfinished lists; 0 when everything is loaded.
+    /// Estimated requests of the next run, which continues the unfinished lists; 0 when everything is loaded.
     pub requests_left: u64,
     /// Why the collection stopped before it was complete.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -344,10 +344,6 @@ impl<'a> RepositoryCollector<'a> {
         self.run.checkpoints.put().await
     }
 
-    pub(super) fn requests_left(&self) -> u64 {
-        self.state().requests_left()
-    }
-
     pub(super) fn into_report(self) -> RepositoryReport {
         self.report
     }

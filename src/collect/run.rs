@@ -85,13 +85,18 @@ async fn collect_with(
     report.repositories.extend(deferred);
     let estimate = RunEstimate::new(&context, &visits, &report, clients).await?;
     (options.listener)(CollectEvent::Planned {
+        repositories: visits.len(),
         requests: total(&estimate.requests),
     });
     // Known repositories come first: an update takes a few requests, while first loads use the rest of the budget.
     visits.sort_by_key(|visit| visit.repository.is_new());
-    for mut visit in collect_rounds(&context, visits).await? {
+    let visits = collect_rounds(&context, visits).await?;
+    let is_unfinished = visits.iter().any(|visit| visit.repository.is_unfinished());
+    if is_unfinished || options.stop.reason().is_some() {
+        report.requests_left = estimate.next_run(&context, &visits);
+    }
+    for mut visit in visits {
         visit.repository.end_visit().await?;
-        report.requests_left += visit.repository.requests_left();
         report.repositories.push(visit.repository.into_report());
     }
     estimate.add_to(&mut report);
@@ -112,6 +117,7 @@ async fn collect_workspaces(
         reports.push(RepositoryCollector::collect_workspace(context, client, discovered).await?);
         (context.options.listener)(CollectEvent::Finished {
             repository: &discovered.workspace,
+            is_last_round: false,
         });
     }
     Ok(reports)
@@ -149,6 +155,8 @@ async fn collect_round<'a>(
                 visit.repository.collect(rules, discovered, round).await?;
                 (context.options.listener)(CollectEvent::Finished {
                     repository: &discovered.found.full_name,
+                    is_last_round: !visit.repository.is_unfinished()
+                        || round.floor <= visit.repository.since(),
                 });
             }
             Ok::<_, Error>((position, visit))

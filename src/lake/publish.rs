@@ -73,11 +73,27 @@ pub struct PublishSummary {
 /// of the lake is complete then, and the next run continues.
 pub async fn publish(
     lake: &Lake,
+    lock: &LakeLock,
+    run_id: &str,
+    now: DateTime<Utc>,
+    base: &Inventory,
+    tables: BTreeMap<String, NextTable>,
+) -> Result<PublishSummary> {
+    publish_with(lake, lock, run_id, now, base, tables, &|_, _| {}).await
+}
+
+/// Publish as [`publish`] does, and tell `listener` how many files of how many were put.
+///
+/// # Errors
+/// As [`publish`].
+pub async fn publish_with(
+    lake: &Lake,
     _lock: &LakeLock,
     run_id: &str,
     now: DateTime<Utc>,
     base: &Inventory,
     tables: BTreeMap<String, NextTable>,
+    listener: &(dyn Fn(u64, u64) + Send + Sync),
 ) -> Result<PublishSummary> {
     let (before, version) = lake.versioned_manifest().await?;
     lake.refuse_other_publish(&before, clock::now())?;
@@ -93,7 +109,7 @@ pub async fn publish(
     }
     let mut lease = Lease::acquire(lake, run_id, before, version.as_ref()).await?;
     plan.after.epoch = lease.epoch();
-    match plan.execute(lake, &mut lease, run_id).await {
+    match plan.execute(lake, &mut lease, run_id, listener).await {
         Ok(()) => lease.commit(&plan.after).await?,
         Err(error) => {
             lease.release().await;
@@ -251,7 +267,13 @@ impl PublishPlan {
         }
     }
 
-    async fn execute(&mut self, lake: &Lake, lease: &mut Lease<'_>, run_id: &str) -> Result<()> {
+    async fn execute(
+        &mut self,
+        lake: &Lake,
+        lease: &mut Lease<'_>,
+        run_id: &str,
+        listener: &(dyn Fn(u64, u64) + Send + Sync),
+    ) -> Result<()> {
         if let Some(interrupted) = self.interrupted_run.clone() {
             // The manifest that it kept may never have become the lake's.
             let kept = layout::manifest_file(&interrupted);
@@ -264,7 +286,10 @@ impl PublishPlan {
             mut repartitioned,
             obsolete,
         } = split_removals(removals, &self.after);
-        for put in std::mem::take(&mut self.puts) {
+        let puts = std::mem::take(&mut self.puts);
+        let total = puts.len() as u64;
+        for (done, put) in (0..).zip(puts) {
+            listener(done, total);
             let files = repartitioned.remove(layout::table_folder(&put.path));
             self.remove(lake, lease, files.unwrap_or_default()).await?;
             lease.run(self.put(lake, put)).await?;

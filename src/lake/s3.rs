@@ -120,6 +120,43 @@ fn with_profile(
     }
 }
 
+/// Describe where the credentials of the bucket in `s3://bucket/…` come from; `None` for another address. No request is sent.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] for a profile without keys.
+pub fn credential_source(
+    location: &str,
+    options: &BTreeMap<String, String>,
+) -> Result<Option<String>> {
+    use AmazonS3ConfigKey as Key;
+    if !location.starts_with("s3://") {
+        return Ok(None);
+    }
+    let mut builder = AmazonS3Builder::from_env();
+    for (name, value) in options {
+        if let Ok(key) = name.parse() {
+            builder = builder.with_config(key, value);
+        }
+    }
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let has = |key: Key| builder.get_config_value(&key).is_some();
+    Ok(Some(match () {
+        () if is_set(&builder, Key::SkipSignature) => "none, requests are not signed".to_owned(),
+        () if has(Key::AccessKeyId) || has(Key::SecretAccessKey) => {
+            "the environment variable AWS_ACCESS_KEY_ID".to_owned()
+        }
+        () if has(Key::WebIdentityTokenFile) => {
+            "the web identity of AWS_WEB_IDENTITY_TOKEN_FILE".to_owned()
+        }
+        () if profile::read(env)?.keys.is_some() => {
+            let name = env("AWS_PROFILE").or_else(|| env("AWS_DEFAULT_PROFILE"));
+            format!("the profile {}", name.as_deref().unwrap_or("default"))
+        }
+        () if !needs_machine_role(&builder) => "the role of the container".to_owned(),
+        () => "the role of the machine".to_owned(),
+    }))
+}
+
 fn is_set(builder: &AmazonS3Builder, key: AmazonS3ConfigKey) -> bool {
     builder.get_config_value(&key).as_deref() == Some("true")
 }

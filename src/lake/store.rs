@@ -33,6 +33,11 @@ pub struct Lake {
     pub(super) lease: Duration,
 }
 
+/// Whether a folder is a lake.
+pub fn is_lake(folder: &Path) -> bool {
+    folder.join(layout::PRIVATE).is_dir()
+}
+
 impl Lake {
     /// Open an existing lake for reading. `url`: a folder or `s3://bucket/prefix`; `options`: the store options of
     /// `[lake]`.
@@ -47,7 +52,7 @@ impl Lake {
         };
         let Some(lake) = Self::in_bucket(url, options)? else {
             let folder = location::parse_folder(url)?;
-            if !folder.join(layout::PRIVATE).is_dir() {
+            if !is_lake(&folder) {
                 return Err(missing());
             }
             return Self::in_folder(&folder);

@@ -27,6 +27,13 @@ pub struct Warning {
     pub kind: String,
     /// The number of rows.
     pub n: i64,
+    /// Whether a user can do something about it. The others are in the report, and in the log of `-v`.
+    #[serde(default = "is_true", skip_serializing_if = "Clone::clone")]
+    pub is_actionable: bool,
+}
+
+fn is_true() -> bool {
+    true
 }
 
 /// The findings of checks.
@@ -132,7 +139,8 @@ pub(super) async fn run_checks(
     Ok(all)
 }
 
-/// Run one check. Its columns are `repository`, `kind`, `n` and, if some findings are expected, `is_expected`.
+/// Run one check. Its columns are `repository`, `kind`, `n` and, if they are not the same for all findings of all checks,
+/// `is_expected` and `is_actionable`.
 async fn run_check(engine: &Engine, sql: &str) -> Result<CheckResults> {
     let frame = engine.plan(sql, &[]).await?;
     let batches = frame
@@ -151,10 +159,11 @@ async fn run_check(engine: &Engine, sql: &str) -> Result<CheckResults> {
         let repository = column("repository", &DataType::Utf8)?;
         let kind = column("kind", &DataType::Utf8)?;
         let n = column("n", &DataType::Int64)?;
-        let expected = match batch.column_by_name("is_expected") {
-            Some(_) => Some(column("is_expected", &DataType::Boolean)?),
-            None => None,
+        let flag = |name: &str| match batch.column_by_name(name) {
+            Some(_) => column(name, &DataType::Boolean).map(Some),
+            None => Ok(None),
         };
+        let (expected, actionable) = (flag("is_expected")?, flag("is_actionable")?);
         for row in 0..batch.num_rows() {
             let is_expected = expected
                 .as_ref()
@@ -167,6 +176,9 @@ async fn run_check(engine: &Engine, sql: &str) -> Result<CheckResults> {
                 repository: repository.as_string::<i32>().value(row).to_owned(),
                 kind: kind.as_string::<i32>().value(row).to_owned(),
                 n: n.as_primitive::<Int64Type>().value(row),
+                is_actionable: actionable
+                    .as_ref()
+                    .is_none_or(|it| it.as_boolean().value(row)),
             });
         }
     }

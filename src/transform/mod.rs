@@ -23,8 +23,10 @@
 //! `run.rs` holds the state of one transform, `run_steps.rs` starts the steps, and `run_step.rs` runs one of them.
 
 mod buckets;
+mod check_outside;
 mod checks;
 mod damage;
+mod events;
 mod fold;
 mod history;
 mod incremental;
@@ -48,11 +50,13 @@ mod stored;
 mod unique_key;
 mod write;
 
+pub use check_outside::{OutsideCheck, check_outside};
 pub use checks::{CheckResults, Warning};
+pub use events::{TransformEvent, TransformListener};
 pub use layout::contracts;
 pub use native::NativeStep;
 pub use published::{check_unmatched, open_published};
-pub use report::{LargeFile, NulledValues, TransformReport};
+pub use report::{LargeFile, NulledValues, StepReport, TransformReport};
 pub use run_step::run_step;
 pub use steps::{Step, StepBody, StepGraph, reports};
 
@@ -63,7 +67,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::{Config, RepositoryIdentity};
 use crate::error::Result;
-use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish};
+use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish_with};
 use crate::secret::Masker;
 use checks::KnownFindings;
 use run::{TransformRun, split_tables};
@@ -86,6 +90,8 @@ pub struct TransformOptions {
     pub accept_loss: bool,
     /// The credentials to remove from records that are decoded again.
     pub masker: Masker,
+    /// Receives the progress.
+    pub listener: TransformListener,
 }
 
 /// Transform the collected segments of a lake, and publish the tables.
@@ -123,6 +129,7 @@ pub async fn transform(
         run.stage_outside().await?;
         run.stage_buckets(&states, &assigned, options.as_of).await?;
         run.run_steps(options).await?;
+        options.listener.tell(TransformEvent::Checking);
         run.run_checks(&known).await
     };
     let findings = match work.await {
@@ -139,7 +146,11 @@ pub async fn transform(
     } = run;
     let (tables, bases) = split_tables(tables);
     let large_files = report::large_files(&contracts, &inventory.manifest, &tables);
-    let published = publish(lake, lock, run_id, now, &inventory, tables).await?;
+    let tell_files = |done, total| {
+        let event = TransformEvent::Publishing { done, total };
+        options.listener.tell(event);
+    };
+    let published = publish_with(lake, lock, run_id, now, &inventory, tables, &tell_files).await?;
     fold::remove_folded(lake, &states, &given_up).await?;
     if findings != known {
         findings.put(lake).await;

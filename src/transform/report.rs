@@ -17,6 +17,9 @@ pub struct TransformReport {
     /// Why each table was made that a step of this run made. The steps of the other tables would have made the same again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub made: BTreeMap<String, String>,
+    /// The time and memory of each step that ran, those of base tables included.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub steps: BTreeMap<String, StepReport>,
     /// The number of values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,
@@ -42,6 +45,18 @@ pub struct TransformReport {
     /// The large files of tables that can be partitioned more finely.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub large_files: Vec<LargeFile>,
+}
+
+/// What a step took. Two steps run at a time, whose memory counts for both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// The number of rows of the table.
+    pub rows: u64,
+    /// The duration in milliseconds.
+    pub milliseconds: u64,
+    /// The largest resident size of the process meanwhile, in bytes; none where the system does not report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// Values of one column of an outside table that became null, and why.

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::steps::{Step, StepBody};
 use super::write::{self, WrittenFiles, WrittenTable};
@@ -20,7 +19,6 @@ pub async fn run_step(
     step: &Step,
     folder: &Path,
 ) -> Result<(Arc<Contract>, WrittenFiles)> {
-    let started = Instant::now();
     let run = async {
         let (contract, table) = match (&step.work, &step.contract) {
             (StepBody::Sql(sql), Some(contract)) => {
@@ -41,10 +39,7 @@ pub async fn run_step(
             }
         };
         register_with_unique_key(engine, &contract, &table).await?;
-        let files = table.files;
-        let rows: u64 = files.iter().map(|(_, written)| written.rows).sum();
-        tracing::debug!(table = contract.name(), rows, took = ?started.elapsed(), "ran a step");
-        Ok((contract, files))
+        Ok((contract, table.files))
     };
     run.await
         .map_err(|error: Error| error.with("file", &step.origin))

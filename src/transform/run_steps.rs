@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::task::JoinSet;
 
@@ -12,10 +13,11 @@ use super::run::{Place, TransformRun};
 use super::run_step::{register_with_unique_key, run_step};
 use super::steps::Step;
 use super::write::{self, WrittenFiles};
-use super::{TransformOptions, outside};
+use super::{StepReport, TransformEvent, TransformOptions, outside};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::NextTable;
+use crate::lake::{NextFile, NextTable};
+use crate::memory::MemoryWatch;
 use crate::schema::Contract;
 
 /// The steps that run at the same time. They share the memory limit, and use as many threads as there are cores.
@@ -31,6 +33,8 @@ struct PendingSteps {
     running: JoinSet<Result<MadeTable>>,
     /// The tables of all of these. One with a content is at the place of whole tables, wherever it is made.
     unfinished: BTreeSet<(Place, TableName)>,
+    /// The number of tables that are made or kept.
+    finished: usize,
 }
 
 struct PendingStep {
@@ -45,6 +49,7 @@ struct MadeTable {
     pending: PendingStep,
     contract: Arc<Contract>,
     rows: MadeRows,
+    took: StepReport,
 }
 
 enum MadeRows {
@@ -62,11 +67,11 @@ impl TransformRun<'_> {
         let mut steps = self.all_undecided(options)?;
         loop {
             self.decide_steps(&mut steps, options)?;
-            self.start_steps(&mut steps).await?;
+            self.start_steps(&mut steps, options).await?;
             let Some(made) = steps.next_made().await? else {
                 break;
             };
-            self.finish(made, &mut steps);
+            self.finish(made, &mut steps, options);
         }
         match steps.unfinished.first() {
             None => Ok(()),
@@ -116,7 +121,7 @@ impl TransformRun<'_> {
             match self.decide(&step, &made_from, options) {
                 Decision::Keep => {
                     tracing::info!(table = %step.name, "kept a table");
-                    steps.unfinished.remove(&(Place::Whole, step.name.clone()));
+                    steps.finish((Place::Whole, step.name.clone()), 0, options);
                     self.keep(&step, made_from);
                 }
                 Decision::Make(reason) => {
@@ -126,7 +131,7 @@ impl TransformRun<'_> {
                     if let Some(share) = self.share(place) {
                         reason = format!("{share}; {reason}");
                     }
-                    tracing::info!(table = %step.name, reason, "making a table");
+                    tracing::debug!(table = %step.name, reason, "making a table");
                     if !step.is_base() {
                         self.report.made.insert(step.name.to_string(), reason);
                     }
@@ -170,7 +175,11 @@ impl TransformRun<'_> {
     }
 
     /// Start the steps whose inputs are made, as many as may run.
-    async fn start_steps(&mut self, steps: &mut PendingSteps) -> Result<()> {
+    async fn start_steps(
+        &mut self,
+        steps: &mut PendingSteps,
+        options: &TransformOptions,
+    ) -> Result<()> {
         for pending in std::mem::take(&mut steps.to_make) {
             let PendingStep { step, place, .. } = &pending;
             let reads = step.reads(&self.engine)?;
@@ -190,6 +199,8 @@ impl TransformRun<'_> {
                     }
                 }
             }
+            let table = &step.name;
+            options.listener.tell(TransformEvent::Started { table });
             match (*place, &pending.made_from) {
                 (Place::Part(scope), Some(_)) => {
                     let work = self.step_in_part(step, scope).await?;
@@ -213,17 +224,19 @@ impl TransformRun<'_> {
     }
 
     /// Record a table that was made.
-    fn finish(&mut self, made: MadeTable, steps: &mut PendingSteps) {
+    fn finish(&mut self, made: MadeTable, steps: &mut PendingSteps, options: &TransformOptions) {
         let PendingStep {
             step,
             place,
             made_from,
         } = made.pending;
+        self.record_step(&step.name, made.took);
+        let rows = made.took.rows;
         let Some(made_from) = made_from else {
-            steps.unfinished.remove(&(place, step.name.clone()));
+            steps.finish((place, step.name.clone()), rows, options);
             return self.mark_registered(place, step.name);
         };
-        steps.unfinished.remove(&(Place::Whole, step.name.clone()));
+        steps.finish((Place::Whole, step.name.clone()), rows, options);
         match made.rows {
             MadeRows::Whole(files) => self.stage(&made.contract, files, made_from),
             MadeRows::InPart(mut table) => {
@@ -235,9 +248,32 @@ impl TransformRun<'_> {
             }
         }
     }
+
+    /// Log a step that ran, and report what it took.
+    fn record_step(&mut self, name: &TableName, took: StepReport) {
+        let name = name.to_string();
+        let reason = self.report.made.get(&name);
+        let StepReport {
+            rows, milliseconds, ..
+        } = took;
+        tracing::info!(table = %name, rows, milliseconds, reason, "made a table");
+        self.report.steps.insert(name, took);
+    }
 }
 
 impl PendingSteps {
+    /// Record that a table is made or kept.
+    fn finish(&mut self, made: (Place, TableName), rows: u64, options: &TransformOptions) {
+        self.unfinished.remove(&made);
+        self.finished += 1;
+        options.listener.tell(TransformEvent::Finished {
+            table: &made.1,
+            rows,
+            done: self.finished,
+            total: self.finished + self.unfinished.len(),
+        });
+    }
+
     /// Wait until a step has run. Return `None` if none is running.
     async fn next_made(&mut self) -> Result<Option<MadeTable>> {
         match self.running.join_next().await {
@@ -253,12 +289,41 @@ impl PendingSteps {
 
 /// Make the rows of a part, and replace the published ones.
 async fn make_in_part(work: StepInPart, pending: PendingStep) -> Result<MadeTable> {
+    let clock = StepClock::start();
     let (contract, table) = work.make().await?;
+    let rows = table.files.values().map(|file| match file {
+        NextFile::Staged(written) => written.rows,
+        NextFile::Kept => 0,
+    });
     Ok(MadeTable {
         pending,
         contract,
+        took: clock.stop(rows.sum()),
         rows: MadeRows::InPart(table),
     })
+}
+
+/// Measures a step.
+struct StepClock {
+    started: Instant,
+    memory: Option<MemoryWatch>,
+}
+
+impl StepClock {
+    fn start() -> Self {
+        Self {
+            started: Instant::now(),
+            memory: MemoryWatch::start(),
+        }
+    }
+
+    fn stop(self, rows: u64) -> StepReport {
+        StepReport {
+            rows,
+            milliseconds: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            peak_memory_bytes: self.memory.map(|memory| memory.peak()),
+        }
+    }
 }
 
 /// Run a step, and add the parts that `[[table]]` adds to its table. The table is registered then.
@@ -266,29 +331,39 @@ async fn make_table(
     engine: Arc<Engine>,
     pending: PendingStep,
     folder: PathBuf,
-    mut added: Vec<String>,
+    added: Vec<String>,
 ) -> Result<MadeTable> {
-    if added.is_empty() {
-        let (contract, files) = run_step(&engine, &pending.step, &folder).await?;
-        return Ok(MadeTable {
-            pending,
-            contract,
-            rows: MadeRows::Whole(files),
-        });
-    }
-    let TableName { layer, table } = &pending.step.name;
-    let own_part = format!("{layer}_{table}");
-    let (contract, files) = run_step(&engine, &pending.step, &folder.join(&own_part)).await?;
-    let own = files.iter().map(|(_, written)| TableFile::written(written));
-    let own = own.collect::<Result<Vec<_>>>()?;
-    engine.register_parquet(outside::GIVEN, &own_part, contract.arrow_schema(), &own)?;
-    added.push(own_part);
-    let files = write_union(&engine, &contract, &added, &folder).await?;
+    let clock = StepClock::start();
+    let step = &pending.step;
+    let (contract, files) = match added.is_empty() {
+        true => run_step(&engine, step, &folder).await?,
+        false => run_step_with_parts(&engine, step, &folder, added).await?,
+    };
+    let took = clock.stop(files.iter().map(|(_, written)| written.rows).sum());
     Ok(MadeTable {
         pending,
         contract,
         rows: MadeRows::Whole(files),
+        took,
     })
+}
+
+/// Run a step, and write its rows and the `added` parts as its table.
+async fn run_step_with_parts(
+    engine: &Engine,
+    step: &Step,
+    folder: &Path,
+    mut added: Vec<String>,
+) -> Result<(Arc<Contract>, WrittenFiles)> {
+    let TableName { layer, table } = &step.name;
+    let own_part = format!("{layer}_{table}");
+    let (contract, files) = run_step(engine, step, &folder.join(&own_part)).await?;
+    let own = files.iter().map(|(_, written)| TableFile::written(written));
+    let own = own.collect::<Result<Vec<_>>>()?;
+    engine.register_parquet(outside::GIVEN, &own_part, contract.arrow_schema(), &own)?;
+    added.push(own_part);
+    let files = write_union(engine, &contract, &added, folder).await?;
+    Ok((contract, files))
 }
 
 /// Write the union of parts, which are in the schema `given`, as the table, and register it.

@@ -11,7 +11,8 @@ use datafusion::arrow::compute::{SortColumn, lexsort_to_indices, take_record_bat
 use serde_json::{Value, json};
 
 use crate::config::{
-    AssignedRepository, Config, EntityGroup, OutsideTable, RepositoryIdentity, capture_groups,
+    AssignedRepository, Config, EntityGroup, OrgFiles, OutsideTable, RepositoryIdentity,
+    capture_groups,
 };
 use crate::encoding;
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -26,8 +27,7 @@ pub(super) fn tables(
     states: &[RepositoryState],
     assigned: &[AssignedRepository],
 ) -> Result<Vec<(&'static str, JsonRows)>> {
-    let org = &config.org;
-    Ok(vec![
+    let mut tables = vec![
         ("connections", connections(config)),
         ("rules", rules(config)),
         (
@@ -44,35 +44,51 @@ pub(super) fn tables(
         ("components", components(config)),
         ("projects", projects(config)),
         ("project_repositories", project_repositories(assigned)),
+    ];
+    for (table, path, columns) in org_files(&config.org) {
+        tables.push((table, csv(path, columns)?));
+    }
+    Ok(tables)
+}
+
+/// Return the table, the file and the columns of each key of `[org]`.
+fn org_files(org: &OrgFiles) -> [(&'static str, Option<&Path>, &'static [&'static str]); 3] {
+    [
         (
             "users",
-            csv(org.users.as_deref(), &["id", "name", "email", "team_ids"])?,
+            org.users.as_deref(),
+            &["id", "name", "email", "team_ids"],
         ),
         (
             "teams",
-            csv(
-                org.teams.as_deref(),
-                &["id", "name", "alias", "parent_id", "sorting_index"],
-            )?,
+            org.teams.as_deref(),
+            &["id", "name", "alias", "parent_id", "sorting_index"],
         ),
         (
             "user_account_mapping",
-            csv(
-                org.user_account_mapping.as_deref(),
-                &[
-                    "id",
-                    "email",
-                    "full_name",
-                    "user_name",
-                    "avatar_url",
-                    "organization",
-                    "created_date",
-                    "status",
-                    "user_id",
-                ],
-            )?,
+            org.user_account_mapping.as_deref(),
+            &[
+                "id",
+                "email",
+                "full_name",
+                "user_name",
+                "avatar_url",
+                "organization",
+                "created_date",
+                "status",
+                "user_id",
+            ],
         ),
-    ])
+    ]
+}
+
+/// Read each file of `[org]`, and return its key, its path, and its rows or the error of a run.
+pub(super) fn check_org(org: &OrgFiles) -> Vec<(&'static str, &Path, Result<usize>)> {
+    let files = org_files(org).into_iter();
+    let files = files.filter_map(|(key, path, columns)| Some((key, path?, columns)));
+    files
+        .map(|(key, path, columns)| (key, path, csv(Some(path), columns).map(|rows| rows.len())))
+        .collect()
 }
 
 fn connections(config: &Config) -> JsonRows {

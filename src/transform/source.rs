@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use super::history::HistoryExtension;
 use super::repeated::repeated;
 use super::run::TransformRun;
-use super::{TransformOptions, fold, redecode};
+use super::{TransformEvent, TransformOptions, fold, redecode};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::{NextTable, RepositoryState, layout};
@@ -32,6 +32,8 @@ impl TransformRun<'_> {
         for contract in contracts {
             let started = Instant::now();
             let folder = self.folder("bitbucket", &contract.table);
+            let table = &contract.name();
+            options.listener.tell(TransformEvent::Reading { table });
             let selections = self.engine.for_selections();
             let repeated =
                 repeated(self.lake, &selections, &contract, states, &self.manifest).await?;

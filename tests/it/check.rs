@@ -492,3 +492,31 @@ async fn an_outage_of_bitbucket_is_distinguished_from_one_of_the_network() {
         "failed acme contact bitbucket cannot be reached: cannot connect to the host",
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_files_of_the_configuration_are_read() {
+    let sandbox = for_the_good_token().start(0).await.unwrap();
+    let more = "[[table]]\nname = \"domain.incidents\"\nlocation = \"incidents.csv\"\nformat = \"csv\"\n\
+                [[table]]\nname = \"domain.boards\"\nlocation = \"nowhere.csv\"\nformat = \"csv\"\n\
+                [org]\nteams = \"teams.csv\"\nusers = \"users.csv\"\n";
+    let program = Program::beside(&sandbox, API_TOKEN, &format!("{ALL}{more}"));
+    let write = |name: &str, text: &str| {
+        std::fs::write(program.folder.path().join(name), text).unwrap();
+    };
+    write("incidents.csv", "id,incident_key\ni1,OPS-1\n");
+    write(
+        "teams.csv",
+        "Id,Name,Alias,ParentId,SortingIndex\nt1,Team,,,\n",
+    );
+    let finished = program.run(&["check"], &[GOOD]).await;
+    assert_eq!(finished.code, 2, "{}{}", finished.stdout, finished.stderr);
+    line(
+        &finished,
+        "ok configuration [[table]] domain.incidents 1 rows in",
+    );
+    line(&finished, "ok configuration [org] teams 1 rows in");
+    let missing = line(&finished, "failed configuration [[table]] domain.boards");
+    assert!(missing.contains("nowhere.csv"), "{missing}");
+    let missing = line(&finished, "failed configuration [org] users");
+    assert!(missing.contains("users.csv"), "{missing}");
+}

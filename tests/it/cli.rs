@@ -198,6 +198,145 @@ fn a_missing_configuration_says_what_to_do() {
     insta::assert_snapshot!(transcript(&["--config", "nowhere.toml", "run"]));
 }
 
+/// The program in a folder without a configuration.
+fn inside(folder: &std::path::Path, args: &[&str]) -> String {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_bitlake"));
+    let output = command.args(args).current_dir(folder).output().unwrap();
+    format!(
+        "exit {}\n--- stdout\n{}--- stderr\n{}",
+        output.status.code().unwrap(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+#[test]
+fn without_a_configuration_the_ways_to_a_lake_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(inside(folder.path(), &["query", "dora/overview"]), @r"
+    exit 2
+    --- stdout
+    --- stderr
+    error: there is no bitlake.toml here, and no lake: name a lake with --lake or a configuration with --config, or create one with `bitlake init`
+    ");
+}
+
+#[test]
+fn a_lake_is_found_from_inside_of_it() {
+    let sql = "SELECT count(*) AS n FROM domain.repos";
+    insta::assert_snapshot!(inside(demo_lake(), &["query", "--sql", sql, "--format", "ndjson"]), @r#"
+    exit 0
+    --- stdout
+    {"n":4}
+    --- stderr
+    "#);
+}
+
+#[test]
+fn a_lake_without_tables_has_no_statements_and_says_that_nothing_was_collected() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("_bitlake")).unwrap();
+    let shown = inside(folder.path(), &["ddl", "--dialect", "duckdb"]);
+    let shown = shown.replace(folder.path().to_str().unwrap(), "LAKE");
+    insta::assert_snapshot!(shown, @r"
+    exit 1
+    --- stdout
+    --- stderr
+    error: nothing was published to this lake yet (lake=LAKE): run `bitlake run` first; --create prints the create statements without a lake
+    ");
+    insta::assert_snapshot!(inside(folder.path(), &["status"]), @r"
+    exit 0
+    --- stdout
+    nothing was collected yet: start with `bitlake run`
+    --- stderr
+    ");
+    std::fs::write(
+        folder.path().join("bitlake.toml"),
+        "[lake]\nurl = \"lake\"\n",
+    )
+    .unwrap();
+    let shown = inside(folder.path(), &["transform"]);
+    assert!(shown.contains("WARN nothing was collected yet"), "{shown}");
+}
+
+#[test]
+fn the_extension_of_a_file_is_its_format_and_bundled_columns_have_machine_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let sql = "SELECT 'a' AS \"failure rate %\", NULL AS none";
+    for (name, own, bundled) in [
+        (
+            "x.csv",
+            "failure rate %,none\na,\n",
+            "project,period,deployments,per_week,lead_time_h,failure_rate_pct",
+        ),
+        (
+            "x.json",
+            "{\"failure rate %\":\"a\",\"none\":null}\n",
+            "{\"project\":\"checkout\",\"period\":\"all\",\"deployments\":93,\"per_week\"",
+        ),
+        (
+            "x.ndjson",
+            "{\"failure rate %\":\"a\",\"none\":null}\n",
+            "{\"project\":\"checkout\"",
+        ),
+        (
+            "x.md",
+            "| failure rate % | none |\n| --- | --- |\n| a |  |\n",
+            "| project | period | deployments | per week |",
+        ),
+        (
+            "x.txt",
+            "failure rate %  none\n--------------  ----\na\n",
+            "project   period   deployments  per week",
+        ),
+    ] {
+        let out = folder.path().join(name);
+        let out = out.to_str().unwrap();
+        assert_eq!(
+            over_the_demo(&["query", "--sql", sql, "--out", out]),
+            "exit 0\n--- stdout\n--- stderr\n"
+        );
+        assert_eq!(std::fs::read_to_string(out).unwrap(), own, "{name}");
+        over_the_demo(&["query", "dora/overview", "--out", out]);
+        let text = std::fs::read_to_string(out).unwrap();
+        assert!(text.starts_with(bundled), "{name}: {text}");
+    }
+}
+
+#[test]
+fn the_report_of_a_run_has_time_rows_and_memory_of_each_step() {
+    let mut runs = std::fs::read_dir(demo_lake().join("_bitlake/runs")).unwrap();
+    let report = std::fs::read(runs.next().unwrap().unwrap().path()).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let step = &report["transform"]["steps"]["dora.deployments"];
+    assert!(step["rows"].as_u64() > Some(100), "{step}");
+    assert!(step["milliseconds"].is_u64(), "{step}");
+    if cfg!(target_os = "linux") {
+        assert!(step["peak_memory_bytes"].as_u64() > Some(1 << 20), "{step}");
+    }
+}
+
+#[test]
+fn completions_and_man_pages_know_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("man");
+    assert!(transcript(&["completions", "bash"]).contains("bitlake__subcmd__transform"));
+    assert!(transcript(&["man", "--out", out.to_str().unwrap()]).starts_with("exit 0"));
+    let page = std::fs::read_to_string(out.join("bitlake-run.1")).unwrap();
+    assert!(page.contains("deadline"), "{page}");
+}
+
+#[test]
+fn commands_of_little_memory_accept_its_limit_and_do_not_show_it() {
+    for command in ["sandbox", "tables", "completions"] {
+        let help = transcript(&[command, "--help"]);
+        assert!(!help.contains("memory-limit"), "{help}");
+    }
+    let shown = transcript(&["tables", "domain.repos", "--memory-limit", "1 GiB"]);
+    assert!(shown.starts_with("exit 0"), "{shown}");
+    assert!(transcript(&["query", "--help"]).contains("--memory-limit"));
+}
+
 #[test]
 fn init_writes_a_configuration_once() {
     let folder = tempfile::tempdir().unwrap();
@@ -229,10 +368,11 @@ fn status_shows_the_last_run_and_every_repository() {
 }
 
 /// Replace what differs from run to run: the sandbox's port, times, run ids, durations and folders.
-const MASKS: [(&str, &str); 6] = [
+const MASKS: [(&str, &str); 7] = [
     (r"127\.0\.0\.1:\d+", "HOST"),
     (r"\d{8}T\d{6}Z?-[0-9a-z]+", "RUN"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "TIME"),
+    (r"\d{4}-\d\d-\d\d to TIME", "DATE to TIME"),
     (r"/[^ ]*/lake\b", "LAKE"),
     (r"\b\d+(\.\d+)? (s|seconds|minutes|hours)\b", "DURATION"),
     // The seconds of a run, and the space up to the next column.

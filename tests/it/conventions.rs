@@ -37,13 +37,14 @@ const ROOMS: [(&str, &[&str]); 9] = [
 ];
 
 /// Files of `src` that any room may use.
-const SHARED: [&str; 11] = [
+const SHARED: [&str; 12] = [
     "clock",
     "digest",
     "encoding",
     "error",
     "escape",
     "json",
+    "memory",
     "progress",
     "scratch",
     "secret",

@@ -24,20 +24,20 @@ fn rows(lake: &Path, report: &str, params: &[&str]) -> Vec<Value> {
 /// Report, its recounted column, and the published column.
 const RECOMPUTED: [(&str, &str, &str); 7] = [
     ("monthly_deployments", "counted", "published"),
-    ("change_failure_rate_recomputed", "failed %", "published %"),
     (
         "change_failure_rate_recomputed",
-        "DevLake's %",
-        "DevLake's stored %",
+        "failed_pct",
+        "published_pct",
     ),
-    ("lead_time_recomputed", "recomputed h", "published h"),
-    ("lead_time_recomputed", "DevLake's h", "DevLake's stored h"),
-    ("recovery_time_recomputed", "recomputed h", "published h"),
     (
-        "recovery_time_recomputed",
-        "DevLake's h",
-        "DevLake's stored h",
+        "change_failure_rate_recomputed",
+        "devlake_pct",
+        "devlake_stored_pct",
     ),
+    ("lead_time_recomputed", "recomputed_h", "published_h"),
+    ("lead_time_recomputed", "devlake_h", "devlake_stored_h"),
+    ("recovery_time_recomputed", "recomputed_h", "published_h"),
+    ("recovery_time_recomputed", "devlake_h", "devlake_stored_h"),
 ];
 
 /// Compare every period of every project and return the number of compared figures.
@@ -134,7 +134,7 @@ async fn an_incident_that_names_only_its_project_is_in_every_report_of_incidents
         panic!("one incident");
     };
     assert_eq!(linked["incident"], "OPS-1");
-    assert_eq!(linked["by evidence"], "d2");
+    assert_eq!(linked["by_evidence"], "d2");
     assert_eq!(linked["agrees"], true, "DevLake has no such incidents");
 
     let [counted] = &of_shop("dora_debug/incidents_by_source")[..] else {

@@ -43,6 +43,7 @@ pub fn demo_lake() -> &'static Path {
 fn demo(out: &Path) -> Output {
     let output = bitlake(&["demo", "--out", out.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stderr), "", "the demo warns of nothing");
     output
 }
 
@@ -240,7 +241,7 @@ fn the_trail_in_the_book_leads_from_a_figure_of_the_demo_to_its_record() {
     let failed = rows
         .iter()
         .find(|row| {
-            row["bitbucket key"]
+            row["bitbucket_key"]
                 .as_str()
                 .unwrap()
                 .starts_with("{4aa3acc7-")
@@ -255,7 +256,7 @@ fn the_trail_in_the_book_leads_from_a_figure_of_the_demo_to_its_record() {
     ] {
         assert!(page.contains(step), "{step}");
     }
-    let key = failed["bitbucket key"].as_str().unwrap();
+    let key = failed["bitbucket_key"].as_str().unwrap();
     assert_eq!(
         number(&format!(
             "SELECT count(*) AS n FROM bitbucket.deployments WHERE uuid = '{key}'"

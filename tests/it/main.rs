@@ -48,6 +48,7 @@ mod parts;
 mod portable;
 mod program;
 mod python;
+mod queries;
 mod quirks;
 mod quota;
 mod readers;

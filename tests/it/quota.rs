@@ -215,7 +215,13 @@ async fn a_load_that_was_interrupted_is_planned_from_where_it_stopped() {
             .any(|one| one.kind == VisitKind::Unfinished)
     );
     let rest = total(&plan.next());
+    let left = stopped.requests_left as f64;
+    assert!(
+        (left - rest).abs() <= rest / 20.0,
+        "{left} are left, {rest} were planned"
+    );
     let report = bench.complete().await;
+    assert_eq!(report.requests_left, 0);
     let more = report.requests.values().sum::<u64>() as f64;
     assert!(
         (rest - more).abs() <= 0.1 * all,

@@ -100,6 +100,7 @@ async fn it_runs_waits_and_ends_with_nothing_lost() {
     program.configure(&sandbox.endpoint(), CONNECTION, &sections(NEW_YEAR));
 
     let up = Running::start(&program, &["--now"]);
+    up.says("the run begins");
     assert!(up.says("the run has ended").contains("exit_code=0"));
     let next = up.says("the next run");
     assert!(

@@ -57,7 +57,7 @@ async fn printed_text_cannot_control_the_terminal() {
     let sql = ["query", "--sql", "SELECT title FROM domain.issues"];
     let finished = program.run(&sql, &env).await;
     is_shown(&finished);
-    assert_eq!(finished.stdout.lines().count(), 5, "{}", finished.stdout);
+    assert_eq!(finished.stdout.lines().count(), 3, "{}", finished.stdout);
     let csv = program
         .run(&[&sql[..], &["--format", "csv"]].concat(), &env)
         .await;
@@ -151,4 +151,45 @@ fn formulas_are_marked_in_a_csv_where_asked() {
     assert_eq!(safe, "a,b,c\n'=1+1,-2,-2\n");
     let (code, _, error) = query(sql, &["--csv-safe"]);
     assert_eq!(code, 2, "{error}");
+}
+
+/// Run the program in a terminal of 80 columns, and return what it writes there. `None` without util-linux's `script`.
+fn in_a_terminal(args: &str) -> Option<String> {
+    let program = env!("CARGO_BIN_EXE_bitlake");
+    let command = format!("stty cols 80 rows 24; '{program}' {args}");
+    let output = std::process::Command::new("script")
+        .args(["-qec", &command, "/dev/null"])
+        .env("TERM", "xterm-256color")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .ok()?;
+    output.status.success().then(|| text(&output.stdout))
+}
+
+#[test]
+fn nothing_is_wider_than_a_terminal_of_80_columns() {
+    let lake = demo_lake().to_str().unwrap();
+    for args in [
+        "query dora/overview",
+        "query dora/classes",
+        "query dora_details/lead_time_mean",
+        "query --list",
+        "status",
+        "tables",
+        "tables domain.pull_requests",
+        "--help",
+        "run -h",
+        "query --help",
+    ] {
+        let Some(shown) = in_a_terminal(&format!("{args} --lake '{lake}'")) else {
+            eprintln!("skipped: `script` is missing or failed for {args}");
+            assert!(std::env::var_os("CI").is_none());
+            continue;
+        };
+        for line in shown.lines() {
+            let width = console::measure_text_width(line.trim_end());
+            assert!(width <= 80, "{args}: {width} columns: {line}");
+        }
+        assert!(shown.lines().count() > 3, "{args}: {shown}");
+    }
 }

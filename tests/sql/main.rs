@@ -10,6 +10,8 @@
 //! --- expect SELECT id, status FROM domain.pull_requests
 //! bitbucket:BitbucketPullRequest:1:acme/web:1 | CLOSED
 //! ```
+//!
+//! `--- expect report dora/failures project=shop` runs a bundled query with the values of its parameters.
 
 #![allow(
     clippy::expect_used,
@@ -31,6 +33,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bitlake::engine::{bind_params, declared_params, inline_params};
+use bitlake::transform::reports;
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
 
@@ -103,8 +107,9 @@ async fn run(file: &Path, name: &str, update: bool) -> Result<(), Failed> {
         place,
     } in case.expect.iter().rev()
     {
+        let sql = report(query);
         let got = match &tables {
-            Ok(tables) => tables.query(query).await.map_err(|error| error.to_string()),
+            Ok(tables) => tables.query(&sql).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
         let got = got.unwrap_or_else(|error| vec![format!("error: {error}")]);
@@ -125,6 +130,25 @@ async fn run(file: &Path, name: &str, update: bool) -> Result<(), Failed> {
         true => Ok(()),
         false => Err(wrong.into()),
     }
+}
+
+/// Return the SQL of `report NAME PARAM=VALUE…`, or `query` itself where it is SQL.
+fn report(query: &str) -> String {
+    let Some(call) = query.strip_prefix("report ") else {
+        return query.to_owned();
+    };
+    let mut words = call.split_whitespace();
+    let name = words.next().expect("a report's name");
+    let (_, sql) = reports()
+        .into_iter()
+        .find(|(known, _)| known == name)
+        .unwrap_or_else(|| panic!("there is no report {name}"));
+    let given: Vec<_> = words
+        .map(|word| word.split_once('=').expect("param=value"))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let params = bind_params(declared_params(sql).unwrap(), &given).unwrap();
+    inline_params(sql, &params).unwrap()
 }
 
 fn parse(lines: &[String]) -> Vec<Case> {

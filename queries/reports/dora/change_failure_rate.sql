@@ -10,8 +10,8 @@
 -- each once; DevLake blames the last deployment before each incident, whatever it was of and however long before.
 -- Without any source of incidents the rate is unknown, unless rollbacks or reverts are evidence: then the note says
 -- that it is based on them alone. DevLake shows N/A there while its database has no incident at all, and 0 %, elite,
--- once another project has one. Classes are DevLake's. DevLake's own figure is shown beside it, for the whole window
--- and all repositories only.
+-- once another project has one. Classes are DORA's (metrics.dora_classes). DevLake's own figure and class are shown
+-- beside it, for the whole window and all repositories only.
 WITH deployments AS (
     SELECT
         d.project_name,
@@ -60,7 +60,7 @@ SELECT
     f.n AS deployments,
     f.failed,
     round(1000 * f.rate) / 10 AS "failure rate %",
-    b.band AS class,
+    b.class,
     b.text AS benchmark,
     round(1000 * CASE
         WHEN $from IS NOT NULL OR $to IS NOT NULL OR $repo IS NOT NULL THEN NULL
@@ -72,11 +72,15 @@ SELECT
         WHEN $report = 2021 THEN f.devlake_class_2021
         ELSE f.devlake_class_2023
     END AS "devlake class",
-    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN f.n = 0 THEN 'no deployments' ELSE coalesce(f.note, '') END
-        AS note
+    CASE
+        WHEN f.reason IS NOT NULL THEN f.reason
+        WHEN f.n = 0 THEN 'no deployments'
+        WHEN b.class IS NULL THEN 'too few for a class' || coalesce('; ' || f.note, '')
+        ELSE coalesce(f.note, '')
+    END AS note
 FROM rates AS f
-LEFT JOIN metrics.benchmarks AS b
-    ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_failure_rate'
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'change_failure_rate' AND f.n >= b.minimum_n
         AND (b.lower IS NULL OR f.rate > b.lower OR b.lower_inclusive AND f.rate = b.lower)
         AND (b.upper IS NULL OR f.rate < b.upper OR b.upper_inclusive AND f.rate = b.upper)
         AND f.rate IS NOT NULL

@@ -1,13 +1,12 @@
 -- In which of DORA's bands is each project's figure of the window, and where does DevLake put it?
 --
 -- Grain:  one row per project and figure that the report has; nothing for a report without bands, such as 2025's
--- Source: metrics.dora and metrics.benchmarks (provenance there says what was compared with the published report)
+-- Source: metrics.dora and metrics.dora_classes, which has the rule; metrics.benchmarks says under provenance what was
+--         compared with the published report
 --
 -- Rules:
--- * Several clusters may share a band, and there may be gaps between bands: band names all that hold the figure, and
---   none where it lies between. Where a report gives one number for a cluster (5%), the nearest number's cluster is
---   named.
--- * Fewer rows than 5 behind a figure make no class.
+-- * fit says whether the published band holds the figure ('inside'), or is the nearest to it ('nearest').
+-- * Fewer rows than minimum_n behind a figure make no class.
 -- * DevLake's class follows its own figures and thresholds, known for its reports 2021 and 2023.
 -- param: project varchar[] = null   only these projects
 -- param: report bigint = 2023       the year of the report: 2021 to 2024
@@ -33,38 +32,6 @@ bands AS (
         CASE band WHEN 'elite' THEN 1 WHEN 'high' THEN 2 WHEN 'medium' THEN 3 ELSE 4 END AS place
     FROM metrics.benchmarks
     WHERE source = 'dora' AND year = $report
-),
-
-compared AS (
-    SELECT
-        f.project_name,
-        f.metric,
-        b.band,
-        b.place,
-        b.text,
-        CASE WHEN b.lower = b.upper THEN 'point'
-            WHEN (b.lower IS NULL OR f.value > b.lower OR b.lower_inclusive AND f.value = b.lower)
-                AND (b.upper IS NULL OR f.value < b.upper OR b.upper_inclusive AND f.value = b.upper) THEN 'inside'
-            ELSE 'outside'
-        END AS fit,
-        min(CASE WHEN b.lower = b.upper THEN abs(f.value - b.lower) END) OVER (
-            PARTITION BY f.project_name, f.metric
-        ) AS nearest,
-        CASE WHEN b.lower = b.upper THEN abs(f.value - b.lower) END AS distance
-    FROM figures AS f
-    INNER JOIN bands AS b ON b.metric = f.metric
-    WHERE f.reason IS NULL AND f.n >= 5
-),
-
-fitting AS (
-    SELECT
-        project_name,
-        metric,
-        string_agg(band, ', ' ORDER BY place NULLS FIRST) AS bands,
-        min(CASE WHEN fit = 'point' THEN 'nearest' ELSE 'inside' END) AS fit
-    FROM compared
-    WHERE fit = 'inside' OR fit = 'point' AND distance = nearest
-    GROUP BY project_name, metric
 )
 
 SELECT
@@ -76,10 +43,12 @@ SELECT
     END AS value,
     CASE f.unit WHEN 'seconds' THEN 'hours' WHEN 'ratio' THEN '%' ELSE 'per week' END AS unit,
     f.n,
-    t.bands AS band,
+    t.class AS band,
     CASE WHEN f.reason IS NOT NULL THEN f.reason
-        WHEN f.n < 5 THEN 'too few for a class'
-        ELSE coalesce(t.fit, 'between bands')
+        WHEN t.class IS NULL THEN 'too few for a class'
+        WHEN coalesce(t.band_lower < t.band_upper, TRUE)
+            AND coalesce(f.value >= t.band_lower, TRUE) AND coalesce(f.value <= t.band_upper, TRUE) THEN 'inside'
+        ELSE 'nearest'
     END AS fit,
     p.published,
     CASE WHEN $report = 2021 THEN f.devlake_class_2021 WHEN $report = 2023 THEN f.devlake_class_2023 END AS devlake,
@@ -92,5 +61,9 @@ INNER JOIN (
     FROM bands
     GROUP BY metric
 ) AS p ON p.metric = f.metric
-LEFT JOIN fitting AS t ON t.project_name = f.project_name AND t.metric = f.metric
+LEFT JOIN metrics.dora_classes AS t
+    ON t.year = $report AND t.metric = f.metric AND f.n >= t.minimum_n
+        AND (t.lower IS NULL OR f.value > t.lower OR t.lower_inclusive AND f.value = t.lower)
+        AND (t.upper IS NULL OR f.value < t.upper OR t.upper_inclusive AND f.value = t.upper)
+        AND f.value IS NOT NULL
 ORDER BY f.project_name, f.metric

@@ -8,8 +8,8 @@
 -- param: report bigint = 2023   report year, one of: 2021, 2023
 -- Note: DevLake takes the lower of two middle values, counts bots, leaves out the changes in an environment's first
 -- deployment, and finds no deployment for Bitbucket's short merge hashes; a change counts here once it is in
--- production, and unless dora.project_pr_metrics.exclusion_reason says why not. Classes are DevLake's. DevLake's own
--- figure is shown beside it, for the whole window and all repositories only.
+-- production, and unless dora.project_pr_metrics.exclusion_reason says why not. Classes are DORA's (metrics.dora_classes).
+-- DevLake's own figure and class are shown beside it, for the whole window and all repositories only.
 WITH changes AS (
     SELECT
         p.project_name,
@@ -39,7 +39,7 @@ SELECT
     round(x.seconds / 360) / 10 AS "median h",
     round(x.p90_seconds / 360) / 10 AS "p90 h",
     round(x.mean_seconds / 360) / 10 AS "mean h",
-    b.band AS class,
+    b.class,
     b.text AS benchmark,
     round(CASE
         WHEN $from IS NOT NULL OR $to IS NOT NULL OR $repo IS NOT NULL THEN NULL
@@ -51,11 +51,16 @@ SELECT
         WHEN $report = 2021 THEN f.devlake_class_2021
         ELSE f.devlake_class_2023
     END AS "devlake class",
-    CASE WHEN f.reason IS NOT NULL THEN f.reason WHEN x.n IS NULL THEN 'no changes' ELSE '' END AS note
+    CASE
+        WHEN f.reason IS NOT NULL THEN f.reason
+        WHEN x.n IS NULL THEN 'no changes'
+        WHEN b.class IS NULL THEN 'too few for a class'
+        ELSE ''
+    END AS note
 FROM metrics.dora AS f
 LEFT JOIN figures AS x ON f.project_name = x.project_name
-LEFT JOIN metrics.benchmarks AS b
-    ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_lead_time'
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'change_lead_time' AND x.n >= b.minimum_n
         AND (b.lower IS NULL OR x.seconds > b.lower OR b.lower_inclusive AND x.seconds = b.lower)
         AND (b.upper IS NULL OR x.seconds < b.upper OR b.upper_inclusive AND x.seconds = b.upper)
         AND x.seconds IS NOT NULL

@@ -9,8 +9,8 @@
 -- Note: report 2023: from the end of the failed deployment (its start, where its outcome is FAILURE) until the incident
 -- was resolved or a deployment fixed it, whichever came first; failures still open are counted beside. 2021: from an
 -- incident's beginning to its resolution. DevLake takes the lower of two middle values, counts open incidents as
--- unknown times, and recovery before the failure as elite. Classes are DevLake's. DevLake's own figure is shown beside
--- it, for the whole window and all repositories only.
+-- unknown times, and recovery before the failure as elite. Classes are DORA's (metrics.dora_classes). DevLake's
+-- own figure and class are shown beside it, for the whole window and all repositories only.
 WITH deployments AS (
     SELECT
         d.project_name,
@@ -87,7 +87,7 @@ SELECT
     t.still_open AS "still open",
     round(t.seconds / 360) / 10 AS "median h",
     round(t.p90_seconds / 360) / 10 AS "p90 h",
-    b.band AS class,
+    b.class,
     b.text AS benchmark,
     round(CASE
         WHEN $from IS NOT NULL OR $to IS NOT NULL OR $repo IS NOT NULL THEN NULL
@@ -104,12 +104,13 @@ SELECT
         WHEN
             t.seconds IS NULL
             THEN CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
+        WHEN b.class IS NULL THEN 'too few for a class' || coalesce('; ' || f.note, '')
         ELSE coalesce(f.note, '')
     END AS note
 FROM metrics.dora AS f
 LEFT JOIN times AS t ON f.project_name = t.project_name
-LEFT JOIN metrics.benchmarks AS b
-    ON b.source = 'devlake' AND b.year = $report AND b.metric = 'failed_deployment_recovery_time'
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'failed_deployment_recovery_time' AND t.n >= b.minimum_n
         AND (b.lower IS NULL OR t.seconds > b.lower OR b.lower_inclusive AND t.seconds = b.lower)
         AND (b.upper IS NULL OR t.seconds < b.upper OR b.upper_inclusive AND t.seconds = b.upper)
         AND t.seconds IS NOT NULL

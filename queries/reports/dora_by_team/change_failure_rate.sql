@@ -12,7 +12,7 @@
 -- Note: A deployment of two projects counts once.
 -- Note: Failed is a deployment with a linked incident, a rollback, or a change that was soon reverted or hot-fixed,
 -- each once. Deployments of projects without any source of incidents are left out, where DevLake shows 0 %. Classes
--- are DevLake's.
+-- are DORA's (metrics.dora_classes).
 WITH chosen AS (
     SELECT
         t.id AS team_id,
@@ -65,12 +65,17 @@ SELECT
     f.deployments,
     f.failed,
     round(10 * 100 * f.rate) / 10.0 AS "failure rate %",
-    b.band AS class,
+    b.class,
     b.text AS benchmark,
-    CASE WHEN f.ended = 0 THEN 'no deployments' WHEN f.deployments = 0 THEN 'no incident source' ELSE '' END AS note
+    CASE
+        WHEN f.ended = 0 THEN 'no deployments'
+        WHEN f.deployments = 0 THEN 'no incident source'
+        WHEN b.class IS NULL THEN 'too few for a class'
+        ELSE ''
+    END AS note
 FROM rates AS f
-LEFT JOIN metrics.benchmarks AS b
-    ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_failure_rate'
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'change_failure_rate' AND f.deployments >= b.minimum_n
         AND (b.lower IS NULL OR f.rate > b.lower OR b.lower_inclusive AND f.rate = b.lower)
         AND (b.upper IS NULL OR f.rate < b.upper OR b.upper_inclusive AND f.rate = b.upper)
         AND f.rate IS NOT NULL

@@ -11,7 +11,8 @@
 -- e-mail, which matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once, and so does a release that reaches several environments.
 -- Note: Medians are over whole weeks and months of UTC days in the window, interpolated; DevLake takes the lower of
--- two middle values and cut weeks as whole ones. Classes are DevLake's for these days.
+-- two middle values and cut weeks as whole ones. The class is DORA's (metrics.dora_classes) for the deployments per week,
+-- over the whole days of the window.
 WITH chosen AS (
     SELECT
         t.id AS team_id,
@@ -36,15 +37,15 @@ deployments AS (
 calendar AS (
     SELECT DISTINCT CASE WHEN b.period = 'day' AND b.is_complete THEN cast(b.label AS timestamp) END AS midnight
     FROM config.buckets AS b
-    WHERE $project IS NULL OR list_contains($project, b.project_name)
+    WHERE ($project IS NULL OR list_contains($project, b.project_name))
+        AND ($from IS NULL OR b.period_start >= $from)
+        AND ($to IS NULL OR b.period_end <= $to)
 ),
 
 days AS (
     SELECT midnight
     FROM calendar
     WHERE midnight IS NOT NULL
-        AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
-        AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
 ),
 
 periods AS (
@@ -107,28 +108,9 @@ frequencies AS (
         t.days,
         r.per_week,
         r.per_month,
-        CASE
-            WHEN t.deployments = 0 OR r.per_week IS NULL THEN NULL
-            WHEN r.per_week >= 5 THEN 'elite'
-            WHEN $report = 2021 AND r.per_month >= 1 THEN 'high'
-            WHEN $report = 2021 AND t.days * 182 >= t.calendar_days THEN 'medium'
-            WHEN $report = 2021 THEN 'low'
-            WHEN r.per_week >= 1 THEN 'high'
-            WHEN r.per_month >= 1 THEN 'medium'
-            WHEN r.per_month < 1 THEN 'low'
-        END AS class
+        CASE WHEN t.deployments > 0 THEN cast(t.deployments AS double) / nullif(t.calendar_days, 0) END AS per_day
     FROM totals AS t
     LEFT JOIN rhythms AS r ON r.team_id = t.team_id
-),
-
-benchmarks AS (
-    SELECT
-        elite,
-        high,
-        medium,
-        low
-    FROM metrics.dora_benchmarks
-    WHERE metric = 'Deployment frequency' AND dora_report = cast($report AS varchar)
 )
 
 SELECT
@@ -137,12 +119,20 @@ SELECT
     f.days AS "days with one",
     f.per_week AS "days per week",
     f.per_month AS "days per month",
-    f.class,
-    CASE f.class
-        WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low
-    END AS benchmark,
-    CASE WHEN f.deployments = 0 THEN 'no deployments' WHEN f.per_week IS NULL THEN 'no whole week' ELSE '' END AS note
+    round(70 * f.per_day) / 10 AS "per week",
+    b.class,
+    b.text AS benchmark,
+    CASE
+        WHEN f.deployments = 0 THEN 'no deployments'
+        WHEN f.per_day IS NULL THEN 'no whole day'
+        WHEN b.class IS NULL THEN 'too few for a class'
+        ELSE ''
+    END AS note
 FROM chosen AS c
 INNER JOIN frequencies AS f ON f.team_id = c.team_id
-LEFT JOIN benchmarks AS b ON TRUE
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'deployment_frequency' AND f.deployments >= b.minimum_n
+        AND (b.lower IS NULL OR f.per_day > b.lower OR b.lower_inclusive AND f.per_day = b.lower)
+        AND (b.upper IS NULL OR f.per_day < b.upper OR b.upper_inclusive AND f.per_day = b.upper)
+        AND f.per_day IS NOT NULL
 ORDER BY c.team, c.team_id

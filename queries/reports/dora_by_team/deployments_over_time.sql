@@ -36,15 +36,15 @@ deployments AS (
 calendar AS (
     SELECT DISTINCT CASE WHEN b.period = 'day' AND b.is_complete THEN cast(b.label AS timestamp) END AS midnight
     FROM config.buckets AS b
-    WHERE $project IS NULL OR list_contains($project, b.project_name)
+    WHERE ($project IS NULL OR list_contains($project, b.project_name))
+        AND ($from IS NULL OR b.period_start >= $from)
+        AND ($to IS NULL OR b.period_end <= $to)
 ),
 
 days AS (
     SELECT midnight
     FROM calendar
     WHERE midnight IS NOT NULL
-        AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
-        AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
 ),
 
 buckets AS (

@@ -9,7 +9,8 @@
 -- Note: A change is a team's when a present member wrote its pull request. A person in two teams counts for both. A
 -- pull request of two projects counts once.
 -- Note: From first commit to production, over the changes that nothing excludes
--- (dora.project_pr_metrics.exclusion_reason); DevLake's lead time takes missing parts as 0. Classes are DevLake's.
+-- (dora.project_pr_metrics.exclusion_reason); DevLake's lead time takes missing parts as 0. Classes are DORA's
+-- (metrics.dora_classes).
 WITH chosen AS (
     SELECT
         t.id AS team_id,
@@ -50,12 +51,12 @@ SELECT
     f.changes,
     round(f.seconds / 360.0) / 10.0 AS "median h",
     round(f.p90_seconds / 360.0) / 10.0 AS "p90 h",
-    b.band AS class,
+    b.class,
     b.text AS benchmark,
-    CASE WHEN f.changes = 0 THEN 'no changes' ELSE '' END AS note
+    CASE WHEN f.changes = 0 THEN 'no changes' WHEN b.class IS NULL THEN 'too few for a class' ELSE '' END AS note
 FROM figures AS f
-LEFT JOIN metrics.benchmarks AS b
-    ON b.source = 'devlake' AND b.year = $report AND b.metric = 'change_lead_time'
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'change_lead_time' AND f.changes >= b.minimum_n
         AND (b.lower IS NULL OR f.seconds > b.lower OR b.lower_inclusive AND f.seconds = b.lower)
         AND (b.upper IS NULL OR f.seconds < b.upper OR b.upper_inclusive AND f.seconds = b.upper)
         AND f.seconds IS NOT NULL

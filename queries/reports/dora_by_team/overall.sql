@@ -10,8 +10,8 @@
 -- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by
 -- e-mail, which matches no account. A person in two teams counts for both.
 -- Note: A deployment of two projects counts once.
--- Note: Each figure is that of the panel of its name. Classes are DevLake's thresholds for the report; a figure
--- without data has a note. The last figure is failed deployment recovery time (2023) or time to restore service
+-- Note: Each figure is that of the panel of its name. Classes are DORA's for the report
+-- (metrics.dora_classes); a figure without data, or of too few rows for a class, has a note. The last figure is failed deployment recovery time (2023) or time to restore service
 -- (2021).
 WITH chosen AS (
     SELECT
@@ -45,57 +45,15 @@ deployments AS (
 calendar AS (
     SELECT DISTINCT CASE WHEN b.period = 'day' AND b.is_complete THEN cast(b.label AS timestamp) END AS midnight
     FROM config.buckets AS b
-    WHERE $project IS NULL OR list_contains($project, b.project_name)
+    WHERE ($project IS NULL OR list_contains($project, b.project_name))
+        AND ($from IS NULL OR b.period_start >= $from)
+        AND ($to IS NULL OR b.period_end <= $to)
 ),
 
 days AS (
     SELECT midnight
     FROM calendar
     WHERE midnight IS NOT NULL
-        AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
-        AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
-),
-
-periods AS (
-    SELECT
-        'week' AS period,
-        date_trunc('week', midnight) AS first_day,
-        date_trunc('week', midnight) + interval '7 days' AS next_day
-    FROM days
-    GROUP BY date_trunc('week', midnight)
-    HAVING min(midnight) = date_trunc('week', midnight) AND count(*) = 7
-    UNION ALL
-    SELECT
-        'month',
-        date_trunc('month', midnight),
-        date_trunc('month', midnight) + interval '1 month'
-    FROM days
-    GROUP BY date_trunc('month', midnight)
-    HAVING min(midnight) = date_trunc('month', midnight)
-        AND max(midnight) + interval '1 day' = date_trunc('month', midnight) + interval '1 month'
-),
-
-counts AS (
-    SELECT
-        c.team_id,
-        p.period,
-        p.first_day,
-        count(DISTINCT CASE
-            WHEN d.finished_date >= p.first_day AND d.finished_date < p.next_day THEN date_trunc('day', d.finished_date)
-        END) AS days
-    FROM chosen AS c
-    CROSS JOIN periods AS p
-    LEFT JOIN deployments AS d ON d.team_id = c.team_id AND d.is_success
-    GROUP BY c.team_id, p.period, p.first_day
-),
-
-rhythms AS (
-    SELECT
-        team_id,
-        median(cast(days AS double)) FILTER (WHERE period = 'week') AS per_week,
-        median(cast(days AS double)) FILTER (WHERE period = 'month') AS per_month
-    FROM counts
-    GROUP BY team_id
 ),
 
 totals AS (
@@ -111,23 +69,10 @@ totals AS (
 
 frequencies AS (
     SELECT
-        t.team_id,
-        t.deployments,
-        t.days,
-        r.per_week,
-        r.per_month,
-        CASE
-            WHEN t.deployments = 0 OR r.per_week IS NULL THEN NULL
-            WHEN r.per_week >= 5 THEN 'elite'
-            WHEN $report = 2021 AND r.per_month >= 1 THEN 'high'
-            WHEN $report = 2021 AND t.days * 182 >= t.calendar_days THEN 'medium'
-            WHEN $report = 2021 THEN 'low'
-            WHEN r.per_week >= 1 THEN 'high'
-            WHEN r.per_month >= 1 THEN 'medium'
-            WHEN r.per_month < 1 THEN 'low'
-        END AS class
-    FROM totals AS t
-    LEFT JOIN rhythms AS r ON r.team_id = t.team_id
+        team_id,
+        deployments,
+        CASE WHEN deployments > 0 THEN cast(deployments AS double) / nullif(calendar_days, 0) END AS per_day
+    FROM totals
 ),
 
 changes AS (
@@ -221,9 +166,8 @@ figures AS (
         'deployment_frequency' AS metric,
         'Deployment frequency' AS title,
         f.deployments AS n,
-        CASE WHEN f.deployments > 0 THEN f.per_week END AS value,
-        f.class,
-        'no deployments' AS reason
+        f.per_day AS value,
+        CASE WHEN f.deployments = 0 THEN 'no deployments' ELSE 'no whole day' END AS reason
     FROM chosen AS c
     INNER JOIN frequencies AS f ON f.team_id = c.team_id
     UNION ALL
@@ -235,7 +179,6 @@ figures AS (
         'Lead time for changes',
         coalesce(l.n, 0),
         l.value,
-        NULL,
         'no changes'
     FROM chosen AS c
     LEFT JOIN lead_times AS l ON l.team_id = c.team_id
@@ -248,7 +191,6 @@ figures AS (
         'Change failure rate',
         coalesce(x.n, 0),
         cast(x.failed AS double) / nullif(x.n, 0),
-        NULL,
         CASE WHEN x.ended > 0 THEN 'no incident source' ELSE 'no deployments' END
     FROM chosen AS c
     LEFT JOIN failures AS x ON x.team_id = c.team_id
@@ -261,7 +203,6 @@ figures AS (
         CASE WHEN $report = 2021 THEN 'Time to restore service' ELSE 'Failed deployment recovery time' END,
         coalesce(x.n, 0),
         x.value,
-        NULL,
         CASE WHEN $report = 2021 THEN 'no resolved incidents' ELSE 'no recovered failures' END
     FROM chosen AS c
     LEFT JOIN recovery_times AS x ON x.team_id = c.team_id
@@ -277,10 +218,11 @@ classified AS (
         f.n,
         f.value,
         f.reason,
-        coalesce(f.class, b.band) AS class
+        b.class,
+        b.text AS benchmark
     FROM figures AS f
-    LEFT JOIN metrics.benchmarks AS b
-        ON f.metric <> 'deployment_frequency' AND b.source = 'devlake' AND b.year = $report AND b.metric = f.metric
+    LEFT JOIN metrics.dora_classes AS b
+        ON b.year = $report AND b.metric = f.metric AND f.n >= b.minimum_n
             AND (b.lower IS NULL OR f.value > b.lower OR b.lower_inclusive AND f.value = b.lower)
             AND (b.upper IS NULL OR f.value < b.upper OR b.upper_inclusive AND f.value = b.upper)
             AND f.value IS NOT NULL
@@ -291,19 +233,16 @@ SELECT
     f.title AS figure,
     round(
         10 * CASE f.metric
-            WHEN 'deployment_frequency' THEN f.value
+            WHEN 'deployment_frequency' THEN 7 * f.value
             WHEN 'change_failure_rate' THEN 100 * f.value
             ELSE f.value / 3600
         END
     ) / 10.0 AS value,
-    CASE f.metric WHEN 'deployment_frequency' THEN 'days per week' WHEN 'change_failure_rate' THEN '%' ELSE 'h' END
+    CASE f.metric WHEN 'deployment_frequency' THEN 'per week' WHEN 'change_failure_rate' THEN '%' ELSE 'h' END
         AS unit,
     f.n,
     f.class,
-    CASE f.class
-        WHEN 'elite' THEN b.elite WHEN 'high' THEN b.high WHEN 'medium' THEN b.medium WHEN 'low' THEN b.low
-    END AS benchmark,
-    CASE WHEN f.value IS NULL THEN f.reason ELSE '' END AS note
+    f.benchmark,
+    CASE WHEN f.value IS NULL THEN f.reason WHEN f.class IS NULL THEN 'too few for a class' ELSE '' END AS note
 FROM classified AS f
-LEFT JOIN metrics.dora_benchmarks AS b ON b.metric = f.title AND b.dora_report = cast($report AS varchar)
 ORDER BY f.team, f.team_id, f.place

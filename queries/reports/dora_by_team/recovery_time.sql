@@ -11,7 +11,7 @@
 -- beside. 2021: from beginning to resolution of the incidents that a member is assigned to, by resolution.
 -- Note: A deployment belongs to a team if it is the first production deployment of a pull request by a present member
 -- of the team, so it may belong to several teams. DevLake looks at the author of the deployed commit only, and by
--- e-mail, which matches no account. A person in two teams counts for both. Classes are DevLake's.
+-- e-mail, which matches no account. A person in two teams counts for both. Classes are DORA's (metrics.dora_classes).
 WITH chosen AS (
     SELECT
         t.id AS team_id,
@@ -100,16 +100,17 @@ SELECT
     f.still_open AS "still open",
     round(f.seconds / 360.0) / 10.0 AS "median h",
     round(f.p90_seconds / 360.0) / 10.0 AS "p90 h",
-    b.band AS class,
+    b.class,
     b.text AS benchmark,
     CASE
-        WHEN f.recovered > 0 THEN ''
+        WHEN b.class IS NOT NULL THEN ''
+        WHEN f.recovered > 0 THEN 'too few for a class'
         WHEN $report = 2021 THEN 'no resolved incidents'
         ELSE 'no recovered failures'
     END AS note
 FROM figures AS f
-LEFT JOIN metrics.benchmarks AS b
-    ON b.source = 'devlake' AND b.year = $report AND b.metric = 'failed_deployment_recovery_time'
+LEFT JOIN metrics.dora_classes AS b
+    ON b.year = $report AND b.metric = 'failed_deployment_recovery_time' AND f.recovered >= b.minimum_n
         AND (b.lower IS NULL OR f.seconds > b.lower OR b.lower_inclusive AND f.seconds = b.lower)
         AND (b.upper IS NULL OR f.seconds < b.upper OR b.upper_inclusive AND f.seconds = b.upper)
         AND f.seconds IS NOT NULL

@@ -16,7 +16,9 @@
 WITH calendar AS (
     SELECT DISTINCT CASE WHEN b.period = 'day' THEN cast(b.label AS timestamp) END AS midnight
     FROM config.buckets AS b
-    WHERE $project IS NULL OR list_contains($project, b.project_name)
+    WHERE ($project IS NULL OR list_contains($project, b.project_name))
+        AND ($from IS NULL OR b.period_start >= $from)
+        AND ($to IS NULL OR b.period_end <= $to)
 ),
 
 days AS (
@@ -25,8 +27,6 @@ days AS (
         date_trunc($interval, midnight) AS bucket
     FROM calendar
     WHERE midnight < date_trunc('week', midnight) + interval '5 days'
-        AND ($from IS NULL OR cast(midnight AS date) >= cast($from AS date))
-        AND ($to IS NULL OR cast(midnight AS date) < cast($to AS date))
 ),
 
 authored AS (

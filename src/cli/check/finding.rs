@@ -6,11 +6,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cli::context::CommandOutcome;
-use crate::cli::output;
-use crate::cli::rows::aligned;
+use crate::cli::output::{self, terminal_width};
+use crate::cli::table::TextTable;
 use crate::error::{Error, ErrorKind, Result};
-use crate::escape::escape;
 use crate::telemetry::LogFormat;
+
+/// The blanks before a fix.
+const FIX_INDENT: usize = 8;
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -193,17 +195,21 @@ fn text(findings: &[Finding]) -> String {
             it.message.clone(),
         ]
     };
-    let lines = aligned(&findings.iter().map(cells).collect::<Vec<_>>());
+    let lines: Vec<_> = findings.iter().map(cells).collect();
+    let lines = TextTable::of_lines(&lines).render_each(terminal_width());
     let mut text = String::new();
     let mut printed = BTreeSet::new();
-    for (line, finding) in lines.lines().zip(findings) {
+    for (line, finding) in lines.iter().zip(findings) {
         text.push_str(line);
-        text.push('\n');
         // Several findings share a fix, for example a scope that several lists need.
         if let Some(fix) = &finding.fix
             && printed.insert(fix)
         {
-            text.push_str(&format!("        fix: {}\n", escape(fix)));
+            let fix = [vec![format!("fix: {fix}")]];
+            let room = terminal_width().map(|width| width - FIX_INDENT);
+            for line in TextTable::of_lines(&fix).render(room).lines() {
+                text.push_str(&format!("{}{line}\n", " ".repeat(FIX_INDENT)));
+            }
         }
     }
     text

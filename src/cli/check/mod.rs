@@ -1,7 +1,7 @@
 //! `bitlake check`: finds what would make a run fail, and names the fix of each problem.
 //!
 //! ```text
-//! lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a sample of each workspace ─▶ remaining requests
+//! files of the configuration ─▶ lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a sample of each workspace ─▶ remaining requests
 //! ```
 //!
 //! A failed check does not stop the others, so that one call reports all problems. The command sends one request for
@@ -20,8 +20,8 @@ use crate::bitbucket::{Budgets, HeadRoom};
 use crate::collect::open_budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
-use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState};
-use crate::transform::check_unmatched;
+use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState, credential_source};
+use crate::transform::{check_outside, check_unmatched};
 use access::Sample;
 use credentials::CheckedIdentity;
 use finding::{Finding, Topic, conclude};
@@ -32,7 +32,8 @@ use finding::{Finding, Topic, conclude};
 /// If the configuration cannot be loaded; if a check failed, an error of the kind of its failure.
 pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
-    let mut findings = Vec::new();
+    context.progress.start_phase("checking");
+    let mut findings = check_files_of_configuration(&config).await;
     let depth = match args.deep {
         true => InventoryDepth::Content,
         false => InventoryDepth::Listing,
@@ -100,8 +101,25 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
         findings.push(Topic("projects", "").error(&error));
     }
     budgets.close().await?;
+    context.progress.finish();
     let requests = clients.iter().flat_map(|it| it.requests().into_values());
     conclude(&findings, requests.sum(), context.global.log_format)
+}
+
+/// Read every `[[table]]` and every file of `[org]`.
+async fn check_files_of_configuration(config: &Config) -> Vec<Finding> {
+    let checks = match check_outside(config).await {
+        Ok(checks) => checks,
+        Err(error) => return vec![Topic("configuration", "").error(&error)],
+    };
+    let findings = checks.iter().map(|check| {
+        let topic = Topic("configuration", &check.key);
+        match &check.rows {
+            Ok(rows) => topic.ok(format!("{rows} rows in {}", check.location)),
+            Err(error) => topic.error(error),
+        }
+    });
+    findings.collect()
 }
 
 /// Check that the lake can be written and that the published files exist, and return it with the states of earlier runs.
@@ -115,6 +133,9 @@ async fn check_lake(
     lake.probe().await?;
     let states = lake.states().await?;
     findings.push(Topic("lake", "").ok(format!("{} can be written", lake.url())));
+    if let Some(source) = credential_source(&config.lake.url, &config.lake.options)? {
+        findings.push(Topic("lake", "credentials").ok(format!("from {source}")));
+    }
     match lake.inventory(depth).await {
         Ok(inventory) => findings.extend(check_files(&inventory)),
         Err(error) => findings.push(Topic("lake", "files").error(&error)),

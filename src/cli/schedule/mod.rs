@@ -55,6 +55,7 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
         is_due = false;
         config = reload(context, config);
         let started = clock::now();
+        tracing::info!("the run begins");
         // The run shares the listener: a signal makes it save its records and end.
         let result = run_once(context, &config, &args, signals.clone()).await;
         let exit_code = match &result {

@@ -7,7 +7,7 @@ use super::super::report::{CollectReport, RepositoryReport};
 use super::super::visit::RepositoryVisit;
 use super::estimate::count_requests;
 use super::known::{KnownRepository, is_untouched};
-use super::{Plan, RepositoryPlan, Requests, sum};
+use super::{Plan, RepositoryPlan, Requests, sum, total};
 use crate::bitbucket::Client;
 use crate::error::Result;
 use crate::lake::layout;
@@ -15,6 +15,10 @@ use crate::lake::layout;
 /// The estimated requests of a run.
 pub(in super::super) struct RunEstimate {
     repositories: Vec<RepositoryPlan>,
+    /// The plan that `bitlake plan` put on the lake.
+    former: Option<Plan>,
+    /// Requests that belong to no repository.
+    once: Requests,
     /// By table, over all repositories; empty when there is no estimate for some of them.
     pub(in super::super) requests: Requests,
 }
@@ -50,8 +54,22 @@ impl RunEstimate {
         };
         Ok(Self {
             repositories,
+            former,
+            once,
             requests,
         })
+    }
+
+    /// Estimate the requests of the next run, if it starts right after this one: what that run will plan.
+    pub(in super::super) fn next_run(
+        &self,
+        context: &RunContext<'_>,
+        visits: &[RepositoryVisit<'_>],
+    ) -> u64 {
+        let visited = visits.iter();
+        let next = visited.filter_map(|visit| estimate(context, visit, self.former.as_ref()));
+        let requests = next.map(|plan| total(&plan.next)).sum::<f64>() + total(&self.once);
+        requests.round() as u64
     }
 
     /// Write the estimates into the report.

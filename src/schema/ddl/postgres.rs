@@ -52,7 +52,9 @@ impl SqlDialect for Postgres {
 
     fn instructions(&self) -> &'static [&'static str] {
         &[
-            "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE",
+            "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE > /dev/null",
+            "It needs its postgres extension, which INSTALL downloads. Offline, take both from PyPI's wheels duckdb-cli and",
+            "duckdb-extension-postgres-scanner of one version, and first: duckdb -c \"INSTALL 'FOLDER/postgres_scanner.duckdb_extension'\"",
             "For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
         ]
     }
