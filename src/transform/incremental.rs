@@ -14,14 +14,14 @@ use std::fmt;
 use crate::engine::TableName;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the rows of a table are divided into. A project consists of repositories, so it is the larger one.
+/// What a row belongs to. A project consists of repositories, so it is the larger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Scope {
+pub(super) enum RowOwner {
     Repository,
     Project,
 }
 
-impl Scope {
+impl RowOwner {
     /// Return the noun for a number of them.
     pub(super) fn plural(self) -> &'static str {
         match self {
@@ -34,7 +34,7 @@ impl Scope {
 /// The rows of a table can be made for some repositories or projects alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Incremental {
-    pub(super) scope: Scope,
+    pub(super) scope: RowOwner,
     /// The column that tells to which repository or project a row belongs; `None` for a base table that is not stored.
     pub(super) column: Option<String>,
     /// Tables with the same values in a column of theirs, if the values of `column` do not tell by themselves.
@@ -61,8 +61,8 @@ impl Incremental {
             _ => return Err(malformed(text)),
         };
         let scope = match scope {
-            "repository" => Scope::Repository,
-            "project" => Scope::Project,
+            "repository" => RowOwner::Repository,
+            "project" => RowOwner::Project,
             _ => return Err(malformed(text)),
         };
         Ok(Some(Self {
@@ -87,7 +87,7 @@ fn malformed(text: &str) -> Error {
     .hint("write `-- incremental: repository by COLUMN` or `-- incremental: project by COLUMN`")
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for RowOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Repository => "repository",
@@ -112,13 +112,13 @@ mod tests {
         for (line, expected) in [
             (
                 "-- incremental: repository by repo_id",
-                by(Scope::Repository, Some("repo_id")),
+                by(RowOwner::Repository, Some("repo_id")),
             ),
             (
                 "-- incremental: project by project_name",
-                by(Scope::Project, Some("project_name")),
+                by(RowOwner::Project, Some("project_name")),
             ),
-            ("-- incremental: repository", by(Scope::Repository, None)),
+            ("-- incremental: repository", by(RowOwner::Repository, None)),
             ("-- Incremental loading is something else.", None),
         ] {
             let sql = format!("-- A question?\n{line}\nSELECT 1");

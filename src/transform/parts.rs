@@ -20,7 +20,7 @@ use std::time::Instant;
 use datafusion::execution::SendableRecordBatchStream;
 
 use super::TransformOptions;
-use super::incremental::Scope;
+use super::incremental::RowOwner;
 use super::kept::{MadeFrom, published_content};
 use super::run::{Place, TransformRun, file_path};
 use super::run_step::{register_with_unique_key, run_step};
@@ -46,10 +46,10 @@ pub(super) struct Part {
 
 /// How a table differs from the published one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+enum TableChange {
     Unchanged,
     /// In rows of selected repositories or projects only.
-    Within(Scope),
+    Within(RowOwner),
     Anywhere,
 }
 
@@ -94,7 +94,7 @@ impl TransformRun<'_> {
 
     /// Return the scope of the part in which a step can be made; `None` if its table must be made whole. `made_from`: what
     /// it would be made from now.
-    pub(super) fn part_of(&self, step: &Step, made_from: &MadeFrom) -> Result<Option<Scope>> {
+    pub(super) fn part_of(&self, step: &Step, made_from: &MadeFrom) -> Result<Option<RowOwner>> {
         let Some(scope) = step.incremental.as_ref().map(|it| it.scope) else {
             return Ok(None);
         };
@@ -139,14 +139,14 @@ impl TransformRun<'_> {
         };
         let selected = self.parts.get(&scope)?.selection.count(scope);
         let all = match scope {
-            Scope::Repository => self.repositories.len(),
-            Scope::Project => self.config.projects.len(),
+            RowOwner::Repository => self.repositories.len(),
+            RowOwner::Project => self.config.projects.len(),
         };
         Some(format!("{selected} of {all} {}", scope.plural()))
     }
 
     /// Return whether the inputs of a step differ in rows of the selection only.
-    fn is_within(&self, step: &Step, scope: Scope) -> Result<bool> {
+    fn is_within(&self, step: &Step, scope: RowOwner) -> Result<bool> {
         for read in step.reads(&self.engine)? {
             let is_within = match self.base_step(read) {
                 Some(base) => {
@@ -154,9 +154,9 @@ impl TransformRun<'_> {
                     declared.is_some_and(|it| it.scope <= scope) && self.is_within(base, scope)?
                 }
                 None => match self.change(read) {
-                    Change::Unchanged => true,
-                    Change::Within(other) => other <= scope,
-                    Change::Anywhere => false,
+                    TableChange::Unchanged => true,
+                    TableChange::Within(other) => other <= scope,
+                    TableChange::Anywhere => false,
                 },
             };
             if !is_within {
@@ -167,27 +167,27 @@ impl TransformRun<'_> {
     }
 
     /// Return how a final table differs from the published one.
-    fn change(&self, name: &TableName) -> Change {
+    fn change(&self, name: &TableName) -> TableChange {
         if name.layer == PUBLISHED || self.content(name) == published_content(self.before(name)) {
-            return Change::Unchanged;
+            return TableChange::Unchanged;
         }
         if let Some(scope) = self.made_in_parts.get(name) {
-            return Change::Within(*scope);
+            return TableChange::Within(*scope);
         }
         let is_of_repositories = || {
-            let part = self.parts.get(&Scope::Repository);
+            let part = self.parts.get(&RowOwner::Repository);
             let selected = part.map(|part| part.selection.source_files(&name.table));
             let changed = self.changed_files(&name.to_string());
             selected.is_some_and(|selected| changed.is_subset(&selected))
         };
         match name.layer == SourceTable::LAYER && is_of_repositories() {
-            true => Change::Within(Scope::Repository),
-            false => Change::Anywhere,
+            true => TableChange::Within(RowOwner::Repository),
+            false => TableChange::Anywhere,
         }
     }
 
     /// Register the rows of the selection that a table has; all rows of a table that is not incremental.
-    pub(super) async fn register_part(&mut self, scope: Scope, name: &TableName) -> Result<()> {
+    pub(super) async fn register_part(&mut self, scope: RowOwner, name: &TableName) -> Result<()> {
         let part = self.parts.get(&scope).ok_or_else(internal)?;
         if part.registered.contains(name) {
             return Ok(());
@@ -226,7 +226,7 @@ impl TransformRun<'_> {
     }
 
     /// Register the published rows of the selection that a table has.
-    async fn register_rows_before(&self, scope: Scope, table: &TableName) -> Result<()> {
+    async fn register_rows_before(&self, scope: RowOwner, table: &TableName) -> Result<()> {
         let part = self.parts.get(&scope).ok_or_else(internal)?;
         let incremental = self.steps.get(table).and_then(|it| it.incremental.as_ref());
         let conditions =
@@ -241,7 +241,11 @@ impl TransformRun<'_> {
     }
 
     /// Return the work of making a step in a part. Its inputs are registered.
-    pub(super) async fn step_in_part(&mut self, step: &Step, scope: Scope) -> Result<StepInPart> {
+    pub(super) async fn step_in_part(
+        &mut self,
+        step: &Step,
+        scope: RowOwner,
+    ) -> Result<StepInPart> {
         let contract = self.known_contract(&step.name).await?;
         let incremental = step.incremental.as_ref().ok_or_else(internal)?;
         for (table, _) in &incremental.known_from {
@@ -280,7 +284,7 @@ impl TransformRun<'_> {
     }
 }
 
-fn name_before(scope: Scope, table: &TableName) -> String {
+fn name_before(scope: RowOwner, table: &TableName) -> String {
     format!("{table} by {scope}, before")
 }
 

@@ -20,7 +20,7 @@ const MOST_ROWS: u64 = 512;
 const AT_ONCE: usize = 64;
 
 /// A repository whose segments may repeat its published file.
-struct Candidate<'a> {
+struct RepeatCandidate<'a> {
     /// The index of its state.
     index: usize,
     state: &'a RepositoryState,
@@ -56,7 +56,7 @@ pub(super) async fn repeated(
             && manifest.intent.is_none()
             && is_published;
         if is_possible {
-            candidates.push(Candidate {
+            candidates.push(RepeatCandidate {
                 index,
                 state,
                 segments,
@@ -93,7 +93,7 @@ async fn same_records(
     lake: &Lake,
     engine: &Engine,
     contract: &Contract,
-    candidates: &[Candidate<'_>],
+    candidates: &[RepeatCandidate<'_>],
 ) -> Result<BTreeMap<String, u64>> {
     let Some(owner) = contract.primary_key.get(1) else {
         return Ok(BTreeMap::new());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
-use super::incremental::Scope;
+use super::incremental::RowOwner;
 use super::kept::{self, MadeFrom};
 use super::parts::Part;
 use super::published::{self, engine_over};
@@ -48,9 +48,9 @@ pub(super) struct TransformRun<'a> {
     /// The base tables as the last transform stored them.
     pub(super) stored: StoredTables,
     /// What tables are made of in parts. Empty if every table is made whole.
-    pub(super) parts: BTreeMap<Scope, Part>,
+    pub(super) parts: BTreeMap<RowOwner, Part>,
     /// The tables that differ from the published ones in rows of a part only.
-    pub(super) made_in_parts: BTreeMap<TableName, Scope>,
+    pub(super) made_in_parts: BTreeMap<TableName, RowOwner>,
     /// The tables that are registered in the engine.
     registered: BTreeSet<TableName>,
     pub(super) report: TransformReport,
@@ -419,7 +419,7 @@ pub(super) enum Place {
     /// In the session that has all rows.
     Whole,
     /// In the session of a part.
-    Part(Scope),
+    Part(RowOwner),
 }
 
 /// Return the path of a file of a table that is published or stored.

@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::incremental::{Incremental, Scope};
+use super::incremental::{Incremental, RowOwner};
 use super::kept::published_content;
 use super::run::TransformRun;
 use super::settings;
@@ -54,10 +54,10 @@ impl Selection {
     }
 
     /// Return the number of selected repositories or projects.
-    pub(super) fn count(&self, scope: Scope) -> usize {
+    pub(super) fn count(&self, scope: RowOwner) -> usize {
         match scope {
-            Scope::Repository => self.names.len(),
-            Scope::Project => self.projects.len(),
+            RowOwner::Repository => self.names.len(),
+            RowOwner::Project => self.projects.len(),
         }
     }
 
@@ -140,7 +140,7 @@ struct Repositories<'a> {
 
 impl Repositories<'_> {
     /// Add what is related to the selected repositories, and what is related to that. `None` if these are too many.
-    async fn closed(&self, mut selection: Selection, scope: Scope) -> Result<Option<Selection>> {
+    async fn closed(&self, mut selection: Selection, scope: RowOwner) -> Result<Option<Selection>> {
         loop {
             let before = selection.names.len();
             for repository in self.all {
@@ -150,7 +150,7 @@ impl Repositories<'_> {
                 };
                 // Two connections may collect one repository.
                 if selection.uuids.contains(&repository.found.uuid)
-                    || (scope == Scope::Project && shares_project())
+                    || (scope == RowOwner::Project && shares_project())
                 {
                     selection.add(repository);
                 }
@@ -188,7 +188,7 @@ impl TransformRun<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when commits cannot be read.
-    pub(super) async fn selections(&self) -> Result<BTreeMap<Scope, Selection>> {
+    pub(super) async fn selections(&self) -> Result<BTreeMap<RowOwner, Selection>> {
         let mut selections = BTreeMap::new();
         let Some(changed) = self.changed_repositories() else {
             return Ok(selections);
@@ -197,7 +197,7 @@ impl TransformRun<'_> {
             all: self.repositories,
             commits: self.commits_of(&changed)?,
         };
-        for scope in [Scope::Repository, Scope::Project] {
+        for scope in [RowOwner::Repository, RowOwner::Project] {
             if let Some(closed) = repositories.closed(changed.clone(), scope).await? {
                 selections.insert(scope, closed);
             }

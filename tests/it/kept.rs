@@ -235,6 +235,7 @@ async fn a_transform_with_nothing_new_writes_nothing_and_reports_the_same() {
     assert!(!first.rows.is_empty() && !first.notices.is_empty());
     let expected = TransformReport {
         made: BTreeMap::new(),
+        steps: BTreeMap::new(),
         published,
         ..first.clone()
     };

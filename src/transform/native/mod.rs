@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::incremental::{Incremental, Scope};
+use super::incremental::{Incremental, RowOwner};
 use super::write::{self, QueryFailure, WrittenTable};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
@@ -95,7 +95,7 @@ impl NativeStep {
             Self::CommitsDiffs => (Some("new_commit_sha"), commits_diffs::newer_commits()),
         };
         Incremental {
-            scope: Scope::Repository,
+            scope: RowOwner::Repository,
             column: column.map(str::to_owned),
             known_from,
         }
