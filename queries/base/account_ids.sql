@@ -7,6 +7,8 @@
 -- * A record with only the uuid and a record with both belong to one account, regardless of the lists that the rules
 --   export. The id of an account contains this account_id, else the record's own, else the uuid.
 -- * If a uuid has several account ids, the one seen last counts, then the greatest.
+--
+-- stored
 SELECT
     connection_id,
     uuid,

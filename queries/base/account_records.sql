@@ -6,6 +6,9 @@
 -- Rules:
 -- * An account appears many times with the same values: each set of values is kept once, with its newest time.
 -- * workspace is set for the members of a workspace, which belong to no repository.
+--
+-- incremental: repository by repository_uuid
+-- stored
 WITH appearances AS (
     SELECT
         'issue_comments' AS place,

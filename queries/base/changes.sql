@@ -13,6 +13,8 @@
 --   that change_branches does not match. Commits of the latter belong to no pull request. A squashed or rebased
 --   promotion is a change, because the original commits do not reach its destination.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
+--
+-- incremental: repository
 WITH patterns AS (
     SELECT
         r.repo_id,

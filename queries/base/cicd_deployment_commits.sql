@@ -22,6 +22,8 @@
 --   always.
 -- * A pipeline is left out when one of Bitbucket's own deployments refers to it, unless a further step deployed to an
 --   environment that Bitbucket has no deployment for: no release counts twice.
+--
+-- incremental: repository
 WITH repositories AS (
     SELECT
         r.connection_id,

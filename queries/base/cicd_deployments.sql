@@ -8,6 +8,8 @@
 -- * Such a deployment has the pipeline's id and values, as DevLake's dora plugin gives it, and needs no commit. The
 --   rules for which pipelines are deployments are those of base.cicd_deployment_commits.
 -- * Those that a pattern of Bitbucket's rules found have a commit each: domain.cicd_deployments takes them from there.
+--
+-- incremental: repository
 WITH finished_steps AS (
     SELECT
         pipeline_id,

@@ -7,6 +7,8 @@
 -- * The repository is the one of the deployment, if its history has the commit. Rows from outside tables may have no
 --   repository, or one under another name: theirs is the one that has the commit. Among several, one that a project
 --   maps in common with the scope of the deployment is preferred, then the smallest id.
+--
+-- incremental: repository
 WITH collected AS (
     SELECT DISTINCT repo_id
     FROM domain.repo_commits

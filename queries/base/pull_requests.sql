@@ -16,6 +16,8 @@
 -- * merged_by_* is set for merged pull requests only: closed_by also names the account that declined one.
 -- * Bitbucket shortens a pull request's hashes to 12 characters. They are completed where exactly one
 --   collected commit of the repository has that prefix; *_sha_match has the result.
+--
+-- incremental: repository
 WITH pull_requests AS (
     SELECT
         p.*,

@@ -5,6 +5,8 @@
 --
 -- Rules:
 -- * The same issues as in domain.issues.
+--
+-- incremental: repository by board_id
 
 SELECT
     s.repo_id AS board_id,

@@ -5,6 +5,8 @@
 --
 -- Rules:
 -- * A tracker belongs to its own repository: both have the same id.
+--
+-- incremental: repository by repo_id
 
 SELECT
     b.id AS board_id,

@@ -6,6 +6,8 @@
 -- Rules:
 -- * A board depends on the issues being exported and on nothing else, so that a selection of issues alone works.
 -- * Its id is the repository's id, as in DevLake.
+--
+-- incremental: repository by id
 
 WITH selected AS (
     SELECT

@@ -10,6 +10,8 @@
 -- * Of deployments from another source, those have a chain whose scope a project has, as in DevLake; all, while no
 --   project has any scope.
 -- * Rows from another source keep their chain where any row of their scope has one.
+--
+-- incremental: repository by cicd_scope_id
 WITH mapped_scopes AS (
     SELECT DISTINCT row_id AS id FROM domain.project_mapping WHERE "table" = 'cicd_scopes'
 ),

@@ -6,6 +6,8 @@
 -- Rules:
 -- * A deployment that is not among the base's, which pipelines make or a [[table]] gives, is made from its commits: of
 --   several, by the one that finished last. So no deployment commit is without its deployment.
+--
+-- incremental: repository by cicd_scope_id
 SELECT * FROM base.cicd_deployments
 UNION ALL
 SELECT

@@ -7,6 +7,8 @@
 -- * A pipeline for a pull request has no ref_name: its branch is the pull request's source (DevLake leaves it empty).
 -- * target_branch is the destination of a pull request or a merge queue.
 -- * A pipeline without a commit or target keeps its row, with empty parts.
+--
+-- incremental: repository by repo_id
 WITH pipelines AS (
     SELECT
         p.*,

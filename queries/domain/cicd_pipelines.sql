@@ -15,6 +15,8 @@
 --   PRODUCTION when production_pattern is not set or matches the branch or tag. Read it with the type.
 -- * terminator_id is the account that stopped the pipeline, from its result.
 -- * created_date is NULL when Bitbucket provides none (DevLake takes the clock's time).
+--
+-- incremental: repository by cicd_scope_id
 WITH pipelines AS (
     SELECT
         p.*,

@@ -7,6 +7,8 @@
 -- * A scope depends on CI/CD being exported and on nothing else, so that a selection of CI/CD alone works.
 -- * url is the page of the pipelines (DevLake gives the page of the issues).
 -- * Its id is the repository's id; updated_date is null; both as in DevLake.
+--
+-- incremental: repository by id
 
 WITH selected AS (
     SELECT

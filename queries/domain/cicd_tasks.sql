@@ -11,6 +11,8 @@
 --   set or matches. Other steps have neither type nor environment, as in DevLake.
 -- * created_date is the start, or the pipeline's creation for a step that never started.
 -- * duration_sec is Bitbucket's figure for the step, else the time that passed, else 0.
+--
+-- incremental: repository by cicd_scope_id
 WITH named AS (
     SELECT
         s.*,

@@ -8,6 +8,8 @@
 -- * A commit's files are those that differ from its first parent, all of a root; a moved file is one removed
 --   and one added. They are the same in every repository, so one record per hash is read.
 -- * A binary, and a file whose lines were not counted, has no lines.
+--
+-- incremental: repository by _raw_data_params
 WITH chosen AS (
     SELECT
         c.hash,

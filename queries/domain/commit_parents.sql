@@ -7,6 +7,8 @@
 -- * A commit's parents are the same in every repository, so one record per hash is read: the one that
 --   lists parents, from the commits endpoint first.
 -- * parent_index is 0-based; parent 0 is the line that was merged into. A parent named twice counts once.
+--
+-- incremental: repository by _raw_data_params
 WITH collected AS (
     SELECT
         1 AS preference,

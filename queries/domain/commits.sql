@@ -2,8 +2,8 @@
 --
 -- Grain:  one row per commit hash, over all repositories
 -- Source: bitbucket.commits; bitbucket.pull_request_commits for commits that a squash merge or a
---         deleted branch left unreachable; domain.commit_files for the lines; bitbucket.branches and
---         bitbucket.tags for the accounts of authors; base.account_ids for people
+--         deleted branch left unreachable; domain.commit_files for the lines; base.email_accounts for the
+--         accounts of authors; base.account_ids for people
 --
 -- Rules:
 -- * The commits endpoint wins over a pull request's list; among repositories the first by connection
@@ -15,6 +15,8 @@
 --   name without e-mail. The ids are the e-mails, as the git-based tables of DevLake have them.
 -- * Git has no accounts: a commit that was read by git has the account that the connection's other records
 --   have with the same e-mail, if they agree.
+--
+-- incremental: repository by _raw_data_params
 WITH collected AS (
     SELECT
         1 AS preference,
@@ -73,44 +75,6 @@ split AS (
     FROM chosen AS c
 ),
 
-people AS (
-    SELECT
-        _connection_id,
-        author
-    FROM collected
-    UNION ALL
-    SELECT
-        _connection_id,
-        target['author'] AS author
-    FROM bitbucket.branches
-    UNION ALL
-    SELECT
-        _connection_id,
-        target['author'] AS author
-    FROM bitbucket.tags
-),
-
-accounts AS (
-    SELECT
-        p._connection_id,
-        lower(regexp_replace(split_part(p.author['raw'], '<', 2), '[>\s]+$', '')) AS email,
-        coalesce(a.account_id, nullif(p.author['user']['account_id'], ''), nullif(p.author['user']['uuid'], ''))
-            AS account
-    FROM people AS p
-    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author['user']['uuid']
-),
-
-known_accounts AS (
-    SELECT
-        _connection_id AS email_connection_id,
-        email,
-        min(account) AS account
-    FROM accounts
-    WHERE email <> ''
-    GROUP BY _connection_id, email
-    HAVING min(account) = max(account)
-),
-
 lines AS (
     SELECT
         commit_sha,
@@ -151,6 +115,6 @@ SELECT
 FROM split AS s
 LEFT JOIN lines AS l ON l.commit_sha = s.hash
 LEFT JOIN base.account_ids AS a ON a.connection_id = s.connection_id AND a.uuid = s.author['user']['uuid']
-LEFT JOIN known_accounts AS k
-    ON k.email_connection_id = s.connection_id
+LEFT JOIN base.email_accounts AS k
+    ON k.connection_id = s.connection_id
         AND k.email = lower(regexp_replace(split_part(s.author_raw, '<', 2), '[>\s]+$', ''))

@@ -10,6 +10,8 @@
 -- * The environment's type decides: Production, Staging, Test. Names are free text ("prod-eu"), so the name decides
 --   only when there is no type, by the exact words production, prod, staging, test; any other name in capitals.
 -- * The name is kept as it is spelled.
+--
+-- incremental: repository by cicd_scope_id
 WITH steps AS (
     SELECT
         _connection_id,

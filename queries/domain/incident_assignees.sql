@@ -5,6 +5,8 @@
 --
 -- Rules:
 -- * The incident's own assignee, as in DevLake even when it is empty, and those of its issue.
+--
+-- incremental: repository by incident_id
 WITH named AS (
     SELECT
         id AS incident_id,

@@ -6,6 +6,8 @@
 -- Rules:
 -- * The rules are those of DevLake's dora plugin. An issue on several boards belongs to the one with the smallest id.
 -- * No issue names a project, deployment, commit or pull request of its own: an outside source may.
+--
+-- incremental: repository by id
 WITH boards AS (
     SELECT
         b.issue_id,

@@ -5,6 +5,8 @@
 --
 -- Rules:
 -- * A reassignment removes the earlier assignee (DevLake keeps both); domain.issue_changelogs has the history.
+--
+-- incremental: repository by issue_id
 
 SELECT
     id AS issue_id,

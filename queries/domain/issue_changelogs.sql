@@ -10,6 +10,8 @@
 -- * A state without a rule maps to '', a kind without a rule is kept: as in domain.issues.
 -- * A field that is empty before and after did not change and has no row.
 -- * An author whose account is gone leaves id and name empty.
+--
+-- incremental: repository by issue_id
 
 WITH changed_fields AS (
     SELECT

@@ -8,6 +8,8 @@
 --   repository, so a join on the number alone would put comments under other repositories' issues.
 -- * A comment that only accompanies a change of state has no text: its body is ''.
 -- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
+--
+-- incremental: repository by issue_id
 
 SELECT
     concat('bitbucket:BitbucketIssueComment:', cast(s.connection_id AS varchar), ':', cast(c.id AS varchar)) AS id,

@@ -8,6 +8,8 @@
 -- * Keys are found in the message and read as in domain.pull_request_issues, in each repository that has the commit. A
 --   commit of several repositories that comes to the same issue has one row, with the smallest of them.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
+--
+-- incremental: project by repo_id
 WITH patterns AS (
     SELECT
         r.repo_id,

@@ -13,6 +13,8 @@
 -- * lead_time_minutes counts whole minutes, not a started minute.
 -- * component is the name inside Bitbucket's object. url is the web page (DevLake gives the API's address).
 -- * A reporter or assignee whose account is gone leaves id and name empty.
+--
+-- incremental: repository by id
 
 WITH selected AS (
     SELECT

@@ -11,6 +11,8 @@
 -- * Deleted comments and unpublished drafts are left out. Comments of the activity count only for pull requests
 --   of which no comment was collected: the entry of a removed comment is still there.
 -- * An author whose account is gone leaves the bare prefix in account_id, as in DevLake.
+--
+-- incremental: repository by _raw_data_params
 WITH listed AS (
     SELECT
         1 AS preference,

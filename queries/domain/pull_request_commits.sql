@@ -10,6 +10,8 @@
 --   branches that were gone before they were seen, have their lists only.
 -- * Name and e-mail come from the author line as git has it, split at the first "<"; a line without
 --   one is a name without e-mail, and no author at all leaves both empty.
+--
+-- incremental: repository by _raw_data_params
 WITH commits AS (
     SELECT
         c.*,

@@ -15,6 +15,8 @@
 -- * in_devlake marks the rows of DevLake's linker: whole matches in the first of title, description and branch that has
 --   any, and every issue with that key on boards of the same project. All of them are here, foreign numbers too.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
+--
+-- incremental: project by pull_request_id
 WITH patterns AS (
     SELECT
         r.repo_id,

@@ -8,6 +8,8 @@
 -- * The participant's record wins, as it has the decision and its time. state is approved,
 --   changes_requested or ''.
 -- * name is the display name, user_name the nickname (DevLake puts the display name in both).
+--
+-- incremental: repository by _raw_data_params
 WITH listed AS (
     SELECT
         1 AS preference,

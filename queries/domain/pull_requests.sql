@@ -11,6 +11,8 @@
 --   commits: it is a fast-forward, regardless of the commit that Bitbucket names as the merge.
 -- * own_commits, first_own_commit_date and promotion_evidence are those of base.changes, unless given.
 -- * Repositories that bitlake.toml does not select follow the rules called default.
+--
+-- incremental: repository by base_repo_id
 WITH patterns AS (
     SELECT
         r.repo_id,

@@ -8,6 +8,8 @@
 --   add `origin/<branch>` after a shallow fetch).
 -- * A tag's created_date is its own date, or its commit's for a lightweight tag (DevLake has none, so
 --   its order of tags is undefined). Bitbucket has no such time for branches: NULL.
+--
+-- incremental: repository by repo_id
 WITH named AS (
     SELECT
         _connection_id,

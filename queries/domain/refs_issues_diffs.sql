@@ -10,6 +10,8 @@
 -- * in_devlake: keys that MySQL reads as a number above 0, of collected issues, where DevLake's linker has the link.
 --   Keys of other trackers are here too, with an empty issue_id where no such issue was collected, as in
 --   domain.pull_request_issues; their letter case does not count.
+--
+-- incremental: project by repo_id
 WITH pairs AS (
     SELECT
         r.new_ref_id,

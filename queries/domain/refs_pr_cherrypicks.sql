@@ -7,6 +7,8 @@
 -- * Branches and numbers have the same order: by branch, then number.
 -- * The address is that of the cherry-picked pull request for Bitbucket's; made from the repository's for others and
 --   where it has none.
+--
+-- incremental: repository by parent_pr_id
 SELECT
     coalesce(r.name, '') AS repo_name,
     coalesce(p.pull_request_key, 0) AS parent_pr_key,

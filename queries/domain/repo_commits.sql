@@ -6,6 +6,8 @@
 -- Rules:
 -- * Commits that only a pull request lists are rows too, as in DevLake; `reachable` distinguishes them:
 --   true when the commits endpoint lists the commit, so a branch or tag leads to it.
+--
+-- incremental: repository by repo_id
 WITH collected AS (
     SELECT
         1 AS reachable,

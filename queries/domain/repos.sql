@@ -10,6 +10,8 @@
 -- * deleted is true if two runs a day apart found it neither in its listing nor by its uuid; its rows are kept.
 -- * name is workspace/slug; owner_id and forked_from are empty, as in DevLake. Bitbucket's values for both are
 --   in the columns at the end.
+--
+-- incremental: repository by id
 
 WITH selected AS (
     SELECT

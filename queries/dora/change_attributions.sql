@@ -12,6 +12,8 @@
 --   before its end may have been there before. Such a change is baseline, unless it is the deployed commit.
 -- * A promotion is not attributed: the changes whose commits it contains are, each to the first deployment that has its
 --   commit.
+--
+-- incremental: project by project_name
 WITH deployments AS (
     SELECT
         m.project_name,

@@ -6,6 +6,8 @@
 -- Rules:
 -- * A change is its merge commit; where that is unknown, the newest of its commits that the repository has.
 -- * A repository has the commits that its branches and tags lead to, and all commits of given rows that do not say so.
+--
+-- incremental: project by project_name
 WITH pull_requests AS (
     SELECT
         m.project_name,

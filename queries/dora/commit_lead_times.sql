@@ -11,6 +11,8 @@
 -- * Merge commits are not counted: they contain no change of their own.
 -- * The pull request is the first merged one, by number, that lists the commit or has it as its merge commit; a
 --   promotion only where no other does.
+--
+-- incremental: project by project_name
 WITH known_repositories AS (
     SELECT
         repo_id,

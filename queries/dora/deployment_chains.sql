@@ -12,6 +12,8 @@
 --   commit came into the chain later than the one before, or is the deployment that added that one.
 -- * A failed outcome went out when the next success of its chain is a rollback or ships a reactive change. Any other
 --   may never have reached production.
+--
+-- incremental: project by project_name
 WITH rows_of_projects AS (
     SELECT
         m.project_name,

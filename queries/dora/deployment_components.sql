@@ -9,6 +9,8 @@
 --   there (position 1) that is all history, so it has no rows.
 -- * Bitbucket's API does not list the files that a commit changed: without commits by git, or a [[table]] of
 --   domain.commit_files, this is empty.
+--
+-- incremental: project by project_name
 WITH repository_rules AS (
     SELECT
         r.repo_id,

@@ -21,6 +21,8 @@
 --   after a failed outcome that went out, the next success.
 -- * Recovery is counted from the deployment's end; from its start where its outcome is FAILURE, since it may have
 --   done harm from then on (from its end where the start is not known).
+--
+-- incremental: project by project_name
 WITH chain_rows AS (
     SELECT
         c.*,

@@ -7,6 +7,8 @@
 -- * Among the successful PRODUCTION deployments of the project with a success before them whose range
 --   (domain.commits_diffs) holds the commit, DevLake takes the one that started first (unknown starts first, then by
 --   id). It counts only if it has finished.
+--
+-- incremental: project by project_name
 WITH deployments AS (
     SELECT
         m.project_name,

@@ -8,6 +8,8 @@
 --   before the incident began, of any repository and any age. An incident that has none, or that
 --   names its project instead of belonging to one of its scopes, has no row here; dora.incidents has them all.
 -- * The deployment with the best evidence is beside it; the two may differ.
+--
+-- incremental: project by project_name
 WITH ends AS (
     SELECT
         m.project_name,

@@ -19,6 +19,8 @@
 --   production in the rework_days before the merge; incident, it names one that began before it was opened; hotfix, its
 --   branch or title matches the rules' hotfix_pattern. A change that restores what a revert removed has none, unless it
 --   reverts another.
+--
+-- incremental: project by project_name
 WITH pull_requests AS (
     SELECT
         c.project_name,

@@ -8,6 +8,8 @@
 -- * The first review is DevLake's: the first comment or review by anyone but the author (anyone where the author is
 --   unknown; a comment without an account counts as another person's). Ties: by id.
 -- * A comment, approval or response of a person is neither the author's nor a bot's.
+--
+-- incremental: repository by pull_request_id
 WITH first_commits AS (
     SELECT
         pull_request_id,

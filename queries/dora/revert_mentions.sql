@@ -12,6 +12,8 @@
 -- * A title such as Revert "Fix the cart" names the last pull request of that title merged before this one was opened;
 --   a title such as Revert "…" (pull request #12) the one of that number; Reapply "…" the revert of that title.
 -- * wording: Revert "…" reads as a revert, Reapply "…" as a reapply, and each further Revert inverts it.
+--
+-- incremental: repository by repo_id
 WITH merged AS (
     SELECT
         id,

@@ -7,6 +7,8 @@
 -- * A deployment counts for its project, for its repository and for each team that has a change in it.
 -- * is_release holds for the first production environment that a release reaches (release_position), so that the
 --   release counts once. is_reached holds for successes and for failures that are known to have done harm.
+--
+-- incremental: project by project_name
 WITH deployments AS (
     SELECT
         project_name,

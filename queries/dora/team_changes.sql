@@ -5,6 +5,8 @@
 --
 -- Rules:
 -- * A pull request belongs to every team of its author. Promotions belong to no team.
+--
+-- incremental: project by project_name
 SELECT
     t.team_id,
     m.project_name,

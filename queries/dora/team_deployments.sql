@@ -5,6 +5,8 @@
 --
 -- Rules:
 -- * A deployment belongs to every team with a change in it, so it may belong to several teams.
+--
+-- incremental: project by project_name
 SELECT DISTINCT
     team_id,
     project_name,

@@ -7,6 +7,8 @@
 -- * A change counts in the period in which its deployment finished, unless exclusion_reason excludes it.
 -- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
 --   in steps of a millionth of the distance between two values.
+--
+-- incremental: project by project_name
 WITH changes AS (
     SELECT
         project_name,

@@ -7,6 +7,8 @@
 -- * Days without a release count as 0.
 -- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
 --   in steps of a millionth of the distance between two values.
+--
+-- incremental: project by project_name
 WITH day_counts AS (
     SELECT
         d.project_name,

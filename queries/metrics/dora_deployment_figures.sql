@@ -7,6 +7,8 @@
 -- * A deployment counts in the period in which it finished.
 -- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
 --   in steps of a millionth of the distance between two values.
+--
+-- incremental: project by project_name
 WITH distributions AS (
     SELECT
         d.project_name,

@@ -7,6 +7,8 @@
 -- Rules:
 -- * limits_of names the repository whose collection limits the figures; '' stands for all of the project's, which limit
 --   the figures of the project and of its teams.
+--
+-- incremental: project by project_name
 WITH project_repos AS (
     SELECT
         project_name,

@@ -6,6 +6,8 @@
 -- Rules:
 -- * pair_index and place count from the newest pair of the repository. place is that of the newest pair of the newer
 --   tag.
+--
+-- incremental: repository by repo_id
 SELECT
     c.new_ref_id,
     c.old_ref_id,

@@ -6,6 +6,7 @@
 
 mod dialect;
 mod functions;
+mod merge;
 mod params;
 mod parquet_table;
 mod references;
@@ -25,7 +26,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
-use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::catalog::{MemoryCatalogProviderList, MemorySchemaProvider, TableProvider};
 use datafusion::common::{Column, ParamValues, SchemaError, TableReference};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
@@ -124,6 +125,23 @@ impl Engine {
             _ => None,
         };
         self.register_files(layer, table, contract.arrow_schema(), key, files)
+    }
+
+    /// Register those rows of a contract's table that a condition selects.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`] for the condition, which is SQL.
+    pub async fn register_where(
+        &self,
+        contract: &Contract,
+        files: &[TableFile],
+        condition: &str,
+    ) -> Result<()> {
+        let Contract { layer, table, .. } = contract;
+        self.register(contract, files)?;
+        let sql = format!("SELECT * FROM \"{layer}\".\"{table}\" WHERE {condition}");
+        let selected = self.plan(&sql, &[]).await?;
+        self.put(layer, table, selected.into_view())
     }
 
     /// Register Parquet files of a known schema as `layer.table`. Without files the table is empty.
@@ -331,6 +349,37 @@ impl Engine {
     /// payloads.
     pub fn for_payloads(&self) -> Self {
         self.derive(|_| {})
+    }
+
+    /// Return a session over the same tables that reads each file in order, and of rows that a condition does not select
+    /// only the columns of the condition.
+    pub fn for_selections(&self) -> Self {
+        let batch_size = self.context.copied_config().options().execution.batch_size;
+        self.derive(|config| {
+            let options = config.options_mut();
+            options.execution.parquet.pushdown_filters = true;
+            options.execution.batch_size = batch_size;
+        })
+    }
+
+    /// Return a session with the same settings and memory, and no tables.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when DataFusion cannot be set up.
+    pub fn without_tables(&self) -> Result<Self> {
+        let state = SessionStateBuilder::new_from_existing(self.context.state())
+            .with_catalog_list(Arc::new(MemoryCatalogProviderList::new()))
+            .with_config(self.context.copied_config())
+            .build();
+        let engine = Self {
+            context: SessionContext::new_with_state(state),
+            memory_limit: self.memory_limit,
+            generations: Arc::clone(&self.generations),
+        };
+        for layer in LAYERS {
+            engine.add_layer(layer)?;
+        }
+        Ok(engine)
     }
 
     fn derive(&self, change: impl FnOnce(&mut SessionConfig)) -> Self {

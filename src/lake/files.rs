@@ -185,6 +185,15 @@ impl Lake {
         Ok(self.version_with_content(path, entry).await?.is_some())
     }
 
+    /// Return whether there is a file of `bytes` bytes at `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`] when the lake cannot be read.
+    pub async fn has_file(&self, path: &str, bytes: u64) -> Result<bool> {
+        let head = self.head(path).await?;
+        Ok(head.is_some_and(|meta| meta.size == bytes))
+    }
+
     /// Return the version of the file at `path` if it is the one that `entry` describes. The same content put again has
     /// another version.
     pub(super) async fn version_with_content(

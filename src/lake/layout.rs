@@ -40,6 +40,10 @@ pub const SEGMENTS: &str = "_bitlake/segments";
 pub const PLAN: &str = "_bitlake/plan.json";
 /// The findings of the checks, with what they were found in.
 pub const CHECKS: &str = "_bitlake/checks.json";
+/// What the stored base tables were made from.
+pub const BASES: &str = "_bitlake/base.json";
+/// The folder of stored base tables.
+pub const BASE: &str = "_bitlake/base";
 /// The folder of run reports.
 pub const RUNS: &str = "_bitlake/runs";
 /// The folder of the requests that each identity has spent in the last hour.
@@ -60,6 +64,13 @@ pub fn table_file(contract: &Contract, partition: Option<&str>) -> String {
             format!("{layer}/{table}/{}={value}/part-0.parquet", by.key)
         }
     }
+}
+
+/// Return the file of a stored base table (`base.table`), which is named for its content.
+#[must_use]
+pub fn base_file(name: &str, sha256: &str) -> String {
+    let content = sha256.get(..16).unwrap_or(sha256);
+    format!("{BASE}/{}-{content}.parquet", encode(name))
 }
 
 /// Return the folder of a file's table: `layer/table`.

@@ -265,8 +265,15 @@ impl Contract {
     /// Return the contract of a table with the same name and columns in another layer.
     #[must_use]
     pub fn in_layer(&self, layer: &str) -> Self {
+        self.renamed(layer, &self.table)
+    }
+
+    /// Return the contract of another table with the same columns.
+    #[must_use]
+    pub fn renamed(&self, layer: &str, table: &str) -> Self {
         Self {
             layer: layer.to_owned(),
+            table: table.to_owned(),
             ..self.clone()
         }
     }

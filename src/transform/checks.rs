@@ -4,6 +4,7 @@
 //! other tables.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::compute::cast;
@@ -110,7 +111,9 @@ impl TransformRun<'_> {
                     for read in &reads {
                         self.register_final(read).await?;
                     }
+                    let started = Instant::now();
                     let found = run_check(&self.engine, sql).await;
+                    tracing::debug!(file, took = ?started.elapsed(), "ran a check");
                     found.map_err(|error| error.with("file", &file))?
                 }
             };

@@ -11,6 +11,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use futures::{StreamExt, TryStreamExt, stream};
+
 use super::{published, write};
 use crate::engine::{Engine, TableFile};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,6 +23,8 @@ use crate::lake::{
 use crate::schema::Contract;
 
 const SCHEMA: &str = "fold";
+/// The repositories whose states are put at the same time.
+const REQUESTS: usize = 8;
 /// The columns that name the parent of a record.
 const PARENTS: [&str; 2] = ["_pull_request_id", "_issue_id"];
 
@@ -48,13 +52,15 @@ pub(super) fn latest_by_name(states: Vec<RepositoryState>) -> Vec<RepositoryStat
     by_name.into_values().collect()
 }
 
-/// Return the source table of `contract`: staged files where something changed, kept files elsewhere.
+/// Return the source table of `contract`: staged files where something changed, kept files elsewhere. `repeated`: the
+/// indices of states whose segments have only published records.
 pub(super) async fn fold(
     lake: &Lake,
     engine: &Engine,
     contract: &Contract,
     states: &[RepositoryState],
     manifest: &Manifest,
+    repeated: &BTreeSet<usize>,
     folder: &Path,
 ) -> Result<NextTable> {
     let entity = contract.table.as_str();
@@ -67,6 +73,10 @@ pub(super) async fn fold(
         |path: &String| published.is_some_and(|table| table.files.contains_key(path));
     for (n, state) in states.iter().enumerate() {
         let path = layout::source_file(entity, state.connection_id, &state.full_name);
+        if repeated.contains(&n) {
+            next.files.insert(path, NextFile::Kept);
+            continue;
+        }
         let base = base(lake, manifest, &is_published, entity, state, &path).await?;
         let segments = state
             .entities
@@ -127,7 +137,7 @@ async fn base(
 }
 
 /// Return the segments from the last complete one on, which supersedes the earlier ones.
-fn effective_segments(state: &ListState) -> &[SegmentRef] {
+pub(super) fn effective_segments(state: &ListState) -> &[SegmentRef] {
     let complete = |segment: &SegmentRef| segment.replaces == Replaces::Everything;
     let from = state.segments.iter().rposition(complete).unwrap_or(0);
     state.segments.get(from..).unwrap_or(&[])
@@ -257,42 +267,53 @@ pub(super) async fn remove_folded(
         let is_published = state.published_as.as_ref() == Some(&state.full_name);
         !is_published || lists.any(|list| list.is_lost || !list.segments.is_empty())
     };
-    let folded = folded.iter();
-    for state in folded.filter(|state| !given_up.is_empty() || has_changes(state)) {
-        while let Some((mut updated, version)) =
-            lake.state(state.connection_id, &state.uuid).await?
-        {
-            let before = updated.clone();
-            updated.published_as = Some(state.full_name.clone());
-            for (entity, folded) in &state.entities {
-                let was_published_as = state.source_file(entity);
-                if let Some(entity) = updated.entities.get_mut(entity) {
-                    let is_given_up = given_up.contains(&was_published_as)
-                        || entity.segments.iter().any(|it| given_up.contains(&it.path));
-                    entity.segments.retain(|segment| {
-                        !folded.segments.contains(segment) && !given_up.contains(&segment.path)
-                    });
-                    entity.is_lost &= !folded.is_lost;
-                    if is_given_up {
-                        entity.is_lost = false;
-                        entity.start_over("its collected records were given up");
-                    }
+    let changed = folded
+        .iter()
+        .filter(|state| !given_up.is_empty() || has_changes(state));
+    stream::iter(changed)
+        .map(|state| remove_folded_of(lake, state, given_up))
+        .buffer_unordered(REQUESTS)
+        .try_collect()
+        .await
+}
+
+/// Update the state of one repository, and delete the folded segments.
+async fn remove_folded_of(
+    lake: &Lake,
+    state: &RepositoryState,
+    given_up: &BTreeSet<String>,
+) -> Result<()> {
+    while let Some((mut updated, version)) = lake.state(state.connection_id, &state.uuid).await? {
+        let before = updated.clone();
+        updated.published_as = Some(state.full_name.clone());
+        for (entity, folded) in &state.entities {
+            let was_published_as = state.source_file(entity);
+            if let Some(entity) = updated.entities.get_mut(entity) {
+                let is_given_up = given_up.contains(&was_published_as)
+                    || entity.segments.iter().any(|it| given_up.contains(&it.path));
+                entity.segments.retain(|segment| {
+                    !folded.segments.contains(segment) && !given_up.contains(&segment.path)
+                });
+                entity.is_lost &= !folded.is_lost;
+                if is_given_up {
+                    entity.is_lost = false;
+                    entity.start_over("its collected records were given up");
                 }
             }
-            if updated == before {
+        }
+        if updated == before {
+            break;
+        }
+        match lake.put_state(&updated, Some(&version)).await {
+            Err(error) if is_lost_race(&error) => {}
+            put => {
+                put?;
                 break;
             }
-            match lake.put_state(&updated, Some(&version)).await {
-                Err(error) if is_lost_race(&error) => {}
-                put => {
-                    put?;
-                    break;
-                }
-            }
         }
-        for segment in state.entities.values().flat_map(|entity| &entity.segments) {
-            lake.remove(&segment.path).await?;
-        }
+    }
+    for segment in state.entities.values().flat_map(|entity| &entity.segments) {
+        lake.remove(&segment.path).await?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use std::fmt;
 use datafusion::DATAFUSION_VERSION;
 
 use super::run::TransformRun;
-use super::steps::{PUBLISHED, Step, StepBody};
+use super::steps::{BASE, PUBLISHED, Step, StepBody};
 use super::{TransformOptions, damage};
 use crate::digest::sha256_hex;
 use crate::engine::TableName;
@@ -76,7 +76,7 @@ impl TransformRun<'_> {
         let name = step.name.to_string();
         let manifest = &self.inventory.manifest;
         let mut damaged = self.inventory.damaged.keys();
-        let reason = match manifest.table(&name) {
+        let reason = match self.before(&step.name) {
             _ if options.full || options.rebuild => Reason::Full,
             None => Reason::New,
             Some(_) if manifest.intent.is_some() => Reason::Interrupted,
@@ -118,21 +118,33 @@ impl TransformRun<'_> {
         Ok(())
     }
 
-    /// Return the step of a base table, unless a `[[table]]` gives its rows.
+    /// Return the step of a base table that is not stored, unless a `[[table]]` gives its rows.
     pub(super) fn base_step(&self, name: &TableName) -> Option<&Step> {
         let step = self.steps.get(name)?;
-        (step.is_base() && !self.contents.contains_key(name)).then_some(step)
+        (step.is_base() && !step.is_stored && !self.contents.contains_key(name)).then_some(step)
+    }
+
+    /// Return the entry of a table as the last transform published or stored it.
+    pub(super) fn before(&self, name: &TableName) -> Option<&TableEntry> {
+        let text = name.to_string();
+        match name.layer == BASE {
+            true => self.stored.get(&text),
+            false => self.inventory.manifest.table(&text),
+        }
     }
 
     /// Return the digest of a final table, or of a table as it is published.
     pub(super) fn content(&self, name: &TableName) -> String {
         let known = self.contents.get(name).cloned();
-        known.unwrap_or_else(|| published_content(self.manifest.table(&name.to_string())))
+        known.unwrap_or_else(|| match name.layer == BASE {
+            true => published_content(self.before(name)),
+            false => published_content(self.manifest.table(&name.to_string())),
+        })
     }
 
     /// Return the digest of a table that is to be published.
-    pub(super) fn content_of(&self, name: &str, table: &NextTable) -> String {
-        let published = self.inventory.manifest.table(name);
+    pub(super) fn content_of(&self, name: &TableName, table: &NextTable) -> String {
+        let published = self.before(name);
         content(table.files.iter().map(|(path, file)| {
             let kept = published.and_then(|published| published.files.get(path));
             let sha256 = match file {
@@ -144,7 +156,8 @@ impl TransformRun<'_> {
     }
 }
 
-fn published_content(table: Option<&TableEntry>) -> String {
+/// Return the digest of a table as the last transform left it; that of no files if there was none.
+pub(super) fn published_content(table: Option<&TableEntry>) -> String {
     let files = table.into_iter().flat_map(|table| &table.files);
     content(files.map(|(path, entry)| (path.as_str(), entry.sha256.as_str())))
 }

@@ -8,9 +8,19 @@
 //! ```
 //!
 //! Each step reads registered Parquet files and writes one table into a staging folder, where later steps read it. The
-//! tables are published in one operation after every one of them has passed its contract. A step whose inputs did not
-//! change keeps its published table. `run.rs` holds the state of one transform, `kept.rs` decides which steps it runs,
-//! and `run_step.rs` runs one of them.
+//! tables are published in one operation after every one of them has passed its contract.
+//!
+//! What did not change is not made again:
+//!
+//! ```text
+//! kept.rs         a table is kept if its step and its inputs are those that it was made from
+//! selection.rs    finds the repositories and projects that changed
+//! parts.rs        makes their rows alone, if the step is declared so (incremental.rs), and replaces the published ones
+//! stored.rs       keeps the base tables that look across all repositories from one run to the next
+//! repeated.rs     finds source files whose new records are the published ones
+//! ```
+//!
+//! `run.rs` holds the state of one transform, `run_steps.rs` starts the steps, and `run_step.rs` runs one of them.
 
 mod buckets;
 mod check_outside;
@@ -19,19 +29,24 @@ mod damage;
 mod events;
 mod fold;
 mod history;
+mod incremental;
 mod kept;
 mod layout;
 mod native;
 mod outside;
+mod parts;
 mod published;
 mod redecode;
+mod repeated;
 mod report;
 mod run;
 mod run_step;
 mod run_steps;
+mod selection;
 mod settings;
 mod source;
 mod steps;
+mod stored;
 mod unique_key;
 mod write;
 
@@ -55,7 +70,8 @@ use crate::error::Result;
 use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish_with};
 use crate::secret::Masker;
 use checks::KnownFindings;
-use run::TransformRun;
+use run::{TransformRun, split_tables};
+use stored::StoredTables;
 
 /// The options of a transform.
 #[derive(Debug, Clone, Default)]
@@ -99,7 +115,10 @@ pub async fn transform(
     let contracts = contracts(config)?;
     steps.apply_layout(&contracts);
     let inventory = lake.inventory(InventoryDepth::Listing).await?;
-    let mut run = TransformRun::new(config, lake, contracts, steps, &inventory, &states)?;
+    let mut run = TransformRun::new(
+        config, lake, contracts, steps, &inventory, &states, &assigned,
+    )?;
+    run.stored = StoredTables::read(lake).await;
     let given_up = run.check_damage(&mut states, options.accept_loss).await?;
 
     let known = KnownFindings::read(lake).await;
@@ -118,9 +137,15 @@ pub async fn transform(
         Err(error) => return Err(damage::explain(lake, error).await),
     };
     run.check_repairs(options.accept_loss)?;
-    let large_files = report::large_files(&run.contracts, &inventory.manifest, &run.tables);
-
-    let TransformRun { tables, report, .. } = run;
+    let TransformRun {
+        contracts,
+        tables,
+        stored,
+        report,
+        ..
+    } = run;
+    let (tables, bases) = split_tables(tables);
+    let large_files = report::large_files(&contracts, &inventory.manifest, &tables);
     let tell_files = |done, total| {
         let event = TransformEvent::Publishing { done, total };
         options.listener.tell(event);
@@ -130,6 +155,7 @@ pub async fn transform(
     if findings != known {
         findings.put(lake).await;
     }
+    stored.put(lake, bases).await;
     let found = findings.all();
     let damaged = inventory.damaged.iter();
     Ok(TransformReport {

@@ -7,18 +7,21 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
+use super::incremental::Scope;
 use super::kept::{self, MadeFrom};
+use super::parts::Part;
 use super::published::{self, engine_over};
 use super::run_step::register_written;
 use super::run_steps::write_union;
-use super::steps::{self, Step, StepBody, StepGraph};
+use super::steps::{self, BASE, Step, StepBody, StepGraph};
+use super::stored::StoredTables;
 use super::write::WrittenFiles;
 use super::{TransformReport, buckets, damage, outside, settings};
 use crate::config::{AssignedRepository, Config};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::layout::table_file;
-use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState};
+use crate::lake::layout::{base_file, table_file};
+use crate::lake::{Inventory, Lake, Manifest, NextFile, NextTable, RepositoryState, WrittenFile};
 use crate::schema::{Contract, Contracts};
 
 /// The state of one transform.
@@ -32,7 +35,7 @@ pub(super) struct TransformRun<'a> {
     /// The published files that can be read.
     pub(super) manifest: Manifest,
     staging: TempDir,
-    /// The tables to publish, by `layer.table`.
+    /// The tables to publish and the base tables to store, by `layer.table`.
     pub(super) tables: BTreeMap<String, NextTable>,
     /// The parts that `[[table]]` gives, in the schema `given`.
     given_parts: Vec<(Arc<Contract>, String)>,
@@ -40,6 +43,14 @@ pub(super) struct TransformRun<'a> {
     pub(super) added_parts: BTreeMap<TableName, BTreeMap<String, String>>,
     /// The digests of the tables that are final. A step whose table is among them does not run.
     pub(super) contents: BTreeMap<TableName, String>,
+    /// The repositories that the configuration selects.
+    pub(super) repositories: &'a [AssignedRepository],
+    /// The base tables as the last transform stored them.
+    pub(super) stored: StoredTables,
+    /// What tables are made of in parts. Empty if every table is made whole.
+    pub(super) parts: BTreeMap<Scope, Part>,
+    /// The tables that differ from the published ones in rows of a part only.
+    pub(super) made_in_parts: BTreeMap<TableName, Scope>,
     /// The tables that are registered in the engine.
     registered: BTreeSet<TableName>,
     pub(super) report: TransformReport,
@@ -53,6 +64,7 @@ impl<'a> TransformRun<'a> {
         steps: StepGraph,
         inventory: &'a Inventory,
         states: &[RepositoryState],
+        repositories: &'a [AssignedRepository],
     ) -> Result<Self> {
         let staging = tempfile::Builder::new()
             .prefix("bitlake-staging-")
@@ -72,6 +84,10 @@ impl<'a> TransformRun<'a> {
             given_parts: Vec::new(),
             added_parts: BTreeMap::new(),
             contents: BTreeMap::new(),
+            repositories,
+            stored: StoredTables::default(),
+            parts: BTreeMap::new(),
+            made_in_parts: BTreeMap::new(),
             registered: BTreeSet::new(),
             report: TransformReport::default(),
         })
@@ -201,16 +217,20 @@ impl<'a> TransformRun<'a> {
 
     /// Return the steps of the base tables that a step reads, directly or by way of others, and that are not made yet. Each
     /// follows the steps that it reads.
-    pub(super) fn unmade_bases(&self, step: &Step) -> Result<Vec<Step>> {
+    pub(super) fn unmade_bases(&self, step: &Step, place: Place) -> Result<Vec<Step>> {
         let mut found: Vec<Step> = Vec::new();
         for read in step.reads(&self.engine)? {
             let Some(base) = self.base_step(read) else {
                 continue;
             };
-            if self.registered.contains(read) {
+            if self.is_registered(place, read) {
                 continue;
             }
-            for before in self.unmade_bases(base)?.into_iter().chain([base.clone()]) {
+            for before in self
+                .unmade_bases(base, place)?
+                .into_iter()
+                .chain([base.clone()])
+            {
                 if !found.iter().any(|known| known.name == before.name) {
                     found.push(before);
                 }
@@ -219,18 +239,42 @@ impl<'a> TransformRun<'a> {
         Ok(found)
     }
 
-    /// Record that a table is registered.
-    pub(super) fn mark_registered(&mut self, name: TableName) {
-        self.registered.insert(name);
+    /// Return the session in which a step runs at a place.
+    pub(super) fn engine_at(&self, place: Place) -> Arc<Engine> {
+        let part = match place {
+            Place::Whole => None,
+            Place::Part(scope) => self.parts.get(&scope),
+        };
+        Arc::clone(part.map_or(&self.engine, |part| &part.engine))
+    }
+
+    fn is_registered(&self, place: Place, name: &TableName) -> bool {
+        match place {
+            Place::Whole => self.registered.contains(name),
+            Place::Part(scope) => {
+                let part = self.parts.get(&scope);
+                part.is_some_and(|part| part.registered.contains(name))
+            }
+        }
+    }
+
+    /// Record that a table is registered at a place.
+    pub(super) fn mark_registered(&mut self, place: Place, name: TableName) {
+        match place {
+            Place::Whole => drop(self.registered.insert(name)),
+            Place::Part(scope) => {
+                if let Some(part) = self.parts.get_mut(&scope) {
+                    part.registered.insert(name);
+                }
+            }
+        }
     }
 
     /// Keep the table of a step as it is published.
     pub(super) fn keep(&mut self, step: &Step, made_from: MadeFrom) {
-        let name = step.name.to_string();
-        let Some(published) = self.inventory.manifest.table(&name) else {
+        let Some(published) = self.before(&step.name) else {
             return;
         };
-        self.report.rows.insert(name.clone(), published.rows);
         let paths = published.files.keys();
         let next = NextTable {
             schema_version: published.schema_version,
@@ -254,29 +298,63 @@ impl<'a> TransformRun<'a> {
     }
 
     /// Return the files of a final table, or of one as it is published.
-    fn final_files(&self, name: &TableName) -> Result<Vec<TableFile>> {
-        let table = match name.layer.as_str() {
-            steps::PUBLISHED => TableName::new(steps::CUMULATIVE, &name.table).to_string(),
-            _ => name.to_string(),
-        };
-        let kept = |path: &String| published::file(self.lake, &self.manifest, &table, path);
-        match self.tables.get(&table) {
-            Some(next) if name.layer != steps::PUBLISHED => {
-                let files = next.files.iter().map(|(path, file)| match file {
-                    NextFile::Staged(written) => TableFile::written(written),
-                    NextFile::Kept => kept(path),
-                });
-                files.collect()
-            }
-            _ => {
-                let files = self.manifest.files(&table);
-                files.map(|(path, _)| kept(path)).collect()
-            }
+    pub(super) fn final_files(&self, name: &TableName) -> Result<Vec<TableFile>> {
+        self.final_files_where(name, |_| true)
+    }
+
+    /// As [`Self::final_files`], for the files whose path is selected.
+    pub(super) fn final_files_where(
+        &self,
+        name: &TableName,
+        is_selected: impl Fn(&str) -> bool,
+    ) -> Result<Vec<TableFile>> {
+        if name.layer == steps::PUBLISHED {
+            let own = TableName::new(steps::CUMULATIVE, &name.table);
+            return self.published_files(&own, is_selected);
         }
+        let Some(next) = self.tables.get(&name.to_string()) else {
+            return self.published_files(name, is_selected);
+        };
+        let files = next.files.iter().filter(|(path, _)| is_selected(path));
+        let files = files.map(|(path, file)| match file {
+            NextFile::Staged(written) => TableFile::written(written),
+            NextFile::Kept => self.kept_file(name, path),
+        });
+        files.collect()
+    }
+
+    /// Return the selected files of a table as the last transform published or stored it.
+    pub(super) fn published_files(
+        &self,
+        name: &TableName,
+        is_selected: impl Fn(&str) -> bool,
+    ) -> Result<Vec<TableFile>> {
+        let table = match name.layer == BASE {
+            true => self.before(name),
+            false => self.manifest.table(&name.to_string()),
+        };
+        let paths = table.into_iter().flat_map(|table| table.files.keys());
+        let paths = paths.filter(|path| is_selected(path));
+        paths.map(|path| self.kept_file(name, path)).collect()
+    }
+
+    fn kept_file(&self, name: &TableName, path: &str) -> Result<TableFile> {
+        if name.layer != BASE {
+            return published::file(self.lake, &self.manifest, &name.to_string(), path);
+        }
+        let entry = self.before(name).and_then(|table| table.files.get(path));
+        Ok(TableFile {
+            url: self.lake.file_url(path)?,
+            bytes: entry.map(|entry| entry.bytes),
+            rows: entry.map(|entry| entry.rows),
+        })
     }
 
     /// Return the contract of a table; for the table of a user's step, that of its query.
-    async fn known_contract(&mut self, name: &TableName) -> Result<Option<Arc<Contract>>> {
+    pub(super) async fn known_contract(
+        &mut self,
+        name: &TableName,
+    ) -> Result<Option<Arc<Contract>>> {
         if name.layer == steps::PUBLISHED {
             let contract = self.contracts.get(steps::CUMULATIVE, &name.table);
             return Ok(contract.map(|it| Arc::new(it.in_layer(steps::PUBLISHED))));
@@ -302,25 +380,65 @@ impl<'a> TransformRun<'a> {
     pub(super) fn stage(&mut self, contract: &Contract, files: WrittenFiles, made_from: MadeFrom) {
         self.registered
             .insert(TableName::new(&contract.layer, &contract.table));
-        let rows = files.iter().map(|(_, written)| written.rows).sum();
-        self.report.rows.insert(contract.name(), rows);
         let mut next = NextTable {
             schema_version: contract.version,
             made_from,
             ..NextTable::default()
         };
         for (partition, written) in files {
-            let path = table_file(contract, partition.as_deref());
+            let path = file_path(contract, partition.as_deref(), &written);
             next.files.insert(path, NextFile::Staged(written));
         }
         self.add_table(&TableName::new(&contract.layer, &contract.table), next);
     }
 
-    /// Record a table to publish, which is final.
+    /// Record a table to publish or store, which is final.
     pub(super) fn add_table(&mut self, name: &TableName, table: NextTable) {
         let text = name.to_string();
-        let content = self.content_of(&text, &table);
+        let content = self.content_of(name, &table);
         self.contents.insert(name.clone(), content);
+        if name.layer != BASE {
+            let published = self.before(name).map(|published| &published.files);
+            let rows = table.files.iter().map(|(path, file)| match file {
+                NextFile::Staged(written) => written.rows,
+                NextFile::Kept => {
+                    let kept = published.and_then(|files| files.get(path));
+                    kept.map_or(0, |entry| entry.rows)
+                }
+            });
+            let rows = rows.sum();
+            self.report.rows.insert(text.clone(), rows);
+        }
         self.tables.insert(text, table);
     }
+}
+
+/// Where a step runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// In the session that has all rows.
+    Whole,
+    /// In the session of a part.
+    Part(Scope),
+}
+
+/// Return the path of a file of a table that is published or stored.
+pub(super) fn file_path(
+    contract: &Contract,
+    partition: Option<&str>,
+    written: &WrittenFile,
+) -> String {
+    match contract.layer == BASE {
+        true => base_file(&contract.name(), &written.sha256),
+        false => table_file(contract, partition),
+    }
+}
+
+/// Return the tables to publish, and the base tables to store.
+pub(super) fn split_tables(
+    tables: BTreeMap<String, NextTable>,
+) -> (BTreeMap<String, NextTable>, BTreeMap<String, NextTable>) {
+    let is_base = |name: &String| name.split_once('.').is_some_and(|(layer, _)| layer == BASE);
+    let (stored, published) = tables.into_iter().partition(|(name, _)| is_base(name));
+    (published, stored)
 }

@@ -8,13 +8,15 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use super::kept::{Decision, MadeFrom};
-use super::run::TransformRun;
+use super::parts::StepInPart;
+use super::run::{Place, TransformRun};
 use super::run_step::{register_with_unique_key, run_step};
 use super::steps::Step;
 use super::write::{self, WrittenFiles};
 use super::{StepReport, TransformEvent, TransformOptions, outside};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::{NextFile, NextTable};
 use crate::memory::MemoryWatch;
 use crate::schema::Contract;
 
@@ -29,15 +31,16 @@ struct PendingSteps {
     /// Steps to run, in dependency order.
     to_make: Vec<PendingStep>,
     running: JoinSet<Result<MadeTable>>,
-    /// The tables of all of these.
-    unfinished: BTreeSet<TableName>,
+    /// The tables of all of these. One with a content is at the place of whole tables, wherever it is made.
+    unfinished: BTreeSet<(Place, TableName)>,
     /// The number of tables that are made or kept.
     finished: usize,
 }
 
 struct PendingStep {
     step: Step,
-    /// `None` for a base table.
+    place: Place,
+    /// `None` for a base table that is not stored.
     made_from: Option<MadeFrom>,
 }
 
@@ -45,43 +48,66 @@ struct PendingStep {
 struct MadeTable {
     pending: PendingStep,
     contract: Arc<Contract>,
-    files: WrittenFiles,
+    rows: MadeRows,
     took: StepReport,
+}
+
+enum MadeRows {
+    /// All rows. They are registered where they were made.
+    Whole(WrittenFiles),
+    /// Those of a part, and the published ones of the others.
+    InPart(NextTable),
 }
 
 impl TransformRun<'_> {
     /// Make the tables of the steps in dependency order, or keep them as published. Steps whose table is final or whose
     /// layer is not selected do not run. A base table is made when a step that is made reads it.
     pub(super) async fn run_steps(&mut self, options: &TransformOptions) -> Result<()> {
-        let only = options.only.as_ref();
-        let mut steps = PendingSteps::default();
-        for step in self.steps.topological_order(&self.engine)? {
-            let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
-            if is_selected && !step.is_base() && !self.contents.contains_key(&step.name) {
-                steps.unfinished.insert(step.name.clone());
-                steps.undecided.push(step);
-            }
-        }
+        self.open_parts(options).await?;
+        let mut steps = self.all_undecided(options)?;
         loop {
             self.decide_steps(&mut steps, options)?;
             self.start_steps(&mut steps, options).await?;
             let Some(made) = steps.next_made().await? else {
                 break;
             };
-            let name = made.pending.step.name.clone();
-            self.record_step(&name, made.took);
-            steps.finish(&name, made.took.rows, options);
-            match made.pending.made_from {
-                Some(made_from) => self.stage(&made.contract, made.files, made_from),
-                None => self.mark_registered(made.pending.step.name),
-            }
+            self.finish(made, &mut steps, options);
         }
         match steps.unfinished.first() {
             None => Ok(()),
-            Some(name) => {
+            Some((_, name)) => {
                 Err(Error::new(ErrorKind::Internal, "a step never ran").with("table", name))
             }
         }
+    }
+
+    /// Return the selected steps, and those of the stored base tables that they read.
+    fn all_undecided(&self, options: &TransformOptions) -> Result<PendingSteps> {
+        let mut steps = PendingSteps::default();
+        let only = options.only.as_ref();
+        let mut wanted = BTreeSet::new();
+        for step in self
+            .steps
+            .topological_order(&self.engine)?
+            .into_iter()
+            .rev()
+        {
+            let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
+            let is_wanted = match step.is_base() {
+                true => wanted.contains(&step.name),
+                false => is_selected && !self.contents.contains_key(&step.name),
+            };
+            if !is_wanted {
+                continue;
+            }
+            wanted.extend(step.reads(&self.engine)?.iter().cloned());
+            if self.base_step(&step.name).is_none() {
+                steps.unfinished.insert((Place::Whole, step.name.clone()));
+                steps.undecided.push(step);
+            }
+        }
+        steps.undecided.reverse();
+        Ok(steps)
     }
 
     /// Decide about the steps whose inputs are final.
@@ -95,24 +121,33 @@ impl TransformRun<'_> {
             match self.decide(&step, &made_from, options) {
                 Decision::Keep => {
                     tracing::info!(table = %step.name, "kept a table");
-                    steps.finish(&step.name, 0, options);
+                    steps.finish(Place::Whole, &step.name, 0, options);
                     self.keep(&step, made_from);
                 }
                 Decision::Make(reason) => {
-                    let reason = reason.to_string();
+                    let mut reason = reason.to_string();
+                    let place = self.part_of(&step, &made_from)?;
+                    let place = place.map_or(Place::Whole, Place::Part);
+                    if let Some(share) = self.share(place) {
+                        reason = format!("{share}; {reason}");
+                    }
                     tracing::debug!(table = %step.name, reason, "making a table");
-                    self.report.made.insert(step.name.to_string(), reason);
-                    for base in self.unmade_bases(&step)? {
+                    if !step.is_base() {
+                        self.report.made.insert(step.name.to_string(), reason);
+                    }
+                    for base in self.unmade_bases(&step, place)? {
                         // Another step may have asked for it.
-                        if steps.unfinished.insert(base.name.clone()) {
+                        if steps.unfinished.insert((place, base.name.clone())) {
                             steps.to_make.push(PendingStep {
                                 step: base,
+                                place,
                                 made_from: None,
                             });
                         }
                     }
                     steps.to_make.push(PendingStep {
                         step,
+                        place,
                         made_from: Some(made_from),
                     });
                 }
@@ -122,11 +157,15 @@ impl TransformRun<'_> {
     }
 
     /// Return whether a table that a step reads, directly or by way of base tables, is not final.
-    fn waits_for_content(&self, step: &Step, unfinished: &BTreeSet<TableName>) -> Result<bool> {
+    fn waits_for_content(
+        &self,
+        step: &Step,
+        unfinished: &BTreeSet<(Place, TableName)>,
+    ) -> Result<bool> {
         for read in step.reads(&self.engine)? {
             let waits = match self.base_step(read) {
                 Some(base) => self.waits_for_content(base, unfinished)?,
-                None => unfinished.contains(read),
+                None => unfinished.contains(&(Place::Whole, read.clone())),
             };
             if waits {
                 return Ok(true);
@@ -142,28 +181,72 @@ impl TransformRun<'_> {
         options: &TransformOptions,
     ) -> Result<()> {
         for pending in std::mem::take(&mut steps.to_make) {
-            let reads = pending.step.reads(&self.engine)?;
-            let is_ready = !reads.iter().any(|read| steps.unfinished.contains(read));
+            let PendingStep { step, place, .. } = &pending;
+            let reads = step.reads(&self.engine)?;
+            let is_ready = !reads.iter().any(|read| {
+                let place = self.base_step(read).map_or(Place::Whole, |_| *place);
+                steps.unfinished.contains(&(place, read.clone()))
+            });
             if !is_ready || steps.running.len() >= AT_ONCE {
                 steps.to_make.push(pending);
                 continue;
             }
             for read in reads {
-                self.register_final(read).await?;
+                if self.base_step(read).is_none() {
+                    match place {
+                        Place::Whole => self.register_final(read).await?,
+                        Place::Part(scope) => self.register_part(*scope, read).await?,
+                    }
+                }
             }
-            let name = &pending.step.name;
-            options
-                .listener
-                .tell(TransformEvent::Started { table: name });
-            let added = self.added_parts.get(name).into_iter().flatten();
-            let added = added.map(|(part, _)| part.clone()).collect();
-            let folder = self.folder(&name.layer, &name.table);
-            let engine = Arc::clone(&self.engine);
-            steps
-                .running
-                .spawn(make_table(engine, pending, folder, added));
+            let table = &step.name;
+            options.listener.tell(TransformEvent::Started { table });
+            match (*place, &pending.made_from) {
+                (Place::Part(scope), Some(_)) => {
+                    let work = self.step_in_part(step, scope).await?;
+                    steps.running.spawn(measured(make_in_part(work, pending)));
+                }
+                _ => {
+                    let name = &step.name;
+                    let added = self.added_parts.get(name).into_iter().flatten();
+                    let added = added.map(|(part, _)| part.clone()).collect();
+                    let mut folder = self.folder(&name.layer, &name.table);
+                    if *place != Place::Whole {
+                        folder = folder.join("part");
+                    }
+                    let engine = self.engine_at(*place);
+                    let work = make_table(engine, pending, folder, added);
+                    steps.running.spawn(measured(work));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Record a table that was made.
+    fn finish(&mut self, made: MadeTable, steps: &mut PendingSteps, options: &TransformOptions) {
+        let PendingStep {
+            step,
+            place,
+            made_from,
+        } = made.pending;
+        self.record_step(&step.name, made.took);
+        let rows = made.took.rows;
+        let Some(made_from) = made_from else {
+            steps.finish(place, &step.name, rows, options);
+            return self.mark_registered(place, step.name);
+        };
+        steps.finish(Place::Whole, &step.name, rows, options);
+        match made.rows {
+            MadeRows::Whole(files) => self.stage(&made.contract, files, made_from),
+            MadeRows::InPart(mut table) => {
+                table.made_from = made_from;
+                self.add_table(&step.name, table);
+                if let Place::Part(scope) = place {
+                    self.made_in_parts.insert(step.name, scope);
+                }
+            }
+        }
     }
 }
 
@@ -180,10 +263,26 @@ impl TransformRun<'_> {
     }
 }
 
+impl MadeRows {
+    /// Return the number of rows that were made.
+    fn count(&self) -> u64 {
+        match self {
+            Self::Whole(files) => files.iter().map(|(_, written)| written.rows).sum(),
+            Self::InPart(table) => {
+                let files = table.files.values().map(|file| match file {
+                    NextFile::Staged(written) => written.rows,
+                    NextFile::Kept => 0,
+                });
+                files.sum()
+            }
+        }
+    }
+}
+
 impl PendingSteps {
     /// Record that a table is made or kept.
-    fn finish(&mut self, table: &TableName, rows: u64, options: &TransformOptions) {
-        self.unfinished.remove(table);
+    fn finish(&mut self, place: Place, table: &TableName, rows: u64, options: &TransformOptions) {
+        self.unfinished.remove(&(place, table.clone()));
         self.finished += 1;
         options.listener.tell(TransformEvent::Finished {
             table,
@@ -206,49 +305,60 @@ impl PendingSteps {
     }
 }
 
+/// Add to a made table what it took.
+async fn measured(work: impl Future<Output = Result<MadeTable>>) -> Result<MadeTable> {
+    let started = Instant::now();
+    let memory = MemoryWatch::start();
+    let mut made = work.await?;
+    made.took = StepReport {
+        rows: made.rows.count(),
+        milliseconds: started.elapsed().as_millis() as u64,
+        peak_memory_bytes: memory.map(|memory| memory.peak()),
+    };
+    Ok(made)
+}
+
+/// Make the rows of a part, and replace the published ones.
+async fn make_in_part(work: StepInPart, pending: PendingStep) -> Result<MadeTable> {
+    let (contract, table) = work.make().await?;
+    Ok(MadeTable {
+        pending,
+        contract,
+        rows: MadeRows::InPart(table),
+        took: StepReport::default(),
+    })
+}
+
 /// Run a step, and add the parts that `[[table]]` adds to its table. The table is registered then.
 async fn make_table(
     engine: Arc<Engine>,
     pending: PendingStep,
     folder: PathBuf,
-    added: Vec<String>,
-) -> Result<MadeTable> {
-    let started = Instant::now();
-    let memory = MemoryWatch::start();
-    let step = &pending.step;
-    let (contract, files) = match added.is_empty() {
-        true => run_step(&engine, step, &folder).await?,
-        false => run_step_with_parts(&engine, step, &folder, added).await?,
-    };
-    let took = StepReport {
-        rows: files.iter().map(|(_, written)| written.rows).sum(),
-        milliseconds: started.elapsed().as_millis() as u64,
-        peak_memory_bytes: memory.map(|memory| memory.peak()),
-    };
-    Ok(MadeTable {
-        pending,
-        contract,
-        files,
-        took,
-    })
-}
-
-/// Run a step, and write its rows and the `added` parts as its table.
-async fn run_step_with_parts(
-    engine: &Engine,
-    step: &Step,
-    folder: &Path,
     mut added: Vec<String>,
-) -> Result<(Arc<Contract>, WrittenFiles)> {
-    let TableName { layer, table } = &step.name;
+) -> Result<MadeTable> {
+    if added.is_empty() {
+        let (contract, files) = run_step(&engine, &pending.step, &folder).await?;
+        return Ok(MadeTable {
+            pending,
+            contract,
+            rows: MadeRows::Whole(files),
+            took: StepReport::default(),
+        });
+    }
+    let TableName { layer, table } = &pending.step.name;
     let own_part = format!("{layer}_{table}");
-    let (contract, files) = run_step(engine, step, &folder.join(&own_part)).await?;
+    let (contract, files) = run_step(&engine, &pending.step, &folder.join(&own_part)).await?;
     let own = files.iter().map(|(_, written)| TableFile::written(written));
     let own = own.collect::<Result<Vec<_>>>()?;
     engine.register_parquet(outside::GIVEN, &own_part, contract.arrow_schema(), &own)?;
     added.push(own_part);
-    let files = write_union(engine, &contract, &added, folder).await?;
-    Ok((contract, files))
+    let files = write_union(&engine, &contract, &added, &folder).await?;
+    Ok(MadeTable {
+        pending,
+        contract,
+        rows: MadeRows::Whole(files),
+        took: StepReport::default(),
+    })
 }
 
 /// Write the union of parts, which are in the schema `given`, as the table, and register it.

@@ -172,8 +172,14 @@ fn mapped(
     rows
 }
 
+/// Return the id of a repository in the tables.
+pub(super) fn repo_id(found: &RepositoryIdentity) -> String {
+    let (connection, name) = (found.connection_id, &found.full_name);
+    format!("bitbucket:BitbucketRepo:{connection}:{name}")
+}
+
 /// Return the parameters that DevLake records with rows of a repository, as JSON text.
-fn raw_data_params(found: &RepositoryIdentity) -> String {
+pub(super) fn raw_data_params(found: &RepositoryIdentity) -> String {
     let (connection, name) = (found.connection_id, &found.full_name);
     format!(r#"{{"ConnectionId":{connection},"FullName":"{name}"}}"#)
 }
@@ -207,7 +213,7 @@ fn repositories(
                 "cicd": has(EntityGroup::Cicd),
                 "accounts": has(EntityGroup::Accounts),
                 "deleted": deleted(found),
-                "repo_id": format!("bitbucket:BitbucketRepo:{}:{}", found.connection_id, found.full_name),
+                "repo_id": repo_id(found),
                 "raw_data_params": raw_data_params(found),
             })
         });

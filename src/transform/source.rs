@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
 use super::history::HistoryExtension;
+use super::repeated::repeated;
 use super::run::TransformRun;
 use super::{TransformEvent, TransformOptions, fold, redecode};
 use crate::engine::{Engine, TableName};
@@ -28,18 +30,30 @@ impl TransformRun<'_> {
         let rebuild = options.rebuild;
         let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
         for contract in contracts {
+            let started = Instant::now();
             let folder = self.folder("bitbucket", &contract.table);
             let table = &contract.name();
             options.listener.tell(TransformEvent::Reading { table });
+            let selections = self.engine.for_selections();
+            let repeated =
+                repeated(self.lake, &selections, &contract, states, &self.manifest).await?;
             let folded = fold::fold(
                 self.lake,
                 &engine,
                 &contract,
                 states,
                 &self.manifest,
+                &repeated,
                 &folder,
             )
             .await?;
+            let (took, table) = (started.elapsed(), &contract.table);
+            tracing::debug!(
+                table,
+                repeated = repeated.len(),
+                ?took,
+                "folded a source table"
+            );
             let old = old_segments(&contract, states);
             let stale = |path: &str| rebuild || old.contains(path);
             self.stage_redecoded(&engine, &redactor, &contract, folded, stale)

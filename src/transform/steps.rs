@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use chrono::{DateTime, SecondsFormat, Utc};
 use include_dir::{Dir, include_dir};
 
+use super::incremental::{self, Incremental};
 use super::native::NativeStep;
 use super::stem;
 use crate::encoding;
@@ -54,6 +55,10 @@ pub struct Step {
     pub params: Vec<Param>,
     /// `None` for a table of the user, and for a `base` table without a contract: the query defines the columns.
     pub contract: Option<Arc<Contract>>,
+    /// How some rows of the table can be made alone; `None` if the table must be made whole.
+    pub(super) incremental: Option<Incremental>,
+    /// The lake keeps the base table from one run to the next.
+    pub(super) is_stored: bool,
     /// The tables that the step reads, once its SQL was parsed.
     reads: OnceLock<Vec<TableName>>,
 }
@@ -162,6 +167,14 @@ impl StepGraph {
             }
             StepBody::Native(_) => Vec::new(),
         };
+        let (incremental, is_stored) = match &work {
+            StepBody::Sql(sql) => {
+                let incremental = Incremental::declared(sql);
+                let incremental = incremental.map_err(|error| error.with("file", &origin))?;
+                (incremental, layer == BASE && incremental::is_stored(sql))
+            }
+            StepBody::Native(native) => (Some(native.incremental()), false),
+        };
         let name = TableName::new(layer, table);
         let own = match &work {
             StepBody::Native(native) => native.contract()?.map(Arc::new),
@@ -180,6 +193,8 @@ impl StepGraph {
                 origin,
                 params,
                 contract,
+                incremental,
+                is_stored,
                 reads: OnceLock::new(),
             },
         );

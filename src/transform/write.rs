@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
-use datafusion::arrow::compute::{cast, partition};
+use datafusion::arrow::compute::{cast, partition as ranges_of};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column as ColumnName;
 use datafusion::dataframe::DataFrame;
@@ -171,6 +171,23 @@ pub(super) async fn frame(
     write_rows(engine, rows, contract, folder).await
 }
 
+/// Write the rows of one partition, which are in the order of [`order_of_rows`], conformed to the contract.
+pub(super) async fn partition(
+    engine: &Engine,
+    mut rows: SendableRecordBatchStream,
+    contract: &Contract,
+    folder: &Path,
+) -> Result<WrittenTable, QueryFailure> {
+    let mut writer = PartitionWriter::new(engine, contract, folder);
+    while let Some(batch) = rows.next().await {
+        let batch = batch.map_err(QueryFailure::over_data)?;
+        let batch = conform(contract, &batch)?;
+        writer.key.add(&batch, writer.most_hashes)?;
+        writer.write_into(None, &batch)?;
+    }
+    Ok(writer.finish()?)
+}
+
 /// Write rows that are in the order of the contract.
 async fn write_rows(
     engine: &Engine,
@@ -178,20 +195,12 @@ async fn write_rows(
     contract: &Contract,
     folder: &Path,
 ) -> Result<WrittenTable, QueryFailure> {
-    let mut writer = PartitionWriter {
-        contract,
-        folder,
-        open: None,
-        done: Vec::new(),
-        key: UniqueKey::of(contract),
-        most_hashes: most_hashes(engine),
-    };
+    let mut writer = PartitionWriter::new(engine, contract, folder);
     while let Some(batch) = rows.next().await {
         writer.write(&batch.map_err(QueryFailure::over_data)?)?;
     }
     Ok(writer.finish()?)
 }
-
 /// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
     let mut order = Vec::new();
@@ -218,12 +227,17 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
             frame.with_column(PARTITION, value)?
         }
     };
-    if contract.primary_key.is_empty() {
-        order.extend(contract.columns.iter().map(|c| ascending(&c.name)));
-    } else {
-        order.extend(key_order(contract));
-    }
+    order.extend(order_of_rows(contract).iter().map(|name| ascending(name)));
     frame.sort(order)
+}
+
+/// Return the columns by which the rows of a partition are in order: the key, or else every column.
+pub(super) fn order_of_rows(contract: &Contract) -> Vec<String> {
+    if contract.primary_key.is_empty() {
+        let columns = contract.columns.iter();
+        return columns.map(|column| column.name.clone()).collect();
+    }
+    contract.primary_key.clone()
 }
 
 /// Return the order of the rows of a file, by the key.
@@ -250,7 +264,18 @@ struct PartitionWriter<'a> {
     most_hashes: usize,
 }
 
-impl PartitionWriter<'_> {
+impl<'a> PartitionWriter<'a> {
+    fn new(engine: &Engine, contract: &'a Contract, folder: &'a Path) -> Self {
+        Self {
+            contract,
+            folder,
+            open: None,
+            done: Vec::new(),
+            key: UniqueKey::of(contract),
+            most_hashes: most_hashes(engine),
+        }
+    }
+
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         if self.contract.partition.is_none() {
             let batch = conform(self.contract, batch)?;
@@ -263,7 +288,7 @@ impl PartitionWriter<'_> {
         let mut batch = batch.clone();
         let cut = batch.schema_ref().index_of(PARTITION).map_err(failed)?;
         let cut = batch.remove_column(cut);
-        let ranges = partition(std::slice::from_ref(&cut))
+        let ranges = ranges_of(std::slice::from_ref(&cut))
             .map_err(failed)?
             .ranges();
         let names = cast(&cut, &DataType::Utf8).map_err(failed)?;

@@ -16,16 +16,18 @@ use super::support::*;
 use super::world::World;
 
 /// The configuration of every lake here. Its connection is never used: the records are collected once.
-const CONFIG: &str = "[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"http://127.0.0.1:9/2.0/\"\n\
+pub(super) const CONFIG: &str = "[[connection]]\nid = 1\nname = \"acme\"\nendpoint = \"http://127.0.0.1:9/2.0/\"\n\
     auth = \"access-token\"\ntoken = { env = \"TOKEN\" }\n\
     [[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n\
     [rules.default]\nsteps = \"all\"\n[[project]]\nname = \"shop\"\nrepositories = [\"acme/*\"]\n";
 
 /// A lake that the test may change.
-struct Copied {
-    folder: TempDir,
-    config: String,
-    now: DateTime<Utc>,
+pub(super) struct Copied {
+    pub(super) folder: PathBuf,
+    /// The folder is removed with the lake, unless it belongs to a bench.
+    pub(super) _temporary: Option<TempDir>,
+    pub(super) config: String,
+    pub(super) now: DateTime<Utc>,
 }
 
 /// A transformed lake, and the report of its first transform.
@@ -47,9 +49,9 @@ async fn prepared() -> &'static Prepared {
             bench.now = world.now;
             bench.complete().await;
             let lake = Copied {
-                folder: tempfile::tempdir().unwrap(),
                 config: CONFIG.to_owned(),
                 now: world.now,
+                ..Copied::empty()
             };
             copy(bench.lake.folder().unwrap(), &lake.root());
             let report = lake.transform(TransformOptions::default()).await;
@@ -74,22 +76,40 @@ fn full() -> TransformOptions {
     }
 }
 
+fn domain_only() -> TransformOptions {
+    TransformOptions {
+        only: Some(BTreeSet::from(["domain".to_owned()])),
+        ..TransformOptions::default()
+    }
+}
+
 impl Copied {
-    fn root(&self) -> PathBuf {
-        self.folder.path().join("lake")
+    fn empty() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self {
+            folder: folder.path().to_owned(),
+            _temporary: Some(folder),
+            config: String::new(),
+            now: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.join("lake")
     }
 
     fn copied(&self) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        copy(&self.root(), &folder.path().join("lake"));
-        // No file is younger than the manifest, as after a publish.
-        let manifest = folder.path().join("lake").join(layout::MANIFEST);
-        std::fs::write(manifest, self.private(layout::MANIFEST)).unwrap();
-        Self {
-            folder,
+        let copied = Self {
             config: self.config.clone(),
             now: self.now,
+            ..Self::empty()
+        };
+        copy(&self.root(), &copied.root());
+        // No file is younger than the manifest, as after a publish.
+        if let Ok(manifest) = std::fs::read(self.root().join(layout::MANIFEST)) {
+            std::fs::write(copied.root().join(layout::MANIFEST), manifest).unwrap();
         }
+        copied
     }
 
     /// Add lines to the rules.
@@ -103,11 +123,10 @@ impl Copied {
     }
 
     async fn transform(&self, options: TransformOptions) -> TransformReport {
-        let path = self.folder.path().join("bitlake.toml");
-        let root = self.root();
+        let path = self.folder.join("bitlake.toml");
         let text = format!(
             "[lake]\nurl = {:?}\n{}",
-            root.to_str().unwrap(),
+            self.root().to_str().unwrap(),
             self.config
         );
         let env = BTreeMap::from([("TOKEN".to_owned(), "s3cr3t".to_owned())]);
@@ -120,11 +139,26 @@ impl Copied {
     }
 
     /// Transform, and check that the published files are those of a full transform over a copy.
-    async fn changes(&self) -> TransformReport {
+    pub(super) async fn changes(&self) -> TransformReport {
+        self.changes_with(TransformOptions::default()).await
+    }
+
+    async fn changes_with(&self, options: TransformOptions) -> TransformReport {
         let whole = self.copied();
-        let report = self.transform(TransformOptions::default()).await;
-        whole.transform(full()).await;
-        assert_eq!(self.files(), whole.files());
+        let report = self.transform(options.clone()).await;
+        let full = TransformOptions {
+            full: true,
+            ..options
+        };
+        whole.transform(full).await;
+        let (own, expected) = (self.files(), whole.files());
+        let differing = |path: &&String| own.get(*path) != expected.get(*path);
+        let paths: BTreeSet<_> = own
+            .keys()
+            .chain(expected.keys())
+            .filter(differing)
+            .collect();
+        assert!(paths.is_empty(), "{paths:?} {:?}", report.made);
         report
     }
 
@@ -201,6 +235,7 @@ async fn a_transform_with_nothing_new_writes_nothing_and_reports_the_same() {
     assert!(!first.rows.is_empty() && !first.notices.is_empty());
     let expected = TransformReport {
         made: BTreeMap::new(),
+        steps: BTreeMap::new(),
         published,
         ..first.clone()
     };
@@ -314,10 +349,7 @@ async fn files_of_an_interrupted_publish_do_not_pass_for_those_of_the_last_one()
         copy(&other.root().join(layer), &lake.root().join(layer));
     }
     lake.interrupt();
-    let domain = TransformOptions {
-        only: Some(BTreeSet::from(["domain".to_owned()])),
-        ..TransformOptions::default()
-    };
+    let domain = domain_only();
     lake.transform(domain).await;
     lake.now += TimeDelta::days(1);
     let report = lake.changes().await;
@@ -328,10 +360,7 @@ async fn files_of_an_interrupted_publish_do_not_pass_for_those_of_the_last_one()
 async fn a_run_of_one_layer_leaves_the_others_to_the_next_run() {
     let mut lake = copied().await;
     lake.add_rules(OTHER_DEPLOYMENTS);
-    let domain = TransformOptions {
-        only: Some(BTreeSet::from(["domain".to_owned()])),
-        ..TransformOptions::default()
-    };
+    let domain = domain_only();
     let report = lake.transform(domain.clone()).await;
     assert!(
         made(&report).contains("domain.cicd_deployments"),
@@ -396,7 +425,7 @@ async fn steps_of_the_user_are_kept_until_their_text_changes() {
 #[tokio::test]
 async fn rows_of_an_outside_table_count_as_an_input() {
     let mut lake = copied().await;
-    let csv = lake.folder.path().join("incidents.csv");
+    let csv = lake.folder.join("incidents.csv");
     let incident = |id: &str| format!("{id},one,{id},2026-03-02 10:00:00,cicd_scopes,s1\n");
     let write = |rows: &[String]| {
         let header = "id,title,incident_key,created_date,table,scope_id\n";

@@ -194,6 +194,8 @@ async fn killed(
     assert_eq!(left, 0, "TMPDIR is as it was");
     let private = private(ground).await;
     let expected = [
+        "base",
+        "base.json",
         "budget",
         "checks.json",
         "manifest.json",

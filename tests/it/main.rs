@@ -44,6 +44,7 @@ mod memory;
 mod native;
 mod outside;
 mod outside_values;
+mod parts;
 mod portable;
 mod program;
 mod python;

@@ -11,6 +11,8 @@ use super::support::at;
 /// One repository's records, as the sandbox reads them.
 pub struct World {
     pub now: DateTime<Utc>,
+    /// The repository's slug, which is its uuid too.
+    slug: String,
     /// The time of the last push or change of a pull request.
     updated_on: DateTime<Utc>,
     serial: u64,
@@ -27,6 +29,8 @@ pub struct World {
     steps: BTreeMap<u64, Value>,
     deployments: BTreeMap<u64, Value>,
     issues: BTreeMap<u64, Value>,
+    issue_changes: BTreeMap<u64, Value>,
+    issue_comments: BTreeMap<u64, Value>,
 }
 
 fn stamp(time: DateTime<Utc>) -> String {
@@ -40,10 +44,32 @@ fn user(n: u64) -> Value {
 
 impl World {
     pub fn new() -> Self {
-        let mut world = Self {
+        Self::named("web", 0)
+    }
+
+    /// Create the repository `acme/<slug>`, whose ids and hashes follow `serial`.
+    pub fn named(slug: &str, serial: u64) -> Self {
+        let mut world = Self::empty(slug, serial);
+        world.commit("main", None);
+        world
+    }
+
+    /// Create a repository with the same commits.
+    pub fn fork(&self, slug: &str, serial: u64) -> Self {
+        Self {
+            branches: self.branches.clone(),
+            tags: self.tags.clone(),
+            commits: self.commits.clone(),
+            ..Self::empty(slug, serial)
+        }
+    }
+
+    fn empty(slug: &str, serial: u64) -> Self {
+        Self {
+            slug: slug.to_owned(),
             now: at("2026-03-01T08:00:00Z"),
             updated_on: at("2026-03-01T08:00:00Z"),
-            serial: 0,
+            serial,
             branches: BTreeMap::new(),
             tags: BTreeMap::new(),
             commits: Vec::new(),
@@ -55,9 +81,9 @@ impl World {
             steps: BTreeMap::new(),
             deployments: BTreeMap::new(),
             issues: BTreeMap::new(),
-        };
-        world.commit("main", None);
-        world
+            issue_changes: BTreeMap::new(),
+            issue_comments: BTreeMap::new(),
+        }
     }
 
     /// Apply one of many events; `pick` chooses the event and its subject.
@@ -146,9 +172,10 @@ impl World {
         let main = self.branches["main"].clone();
         let hash = self.commit(&branch, Some(&main));
         let now = stamp(self.now);
+        let (uuid, full_name) = (format!("{{{}}}", self.slug), format!("acme/{}", self.slug));
         let side = |name: &str, hash: &str| {
             json!({"branch": {"name": name}, "commit": {"hash": &hash[..12]},
-            "repository": {"uuid": "{web}", "full_name": "acme/web", "name": "web"}})
+            "repository": {"uuid": uuid, "full_name": full_name, "name": self.slug}})
         };
         self.pull_requests.insert(id, json!({"type": "pullrequest", "id": id, "title": format!("Change {id}"),
             "state": "OPEN", "author": user(id % 3), "created_on": now, "updated_on": now, "comment_count": 0,
@@ -365,14 +392,34 @@ impl World {
             self.issues.insert(
                 n,
                 json!({"type": "issue", "id": n, "title": "Broken", "state": "new", "kind": "bug",
-                "priority": "major", "created_on": now, "updated_on": now, "reporter": user(1)}),
+                "priority": "major", "created_on": now, "updated_on": now, "reporter": user(1), "assignee": user(2)}),
             );
         } else {
+            let (change, comment) = (self.next(), self.next());
             let n = self.issues.len();
-            let issue = self.issues.values_mut().nth(pick % n).unwrap();
-            issue["state"] = json!(["open", "resolved", "closed"][pick % 3]);
+            let (id, issue) = self.issues.iter_mut().nth(pick % n).unwrap();
+            let (before, after) = (
+                issue["state"].clone(),
+                json!(["open", "resolved", "closed"][pick % 3]),
+            );
+            issue["state"] = after.clone();
             issue["updated_on"] = json!(now);
+            self.issue_changes.insert(change, json!({"type": "issue_change", "id": change, "issue": {"id": id},
+                "created_on": now, "user": user(1), "changes": {"state": {"old": before, "new": after}}}));
+            self.issue_comments.insert(
+                comment,
+                json!({"type": "issue_comment", "id": comment, "issue": {"id": id},
+                "created_on": now, "updated_on": now, "user": user(1), "content": {"raw": "Why?"}}),
+            );
         }
+    }
+
+    /// Somebody new opens a pull request.
+    pub fn join(&mut self) {
+        self.now += TimeDelta::minutes(7);
+        self.open_pull_request();
+        let id = *self.pull_requests.keys().next_back().unwrap();
+        self.touch(id)["author"] = user(1_000 + id);
     }
 
     /// Return the reachable commits in Bitbucket's order.
@@ -405,10 +452,11 @@ impl World {
 
     /// Write everything below `folder` as fixtures of the sandbox.
     pub fn write(&self, folder: &Path) {
-        let web = folder.join("acme/web");
+        let slug = &self.slug;
+        let web = folder.join("acme").join(slug);
         std::fs::create_dir_all(&web).unwrap();
-        let repository = json!({"type": "repository", "uuid": "{web}", "full_name": "acme/web", "slug": "web",
-            "name": "web", "is_private": true, "has_issues": true, "mainbranch": {"name": "main", "type": "branch"},
+        let repository = json!({"type": "repository", "uuid": format!("{{{slug}}}"), "full_name": format!("acme/{slug}"),
+            "slug": slug, "name": slug, "is_private": true, "has_issues": true, "mainbranch": {"name": "main", "type": "branch"},
             "created_on": "2026-03-01T08:00:00+00:00", "updated_on": stamp(self.updated_on),
             "workspace": {"type": "workspace", "uuid": "{acme}", "slug": "acme", "name": "acme"}});
         std::fs::write(web.join("repository.json"), repository.to_string()).unwrap();
@@ -459,6 +507,8 @@ impl World {
         lines("pipeline_steps", all(&self.steps));
         lines("deployments", all(&self.deployments));
         lines("issues", all(&self.issues));
+        lines("issue_changes", all(&self.issue_changes));
+        lines("issue_comments", all(&self.issue_comments));
         let commits = self.pull_request_commits.iter();
         let commits =
             commits.map(|(id, hashes)| json!({"pull_request": id, "hashes": hashes}).to_string());

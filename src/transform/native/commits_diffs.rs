@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::repository_graphs::{GRAPHS, RepositoryGraphs};
 use super::row_reader::RowReader;
 use super::row_writer::{Cell, RowWriter};
-use crate::engine::Engine;
+use crate::engine::{Engine, TableName};
 use crate::transform::write::QueryFailure;
 use bitlake_graph::{CommitGraph, RevisionRanges};
 
@@ -52,6 +52,13 @@ const PAIRS: &str = r#"
 
 pub(super) fn queries() -> Vec<String> {
     [GRAPHS, PAIRS].map(str::to_owned).into()
+}
+
+/// Return the columns that have the newer commits of all pairs.
+pub(super) fn newer_commits() -> Vec<(TableName, &'static str)> {
+    let deployments = TableName::new("domain", "cicd_deployment_commits");
+    let tags = TableName::new("domain", "ref_commits");
+    vec![(deployments, "commit_sha"), (tags, "new_commit_sha")]
 }
 
 /// Two commits to compare, and the sources of the pair.

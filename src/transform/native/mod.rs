@@ -28,6 +28,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 
+use super::incremental::{Incremental, Scope};
 use super::write::{self, QueryFailure, WrittenTable};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
@@ -82,6 +83,21 @@ impl NativeStep {
             Self::CommitGraphs => commit_graphs::contract().map(Some),
             Self::PullRequestRanges => pull_request_ranges::contract().map(Some),
             Self::RefCommits | Self::CommitsDiffs | Self::CommitDeployments => Ok(None),
+        }
+    }
+
+    /// Return how some rows of the table can be made alone.
+    pub(super) fn incremental(self) -> Incremental {
+        let (column, known_from) = match self {
+            Self::CommitGraphs | Self::PullRequestRanges => (None, Vec::new()),
+            Self::CommitDeployments => (Some("cicd_scope_id"), Vec::new()),
+            Self::RefCommits => (Some("repo_id"), Vec::new()),
+            Self::CommitsDiffs => (Some("new_commit_sha"), commits_diffs::newer_commits()),
+        };
+        Incremental {
+            scope: Scope::Repository,
+            column: column.map(str::to_owned),
+            known_from,
         }
     }
 
