@@ -21,6 +21,7 @@ mod json;
 pub mod lake;
 pub mod progress;
 pub mod redaction;
+pub mod report;
 pub mod schema;
 mod scratch;
 pub mod secret;
