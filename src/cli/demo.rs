@@ -1,4 +1,5 @@
-//! `bitlake demo`: collects, transforms and publishes the demo workspace, without account or network.
+//! `bitlake demo`: collects, transforms and publishes the demo workspace, and writes its report, without account or
+//! network.
 
 use bitlake_sandbox::Sandbox;
 
@@ -6,9 +7,10 @@ use super::args::DemoArgs;
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
 use super::output::print;
-use super::{query, sandbox};
+use super::{query, report, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
+use crate::report::ReportOptions;
 use crate::transform::TransformOptions;
 
 const CONFIG: &str = include_str!("demo.toml");
@@ -36,6 +38,8 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
 
     print("\n")?;
     query::print_overview(&lake, None).await?;
+    let page = args.out.join("report.html");
+    report::write_page(&lake, None, &ReportOptions::default(), &page).await?;
     let lake = args.out.display();
     print(&format!(
         "\nTry next:\n  \
@@ -43,7 +47,9 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
          bitlake --lake {lake} query --list\n  \
          bitlake --lake {lake} query dora/classes\n  \
          bitlake --lake {lake} query --sql \"SELECT status, count(*) FROM domain.pull_requests GROUP BY status\"\n  \
-         bitlake init\n"
+         bitlake init\n\n\
+         The same figures and more as a page, for any browser: {}\n",
+        page.display()
     ))?;
     Ok(outcome)
 }

@@ -8,7 +8,7 @@ use super::rows::{QueryCall, ReportRow};
 
 /// Return a table that can be scrolled where it is wider than the page.
 pub(super) fn scrolled(label: &str, table: &Markup) -> Markup {
-    html! { div class="scroll" role="region" aria-label=(label) tabindex="0" { (table) } }
+    html! { div class="scroll" role="group" aria-label=(label) tabindex="0" { (table) } }
 }
 
 /// Return the command that prints the rows.
@@ -33,7 +33,7 @@ pub(super) fn slowest_reviews(project: &ProjectRows) -> Markup {
 
 fn slowest_table(rows: &[ReportRow]) -> Markup {
     html! {
-        table class="rows" {
+        table class="rows" cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "pull request" }
@@ -69,9 +69,9 @@ fn slowest_table(rows: &[ReportRow]) -> Markup {
 /// Return the first cell of a pull request: its title as a link, then where it is and whose it is.
 fn pull_request(row: &ReportRow) -> Markup {
     html! {
-        th scope="row" {
+        th scope="row" align="left" {
             (link(row.text("url"), row.text("title")))
-            span class="of" {
+            div class="of" {
                 bdi { (outside(row.text("repository"))) } " #" (row.count("number")) " · "
                 bdi { (outside(row.text("author"))) }
             }
@@ -87,7 +87,7 @@ pub(super) fn oldest_open(project: &ProjectRows) -> Markup {
         p class="lead" { "At the end of " (project.about.text("last day")) ". Quiet: days since the last change or comment." }
         @if rows.is_empty() { p class="none" { "No pull request is open." } }
         @else {
-            table class="rows" {
+            table class="rows" cellpadding="4" {
                 thead {
                     tr {
                         th scope="col" { "pull request" }
@@ -126,7 +126,7 @@ pub(super) fn failures(project: &ProjectRows) -> Markup {
         h3 { "Failed deployments" }
         @if rows.is_empty() { p class="none" { "No deployment is known to have failed." } }
         @else {
-            table class="rows" {
+            table class="rows failures" cellpadding="4" {
                 thead {
                     tr {
                         th scope="col" { "deployment" }
@@ -140,18 +140,18 @@ pub(super) fn failures(project: &ProjectRows) -> Markup {
                 tbody {
                     @for row in rows {
                         tr {
-                            th scope="row" {
+                            th scope="row" align="left" {
                                 (link(row.text("url"), row.text("deployment")))
-                                span class="of" {
+                                div class="of" {
                                     bdi { (outside(row.text("repository"))) } " · "
                                     bdi { (outside(row.text("environment"))) }
                                 }
                             }
-                            td data-label="finished" { (local(row.instant("finished"), zone)) }
+                            td class="time" data-label="finished" { (local(row.instant("finished"), zone)) }
                             td data-label="evidence" { div { (evidence(row)) } }
                             td class="n" data-label="changes" { (row.count("changes")) }
                             td class="n strong" data-label="recovery, h" { (decimal(row.number("recovery h"))) }
-                            td data-label="mended by" { bdi { (outside(row.text("mended by"))) } }
+                            td class="who" data-label="mended by" { bdi { (outside(row.text("mended by"))) } }
                         }
                     }
                 }
@@ -165,7 +165,7 @@ fn evidence(row: &ReportRow) -> Markup {
     let details = row.text("details");
     html! {
         (row.text("evidence"))
-        @if !details.is_empty() { span class="of" { bdi { (outside(details)) } } }
+        @if !details.is_empty() { div class="of" { bdi { (outside(details)) } } }
     }
 }
 
@@ -173,7 +173,7 @@ fn evidence(row: &ReportRow) -> Markup {
 pub(super) fn coverage(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.coverage;
     let table = html! {
-        table {
+        table class="rows" cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "figure" }
@@ -190,10 +190,10 @@ pub(super) fn coverage(project: &ProjectRows) -> Markup {
                         };
                         @let counted = rows.iter().filter(of_kind).find(|row| row.text("reason") == "counted");
                         tr {
-                            th scope="row" { (figure.text("title")) }
-                            td { (kind) }
-                            td class="n" { (counted.map_or(0, |row| row.count("n"))) }
-                            td { (left_out(&rows.iter().filter(of_kind).collect::<Vec<_>>())) }
+                            th scope="row" align="left" { (figure.text("title")) }
+                            td data-label="rows" { (kind) }
+                            td class="n" data-label="counted" { (counted.map_or(0, |row| row.count("n"))) }
+                            td data-label="left out" { (left_out(&rows.iter().filter(of_kind).collect::<Vec<_>>())) }
                         }
                     }
                 }
@@ -203,7 +203,7 @@ pub(super) fn coverage(project: &ProjectRows) -> Markup {
     html! {
         h3 { "Rows behind the figures" }
         p class="lead" { "Over the whole collected time." }
-        (scrolled("Rows behind the figures", &table))
+        (table)
         (command(call))
     }
 }
@@ -237,7 +237,7 @@ pub(super) fn without_project(rows: &ReportRows) -> Markup {
         return html! {};
     }
     let table = html! {
-        table {
+        table cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "figure" }
@@ -249,7 +249,7 @@ pub(super) fn without_project(rows: &ReportRows) -> Markup {
             tbody {
                 @for row in &rows.rows {
                     tr {
-                        th scope="row" { (row.text("metric").replace('_', " ")) }
+                        th scope="row" align="left" { (row.text("metric").replace('_', " ")) }
                         td { (row.text("rows")) }
                         td { (row.text("reason")) }
                         td class="n" { (row.count("n")) }
@@ -268,41 +268,94 @@ pub(super) fn without_project(rows: &ReportRows) -> Markup {
     }
 }
 
-/// The lists of the project's repositories, and how far they are complete.
+/// The lists of the project's repositories, and how far they are complete. Lists in the same state share a row.
 pub(super) fn completeness(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.completeness;
     let zone = project.zone;
-    let table = html! {
-        table {
-            thead {
-                tr {
-                    th scope="col" { "list" }
-                    th scope="col" { "status" }
-                    th scope="col" class="n" { "repositories" }
-                    th scope="col" { "reason" }
-                    th scope="col" { "complete from" }
-                    th scope="col" { "until" }
-                }
-            }
-            tbody {
-                @for row in rows {
+    html! {
+        h3 { "Completeness by list" }
+        @if rows.is_empty() { p class="none" { "No list of this project's repositories is known." } }
+        @else {
+            table class="rows" cellpadding="4" {
+                thead {
                     tr {
-                        th scope="row" { (row.text("list")) }
-                        td { (row.text("status")) }
-                        td class="n" { (row.count("repositories")) }
-                        td { (reason(row)) }
-                        td { (local_date(row.instant("complete from"), zone)) }
-                        td { (local_date(row.instant("complete until"), zone)) }
+                        th scope="col" { "lists" }
+                        th scope="col" { "status" }
+                        th scope="col" class="n" { "repositories" }
+                        th scope="col" { "complete from" }
+                        th scope="col" { "until" }
+                        th scope="col" { "reason" }
+                    }
+                }
+                tbody {
+                    @for (row, lists) in by_state(rows) {
+                        tr {
+                            th scope="row" align="left" { (lists.join(", ")) }
+                            td data-label="status" { (status(row)) }
+                            td class="n" data-label="repositories" { (row.count("repositories")) }
+                            td class="time" data-label="complete from" { (from(row, zone)) }
+                            td class="time" data-label="until" { (until(row, zone)) }
+                            td data-label="reason" { (reason(row)) }
+                        }
                     }
                 }
             }
         }
-    };
-    html! {
-        h3 { "Completeness by list" }
-        @if rows.is_empty() { p class="none" { "No list of this project's repositories is known." } }
-        @else { (scrolled("Completeness by list", &table)) }
         (command(call))
+    }
+}
+
+/// Group the lists by all that the table says of them, in the order of the rows.
+fn by_state(rows: &[ReportRow]) -> Vec<(&ReportRow, Vec<&str>)> {
+    let state = |row: &ReportRow| {
+        let (status, reason) = (row.text("status").to_owned(), row.text("reason").to_owned());
+        // Of lists that are complete, no repository is named.
+        let named = if status == "complete" {
+            ""
+        } else {
+            row.text("first repository")
+        };
+        let times = (row.instant("complete from"), row.instant("complete until"));
+        (
+            status,
+            reason,
+            named.to_owned(),
+            times,
+            row.count("repositories"),
+        )
+    };
+    let mut groups: Vec<(&ReportRow, Vec<&str>)> = Vec::new();
+    for row in rows {
+        match groups
+            .iter_mut()
+            .find(|(first, _)| state(first) == state(row))
+        {
+            Some((_, lists)) => lists.push(row.text("list")),
+            None => groups.push((row, vec![row.text("list")])),
+        }
+    }
+    groups
+}
+
+fn status(row: &ReportRow) -> &str {
+    match row.text("status") {
+        "absent" => "unavailable",
+        "not_collected" => "not collected",
+        status => status,
+    }
+}
+
+fn from(row: &ReportRow, zone: chrono_tz::Tz) -> String {
+    match row.instant("complete from") {
+        None if row.text("status") == "complete" => "the beginning".to_owned(),
+        time => local_date(time, zone),
+    }
+}
+
+fn until(row: &ReportRow, zone: chrono_tz::Tz) -> String {
+    match row.instant("complete until") {
+        None if row.text("status") == "complete" => "the last run".to_owned(),
+        time => local_date(time, zone),
     }
 }
 
@@ -311,10 +364,12 @@ fn reason(row: &ReportRow) -> Markup {
     let is_one = row.count("repositories") == 1;
     html! {
         @if row.text("status") != "complete" {
-            (outside(row.text("reason")))
-            span class="of" {
-                bdi { (outside(row.text("first repository"))) }
-                @if !is_one { " and others" }
+            div {
+                (outside(row.text("reason")))
+                div class="of" {
+                    bdi { (outside(row.text("first repository"))) }
+                    @if !is_one { " and others" }
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::data::{PageRows, ProjectRows};
-use super::format::{outside, period, with_unit};
+use super::format::{outside, with_unit};
 use super::rows::ReportRow;
 use super::{PublishedRun, ReportOptions, lists, project};
 
@@ -77,7 +77,7 @@ fn no_projects() -> Markup {
 fn overview(projects: &[ProjectRows]) -> Markup {
     let titles = projects.first().map_or(&[][..], |it| &it.figures.rows);
     let table = html! {
-        table class="overview" {
+        table class="rows overview" cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "project" }
@@ -87,10 +87,10 @@ fn overview(projects: &[ProjectRows]) -> Markup {
             tbody {
                 @for (n, project) in projects.iter().enumerate() {
                     tr {
-                        th scope="row" {
+                        th scope="row" align="left" {
                             a href=(format!("#{}", project::anchor(n))) { bdi { (outside(&project.name)) } }
                         }
-                        @for figure in &project.figures.rows { td { (overview_cell(figure)) } }
+                        @for figure in &project.figures.rows { td data-label=(figure.text("title")) { div { (overview_cell(figure)) } } }
                     }
                 }
             }
@@ -99,22 +99,24 @@ fn overview(projects: &[ProjectRows]) -> Markup {
     html! {
         section {
             h2 { "All projects" }
-            (lists::scrolled("All projects", &table))
+            (table)
         }
     }
 }
 
 fn overview_cell(figure: &ReportRow) -> Markup {
     let (value, class) = (figure.number("value"), figure.text("class"));
+    // In full on the card.
+    let note = figure.text("note").split(':').next().unwrap_or_default();
     html! {
         @if value.is_some() { strong { (with_unit(value, figure.text("unit"))) } }
         @else { span class="none" { (figure.text("reason")) } }
         @if !class.is_empty() {
-            span class="of" {
+            div class="of" {
                 span class="dots" aria-hidden="true" { (project::dots(class)) } " " (class.replace(", ", " or "))
             }
         }
-        @if !figure.text("note").is_empty() { span class="of caution" { (period(figure.text("note"))) } }
+        @if !note.is_empty() { div class="of caution" { (note) } }
     }
 }
 

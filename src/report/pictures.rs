@@ -37,7 +37,7 @@ fn over_time(figure: &ReportRow, rows: &[&ReportRow], call: &QueryCall, prefix: 
         false => column_chart(&head, &periods),
     };
     let data = html! {
-        table {
+        table cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "period" }
@@ -50,7 +50,7 @@ fn over_time(figure: &ReportRow, rows: &[&ReportRow], call: &QueryCall, prefix: 
             tbody {
                 @for row in rows {
                     tr {
-                        th scope="row" { (row.text("period")) }
+                        th scope="row" align="left" { (row.text("period")) }
                         td class="n" { (decimal(row.number("value"))) }
                         @if is_duration {
                             td class="n" { (decimal(row.number("p75"))) }
@@ -173,7 +173,7 @@ pub(super) fn cycle_time(project: &ProjectRows, prefix: &str) -> Markup {
         ),
     };
     let data = html! {
-        table {
+        table cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "period" }
@@ -186,7 +186,7 @@ pub(super) fn cycle_time(project: &ProjectRows, prefix: &str) -> Markup {
             tbody {
                 @for row in rows {
                     tr {
-                        th scope="row" { (row.text("period")) }
+                        th scope="row" align="left" { (row.text("period")) }
                         @for part in parts { td class="n" { (decimal(row.number(part))) } }
                         td class="n" { (decimal(row.number("mean h"))) }
                         td class="n" { (row.count("n")) }
@@ -245,7 +245,7 @@ pub(super) fn lead_times(project: &ProjectRows, prefix: &str) -> Markup {
         summary: format!("{total} changes by lead time.{most}"),
     };
     let data = html! {
-        table {
+        table cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "lead time" }
@@ -256,7 +256,7 @@ pub(super) fn lead_times(project: &ProjectRows, prefix: &str) -> Markup {
             tbody {
                 @for bar in &bars {
                     tr {
-                        th scope="row" { (bar.label) }
+                        th scope="row" align="left" { (bar.label) }
                         td class="n" { (bar.n) }
                         td class="n" { (bar.share) }
                     }
@@ -364,7 +364,7 @@ fn deployments_table(rows: &[ReportRow]) -> Markup {
         "not in production",
     ];
     html! {
-        table {
+        table cellpadding="4" {
             thead {
                 tr {
                     th scope="col" { "period" }
@@ -375,7 +375,7 @@ fn deployments_table(rows: &[ReportRow]) -> Markup {
             tbody {
                 @for row in rows {
                     tr {
-                        th scope="row" { (row.text("period")) }
+                        th scope="row" align="left" { (row.text("period")) }
                         td { bdi { (format::outside(row.text("repository"))) } }
                         @for count in counts { td class="n" { (row.count(count)) } }
                     }

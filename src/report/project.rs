@@ -94,9 +94,9 @@ fn card(figure: &ReportRow) -> Markup {
             @if !note.is_empty() { p class="caution" { (note) } }
             p class="facts" {
                 @if let Some(days) = in_days(value, unit) { (days) " · " }
-                "n = " (figure.count("n"))
+                "n\u{a0}=\u{a0}" (figure.count("n"))
                 @if figure.number("p75").is_some() {
-                    " · p75 " (decimal(figure.number("p75"))) " · p90 " (decimal(figure.number("p90")))
+                    " · p75\u{a0}" (decimal(figure.number("p75"))) " · p90\u{a0}" (decimal(figure.number("p90")))
                 }
             }
             (class(figure))
@@ -120,7 +120,7 @@ pub(super) fn class(figure: &ReportRow) -> Markup {
             p class="class" {
                 span class="dots" aria-hidden="true" { (dots(class)) }
                 " " strong { (class.replace(", ", " or ")) }
-                " " span class="benchmark" { (figure.text("benchmark")) }
+                " " span class="benchmark" { "DORA 2023: " (figure.text("benchmark")) }
             }
         } @else if !figure.text("class reason").is_empty() {
             p class="class none" { (figure.text("class reason")) }
@@ -147,7 +147,7 @@ fn trend(figure: &ReportRow) -> Markup {
             @if trend.is_empty() { "No trend: " (trend_reason(figure)) }
             @else {
                 span aria-hidden="true" { (arrow(last, previous)) } " " strong { (trend) } ": "
-                (with_unit(last, unit)) " in " (format::period(figure.text("last period"))) ", "
+                (with_unit(last, unit)) " in " (format::period(figure.text("last period"))) " after "
                 (with_unit(previous, unit)) " in " (format::period(figure.text("previous period")))
             }
         }

@@ -13,9 +13,9 @@ pub(in crate::report) struct SpanBar {
 }
 
 /// Units left of the bars, for the labels of the spans.
-const LEFT: f64 = 104.0;
+const LEFT: f64 = 116.0;
 /// Units right of the bars, for count and share.
-const RIGHT: f64 = 66.0;
+const RIGHT: f64 = 84.0;
 const ROW: f64 = 19.6;
 
 /// Draw the spans from top to bottom, each with its count and share.

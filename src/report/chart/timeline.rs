@@ -38,7 +38,8 @@ pub(in crate::report) struct TimelineSpan {
 /// Repositories that have a lane of their own; the others share the last lane.
 const LANES: usize = 8;
 const LANE_HEIGHT: f64 = 40.0;
-const TOP: f64 = 26.0;
+/// Units above the first lane, for a row of the legend.
+const LEGEND: f64 = 22.0;
 /// The distance of a mark from the edge.
 const MARGIN: f64 = 8.0;
 /// The width of a period's label.
@@ -54,12 +55,13 @@ pub(in crate::report) fn timeline_chart(
     let width = if is_narrow { WIDTH } else { WIDE };
     let scale = TimeScale { span, width };
     let lanes = lanes(marks);
-    let foot = TOP + LANE_HEIGHT * lanes.len() as f64;
+    let top = if is_narrow { 2.0 * LEGEND } else { LEGEND };
+    let foot = top + LANE_HEIGHT * lanes.len() as f64;
     let body = html! {
-        (timeline_legend())
-        (scale.grid(foot))
+        (timeline_legend(is_narrow))
+        (scale.labels(foot))
         @for (n, (name, marks)) in lanes.iter().enumerate() {
-            (lane(&scale, TOP + LANE_HEIGHT * n as f64, name, marks))
+            (lane(&scale, top + LANE_HEIGHT * n as f64, name, marks))
         }
     };
     svg(head, width, foot + 24.0, &body)
@@ -97,6 +99,7 @@ fn lane(scale: &TimeScale<'_>, top: f64, name: &str, marks: &[&DeploymentMark]) 
     let of = |state| marks.iter().filter(move |mark| mark.state == state);
     html! {
         text x="0" y=(at(top + 12.0)) font-size="11" { (name) }
+        (scale.grid(middle))
         line x1="0" x2=(scale.width) y1=(at(middle)) y2=(at(middle)) stroke="currentColor" stroke-opacity="0.13" {}
         path class=(ACCENT.class) d=(ticks(scale, middle, of(MarkState::Deployed))) stroke=(ACCENT.light)
             stroke-width="1.5" stroke-opacity="0.75" {}
@@ -105,7 +108,7 @@ fn lane(scale: &TimeScale<'_>, top: f64, name: &str, marks: &[&DeploymentMark]) 
                 stroke-opacity="0.6" stroke-width="1.5" { title { (mark.hint) } }
         }
         @for mark in of(MarkState::Rollback) {
-            path class=(ROLLBACK.class) d=(triangle(scale.x(mark.finished), middle)) fill=(ROLLBACK.light) {
+            path class=(ROLLBACK.class) d=(triangle(scale.x(mark.finished), middle - 9.0)) fill=(ROLLBACK.light) {
                 title { (mark.hint) }
             }
         }
@@ -153,7 +156,12 @@ fn failure(scale: &TimeScale<'_>, middle: f64, mark: &DeploymentMark) -> Markup 
     }
 }
 
-fn timeline_legend() -> Markup {
+fn timeline_legend(is_narrow: bool) -> Markup {
+    let (x, y) = if is_narrow {
+        (3.5, 8.0 + LEGEND * 0.8)
+    } else {
+        (274.0, 8.0)
+    };
     html! {
         path class=(ACCENT.class) d="M3 2v12" stroke=(ACCENT.light) stroke-width="1.5" {}
         text x="9" y="12" { "deployed" }
@@ -161,10 +169,10 @@ fn timeline_legend() -> Markup {
         rect class=(FAILED.class) x="70" y="6.5" width="14" height="3" fill=(FAILED.light) {}
         path class=(FAILED.class) d="M84 2.5v11" stroke=(FAILED.light) stroke-width="1.5" {}
         text x="90" y="12" { "failed, recovered" }
-        path class=(ROLLBACK.class) d=(triangle(193.0, 8.0)) fill=(ROLLBACK.light) {}
-        text x="202" y="12" { "rollback" }
-        circle cx="259" cy="8" r="3.5" fill="none" stroke="currentColor" stroke-opacity="0.6" stroke-width="1.5" {}
-        text x="267" y="12" { "not in production" }
+        path class=(ROLLBACK.class) d=(triangle(201.0, 8.0)) fill=(ROLLBACK.light) {}
+        text x="211" y="12" { "rollback" }
+        circle cx=(x) cy=(at(y)) r="3.5" fill="none" stroke="currentColor" stroke-opacity="0.6" stroke-width="1.5" {}
+        text x=(at(x + 8.0)) y=(at(y + 4.0)) { "not in production" }
     }
 }
 
@@ -182,17 +190,28 @@ impl TimeScale<'_> {
         MARGIN + (self.width - 2.0 * MARGIN) * share
     }
 
-    /// Return a line at the beginning of each period, with as many labels as fit.
-    fn grid(&self, foot: f64) -> Markup {
+    /// Return the periods that have room for a label, with their places.
+    fn labelled(&self) -> impl Iterator<Item = (f64, &str)> {
         let room = ((self.width / LABEL) as usize).max(1);
         let every = self.span.periods.len().div_ceil(room).max(1);
+        let periods = self.span.periods.iter().step_by(every);
+        periods.map(|(begins, label)| (self.x(*begins), label.as_str()))
+    }
+
+    /// Return a line at the beginning of each labelled period, across one lane.
+    fn grid(&self, middle: f64) -> Markup {
         html! {
-            @for (n, (begins, label)) in self.span.periods.iter().enumerate().filter(|(n, _)| n % every == 0) {
-                @let x = self.x(*begins);
-                line x1=(at(x)) x2=(at(x)) y1=(TOP) y2=(at(foot + 4.0)) stroke="currentColor" stroke-opacity="0.13" {}
-                @if x < self.width - LABEL * 0.75 || n == 0 {
-                    text x=(at(x + 2.0)) y=(at(foot + 16.0)) fill-opacity="0.75" { (label) }
-                }
+            @for (x, _) in self.labelled() {
+                line x1=(at(x)) x2=(at(x)) y1=(at(middle - 10.0)) y2=(at(middle + 10.0)) stroke="currentColor"
+                    stroke-opacity="0.13" {}
+            }
+        }
+    }
+
+    fn labels(&self, foot: f64) -> Markup {
+        html! {
+            @for (x, label) in self.labelled().filter(|(x, _)| *x < self.width - LABEL * 0.75) {
+                text x=(at(x)) y=(at(foot + 14.0)) fill-opacity="0.75" { (label) }
             }
         }
     }
