@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::data::{ProjectRows, ReportRows};
 use super::format::{self, decimal, link, local, local_date, outside};
 use super::rows::{QueryCall, ReportRow};
+use crate::escape::escape;
 
 /// Return a table that can be scrolled where it is wider than the page.
 pub(super) fn scrolled(label: &str, table: &Markup) -> Markup {
@@ -13,7 +14,7 @@ pub(super) fn scrolled(label: &str, table: &Markup) -> Markup {
 
 /// Return the command that prints the rows.
 pub(super) fn command(call: &QueryCall) -> Markup {
-    html! { p class="query" { "Query: " code { (call.command()) } } }
+    html! { p class="query" { "Query: " code { (escape(&call.command())) } } }
 }
 
 /// The slowest reviews of the last month that is over.
