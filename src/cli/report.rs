@@ -43,7 +43,11 @@ pub(super) async fn write_page(
     std::fs::write(&part, page)
         .and_then(|()| std::fs::rename(&part, out))
         .or_error(ErrorKind::Usage, "cannot write the report")
-        .map_err(|error| error.with("file", out.display()))
+        .map_err(|error| {
+            error
+                .with("file", out.display())
+                .hint("its folder must exist, and writing there must be allowed")
+        })
 }
 
 /// Write the page that the configuration names, and return the outcome of the run with it. A page that cannot be written

@@ -170,7 +170,7 @@ fn evidence(row: &ReportRow) -> Markup {
     }
 }
 
-/// The rows that each figure rests on, and those left out.
+/// The rows that each figure is based on, and those left out.
 pub(super) fn coverage(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.coverage;
     let table = html! {

@@ -6,8 +6,8 @@
 //!                                       style.css ───────────────────────────────────────┘
 //! ```
 //!
-//! The page must be readable where a Content-Security-Policy drops the style sheet: it is semantic HTML, and charts have
-//! their colours and sizes as attributes. The style sheet adds layout, dark colours and print. Equal lakes give equal
+//! The page must be readable where a Content-Security-Policy drops the stylesheet: it is semantic HTML, and charts have
+//! their colours and sizes as attributes. The stylesheet adds layout, dark colours and print. Equal lakes give equal
 //! bytes: what the page says about time comes from the lake.
 
 mod chart;

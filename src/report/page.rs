@@ -35,7 +35,7 @@ pub(super) fn document(rows: &PageRows, run: &PublishedRun, options: &ReportOpti
                     p class="lead" { (span(rows, options)) }
                 }
                 main {
-                    @if rows.projects.is_empty() { (no_projects()) }
+                    @if rows.projects.is_empty() { (no_projects(options)) }
                     @if rows.projects.len() > 1 { (overview(&rows.projects)) }
                     @for (n, rows) in rows.projects.iter().enumerate() { (project::section(rows, n)) }
                     (lists::without_project(&rows.without_project))
@@ -61,13 +61,17 @@ fn span(rows: &PageRows, options: &ReportOptions) -> String {
     }
 }
 
-fn no_projects() -> Markup {
+fn no_projects(options: &ReportOptions) -> Markup {
+    let is_part = options.from.is_some() || options.to.is_some();
     html! {
         section {
-            h2 { "No project has figures" }
-            p {
-                "A figure belongs to a project: name its repositories under " code { "[[project]]" } " in "
-                code { "bitlake.toml" } ", then run " code { "bitlake transform" } "."
+            h2 { "No project has figures" @if is_part { " in this time" } }
+            @if is_part { p { "Choose a longer time, or leave out " code { "--from" } " and " code { "--to" } "." } }
+            @else {
+                p {
+                    "A figure belongs to a project: name its repositories under " code { "[[project]]" } " in "
+                    code { "bitlake.toml" } ", then run " code { "bitlake transform" } "."
+                }
             }
         }
     }

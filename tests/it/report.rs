@@ -216,7 +216,7 @@ fn one_project_and_a_part_of_the_time_can_be_chosen() {
     let weeks = page(demo_lake(), &["--interval", "week"]);
     assert!(weeks.contains("2026-W35"));
     let lake = demo_lake().to_str().unwrap();
-    let output = bitlake(&["--lake", lake, "report", "--project", "platfrom"]);
+    let output = bitlake(&["--lake", lake, "report", "--project", "platform2"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(
         text(&output.stderr).contains("did you mean `platform`?"),

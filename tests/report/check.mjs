@@ -1,7 +1,7 @@
 // Looks at the page of `bitlake report` in Chromium: node check.mjs CHROMIUM PAGE SCREENSHOTS
 //
 // The page must not ask for anything, must not be wider than the window, must have nothing serious for axe-core, and must
-// show its charts where a Content-Security-Policy drops the style sheet. Writes screenshots and a print for the eye.
+// show its charts where a Content-Security-Policy drops the stylesheet. Writes screenshots and a print for the eye.
 
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -67,7 +67,7 @@ const charts = await plain.evaluate(() =>
   [...document.querySelectorAll('svg')].map((it) => it.getBoundingClientRect().width).filter((it) => it > 0));
 if (charts.length === 0) problems.push('strict: no chart is shown');
 if (await plain.evaluate(() => getComputedStyle(document.body).maxWidth !== 'none')) {
-  problems.push('strict: the style sheet is not dropped, so that the check is void');
+  problems.push('strict: the stylesheet is not dropped, so that the check is void');
 }
 await plain.screenshot({ path: `${screenshots}/strict.png`, fullPage: true });
 

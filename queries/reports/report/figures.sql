@@ -49,7 +49,9 @@ sums AS (
         sum(n) AS n,
         sum(numerator) AS numerator,
         max(
-            CASE WHEN reason NOT IN ('no deployments', 'no changes', 'no failures', 'no recovered failures') THEN reason END
+            CASE
+                WHEN reason NOT IN ('no deployments', 'no changes', 'no failures', 'no recovered failures') THEN reason
+            END
         ) AS gap,
         bool_and(coalesce(reason = 'no deployments', FALSE)) AS is_never_deployed,
         max(note) AS note
@@ -104,7 +106,8 @@ figures AS (
         m.metric,
         CASE
             WHEN s.gap IS NOT NULL THEN NULL
-            WHEN m.metric = 'deployment_frequency' AND NOT s.is_never_deployed THEN cast(s.n AS double) / nullif(d.days, 0)
+            WHEN m.metric = 'deployment_frequency' AND NOT s.is_never_deployed
+                THEN cast(s.n AS double) / nullif(d.days, 0)
             WHEN m.metric IN ('change_failure_rate', 'deployment_rework_rate')
                 THEN cast(s.numerator AS double) / nullif(s.n, 0)
             ELSE t.median

@@ -20,7 +20,7 @@ const WRITTEN: usize = 10;
 pub(super) struct PeriodPlot {
     periods: usize,
     top: f64,
-    bottom: f64,
+    foot: f64,
     /// The distance of two lines of the grid, as a value.
     step: f64,
     lines: usize,
@@ -33,7 +33,7 @@ impl PeriodPlot {
         Self {
             periods,
             top,
-            bottom: HEIGHT - BELOW,
+            foot: HEIGHT - BELOW,
             step,
             lines: (largest / step).ceil().max(1.0) as usize,
         }
@@ -57,7 +57,7 @@ impl PeriodPlot {
     /// Return the height of a value.
     pub(super) fn y(&self, value: f64) -> f64 {
         let share = value / (self.step * self.lines as f64);
-        self.bottom - (self.bottom - self.top) * share
+        self.foot - (self.foot - self.top) * share
     }
 
     /// Return whether there is room to write the values of periods.
@@ -85,7 +85,7 @@ impl PeriodPlot {
         let every = periods.len().div_ceil(LABELS).max(1);
         html! {
             @for (n, period) in periods.iter().enumerate().filter(|(n, _)| n % every == 0) {
-                @let (x, y) = (at(self.x(n)), self.bottom + 13.0);
+                @let (x, y) = (at(self.x(n)), self.foot + 13.0);
                 text x=(x) y=(at(y)) text-anchor="middle" fill-opacity="0.75" { (short_label(&period.label)) }
                 @if n == 0 || format::month_name(&period.label) == Some("Jan") {
                     text x=(x) y=(at(y + 13.0)) text-anchor="middle" fill-opacity="0.75" {
@@ -99,7 +99,7 @@ impl PeriodPlot {
     /// Return a dash at the foot of a period without a value, with the reason.
     pub(super) fn gap(&self, n: usize, period: &ChartPeriod) -> Markup {
         html! {
-            text x=(at(self.x(n))) y=(at(self.bottom - 4.0)) text-anchor="middle" fill-opacity="0.75" {
+            text x=(at(self.x(n))) y=(at(self.foot - 4.0)) text-anchor="middle" fill-opacity="0.75" {
                 title { (period.hint) }
                 "–"
             }

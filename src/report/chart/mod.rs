@@ -1,5 +1,5 @@
-//! Charts as SVG with presentation attributes, so that they look right without a style sheet. Text has the colour of the
-//! page; classes let the style sheet choose brighter colours on a dark page.
+//! Charts as SVG with presentation attributes, so that they look right without a stylesheet. Text has the colour of the
+//! page; classes let the stylesheet choose brighter colours on a dark page.
 //!
 //! Small charts are 360 units wide, which is about the width of a phone, and stand beside each other on a wide page. So
 //! their text has about the same size everywhere.
@@ -26,7 +26,7 @@ const HEIGHT: f64 = 208.0;
 /// The width of a chart over the whole page.
 const WIDE: f64 = 860.0;
 
-/// A colour with the class by which the style sheet replaces it on a dark page.
+/// A colour with the class by which the stylesheet replaces it on a dark page.
 #[derive(Debug, Clone, Copy)]
 struct ChartColour {
     class: &'static str,
@@ -83,7 +83,7 @@ pub(super) struct ChartPeriod {
     pub(super) p90: Option<f64>,
     /// Not over, or not collected as a whole.
     pub(super) is_partial: bool,
-    /// The figure in words, shown when a pointer rests on it.
+    /// The figure in words, shown while a pointer is on it.
     pub(super) hint: String,
 }
 

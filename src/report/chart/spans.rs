@@ -18,7 +18,7 @@ const LEFT: f64 = 116.0;
 const RIGHT: f64 = 84.0;
 const ROW: f64 = 19.6;
 
-/// Draw the spans from top to bottom, each with its count and share.
+/// Draw the spans from the top down, each with its count and share.
 pub(in crate::report) fn span_chart(head: &ChartHead, bars: &[SpanBar]) -> Markup {
     let largest = bars.iter().map(|bar| bar.n).max().unwrap_or(0).max(1) as f64;
     let body = html! {

@@ -23,7 +23,7 @@ pub(in crate::report) struct DeploymentMark {
     pub(in crate::report) finished: DateTime<Utc>,
     pub(in crate::report) recovered: Option<DateTime<Utc>>,
     pub(in crate::report) state: MarkState,
-    /// The deployment in words, shown when a pointer rests on it.
+    /// The deployment in words, shown while a pointer is on it.
     pub(in crate::report) hint: String,
 }
 
