@@ -242,26 +242,38 @@ pub(crate) struct TablesArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["name", "sql", "list"]))]
+#[command(
+    disable_help_flag = true,
+    override_usage = "bitlake query [OPTIONS] <NAME|--sql <TEXT>|--list [TEXT]|--search <TEXT>>",
+    group = ArgGroup::new("what").args(["name", "sql", "list", "search"])
+)]
 pub(crate) struct QueryArgs {
-    /// Run this bundled query, as group/name
+    /// Run this bundled query, as group/name; a group alone lists its queries
+    #[arg(required_unless_present_any = ["sql", "list", "search", "help"])]
     pub(crate) name: Option<String>,
-    /// Set a parameter of the bundled query; separate the values of a list by commas, or repeat the flag
+    /// Set a parameter of the query; separate the values of a list by commas, or repeat the flag
     #[arg(
         long = "param",
         value_name = "KEY=VALUE",
         value_parser = key_value,
-        conflicts_with_all = ["sql", "list"]
+        conflicts_with_all = ["list", "search"]
     )]
     pub(crate) params: Vec<(String, String)>,
-    /// Run this SQL over the lake's tables, which are named layer.table
+    /// Run this SQL over the lake's tables, which are named layer.table; @FILE reads it from a file, - from stdin. SHOW
+    /// TABLES and DESCRIBE layer.table print names
     #[arg(long, value_name = "TEXT")]
     pub(crate) sql: Option<String>,
-    /// List the bundled queries with the question that each answers
-    #[arg(long)]
-    pub(crate) list: bool,
+    /// List the bundled queries with the question that each answers: all, those of a group, or those that have words
+    #[arg(long, value_name = "TEXT", num_args = 0..=1)]
+    pub(crate) list: Option<Option<String>>,
+    /// List the bundled queries whose name, question or notes have all of these words
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) search: Option<String>,
+    /// Print help; after NAME, the parameters of that query, an example and related queries
+    #[arg(short, long, action = ArgAction::SetTrue)]
+    pub(crate) help: bool,
     /// Print the query's SQL with the parameters' values, without running it
-    #[arg(long, requires = "name", conflicts_with_all = ["sql", "list", "out"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["sql", "list", "search", "out"])]
     pub(crate) print: bool,
     /// Print the SQL in the dialect of this database [default: bitlake's own]
     #[arg(long, value_enum, requires = "print")]
@@ -440,7 +452,17 @@ mod tests {
     fn query_requires_exactly_one_of_name_sql_and_list() {
         assert!(parse("bitlake query").is_err());
         assert!(parse("bitlake query dora/overview --list").is_err());
-        assert!(parse("bitlake query --sql x --param a=b").is_err());
+        assert!(parse("bitlake query --search x --param a=b").is_err());
+        for line in [
+            "--sql x --param a=b",
+            "--list",
+            "--list dora",
+            "--search x",
+            "--help",
+            "dora/overview -h",
+        ] {
+            assert!(parse(&format!("bitlake query {line}")).is_ok(), "{line}");
+        }
         assert!(parse("bitlake query dora/overview --format parquet").is_err());
         let cli = parse("bitlake query dora/overview --param a=b=c --param d=").unwrap();
         let Command::Query(query) = cli.command else {

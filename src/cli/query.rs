@@ -1,8 +1,15 @@
 //! `bitlake query`: runs a bundled query or the user's SQL over the published tables.
 
-use std::collections::BTreeMap;
+mod catalog;
+mod dates;
+mod empty;
+mod help;
+mod sql;
+
 use std::path::Path;
 use std::sync::Arc;
+
+use clap::CommandFactory;
 
 use datafusion::arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
@@ -10,64 +17,207 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use futures::TryStreamExt;
 
-use super::args::QueryArgs;
+use catalog::{NamedQuery, QueryCatalog, list_rows, list_text};
+use dates::LakeCalendar;
+
+use super::args::{Cli, QueryArgs};
 use super::context::{CliContext, CommandOutcome};
 use super::limits::{QueryLimits, too_large};
 use super::output::{print, print_data};
 use super::rows::{self, RowStyle};
-use crate::encoding;
 use crate::engine::{
-    Engine, Param, bind_params, declared_params, inline_params, is_out_of_memory, translate,
-    unknown_value_error,
+    Browse, Engine, Param, inline_params, is_out_of_memory, translate, unknown_value_error,
 };
-use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
-use crate::suggest;
-use crate::transform::{open_published, reports};
+use crate::transform::open_published;
 
 const OVERVIEW: &str = "dora/overview";
 
 pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<CommandOutcome> {
-    if args.list {
-        print(&list(args.queries.as_deref())?)?;
+    let catalog = QueryCatalog::load(args.queries.as_deref())?;
+    if args.help {
+        return print_help(&catalog, args.name.as_deref());
+    }
+    if let Some(queries) = listed(&catalog, &args)? {
+        return print_list(&queries, &args);
+    }
+    let given_sql = args.sql.as_deref().map(sql::read).transpose()?;
+    if let Some(question) = given_sql
+        .as_deref()
+        .map(Browse::parse)
+        .transpose()?
+        .flatten()
+    {
+        let style = style(&args, false)?;
+        let rows = rows::render(&[sql::browse(&question)?], style)?;
+        rows::write(&rows, style.format, args.out.as_deref())?;
         return Ok(CommandOutcome::Complete);
     }
-    let (sql, params) = match (&args.sql, &args.name) {
-        (Some(sql), _) => (sql.clone(), Vec::new()),
-        (None, Some(name)) => find_query(name, args.queries.as_deref(), &args.params)?,
-        (None, None) => return Err(Error::new(ErrorKind::Usage, "no query is given")),
-    };
     if args.print {
+        return print_sql(context, &catalog, &args).await;
+    }
+    let is_bundled = args.name.is_some() && args.queries.is_none();
+    let style = style(&args, is_bundled)?;
+    // Refuse a wrong name or value before the lake is opened.
+    let named = args.name.as_deref();
+    let named = named.map(|name| catalog.find(name, &args.params));
+    let named = named.transpose()?;
+    let (lake, engine) = open(context).await?;
+    let limits = QueryLimits {
+        time: args.timeout,
+        memory: engine.memory_limit(),
+    };
+    let given: Vec<_> = args.params.iter().map(|(name, _)| name.clone()).collect();
+    let out = args.out.clone();
+    let work = async move {
+        let (sql, params) = match (named, given_sql) {
+            (Some(named), _) => named,
+            (None, Some(sql)) => {
+                let params = sql::params(&engine, &sql, &args.params).await?;
+                (sql, params)
+            }
+            (None, None) => return Err(Error::new(ErrorKind::Usage, "no query is given")),
+        };
+        let tables = engine.references(&sql)?.into_iter();
+        lake.check_tables(tables.map(|table| table.to_string()))
+            .await?;
+        for param in params.iter().filter(|param| given.contains(&param.name)) {
+            check_values(&engine, param).await?;
+        }
+        rows::render(&rows_of(&engine, &sql, params).await?, style)
+    };
+    let text = limits.watch(work).await?;
+    rows::write(&text, style.format, out.as_deref())?;
+    Ok(CommandOutcome::Complete)
+}
+
+/// Return the queries to list: all of them, those of a group, or those with given words. `None` if a query is to be run.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if no query matches.
+fn listed<'a>(catalog: &'a QueryCatalog, args: &QueryArgs) -> Result<Option<Vec<&'a NamedQuery>>> {
+    let found = match (&args.list, &args.search, &args.name) {
+        (Some(None), ..) => return Ok(Some(catalog.all())),
+        (Some(Some(text)), ..) => match catalog.group(text) {
+            group if group.is_empty() => catalog.search(text),
+            group => group,
+        },
+        (None, Some(text), _) => catalog.search(text),
+        (None, None, Some(name)) => {
+            let group = catalog.group(name);
+            return Ok((!group.is_empty()).then_some(group));
+        }
+        (None, None, None) => return Ok(None),
+    };
+    match found.is_empty() {
+        true => Err(Error::new(ErrorKind::Usage, "no query has these words")
+            .hint("use fewer or other words; `bitlake query --list` shows all queries")),
+        false => Ok(Some(found)),
+    }
+}
+
+fn print_list(queries: &[&NamedQuery], args: &QueryArgs) -> Result<CommandOutcome> {
+    let style = style(args, false)?;
+    match (args.format, &args.out) {
+        (None, None) => print(&list_text(queries, style.width))?,
+        (_, out) => {
+            let rows = rows::render(&[list_rows(queries)?], style)?;
+            rows::write(&rows, style.format, out.as_deref())?;
+        }
+    }
+    Ok(CommandOutcome::Complete)
+}
+
+/// Print the help of a query, or that of the command.
+fn print_help(catalog: &QueryCatalog, name: Option<&str>) -> Result<CommandOutcome> {
+    let text = match name.map(|name| (name, catalog.group(name))) {
+        Some((name, group)) if group.is_empty() => {
+            let (query, _) = catalog.get(name)?;
+            help::help(catalog, query)?
+        }
+        Some((_, group)) => list_text(&group, None),
+        None => {
+            let mut cli = Cli::command();
+            cli.build();
+            let help = cli.find_subcommand_mut("query");
+            help.map(|command| command.render_long_help().to_string())
+                .unwrap_or_default()
+        }
+    };
+    print(&text)?;
+    Ok(CommandOutcome::Complete)
+}
+
+/// Print the SQL of a named query with the values of its parameters. Local times need the lake, for its time zones;
+/// without one, they are times of UTC.
+async fn print_sql(
+    context: &CliContext,
+    catalog: &QueryCatalog,
+    args: &QueryArgs,
+) -> Result<CommandOutcome> {
+    let name = args.name.as_deref().unwrap_or_default();
+    let (sql, params) = catalog.find(name, &args.params)?;
+    let is_local = |param: &Param| param.moment.is_some_and(|moment| moment.is_local());
+    let calendar = match params.iter().any(is_local) {
+        true => match open(context).await {
+            Ok((_, engine)) => LakeCalendar::read(&engine).await?,
+            Err(error) => {
+                tracing::warn!(%error, "no lake has the time zones of the projects, and times are read in UTC");
+                LakeCalendar::without_lake()
+            }
+        },
+        false => LakeCalendar::without_lake(),
+    };
+    for params in calendar.variants(params, false)? {
         let text = match args.dialect {
             Some(dialect) => translate(&sql, &params, dialect)?,
             None => inline_params(&sql, &params)?,
         };
         print_data(text.as_bytes())?;
-        return Ok(CommandOutcome::Complete);
     }
-    let is_bundled = args.name.is_some() && args.queries.is_none();
-    let out = args.out.as_deref();
-    let style = RowStyle::choose(args.format, out, args.csv_safe, is_bundled)?;
+    Ok(CommandOutcome::Complete)
+}
+
+async fn open(context: &CliContext) -> Result<(Lake, Engine)> {
     let config = context.config_for_reading()?;
     let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
     let engine = open_published(&lake, config.lake.memory_limit).await?;
-    let tables = engine.references(&sql)?.into_iter();
-    lake.check_tables(tables.map(|table| table.to_string()))
-        .await?;
-    let limits = QueryLimits {
-        time: args.timeout,
-        memory: engine.memory_limit(),
-    };
-    let given: Vec<_> = args.params.into_iter().map(|(name, _)| name).collect();
-    let work = async move {
-        for param in params.iter().filter(|param| given.contains(&param.name)) {
-            check_values(&engine, param).await?;
+    Ok((lake, engine))
+}
+
+fn style(args: &QueryArgs, is_bundled: bool) -> Result<RowStyle> {
+    RowStyle::choose(args.format, args.out.as_deref(), args.csv_safe, is_bundled)
+}
+
+/// Run a query with local times in the time zones of the projects, and log the reason if it has no rows.
+///
+/// # Errors
+/// As [`execute`].
+pub(super) async fn rows_of(
+    engine: &Engine,
+    sql: &str,
+    params: Vec<Param>,
+) -> Result<Vec<RecordBatch>> {
+    let given = params.clone();
+    let times = given.iter().any(|param| param.moment.is_some());
+    let variants = match times {
+        true => {
+            let frame = engine.plan(sql, &[]).await?;
+            let first = frame.schema().fields().first().map(|field| field.name());
+            let by_project = first.is_some_and(|name| name == "project");
+            LakeCalendar::read(engine)
+                .await?
+                .variants(params, by_project)?
         }
-        rows::render(&execute(&engine, &sql, &params).await?, style)
+        false => vec![params],
     };
-    let text = limits.watch(work).await?;
-    rows::write(&text, style.format, args.out.as_deref())?;
-    Ok(CommandOutcome::Complete)
+    let rows = execute_variants(engine, sql, &variants).await?;
+    if rows.iter().all(|batch| batch.num_rows() == 0) {
+        let reason = empty::reason(engine, &engine.references(sql)?, &given).await?;
+        tracing::warn!("no rows: {reason}");
+    }
+    Ok(rows)
 }
 
 /// Parameters whose values must exist in the lake, and the SQL that lists the values. A misspelt value would silently
@@ -91,6 +241,11 @@ async fn check_values(engine: &Engine, param: &Param) -> Result<()> {
     };
     let mut known = engine.query_texts(sql).await?;
     known.sort();
+    if known.is_empty() && param.name == "team" {
+        return Err(Error::new(ErrorKind::Usage, "this lake has no teams")
+            .with("param", &param.name)
+            .hint("name teams and their members under [org] in bitlake.toml, and run `bitlake transform`"));
+    }
     let known: Vec<_> = known.iter().map(String::as_str).collect();
     match param.items().into_iter().find(|word| !known.contains(word)) {
         Some(word) => Err(unknown_value_error(
@@ -112,9 +267,18 @@ pub(super) async fn execute(
     sql: &str,
     params: &[Param],
 ) -> Result<Vec<RecordBatch>> {
+    execute_variants(engine, sql, &[params.to_vec()]).await
+}
+
+/// Run one SELECT with several sets of parameters, as [`execute`] does.
+async fn execute_variants(
+    engine: &Engine,
+    sql: &str,
+    variants: &[Vec<Param>],
+) -> Result<Vec<RecordBatch>> {
     // Refuses every statement that is not a query.
     engine.references(sql)?;
-    let frame = engine.plan(sql, params).await.map_err(|error| {
+    let frame = engine.plan_variants(sql, variants).await.map_err(|error| {
         error.hint("`bitlake tables` lists the tables and `bitlake tables NAME` their columns")
     })?;
     let schema = Arc::clone(frame.schema().inner());
@@ -157,7 +321,7 @@ pub(super) async fn print_overview(lake: &Lake, memory_limit: Option<u64>) -> Re
     rows::write(&rows::render(&batches, style)?, style.format, None)
 }
 
-/// Return the SQL of a named query and the values of its parameters.
+/// Return the SQL of a query and the values of its parameters.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] if there is no such query or parameter.
@@ -166,148 +330,5 @@ pub(super) fn find_query(
     own: Option<&Path>,
     given: &[(String, String)],
 ) -> Result<(String, Vec<Param>)> {
-    let known = all_queries(own)?;
-    let exact = known.iter().find(|(candidate, _)| candidate == name);
-    let found = match exact {
-        Some((_, sql)) => Some((sql, Vec::new())),
-        None => known
-            .iter()
-            .find_map(|(_, sql)| Some((sql, alias(sql, name)?))),
-    };
-    let Some((sql, preset)) = found else {
-        let names: Vec<_> = known.iter().map(|(name, _)| name.as_str()).collect();
-        let close = suggest::closest(name, names.iter().copied());
-        let hint = match close {
-            Some(close) => format!("did you mean `{close}`?"),
-            None => "`bitlake query --list` shows them".to_owned(),
-        };
-        return Err(Error::new(ErrorKind::Usage, "there is no such query")
-            .with("name", name)
-            .hint(hint));
-    };
-    let preset = preset
-        .into_iter()
-        .filter(|(name, _)| !given.iter().any(|(given, _)| given == name));
-    let values: Vec<_> = preset.chain(given.iter().cloned()).collect();
-    Ok((sql.clone(), bind_params(declared_params(sql)?, &values)?))
-}
-
-/// A former name of the report and the parameter values it stands for: `-- alias: dora/old_name interval=day`.
-const ALIAS: &str = "-- alias:";
-
-/// Return the parameter values that `name` stands for if the header of `sql` declares it as an alias.
-fn alias(sql: &str, name: &str) -> Option<Vec<(String, String)>> {
-    let mut aliases = sql.lines().filter_map(|line| line.strip_prefix(ALIAS));
-    aliases.find_map(|text| {
-        let mut words = text.split_whitespace();
-        (words.next() == Some(name)).then(|| {
-            let values = words.filter_map(|word| word.split_once('='));
-            values
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect()
-        })
-    })
-}
-
-/// Return every query by name: the bundled ones, and those of `own/reports`, which replace bundled ones of the same name.
-fn all_queries(own: Option<&Path>) -> Result<Vec<(String, String)>> {
-    let mut queries: BTreeMap<String, String> = reports()
-        .into_iter()
-        .map(|(name, sql)| (name, sql.to_owned()))
-        .collect();
-    let Some(folder) = own.map(|own| own.join("reports")) else {
-        return Ok(queries.into_iter().collect());
-    };
-    let entries = |folder: &Path| {
-        std::fs::read_dir(folder)
-            .map(|entries| {
-                entries
-                    .flatten()
-                    .map(|entry| entry.path())
-                    .collect::<Vec<_>>()
-            })
-            .unwrap_or_default()
-    };
-    for group in entries(&folder) {
-        for file in entries(&group)
-            .iter()
-            .filter(|file| file.extension().is_some_and(|e| e == "sql"))
-        {
-            let sql = std::fs::read(file)
-                .or_error(ErrorKind::Configuration, "cannot read a query")
-                .and_then(|bytes| encoding::text(bytes, file, ErrorKind::Configuration))
-                .map_err(|error| error.with("file", file.display()))?;
-            if let (Some(group), Some(name)) = (group.file_name(), file.file_stem()) {
-                queries.insert(format!("{}/{}", group.display(), name.display()), sql);
-            }
-        }
-    }
-    Ok(queries.into_iter().collect())
-}
-
-/// Return a list of the queries by group, each with its question, which is the first line of its SQL.
-fn list(own: Option<&Path>) -> Result<String> {
-    let mut groups: BTreeMap<String, Vec<Vec<String>>> = BTreeMap::new();
-    for (name, sql) in all_queries(own)? {
-        let question = sql
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim_start_matches(['-', ' ']);
-        let group = name.split('/').next().unwrap_or_default().to_owned();
-        let line = vec![format!("  {name}"), question.to_owned()];
-        groups.entry(group).or_default().push(line);
-    }
-    let groups: Vec<_> = groups
-        .into_iter()
-        .map(|(group, lines)| format!("{group}\n{}", rows::aligned(&lines)))
-        .collect();
-    Ok(groups.join("\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(params: &[Param], name: &str) -> String {
-        let found = params.iter().find(|param| param.name == name);
-        found.map(|param| param.text.clone()).unwrap()
-    }
-
-    #[test]
-    fn a_former_name_runs_the_report_with_the_values_that_it_stands_for() {
-        let given = |values: &[(&str, &str)]| -> Vec<_> {
-            let pairs = values.iter();
-            pairs
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect()
-        };
-        let (sql, params) = find_query("dora_details/lead_time_coding", None, &[]).unwrap();
-        let (canonical, defaults) = find_query("dora_details/lead_time_mean", None, &[]).unwrap();
-        assert_eq!(sql, canonical);
-        assert_eq!(value(&params, "part"), "coding");
-        assert_eq!(value(&defaults, "part"), "cycle");
-        let given = given(&[("part", "review"), ("project", "shop")]);
-        let (_, params) = find_query("dora_details/lead_time_coding", None, &given).unwrap();
-        assert_eq!(value(&params, "part"), "review");
-        assert_eq!(value(&params, "project"), "shop");
-    }
-
-    #[test]
-    fn every_former_name_is_declared_once_and_sets_parameters_that_the_report_has() {
-        let known = all_queries(None).unwrap();
-        let mut names: Vec<String> = known.iter().map(|(name, _)| name.clone()).collect();
-        for (_, sql) in &known {
-            for line in sql.lines().filter_map(|line| line.strip_prefix(ALIAS)) {
-                let name = line.split_whitespace().next().unwrap();
-                find_query(name, None, &[]).unwrap();
-                names.push(name.to_owned());
-            }
-        }
-        let total = names.len();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), total);
-        assert!(total > known.len(), "no report declares a former name");
-    }
+    QueryCatalog::load(own)?.find(name, given)
 }

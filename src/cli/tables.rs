@@ -8,6 +8,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{Contract, Contracts, HISTORY, LAYERS};
 use crate::suggest;
 
+/// The limit of similar names in a hint.
+const SHOWN: usize = 3;
+
 pub(super) fn run(_: &CliContext, args: &TablesArgs) -> Result<CommandOutcome> {
     let contracts = Contracts::bundled()?;
     match &args.name {
@@ -21,18 +24,16 @@ pub(super) fn run(_: &CliContext, args: &TablesArgs) -> Result<CommandOutcome> {
 }
 
 /// Find a table by `layer.table`, or by its name in the layer `domain`.
-fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
+pub(super) fn find<'a>(contracts: &'a Contracts, name: &str) -> Result<&'a Contract> {
     let (layer, table) = name.split_once('.').unwrap_or(("domain", name));
     contracts
         .get(layer, table)
         .map(AsRef::as_ref)
         .ok_or_else(|| {
             let names: Vec<_> = contracts.all().map(|contract| contract.name()).collect();
-            let close = suggest::closest(name, names.iter().map(String::as_str));
-            let hint = match close {
-                Some(close) => format!("did you mean `{close}`?"),
-                None => "`bitlake tables` lists the tables".to_owned(),
-            };
+            let near = suggest::nearest(name, names.iter().map(String::as_str), SHOWN);
+            let hint = suggest::did_you_mean(&near);
+            let hint = hint.unwrap_or_else(|| "`bitlake tables` lists the tables".to_owned());
             Error::new(ErrorKind::Usage, "there is no such table")
                 .with("table", name)
                 .hint(hint)

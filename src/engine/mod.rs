@@ -4,26 +4,35 @@
 //! It fixes two properties of every query. Results do not depend on the machine: the number of partitions is fixed, and
 //! strings are plain arrays instead of views. Memory has a limit, and sorts spill to disk.
 
+mod browse;
 mod dialect;
 mod functions;
+mod moment;
 mod params;
 mod parquet_table;
 mod references;
 mod select;
 mod shared_ctes;
 mod times;
+mod unknown_names;
+mod variants;
 
+pub use browse::Browse;
 pub use dialect::{Dialect, inline_params, translate};
-pub use params::{Param, bind_params, declared_params, unknown_value_error};
+pub use moment::{MOMENT_FORMS, Moment};
+pub use params::{
+    Param, add_placeholders, bind_params, declared_params, resolve_moments, unknown_value_error,
+};
 pub use parquet_table::TableFile;
 pub use references::{TableName, references};
 pub use shared_ctes::{OptimizedQuery, PlannedQuery};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::catalog::{MemorySchemaProvider, TableProvider};
 use datafusion::common::{Column, ParamValues, SchemaError, TableReference};
@@ -38,6 +47,7 @@ use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
@@ -46,6 +56,7 @@ use url::Url;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, LAYERS};
 use parquet_table::ParquetTable;
+use unknown_names::{plan_error, unknown_table};
 
 /// Fixed, because the order of equal rows depends on it and must not follow the number of cores.
 const PARTITIONS: usize = 2;
@@ -54,7 +65,8 @@ const POOL_SHARE: f64 = 0.6;
 const DEFAULT_MEMORY: u64 = 2 << 30;
 /// Rows in a batch of wide rows. A sort must be able to hold a few batches.
 const WIDE_ROWS: usize = 256;
-const CATALOG: &str = "datafusion";
+/// The catalog of the layers, which queries never name. Messages of DataFusion may show it.
+const CATALOG: &str = "lake";
 
 /// A DataFusion session over tables of the lake.
 pub struct Engine {
@@ -71,7 +83,9 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::Internal`] when DataFusion cannot be set up.
     pub fn new(memory_limit: Option<u64>) -> Result<Self> {
-        let mut config = SessionConfig::new().with_target_partitions(PARTITIONS);
+        let mut config = SessionConfig::new()
+            .with_target_partitions(PARTITIONS)
+            .with_default_catalog_and_schema(CATALOG, "public");
         let options = config.options_mut();
         options.execution.parquet.schema_force_view_types = false;
         options.sql_parser.map_string_types_to_utf8view = false;
@@ -246,18 +260,59 @@ impl Engine {
     /// Plan `sql` with typed parameters.
     ///
     /// # Errors
-    /// As [`references`] if the text is not one SELECT; [`ErrorKind::Usage`] with DataFusion's message if it cannot be
-    /// planned.
+    /// As [`references`] if the text is not one SELECT; [`ErrorKind::Usage`] if a table or column does not exist, with the
+    /// most similar names, and with DataFusion's message if it cannot be planned for another reason.
     pub async fn plan(&self, sql: &str, params: &[Param]) -> Result<DataFrame> {
-        let failed = |error: DataFusionError| {
-            Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
-        };
         let statement = self.parse(sql)?;
-        let plan = self.plan_statement(statement).await.map_err(failed)?;
+        if let Some(error) = unknown_table(&self.context.state(), &self.references(sql)?) {
+            return Err(error);
+        }
+        let plan = self.plan_statement(statement).await.map_err(plan_error)?;
         if params.is_empty() {
             return Ok(plan);
         }
-        plan.with_param_values(param_values(params)).map_err(failed)
+        plan.with_param_values(param_values(params))
+            .map_err(plan_error)
+    }
+
+    /// Plan `sql` with several sets of parameters. The rows are those of all sets, in the order of the query; a parameter
+    /// `n` limits them.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`].
+    pub async fn plan_variants(&self, sql: &str, variants: &[Vec<Param>]) -> Result<DataFrame> {
+        if let [params] = variants {
+            return self.plan(sql, params).await;
+        }
+        let mut plans = Vec::new();
+        for params in variants {
+            plans.push(self.plan(sql, params).await?.into_parts().1);
+        }
+        let plan = variants::union(plans).map_err(plan_error)?;
+        let plan =
+            plan.ok_or_else(|| Error::new(ErrorKind::Internal, "a query has no parameters"))?;
+        let frame = DataFrame::new(self.context.state(), plan);
+        let limit = variants.iter().flatten().find(|param| param.name == "n");
+        match limit.map(|param| &param.value) {
+            Some(ScalarValue::Int64(Some(n))) => {
+                let n = usize::try_from(*n).unwrap_or(0);
+                frame.limit(0, Some(n)).map_err(plan_error)
+            }
+            _ => Ok(frame),
+        }
+    }
+
+    /// Return the placeholders of `sql` with their types, where the query decides them.
+    ///
+    /// # Errors
+    /// As [`Engine::plan`].
+    pub async fn placeholders(&self, sql: &str) -> Result<BTreeMap<String, Option<DataType>>> {
+        let plan = self.plan(sql, &[]).await?;
+        let types = plan.logical_plan().get_parameter_types();
+        let types = types.map_err(plan_error)?.into_iter();
+        Ok(types
+            .map(|(name, data_type)| (name.trim_start_matches('$').to_owned(), data_type))
+            .collect())
     }
 
     /// Plan `sql` as [`Engine::plan`] does, so that a CTE which it reads more than once is computed once.
@@ -267,11 +322,7 @@ impl Engine {
     pub async fn plan_shared(&self, sql: &str, params: &[Param]) -> Result<PlannedQuery> {
         let frame = self.plan(sql, &[]).await?;
         let (state, plan) = frame.into_parts();
-        PlannedQuery::extract(state, plan, &param_values(params)).map_err(
-            |error: DataFusionError| {
-                Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
-            },
-        )
+        PlannedQuery::extract(state, plan, &param_values(params)).map_err(plan_error)
     }
 
     /// Parse `sql`, with timestamps in microseconds.
@@ -415,9 +466,67 @@ pub fn is_unreadable(error: &DataFusionError) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::arrow::datatypes::{Field, Schema};
 
     use super::*;
+
+    async fn refusal(sql: &str) -> String {
+        let engine = Engine::new(None).unwrap();
+        let fields = ["id", "full_name", "created_date", "updated_date"];
+        let fields: Vec<_> = fields
+            .map(|name| Field::new(name, DataType::Utf8, true))
+            .into();
+        let schema = Arc::new(Schema::new(fields));
+        engine
+            .register_parquet("domain", "repos", schema, &[])
+            .unwrap();
+        let planned = engine.plan(sql, &[]).await.map(|_| ());
+        planned.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn unknown_names_get_suggestions_and_no_message_names_the_catalog() {
+        for (sql, expected) in [
+            (
+                "SELECT id FROM domain.repo",
+                "there is no such table (table=domain.repo): did you mean `domain.repos`?",
+            ),
+            (
+                "SELECT id FROM public.nothing_like_it",
+                "there is no such table (table=public.nothing_like_it): SHOW TABLES lists them, as does `bitlake tables`",
+            ),
+            (
+                "SELECT id FROM repos",
+                "not a table of the form `layer.table` (name=repos): did you mean `domain.repos`?",
+            ),
+            (
+                "SELECT r.name FROM domain.repos AS r",
+                "there is no such column (column=r.name): did you mean `full_name`?",
+            ),
+            (
+                "SELECT created FROM domain.repos",
+                "there is no such column (column=created): did you mean `created_date`?",
+            ),
+            (
+                "SELECT zzz FROM domain.repos",
+                "there is no such column (column=zzz): the columns here are created_date, full_name, id, updated_date",
+            ),
+        ] {
+            assert_eq!(refusal(sql).await, expected, "{sql}");
+        }
+        for sql in [
+            "SELECT id FROM lake.domain.nothing",
+            "SELECT id FROM domain.repos AS a INNER JOIN domain.repos AS b ON a.id = b.id",
+            "SELECT nothing(id) FROM domain.repos",
+            "SELECT * FROM nothing(1)",
+            "SELECT id + FROM domain.repos",
+            "SELECT id FROM domain.repos WHERE id IN (SELECT x FROM domain.repos)",
+        ] {
+            let refusal = refusal(sql).await;
+            let shown = refusal.contains("datafusion") || refusal.contains("public");
+            assert!(!shown && refusal.len() < 300, "{refusal}");
+        }
+    }
 
     /// A derived session once replaced the shared tables by an empty catalog.
     #[tokio::test]

@@ -4,13 +4,19 @@
 //! -- param: project varchar[] = null    only these projects
 //! -- param: interval varchar = month    one of: day, week, month, quarter, year
 //! ```
+//!
+//! A timestamp that is written as a local time gets its value by [`resolve_moments`]; until then it is that of UTC, and
+//! null if it depends on the present time.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
+use super::moment::{MOMENT_FORMS, Moment};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::suggest;
 
@@ -30,6 +36,10 @@ pub struct Param {
     pub value: ScalarValue,
     /// The allowed values; empty if any value is allowed.
     pub allowed: Vec<String>,
+    /// What the header says about the parameter.
+    pub description: String,
+    /// The time that a timestamp was written as.
+    pub moment: Option<Moment>,
 }
 
 impl Param {
@@ -47,8 +57,30 @@ impl Param {
         }
     }
 
+    /// Return a parameter without a declaration.
+    fn undeclared(name: &str, type_name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            text: String::new(),
+            value: ScalarValue::Null,
+            allowed: Vec::new(),
+            description: String::new(),
+            moment: None,
+        }
+    }
+
     fn set(&mut self, text: &str) -> Result<()> {
-        self.value = parse(&self.type_name, text)?;
+        self.moment = match (self.type_name.as_str(), text) {
+            ("timestamp", "null") => None,
+            ("timestamp", text) => Some(Moment::parse(text).ok_or_else(|| not_a_time(text))?),
+            _ => None,
+        };
+        self.value = match self.moment {
+            Some(moment) if moment.is_relative() => parse(&self.type_name, "null")?,
+            Some(moment) => instant(moment.resolve(Tz::UTC, DateTime::UNIX_EPOCH)),
+            None => parse(&self.type_name, text)?,
+        };
         text.clone_into(&mut self.text);
         let unknown = self
             .items()
@@ -118,12 +150,11 @@ pub fn declared_params(sql: &str) -> Result<Vec<Param>> {
                 .unwrap_or_default()
                 .split(',')
                 .map(|word| word.trim().to_owned());
+            let description = behind.trim_start().strip_prefix(default);
             let mut param = Param {
-                name: name.to_owned(),
-                type_name: type_name.to_owned(),
-                text: String::new(),
-                value: ScalarValue::Null,
                 allowed: allowed.filter(|word| !word.is_empty()).collect(),
+                description: description.unwrap_or_default().trim().to_owned(),
+                ..Param::undeclared(name, type_name)
             };
             param.set(default.trim_matches('\''))?;
             Ok(param)
@@ -167,6 +198,97 @@ pub fn bind_params(mut params: Vec<Param>, given: &[(String, String)]) -> Result
     Ok(params)
 }
 
+/// Add the placeholders of a query that its header does not declare, `name` and type, so that values can be given.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if one of them is not among the `given` values.
+pub fn add_placeholders(
+    mut params: Vec<Param>,
+    placeholders: impl IntoIterator<Item = (String, Option<DataType>)>,
+    given: &[(String, String)],
+) -> Result<Vec<Param>> {
+    for (name, data_type) in placeholders {
+        if params.iter().any(|param| param.name == name) {
+            continue;
+        }
+        if !given.iter().any(|(given, _)| *given == name) {
+            return Err(
+                Error::new(ErrorKind::Usage, "a parameter of the SQL has no value")
+                    .with("param", &name)
+                    .hint(format!("add --param {name}=VALUE")),
+            );
+        }
+        params.push(Param::undeclared(&name, type_name(data_type.as_ref())));
+    }
+    Ok(params)
+}
+
+/// Return the declared name of a type, `varchar` if it is unknown.
+fn type_name(data_type: Option<&DataType>) -> &'static str {
+    match data_type {
+        Some(data_type) if data_type.is_integer() => "bigint",
+        Some(data_type) if data_type.is_numeric() => "double",
+        Some(DataType::Boolean) => "boolean",
+        Some(DataType::Date32 | DataType::Date64) => "date",
+        Some(DataType::Timestamp(..)) => "timestamp",
+        Some(DataType::List(item)) => match item.data_type().is_integer() {
+            true => "bigint[]",
+            false => "varchar[]",
+        },
+        _ => "varchar",
+    }
+}
+
+/// Give every time the value that it has in `zone`. `now` decides what `today` and `last month` are.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] if `from` is not before `to`.
+pub fn resolve_moments(params: &mut [Param], zone: Tz, now: DateTime<Utc>) -> Result<()> {
+    for param in params.iter_mut() {
+        if let Some(moment) = param.moment {
+            param.value = instant(moment.resolve(zone, now));
+        }
+    }
+    let micros = |name: &str| {
+        let param = params.iter().find(|param| param.name == name)?;
+        match param.value {
+            ScalarValue::TimestampMicrosecond(micros, _) => Some((micros?, param.text.as_str())),
+            _ => None,
+        }
+    };
+    match (micros("from"), micros("to")) {
+        (Some((from, from_text)), Some((to, to_text))) if from >= to => {
+            let message = format!("`from` ({from_text}) is not before `to` ({to_text})");
+            Err(Error::new(ErrorKind::Usage, message).hint(
+                "a date or month stands for its first instant, and `to` is the first instant after the period: \
+                 October 2026 is from=2026-10 and to=2026-11",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn instant(time: DateTime<Utc>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(time.timestamp_micros()), Some("UTC".into()))
+}
+
+fn not_a_time(text: &str) -> Error {
+    Error::new(ErrorKind::Usage, format!("`{text}` is not a time"))
+        .hint(format!("write {MOMENT_FORMS}"))
+}
+
+/// Return what a type takes.
+fn accepted_values(type_name: &str) -> &'static str {
+    match type_name.trim_end_matches("[]") {
+        "bigint" => "a whole number, such as 10",
+        "double" => "a number, such as 1.5",
+        "boolean" => "true or false",
+        "date" => "a date, such as 2026-10-01",
+        "timestamp" => MOMENT_FORMS,
+        _ => "a text",
+    }
+}
+
 fn parse(type_name: &str, text: &str) -> Result<ScalarValue> {
     let (element, list) = match type_name.strip_suffix("[]") {
         Some(element) => (element, true),
@@ -186,8 +308,10 @@ fn parse(type_name: &str, text: &str) -> Result<ScalarValue> {
         }
     };
     let scalar = |text: &str| {
-        ScalarValue::try_from_string(text.to_owned(), &data_type)
-            .or_error(ErrorKind::Usage, format!("`{text}` is not a {element}"))
+        ScalarValue::try_from_string(text.to_owned(), &data_type).map_err(|_| {
+            Error::new(ErrorKind::Usage, format!("`{text}` is not a {element}"))
+                .hint(format!("write {}", accepted_values(element)))
+        })
     };
     match (list, text) {
         (false, "null") => {

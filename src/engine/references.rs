@@ -6,6 +6,7 @@ use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
 
 use super::select::parse;
+use super::unknown_names::qualified_names;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// A qualified table name, `layer.table`.
@@ -55,12 +56,13 @@ pub fn references(state: &SessionState, sql: &str) -> Result<Vec<TableName>> {
             }
             TableReference::Bare { table } if TABLE_FUNCTIONS.contains(&table.as_ref()) => {}
             other => {
+                let near = qualified_names(state, &other.to_string());
                 return Err(Error::new(
                     ErrorKind::Configuration,
                     "not a table of the form `layer.table`",
                 )
                 .with("name", other)
-                .hint("name the layer, or define the CTE"));
+                .hint(near.unwrap_or_else(|| "name the layer, or define the CTE".to_owned())));
             }
         }
     }

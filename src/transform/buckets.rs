@@ -4,10 +4,11 @@
 //! The periods of a project run from the first collected day to the day of its last run. Those of a project that only
 //! outside tables name run from the first to the last time in these tables.
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDate, SecondsFormat, TimeDelta, Utc, Weekday};
-use chrono::{NaiveTime, TimeZone};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDate, NaiveTime, SecondsFormat, Utc, Weekday};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
+
+use crate::clock::local_instant;
 
 /// A project and the time span to divide into periods.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,13 +89,7 @@ fn label(period: &str, date: NaiveDate, week_start: Weekday) -> String {
 /// Return the first instant of a local day. In zones that skip midnight when their clocks go forward, the day starts
 /// later.
 fn midnight(zone: Tz, date: NaiveDate) -> DateTime<Utc> {
-    let local = date.and_time(NaiveTime::MIN);
-    (0..=24)
-        .find_map(|quarters| {
-            let local = local.checked_add_signed(TimeDelta::minutes(15 * quarters))?;
-            zone.from_local_datetime(&local).earliest()
-        })
-        .map_or_else(|| local.and_utc(), |time| time.to_utc())
+    local_instant(zone, date.and_time(NaiveTime::MIN))
 }
 
 #[cfg(test)]

@@ -116,6 +116,76 @@ fn the_command_reference_lists_every_command_and_option() {
     check("commands.md", &text);
 }
 
+/// The questions that most readers have, and the queries that answer them.
+const FIRST_QUESTIONS: [(&str, &str); 10] = [
+    ("How do we deliver, month by month?", "dora/overview"),
+    ("What is our DORA class, and why?", "dora/overall"),
+    (
+        "How long does a change take to production?",
+        "dora/lead_time",
+    ),
+    (
+        "Which deployments failed, and how do we know?",
+        "dora/failures",
+    ),
+    ("Which incidents count, and which do not?", "dora/incidents"),
+    (
+        "Which reviews took longest, and why?",
+        "pull_requests/slowest_reviews",
+    ),
+    (
+        "Which pull requests wait, and for whom?",
+        "pull_requests/oldest_open",
+    ),
+    ("Do large pull requests take longer?", "pull_requests/size"),
+    ("How do teams compare?", "dora_by_team/overall"),
+    ("How many pipeline slots do we need?", "cicd/slot_usage"),
+];
+
+/// The rows of `query --list --format json`.
+fn listed_queries() -> Vec<serde_json::Value> {
+    let output = super::demo::bitlake(&["query", "--list", "--format", "json"]);
+    let text = super::demo::text(&output.stdout);
+    let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    rows.collect()
+}
+
+#[test]
+fn the_page_of_questions_lists_every_query_with_its_command() {
+    let mut text = "# Questions\n\nThe question that each bundled query answers, from the queries themselves. \
+        `bitlake query NAME --help` explains one, with its parameters and an example; `bitlake query --search TEXT` finds \
+        one by words. [Command line](../command-line.md#queries) has the rest.\n\n## Where to begin\n\n\
+        | question | command |\n|---|---|\n"
+        .to_owned();
+    let queries = listed_queries();
+    for (question, name) in FIRST_QUESTIONS {
+        let known = queries.iter().any(|query| query["query"] == name);
+        assert!(known, "there is no query {name}");
+        writeln!(text, "| {question} | `bitlake query {name}` |").unwrap();
+    }
+    let mut group = "";
+    for query in &queries {
+        let of = |key: &str| query[key].as_str().unwrap();
+        if of("group") != group {
+            group = of("group");
+            write!(
+                text,
+                "\n## {}\n\n| question | command | parameters |\n|---|---|---|\n",
+                cell(group)
+            )
+            .unwrap();
+        }
+        let (question, name) = (cell(of("question")), of("query"));
+        let parameters = of("parameters");
+        writeln!(
+            text,
+            "| {question} | `bitlake query {name}` | {parameters} |"
+        )
+        .unwrap();
+    }
+    check("questions.md", &text);
+}
+
 fn describe(text: &mut String, command: &mut Command, global: &BTreeSet<String>) {
     let usage = command.render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");

@@ -31,7 +31,7 @@ use super::python::Python;
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("engines"));
 
 /// Non-default values of the parameters that reports declare.
-const VARIATION: [(&str, &str); 8] = [
+const VARIATION: [(&str, &str); 9] = [
     ("project", "checkout,platform"),
     ("repo", "acme/checkout-web,acme/platform"),
     ("interval", "week"),
@@ -40,6 +40,7 @@ const VARIATION: [(&str, &str); 8] = [
     ("report", "2021"),
     ("part", "review"),
     ("authors", "people"),
+    ("linked", "false"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

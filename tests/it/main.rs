@@ -47,6 +47,7 @@ mod outside_values;
 mod portable;
 mod program;
 mod python;
+mod queries;
 mod quirks;
 mod quota;
 mod readers;

@@ -7,7 +7,8 @@
 -- param: to timestamp = null   authored before this
 -- param: n bigint = 10   how many
 -- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can
--- fill, or else from domain.commits, and are 0 without either.
+-- fill, or else from domain.commits. An author without any has no lines instead of 0; "commits sized" counts those that
+-- have them.
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
 -- Note: an author is the Bitbucket account, or else the e-mail address; DevLake groups by name and e-mail, so a person
 -- with two addresses is two.
@@ -46,8 +47,14 @@ authors AS (
 lines AS (
     SELECT
         c.sha,
-        coalesce(f.additions, c.additions, 0) AS additions,
-        coalesce(f.deletions, c.deletions, 0) AS deletions
+        CASE
+            WHEN f.additions + f.deletions > 0 THEN f.additions
+            WHEN c.additions + c.deletions > 0 THEN c.additions
+        END AS additions,
+        CASE
+            WHEN f.additions + f.deletions > 0 THEN f.deletions
+            WHEN c.additions + c.deletions > 0 THEN c.deletions
+        END AS deletions
     FROM commits AS c
     LEFT JOIN (
         SELECT
@@ -63,7 +70,10 @@ SELECT
     a.author,
     sum(l.additions) - sum(l.deletions) AS "net lines",
     sum(l.additions) AS added,
-    sum(l.deletions) AS deleted
+    sum(l.deletions) AS deleted,
+    count(*) AS commits,
+    count(l.additions) AS "commits sized",
+    CASE WHEN count(l.additions) = 0 THEN 'no line counts: `commits = "git"` or a [[table]] provides them' ELSE '' END AS note
 FROM commits AS c
 INNER JOIN authors AS a ON a.author_key = c.author_key
 INNER JOIN lines AS l ON l.sha = c.sha

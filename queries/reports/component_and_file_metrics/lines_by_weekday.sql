@@ -5,9 +5,10 @@
 -- param: repo varchar[] = null   only these repositories (workspace/slug)
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
--- Note: weekdays are those of UTC, and one without commits shows as 0.
+-- Note: weekdays are those of UTC, and one without commits shows as 0 where any commit has line counts.
 -- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can
--- fill, or else from domain.commits, and are 0 without either.
+-- fill, or else from domain.commits. Without any there are no lines instead of 0; "commits sized" counts those that have
+-- them.
 -- Note: a commit in two of the chosen repositories counts once; DevLake adds its lines twice.
 
 WITH commits AS (
@@ -32,8 +33,14 @@ WITH commits AS (
 lines AS (
     SELECT
         c.sha,
-        coalesce(f.additions, c.additions, 0) AS additions,
-        coalesce(f.deletions, c.deletions, 0) AS deletions
+        CASE
+            WHEN f.additions + f.deletions > 0 THEN f.additions
+            WHEN c.additions + c.deletions > 0 THEN c.additions
+        END AS additions,
+        CASE
+            WHEN f.additions + f.deletions > 0 THEN f.deletions
+            WHEN c.additions + c.deletions > 0 THEN c.deletions
+        END AS deletions
     FROM commits AS c
     LEFT JOIN (
         SELECT
@@ -82,15 +89,36 @@ weekdays AS (
     SELECT
         7,
         'Sunday'
+),
+
+sums AS (
+    SELECT
+        w.place,
+        w.weekday,
+        coalesce(sum(l.additions), 0) AS added,
+        coalesce(sum(l.deletions), 0) AS deleted,
+        count(p.sha) AS commits,
+        count(l.additions) AS sized
+    FROM weekdays AS w
+    LEFT JOIN placed AS p ON p.place = w.place
+    LEFT JOIN lines AS l ON l.sha = p.sha
+    GROUP BY w.place, w.weekday
+),
+
+known AS (
+    SELECT
+        *,
+        sum(sized) OVER () > 0 AND (sized > 0 OR commits = 0) AS is_known
+    FROM sums
 )
 
 SELECT
-    w.weekday,
-    coalesce(sum(l.additions), 0) - coalesce(sum(l.deletions), 0) AS "net lines",
-    coalesce(sum(l.additions), 0) AS added,
-    coalesce(sum(l.deletions), 0) AS deleted
-FROM weekdays AS w
-LEFT JOIN placed AS p ON p.place = w.place
-LEFT JOIN lines AS l ON l.sha = p.sha
-GROUP BY w.place, w.weekday
-ORDER BY w.place
+    weekday,
+    CASE WHEN is_known THEN added - deleted END AS "net lines",
+    CASE WHEN is_known THEN added END AS added,
+    CASE WHEN is_known THEN deleted END AS deleted,
+    commits,
+    sized AS "commits sized",
+    CASE WHEN is_known THEN '' ELSE 'no line counts: `commits = "git"` or a [[table]] provides them' END AS note
+FROM known
+ORDER BY place

@@ -6,8 +6,9 @@
 -- param: from timestamp = null   deployed at or after this instant
 -- param: to timestamp = null   deployed before this instant
 -- Note: DevLake finds the first commit by hash alone, so a commit of two pull requests doubles both; here one row per
--- project and pull request. Those that no figure counts are there, with the reason. The five times add up to the lead
--- time.
+-- project and pull request. Those that no figure counts are there, with the reason. Coding, pickup, review and deploy add
+-- up to the lead time. As in the other reports, review is from the first response to the merge; "to approval h" and
+-- "merge h" (from the first approval) are its parts.
 SELECT
     p.project_name AS project,
     coalesce(r.name, p.repo_id) AS repository,
@@ -18,7 +19,8 @@ SELECT
     round(p.lead_time_seconds / 360.0) / 10 AS "lead time h",
     round(p.coding_seconds / 360.0) / 10 AS "coding h",
     round(p.pickup_seconds / 360.0) / 10 AS "pickup h",
-    round(p.review_seconds / 360.0) / 10 AS "review h",
+    round((p.review_seconds + p.merge_seconds) / 360.0) / 10 AS "review h",
+    round(p.review_seconds / 360.0) / 10 AS "to approval h",
     round(p.merge_seconds / 360.0) / 10 AS "merge h",
     round(p.deploy_seconds / 360.0) / 10 AS "deploy h",
     coalesce(p.exclusion_reason, '') AS "not counted because",

@@ -6,7 +6,8 @@
 -- param: from timestamp = null   authored not before this
 -- param: to timestamp = null   authored before this
 -- Note: Bitbucket's API does not provide line counts; they come from domain.commit_files, which git or a [[table]] can
--- fill, or else from domain.commits, and are 0 without either. DevLake counts commits of equal message, time and lines
+-- fill, or else from domain.commits. Without any there are no lines instead of 0; "commits sized" counts those that have
+-- them. DevLake counts commits of equal message, time and lines
 -- once.
 -- Note: commits are joined by Bitbucket's account, or else by the person's e-mail address; DevLake joins accounts to
 -- the commit's e-mail address, which finds none of Bitbucket's.
@@ -64,17 +65,37 @@ files AS (
         sum(f.deletions) AS deletions
     FROM domain.commit_files AS f
     GROUP BY f.commit_sha
+),
+
+sized AS (
+    SELECT
+        c.sha,
+        CASE
+            WHEN f.additions + f.deletions > 0 THEN f.additions
+            WHEN c.additions + c.deletions > 0 THEN c.additions
+        END AS additions,
+        CASE
+            WHEN f.additions + f.deletions > 0 THEN f.deletions
+            WHEN c.additions + c.deletions > 0 THEN c.deletions
+        END AS deletions
+    FROM domain.commits AS c
+    LEFT JOIN files AS f ON f.commit_sha = c.sha
+    WHERE (
+        CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END
+    ) IN (SELECT a.author_key FROM authors AS a)
+    AND ($from IS NULL OR c.authored_date >= $from)
+    AND ($to IS NULL OR c.authored_date < $to)
 )
 
 SELECT
-    coalesce(sum(coalesce(f.additions, c.additions)), 0)
-    + coalesce(sum(coalesce(f.deletions, c.deletions)), 0) AS lines,
-    coalesce(sum(coalesce(f.additions, c.additions)), 0) AS added,
-    coalesce(sum(coalesce(f.deletions, c.deletions)), 0) AS deleted
-FROM domain.commits AS c
-LEFT JOIN files AS f ON f.commit_sha = c.sha
-WHERE (
-    CASE WHEN c.author_account_id <> '' THEN c.author_account_id ELSE lower(c.author_email) END
-) IN (SELECT a.author_key FROM authors AS a)
-AND ($from IS NULL OR c.authored_date >= $from)
-AND ($to IS NULL OR c.authored_date < $to)
+    sum(additions) + sum(deletions) AS lines,
+    sum(additions) AS added,
+    sum(deletions) AS deleted,
+    count(*) AS commits,
+    count(additions) AS "commits sized",
+    CASE
+        WHEN count(*) = 0 THEN 'no commits'
+        WHEN count(additions) = 0 THEN 'no line counts: `commits = "git"` or a [[table]] provides them'
+        ELSE ''
+    END AS note
+FROM sized
