@@ -315,7 +315,7 @@ pub(crate) struct ReportArgs {
     /// Show this project; repeat the flag for several [default: all projects]
     #[arg(long = "project", value_name = "NAME")]
     pub(crate) projects: Vec<String>,
-    /// Show only periods that begin at or after this time [default: the whole collected time]
+    /// Show only periods that begin at or after this time, as 2026-05 or an instant [default: the whole collected time]
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
     /// Show only periods that end by this time

@@ -1,12 +1,10 @@
 //! The rows that the page shows, read by bundled queries.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, TimeDelta};
 use chrono_tz::Tz;
 
-use super::ReportOptions;
-use super::rows::{QueryCall, ReportRow};
+use super::rows::{QueryCall, ReportCalendar, ReportRow};
+use super::{ReportInterval, ReportOptions};
 use crate::engine::{Engine, unknown_value_error};
 use crate::error::Result;
 
@@ -55,138 +53,117 @@ pub(super) struct PageRows {
 /// # Errors
 /// [`crate::error::ErrorKind::Usage`] for an unknown project or a malformed time; as [`QueryCall::rows`].
 pub(super) async fn read(engine: &Engine, options: &ReportOptions) -> Result<PageRows> {
-    check_names(engine, &options.projects).await?;
-    let reader = Reader { engine, options };
-    let about = reader.span("report/projects").rows(engine).await?;
-    let mut groups = BTreeMap::new();
-    for name in GROUPED {
-        groups.insert(name, reader.grouped(name).await?);
-    }
+    let anywhere = ReportCalendar {
+        zone: Tz::UTC,
+        now: DateTime::UNIX_EPOCH,
+    };
+    let known = QueryCall::new("report/projects");
+    let known = known.rows(engine, anywhere).await?;
+    check_names(&known, &options.projects)?;
+    let ends = known.iter().filter_map(|row| row.instant("ends")).max();
+    // The last day that has begun, by its noon, as for `bitlake query`.
+    let now = ends.unwrap_or(DateTime::UNIX_EPOCH) - TimeDelta::hours(12);
     let mut projects = Vec::new();
-    for about in about {
-        projects.push(reader.project(about, &mut groups).await?);
+    for row in &known {
+        let name = row.text("project");
+        if options.projects.is_empty() || options.projects.iter().any(|it| it == name) {
+            let reader = ProjectReader {
+                engine,
+                options,
+                name,
+                calendar: ReportCalendar {
+                    zone: row.text("time zone").parse().unwrap_or(Tz::UTC),
+                    now,
+                },
+            };
+            projects.extend(reader.read().await?);
+        }
     }
-    let coverage = groups.remove("report/coverage").unwrap_or_default();
     let call = QueryCall::new("report/coverage");
-    let rows = coverage.get("").cloned().unwrap_or_default();
+    let mut rows = call.rows(engine, anywhere).await?;
+    rows.retain(|row| row.text("project").is_empty());
     Ok(PageRows {
         projects,
         without_project: ReportRows { call, rows },
     })
 }
 
-async fn check_names(engine: &Engine, chosen: &[String]) -> Result<()> {
-    let all = QueryCall::new("report/projects").rows(engine).await?;
-    let known: Vec<_> = all.iter().map(|row| row.text("project")).collect();
+fn check_names(known: &[ReportRow], chosen: &[String]) -> Result<()> {
+    let known: Vec<_> = known.iter().map(|row| row.text("project")).collect();
     match chosen.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(unknown_value_error("project", name, &known, "the lake has")),
         None => Ok(()),
     }
 }
 
-/// The queries that are run once for all projects.
-const GROUPED: [&str; 8] = [
-    "report/figures",
-    "report/over_time",
-    "report/cycle_time",
-    "report/lead_times",
-    "report/timeline",
-    "report/deployments",
-    "report/coverage",
-    "report/completeness",
-];
-
-/// The rows of each project.
-type RowsByProject = BTreeMap<String, Vec<ReportRow>>;
-
-struct Reader<'a> {
+/// Reads the rows of one project.
+struct ProjectReader<'a> {
     engine: &'a Engine,
     options: &'a ReportOptions,
+    name: &'a str,
+    calendar: ReportCalendar,
 }
 
-impl Reader<'_> {
-    /// Return the call of a query with the chosen projects and span of time.
-    fn span(&self, name: &'static str) -> QueryCall {
-        let chosen = &self.options.projects;
-        let projects = (!chosen.is_empty()).then(|| chosen.join(","));
-        self.call(name, projects)
-    }
-
-    fn call(&self, name: &'static str, projects: Option<String>) -> QueryCall {
-        let options = self.options;
-        let mut call = QueryCall::new(name).with("project", projects);
-        if !matches!(name, "report/coverage" | "report/completeness") {
-            call = call
-                .with("from", options.from.clone())
-                .with("to", options.to.clone());
-        }
-        let has_interval = matches!(
-            name,
-            "report/figures" | "report/over_time" | "report/cycle_time" | "report/deployments"
-        );
-        let is_default = options.interval == super::ReportInterval::default();
-        let interval = (has_interval && !is_default).then(|| options.interval.as_str());
-        call.with("interval", interval)
-    }
-
-    async fn grouped(&self, name: &'static str) -> Result<RowsByProject> {
-        let mut groups = RowsByProject::new();
-        for row in self.span(name).rows(self.engine).await? {
-            let project = row.text("project").to_owned();
-            groups.entry(project).or_default().push(row);
-        }
-        Ok(groups)
-    }
-
-    async fn project(
-        &self,
-        about: ReportRow,
-        groups: &mut BTreeMap<&'static str, RowsByProject>,
-    ) -> Result<ProjectRows> {
-        let name = about.text("project").to_owned();
-        let mut take = |query: &'static str| {
-            let rows = groups.get_mut(query).and_then(|it| it.remove(&name));
-            ReportRows {
-                call: self.call(query, Some(name.clone())),
-                rows: rows.unwrap_or_default(),
-            }
+impl ProjectReader<'_> {
+    /// Read the rows; `None` if no day of the project is in the chosen time.
+    async fn read(&self) -> Result<Option<ProjectRows>> {
+        let about = self.rows(self.in_span("report/projects")).await?.rows;
+        let Some(about) = about.into_iter().next() else {
+            return Ok(None);
         };
-        let listed = |query| QueryCall::new(query).with("project", Some(name.clone()));
-        let (from, to) = (&self.options.from, &self.options.to);
-        let failures = listed("dora/failures")
-            .with("from", from.clone())
-            .with("to", to.clone())
-            .with("n", Some(LISTED_FAILURES.to_string()));
-        let slowest = listed("pull_requests/slowest_reviews")
-            .with("from", about.instant("last month begins").map(instant))
-            .with("to", about.instant("last month ends").map(instant))
-            .with("n", Some(LISTED.to_string()));
-        let oldest = listed("pull_requests/oldest_open").with("n", Some(LISTED.to_string()));
-        Ok(ProjectRows {
-            zone: about.text("time zone").parse().unwrap_or(Tz::UTC),
-            figures: take("report/figures"),
-            over_time: take("report/over_time"),
-            cycle_time: take("report/cycle_time"),
-            lead_times: take("report/lead_times"),
-            timeline: take("report/timeline"),
-            deployments: take("report/deployments"),
-            coverage: take("report/coverage"),
-            completeness: take("report/completeness"),
-            failures: self.listed(failures).await?,
-            slowest: self.listed(slowest).await?,
-            oldest: self.listed(oldest).await?,
-            name,
+        let n = |n: usize| Some(n.to_string());
+        let failures = self.in_span("dora/failures").with("n", n(LISTED_FAILURES));
+        let slowest = self.call("pull_requests/slowest_reviews");
+        let slowest = slowest
+            .with("from", self.month(&about, "last month begins"))
+            .with("to", self.month(&about, "last month ends"))
+            .with("n", n(LISTED));
+        let oldest = self.call("pull_requests/oldest_open").with("n", n(LISTED));
+        let mut coverage = self.rows(self.call("report/coverage")).await?;
+        coverage.rows.retain(|row| row.text("project") == self.name);
+        Ok(Some(ProjectRows {
+            name: self.name.to_owned(),
             about,
-        })
+            zone: self.calendar.zone,
+            figures: self.rows(self.by_period("report/figures")).await?,
+            over_time: self.rows(self.by_period("report/over_time")).await?,
+            cycle_time: self.rows(self.by_period("report/cycle_time")).await?,
+            lead_times: self.rows(self.in_span("report/lead_times")).await?,
+            timeline: self.rows(self.in_span("report/timeline")).await?,
+            deployments: self.rows(self.by_period("report/deployments")).await?,
+            failures: self.rows(failures).await?,
+            slowest: self.rows(slowest).await?,
+            oldest: self.rows(oldest).await?,
+            coverage,
+            completeness: self.rows(self.call("report/completeness")).await?,
+        }))
     }
 
-    async fn listed(&self, call: QueryCall) -> Result<ReportRows> {
-        let rows = call.rows(self.engine).await?;
+    fn call(&self, name: &'static str) -> QueryCall {
+        QueryCall::new(name).with("project", Some(self.name))
+    }
+
+    /// Return the call of a query over the chosen time.
+    fn in_span(&self, name: &'static str) -> QueryCall {
+        let call = self.call(name).with("from", self.options.from.clone());
+        call.with("to", self.options.to.clone())
+    }
+
+    /// Return the call of a query over the chosen time, by the chosen periods.
+    fn by_period(&self, name: &'static str) -> QueryCall {
+        let interval = self.options.interval;
+        let interval = (interval != ReportInterval::default()).then(|| interval.as_str());
+        self.in_span(name).with("interval", interval)
+    }
+
+    /// Return the month of an instant, as a parameter takes it.
+    fn month(&self, about: &ReportRow, column: &str) -> Option<String> {
+        let local = about.instant(column)?.with_timezone(&self.calendar.zone);
+        Some(local.format("%Y-%m").to_string())
+    }
+
+    async fn rows(&self, call: QueryCall) -> Result<ReportRows> {
+        let rows = call.rows(self.engine, self.calendar).await?;
         Ok(ReportRows { call, rows })
     }
-}
-
-/// Return an instant as a parameter takes it.
-fn instant(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

@@ -4,14 +4,23 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Float64Type, TimeUnit};
 use datafusion::arrow::error::ArrowError;
 
-use crate::engine::{Engine, bind_params, declared_params};
+use crate::engine::{Engine, bind_params, declared_params, resolve_moments};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::transform::reports;
+
+/// How local times (`2026-10`, `last month`) are read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReportCalendar {
+    pub(super) zone: Tz,
+    /// The time that decides what the present month is.
+    pub(super) now: DateTime<Utc>,
+}
 
 /// A bundled query with the values of its parameters.
 #[derive(Debug, Clone)]
@@ -47,17 +56,22 @@ impl QueryCall {
         command
     }
 
-    /// Run the query.
+    /// Run the query; local times among its parameters are those of `calendar`.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if a value does not fit its parameter; [`ErrorKind::Lake`] if the tables cannot be read.
-    pub(super) async fn rows(&self, engine: &Engine) -> Result<Vec<ReportRow>> {
+    pub(super) async fn rows(
+        &self,
+        engine: &Engine,
+        calendar: ReportCalendar,
+    ) -> Result<Vec<ReportRow>> {
         let known = reports();
         let found = known.iter().find(|(name, _)| name == self.name);
         let (_, sql) = found.ok_or_else(|| {
             Error::new(ErrorKind::Internal, "there is no such query").with("name", self.name)
         })?;
-        let params = bind_params(declared_params(sql)?, &self.params)?;
+        let mut params = bind_params(declared_params(sql)?, &self.params)?;
+        resolve_moments(&mut params, calendar.zone, calendar.now)?;
         let batches = engine.plan(sql, &params).await?.collect().await;
         let batches = batches
             .or_error(ErrorKind::Lake, "cannot compute the report")

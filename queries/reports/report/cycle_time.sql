@@ -21,13 +21,13 @@ WITH periods AS (
         period_start,
         period_end,
         NOT is_complete OR coalesce(reason, '') LIKE 'not collected%' AS is_partial,
-        coalesce(reason, '') AS note
+        coalesce(reason, '') AS note,
+        row_number() OVER (PARTITION BY project_name ORDER BY period_start DESC) AS place
     FROM metrics.dora
     WHERE scope = 'project' AND period = $interval AND metric = 'change_lead_time'
         AND ($project IS NULL OR list_contains($project, project_name))
         AND ($from IS NULL OR period_start >= $from)
         AND ($to IS NULL OR period_end <= $to)
-    QUALIFY row_number() OVER (PARTITION BY project_name ORDER BY period_start DESC) <= $n
 ),
 
 parts AS (
@@ -43,7 +43,7 @@ parts AS (
     FROM periods AS p
     INNER JOIN dora.project_pr_metrics AS m
         ON m.project_name = p.project_name AND m.deployed_date >= p.period_start AND m.deployed_date < p.period_end
-    WHERE m.exclusion_reason IS NULL AND m.lead_time_seconds IS NOT NULL
+    WHERE p.place <= $n AND m.exclusion_reason IS NULL AND m.lead_time_seconds IS NOT NULL
     GROUP BY p.project_name, p.period_start
 )
 
@@ -61,4 +61,5 @@ SELECT
     p.note
 FROM periods AS p
 LEFT JOIN parts AS s ON s.project_name = p.project_name AND s.period_start = p.period_start
+WHERE p.place <= $n
 ORDER BY p.project_name, p.period_start

@@ -29,10 +29,10 @@ last_months AS (
         project_name,
         label,
         period_start,
-        period_end
+        period_end,
+        row_number() OVER (PARTITION BY project_name ORDER BY period_start DESC) AS place
     FROM shown
     WHERE period = 'month' AND is_complete
-    QUALIFY row_number() OVER (PARTITION BY project_name ORDER BY period_start DESC) = 1
 ),
 
 repositories AS (
@@ -55,7 +55,7 @@ SELECT
     coalesce(min(p.timezone), 'UTC') AS "time zone",
     coalesce(max(r.repositories), 0) AS repositories
 FROM shown AS s
-LEFT JOIN last_months AS m ON m.project_name = s.project_name
+LEFT JOIN last_months AS m ON m.project_name = s.project_name AND m.place = 1
 LEFT JOIN config.projects AS p ON p.name = s.project_name
 LEFT JOIN repositories AS r ON r.project_name = s.project_name
 GROUP BY s.project_name
