@@ -118,7 +118,9 @@ figures AS (
         CASE
             WHEN s.gap IS NOT NULL THEN s.gap
             WHEN m.metric = 'deployment_frequency' THEN CASE WHEN coalesce(s.is_never_deployed, TRUE) THEN m.nothing END
-            WHEN m.is_duration THEN CASE WHEN t.n IS NULL THEN m.nothing END
+            WHEN m.is_duration AND t.n IS NOT NULL THEN NULL
+            WHEN m.metric = 'failed_deployment_recovery_time' AND coalesce(r.numerator, 0) = 0 THEN 'no failures'
+            WHEN m.is_duration THEN m.nothing
             WHEN coalesce(s.n, 0) = 0 THEN m.nothing
         END,
         s.note
@@ -132,6 +134,7 @@ figures AS (
         ('deployment_rework_rate', FALSE, 'no deployments')
     ) AS m (metric, is_duration, nothing)
     LEFT JOIN sums AS s ON s.project_name = d.project_name AND s.metric = m.metric
+    LEFT JOIN sums AS r ON r.project_name = d.project_name AND r.metric = 'change_failure_rate'
     LEFT JOIN durations AS t ON t.project_name = d.project_name AND t.metric = m.metric
     WHERE $from IS NOT NULL OR $to IS NOT NULL
 ),

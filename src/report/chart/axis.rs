@@ -107,9 +107,9 @@ impl PeriodPlot {
     }
 }
 
-/// Return the largest of the values, at least a little more than 0.
+/// Return the largest of the values, at least 1: small figures do not fill the chart.
 pub(super) fn largest(values: impl Iterator<Item = Option<f64>>) -> f64 {
-    values.flatten().fold(0.1, f64::max)
+    values.flatten().fold(1.0, f64::max)
 }
 
 /// Return the first of 1, 2 and 5 times a power of ten, from 0.1 on, that is at least `least`.

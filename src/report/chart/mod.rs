@@ -109,12 +109,16 @@ fn at(value: f64) -> String {
 
 /// Return a row of colours with their names, from the left.
 fn legend(entries: &[(ChartColour, &str)], y: f64) -> Markup {
-    let mut x = 0.0;
+    let mut end = 0.0;
+    let places = entries.iter().map(|(_, name)| {
+        let x = end;
+        end += 28.0 + 6.2 * name.chars().count() as f64;
+        x
+    });
     html! {
-        @for (colour, name) in entries {
+        @for ((colour, name), x) in entries.iter().zip(places) {
             rect class=(colour.class) x=(at(x)) y=(at(y - 9.0)) width="10" height="10" rx="2" fill=(colour.light) {}
             text x=(at(x + 14.0)) y=(at(y)) { (name) }
-            @let _ = x += 28.0 + 6.2 * name.chars().count() as f64;
         }
     }
 }

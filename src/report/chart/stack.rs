@@ -47,14 +47,17 @@ pub(in crate::report) fn stack_chart(head: &ChartHead, stacks: &[StackedPeriod])
 fn column(plot: &PeriodPlot, n: usize, stack: &StackedPeriod, whole: f64) -> Markup {
     let width = plot.column_width();
     let x = plot.x(n) - width / 2.0;
-    let mut foot = 0.0;
+    let mut top = 0.0;
+    let feet = stack.parts.map(|part| {
+        top += part;
+        top - part
+    });
     html! {
         g fill-opacity=[stack.period.is_partial.then_some("0.45")] {
             title { (stack.period.hint) }
-            @for ((colour, _), part) in PARTS.iter().zip(stack.parts) {
+            @for (((colour, _), part), foot) in PARTS.iter().zip(stack.parts).zip(feet) {
                 rect class=(colour.class) x=(at(x)) y=(at(plot.y(foot + part))) width=(at(width))
                     height=(at(plot.y(foot) - plot.y(foot + part))) fill=(colour.light) {}
-                @let _ = foot += part;
             }
         }
         @if plot.has_room_for_values() {
