@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn a_scale_has_round_numbers_and_holds_the_largest_value() {
-        for value in [0.1, 0.4, 1.0, 2.7, 9.9, 10.0, 27.3, 99.0, 340.3, 12345.6] {
+        for value in [1.0, 2.7, 9.9, 10.0, 27.3, 99.0, 340.3, 12345.6] {
             let plot = PeriodPlot::new(3, value, 10.0);
             assert!(plot.y(value) >= 9.99, "{value}");
             assert!(
