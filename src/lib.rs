@@ -22,6 +22,7 @@ pub mod lake;
 mod memory;
 pub mod progress;
 pub mod redaction;
+pub mod report;
 pub mod schema;
 mod scratch;
 pub mod secret;

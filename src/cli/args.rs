@@ -10,6 +10,7 @@ use clap_complete::Shell;
 use super::help;
 use crate::collect::Shard;
 use crate::engine::Dialect;
+use crate::report::ReportInterval;
 use crate::schema::LAYERS;
 use crate::schema::ddl::DdlDialect;
 use crate::telemetry::LogFormat;
@@ -109,6 +110,8 @@ pub(crate) enum Command {
     Tables(TablesArgs),
     /// Run a bundled query or your own SQL over the lake
     Query(QueryArgs),
+    /// Write a page of each project's DORA metrics and reviews: one HTML file, without scripts or requests
+    Report(ReportArgs),
     /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
     /// Stay running and start a run at each time of `[sync] cron`
@@ -329,6 +332,25 @@ pub(crate) enum OutputFormat {
     /// One JSON object per line
     Ndjson,
     Parquet,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// Show this project; repeat the flag for several [default: all projects]
+    #[arg(long = "project", value_name = "NAME")]
+    pub(crate) projects: Vec<String>,
+    /// Show only periods that begin at or after this time, as 2026-05 or an instant [default: the whole collected time]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Show only periods that end by this time
+    #[arg(long, value_name = "TIME")]
+    pub(crate) to: Option<String>,
+    /// Draw the figures by periods of this length
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) interval: ReportInterval,
+    /// Write the page to this file
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Debug, Args)]

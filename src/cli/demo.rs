@@ -1,4 +1,5 @@
-//! `bitlake demo`: collects, transforms and publishes the demo workspace, without account or network.
+//! `bitlake demo`: collects, transforms and publishes the demo workspace, and writes its report, without account or
+//! network.
 
 use bitlake_sandbox::Sandbox;
 
@@ -7,9 +8,10 @@ use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
 use super::output::print;
 use super::run::print_overview;
-use super::sandbox;
+use super::{report, sandbox};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
+use crate::report::ReportOptions;
 use crate::transform::TransformOptions;
 
 const CONFIG: &str = include_str!("demo.toml");
@@ -42,6 +44,8 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
 
     print("\n")?;
     print_overview(context, &lake, None).await?;
+    let page = args.out.join("report.html");
+    report::write_page(&lake, None, &ReportOptions::default(), &page).await?;
     let lake = args.out.display();
     print(&format!(
         "\nTry next:\n  \
@@ -49,7 +53,9 @@ pub(super) async fn run(context: &CliContext, args: DemoArgs) -> Result<CommandO
          bitlake --lake {lake} query --list\n  \
          bitlake --lake {lake} query dora/classes\n  \
          bitlake --lake {lake} query --sql \"SELECT name, url FROM domain.repos\"\n  \
-         bitlake init\n"
+         bitlake init\n\n\
+         The same figures and more as a page, for any browser: {}\n",
+        page.display()
     ))?;
     Ok(outcome)
 }

@@ -200,6 +200,11 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
+    /// Return whether this run has published tables.
+    pub(super) fn has_published(&self) -> bool {
+        self.report.transform.is_some()
+    }
+
     /// Return which run reports are kept: the configuration's bounds, or else the defaults.
     fn retention(&self) -> Retention {
         let standard = Retention::default();

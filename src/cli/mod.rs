@@ -20,6 +20,7 @@ mod plan;
 mod query;
 mod rebuild;
 mod remaining;
+mod report;
 mod repos;
 mod rollback;
 mod rows;
@@ -151,6 +152,7 @@ async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
         Command::Schedule(args) => schedule::run(context, args).await,
         Command::Tables(args) => tables::run(context, &args),
         Command::Query(args) => query::run(context, args).await,
+        Command::Report(args) => report::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Completions(args) => completions::run(&args),

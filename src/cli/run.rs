@@ -4,8 +4,8 @@ use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
 use super::output::{print, print_data};
-use super::query;
 use super::signals::SignalListener;
+use super::{query, report};
 use crate::clock;
 use crate::collect::Shard;
 use crate::config::Config;
@@ -57,7 +57,11 @@ pub(super) async fn run_once(
             .await
     };
     let result = result.await;
-    let outcome = job.finish(result).await?;
+    let has_published = job.has_published();
+    let mut outcome = job.finish(result).await?;
+    if has_published {
+        outcome = report::write_configured(context, config, &lake, outcome).await?;
+    }
     Ok((outcome, lake))
 }
 

@@ -54,7 +54,7 @@ const fn key(
 }
 
 /// Every table of the file, in the order of the reference.
-pub const REFERENCE: [&KeyTable; 17] = [
+pub const REFERENCE: [&KeyTable; 18] = [
     &ROOT,
     &LAKE,
     &LAKE_TABLE,
@@ -72,6 +72,7 @@ pub const REFERENCE: [&KeyTable; 17] = [
     &SYNC_GIT,
     &TABLE,
     &ORG,
+    &REPORT,
 ];
 
 pub(super) const ROOT: KeyTable = KeyTable {
@@ -121,6 +122,7 @@ pub(super) const ROOT: KeyTable = KeyTable {
             "none",
             "CSV files that describe people and teams.",
         ),
+        key("report", "table", "none", "The page that a run writes."),
     ],
 };
 
@@ -810,6 +812,17 @@ pub(super) const ORG: KeyTable = KeyTable {
             "`Id,…,UserId`: the person of each account.",
         ),
     ],
+};
+
+pub(super) const REPORT: KeyTable = KeyTable {
+    title: "[report]",
+    description: "The page of `bitlake report`, written by `run` and `schedule` after each publish.",
+    keys: &[key(
+        "path",
+        "path",
+        "none",
+        "The HTML file to write. Its folder must exist. Without this key a run writes no page.",
+    )],
 };
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use super::lake::{self, LakeConfig};
 use super::outside::{self, OrgFiles, OutsideTable};
 use super::paths::BasePath;
 use super::project::{self, Project, RepositorySelection};
+use super::report;
 use super::rules::{self, RuleSet};
 use super::section::Section;
 use super::since::{self, SyncSettings};
@@ -36,6 +37,8 @@ pub struct Config {
     pub tables: Vec<OutsideTable>,
     /// `[org]`.
     pub org: OrgFiles,
+    /// `[report] path`: where a run writes the page of its figures.
+    pub report: Option<PathBuf>,
 }
 
 impl Config {
@@ -98,6 +101,7 @@ impl Config {
             sync,
             tables: outside::read_tables(&root, &base)?,
             org: outside::read_org(&root, &base)?,
+            report: report::read(&root, &base)?,
         })
     }
 }

@@ -28,6 +28,7 @@ mod paths;
 mod patterns;
 mod place;
 mod project;
+mod report;
 mod rules;
 mod section;
 mod since;

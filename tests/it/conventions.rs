@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The rooms of `src` and the rooms that each may use. `docs/src/architecture.md` explains them.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("schema", &["redaction"]),
     ("redaction", &[]),
     ("config", &["schema"]),
@@ -21,9 +21,11 @@ const ROOMS: [(&str, &[&str]); 9] = [
         "transform",
         &["engine", "lake", "schema", "config", "redaction"],
     ),
+    ("report", &["transform", "engine", "lake"]),
     (
         "cli",
         &[
+            "report",
             "collect",
             "transform",
             "engine",

@@ -83,6 +83,10 @@ fn the_demo_prints_a_dora_table_and_what_to_try_next() {
         "{stdout}"
     );
     assert!(stdout.contains("Try next:"), "{stdout}");
+    let page = demo_lake().join("report.html");
+    let last = stdout.lines().last().unwrap();
+    assert!(last.ends_with(page.to_str().unwrap()), "{last}");
+    assert!(page.is_file());
 }
 
 #[test]

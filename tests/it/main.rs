@@ -53,6 +53,7 @@ mod quirks;
 mod quota;
 mod readers;
 mod recipes;
+mod report;
 mod schedule;
 mod schemas;
 mod secrets;

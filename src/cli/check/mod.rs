@@ -1,7 +1,8 @@
 //! `bitlake check`: finds what would make a run fail, and names the fix of each problem.
 //!
 //! ```text
-//! files of the configuration ─▶ lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a sample of each workspace ─▶ remaining requests
+//! files of the configuration, report ─▶ lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a sample of each
+//! workspace ─▶ remaining requests
 //! ```
 //!
 //! A failed check does not stop the others, so that one call reports all problems. The command sends one request for
@@ -13,6 +14,7 @@ mod finding;
 mod trouble;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use super::args::CheckArgs;
 use super::context::{CliContext, CommandOutcome};
@@ -49,6 +51,7 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
             (Vec::new(), Budgets::default(), None)
         }
     };
+    findings.extend(config.report.as_deref().map(check_report));
     let used: BTreeSet<&str> = config
         .repositories
         .iter()
@@ -159,6 +162,25 @@ async fn check_published_rows(lake: &Lake, config: &Config) -> Vec<Finding> {
     let noted = found.notices.iter();
     let noted = noted.map(|it| topic.ok(format!("{} (n = {})", it.kind, it.n)));
     warned.chain(noted).collect()
+}
+
+/// Check that a run can write the page that the configuration names.
+fn check_report(path: &Path) -> Finding {
+    let topic = Topic("report", "");
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    match tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))) {
+        Ok(_) if path.is_dir() => topic.failed(
+            ErrorKind::Configuration,
+            format!("{} is a folder", path.display()),
+            "name an HTML file in `[report] path`",
+        ),
+        Ok(_) => topic.ok(format!("{} can be written", path.display())),
+        Err(error) => topic.failed(
+            ErrorKind::Configuration,
+            format!("{} cannot be written: {error}", path.display()),
+            "create its folder and allow writing there, or correct `[report] path`",
+        ),
+    }
 }
 
 /// Report each published file that is missing or damaged.
