@@ -120,6 +120,7 @@ fn find_parquet(folder: &Path, found: &mut Vec<String>) {
         } else if path
             .extension()
             .is_some_and(|extension| extension == "parquet")
+            && !path.starts_with(demo_lake().join("_bitlake"))
         {
             found.push(path.display().to_string());
         }

@@ -27,9 +27,7 @@ WITH figures AS (
 ),
 
 bands AS (
-    SELECT
-        *,
-        CASE band WHEN 'elite' THEN 1 WHEN 'high' THEN 2 WHEN 'medium' THEN 3 ELSE 4 END AS place
+    SELECT DISTINCT metric
     FROM metrics.benchmarks
     WHERE source = 'dora' AND year = $report
 )
@@ -50,17 +48,10 @@ SELECT
             AND coalesce(f.value >= t.band_lower, TRUE) AND coalesce(f.value <= t.band_upper, TRUE) THEN 'inside'
         ELSE 'nearest'
     END AS fit,
-    p.published,
     CASE WHEN $report = 2021 THEN f.devlake_class_2021 WHEN $report = 2023 THEN f.devlake_class_2023 END AS devlake,
     coalesce(f.note, '') AS note
 FROM figures AS f
-INNER JOIN (
-    SELECT
-        metric,
-        string_agg(band || ': ' || text, '; ' ORDER BY place NULLS FIRST) AS published
-    FROM bands
-    GROUP BY metric
-) AS p ON p.metric = f.metric
+INNER JOIN bands AS p ON p.metric = f.metric
 LEFT JOIN metrics.dora_classes AS t
     ON t.year = $report AND t.metric = f.metric AND f.n >= t.minimum_n
         AND (t.lower IS NULL OR f.value > t.lower OR t.lower_inclusive AND f.value = t.lower)
