@@ -240,8 +240,8 @@ fn tables_and_columns_are_shown_and_suggested() {
             "there is no such layer (layer=domian): did you mean `domain`?",
         ),
         (
-            "SELECT nam FROM domain.repos",
-            "there is no such column (column=nam): did you mean `name`",
+            "SELECT urls FROM domain.repos",
+            "there is no such column (column=urls): did you mean `url`",
         ),
         (
             "SELECT 1 FROM repos",

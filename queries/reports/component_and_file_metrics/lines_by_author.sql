@@ -73,7 +73,10 @@ SELECT
     sum(l.deletions) AS deleted,
     count(*) AS commits,
     count(l.additions) AS "commits sized",
-    CASE WHEN count(l.additions) = 0 THEN 'no line counts: `commits = "git"` or a [[table]] provides them' ELSE '' END AS note
+    CASE
+        WHEN count(l.additions) = 0 THEN 'no line counts: `commits = "git"` or a [[table]] provides them'
+        ELSE ''
+    END AS note
 FROM commits AS c
 INNER JOIN authors AS a ON a.author_key = c.author_key
 INNER JOIN lines AS l ON l.sha = c.sha
