@@ -22,8 +22,6 @@
 --     outcome that is not known to have gone out (dora.deployment_chains) may not have reached production and is passed over.
 -- * An incident whose component is the name of a repository is not blamed on another repository's deployment by time;
 --   where the project does not have that repository, nor by the incident's scope: none of its deployments failed.
---
--- incremental: project by project_name
 WITH incidents AS (
     SELECT
         m.project_name,

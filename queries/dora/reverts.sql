@@ -11,8 +11,6 @@
 -- * A commit belongs to the pull request that was merged first of those that list it: a release that promotes it
 --   reverts nothing by it. The list of a squash or rebase is its own, and so is what change_branches leaves.
 -- * A commit that one commit of a pull request reverts and another one restores has no row.
---
--- incremental: repository by repo_id
 WITH RECURSIVE mentions AS (
     SELECT
         m.*,

@@ -24,8 +24,6 @@
 --   period.
 -- * A month without a lead or recovery time shows 0, one without deployments no rate. Without any incident at all the
 --   rate of the window is 0 with class N/A; without a linked one the recovery of 2023 has no text.
---
--- incremental: project by project_name
 WITH periods AS (
     SELECT
         b.project_name,

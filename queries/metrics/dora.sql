@@ -29,8 +29,6 @@
 --   all their repositories. The window begins with the local day in which collection begins: a part of that day may be
 --   missing. A stale list is good for the periods that were over when it was last complete.
 -- * The devlake columns are those of metrics.devlake, for project, month and window only.
---
--- incremental: project by project_name
 WITH first_events AS (
     SELECT
         project_name,

@@ -9,8 +9,6 @@
 -- * Last is by recorded_at, then run_id.
 -- param: run_id varchar = ''                              the run that publishes
 -- param: recorded_at timestamp = 1970-01-01T00:00:00Z    when it started
---
--- incremental: project by project_name
 WITH recorded AS (
     SELECT *
     FROM published.history

@@ -10,8 +10,6 @@
 --   there were no incidents.
 -- * Atlassian removed Bitbucket's issue tracker on the day that the CTE tracker has. From then on it is no source,
 --   unless it shows later issues all the same, as the sandbox does.
---
--- incremental: project by project_name
 WITH tracker AS (
     SELECT CASE WHEN count(i.id) = 0 THEN t.removed END AS ends
     FROM (SELECT timestamp '2026-08-20 00:00:00' AS removed) AS t

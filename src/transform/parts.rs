@@ -20,11 +20,11 @@ use std::time::Instant;
 use datafusion::execution::SendableRecordBatchStream;
 
 use super::TransformOptions;
-use super::incremental::RowOwner;
+use super::incremental::{Incremental, RowOwner};
 use super::kept::{MadeFrom, published_content};
 use super::run::{Place, TransformRun, file_path};
 use super::run_step::{register_with_unique_key, run_step};
-use super::selection::{Conditions, Selection};
+use super::selection::{COMMIT_TABLES, Conditions, Selection};
 use super::steps::{BASE, CUMULATIVE, PUBLISHED, Step, StepBody};
 use super::write::{self, QueryFailure, WrittenTable};
 use crate::engine::{Engine, TableFile, TableName};
@@ -64,7 +64,7 @@ impl TransformRun<'_> {
             && options.queries.is_none()
             && self.inventory.damaged.is_empty()
             && self.inventory.manifest.intent.is_none();
-        if !is_possible || !self.is_current(&TableName::new("domain", "repo_commits"))? {
+        if !is_possible || !self.knows_related_commits()? {
             return Ok(());
         }
         for (scope, selection) in self.selections().await? {
@@ -78,15 +78,18 @@ impl TransformRun<'_> {
         Ok(())
     }
 
-    /// Return whether a published table was made from what was published with it.
-    fn is_current(&self, name: &TableName) -> Result<bool> {
-        let (Some(step), Some(published)) = (self.steps.get(name), self.before(name)) else {
-            return Ok(false);
-        };
-        for read in step.reads(&self.engine)? {
-            let now = published.made_from.get(&read.to_string());
-            if now != Some(&published_content(self.before(read))) {
+    /// Return whether the published tables by which repositories are related are those of the published source layer.
+    fn knows_related_commits(&self) -> Result<bool> {
+        for table in COMMIT_TABLES {
+            let name = TableName::new("domain", table);
+            let (Some(step), Some(published)) = (self.steps.get(&name), self.before(&name)) else {
                 return Ok(false);
+            };
+            for (name, input) in self.inputs(step)? {
+                let made_from = published.made_from.get(&name);
+                if made_from != Some(&published_content(self.before(&input))) {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)
@@ -409,7 +412,17 @@ impl StepInPart {
         let files = std::slice::from_ref(file);
         self.selections
             .register_parquet(SCHEMA, &table, schema, files)?;
-        let sql = format!("SELECT * FROM {SCHEMA}.\"{table}\" WHERE {condition}");
+        let mut sql = format!("SELECT * FROM {SCHEMA}.\"{table}\" WHERE {condition}");
+        let looks_up = |it: &Incremental| !it.known_from.is_empty();
+        if self.step.incremental.as_ref().is_some_and(looks_up) {
+            // A join with the tables that know the values may change the order.
+            let order = write::order_of_rows(&self.contract);
+            let order = order
+                .iter()
+                .map(|name| format!("\"{name}\" ASC NULLS FIRST"));
+            let order = order.collect::<Vec<_>>().join(", ");
+            sql = format!("{sql} ORDER BY {order}");
+        }
         let rows = self.selections.plan(&sql, &[]).await?;
         let rows = rows.execute_stream().await;
         rows.map_err(|error| QueryFailure::of(error).into_error(&self.contract))

@@ -94,7 +94,7 @@ impl TransformRun<'_> {
         {
             let is_selected = only.is_none_or(|layers| layers.contains(&step.name.layer));
             let is_wanted = match step.is_base() {
-                true => wanted.contains(&step.name),
+                true => wanted.contains(&step.name) && !self.contents.contains_key(&step.name),
                 false => is_selected && !self.contents.contains_key(&step.name),
             };
             if !is_wanted {
@@ -211,8 +211,8 @@ impl TransformRun<'_> {
                     let added = self.added_parts.get(name).into_iter().flatten();
                     let added = added.map(|(part, _)| part.clone()).collect();
                     let mut folder = self.folder(&name.layer, &name.table);
-                    if *place != Place::Whole {
-                        folder = folder.join("part");
+                    if let Place::Part(scope) = place {
+                        folder = folder.join(format!("of one {scope}"));
                     }
                     let engine = self.engine_at(*place);
                     let work = make_table(engine, pending, folder, added);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! changed repositories    those with a source file that is another than the published one
-//! repositories            these, and those that have a commit or a UUID in common with one of them, and so on
+//! repositories            these, and those that have, deploy or tag a commit of one of them, or have its UUID, and so on
 //! projects                the projects of these; their repositories, and those that have a commit in common with them …
 //! ```
 //!
@@ -15,7 +15,7 @@ use super::incremental::{Incremental, RowOwner};
 use super::kept::published_content;
 use super::run::TransformRun;
 use super::settings;
-use crate::config::{AssignedRepository, RepositoryIdentity};
+use crate::config::{AssignedRepository, EntityGroup, RepositoryIdentity};
 use crate::engine::{Engine, TableName};
 use crate::error::Result;
 use crate::lake::NextFile;
@@ -24,6 +24,18 @@ use crate::schema::SourceTable;
 
 /// Parts are made if at most one of so many repositories is selected. Otherwise making everything costs less.
 const SHARE: usize = 4;
+
+/// The domain tables that know which commits a repository has, deploys or names in tags.
+pub(super) const COMMIT_TABLES: [&str; 3] =
+    ["repo_commits", "cicd_deployment_commits", "ref_commits"];
+/// The commits that new records of a repository name.
+const NEW_COMMITS: [(&str, &str); 5] = [
+    ("commits", "hash"),
+    ("pull_request_commits", "hash"),
+    ("pipelines", "target['commit']['hash']"),
+    ("deployments", "release['commit']['hash']"),
+    ("tags", "target['hash']"),
+];
 
 /// Repositories, and the projects that consist of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,6 +46,8 @@ pub(super) struct Selection {
     repository_ids: BTreeSet<String>,
     raw_data_params: BTreeSet<String>,
     uuids: BTreeSet<String>,
+    /// Connection and UUID: `1 {uuid}`.
+    connected_uuids: BTreeSet<String>,
 }
 
 impl Selection {
@@ -46,6 +60,8 @@ impl Selection {
         self.raw_data_params
             .insert(settings::raw_data_params(found));
         self.uuids.insert(found.uuid.clone());
+        self.connected_uuids
+            .insert(format!("{} {}", found.connection_id, found.uuid));
     }
 
     fn has(&self, found: &RepositoryIdentity) -> bool {
@@ -92,7 +108,10 @@ impl Selection {
         let selected = match column {
             "project_name" => is_one_of(&quoted, &self.projects),
             "_raw_data_params" => is_one_of(&quoted, &self.raw_data_params),
-            "repository_uuid" => is_one_of(&quoted, &self.uuids),
+            "repository_uuid" => {
+                let of_connection = "concat(cast(connection_id AS varchar), ' ', repository_uuid)";
+                is_one_of(of_connection, &self.connected_uuids)
+            }
             "repo_id" | "base_repo_id" | "cicd_scope_id" => {
                 is_one_of(&quoted, &self.repository_ids)
             }
@@ -173,10 +192,21 @@ impl Repositories<'_> {
     /// Return the ids of the other repositories that have a commit of the selected ones.
     async fn sharing_commits(&self, selection: &Selection) -> Result<BTreeSet<String>> {
         let condition = is_one_of("repo_id", &selection.repository_ids);
+        let new = NEW_COMMITS.map(|(table, column)| {
+            format!(
+                "SELECT {column} AS commit_sha FROM {}.{table}",
+                SourceTable::LAYER
+            )
+        });
         let sql = format!(
-            "SELECT DISTINCT repo_id FROM domain.repo_commits WHERE NOT ({condition}) AND commit_sha IN ( \
-             SELECT hash FROM bitbucket.commits UNION SELECT hash FROM bitbucket.pull_request_commits \
-             UNION SELECT commit_sha FROM domain.repo_commits WHERE {condition})"
+            "WITH known AS ( \
+             SELECT repo_id, commit_sha FROM domain.repo_commits UNION ALL \
+             SELECT cicd_scope_id, commit_sha FROM domain.cicd_deployment_commits UNION ALL \
+             SELECT repo_id, new_commit_sha FROM domain.ref_commits), \
+             own AS ({} UNION ALL SELECT commit_sha FROM known WHERE {condition}) \
+             SELECT DISTINCT repo_id FROM known WHERE NOT ({condition}) AND commit_sha <> '' \
+             AND commit_sha IN (SELECT commit_sha FROM own WHERE commit_sha IS NOT NULL)",
+            new.join(" UNION ALL ")
         );
         let ids = self.commits.query_texts(&sql).await?;
         Ok(ids.into_iter().collect())
@@ -190,6 +220,14 @@ impl TransformRun<'_> {
     /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when commits cannot be read.
     pub(super) async fn selections(&self) -> Result<BTreeMap<RowOwner, Selection>> {
         let mut selections = BTreeMap::new();
+        // The commits of a repository that does not export code are not known, so neither is what it is related to.
+        let exports_code = |repository: &AssignedRepository| {
+            let rules = self.config.rules.get(&repository.rules);
+            rules.is_some_and(|rules| rules.entities.contains(&EntityGroup::Code))
+        };
+        if !self.repositories.iter().all(exports_code) {
+            return Ok(selections);
+        }
         let Some(changed) = self.changed_repositories() else {
             return Ok(selections);
         };
@@ -254,7 +292,7 @@ impl TransformRun<'_> {
 
     fn commits_of(&self, changed: &Selection) -> Result<Engine> {
         let commits = self.engine.without_tables()?;
-        for table in ["commits", "pull_request_commits"] {
+        for (table, _) in NEW_COMMITS {
             let contract = self.contracts.require(SourceTable::LAYER, table)?;
             let paths = changed.source_files(table);
             let files = self
@@ -263,9 +301,11 @@ impl TransformRun<'_> {
                 })?;
             commits.register(contract, &files)?;
         }
-        let contract = self.contracts.require("domain", "repo_commits")?;
-        let files = self.published_files(&TableName::new("domain", "repo_commits"), |_| true)?;
-        commits.register(contract, &files)?;
+        for table in COMMIT_TABLES {
+            let contract = self.contracts.require("domain", table)?;
+            let files = self.published_files(&TableName::new("domain", table), |_| true)?;
+            commits.register(contract, &files)?;
+        }
         Ok(commits)
     }
 }
