@@ -2,9 +2,9 @@
 //! node_exporter reads.
 //!
 //! ```text
-//! run report ─┐
-//! states ─────┼─▶ MetricsText ─▶ bitlake.prom.part ─▶ bitlake.prom
-//! manifest ───┘
+//! run report ──┐
+//! former runs ─┼─▶ MetricsText ─▶ bitlake.prom.part ─▶ bitlake.prom
+//! states ──────┘
 //! ```
 //!
 //! All metrics are gauges: each run starts them again. Ages are times of an event, because the file does not change until
@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use super::context::CommandOutcome;
 use super::output::replace_file;
 use super::run_report::RunReport;
+use super::status::last_publish;
 use crate::clock;
 use crate::collect::CollectReport;
 use crate::config::Config;
@@ -40,6 +41,7 @@ struct FinishedRun<'a> {
 /// What the lake holds after a run.
 #[derive(Default)]
 struct LakeFreshness {
+    /// When the last run finished that published or found all tables unchanged.
     published_at: Option<DateTime<Utc>>,
     /// The oldest watermark of all repositories, by list.
     complete_through: BTreeMap<String, DateTime<Utc>>,
@@ -99,10 +101,10 @@ fn without_freshness(reason: &dyn Display) -> LakeFreshness {
 impl LakeFreshness {
     async fn read(config: &Config) -> Result<Self, Error> {
         let lake = Lake::open(&config.lake.url, &config.lake.options).await?;
-        let published_at = lake.manifest().await?.published_at;
+        let published = last_publish(&lake).await?;
         let states = lake.states().await?;
         Ok(Self {
-            published_at,
+            published_at: published.map(|run| run.finished_at),
             ..Self::of(&selected(config, &states))
         })
     }
@@ -224,7 +226,7 @@ fn add_freshness(text: &mut MetricsText, freshness: &LakeFreshness) {
     let published_at = freshness.published_at.iter();
     text.gauge(
         "bitlake_published_timestamp_seconds",
-        "Time of the last publish.",
+        "Time when the last run that published ended.",
         published_at.map(|at| ([], at.timestamp())),
     );
     let oldest = freshness.complete_through.iter();

@@ -90,9 +90,17 @@ async fn a_failed_run_replaces_the_metrics() {
     let sandbox = sandbox().await;
     let program = Program::beside(&sandbox, CONNECTION, &sections("bitlake.prom"));
     let file = program.folder.path().join("bitlake.prom");
-    let finished = program.run(&["run"], &TOKEN).await;
-    assert_eq!(finished.code, 0, "{}", finished.stderr);
+    for _ in 0..2 {
+        let finished = program.run(&["run"], &TOKEN).await;
+        assert_eq!(finished.code, 0, "{}", finished.stderr);
+    }
+    // The second run found all tables unchanged.
     let first = read(&file);
+    assert!(
+        value(&first, "bitlake_published_timestamp_seconds")
+            >= value(&first, "bitlake_run_start_timestamp_seconds"),
+        "{first}"
+    );
 
     let lost = "http://127.0.0.1:9/2.0";
     program.configure(lost, CONNECTION, &sections("bitlake.prom"));
