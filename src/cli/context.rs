@@ -35,6 +35,14 @@ impl CommandOutcome {
             Self::Unfinished => 4,
         }
     }
+
+    /// Return the outcome of a command that could not do a last part of its work.
+    pub(super) fn or_incomplete(self) -> Self {
+        match self {
+            Self::Complete => Self::Incomplete,
+            other => other,
+        }
+    }
 }
 
 /// The global flags, the environment and the progress display of a command.

@@ -1,7 +1,8 @@
 //! The frame of every command that writes the lake: lock the lake, name the run, do the work until it ends or a signal
 //! comes, write the report.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -111,6 +112,7 @@ impl<'a> Job<'a> {
             expiring: config.expiring(),
             collect: None,
             transform: None,
+            phases: BTreeMap::new(),
         };
         Ok(Self {
             context,
@@ -153,11 +155,13 @@ impl<'a> Job<'a> {
             listener: &listener,
         };
         let work = collect::collect(self.config, &self.context.env, &self.lake, &options);
+        let began = Instant::now();
         let report = tokio::select! {
-            report = work => report?,
-            error = stop_overdue(&stop, &self.signals) => return Err(error),
+            report = work => report,
+            error = stop_overdue(&stop, &self.signals) => Err(error),
         };
-        self.report.collect = Some(report);
+        self.report.phases.insert("collect", began.elapsed());
+        self.report.collect = Some(report?);
         Ok(stop.reason())
     }
 
@@ -176,11 +180,13 @@ impl<'a> Job<'a> {
             head.started_at,
             options,
         );
+        let began = Instant::now();
         let report = tokio::select! {
-            report = work => report?,
-            error = self.signals.interrupted() => return Err(error),
+            report = work => report,
+            error = self.signals.interrupted() => Err(error),
         };
-        self.report.transform = Some(report);
+        self.report.phases.insert("transform", began.elapsed());
+        self.report.transform = Some(report?);
         Ok(())
     }
 
@@ -200,11 +206,6 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Return whether this run has published tables.
-    pub(super) fn has_published(&self) -> bool {
-        self.report.transform.is_some()
-    }
-
     /// Return which run reports are kept: the configuration's bounds, or else the defaults.
     fn retention(&self) -> Retention {
         let standard = Retention::default();
@@ -216,7 +217,20 @@ impl<'a> Job<'a> {
     }
 
     /// Write the report, show warnings and summary, and return the outcome of the work.
-    pub(super) async fn finish(mut self, result: Result<()>) -> Result<CommandOutcome> {
+    pub(super) async fn finish(self, result: Result<()>) -> Result<CommandOutcome> {
+        self.finish_with_report(result).await.0
+    }
+
+    /// As [`Job::finish`], and return the report.
+    pub(super) async fn finish_with_report(
+        mut self,
+        result: Result<()>,
+    ) -> (Result<CommandOutcome>, RunReport) {
+        let outcome = self.conclude(result).await;
+        (outcome, self.report)
+    }
+
+    async fn conclude(&mut self, result: Result<()>) -> Result<CommandOutcome> {
         let outcome = match &self.report.collect {
             Some(report) if report.stopped.is_some() => CommandOutcome::Unfinished,
             Some(report) if report.is_incomplete() => CommandOutcome::Incomplete,

@@ -33,6 +33,7 @@ mod signals;
 mod status;
 mod table;
 mod tables;
+mod textfile;
 mod watch;
 
 use std::ffi::OsString;

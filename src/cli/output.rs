@@ -1,6 +1,7 @@
-//! Prints results to stdout. Logs and progress go to stderr.
+//! Prints results to stdout, and replaces files of this machine. Logs and progress go to stderr.
 
 use std::io::{self, Write};
+use std::path::Path;
 
 use console::Term;
 
@@ -39,6 +40,16 @@ pub(super) fn terminal_width() -> Option<usize> {
 /// As [`print`].
 pub(super) fn print_json(text: &str) -> Result<()> {
     print_data(format!("{text}\n").as_bytes())
+}
+
+/// Write the file `out` as a whole: a reader finds the former content or the new one, never a part.
+///
+/// # Errors
+/// If the file or the temporary file beside it cannot be written.
+pub(super) fn replace_file(out: &Path, content: &str) -> io::Result<()> {
+    let mut part = out.as_os_str().to_owned();
+    part.push(".part");
+    std::fs::write(&part, content).and_then(|()| std::fs::rename(&part, out))
 }
 
 fn print_to(out: &mut impl Write, bytes: &[u8]) -> Result<()> {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::ReportArgs;
 use super::context::{CliContext, CommandOutcome};
-use super::output::print;
+use super::output::{print, replace_file};
 use crate::config::Config;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
@@ -38,10 +38,7 @@ pub(super) async fn write_page(
     out: &Path,
 ) -> Result<()> {
     let page = render(lake, memory_limit, options).await?;
-    let mut part = out.as_os_str().to_owned();
-    part.push(".part");
-    std::fs::write(&part, page)
-        .and_then(|()| std::fs::rename(&part, out))
+    replace_file(out, &page)
         .or_error(ErrorKind::Usage, "cannot write the report")
         .map_err(|error| {
             error
@@ -67,10 +64,7 @@ pub(super) async fn write_configured(
     let options = ReportOptions::default();
     if let Err(error) = write_page(lake, config.lake.memory_limit, &options, out).await {
         tracing::warn!("the report is not written: {error}");
-        return Ok(match outcome {
-            CommandOutcome::Complete => CommandOutcome::Incomplete,
-            other => other,
-        });
+        return Ok(outcome.or_incomplete());
     }
     tracing::info!(file = %out.display(), "wrote the report");
     if !context.global.quiet && context.global.log_format == LogFormat::Text {

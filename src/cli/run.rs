@@ -1,11 +1,14 @@
 //! `bitlake run`, and its two steps as commands of their own: `collect` and `transform`.
 
+use std::time::Instant;
+
 use super::args::{CollectArgs, CollectingArgs, RunArgs, TransformArgs};
 use super::context::{CliContext, CommandOutcome};
 use super::job::{CollectSettings, Job};
 use super::output::{print, print_data};
+use super::run_report::RunReport;
 use super::signals::SignalListener;
-use super::{query, report};
+use super::{query, report, textfile};
 use crate::clock;
 use crate::collect::Shard;
 use crate::config::Config;
@@ -36,12 +39,26 @@ pub(super) async fn print_overview(
     print_data(&overview?)
 }
 
-/// Collect and publish once. `signals`: those of the caller, from before the run on.
+/// Collect and publish once, and write the metrics. `signals`: those of the caller, from before the run on.
 pub(super) async fn run_once(
     context: &CliContext,
     config: &Config,
     args: &RunArgs,
     signals: SignalListener,
+) -> Result<(CommandOutcome, Lake)> {
+    let started_at = clock::now();
+    let mut report = None;
+    let result = run_and_report(context, config, args, signals, &mut report).await;
+    textfile::write_configured(config, started_at, report.as_ref(), result).await
+}
+
+/// Collect and publish once. Leave the run report in `kept` if the run began.
+async fn run_and_report(
+    context: &CliContext,
+    config: &Config,
+    args: &RunArgs,
+    signals: SignalListener,
+    kept: &mut Option<RunReport>,
 ) -> Result<(CommandOutcome, Lake)> {
     let mut job = Job::start_with_signals(context, config, "run", signals).await?;
     let lake = job.lake.clone();
@@ -57,10 +74,16 @@ pub(super) async fn run_once(
             .await
     };
     let result = result.await;
-    let has_published = job.has_published();
-    let mut outcome = job.finish(result).await?;
-    if has_published {
-        outcome = report::write_configured(context, config, &lake, outcome).await?;
+    let (outcome, run_report) = job.finish_with_report(result).await;
+    let run_report = kept.insert(run_report);
+    let mut outcome = outcome?;
+    if run_report.transform.is_some() {
+        let began = Instant::now();
+        let written = report::write_configured(context, config, &lake, outcome).await;
+        if config.report.is_some() {
+            run_report.phases.insert("report", began.elapsed());
+        }
+        outcome = written?;
     }
     Ok((outcome, lake))
 }

@@ -2,6 +2,7 @@
 //! `schedule`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::de::IgnoredAny;
@@ -24,6 +25,9 @@ pub(super) struct RunReport {
     pub(super) collect: Option<CollectReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) transform: Option<TransformReport>,
+    /// The durations of the phases that began, failed ones included.
+    #[serde(skip)]
+    pub(super) phases: BTreeMap<&'static str, Duration>,
 }
 
 /// The identity of a run, and its result.

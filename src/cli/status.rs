@@ -106,30 +106,32 @@ async fn check_freshness(
     max_age: Duration,
     now: DateTime<Utc>,
 ) -> Result<CommandOutcome> {
+    let Some(run) = last_publish(lake).await? else {
+        print("stale: nothing was ever published\n")?;
+        return Ok(CommandOutcome::Incomplete);
+    };
+    let is_fresh = (now - run.finished_at).to_std().unwrap_or_default() <= max_age;
+    let word = if is_fresh { "fresh" } else { "stale" };
+    let at = format_time(run.finished_at);
+    print(&format!(
+        "{word}: the last publish ended at {at} (run {})\n",
+        escape(&run.run_id)
+    ))?;
+    Ok(match is_fresh {
+        true => CommandOutcome::Complete,
+        false => CommandOutcome::Incomplete,
+    })
+}
+
+/// Return the newest run that published, also one that found all tables unchanged.
+pub(super) async fn last_publish(lake: &Lake) -> Result<Option<RunHead>> {
     for path in lake.list(layout::RUNS).await?.iter().rev() {
         let run = lake.get_json::<FormerRun>(path).await?;
-        let Some(run) = run.filter(FormerRun::has_published) else {
-            continue;
-        };
-        let RunHead {
-            run_id,
-            finished_at,
-            ..
-        } = run.head;
-        let is_fresh = (now - finished_at).to_std().unwrap_or_default() <= max_age;
-        let word = if is_fresh { "fresh" } else { "stale" };
-        let at = format_time(finished_at);
-        print(&format!(
-            "{word}: the last publish ended at {at} (run {})\n",
-            escape(&run_id)
-        ))?;
-        return Ok(match is_fresh {
-            true => CommandOutcome::Complete,
-            false => CommandOutcome::Incomplete,
-        });
+        if let Some(run) = run.filter(FormerRun::has_published) {
+            return Ok(Some(run.head));
+        }
     }
-    print("stale: nothing was ever published\n")?;
-    Ok(CommandOutcome::Incomplete)
+    Ok(None)
 }
 
 impl LakeStatus {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::stop::StopReason;
-use crate::bitbucket::Client;
+use crate::bitbucket::{Client, HeadRoom};
 use crate::lake::ListStatus;
 use crate::schema::SourceTable;
 use crate::schema::times::OddTimes;
@@ -26,6 +26,9 @@ pub struct CollectReport {
     pub git_operations: u64,
     /// Estimated requests of the next run, which continues the unfinished lists; 0 when everything is loaded.
     pub requests_left: u64,
+    /// The requests that could be sent without a wait at the end, by connection.
+    #[serde(skip)]
+    pub head_rooms: BTreeMap<String, HeadRoom>,
     /// Why the collection stopped before it was complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<StopReason>,
@@ -230,12 +233,16 @@ impl CollectReport {
         groups.map(unavailable).collect()
     }
 
-    /// Sort the repositories and add the requests of the clients.
+    /// Sort the repositories and add the requests and budgets of the clients.
     pub(super) fn finish<'a>(&mut self, clients: impl Iterator<Item = &'a Client>) {
         self.repositories
             .sort_by(|a, b| (&a.connection, &a.repository).cmp(&(&b.connection, &b.repository)));
-        for (entity, requests) in clients.flat_map(|client| client.requests()) {
-            *self.requests.entry(entity.to_owned()).or_default() += requests;
+        for client in clients {
+            let connection = client.connection().to_owned();
+            self.head_rooms.insert(connection, client.head_room());
+            for (entity, requests) in client.requests() {
+                *self.requests.entry(entity.to_owned()).or_default() += requests;
+            }
         }
     }
 }

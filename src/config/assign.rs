@@ -63,6 +63,16 @@ impl Config {
         Ok(assigned)
     }
 
+    /// Whether a `[[repositories]]` selects the repository `full_name` (`workspace/slug`) of a connection.
+    pub fn is_selected(&self, connection_id: i64, full_name: &str) -> bool {
+        let mut connections = self.connections.iter();
+        let connection = connections.find(|connection| connection.id == connection_id);
+        connection.is_some_and(|connection| {
+            let mut selections = self.repositories.iter();
+            selections.any(|it| it.connection == connection.name && it.selects(full_name))
+        })
+    }
+
     /// Return the name of the rule set that applies to `repository`; `None` if no `[[repositories]]` selects it.
     fn rules_for(&self, repository: &RepositoryIdentity) -> Result<Option<&str>> {
         let connections: BTreeMap<&str, i64> = self

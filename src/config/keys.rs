@@ -54,7 +54,7 @@ const fn key(
 }
 
 /// Every table of the file, in the order of the reference.
-pub const REFERENCE: [&KeyTable; 18] = [
+pub const REFERENCE: [&KeyTable; 19] = [
     &ROOT,
     &LAKE,
     &LAKE_TABLE,
@@ -73,6 +73,7 @@ pub const REFERENCE: [&KeyTable; 18] = [
     &TABLE,
     &ORG,
     &REPORT,
+    &METRICS,
 ];
 
 pub(super) const ROOT: KeyTable = KeyTable {
@@ -123,6 +124,12 @@ pub(super) const ROOT: KeyTable = KeyTable {
             "CSV files that describe people and teams.",
         ),
         key("report", "table", "none", "The page that a run writes."),
+        key(
+            "metrics",
+            "table",
+            "none",
+            "The metrics of the last run, for Prometheus.",
+        ),
     ],
 };
 
@@ -822,6 +829,17 @@ pub(super) const REPORT: KeyTable = KeyTable {
         "path",
         "none",
         "The HTML file to write. Its folder must exist. Without this key a run writes no page.",
+    )],
+};
+
+pub(super) const METRICS: KeyTable = KeyTable {
+    title: "[metrics]",
+    description: "The metrics of the last run, written by `run` and `schedule` after each run, failed ones included.",
+    keys: &[key(
+        "textfile",
+        "path",
+        "none",
+        "The file to write, in Prometheus' text format. Its folder must exist, and node_exporter reads only names that end in `.prom`. Without this key a run writes no metrics.",
     )],
 };
 

@@ -39,6 +39,8 @@ pub struct Config {
     pub org: OrgFiles,
     /// `[report] path`: where a run writes the page of its figures.
     pub report: Option<PathBuf>,
+    /// `[metrics] textfile`: where a run writes its metrics.
+    pub textfile: Option<PathBuf>,
 }
 
 impl Config {
@@ -102,6 +104,7 @@ impl Config {
             tables: outside::read_tables(&root, &base)?,
             org: outside::read_org(&root, &base)?,
             report: report::read(&root, &base)?,
+            textfile: report::read_metrics(&root, &base)?,
         })
     }
 }

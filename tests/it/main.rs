@@ -61,6 +61,7 @@ mod steps_alone;
 mod stores;
 mod support;
 mod terminal;
+mod textfile;
 mod venv;
 mod wide;
 mod world;

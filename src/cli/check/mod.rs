@@ -51,7 +51,13 @@ pub(super) async fn run(context: &CliContext, args: &CheckArgs) -> Result<Comman
             (Vec::new(), Budgets::default(), None)
         }
     };
-    findings.extend(config.report.as_deref().map(check_report));
+    for (topic, key, path) in [
+        ("report", "[report] path", &config.report),
+        ("metrics", "[metrics] textfile", &config.textfile),
+    ] {
+        let path = path.as_deref();
+        findings.extend(path.map(|path| check_output(topic, key, path)));
+    }
     let used: BTreeSet<&str> = config
         .repositories
         .iter()
@@ -164,21 +170,21 @@ async fn check_published_rows(lake: &Lake, config: &Config) -> Vec<Finding> {
     warned.chain(noted).collect()
 }
 
-/// Check that a run can write the page that the configuration names.
-fn check_report(path: &Path) -> Finding {
-    let topic = Topic("report", "");
+/// Check that a run can write the file that the configuration names in `key`.
+fn check_output(topic: &str, key: &str, path: &Path) -> Finding {
+    let topic = Topic(topic, "");
     let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
     match tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))) {
         Ok(_) if path.is_dir() => topic.failed(
             ErrorKind::Configuration,
             format!("{} is a folder", path.display()),
-            "name an HTML file in `[report] path`",
+            format!("name a file in `{key}`"),
         ),
         Ok(_) => topic.ok(format!("{} can be written", path.display())),
         Err(error) => topic.failed(
             ErrorKind::Configuration,
             format!("{} cannot be written: {error}", path.display()),
-            "create its folder and allow writing there, or correct `[report] path`",
+            format!("create its folder and allow writing there, or correct `{key}`"),
         ),
     }
 }

@@ -633,3 +633,25 @@ fn outside_tables() {
          rows can be added to tables of domain, dora and metrics only"
     );
 }
+
+#[test]
+fn files_besides_the_lake_that_are_no_files_of_this_machine() {
+    assert_eq!(
+        base_and("[metrics]\ntextfile = \"s3://bucket/bitlake.prom\"\n"),
+        "`s3://bucket/bitlake.prom` is not a path of this machine (file=bitlake.toml, line=11): \
+         write the metrics to a local file, and upload it after the run"
+    );
+    assert_eq!(
+        base_and("[metrics]\ntextfile = \"folder/\"\n"),
+        "`textfile` is not a file (file=bitlake.toml, line=11): add the name of a .prom file"
+    );
+    assert_eq!(
+        base_and("[report]\npath = \"s3://bucket/page.html\"\n"),
+        "`s3://bucket/page.html` is not a path of this machine (file=bitlake.toml, line=11): \
+         write the page to a local file, and upload it after the run"
+    );
+    assert_eq!(
+        base_and("[metrics]\ntextfiles = \"x\"\n"),
+        "unknown key `textfiles` in [metrics] (file=bitlake.toml, line=11): did you mean `textfile`?"
+    );
+}
