@@ -23,7 +23,9 @@ fn worlds() -> Vec<World> {
         .map(|(slug, n)| World::named(slug, n << 24))
         .collect();
     for (n, world) in worlds.iter_mut().enumerate() {
-        (0..40).for_each(|kind| world.happen(kind, n + usize::from(kind)));
+        // acme/doc has no incident, unlike the repositories of the other projects.
+        let kinds = (0..40).filter(|kind| n != 3 || !is_issue(*kind));
+        kinds.for_each(|kind| world.happen(kind, n + usize::from(kind)));
     }
     worlds.splice(0..0, [web, fork]);
     worlds
@@ -60,6 +62,10 @@ fn configuration(folder: &Path) -> String {
         project("base", "\"acme/lib\", \"acme/old\""),
     ];
     format!("{own}[org]\n{}{}", people.concat(), projects.concat())
+}
+
+fn is_issue(kind: u8) -> bool {
+    kind % 18 == 17
 }
 
 /// What happens until the next run.
@@ -152,12 +158,14 @@ fn declared() -> BTreeSet<String> {
 #[tokio::test]
 async fn every_declared_table_is_made_in_parts_as_it_is_made_whole() {
     let usual: Vec<_> = (0..54).map(|n| (n, usize::from(n) * 7)).collect();
+    let without_incidents = usual.iter().copied().filter(|(kind, _)| !is_issue(*kind));
+    let without_incidents: Vec<_> = without_incidents.collect();
     let week = [
         Night::of(3, &usual),
         // The next run of the same day, so that no period has changed.
         Night {
             hours: 1,
-            ..Night::of(5, &usual)
+            ..Night::of(5, &without_incidents)
         },
         // The fork and the repository that it comes from have commits in common.
         Night::of(1, &[(8, 0), (9, 1), (10, 2)]),

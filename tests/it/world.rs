@@ -389,10 +389,13 @@ impl World {
         let now = stamp(self.now);
         if pick.is_multiple_of(3) || self.issues.is_empty() {
             let n = self.next();
+            // The names of repositories, also of another one.
+            let component = ["lib", "web", "other"][pick / 3 % 3];
             self.issues.insert(
                 n,
                 json!({"type": "issue", "id": n, "title": "Broken", "state": "new", "kind": "bug",
-                "priority": "major", "created_on": now, "updated_on": now, "reporter": user(1), "assignee": user(2)}),
+                "priority": "major", "created_on": now, "updated_on": now, "reporter": user(1), "assignee": user(2),
+                "component": {"name": component}}),
             );
         } else {
             let (change, comment) = (self.next(), self.next());
