@@ -22,7 +22,8 @@ pub use browse::Browse;
 pub use dialect::{Dialect, inline_params, translate};
 pub use moment::{MOMENT_FORMS, Moment};
 pub use params::{
-    Param, add_placeholders, bind_params, declared_params, resolve_moments, unknown_value_error,
+    Param, add_placeholders, bind_params, declared_params, resolve_moments, text_literal,
+    unknown_value_error,
 };
 pub use parquet_table::TableFile;
 pub use references::{TableName, references};

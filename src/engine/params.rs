@@ -338,6 +338,11 @@ fn parse(type_name: &str, text: &str) -> Result<ScalarValue> {
     }
 }
 
+/// Return a text as a literal of SQL.
+pub fn text_literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -14,7 +14,7 @@ use std::path::Path;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::{published, write};
-use crate::engine::{Engine, TableFile};
+use crate::engine::{Engine, TableFile, text_literal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
     Lake, ListState, Manifest, NextFile, NextTable, ParquetFile, Replaces, RepositoryState,
@@ -244,15 +244,11 @@ fn columns(contract: &Contract, state: &RepositoryState) -> String {
         .columns
         .iter()
         .map(|column| match column.name.as_str() {
-            "_workspace" => format!("{} AS \"_workspace\"", literal(workspace)),
-            "_repository" => format!("{} AS \"_repository\"", literal(&state.full_name)),
+            "_workspace" => format!("{} AS \"_workspace\"", text_literal(workspace)),
+            "_repository" => format!("{} AS \"_repository\"", text_literal(&state.full_name)),
             name => format!("\"{name}\""),
         });
     named.collect::<Vec<_>>().join(", ")
-}
-
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Update the states after publishing: remove the folded segments, and delete their files. Segments collected in the

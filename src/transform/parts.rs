@@ -267,14 +267,8 @@ impl TransformRun<'_> {
             );
         }
         let published = self.before(&step.name).ok_or_else(internal)?;
-        let files = published.files.iter().map(|(path, entry)| {
-            let file = TableFile {
-                url: self.lake.file_url(path)?,
-                bytes: Some(entry.bytes),
-                rows: Some(entry.rows),
-            };
-            Ok((path.clone(), file))
-        });
+        let files = published.files.keys();
+        let files = files.map(|path| Ok((path.clone(), self.kept_file(&step.name, path)?)));
         Ok(StepInPart {
             selections: self.engine.for_selections(),
             part: Arc::clone(&part.engine),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::fold::effective_segments;
 use super::published;
-use crate::engine::{Engine, TableFile};
+use crate::engine::{Engine, TableFile, text_literal};
 use crate::error::Result;
 use crate::lake::{Lake, Manifest, Replaces, RepositoryState, SegmentRef, layout, segment_schema};
 use crate::schema::Contract;
@@ -107,9 +107,7 @@ async fn same_records(
     let keys = engine
         .query_texts(&format!("SELECT DISTINCT _key FROM {SCHEMA}.arrived"))
         .await?;
-    let keys = keys
-        .iter()
-        .map(|key| format!("'{}'", key.replace('\'', "''")));
+    let keys = keys.iter().map(|key| text_literal(key));
     let keys = keys.collect::<Vec<_>>().join(", ");
     // The keys are given as values, so that the payloads of other records are not read.
     let sql = format!(

@@ -338,7 +338,8 @@ impl<'a> TransformRun<'a> {
         paths.map(|path| self.kept_file(name, path)).collect()
     }
 
-    fn kept_file(&self, name: &TableName, path: &str) -> Result<TableFile> {
+    /// Return a file as the last transform published or stored it.
+    pub(super) fn kept_file(&self, name: &TableName, path: &str) -> Result<TableFile> {
         if name.layer != BASE {
             return published::file(self.lake, &self.manifest, &name.to_string(), path);
         }

@@ -16,7 +16,7 @@ use super::kept::published_content;
 use super::run::TransformRun;
 use super::settings;
 use crate::config::{AssignedRepository, EntityGroup, RepositoryIdentity};
-use crate::engine::{Engine, TableName};
+use crate::engine::{Engine, TableName, text_literal};
 use crate::error::Result;
 use crate::lake::NextFile;
 use crate::lake::layout::source_file;
@@ -143,10 +143,7 @@ fn is_one_of(expression: &str, texts: &BTreeSet<String>) -> String {
     if texts.is_empty() {
         return "FALSE".to_owned();
     }
-    let literals: Vec<_> = texts
-        .iter()
-        .map(|text| format!("'{}'", text.replace('\'', "''")))
-        .collect();
+    let literals: Vec<_> = texts.iter().map(|text| text_literal(text)).collect();
     format!("{expression} IN ({})", literals.join(", "))
 }
 

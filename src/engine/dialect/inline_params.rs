@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use super::super::Param;
+use super::super::{Param, text_literal};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Replace each `$name` in the text of `sql` by its value. Comments and quoted text stay as they are.
@@ -67,7 +67,7 @@ fn zoned(type_name: &str) -> String {
 fn scalar(value: &ScalarValue) -> Result<String> {
     let text = value.to_string();
     Ok(match value {
-        ScalarValue::Utf8(Some(text)) => format!("'{}'", text.replace('\'', "''")),
+        ScalarValue::Utf8(Some(text)) => text_literal(text),
         ScalarValue::Int64(_) | ScalarValue::Float64(_) | ScalarValue::Boolean(_) => text,
         ScalarValue::Date32(_) => format!("cast('{text}' AS date)"),
         ScalarValue::TimestampMicrosecond(Some(micros), _) => {

@@ -45,10 +45,7 @@ const PICKUP: ChartColour = ChartColour {
     class: "pickup",
     light: "#e39a2d",
 };
-const REVIEW: ChartColour = ChartColour {
-    class: "accent",
-    light: "#3b6fd4",
-};
+const REVIEW: ChartColour = ACCENT;
 const DEPLOY: ChartColour = ChartColour {
     class: "deploy",
     light: "#5a4aa8",
@@ -57,10 +54,7 @@ const FAILED: ChartColour = ChartColour {
     class: "failed",
     light: "#c9372c",
 };
-const ROLLBACK: ChartColour = ChartColour {
-    class: "pickup",
-    light: "#e39a2d",
-};
+const ROLLBACK: ChartColour = PICKUP;
 
 /// What a chart is about, for its title and for those who do not see it.
 #[derive(Debug, Clone)]
