@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use bitlake::cli::Cli;
-use bitlake::config::{Config, REFERENCE};
+use bitlake::config::{Config, REFERENCE, json_schema};
 use bitlake::schema::{Contract, Contracts, LAYERS};
 use clap::{Arg, Command, CommandFactory};
 
@@ -34,8 +34,11 @@ pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 
 /// Compare a generated page with the file, or write it with `UPDATE_DOCS=1`.
 fn check(name: &str, text: &str) {
+    check_file(name, &format!("{GENERATED}{}\n", text.trim_end()));
+}
+
+fn check_file(name: &str, text: &str) {
     let path = root().join("docs/src/reference").join(name);
-    let text = format!("{GENERATED}{}\n", text.trim_end());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, text).unwrap();
         return;
@@ -80,7 +83,8 @@ fn the_configuration_reference_lists_every_key() {
         )
         .unwrap();
         for key in table.keys {
-            let (name, values, default) = (key.name, key.values, key.default);
+            let (name, values) = (key.name, key.values.markdown());
+            let default = key.default.markdown();
             writeln!(
                 text,
                 "| `{name}` | {values} | {default} | {} |",
@@ -90,6 +94,11 @@ fn the_configuration_reference_lists_every_key() {
         }
     }
     check("configuration.md", &text);
+}
+
+#[test]
+fn the_schema_of_the_configuration_is_what_init_prints() {
+    check_file("bitlake.schema.json", &json_schema());
 }
 
 #[test]
