@@ -51,9 +51,7 @@ Examples:
 pub(super) const INIT: &str = "\
 Examples:
   bitlake init
-  bitlake init --schema > bitlake.schema.json
-                                 an editor checks bitlake.toml by this, once its
-                                 first line is `#:schema bitlake.schema.json`";
+  bitlake init --schema > bitlake.schema.json";
 
 pub(super) const CHECK: &str = "\
 Examples:

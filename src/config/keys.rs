@@ -890,7 +890,7 @@ pub(super) const REPORT: KeyTable = KeyTable {
         "path",
         FILE,
         Required,
-        "The HTML file to write. Its folder must exist. Without this key a run writes no page.",
+        "The HTML file to write. Its folder must exist. Without this table a run writes no page.",
     )],
 };
 
@@ -902,7 +902,7 @@ pub(super) const METRICS: KeyTable = KeyTable {
         "textfile",
         FILE,
         Required,
-        "The file to write, in Prometheus' text format. Its folder must exist, and node_exporter reads only names that end in `.prom`. Without this key a run writes no metrics.",
+        "The file to write, in Prometheus' text format. Its folder must exist, and node_exporter reads only names that end in `.prom`. Without this table a run writes no metrics.",
     )],
 };
 

@@ -474,38 +474,51 @@ fn parse(text: &str) -> Result<Config, bitlake::error::Error> {
     Config::parse(text, Path::new("bitlake.toml"), &BTreeMap::new(), &[])
 }
 
-#[test]
-fn every_configuration_in_the_documents_is_valid() {
-    let mut blocks_read = 0;
+/// Every configuration of the documents and of `examples`, by where it is.
+pub fn configurations() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
     for (path, text) in documents() {
-        for block in blocks(&text, "toml") {
-            if let Err(error) = parse(&complete(block)) {
-                panic!("{}: {error}\n{block}", path.display());
-            }
-            blocks_read += 1;
+        for (n, block) in blocks(&text, "toml").into_iter().enumerate() {
+            found.insert(format!("{}, block {n}", path.display()), complete(block));
         }
     }
-    assert!(blocks_read >= 14, "{blocks_read} blocks were read");
+    for (path, text) in examples() {
+        found.insert(path.display().to_string(), text);
+    }
+    found
+}
+
+/// Every complete configuration of `examples`.
+fn examples() -> BTreeMap<PathBuf, String> {
+    let entries = std::fs::read_dir(root().join("examples")).unwrap();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let files = paths.filter(|path| path.extension().is_some_and(|it| it == "toml"));
+    files
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_valid() {
+    let configurations = configurations();
+    for (at, text) in &configurations {
+        if let Err(error) = parse(text) {
+            panic!("{at}: {error}\n{text}");
+        }
+    }
+    assert!(configurations.len() >= 18, "{}", configurations.len());
 }
 
 #[test]
 fn every_example_is_a_complete_configuration() {
-    let folder = root().join("examples");
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let config = Config::load(&path, &BTreeMap::new(), &[]).unwrap();
-            assert!(!config.connections.is_empty(), "{}", path.display());
-            assert!(!config.repositories.is_empty(), "{}", path.display());
-            assert!(!config.projects.is_empty(), "{}", path.display());
-            names.push(entry.file_name().into_string().unwrap());
-        }
+    for path in examples().keys() {
+        let config = Config::load(path, &BTreeMap::new(), &[]).unwrap();
+        assert!(!config.connections.is_empty(), "{}", path.display());
+        assert!(!config.repositories.is_empty(), "{}", path.display());
+        assert!(!config.projects.is_empty(), "{}", path.display());
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
-    names.sort();
     assert_eq!(
         names,
         [
