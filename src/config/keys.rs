@@ -443,7 +443,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
         key(
             "password",
             Credential,
-            Note("required for `app-password`"),
+            RequiredFor(&["app-password"]),
             "The app password. `token` is accepted in its place.",
         ),
     ],
