@@ -54,11 +54,13 @@ const fn key(
 }
 
 /// Every table of the file, in the order of the reference.
-pub const REFERENCE: [&KeyTable; 19] = [
+pub const REFERENCE: [&KeyTable; 21] = [
     &ROOT,
     &LAKE,
     &LAKE_TABLE,
     &LAKE_STORE,
+    &LAKE_S3,
+    &LAKE_AZURE,
     &CONNECTION,
     &CREDENTIAL,
     &REPOSITORIES,
@@ -139,7 +141,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
     keys: &[
         key(
             "url",
-            "path or `s3://bucket/prefix`",
+            "path, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `abfss://container@account.dfs.core.windows.net/prefix`",
             "required",
             "The lake's folder. The path of the URL is the prefix, so one bucket can hold several lakes. `--lake` overrides it.",
         ),
@@ -147,7 +149,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "lease",
             "`\"90 seconds\"`, `\"10 minutes\"`",
             "`\"10 minutes\"`",
-            "On S3: how long a publish may be silent before another run takes over.",
+            "In a bucket: how long a publish may be silent before another run takes over.",
         ),
         key(
             "memory_limit",
@@ -226,7 +228,7 @@ pub(super) const LAKE_TABLE: KeyTable = KeyTable {
 };
 
 pub(super) const LAKE_STORE: KeyTable = KeyTable {
-    title: "[lake], for S3",
+    title: "[lake], for a bucket",
     description: "Settings of the object store, under the names that the `object_store` crate gives them. Credentials are refused here: set them in the environment.",
     keys: &[
         key(
@@ -242,12 +244,6 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "Accept any TLS certificate. For tests only.",
         ),
         key(
-            "checksum_algorithm",
-            "`sha256`",
-            "none",
-            "The checksum that is sent with every put.",
-        ),
-        key(
             "connect_timeout",
             "`\"5 seconds\"`",
             "5 seconds",
@@ -256,14 +252,39 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
         key(
             "endpoint",
             "URL",
-            "AWS, by region",
-            "The address of a store other than AWS.",
+            "the service's own",
+            "The address of another store than AWS, Google or Azure, such as MinIO or an emulator.",
         ),
         key(
             "proxy_url",
             "URL",
             "none",
             "The proxy for requests to the store.",
+        ),
+        key(
+            "skip_signature",
+            "boolean",
+            "`false`",
+            "Send unsigned requests, for public buckets.",
+        ),
+        key(
+            "timeout",
+            "`\"30 seconds\"`",
+            "30 seconds",
+            "How long one request may take.",
+        ),
+    ],
+};
+
+pub(super) const LAKE_S3: KeyTable = KeyTable {
+    title: "[lake], for S3",
+    description: "Further settings of S3 and compatible stores.",
+    keys: &[
+        key(
+            "checksum_algorithm",
+            "`sha256`",
+            "none",
+            "The checksum that is sent with every put.",
         ),
         key(
             "region",
@@ -284,22 +305,10 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "The bucket is a directory bucket of S3 Express One Zone.",
         ),
         key(
-            "skip_signature",
-            "boolean",
-            "`false`",
-            "Send unsigned requests, for public buckets.",
-        ),
-        key(
             "sse_kms_key_id",
             "string",
             "none",
             "The KMS key that encrypts the objects.",
-        ),
-        key(
-            "timeout",
-            "`\"30 seconds\"`",
-            "30 seconds",
-            "How long one request may take.",
         ),
         key(
             "unsigned_payload",
@@ -314,6 +323,17 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "Put the bucket's name in the host instead of the path.",
         ),
     ],
+};
+
+pub(super) const LAKE_AZURE: KeyTable = KeyTable {
+    title: "[lake], for Azure",
+    description: "Further settings of Azure Blob Storage.",
+    keys: &[key(
+        "account_name",
+        "string",
+        "that of the URL or of the environment",
+        "The storage account, for `az://container/prefix`.",
+    )],
 };
 
 pub(super) const CONNECTION: KeyTable = KeyTable {
@@ -747,7 +767,7 @@ pub(super) const SYNC_GIT: KeyTable = KeyTable {
         key(
             "git_cache",
             "path",
-            "`.bitlake-cache/git` beside the lake, or beside this file for a lake on S3",
+            "`.bitlake-cache/git` beside the lake, or beside this file for a lake in a bucket",
             "The folder of the bare clones. It can be deleted at any time.",
         ),
         key(
@@ -771,9 +791,9 @@ pub(super) const TABLE: KeyTable = KeyTable {
         ),
         key(
             "location",
-            "path or `s3://bucket/key`, with globs",
+            "path or URL as of `lake.url`, with globs",
             "required",
-            "The files to read.",
+            "The files to read. The store settings of `[lake]` apply when the lake is in the same kind of store.",
         ),
         key(
             "format",

@@ -32,6 +32,7 @@ mod report;
 mod rules;
 mod section;
 mod since;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -52,3 +53,4 @@ pub use project::{Project, RepositorySelection};
 pub(crate) use rules::capture_groups;
 pub use rules::{CommitsDiffs, Deployments, EntityGroup, RuleSet, StepsRule, TagRules};
 pub use since::{Since, SyncSettings};
+pub use store::{ADDRESSES, StoreKind};

@@ -125,7 +125,7 @@ fn the_lake() {
     assert_eq!(
         message(parse("[lake]\nurl = \"ftp://host/x\"\n")),
         "`url` in [lake] has the unknown scheme `ftp` (file=bitlake.toml, line=2): \
-         use a folder or s3://bucket/prefix"
+         use a folder, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
     );
     assert_eq!(
         message(parse(
@@ -617,7 +617,7 @@ fn outside_tables() {
     assert_eq!(
         table("name = \"domain.incidents\"\nformat = \"csv\""),
         "`location` is missing in [[table]] (file=bitlake.toml, line=10): \
-         add the path or the s3:// URL of the files"
+         add the path or the URL of the files, as in `s3://bucket/incidents/*.csv`"
     );
     let one = "[[table]]\nname = \"domain.incidents\"\nlocation = \"x\"\nformat = \"csv\"\n";
     assert_eq!(
