@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use object_store::gcp::{GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey};
-use object_store::{ClientConfigKey, Error as StoreError};
+use object_store::gcp::{
+    GcpCredential, GoogleCloudStorage, GoogleCloudStorageBuilder, GoogleConfigKey,
+};
+use object_store::{ClientConfigKey, Error as StoreError, StaticCredentialProvider};
 use url::Url;
 
 use super::bucket::{
@@ -74,7 +76,14 @@ fn builder(options: &BTreeMap<String, String>) -> Result<GoogleCloudStorageBuild
 }
 
 fn build(builder: GoogleCloudStorageBuilder) -> Result<GoogleCloudStorage, StoreError> {
-    if is_unsigned(&builder) || !needs_machine_identity(&builder) {
+    if is_unsigned(&builder) {
+        // object_store 0.13 requests credentials for a put all the same; it sends none that are empty.
+        let bearer = String::new();
+        let none = StaticCredentialProvider::new(GcpCredential { bearer });
+        let builder = builder.with_credentials(Arc::new(none));
+        return builder.with_retry(retries()).build();
+    }
+    if !needs_machine_identity(&builder) {
         return builder.with_retry(retries()).build();
     }
     let machine = builder.clone().with_retry(metadata_retries()).build()?;

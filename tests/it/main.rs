@@ -42,6 +42,7 @@ mod layout;
 mod loading;
 mod memory;
 mod native;
+mod npm;
 mod outside;
 mod outside_values;
 mod parts;
