@@ -29,6 +29,7 @@ mod fuzz;
 mod git;
 mod graph;
 mod history;
+mod homes;
 mod identity;
 mod incremental;
 mod kept;

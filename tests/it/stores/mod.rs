@@ -7,7 +7,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::Router;
+use axum::error_handling::HandleError;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
 use bitlake::error::Result;
 use bitlake::lake::{
     InventoryDepth, Lake, LakeLocation, NextFile, NextTable, ParquetFile, PublishSummary,
@@ -22,7 +27,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use self::servers::Service;
+pub use self::servers::Service;
 
 /// Partitions of `domain.things`.
 pub const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
@@ -142,7 +147,10 @@ impl Ground {
     /// The names of the conditions that there is no object, and that it is an expected one.
     pub fn conditions(&self) -> [&'static str; 2] {
         match self.place.to_string().starts_with("gs://") {
-            true => ["x-goog-if-generation-match: 0", "x-goog-if-generation-match"],
+            true => [
+                "x-goog-if-generation-match: 0",
+                "x-goog-if-generation-match",
+            ],
             false => ["If-None-Match", "If-Match"],
         }
     }
@@ -294,23 +302,30 @@ pub fn s3s_busy(times: usize) -> Ground {
     })
 }
 
+/// Start the server without the conditions of puts, which it ignores as some compatible stores do.
+pub fn s3s_careless() -> Service {
+    let folder = tempfile::tempdir().unwrap();
+    let app = s3s_in(folder.path(), false);
+    let forget = |mut request: Request, next: Next| {
+        for condition in ["if-match", "if-none-match"] {
+            request.headers_mut().remove(condition);
+        }
+        next.run(request)
+    };
+    let endpoint = serve(app.layer(axum::middleware::from_fn(forget)), folder);
+    let mut service = servers::s3(&endpoint, "lake");
+    // A signature would contain the conditions.
+    let unsigned = ("skip_signature".to_owned(), "true".to_owned());
+    service.settings.extend([unsigned]);
+    service
+}
+
 /// `answer` returns for the n-th request, from 1, the status that replaces its reply and whether it is executed.
 fn s3s_answering(
     answer: impl Fn(usize, &Method) -> Option<(StatusCode, bool)> + Send + Sync + 'static,
 ) -> Ground {
-    use axum::Router;
-    use axum::error_handling::HandleError;
-    use axum::extract::Request;
-    use axum::middleware::Next;
-    use axum::response::IntoResponse;
-
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("lake")).unwrap();
-    let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
-    let mut service = s3s::service::S3ServiceBuilder::new(files);
-    service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
-    let service = service.build();
-    let service = HandleError::new(service, |_| async { StatusCode::INTERNAL_SERVER_ERROR });
+    let app = s3s_in(folder.path(), true);
     let count = AtomicUsize::new(0);
     let answer =
         Arc::new(move |method: &Method| answer(count.fetch_add(1, Ordering::SeqCst) + 1, method));
@@ -326,24 +341,40 @@ fn s3s_answering(
             status.into_response()
         }
     };
-    let app = Router::new()
-        .fallback_service(service)
-        .layer(axum::middleware::from_fn(fail));
+    let endpoint = serve(app.layer(axum::middleware::from_fn(fail)), folder);
+    Ground {
+        is_atomic: false,
+        ..in_s3(&endpoint, "lake")
+    }
+}
+
+/// The service of an S3 server with the bucket `lake` in a folder.
+fn s3s_in(folder: &Path, is_signed: bool) -> Router {
+    std::fs::create_dir(folder.join("lake")).unwrap();
+    let files = s3s_fs::FileSystem::new(folder).unwrap();
+    let mut service = s3s::service::S3ServiceBuilder::new(files);
+    if is_signed {
+        service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
+    }
+    let service = HandleError::new(service.build(), |_| async {
+        StatusCode::INTERNAL_SERVER_ERROR
+    });
+    Router::new().fallback_service(service)
+}
+
+/// Serve `app` in a thread of its own, so that it serves while a test blocks; return its address. It keeps `folder`.
+fn serve(app: Router, folder: TempDir) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    // It runs in its own thread, so that it serves while a test blocks.
     std::thread::spawn(move || {
         on_its_own(async move {
+            let _folder = folder;
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, app).await.unwrap();
         });
     });
-    Ground {
-        is_atomic: false,
-        _folder: Some(folder),
-        ..in_s3(&endpoint, "lake")
-    }
+    endpoint
 }
 
 /// Create a versioned bucket in moto, whose conditional puts are atomic; `None` without moto.

@@ -84,6 +84,8 @@ pub struct Service {
     pub settings: BTreeMap<String, String>,
     /// The credentials, as settings of object_store and as variables of the environment.
     credentials: Vec<[&'static str; 3]>,
+    /// The extension with which DuckDB reads the bucket, and the statement that gives it access.
+    pub duckdb: [String; 2],
 }
 
 impl Service {
@@ -127,6 +129,14 @@ fn settings(settings: &[(&str, &str)]) -> BTreeMap<String, String> {
     owned.collect()
 }
 
+fn httpfs(kind: &str, endpoint: &str) -> [String; 2] {
+    let host = endpoint.trim_start_matches("http://");
+    let secret = format!(
+        "CREATE SECRET (TYPE {kind}, KEY_ID 'key', SECRET 'secret', ENDPOINT '{host}', USE_SSL false, URL_STYLE 'path')"
+    );
+    ["httpfs".to_owned(), secret]
+}
+
 /// A bucket of an S3 server at `endpoint`.
 pub fn s3(endpoint: &str, bucket: &str) -> Service {
     Service {
@@ -140,6 +150,7 @@ pub fn s3(endpoint: &str, bucket: &str) -> Service {
             ["access_key_id", "AWS_ACCESS_KEY_ID", "key"],
             ["secret_access_key", "AWS_SECRET_ACCESS_KEY", "secret"],
         ],
+        duckdb: httpfs("s3", endpoint),
     }
 }
 
@@ -174,6 +185,7 @@ pub async fn gcs_bucket(bucket: &str, is_bare: bool) -> Option<Service> {
             ("skip_signature", "true"),
         ]),
         credentials: Vec::new(),
+        duckdb: httpfs("gcs", &endpoint),
     })
 }
 
@@ -183,6 +195,10 @@ pub fn azurite_container(container: &str) -> Option<Service> {
     let status = server.ask(container);
     assert_eq!(status, "201", "{container}");
     let endpoint = format!("{}/{ACCOUNT}", server.address());
+    let secret = format!(
+        "CREATE SECRET (TYPE azure, CONNECTION_STRING 'DefaultEndpointsProtocol=http;AccountName={ACCOUNT};\
+         AccountKey={KEY};BlobEndpoint={endpoint};')"
+    );
     Some(Service {
         address: format!("az://{container}"),
         settings: settings(&[
@@ -191,5 +207,6 @@ pub fn azurite_container(container: &str) -> Option<Service> {
             ("account_name", ACCOUNT),
         ]),
         credentials: vec![["account_key", "AZURE_STORAGE_ACCOUNT_KEY", KEY]],
+        duckdb: ["azure".to_owned(), secret],
     })
 }
