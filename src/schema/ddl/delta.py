@@ -1,5 +1,4 @@
 import sys
-import urllib.parse
 
 import pyarrow as pa
 import pyarrow.fs
@@ -13,11 +12,11 @@ def column(name, data_type, nullable, description):
 
 def load(location, tables, gone):
     """Create the tables and replace their rows: of each table in one step."""
-    address = lambda *names: "/".join([sys.argv[1].rstrip("/"), *(urllib.parse.quote(name) for name in names)])
+    folder = sys.argv[1].rstrip("/")
     filesystem, root = pyarrow.fs.FileSystem.from_uri(location) if location else (None, None)
     for layer, name, description, columns, stale, fresh in tables:
         schema = pa.schema(columns)
-        table = DeltaTable.create(address(layer, name), Schema.from_arrow(schema), mode="ignore", description=description)
+        table = DeltaTable.create(f"{folder}/{layer}/{name}", Schema.from_arrow(schema), mode="ignore", description=description)
         known = {field.name for field in table.schema().fields}
         added = [field for field in Schema.from_arrow(schema).fields if field.name not in known]
         if added:
@@ -35,6 +34,6 @@ def load(location, tables, gone):
         elif stale is None or stale:
             table.delete(predicate)
     for layer, name in gone:
-        DeltaTable(address(layer, name)).delete()
+        DeltaTable(f"{folder}/{layer}/{name}").delete()
 
 

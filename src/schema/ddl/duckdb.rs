@@ -22,7 +22,7 @@ impl DuckDb {
     /// For a DuckLake. Its data files are its own: those of the lake are replaced in place.
     pub(super) const DUCKLAKE: Self = Self {
         instructions: &[
-            "duckdb -bail -cmd \"ATTACH 'ducklake:CATALOG' AS ducklake (DATA_PATH 'FOLDER-OR-URL'); USE ducklake\" < FILE",
+            "duckdb -bail -cmd \"ATTACH 'ducklake:CATALOG' AS ducklake (DATA_PATH 'FOLDER-OR-URL', DATA_INLINING_ROW_LIMIT 0); USE ducklake\" < FILE",
         ],
     };
 }
