@@ -52,7 +52,8 @@ impl SqlDialect for Databricks {
 
     fn can_read(&self, location: &str) -> bool {
         // Spark knows a container of Azure by its account only.
-        !matches!(scheme(location), None | Some("az" | "azure")) || location.starts_with("/Volumes/")
+        !matches!(scheme(location), None | Some("az" | "azure"))
+            || location.starts_with("/Volumes/")
     }
 
     fn example_location(&self) -> &'static str {

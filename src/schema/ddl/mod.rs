@@ -68,14 +68,16 @@ impl DdlScript<'_> {
             dialect: sql_dialect(self.dialect),
             schema_prefix: self.schema_prefix,
         };
-        match self.dialect {
-            DdlDialect::Dbt => return Ok(dbt::sources(self, &syntax)),
-            DdlDialect::Iceberg => return python::write(self, python::ICEBERG),
-            DdlDialect::Delta => return python::write(self, python::DELTA),
-            _ => {}
+        if self.dialect == DdlDialect::Dbt {
+            return Ok(dbt::sources(self, &syntax));
         }
         if let Some(location) = self.location {
             ensure_readable(syntax.dialect, location)?;
+        }
+        match self.dialect {
+            DdlDialect::Iceberg => return python::write(self, python::ICEBERG),
+            DdlDialect::Delta => return python::write(self, python::DELTA),
+            _ => {}
         }
         let mut text = String::new();
         let instructions = match self.location {

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::DataType;
 
 use super::create::description;
 use super::script::{DdlScript, DdlTable, FILE_COLUMN, FILE_DESCRIPTION};
-use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax};
+use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, scheme};
 use crate::error::Result;
 
 /// The function that reads a file of the lake.
@@ -76,12 +76,13 @@ impl SqlDialect for PyArrow {
         serde_json::Value::from(text).to_string()
     }
 
-    fn can_read(&self, _location: &str) -> bool {
-        true
+    /// pyarrow knows a container of Azure by its account only.
+    fn can_read(&self, location: &str) -> bool {
+        !matches!(scheme(location), Some("az" | "azure"))
     }
 
     fn example_location(&self) -> &'static str {
-        "/data/lake"
+        "abfss://container@account.dfs.core.windows.net/lake"
     }
 
     fn instructions(&self) -> &'static [&'static str] {
@@ -120,17 +121,20 @@ pub(super) fn write(script: &DdlScript<'_>, loader: PythonLoader) -> Result<Stri
     for table in tables {
         write_table(&mut text, &syntax, table)?;
     }
-    text.push_str("\n], [");
-    for (layer, name) in &script.gone {
-        let _ = write!(
-            text,
-            "\n    ({}, {}),",
-            syntax.schema(layer),
-            syntax.text(name)
-        );
-    }
-    text.push_str("\n])\n");
+    let gone = script.gone.iter();
+    let gone =
+        gone.map(|(layer, name)| format!("({}, {})", syntax.schema(layer), syntax.text(name)));
+    let _ = writeln!(text, "\n], {})", list(gone, ""));
     Ok(text)
+}
+
+/// Write a list of Python, one item a line.
+fn list(items: impl Iterator<Item = String>, indent: &str) -> String {
+    let items: String = items.map(|item| format!("\n{indent}    {item},")).collect();
+    match items.is_empty() {
+        true => "[]".to_owned(),
+        false => format!("[{items}\n{indent}]"),
+    }
 }
 
 fn write_table(text: &mut String, syntax: &SqlSyntax<'_>, table: &DdlTable<'_>) -> Result<()> {
@@ -157,19 +161,13 @@ fn write_table(text: &mut String, syntax: &SqlSyntax<'_>, table: &DdlTable<'_>) 
     for it in &contract.columns {
         column(&it.name, &it.data_type, it.nullable, &description(it))?;
     }
-    let list = |files: &[&str]| {
-        let files = files.iter();
-        let files: String = files
-            .map(|file| format!("\n        {},", syntax.text(file)))
-            .collect();
-        format!("[{files}]")
-    };
-    let stale = table.stale_files().map(|files| list(&files));
-    let fresh = list(&table.fresh_files());
+    let files = |files: Vec<&str>| list(files.into_iter().map(|it| syntax.text(it)), "    ");
+    let stale = table.stale_files().map(files);
     let _ = write!(
         text,
-        "\n    ], {}, {fresh}),",
-        stale.as_deref().unwrap_or("None")
+        "\n    ], {}, {}),",
+        stale.as_deref().unwrap_or("None"),
+        files(table.fresh_files())
     );
     Ok(())
 }

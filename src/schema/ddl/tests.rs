@@ -166,6 +166,7 @@ fn a_location_that_the_warehouse_cannot_read_is_refused() {
         (DdlDialect::Redshift, "s3://b", "gs://b"),
         (DdlDialect::Databricks, "/Volumes/a/b/c", "/data"),
         (DdlDialect::Athena, "s3://b", "/data"),
+        (DdlDialect::Iceberg, "gs://b", "az://c/lake"),
     ] {
         assert!(ensure_readable(sql_dialect(dialect), can).is_ok());
         assert!(
@@ -190,7 +191,9 @@ fn snowflake_reads_google_and_azure_by_addresses_of_its_own() {
             "'azure://acme.blob.core.windows.net/c/a/lake/'",
         ),
     ] {
-        let text = script(DdlDialect::Snowflake, location, table()).write().unwrap();
+        let text = script(DdlDialect::Snowflake, location, table())
+            .write()
+            .unwrap();
         assert!(text.contains(&format!("URL = {stage} ")), "{text}");
     }
 }
