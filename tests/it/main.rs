@@ -14,6 +14,7 @@ mod bench_figures;
 mod check;
 mod cli;
 mod collect;
+mod configuration;
 mod contracts;
 mod conventions;
 mod coverage;

@@ -1,4 +1,4 @@
-//! Packages of npm below `target/`, for tests.
+//! Programs of npm below `target/`, for tests.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,43 +6,40 @@ use std::process::Command;
 
 use super::python::skip;
 
-/// Install the packages of `tests/<name>/package-lock.json`, once for each version of that file, and return the folder
-/// that has them; `None` where Node.js or a package cannot be had.
-pub fn packages(name: &str) -> Option<PathBuf> {
-    match install(name) {
-        Ok(folder) => Some(folder),
-        Err(why) => {
-            skip(&format!("Node.js with the packages of tests/{name}: {why}"));
-            None
-        }
-    }
+/// Install the packages of `tests/<name>/package-lock.json`, once for each version of the lock file, and return the path of
+/// their program `program`; `None` where it cannot be had.
+pub fn program(name: &str, program: &str) -> Option<PathBuf> {
+    let folder = packages(name)?;
+    Some(folder.join("node_modules/.bin").join(program))
 }
 
-fn install(name: &str) -> Result<PathBuf, String> {
+/// As [`program`], but return the folder of the packages.
+pub fn packages(name: &str) -> Option<PathBuf> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests")
         .join(name);
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("npm-{name}"));
     std::fs::create_dir_all(&folder).unwrap();
     // Two runs at the same time wait for each other here.
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
-    let wanted = std::fs::read_to_string(from.join("package-lock.json")).unwrap();
+    let wanted = std::fs::read(from.join("package-lock.json")).unwrap();
     let done = folder.join("installed.json");
-    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
-        return Ok(folder);
+    if std::fs::read(&done).is_ok_and(|installed| installed == wanted) {
+        return Some(folder);
     }
     for file in ["package.json", "package-lock.json"] {
         std::fs::copy(from.join(file), folder.join(file)).unwrap();
     }
-    let output = Command::new("npm")
-        .args(["ci", "--silent", "--no-audit", "--no-fund", "--prefix"])
-        .arg(&folder)
-        .output()
-        .map_err(|error| format!("npm: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("npm: {}", String::from_utf8_lossy(&output.stderr)));
+    let npm = if cfg!(windows) { "npm.cmd" } else { "npm" };
+    let installed = Command::new(npm)
+        .args(["ci", "--silent", "--no-audit", "--no-fund"])
+        .current_dir(&folder)
+        .output();
+    if !installed.is_ok_and(|output| output.status.success()) {
+        skip(&format!("npm with the packages of tests/{name}"));
+        return None;
     }
     std::fs::write(done, wanted).unwrap();
-    Ok(folder)
+    Some(folder)
 }
