@@ -98,6 +98,16 @@ Examples:
   duckdb -bail < load.sql > /dev/null
   bitlake ddl --dialect snowflake --create --only metrics";
 
+pub(super) const WORKER: &str = "\
+The worker prints its URL, and serves until SIGTERM or Ctrl-C. It asks for no
+credentials: listen at another address than loopback only in a network whose
+machines may all read the lake.
+
+Examples:
+  bitlake worker --lake /shared/lake
+  bitlake worker --listen 0.0.0.0:50051 --memory-limit \"8 GiB\"
+  bitlake transform --workers worker-0:50051,worker-1:50051";
+
 pub(super) const SANDBOX: &str = "\
 Examples:
   bitlake sandbox               prints the endpoint and a configuration for it
@@ -186,6 +196,7 @@ mod tests {
             TABLES,
             QUERY,
             DDL,
+            WORKER,
             SANDBOX,
             COMPLETIONS,
             ENVIRONMENT_AND_EXIT_CODES,

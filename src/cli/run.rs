@@ -65,6 +65,7 @@ async fn run_and_report(
     let options = TransformOptions {
         full: args.collecting.full,
         queries: args.transforming.queries.clone(),
+        workers: args.transforming.workers(config),
         ..TransformOptions::default()
     };
     let result = async {
@@ -122,6 +123,7 @@ pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Resu
         .transform(&TransformOptions {
             only,
             full: args.full,
+            workers: args.transforming.workers(&config),
             queries: args.transforming.queries,
             ..TransformOptions::default()
         })

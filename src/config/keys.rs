@@ -54,7 +54,7 @@ const fn key(
 }
 
 /// Every table of the file, in the order of the reference.
-pub const REFERENCE: [&KeyTable; 19] = [
+pub const REFERENCE: [&KeyTable; 20] = [
     &ROOT,
     &LAKE,
     &LAKE_TABLE,
@@ -72,6 +72,7 @@ pub const REFERENCE: [&KeyTable; 19] = [
     &SYNC_GIT,
     &TABLE,
     &ORG,
+    &CLUSTER,
     &REPORT,
     &METRICS,
 ];
@@ -122,6 +123,12 @@ pub(super) const ROOT: KeyTable = KeyTable {
             "table",
             "none",
             "CSV files that describe people and teams.",
+        ),
+        key(
+            "cluster",
+            "table",
+            "none",
+            "The workers that compute the tables. Without it, one process does.",
         ),
         key("report", "table", "none", "The page that a run writes."),
         key(
@@ -819,6 +826,17 @@ pub(super) const ORG: KeyTable = KeyTable {
             "`Id,…,UserId`: the person of each account.",
         ),
     ],
+};
+
+pub(super) const CLUSTER: KeyTable = KeyTable {
+    title: "[cluster]",
+    description: "The workers that compute the tables, each started with `bitlake worker`. [Several machines](../cluster.md) describes them.",
+    keys: &[key(
+        "workers",
+        "list of `\"HOST:PORT\"`",
+        "none",
+        "The addresses of the workers. `--workers` overrides it, and so does `BITLAKE__CLUSTER__WORKERS`; both separate addresses by commas.",
+    )],
 };
 
 pub(super) const REPORT: KeyTable = KeyTable {

@@ -13,6 +13,7 @@
 //! Loading reads no credentials: a [`SecretSource`] says where one is read from.
 
 mod assign;
+mod cluster;
 mod connection;
 mod credentials;
 mod cron;
@@ -36,6 +37,7 @@ mod since;
 mod tests;
 
 pub use assign::{AssignedRepository, RepositoryIdentity};
+pub use cluster::{ClusterConfig, worker_url};
 pub use connection::{Auth, AuthKind, Connection};
 pub use credentials::SecretSource;
 pub use cron::Cron;
