@@ -7,6 +7,7 @@
 mod browse;
 mod dialect;
 mod functions;
+mod local_only;
 mod merge;
 mod moment;
 mod params;
@@ -20,13 +21,14 @@ mod variants;
 
 pub use browse::Browse;
 pub use dialect::{Dialect, inline_params, translate};
+pub use local_only::LocalOnly;
 pub use moment::{MOMENT_FORMS, Moment};
 pub use params::{
     Param, add_placeholders, bind_params, declared_params, resolve_moments, text_literal,
     unknown_value_error,
 };
 pub use parquet_table::TableFile;
-pub use references::{TableName, is_recursive, references};
+pub use references::{TableName, references};
 pub use shared_ctes::{OptimizedQuery, PlannedQuery};
 
 use std::collections::BTreeMap;

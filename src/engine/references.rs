@@ -1,12 +1,9 @@
 //! Finds the tables that a query reads, from which the order of steps is derived.
 
 use std::fmt;
-use std::ops::ControlFlow;
 
 use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
-use datafusion::sql::parser::Statement;
-use datafusion::sql::sqlparser::ast::{Query, Visit, Visitor};
 
 use super::select::parse;
 use super::unknown_names::qualified_names;
@@ -72,27 +69,6 @@ pub fn references(state: &SessionState, sql: &str) -> Result<Vec<TableName>> {
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-/// Return whether a query has a recursive CTE.
-pub fn is_recursive(statement: &Statement) -> bool {
-    let Statement::Statement(statement) = statement else {
-        return false;
-    };
-    statement.visit(&mut FindRecursion).is_break()
-}
-
-struct FindRecursion;
-
-impl Visitor for FindRecursion {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        match query.with.as_ref().is_some_and(|with| with.recursive) {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -11,13 +11,14 @@ use std::fmt;
 use std::path::Path;
 
 use super::write::{self, QueryFailure, WrittenTable};
-use crate::engine::{Engine, Param, is_recursive};
+use crate::cluster::Cluster;
+use crate::engine::{Engine, LocalOnly, Param};
 use crate::error::Result;
 use crate::schema::Contract;
 
 /// Why a query runs on the coordinator.
 enum LocalReason {
-    Recursive,
+    Bound(LocalOnly),
     NoWorker,
     OutOfMemory,
     Refused(String),
@@ -26,7 +27,7 @@ enum LocalReason {
 impl fmt::Display for LocalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Recursive => f.write_str("the query is recursive"),
+            Self::Bound(reason) => reason.fmt(f),
             Self::NoWorker => f.write_str("no worker is left"),
             Self::OutOfMemory => f.write_str("the workers need more memory"),
             Self::Refused(error) => write!(f, "it fails on the workers: {error}"),
@@ -45,9 +46,11 @@ pub(super) async fn query(
     let Some(cluster) = engine.cluster() else {
         return write::query(engine, sql, params, contract, folder).await;
     };
-    let reason = match is_recursive(&engine.parse(sql)?) {
-        true => LocalReason::Recursive,
-        false => match attempt(engine, sql, params, contract, folder).await? {
+    let planned = engine.plan_shared(sql, params).await?;
+    let local_only = planned.local_only();
+    let reason = match local_only.map_err(|error| QueryFailure::of(error).into_error(contract))? {
+        Some(reason) => LocalReason::Bound(reason),
+        None => match attempt(engine, cluster, sql, params, contract, folder).await? {
             Ok(table) => return Ok(table),
             Err(reason) => reason,
         },
@@ -59,14 +62,12 @@ pub(super) async fn query(
 /// Run `sql` on workers until it succeeds, or return why it cannot.
 async fn attempt(
     engine: &Engine,
+    cluster: &Cluster,
     sql: &str,
     params: &[Param],
     contract: &Contract,
     folder: &Path,
 ) -> Result<Result<WrittenTable, LocalReason>> {
-    let Some(cluster) = engine.cluster() else {
-        return Ok(Err(LocalReason::NoWorker));
-    };
     let mut joins_in_memory = true;
     loop {
         let workers = cluster.workers();
