@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use datafusion::common::internal_err;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion_distributed::{
     ChannelResolver, DistributedExt, SessionStateBuilderExt, WorkerResolver,
 };
@@ -14,6 +15,7 @@ use url::Url;
 
 use super::channels::Channels;
 use super::link::{WorkerLink, WorkerReport};
+use super::planner::{UseOfWorkers, WatchedPlanner};
 use super::status::{StatusClient, check_build};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::SharedFiles;
@@ -21,6 +23,8 @@ use crate::lake::SharedFiles;
 /// A file is cut into as many parts as there are workers, however small it is: the coordinator keeps its memory for the
 /// final sort.
 const BYTES_PER_PARTITION: usize = 1;
+/// The least number of parts of a scan. A query of one part would run on the coordinator, also if there is one worker.
+const LEAST_PARTS: usize = 2;
 /// Bytes of rows that wait in the coordinator for one worker. Two steps run at a time, each with several exchanges.
 const BUFFER: usize = 8 << 20;
 
@@ -90,22 +94,31 @@ impl Cluster {
         &self.files
     }
 
-    /// Let the session plan for the workers that are left.
+    /// Create a session that plans for the workers that are left, and notes in `used` whether a plan needs them.
     ///
     /// # Errors
     /// DataFusion's own error.
-    pub fn plan_with(
+    pub fn session(
         &self,
         builder: SessionStateBuilder,
-    ) -> Result<SessionStateBuilder, DataFusionError> {
+        used: &UseOfWorkers,
+    ) -> Result<SessionState, DataFusionError> {
         let workers = RunWorkers(Arc::clone(&self.links));
-        builder
+        let parts = self.workers().len().max(LEAST_PARTS);
+        let mut builder = builder
             .with_distributed_worker_resolver(workers)
             .with_distributed_channel_resolver(Arc::clone(&self.channels))
             .with_distributed_planner()
             .with_distributed_file_scan_config_bytes_per_partition(BYTES_PER_PARTITION)?
+            .with_distributed_max_tasks_per_stage(parts)?
             .with_distributed_worker_connection_buffer_budget_bytes(BUFFER)?
-            .with_distributed_metrics_collection(false)
+            .with_distributed_metrics_collection(false)?;
+        let Some(planner) = builder.query_planner().take() else {
+            return internal_err!("there is no planner for workers");
+        };
+        let used = used.clone();
+        let watched = Arc::new(WatchedPlanner { planner, used });
+        Ok(builder.with_query_planner(watched).build())
     }
 
     /// Return the workers that are left.
@@ -142,7 +155,7 @@ impl Cluster {
         }
     }
 
-    /// Record that a step ran on the coordinator.
+    /// Record why a step runs on the coordinator.
     pub fn record_local(&self, table: String, reason: String) {
         tracing::info!(table, reason, "a step runs on the coordinator");
         lock(&self.local).insert(table, reason);

@@ -14,11 +14,13 @@ mod channels;
 mod coordinator;
 mod counted;
 mod link;
+mod planner;
 mod server;
 mod status;
 
 pub use coordinator::Cluster;
 pub use link::WorkerReport;
+pub use planner::UseOfWorkers;
 pub use server::{RunningWorker, WorkerServer};
 pub use status::WorkerStatus;
 

@@ -58,7 +58,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use crate::clock;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, UseOfWorkers};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::{Contract, LAYERS};
 use parquet_table::ParquetTable;
@@ -458,11 +458,16 @@ impl Engine {
     }
 
     /// Return a session over the same tables whose queries run on the workers of `cluster`. `joins_in_memory`: whether a
-    /// join may hold one side in memory.
+    /// join may hold one side in memory; `used`: notes whether a query needs workers.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when DataFusion cannot be set up.
-    pub fn on_workers(&self, cluster: &Cluster, joins_in_memory: bool) -> Result<Self> {
+    pub fn on_workers(
+        &self,
+        cluster: &Cluster,
+        joins_in_memory: bool,
+        used: &UseOfWorkers,
+    ) -> Result<Self> {
         let mut config = self.context.copied_config();
         config.options_mut().optimizer.prefer_hash_join = joins_in_memory;
         let config = config
@@ -470,9 +475,9 @@ impl Engine {
             .with_create_default_catalog_and_schema(false);
         let builder =
             SessionStateBuilder::new_from_existing(self.context.state()).with_config(config);
-        let builder = cluster.plan_with(builder);
-        let builder = builder.or_error(ErrorKind::Internal, "cannot plan for workers")?;
-        Ok(self.with_state(builder.build()))
+        let state = cluster.session(builder, used);
+        let state = state.or_error(ErrorKind::Internal, "cannot plan for workers")?;
+        Ok(self.with_state(state))
     }
 
     /// Return the state whose functions, settings, stores and memory a worker uses.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::path::Path;
 
 use super::write::{self, QueryFailure, WrittenTable};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, UseOfWorkers};
 use crate::engine::{Engine, LocalOnly, Param};
 use crate::error::Result;
 use crate::schema::Contract;
@@ -19,6 +19,7 @@ use crate::schema::Contract;
 /// Why a query runs on the coordinator.
 enum LocalReason {
     Bound(LocalOnly),
+    NoExchange,
     NoWorker,
     OutOfMemory,
     Refused(String),
@@ -28,6 +29,7 @@ impl fmt::Display for LocalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bound(reason) => reason.fmt(f),
+            Self::NoExchange => f.write_str("the query reads one small file, in order"),
             Self::NoWorker => f.write_str("no worker is left"),
             Self::OutOfMemory => f.write_str("the workers need more memory"),
             Self::Refused(error) => write!(f, "it fails on the workers: {error}"),
@@ -74,9 +76,16 @@ async fn attempt(
         if workers.is_empty() {
             return Ok(Err(LocalReason::NoWorker));
         }
-        let session = engine.on_workers(cluster, joins_in_memory)?;
+        let used = UseOfWorkers::default();
+        let session = engine.on_workers(cluster, joins_in_memory, &used)?;
         let failure = match write::attempt(&session, sql, params, contract, folder).await {
-            Ok(table) => return Ok(Ok(table)),
+            Ok(table) => {
+                if !used.is_any() {
+                    let reason = LocalReason::NoExchange.to_string();
+                    cluster.record_local(contract.name(), reason);
+                }
+                return Ok(Ok(table));
+            }
             Err(failure) => failure,
         };
         cluster.find_lost().await;
