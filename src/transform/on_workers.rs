@@ -29,7 +29,7 @@ impl fmt::Display for LocalReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Bound(reason) => reason.fmt(f),
-            Self::NoExchange => f.write_str("the query reads one small file, in order"),
+            Self::NoExchange => f.write_str("the plan exchanges no rows"),
             Self::NoWorker => f.write_str("no worker is left"),
             Self::OutOfMemory => f.write_str("the workers need more memory"),
             Self::Refused(error) => write!(f, "it fails on the workers: {error}"),
