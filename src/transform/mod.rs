@@ -143,7 +143,10 @@ pub async fn transform(
     };
     let findings = match work.await {
         Ok(findings) => findings,
-        Err(error) => return Err(damage::explain(lake, error).await),
+        Err(error) => {
+            run.finish_cluster().await;
+            return Err(damage::explain(lake, error).await);
+        }
     };
     run.check_repairs(options.accept_loss)?;
     run.finish_cluster().await;
