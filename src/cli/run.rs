@@ -10,6 +10,7 @@ use super::run_report::RunReport;
 use super::signals::SignalListener;
 use super::{query, report, textfile};
 use crate::clock;
+use crate::cluster::check_workers;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
@@ -69,8 +70,9 @@ async fn run_and_report(
         ..TransformOptions::default()
     };
     let result = async {
-        // Checked before the first request, so that a refused publish costs no quota.
+        // Checked before the first request, so that a refused publish or worker costs no quota.
         lake.ensure_no_other_publish(clock::now()).await?;
+        check_workers(&options.workers).await?;
         job.run(&collect_settings(&args.collecting, None), &options)
             .await
     };

@@ -42,38 +42,14 @@ impl Cluster {
     /// Connect to the workers at these URLs. A run goes on without workers that do not answer, if one does.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`] if none answers; [`ErrorKind::Configuration`] if one is another build, or not a worker.
+    /// As [`check_workers`].
     pub async fn connect(urls: &[Url], files: SharedFiles) -> Result<Self> {
         let client = StatusClient::new()?;
-        let replies = join_all(urls.iter().map(async |url| (url, client.get(url).await))).await;
-        let mut links = Vec::new();
-        let mut unreachable = None;
-        for (url, reply) in replies {
-            let mut link = WorkerLink {
-                url: url.clone(),
-                first: None,
-                last: None,
-                lost: None,
-            };
-            match reply {
-                Ok(status) => {
-                    check_build(url, &status)?;
-                    link.first = Some(status.clone());
-                    link.last = Some(status);
-                }
-                Err(error) if error.kind() == ErrorKind::Unreachable => {
-                    link.lost = Some(error.to_string());
-                    unreachable = Some(error);
-                }
-                Err(error) => return Err(error),
+        let links = find(urls, &client).await?;
+        for link in &links {
+            if let Some(reason) = &link.lost {
+                tracing::warn!("the run goes on with the other workers: {reason}");
             }
-            links.push(link);
-        }
-        if let Some(error) = unreachable {
-            if links.iter().all(|link| link.lost.is_some()) {
-                return Err(error);
-            }
-            tracing::warn!("the run goes on with the other workers: {error}");
         }
         Ok(Self {
             links: Arc::new(Mutex::new(links)),
@@ -184,6 +160,46 @@ impl Cluster {
             );
         }
         (reports, lock(&self.local).clone())
+    }
+}
+
+/// Check that a run can have workers at these URLs.
+///
+/// # Errors
+/// [`ErrorKind::Unreachable`] if none answers; [`ErrorKind::Configuration`] if one is another build, or not a worker.
+pub async fn check_workers(urls: &[Url]) -> Result<()> {
+    find(urls, &StatusClient::new()?).await.map(drop)
+}
+
+/// Ask the workers for their status.
+async fn find(urls: &[Url], client: &StatusClient) -> Result<Vec<WorkerLink>> {
+    let replies = join_all(urls.iter().map(async |url| (url, client.get(url).await))).await;
+    let mut links = Vec::new();
+    let mut unreachable = None;
+    for (url, reply) in replies {
+        let mut link = WorkerLink {
+            url: url.clone(),
+            first: None,
+            last: None,
+            lost: None,
+        };
+        match reply {
+            Ok(status) => {
+                check_build(url, &status)?;
+                link.first = Some(status.clone());
+                link.last = Some(status);
+            }
+            Err(error) if error.kind() == ErrorKind::Unreachable => {
+                link.lost = Some(error.to_string());
+                unreachable = Some(error);
+            }
+            Err(error) => return Err(error),
+        }
+        links.push(link);
+    }
+    match unreachable {
+        Some(error) if links.iter().all(|link| link.lost.is_some()) => Err(error),
+        _ => Ok(links),
     }
 }
 

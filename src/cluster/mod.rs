@@ -18,7 +18,7 @@ mod planner;
 mod server;
 mod status;
 
-pub use coordinator::Cluster;
+pub use coordinator::{Cluster, check_workers};
 pub use link::WorkerReport;
 pub use planner::UseOfWorkers;
 pub use server::{RunningWorker, WorkerServer};

@@ -8,15 +8,21 @@ use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Json, Router};
+use bitlake::cluster::WorkerServer;
+use bitlake::config::Config;
+use bitlake::engine::Engine;
+use bitlake::lake::Lake;
+use bitlake::transform::TransformOptions;
 use bitlake_sandbox::Sandbox;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
+use url::Url;
 
 use super::demo::{demo_lake, text};
 use super::killed::{configuration, workspace};
 use super::stores;
-use super::support::copy;
+use super::support::{at, copy};
 
 /// A copy of the demo's lake, with a configuration.
 struct DemoCopy {
@@ -269,6 +275,46 @@ fn a_worker_ends_with_0_when_it_is_asked_to() {
     let mut worker = WorkerProcess::start(&demo.config());
     worker.signal("-TERM");
     assert_eq!(worker.process.wait().unwrap().code(), Some(0));
+}
+
+/// Make the tables of `dora` again in this process, and return the run report's reasons for steps on the coordinator.
+async fn transform_here(demo: &DemoCopy, workers: Vec<Url>) -> BTreeMap<String, String> {
+    let text = std::fs::read_to_string(demo.config()).unwrap();
+    let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
+    let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
+    let lock = lake.lock().unwrap();
+    let options = TransformOptions {
+        only: Some(["dora".to_owned()].into()),
+        full: true,
+        workers,
+        ..TransformOptions::default()
+    };
+    let run_id = "20261124T100000Z-cluster";
+    let now = at("2026-11-24T10:00:00Z");
+    let report = bitlake::transform::transform(&config, &lake, &lock, run_id, now, &options).await;
+    report.unwrap().on_coordinator
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_exceeds_the_memory_of_the_workers_runs_on_the_coordinator() {
+    let demo = DemoCopy::new();
+    transform_here(&demo, Vec::new()).await;
+    let alone = demo.sums();
+    // Less than the command line accepts, and than a sort needs.
+    let engine = Engine::new(Some(4 << 20)).unwrap();
+    let server = WorkerServer {
+        session: engine.worker_session(),
+        memory_limit: engine.memory_limit(),
+    };
+    let worker = server.listen("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}", worker.address())).unwrap();
+    tokio::spawn(worker.serve(std::future::pending()));
+    let local = transform_here(&demo, vec![url]).await;
+    assert_eq!(alone, demo.sums());
+    let short = local
+        .values()
+        .filter(|it| *it == "the workers need more memory");
+    assert!(short.count() > 3, "{local:#?}");
 }
 
 /// What a step stages is in files of the coordinator. Its workers see the bucket alone.

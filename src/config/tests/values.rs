@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use url::Url;
+
 use super::super::*;
 use super::{BASE, message, parse, parse_with};
 
@@ -97,9 +99,17 @@ add = true
 
 [org]
 users = "users.csv"
+
+[cluster]
+workers = ["worker-0:50051", "http://10.0.0.7:50051"]
 "#,
     )
     .unwrap();
+    let workers: Vec<_> = config.cluster.workers.iter().map(Url::as_str).collect();
+    assert_eq!(
+        workers,
+        ["http://worker-0:50051/", "http://10.0.0.7:50051/"]
+    );
     assert_eq!(config.lake.options["region"], "eu-central-1");
     assert_eq!(config.lake.options["allow_http"], "true");
     assert_eq!(config.lake.memory_limit, Some(2 << 30));
