@@ -104,10 +104,6 @@ Examples:
   bitlake ddl --dialect snowflake --create --only metrics";
 
 pub(super) const WORKER: &str = "\
-The worker prints its URL, and serves until SIGTERM or Ctrl-C. It asks for no
-credentials: listen at another address than loopback only in a network whose
-machines may all read the lake.
-
 Examples:
   bitlake worker --lake /shared/lake
   bitlake worker --listen 0.0.0.0:50051 --memory-limit \"8 GiB\"

@@ -200,6 +200,7 @@ fn the_environment_overrides_the_file_and_flags_override_the_environment() {
         ("BITLAKE__LAKE__REGION", "here"),
         ("BITLAKE__SYNC__SKIP_FAILED", "false"),
         ("BITLAKE__RULES__DEFAULT__TAGS__LIMIT", "5"),
+        ("BITLAKE__CLUSTER__WORKERS", "a:1, b:2"),
         ("BITLAKE_TOKEN", "is no override"),
     ];
     let config = parse_with(BASE, &env, &[]).unwrap();
@@ -207,6 +208,7 @@ fn the_environment_overrides_the_file_and_flags_override_the_environment() {
     assert_eq!(config.lake.options["region"], "here");
     assert!(!config.sync.skip_failed);
     assert_eq!(config.rules["default"].tags.limit, 5);
+    assert_eq!(config.cluster.workers.len(), 2);
 
     let config = parse_with(BASE, &env, &[("lake.url", "from-flag")]).unwrap();
     assert_eq!(config.lake.url, "from-flag");
