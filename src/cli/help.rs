@@ -103,6 +103,12 @@ Examples:
   duckdb -bail < load.sql > /dev/null
   bitlake ddl --dialect snowflake --create --only metrics";
 
+pub(super) const WORKER: &str = "\
+Examples:
+  bitlake worker --lake /shared/lake
+  bitlake worker --listen 0.0.0.0:50051 --memory-limit \"8 GiB\"
+  bitlake transform --workers worker-0:50051,worker-1:50051";
+
 pub(super) const SANDBOX: &str = "\
 Examples:
   bitlake sandbox               prints the endpoint and a configuration for it
@@ -191,6 +197,7 @@ mod tests {
             TABLES,
             QUERY,
             DDL,
+            WORKER,
             SANDBOX,
             COMPLETIONS,
             INIT,

@@ -35,6 +35,7 @@ mod table;
 mod tables;
 mod textfile;
 mod watch;
+mod worker;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -156,6 +157,7 @@ async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
         Command::Report(args) => report::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
+        Command::Worker(args) => worker::run(context, args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::write_man_pages(&args),
     }

@@ -13,6 +13,7 @@ mod answers;
 mod bench_figures;
 mod check;
 mod cli;
+mod cluster;
 mod collect;
 mod configuration;
 mod contracts;
