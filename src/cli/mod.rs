@@ -31,6 +31,7 @@ mod sandbox;
 mod schedule;
 mod signals;
 mod status;
+mod steps;
 mod table;
 mod tables;
 mod textfile;
@@ -155,6 +156,7 @@ async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
         Command::Query(args) => query::run(context, args).await,
         Command::Report(args) => report::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,
+        Command::Steps(args) => steps::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => completions::write_man_pages(&args),

@@ -26,6 +26,7 @@ mod buckets;
 mod check_outside;
 mod checks;
 mod damage;
+mod dbt;
 mod events;
 mod fold;
 mod history;
@@ -52,6 +53,7 @@ mod write;
 
 pub use check_outside::{OutsideCheck, check_outside};
 pub use checks::{CheckResults, Warning};
+pub use dbt::{DBT_MARK, DbtProject};
 pub use events::{TransformEvent, TransformListener};
 pub use layout::contracts;
 pub use native::NativeStep;
