@@ -18,13 +18,20 @@ pub(super) async fn run(context: &CliContext, args: &StepsArgs) -> Result<Comman
         false => None,
     };
     let tables = config.iter().flat_map(|config| &config.tables);
-    let outside = tables.map(|table| format!("{}.{}", table.layer, table.table)).collect();
+    let outside = tables
+        .map(|table| format!("{}.{}", table.layer, table.table))
+        .collect();
     let steps = StepGraph::find(args.transforming.queries.as_deref())?;
     let lake = config.as_ref().map(|config| config.lake.url.as_str());
     let lake = lake.map(absolute);
-    let project = steps.dbt_project(args.dialect, &outside, lake.as_deref()).await?;
+    let project = steps
+        .dbt_project(args.dialect, &outside, lake.as_deref())
+        .await?;
     write(&project, &args.out)?;
-    let sources = project.not_models.keys().filter(|name| !name.starts_with("base."));
+    let sources = project
+        .not_models
+        .keys()
+        .filter(|name| !name.starts_with("base."));
     print(&format!(
         "wrote {} models to {}; {} tables are read from the loaded lake ({})\n",
         project.models.len(),
@@ -39,7 +46,8 @@ pub(super) async fn run(context: &CliContext, args: &StepsArgs) -> Result<Comman
 fn absolute(lake: &str) -> String {
     match lake.contains("://") {
         true => lake.to_owned(),
-        false => std::path::absolute(lake).map_or_else(|_| lake.to_owned(), |path| path.display().to_string()),
+        false => std::path::absolute(lake)
+            .map_or_else(|_| lake.to_owned(), |path| path.display().to_string()),
     }
 }
 
@@ -52,14 +60,18 @@ fn write(project: &DbtProject, out: &Path) -> Result<()> {
     let paths: BTreeSet<PathBuf> = project.files.keys().map(|path| out.join(path)).collect();
     for path in &paths {
         if is_foreign(path) {
-            return Err(Error::new(ErrorKind::Usage, "a file is in the way that no export wrote")
-                .with("file", path.display())
-                .hint("name another folder with --out"));
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "a file is in the way that no export wrote",
+            )
+            .with("file", path.display())
+            .hint("name another folder with --out"));
         }
     }
     for path in former_files(&out.join(MODELS)) {
         if !paths.contains(&path) {
-            let removed = std::fs::remove_file(&path).or_error(ErrorKind::Usage, "cannot remove a file");
+            let removed =
+                std::fs::remove_file(&path).or_error(ErrorKind::Usage, "cannot remove a file");
             removed.map_err(failed(&path))?;
         }
     }
@@ -67,7 +79,9 @@ fn write(project: &DbtProject, out: &Path) -> Result<()> {
         let path = out.join(path);
         let folder = path.parent().unwrap_or(out);
         let written = std::fs::create_dir_all(folder).and_then(|()| replace_file(&path, text));
-        written.or_error(ErrorKind::Usage, "cannot write a file").map_err(failed(&path))?;
+        written
+            .or_error(ErrorKind::Usage, "cannot write a file")
+            .map_err(failed(&path))?;
     }
     Ok(())
 }
@@ -79,7 +93,9 @@ fn is_foreign(path: &Path) -> bool {
 
 fn is_ours(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().next().is_some_and(|line| line.contains(DBT_MARK))
+    text.lines()
+        .next()
+        .is_some_and(|line| line.contains(DBT_MARK))
 }
 
 /// Return the files below `folder` that a former export wrote.

@@ -18,6 +18,7 @@ mod contracts;
 mod conventions;
 mod coverage;
 mod damaged;
+mod dbt;
 mod demo;
 mod docs;
 mod engines;

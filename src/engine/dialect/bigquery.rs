@@ -5,7 +5,9 @@ use datafusion::sql::sqlparser::ast::{Function, FunctionArgumentClause, Function
 use super::rules::FunctionRule::{
     ApproximatePercentile, Compute, ComputeCall, Keep, Rename, Template,
 };
-use super::rules::{Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat, skip_nulls};
+use super::rules::{
+    Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat, skip_nulls,
+};
 use crate::schema::ddl::is_reserved_word;
 
 pub(super) static RULES: DialectRules = DialectRules {
@@ -53,6 +55,7 @@ pub(super) static RULES: DialectRules = DialectRules {
         ("unnest", Keep),
     ],
     epoch: Some("(UNIX_MICROS({1}) / 1000000.0)"),
+    decimal: None,
     interval: "INTERVAL {1} {2}",
     seconds: Some("MAKE_INTERVAL(second => CAST({1} AS INT64))"),
     nested: Some(NestedRules {

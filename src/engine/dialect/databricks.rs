@@ -2,7 +2,8 @@
 
 use super::rules::FunctionRule::{self, Compute, ComputeCall, Keep, ListAgg, Rename, Template};
 use super::rules::{
-    Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat, regexp_replace_with_dollar,
+    Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat,
+    regexp_replace_with_dollar,
 };
 use super::spark_lists;
 use crate::schema::ddl::is_reserved_word;
@@ -25,7 +26,10 @@ pub(super) const FUNCTIONS: &[(&str, FunctionRule)] = &[
     ("levenshtein", Keep),
     ("median", Keep),
     ("percentile_cont", Keep),
-    ("regexp_extract_all", Template("REGEXP_EXTRACT_ALL({1}, {2}, CAST({3} AS INT))")),
+    (
+        "regexp_extract_all",
+        Template("REGEXP_EXTRACT_ALL({1}, {2}, CAST({3} AS INT))"),
+    ),
     ("regexp_like", Keep),
     (
         "regexp_replace",
@@ -59,9 +63,10 @@ pub(super) const RULES: DialectRules = DialectRules {
         timestamp: "TIMESTAMP",
     },
     functions: FUNCTIONS,
-    epoch: Some("(UNIX_MICROS({1}) / 1000000.0)"),
-    interval: "INTERVAL '{1}' {2}",
-    seconds: Some("MAKE_DT_INTERVAL(0, 0, 0, {1})"),
+    epoch: Some("(UNIX_MICROS({1}) / 1000000.0D)"),
+    decimal: Some("{1}D"),
+    interval: "(INTERVAL '{1}' {2})",
+    seconds: Some("MAKE_DT_INTERVAL(0, 0, 0, CAST({1} AS INT))"),
     nested: Some(NESTED),
     identifier_quote: '`',
     is_reserved: is_reserved_word,

@@ -162,8 +162,7 @@ fn rewrite(
     dialect: Dialect,
 ) -> Result<Vec<&'static str>> {
     let mut rewriter = DialectRewriter::new(rules);
-    to_result(query.visit(&mut rewriter))
-        .map_err(|error| error.with("dialect", dialect.name()))?;
+    to_result(query.visit(&mut rewriter)).map_err(|error| error.with("dialect", dialect.name()))?;
     Ok(rewriter.notes().collect())
 }
 
@@ -280,7 +279,7 @@ mod tests {
             (
                 "extract(epoch FROM a)",
                 Dialect::Databricks,
-                "(UNIX_MICROS(a) / 1000000.0)",
+                "(UNIX_MICROS(a) / 1000000.0D)",
             ),
             (
                 "regexp_like(a, '\\d')",

@@ -1,7 +1,8 @@
 //! Lists and structs: `x['field']`, `list[n]`, `[a, b]`, and lists as tables.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Array, Expr, FunctionArguments, Ident, ObjectName, Select, SelectItem, Subscript, TableFactor, Value,
+    AccessExpr, Array, Expr, FunctionArguments, Ident, ObjectName, Select, SelectItem, Subscript,
+    TableFactor, Value,
 };
 
 use super::rewrite::{parsed_select, unsupported};

@@ -37,8 +37,7 @@ pub(super) fn qualify_as_subquery(select: &mut Select) -> Result<()> {
     });
     let inner = std::mem::replace(select, outer);
     for table in &mut select.from {
-        if let TableFactor::Derived { subquery, .. } =
-            &mut table.relation
+        if let TableFactor::Derived { subquery, .. } = &mut table.relation
             && let SetExpr::Select(body) = subquery.body.as_mut()
         {
             **body = inner.clone();

@@ -45,6 +45,7 @@ pub(super) static RULES: DialectRules = DialectRules {
         ("strpos", Keep),
     ],
     epoch: None,
+    decimal: None,
     interval: "INTERVAL '{1} {2}'",
     seconds: None,
     // Loaded lists and structs are untyped.

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, DateTimeField, Distinct, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArguments, Ident, Interval, NamedWindowExpr, ObjectName,
-    OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetQuantifier, TableFactor,
-    VisitorMut, WindowType,
+    BinaryOperator, CastKind, DataType, DateTimeField, Distinct, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, Interval, NamedWindowExpr,
+    ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetQuantifier,
+    TableFactor, Value, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -83,6 +83,12 @@ impl DialectRewriter {
                     "(CASE WHEN {a} = {b} OR ({a} IS NULL AND {b} IS NULL) THEN FALSE ELSE TRUE END)"
                 )
             }
+            Expr::Value(value) => match (&value.value, self.rules.decimal) {
+                (Value::Number(number, _), Some(template)) if number.contains('.') => {
+                    expand(template, std::slice::from_ref(number))
+                }
+                _ => return Ok(None),
+            },
             Expr::Interval(interval) => self.rewrite_interval(interval)?,
             Expr::Array(array) => nested::list(self.rules.nested.as_ref(), array)?,
             Expr::CompoundFieldAccess { root, access_chain } => {
@@ -280,7 +286,10 @@ pub(super) fn parsed_select(sql: &str) -> Result<Select> {
         .or_error(ErrorKind::Internal, "cannot parse generated SQL")?;
     match *parsed.body {
         SetExpr::Select(select) => Ok(*select),
-        _ => Err(Error::new(ErrorKind::Internal, "generated SQL is not a SELECT")),
+        _ => Err(Error::new(
+            ErrorKind::Internal,
+            "generated SQL is not a SELECT",
+        )),
     }
 }
 
@@ -314,7 +323,9 @@ fn arguments(function: &Function) -> Vec<String> {
 fn replaces_every_match(arguments: &[String]) -> bool {
     let argument = |n: usize| arguments.get(n).map_or("", String::as_str);
     let (pattern, flags) = (argument(1), argument(3));
-    let start = pattern.strip_prefix("'(?i)").or_else(|| pattern.strip_prefix('\''));
+    let start = pattern
+        .strip_prefix("'(?i)")
+        .or_else(|| pattern.strip_prefix('\''));
     let is_anchored = start.is_some_and(|it| it.starts_with('^')) || pattern.ends_with("$'");
     flags == "'g'" || (flags.is_empty() && is_anchored)
 }

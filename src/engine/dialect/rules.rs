@@ -51,6 +51,9 @@ pub(super) struct DialectRules {
     pub(super) functions: &'static [(&'static str, FunctionRule)],
     /// Template of `extract(epoch FROM {1})`; `None` where the dialect supports it.
     pub(super) epoch: Option<&'static str>,
+    /// Template of the number `{1}` with decimal places, which is a double in DataFusion and DuckDB; `None` where it is one
+    /// as it is, or where decimals keep enough places in a division.
+    pub(super) decimal: Option<&'static str>,
     /// Template of an interval of `{1}` units `{2}`.
     pub(super) interval: &'static str,
     /// Template of an interval of `{1}` seconds, a text; `None` where the dialect has no interval of a computed length.

@@ -36,6 +36,7 @@ pub(super) static RULES: DialectRules = DialectRules {
         ("trunc", Keep),
     ],
     epoch: Some("(DATE_PART(EPOCH_MICROSECOND, {1}) / 1000000.0)"),
+    decimal: None,
     interval: "INTERVAL '{1} {2}'",
     seconds: None,
     // Loaded lists and structs are untyped.

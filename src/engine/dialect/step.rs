@@ -6,13 +6,14 @@ use std::ops::ControlFlow;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, Query, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut, With,
+    Ident, ObjectName, Query, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor,
+    VisitorMut, With,
 };
 
 use super::quote::requote;
 use super::rules::TypeNames;
 use super::wildcards::{ColumnsOf, WildcardExpander, identifier};
-use super::{Dialect, parse_query, not_one_select, rewrite, to_result};
+use super::{Dialect, not_one_select, parse_query, rewrite, to_result};
 use crate::engine::TableName;
 use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contract;
@@ -52,7 +53,10 @@ pub fn translate_step(sql: &str, dialect: Dialect, step: &StepTranslation<'_>) -
     if let Some(contract) = step.contract {
         add_casts(query, contract, dialect)?;
     }
-    let mut text: String = notes.iter().map(|note| format!("-- Note: {note}\n")).collect();
+    let mut text: String = notes
+        .iter()
+        .map(|note| format!("-- Note: {note}\n"))
+        .collect();
     text += &requote(&format!("{query:#}"), rules);
     for (n, table) in names.tables.iter().enumerate() {
         text = text.replace(&placeholder(n), &(step.table)(table));
@@ -65,13 +69,24 @@ fn duckdb_step(sql: &str, statement: &Statement, step: &StepTranslation<'_>) -> 
     let mut places = TablePlaces::default();
     let _ = statement.visit(&mut places);
     let mut lines: Vec<String> = sql.lines().map(str::to_owned).collect();
-    places.tables.sort_by_key(|place| std::cmp::Reverse((place.line, place.start)));
-    for TablePlace { line, start, end, name, alias } in places.tables {
+    places
+        .tables
+        .sort_by_key(|place| std::cmp::Reverse((place.line, place.start)));
+    for TablePlace {
+        line,
+        start,
+        end,
+        name,
+        alias,
+    } in places.tables
+    {
         let mut renamed = (step.table)(&name);
         if let Some(alias) = alias {
             renamed += &format!(" AS {alias}");
         }
-        let text = lines.get_mut(line.saturating_sub(1)).ok_or_else(misplaced)?;
+        let text = lines
+            .get_mut(line.saturating_sub(1))
+            .ok_or_else(misplaced)?;
         let mut characters: Vec<char> = text.chars().collect();
         if start < 1 || end > characters.len() + 1 || start > end {
             return Err(misplaced());
@@ -79,7 +94,10 @@ fn duckdb_step(sql: &str, statement: &Statement, step: &StepTranslation<'_>) -> 
         characters.splice(start - 1..end - 1, renamed.chars());
         *text = characters.into_iter().collect();
     }
-    let body: Vec<_> = lines.into_iter().skip_while(|line| line.starts_with("--")).collect();
+    let body: Vec<_> = lines
+        .into_iter()
+        .skip_while(|line| line.starts_with("--"))
+        .collect();
     let body = inline(&body.join("\n"), step.params);
     let Some(contract) = step.contract else {
         return Ok(body);
@@ -89,7 +107,10 @@ fn duckdb_step(sql: &str, statement: &Statement, step: &StepTranslation<'_>) -> 
 }
 
 fn misplaced() -> Error {
-    Error::new(ErrorKind::Internal, "the name of a table is not where the parser found it")
+    Error::new(
+        ErrorKind::Internal,
+        "the name of a table is not where the parser found it",
+    )
 }
 
 /// Replace each `$name`.
@@ -111,7 +132,12 @@ fn add_casts(query: &mut Box<Query>, contract: &Contract, dialect: Dialect) -> R
         if let (Some(cte), inner) = (outer_with.cte_tables.first_mut(), &mut *query) {
             std::mem::swap(&mut cte.query, inner);
         }
-        if let Some(With { recursive, cte_tables, .. }) = with {
+        if let Some(With {
+            recursive,
+            cte_tables,
+            ..
+        }) = with
+        {
             outer_with.recursive = recursive;
             outer_with.cte_tables.splice(0..0, cte_tables);
         }
@@ -123,7 +149,11 @@ fn add_casts(query: &mut Box<Query>, contract: &Contract, dialect: Dialect) -> R
 /// Return `CAST(a AS type) AS a` for each column.
 fn casts(contract: &Contract, dialect: Dialect) -> Result<Vec<String>> {
     let columns = contract.columns.iter().map(|column| {
-        let is_reserved = dialect.rules().map_or(is_reserved_word as fn(&str) -> bool, |rules| rules.is_reserved);
+        let is_reserved = dialect
+            .rules()
+            .map_or(is_reserved_word as fn(&str) -> bool, |rules| {
+                rules.is_reserved
+            });
         let name = identifier(&column.name, is_reserved);
         let data_type = model_type(&column.data_type, dialect)?;
         Ok(format!("CAST({STEP}.{name} AS {data_type}) AS {name}"))
@@ -155,10 +185,11 @@ pub(crate) fn model_type(data_type: &DataType, dialect: Dialect) -> Result<&'sta
         DataType::Date32 => "DATE",
         DataType::Timestamp(..) => names.timestamp,
         other => {
-            return Err(
-                Error::new(ErrorKind::Internal, "a step has a column of a type without a name")
-                    .with("type", other),
-            );
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "a step has a column of a type without a name",
+            )
+            .with("type", other));
         }
     })
 }

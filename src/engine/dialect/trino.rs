@@ -2,12 +2,10 @@
 
 use datafusion::sql::sqlparser::ast::Function;
 
-use super::rules::FunctionRule::{
-    ApproximatePercentile, Compute, Keep, ListAgg, Rename, Template,
-};
+use super::rules::FunctionRule::{ApproximatePercentile, Compute, Keep, ListAgg, Rename, Template};
 use super::rules::{
-    Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat, regexp_replace_with_dollar,
-    skip_nulls,
+    Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat,
+    regexp_replace_with_dollar, skip_nulls,
 };
 use crate::schema::ddl::is_reserved_word;
 
@@ -67,6 +65,7 @@ pub(super) static RULES: DialectRules = DialectRules {
         ("unnest", Keep),
     ],
     epoch: Some("TO_UNIXTIME({1})"),
+    decimal: Some("{1}E0"),
     interval: "INTERVAL '{1}' {2}",
     seconds: Some("(CAST({1} AS BIGINT) * INTERVAL '1' SECOND)"),
     nested: Some(NestedRules {

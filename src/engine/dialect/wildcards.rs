@@ -4,8 +4,8 @@
 //! the lake's does not have.
 
 use datafusion::sql::sqlparser::ast::{
-    ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins,
+    ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, TableWithJoins,
     WildcardAdditionalOptions,
 };
 
@@ -94,10 +94,15 @@ impl<'a> WildcardExpander<'a> {
         for item in std::mem::take(&mut select.projection) {
             let expanded = match &item {
                 SelectItem::Wildcard(options) => {
-                    let all = tables.iter().map(|(table, columns)| all(table, columns.as_ref(), options));
+                    let all = tables
+                        .iter()
+                        .map(|(table, columns)| all(table, columns.as_ref(), options));
                     all.collect::<Option<Vec<_>>>().map(|all| all.concat())
                 }
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(of), options) => {
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(of),
+                    options,
+                ) => {
                     let of = last(of);
                     let found = tables.iter().find(|(table, _)| *table == of);
                     found.and_then(|(table, columns)| all(table, columns.as_ref(), options))
@@ -109,14 +114,19 @@ impl<'a> WildcardExpander<'a> {
                 }
             };
             match (&mut names, &expanded) {
-                (Some(names), Some(columns)) => names.extend(columns.iter().map(|(_, name)| name.clone())),
+                (Some(names), Some(columns)) => {
+                    names.extend(columns.iter().map(|(_, name)| name.clone()))
+                }
                 _ => names = None,
             }
             match expanded {
-                Some(columns) if is_needed => items.extend(columns.into_iter().map(|(table, name)| {
-                    let parts = [Ident::new(table), identifier(&name, self.rules.is_reserved)].into();
-                    SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))
-                })),
+                Some(columns) if is_needed => {
+                    items.extend(columns.into_iter().map(|(table, name)| {
+                        let parts =
+                            [Ident::new(table), identifier(&name, self.rules.is_reserved)].into();
+                        SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))
+                    }))
+                }
                 _ => items.push(item),
             }
         }
@@ -132,7 +142,10 @@ impl<'a> WildcardExpander<'a> {
             self.table(&mut join.relation, tables);
             if merges_columns(&join.join_operator) {
                 // `*` has the common columns once.
-                tables.iter_mut().skip(before.saturating_sub(1)).for_each(|(_, columns)| *columns = None);
+                tables
+                    .iter_mut()
+                    .skip(before.saturating_sub(1))
+                    .for_each(|(_, columns)| *columns = None);
             }
         }
     }
@@ -156,21 +169,29 @@ impl<'a> WildcardExpander<'a> {
                 let name = alias.map_or_else(|| last(name), |alias| alias.name.value.clone());
                 tables.push((name, columns));
             }
-            TableFactor::Derived { subquery, alias, .. } => {
+            TableFactor::Derived {
+                subquery, alias, ..
+            } => {
                 let found = self.expand(subquery);
                 let alias = alias.as_ref();
                 let columns = alias.and_then(listed).or(found);
                 let name = alias.map_or_else(String::new, |alias| alias.name.value.clone());
                 tables.push((name, columns));
             }
-            TableFactor::NestedJoin { table_with_joins, .. } => self.tables(table_with_joins, tables),
+            TableFactor::NestedJoin {
+                table_with_joins, ..
+            } => self.tables(table_with_joins, tables),
             _ => tables.push((String::new(), None)),
         }
     }
 }
 
 /// Return the table and the name of each column that a wildcard stands for.
-fn all(table: &str, columns: Option<&Vec<String>>, options: &WildcardAdditionalOptions) -> Option<Vec<(String, String)>> {
+fn all(
+    table: &str,
+    columns: Option<&Vec<String>>,
+    options: &WildcardAdditionalOptions,
+) -> Option<Vec<(String, String)>> {
     let known = WildcardAdditionalOptions {
         opt_exclude: None,
         wildcard_token: options.wildcard_token.clone(),
@@ -204,7 +225,10 @@ fn merges_columns(join: &JoinOperator) -> bool {
         | JoinOperator::FullOuter(on) => on,
         _ => return false,
     };
-    matches!(constraint, JoinConstraint::Using(_) | JoinConstraint::Natural)
+    matches!(
+        constraint,
+        JoinConstraint::Using(_) | JoinConstraint::Natural
+    )
 }
 
 fn listed(alias: &TableAlias) -> Names {

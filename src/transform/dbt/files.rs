@@ -25,19 +25,35 @@ pub(super) fn write(plan: &DbtPlan<'_>) -> Result<DbtProject> {
         files.insert("profiles.yml".to_owned(), duckdb_profile());
     }
     for model in &plan.models {
-        let path = format!("models/{}/{}.sql", model.name.layer, model_name(&model.name));
+        let path = format!(
+            "models/{}/{}.sql",
+            model.name.layer,
+            model_name(&model.name)
+        );
         files.insert(path, model_sql(model));
     }
     let layers: BTreeSet<_> = plan.models.iter().map(|model| &model.name.layer).collect();
     for layer in layers {
-        let models = plan.models.iter().filter(|model| model.name.layer == *layer);
-        files.insert(format!("models/{layer}/{layer}.yml"), properties(plan.dialect, models)?);
+        let models = plan
+            .models
+            .iter()
+            .filter(|model| model.name.layer == *layer);
+        files.insert(
+            format!("models/{layer}/{layer}.yml"),
+            properties(plan.dialect, models)?,
+        );
     }
     let not_models = plan.not_models.iter();
     Ok(DbtProject {
         files,
-        models: plan.models.iter().map(|model| model.name.to_string()).collect(),
-        not_models: not_models.map(|(name, reason)| (name.to_string(), reason.clone())).collect(),
+        models: plan
+            .models
+            .iter()
+            .map(|model| model.name.to_string())
+            .collect(),
+        not_models: not_models
+            .map(|(name, reason)| (name.to_string(), reason.clone()))
+            .collect(),
     })
 }
 
@@ -84,7 +100,11 @@ fn sources(plan: &DbtPlan<'_>) -> Result<String> {
             );
         }
         text += "    tables:\n";
-        for (table, contract) in plan.sources.iter().filter(|(table, _)| table.layer == *layer) {
+        for (table, contract) in plan
+            .sources
+            .iter()
+            .filter(|(table, _)| table.layer == *layer)
+        {
             let _ = write!(
                 text,
                 "      - name: {}\n        description: {}\n",
@@ -98,13 +118,21 @@ fn sources(plan: &DbtPlan<'_>) -> Result<String> {
 }
 
 /// Write the key and the columns of a table, indented. What a warehouse has loaded is not tested again.
-fn columns(dialect: Dialect, contract: &Contract, is_tested: bool, indent: usize) -> Result<String> {
+fn columns(
+    dialect: Dialect,
+    contract: &Contract,
+    is_tested: bool,
+    indent: usize,
+) -> Result<String> {
     let mut text = String::new();
     if is_tested && contract.primary_key.len() > 1 {
-        let key = contract.primary_key.iter().map(|name| match is_reserved(dialect, name) {
-            true => yaml_text(&format!("{{{{ adapter.quote('{name}') }}}}")),
-            false => yaml_text(name),
-        });
+        let key = contract
+            .primary_key
+            .iter()
+            .map(|name| match is_reserved(dialect, name) {
+                true => yaml_text(&format!("{{{{ adapter.quote('{name}') }}}}")),
+                false => yaml_text(name),
+            });
         let key = key.collect::<Vec<_>>().join(", ");
         let _ = write!(
             text,
@@ -117,7 +145,10 @@ fn columns(dialect: Dialect, contract: &Contract, is_tested: bool, indent: usize
         text += &column_text(dialect, column, is_key, is_tested)?;
     }
     let margin = " ".repeat(indent);
-    Ok(text.lines().map(|line| format!("{margin}{line}\n")).collect())
+    Ok(text
+        .lines()
+        .map(|line| format!("{margin}{line}\n"))
+        .collect())
 }
 
 fn column_text(dialect: Dialect, column: &Column, is_key: bool, is_tested: bool) -> Result<String> {
@@ -127,7 +158,11 @@ fn column_text(dialect: Dialect, column: &Column, is_key: bool, is_tested: bool)
         yaml_text(&description(column))
     );
     if is_tested {
-        let _ = writeln!(text, "    data_type: {}", model_type(&column.data_type, dialect)?);
+        let _ = writeln!(
+            text,
+            "    data_type: {}",
+            model_type(&column.data_type, dialect)?
+        );
     }
     if is_reserved(dialect, &column.name) {
         text += "    quote: true\n";
@@ -182,9 +217,15 @@ fn duckdb_profile() -> String {
          schema: bitlake\n      threads: 2\n      settings:\n"
     );
     for line in DUCKDB.lines() {
-        let setting = line.strip_prefix("SET ").and_then(|it| it.trim_end_matches(';').split_once(" = "));
+        let setting = line
+            .strip_prefix("SET ")
+            .and_then(|it| it.trim_end_matches(';').split_once(" = "));
         if let Some((name, value)) = setting {
-            let _ = writeln!(text, "        {name}: {}", yaml_text(value.trim_matches('\'')));
+            let _ = writeln!(
+                text,
+                "        {name}: {}",
+                yaml_text(value.trim_matches('\''))
+            );
         }
     }
     text

@@ -94,9 +94,13 @@ impl DbtPlan<'_> {
         known: &BTreeMap<TableName, Arc<Contract>>,
     ) -> Result<()> {
         let reads = step.reads(engine)?;
-        let missing = reads.iter().find(|read| read.layer == BASE && self.not_models.contains_key(*read));
+        let missing = reads
+            .iter()
+            .find(|read| read.layer == BASE && self.not_models.contains_key(*read));
         let reason = match (&step.work, missing) {
-            _ if is_outside(step, outside) => "a [[table]] of the configuration supplies it".to_owned(),
+            _ if is_outside(step, outside) => {
+                "a [[table]] of the configuration supplies it".to_owned()
+            }
             (StepBody::Native(_), _) => "bitlake computes it without SQL".to_owned(),
             (StepBody::Sql(_), Some(read)) => format!("it reads {read}, which is no model"),
             (StepBody::Sql(sql), None) => match self.translate(step, sql, known) {
@@ -104,10 +108,12 @@ impl DbtPlan<'_> {
                     self.add_model(step, sql, text, reads, known)?;
                     return Ok(());
                 }
-                Err(error) if error.kind() == ErrorKind::Usage => match error.context("construct") {
-                    Some(construct) => format!("the dialect does not support `{construct}`"),
-                    None => error.to_string(),
-                },
+                Err(error) if error.kind() == ErrorKind::Usage => {
+                    match error.context("construct") {
+                        Some(construct) => format!("the dialect does not support `{construct}`"),
+                        None => error.to_string(),
+                    }
+                }
                 Err(error) => return Err(error.with("file", &step.origin)),
             },
         };
@@ -115,25 +121,43 @@ impl DbtPlan<'_> {
         Ok(())
     }
 
-    fn translate(&self, step: &Step, sql: &str, known: &BTreeMap<TableName, Arc<Contract>>) -> Result<String> {
+    fn translate(
+        &self,
+        step: &Step,
+        sql: &str,
+        known: &BTreeMap<TableName, Arc<Contract>>,
+    ) -> Result<String> {
         let contracts = Contracts::bundled()?;
         let contract_of = |table: &TableName| {
             let step = known.get(table).cloned();
             let bundled = || contracts.get(&table.layer, &table.table).cloned();
-            step.or_else(|| published(contracts, table)).or_else(bundled)
+            step.or_else(|| published(contracts, table))
+                .or_else(bundled)
         };
         let columns_of = |table: &TableName| {
             let contract = contract_of(table)?;
-            Some(contract.columns.iter().map(|column| column.name.clone()).collect())
+            Some(
+                contract
+                    .columns
+                    .iter()
+                    .map(|column| column.name.clone())
+                    .collect(),
+            )
         };
         let (run, fixed): (Vec<_>, Vec<_>) = step
             .params
             .iter()
             .cloned()
             .partition(|param| RUN_PARAMS.iter().any(|(name, _)| *name == param.name));
-        let timestamp = model_type(&DataType::Timestamp(TimeUnit::Microsecond, None), self.dialect)?;
-        let params = RUN_PARAMS.iter().filter(|(name, _)| run.iter().any(|param| param.name == *name));
-        let params = params.map(|(name, text)| ((*name).to_owned(), text.replace("{type}", timestamp)));
+        let timestamp = model_type(
+            &DataType::Timestamp(TimeUnit::Microsecond, None),
+            self.dialect,
+        )?;
+        let params = RUN_PARAMS
+            .iter()
+            .filter(|(name, _)| run.iter().any(|param| param.name == *name));
+        let params =
+            params.map(|(name, text)| ((*name).to_owned(), text.replace("{type}", timestamp)));
         translate_step(
             &inline_params(sql, &fixed)?,
             self.dialect,
@@ -152,7 +176,11 @@ impl DbtPlan<'_> {
             return format!("{{{{ ref('{}') }}}}", model_name(table));
         }
         let table = source_of(table);
-        format!("{{{{ source('{}', '{}') }}}}", source_name(&table.layer), table.table)
+        format!(
+            "{{{{ source('{}', '{}') }}}}",
+            source_name(&table.layer),
+            table.table
+        )
     }
 
     fn add_model(
@@ -169,11 +197,16 @@ impl DbtPlan<'_> {
                 continue;
             }
             let source = source_of(read);
-            let contract = contracts.get(&source.layer, &source.table).or_else(|| known.get(read));
+            let contract = contracts
+                .get(&source.layer, &source.table)
+                .or_else(|| known.get(read));
             let contract = contract.ok_or_else(no_contract)?;
             self.sources.insert(source, Arc::clone(contract));
         }
-        let described = step.contract.as_ref().map(|contract| contract.description.clone());
+        let described = step
+            .contract
+            .as_ref()
+            .map(|contract| contract.description.clone());
         let described = described.filter(|description| !description.is_empty());
         let question = sql.lines().next().unwrap_or_default();
         self.models.push(DbtModel {
