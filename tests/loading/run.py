@@ -2,7 +2,7 @@
 
 Called by `tests/it/loading.rs`: `run.py duckdb PLAN` and `run.py postgres PLAN` execute the plan's script on a database
 that lives in the plan's folder from one call to the next; `run.py parse PLAN` reads each script with sqlglot;
-`run.py dbt PLAN` reads a sources.yml. Prints one paragraph per failure; the exit code is 1 when there is one.
+`run.py dbt PLAN` reads a sources.yml; `run.py grafana PLAN` runs the panels of DevLake's dashboards. Prints one paragraph per failure; the exit code is 1 when there is one.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ FILE = "_lake_file"
 UNREAD = {
     "athena": r"ALTER TABLE \S+ (ADD IF NOT EXISTS|DROP IF EXISTS)\s+PARTITION",
     "bigquery": r"DROP EXTERNAL TABLE \S+$",
-    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$",
+    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$|DO \$path\$",
 }
 
 
@@ -126,18 +126,46 @@ def postgres(folder):
         program("pg_ctl", "-w", "-m", "fast", "stop")
 
 
-def postgres_loaded(plan):
+def load_into_postgres(plan):
     import duckdb
     import duckdb_extension_postgres_scanner as extension
+
+    loader = duckdb.connect(config={"extension_directory": f"{plan['folder']}/extensions"})
+    loader.execute("SET TimeZone = 'UTC'")
+    file = glob.glob(f"{os.path.dirname(extension.__file__)}/extensions/*/*.duckdb_extension")[0]
+    loader.execute(f"INSTALL {quoted(file)}")
+    loader.execute(plan["script"])
+    loader.close()
+
+
+def grafana_panels(plan):
+    """Load the lake twice, and run DevLake's panels as the role of the recipe."""
+    import grafana
+    import psycopg
+
+    yield from grafana.provisioning(plan["recipes"])
+    with postgres(plan["server"]):
+        paths = []
+        for _ in range(2):
+            load_into_postgres(plan)
+            with psycopg.connect() as connection:
+                paths.append(connection.execute("SHOW search_path").fetchone()[0])
+        wanted = '"$user", public, domain, dora, metrics, devlake'
+        yield "search path", [] if paths == [wanted] * 2 else [str(paths)]
+        with open(f"{plan['recipes']}/reader.sql", encoding="utf-8") as file, psycopg.connect() as connection:
+            connection.execute(file.read())
+        with psycopg.connect(user="bitlake_reader") as connection:
+            zone = connection.execute("SHOW timezone").fetchone()[0]
+            yield "time zone", [] if zone == "UTC" else [zone]
+            yield from grafana.panels(connection)
+
+
+def postgres_loaded(plan):
+    import duckdb
     import psycopg
 
     with postgres(plan["server"]):
-        loader = duckdb.connect(config={"extension_directory": f"{plan['folder']}/extensions"})
-        loader.execute("SET TimeZone = 'UTC'")
-        file = glob.glob(f"{os.path.dirname(extension.__file__)}/extensions/*/*.duckdb_extension")[0]
-        loader.execute(f"INSTALL {quoted(file)}")
-        loader.execute(plan["script"])
-        loader.close()
+        load_into_postgres(plan)
         lake = duckdb.connect()
         lake.execute("SET TimeZone = 'UTC'")
         with psycopg.connect() as connection:
@@ -239,7 +267,7 @@ def main():
     command, path = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         plan = json.load(file)
-    commands = {"duckdb": duckdb_loaded, "postgres": postgres_loaded, "parse": parse, "dbt": dbt}
+    commands = {"duckdb": duckdb_loaded, "postgres": postgres_loaded, "parse": parse, "dbt": dbt, "grafana": grafana_panels}
     results = list(commands[command](plan))
     failures = [(name, found) for name, found in results if found]
     for name, found in failures:

@@ -1,5 +1,7 @@
 //! Databricks SQL, and the functions and nested values that it shares with Spark.
 
+use datafusion::sql::sqlparser::ast::{Function, FunctionArguments};
+
 use super::rules::FunctionRule::{self, Compute, ComputeCall, Keep, ListAgg, Rename, Template};
 use super::rules::{
     Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat,
@@ -25,7 +27,7 @@ pub(super) const FUNCTIONS: &[(&str, FunctionRule)] = &[
     ("least", Keep),
     ("levenshtein", Keep),
     ("median", Keep),
-    ("percentile_cont", Keep),
+    ("percentile_cont", ComputeCall(percentile_cont)),
     (
         "regexp_extract_all",
         Template("REGEXP_EXTRACT_ALL({1}, {2}, CAST({3} AS INT))"),
@@ -83,3 +85,18 @@ pub(super) const RULES: DialectRules = DialectRules {
     ],
     sorts_nulls_as_largest: false,
 };
+
+/// `percentile_cont(0.9)`, whose fraction is a decimal.
+fn percentile_cont(function: &Function) -> Option<String> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let fraction = list.args.first()?.to_string();
+    let order = function.within_group.first()?;
+    let filter = function.filter.as_ref();
+    let filter = filter.map_or_else(String::new, |filter| format!(" FILTER (WHERE {filter})"));
+    Some(format!(
+        "percentile_cont({}) WITHIN GROUP (ORDER BY {order}){filter}",
+        fraction.trim_end_matches('D')
+    ))
+}

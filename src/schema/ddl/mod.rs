@@ -11,6 +11,7 @@
 //! create.rs    schemas, tables, descriptions, added columns
 //! load.rs      delete and insert rows
 //! snowflake.rs bigquery.rs redshift.rs duckdb.rs postgres.rs databricks.rs athena.rs     one dialect each
+//! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
 //! dbt.rs       dbt's sources.yml
 //! ```
 //!
@@ -21,6 +22,7 @@ mod bigquery;
 mod create;
 mod databricks;
 mod dbt;
+mod devlake;
 mod duckdb;
 mod load;
 mod postgres;
