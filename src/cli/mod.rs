@@ -15,6 +15,7 @@ mod help;
 mod init;
 mod job;
 mod limits;
+mod lineage;
 mod output;
 mod plan;
 mod query;

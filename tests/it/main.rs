@@ -40,6 +40,7 @@ mod lake_publish;
 mod lake_runs;
 mod lake_stores;
 mod layout;
+mod lineage;
 mod loading;
 mod memory;
 mod native;

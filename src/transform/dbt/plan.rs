@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
+use super::super::lineage::engine_without_files;
 use super::super::steps::{BASE, CUMULATIVE, PUBLISHED, Step, StepBody, StepGraph, published};
 use super::{DbtProject, files};
 use crate::engine::{
@@ -55,14 +56,7 @@ impl StepGraph {
         outside: &BTreeSet<String>,
         lake: Option<&str>,
     ) -> Result<DbtProject> {
-        let engine = Engine::new(None)?;
-        let contracts = Contracts::bundled()?;
-        for contract in contracts.iter() {
-            engine.register(contract, &[])?;
-            if contract.layer == CUMULATIVE {
-                engine.register(&contract.in_layer(PUBLISHED), &[])?;
-            }
-        }
+        let engine = engine_without_files()?;
         let mut plan = DbtPlan {
             dialect,
             lake,
