@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Make a lake of synthetic data, without account or network
     Demo(DemoArgs),
     /// Write a commented configuration
-    Init,
+    Init(InitArgs),
     /// Check configuration, credentials, quota and lake, with fixes
     Check(CheckArgs),
     /// List the repositories that the credentials can read
@@ -124,6 +124,14 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
     /// Write a man page for each command
     Man(ManArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help::INIT)]
+pub(crate) struct InitArgs {
+    /// Print the JSON Schema of the configuration, for editors, and write nothing
+    #[arg(long)]
+    pub(crate) schema: bool,
 }
 
 #[derive(Debug, Args)]

@@ -48,6 +48,11 @@ Examples:
   bitlake run                   collect, transform, publish
   bitlake query dora/overview   the figures of each project";
 
+pub(super) const INIT: &str = "\
+Examples:
+  bitlake init
+  bitlake init --schema > bitlake.schema.json";
+
 pub(super) const CHECK: &str = "\
 Examples:
   bitlake check
@@ -196,6 +201,7 @@ mod tests {
             DDL,
             SANDBOX,
             COMPLETIONS,
+            INIT,
             ENVIRONMENT_AND_EXIT_CODES,
         ] {
             let wide = text.lines().find(|line| line.len() > 80);

@@ -1,17 +1,23 @@
-//! `bitlake init`: writes a configuration in which every setting is explained.
+//! `bitlake init`: writes a configuration in which every setting is explained, or prints its JSON Schema.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind as IoErrorKind, Write};
 use std::path::Path;
 
+use super::args::InitArgs;
 use super::context::{CliContext, CommandOutcome};
 use super::output;
+use crate::config::json_schema;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The configuration. A setting that is commented out follows the `#` directly; a comment follows a blank.
 const TEMPLATE: &str = include_str!("init.toml");
 
-pub(super) fn run(context: &CliContext) -> Result<CommandOutcome> {
+pub(super) fn run(context: &CliContext, args: &InitArgs) -> Result<CommandOutcome> {
+    if args.schema {
+        output::print_data(json_schema().as_bytes())?;
+        return Ok(CommandOutcome::Complete);
+    }
     let path = context.config_path();
     write(&path)?;
     output::print(&format!(

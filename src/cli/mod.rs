@@ -141,7 +141,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
     match command {
-        Command::Init => init::run(context),
+        Command::Init(args) => init::run(context, &args),
         Command::Demo(args) => demo::run(context, args).await,
         Command::Check(args) => check::run(context, &args).await,
         Command::Repos(args) => repos::run(context, args).await,

@@ -57,6 +57,7 @@ mod pull_request_activity;
 mod pull_request_comments;
 mod pull_request_commits;
 mod pull_requests;
+mod read_digest;
 mod refs;
 mod report;
 mod repositories;

@@ -10,11 +10,12 @@ use serde_json::value::RawValue;
 use super::checkpoint::CheckpointStore;
 use super::context::CollectEvent;
 use super::entity::{Entity, prefix};
+use super::read_digest::ReadDigest;
 use super::report::EntityReport;
 use super::repository_context::RepositoryContext;
 use crate::error::{Error, ErrorKind, Result};
 use crate::json::JsonValue;
-use crate::lake::{Replaces, SegmentWriter};
+use crate::lake::{ListState, Replaces, SegmentWriter};
 use crate::redaction::{ReadQuality, ReceivedRecord, Redactor};
 use crate::schema::{
     Contract, Contracts, Decoder, Parent, RecordEnvelope, SourceRecord, SourceTable, content_key,
@@ -36,6 +37,7 @@ pub(super) struct Sink<'a> {
     first: u64,
     /// The segment under way; opened by its first batch.
     writer: Option<SegmentWriter>,
+    read: ReadDigest,
 }
 
 /// The times of one page's records, in their order.
@@ -85,6 +87,7 @@ impl<'a> Sink<'a> {
             decoder: Decoder::new(Arc::clone(contract), envelope),
             first: checkpoints.list(entity.table).sequence,
             writer: None,
+            read: ReadDigest::default(),
         })
     }
 
@@ -111,10 +114,12 @@ impl<'a> Sink<'a> {
             if let Some(parent) = self.select(received.value(), parent, report) {
                 let record = self.redact(received, parent, report);
                 each(record.payload.value());
+                self.read.add(&record);
                 self.decoder.append(record);
                 kept += 1;
             }
         }
+        self.read.end_page();
         self.count(kept, report);
         if self.decoder.rows() >= BATCH_ROWS || self.decoder.payload_bytes() >= BATCH_BYTES {
             self.write_batch()?;
@@ -229,19 +234,35 @@ impl<'a> Sink<'a> {
     }
 
     /// Finish the segment and name it in the state; without records there is none. An empty list is no proof that all
-    /// records are gone, because Bitbucket has returned empty lists by mistake.
+    /// records are gone, because Bitbucket has returned empty lists by mistake. Nor is there a segment of the same records as
+    /// in the last one.
     pub(super) async fn save(
         &mut self,
         checkpoints: &mut CheckpointStore<'_>,
         replaces: Replaces,
     ) -> Result<()> {
+        if self.is_collected(checkpoints.list(self.entity.table), &replaces) {
+            self.decoder.finish()?;
+            self.writer = None;
+            return Ok(());
+        }
         self.write_batch()?;
         if let Some(writer) = self.writer.take() {
+            let next = self.read.next(&replaces);
             let segment = writer.finish(replaces).await?;
             checkpoints.add_segment(self.entity.table, segment);
-            self.first = checkpoints.list(self.entity.table).sequence;
+            let list = checkpoints.list_mut(self.entity.table);
+            list.last_read = next;
+            self.first = list.sequence;
         }
         Ok(())
+    }
+
+    /// Whether the list's last segment has exactly these records. A full refresh and a lost file need them again.
+    fn is_collected(&self, list: &ListState, replaces: &Replaces) -> bool {
+        let read = self.read.whole(replaces);
+        let is_needed = self.repository.is_full_refresh() || list.is_lost;
+        read.is_some() && read == list.last_read && !is_needed
     }
 
     /// Finish the segment and name it in the state, even without records.

@@ -109,7 +109,7 @@ pub enum AuthKind {
 }
 
 impl AuthKind {
-    const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 5] = [
         Self::ApiToken,
         Self::AccessToken,
         Self::OauthClient,
@@ -129,7 +129,7 @@ impl AuthKind {
     }
 
     /// Return the keys of `[[connection]]` that belong to this kind.
-    fn keys(self) -> &'static [&'static str] {
+    pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
             Self::ApiToken => &["email", "token", "expires"],
             Self::AccessToken => &["token", "expires"],
@@ -177,7 +177,7 @@ fn read_connection(section: &Section<'_>, base: &BasePath<'_>) -> Result<Connect
         )
     })?;
     let name = section.required("name", "add a name that [[repositories]] can refer to")?;
-    let requests_per_hour = section.positive("requests_per_hour", 1_000_000)?;
+    let requests_per_hour = section.positive("requests_per_hour", keys::MAX_REQUESTS)?;
     let api = read_base_url(section, "endpoint", CLOUD)?;
     Ok(Connection {
         id,

@@ -1,48 +1,60 @@
 //! Every key of `bitlake.toml` with its values, its default and its effect.
 //!
-//! One list serves two readers: the parser refuses a key that is not here, and the configuration reference
-//! (`docs/src/reference/configuration.md`) is generated from it, so neither can know a key that the other lacks.
+//! One list serves three readers: the parser refuses a key that is not here, and the configuration reference and the JSON
+//! Schema are generated from it, so none can know a key that another lacks.
 //!
 //! ```text
 //! keys ─┬─▶ Section::open (unknown key, did you mean …?)
-//!       └─▶ REFERENCE ─▶ docs/src/reference/configuration.md
+//!       └─▶ REFERENCE ─┬─▶ docs/src/reference/configuration.md
+//!                      └─▶ json_schema ─▶ docs/src/reference/bitlake.schema.json, `bitlake init --schema`
 //! ```
 
-/// The keys of one table of the file.
-#[derive(Debug)]
-pub struct KeyTable {
-    /// As the file writes it: `[lake]`, `[[connection]]`, `[rules.NAME]`.
-    pub title: &'static str,
-    /// Describes the table in one or two sentences of Markdown.
-    pub description: &'static str,
-    /// The keys in the order of the reference.
-    pub keys: &'static [ConfigKey],
-}
+use super::key_types::KeyDefault::{Note, Required, RequiredFor, Value, Values};
+use super::key_types::KeyValues::{
+    AnyCase, AnyText, Boolean, Credential, Credentials, Date, Integer, List, Matching,
+    NonEmptyList, Table, Tables, TablesByName, Text, TextsByName, Timezone, Words,
+};
+use super::key_types::{ConfigKey, KeyDefault, KeyTable, KeyValues, TableRule};
+use super::rules;
 
-/// One key of a table.
-#[derive(Debug)]
-pub struct ConfigKey {
-    /// The key's name.
-    pub name: &'static str,
-    /// The values that it takes, in Markdown.
-    pub values: &'static str,
-    /// The value that applies when the key is missing, in Markdown; empty when there is none.
-    pub default: &'static str,
-    /// The key's effect, in Markdown.
-    pub description: &'static str,
-}
+const TEXT: KeyValues = Text("string");
+const PATH: KeyValues = Text("path");
+const FILE: KeyValues = Matching("path", "[^/]$");
+const URL: KeyValues = Matching("URL", "^https?://");
+const REGEX: KeyValues = AnyText("regular expression");
+const PARTITION: KeyValues = Words(&["month", "day", "year", "repository", "none"]);
+const WEEKDAYS: KeyValues = AnyCase(&[
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+]);
+const REPOSITORY: KeyValues = Matching("pattern", r"^[^/*?\[\]{}\\]+/[^/]+$");
+const NONE: KeyDefault = Note("none");
 
-impl KeyTable {
-    /// Return the names of the keys.
-    pub(super) fn names(&self) -> Vec<&'static str> {
-        self.keys.iter().map(|key| key.name).collect()
-    }
-}
+/// The names of `[lake.tables]`.
+const TABLE_NAME: &str = r"\.";
+const OUTSIDE_TABLE: &str = r"^(config|bitbucket|domain|dora|metrics)\.[a-z0-9_]+$";
+const SPAN: &str = r"^\s*0*[1-9]\d*\s*(day|week|month|year)s?\s*$";
+const SPAN_OR_DATE: &str = r"^\s*(0*[1-9]\d*\s*(day|week|month|year)s?|\d{4}-\d{2}-\d{2})\s*$";
+const SPAN_OR_NEVER: &str = r"^(never|\s*0*[1-9]\d*\s*(day|week|month|year)s?\s*)$";
+const LEASE: &str = r"^\s*0*[1-9]\d*\s*(second|minute)s?\s*$";
+const MEMORY: &str = r"^\s*\d+\s*[GM]iB\s*$";
+const FIVE_FIELDS: &str = r"^\s*(\S+\s+){4}\S+\s*$";
+const PROXY: &str = "^(https?|socks5h?)://";
+
+/// The upper limit of `requests_per_hour`.
+pub(super) const MAX_REQUESTS: i64 = 1_000_000;
+/// The upper limit of windows, which keeps SQL's intervals in range.
+pub(super) const MAX_WINDOW: i64 = 100_000;
 
 const fn key(
     name: &'static str,
-    values: &'static str,
-    default: &'static str,
+    values: KeyValues,
+    default: KeyDefault,
     description: &'static str,
 ) -> ConfigKey {
     ConfigKey {
@@ -79,55 +91,66 @@ pub const REFERENCE: [&KeyTable; 19] = [
 pub(super) const ROOT: KeyTable = KeyTable {
     title: "The file",
     description: "The tables at the top level.",
+    rule: TableRule::None,
     keys: &[
-        key("lake", "table", "required", "Where the Parquet is written."),
+        key(
+            "lake",
+            Table(&[&LAKE, &LAKE_STORE]),
+            Required,
+            "Where the Parquet is written.",
+        ),
         key(
             "connection",
-            "list of tables",
-            "none",
+            Tables(&CONNECTION),
+            NONE,
             "Bitbucket identities. `transform` and `query` need none.",
         ),
         key(
             "repositories",
-            "list of tables",
-            "none",
+            Tables(&REPOSITORIES),
+            NONE,
             "The repositories to collect.",
         ),
         key(
             "project",
-            "list of tables",
-            "none",
+            Tables(&PROJECT),
+            NONE,
             "The products or teams that metrics are computed for.",
         ),
         key(
             "rules",
-            "table of tables",
-            "the rule set `default`",
+            TablesByName(&RULES, ""),
+            Note("the rule set `default`"),
             "How issues, deployments, tags and pull requests are classified.",
         ),
         key(
             "sync",
-            "table",
-            "the defaults below",
+            Table(&[&SYNC, &SYNC_GIT]),
+            Note("the defaults below"),
             "How far back, how often and from which source records are collected.",
         ),
         key(
             "table",
-            "list of tables",
-            "none",
+            Tables(&TABLE),
+            NONE,
             "Outside data that replaces or extends a table of the lake.",
         ),
         key(
             "org",
-            "table",
-            "none",
+            Table(&[&ORG]),
+            NONE,
             "CSV files that describe people and teams.",
         ),
-        key("report", "table", "none", "The page that a run writes."),
+        key(
+            "report",
+            Table(&[&REPORT]),
+            NONE,
+            "The page that a run writes.",
+        ),
         key(
             "metrics",
-            "table",
-            "none",
+            Table(&[&METRICS]),
+            NONE,
             "The metrics of the last run, for Prometheus.",
         ),
     ],
@@ -136,71 +159,72 @@ pub(super) const ROOT: KeyTable = KeyTable {
 pub(super) const LAKE: KeyTable = KeyTable {
     title: "[lake]",
     description: "Where the Parquet is written, and in which layout.",
+    rule: TableRule::None,
     keys: &[
         key(
             "url",
-            "path or `s3://bucket/prefix`",
-            "required",
+            Text("path or `s3://bucket/prefix`"),
+            Required,
             "The lake's folder. The path of the URL is the prefix, so one bucket can hold several lakes. `--lake` overrides it.",
         ),
         key(
             "lease",
-            "`\"90 seconds\"`, `\"10 minutes\"`",
-            "`\"10 minutes\"`",
+            Matching("`\"90 seconds\"`, `\"10 minutes\"`", LEASE),
+            Value("\"10 minutes\""),
             "On S3: how long a publish may be silent before another run takes over.",
         ),
         key(
             "memory_limit",
-            "`\"4 GiB\"`, `\"1536 MiB\"`",
-            "`\"2 GiB\"`",
+            Matching("`\"4 GiB\"`, `\"1536 MiB\"`", MEMORY),
+            Value("\"2 GiB\""),
             "How much memory the process may use; at least 1 GiB. Sorts and aggregates that do not fit are written to `TMPDIR`.",
         ),
         key(
             "keep_history",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Keep every version of every record, in the layer `history`.",
         ),
         key(
             "longest_span",
-            "span, as `\"20 years\"`",
-            "`\"20 years\"`",
+            Matching("span, as `\"20 years\"`", SPAN),
+            Value("\"20 years\""),
             "The longest time that periods are generated for when only outside tables say how long a project has existed. Records farther from each other are reported as outliers.",
         ),
         key(
             "keep_runs",
-            "integer",
-            "`1000`",
+            Integer(u32::MAX as i64),
+            Value("1000"),
             "How many run reports are kept at most.",
         ),
         key(
             "keep_run_days",
-            "integer",
-            "`400`",
+            Integer(u32::MAX as i64),
+            Value("400"),
             "For how many days a run report is kept at most.",
         ),
         key(
             "compression",
-            "`zstd`, `snappy`, `none`",
-            "`zstd`",
+            Words(&["zstd", "snappy", "none"]),
+            Value("zstd"),
             "The codec of files that are written from now on.",
         ),
         key(
             "compression_level",
-            "integer from 1 to 22",
-            "`3`",
+            Integer(22),
+            Value("3"),
             "The level of zstd.",
         ),
         key(
             "partition",
-            "`month`, `day`, `year`, `repository`, `none`",
-            "the schema's own",
+            PARTITION,
+            Note("the schema's own"),
             "How tables of `domain`, `dora` and `metrics` are partitioned, where the table allows it.",
         ),
         key(
             "tables",
-            "table of tables",
-            "none",
+            TablesByName(&LAKE_TABLE, TABLE_NAME),
+            NONE,
             "The partitioning of single tables; takes precedence over `partition`.",
         ),
     ],
@@ -209,17 +233,18 @@ pub(super) const LAKE: KeyTable = KeyTable {
 pub(super) const LAKE_TABLE: KeyTable = KeyTable {
     title: "[lake.tables.\"LAYER.TABLE\"]",
     description: "The partitioning of one table.",
+    rule: TableRule::None,
     keys: &[
         key(
             "partition",
-            "`month`, `day`, `year`, `repository`, `none`",
-            "required",
+            PARTITION,
+            Required,
             "What makes one file of the table.",
         ),
         key(
             "column",
-            "string",
-            "the schema's own",
+            TEXT,
+            Note("the schema's own"),
             "The timestamp or repository column to partition by. It must never change for a record; otherwise a reader can see the row in two files while it moves.",
         ),
     ],
@@ -228,89 +253,90 @@ pub(super) const LAKE_TABLE: KeyTable = KeyTable {
 pub(super) const LAKE_STORE: KeyTable = KeyTable {
     title: "[lake], for S3",
     description: "Settings of the object store, under the names that the `object_store` crate gives them. Credentials are refused here: set them in the environment.",
+    rule: TableRule::None,
     keys: &[
         key(
             "allow_http",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Allow plain HTTP to the endpoint.",
         ),
         key(
             "allow_invalid_certificates",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Accept any TLS certificate. For tests only.",
         ),
         key(
             "checksum_algorithm",
-            "`sha256`",
-            "none",
+            Words(&["sha256"]),
+            NONE,
             "The checksum that is sent with every put.",
         ),
         key(
             "connect_timeout",
-            "`\"5 seconds\"`",
-            "5 seconds",
+            Text("`\"5 seconds\"`"),
+            Note("5 seconds"),
             "How long a connection may take to open.",
         ),
         key(
             "endpoint",
-            "URL",
-            "AWS, by region",
+            URL,
+            Note("AWS, by region"),
             "The address of a store other than AWS.",
         ),
         key(
             "proxy_url",
-            "URL",
-            "none",
+            Text("URL"),
+            NONE,
             "The proxy for requests to the store.",
         ),
         key(
             "region",
-            "string",
-            "the profile's, else `us-east-1`",
+            TEXT,
+            Note("the profile's, else `us-east-1`"),
             "The bucket's region.",
         ),
         key(
             "request_payer",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Pay for requests to a requester-pays bucket.",
         ),
         key(
             "s3_express",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "The bucket is a directory bucket of S3 Express One Zone.",
         ),
         key(
             "skip_signature",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Send unsigned requests, for public buckets.",
         ),
         key(
             "sse_kms_key_id",
-            "string",
-            "none",
+            TEXT,
+            NONE,
             "The KMS key that encrypts the objects.",
         ),
         key(
             "timeout",
-            "`\"30 seconds\"`",
-            "30 seconds",
+            Text("`\"30 seconds\"`"),
+            Note("30 seconds"),
             "How long one request may take.",
         ),
         key(
             "unsigned_payload",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Leave the payload out of the signature.",
         ),
         key(
             "virtual_hosted_style_request",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Put the bucket's name in the host instead of the path.",
         ),
     ],
@@ -319,95 +345,105 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
 pub(super) const CONNECTION: KeyTable = KeyTable {
     title: "[[connection]]",
     description: "One Bitbucket identity. The keys after `auth` belong to one kind of credential; a key of another kind is an error.",
+    rule: TableRule::KeysOfAuth,
     keys: &[
         key(
             "id",
-            "integer from 1",
-            "required",
+            Integer(i32::MAX as i64),
+            Required,
             "Part of every id in the domain tables. Never change it.",
         ),
         key(
             "name",
-            "string",
-            "required",
+            TEXT,
+            Required,
             "The name by which `[[repositories]]` refers to the connection.",
         ),
         key(
             "endpoint",
-            "URL",
-            "`https://api.bitbucket.org/2.0/`",
+            URL,
+            Value("https://api.bitbucket.org/2.0/"),
             "The API's address; for tests and reverse proxies. It must be HTTPS, except on loopback.",
         ),
         key(
             "git_endpoint",
-            "URL",
-            "`https://bitbucket.org/`",
+            URL,
+            Value("https://bitbucket.org/"),
             "Where repositories are cloned from. The default follows `endpoint`.",
         ),
         key(
             "proxy",
-            "`http://`, `https://`, `socks5://` or `socks5h://` and `host:port`",
-            "`HTTPS_PROXY`, `NO_PROXY`",
+            Matching(
+                "`http://`, `https://`, `socks5://` or `socks5h://` and `host:port`",
+                PROXY,
+            ),
+            Note("`HTTPS_PROXY`, `NO_PROXY`"),
             "The proxy for this connection, without a password.",
         ),
         key(
             "requests_per_hour",
-            "integer from 1 to 1000000",
-            "what the server allows",
+            Integer(MAX_REQUESTS),
+            Note("what the server allows"),
             "An upper limit, which leaves the rest of the quota to other users of the same credentials.",
         ),
         key(
             "auth",
-            "`api-token`, `access-token`, `oauth-client`, `app-password`, `none`",
-            "required",
+            Words(&[
+                "api-token",
+                "access-token",
+                "oauth-client",
+                "app-password",
+                "none",
+            ]),
+            Required,
             "The kind of credential.",
         ),
         key(
             "email",
-            "string",
-            "required for `api-token`",
+            TEXT,
+            RequiredFor(&["api-token"]),
             "The Atlassian account's e-mail address.",
         ),
         key(
             "token",
-            "credential, or a list of them",
-            "required for `api-token` and `access-token`",
+            Credentials,
+            RequiredFor(&["api-token", "access-token"]),
             "The token. A list spreads the requests over several identities.",
         ),
         key(
             "expires",
-            "date",
-            "unknown",
+            Date,
+            Note("unknown"),
             "The last day of the token. Every run names it from thirty days before.",
         ),
         key(
             "key",
-            "credential",
-            "required for `oauth-client`",
+            Credential,
+            RequiredFor(&["oauth-client"]),
             "The OAuth consumer's key.",
         ),
         key(
             "secret",
-            "credential",
-            "required for `oauth-client`",
+            Credential,
+            RequiredFor(&["oauth-client"]),
             "The OAuth consumer's secret.",
         ),
         key(
             "token_url",
-            "URL",
-            "`https://bitbucket.org/site/oauth2/access_token`",
+            URL,
+            Value("https://bitbucket.org/site/oauth2/access_token"),
             "The address that grants OAuth tokens.",
         ),
         key(
             "username",
-            "string",
-            "required for `app-password`",
+            TEXT,
+            RequiredFor(&["app-password"]),
             "The Bitbucket user name.",
         ),
         key(
             "password",
-            "credential",
-            "required for `app-password`",
+            Credential,
+            Note("required for `app-password`"),
             "The app password. `token` is accepted in its place.",
         ),
     ],
@@ -416,18 +452,19 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
 pub(super) const CREDENTIAL: KeyTable = KeyTable {
     title: "A credential",
     description: "The value of `token`, `key`, `secret` and `password`: where to read the secret, never the secret itself. Exactly one of `env` and `file` is required.",
+    rule: TableRule::ExactlyOne(&["env", "file"]),
     keys: &[
-        key("env", "string", "", "The environment variable to read."),
+        key("env", TEXT, Note(""), "The environment variable to read."),
         key(
             "file",
-            "path",
-            "",
+            PATH,
+            Note(""),
             "The file to read. Blanks, line ends and a byte order mark around the content are ignored.",
         ),
         key(
             "expires",
-            "date",
-            "the connection's `expires`",
+            Date,
+            Note("the connection's `expires`"),
             "The last day of this credential.",
         ),
     ],
@@ -436,29 +473,30 @@ pub(super) const CREDENTIAL: KeyTable = KeyTable {
 pub(super) const REPOSITORIES: KeyTable = KeyTable {
     title: "[[repositories]]",
     description: "Repositories to collect, and the rule set that applies to them.",
+    rule: TableRule::None,
     keys: &[
         key(
             "connection",
-            "string",
-            "required",
+            TEXT,
+            Required,
             "The name of the `[[connection]]` to use.",
         ),
         key(
             "include",
-            "list of patterns",
-            "required",
+            List("patterns", &REPOSITORY),
+            Required,
             "`workspace/slug`, with globs in the slug. A public repository of another workspace needs its full name. A pattern that matches nothing is an error.",
         ),
         key(
             "exclude",
-            "list of patterns",
-            "none",
+            List("patterns", &REPOSITORY),
+            NONE,
             "Repositories to leave out.",
         ),
         key(
             "rules",
-            "string",
-            "`default`",
+            TEXT,
+            Value("default"),
             "The rule set. A repository under two rule sets is an error.",
         ),
     ],
@@ -467,48 +505,49 @@ pub(super) const REPOSITORIES: KeyTable = KeyTable {
 pub(super) const PROJECT: KeyTable = KeyTable {
     title: "[[project]]",
     description: "A product or team that metrics are computed for. At least one of `repositories` and `bitbucket_projects` is required.",
+    rule: TableRule::AtLeastOne(&["repositories", "bitbucket_projects"]),
     keys: &[
-        key("name", "string", "required", "The project's name."),
+        key("name", TEXT, Required, "The project's name."),
         key(
             "repositories",
-            "list of patterns",
-            "none",
+            List("patterns", &REPOSITORY),
+            NONE,
             "The repositories of the project, as `workspace/slug` with globs in the slug. Each must be selected by a `[[repositories]]`.",
         ),
         key(
             "bitbucket_projects",
-            "list of strings",
-            "none",
+            List("strings", &TEXT),
+            NONE,
             "Keys of Bitbucket projects, as `CHK`; all their repositories belong to the project.",
         ),
         key(
             "timezone",
-            "name of the tz database",
-            "`UTC`",
+            Timezone,
+            Value("UTC"),
             "The time zone of the project's days, weeks and months.",
         ),
         key(
             "week_start",
-            "`monday` … `sunday`",
-            "`monday`",
+            WEEKDAYS,
+            Value("monday"),
             "The first day of the week.",
         ),
         key(
             "incident_window_hours",
-            "integer from 1",
-            "`72`",
+            Integer(MAX_WINDOW),
+            Value("72"),
             "How long after a deployment an incident may begin and still be linked to it without naming it.",
         ),
         key(
             "baseline_days",
-            "integer from 1",
-            "`30`",
+            Integer(MAX_WINDOW),
+            Value("30"),
             "How old a change in an environment's first known deployment may be and still count as delivered by it.",
         ),
         key(
             "rework_days",
-            "integer from 1",
-            "`14`",
+            Integer(MAX_WINDOW),
+            Value("14"),
             "How long after its production deployment the revert of a change still counts as rework.",
         ),
     ],
@@ -517,89 +556,93 @@ pub(super) const PROJECT: KeyTable = KeyTable {
 pub(super) const RULES: KeyTable = KeyTable {
     title: "[rules.NAME]",
     description: "One rule set. `default` always exists; a set in the file changes only the keys that it names. An empty pattern (`\"\"`) disables a pattern.",
+    rule: TableRule::None,
     keys: &[
         key(
             "entities",
-            "list of `issues`, `code`, `review`, `cicd`, `accounts`",
-            "all of them",
+            List(
+                "",
+                &Words(&["issues", "code", "review", "cicd", "accounts"]),
+            ),
+            Note("all of them"),
             "What is collected. A group that is left out costs no request.",
         ),
         key(
             "issue_status",
-            "table",
-            "see below",
+            Table(&[&ISSUE_STATUS]),
+            Note("see below"),
             "Maps Bitbucket's issue states to `TODO`, `IN_PROGRESS`, `DONE` and `OTHER`.",
         ),
         key(
             "issue_type",
-            "table",
-            "see below",
+            Table(&[&ISSUE_TYPE]),
+            Note("see below"),
             "Maps Bitbucket's issue kinds to `BUG`, `REQUIREMENT`, `INCIDENT` and `TASK`.",
         ),
         key(
             "deployments",
-            "`bitbucket`, `steps`, `both`",
-            "`bitbucket`",
+            Words(&["bitbucket", "steps", "both"]),
+            Value("bitbucket"),
             "What counts as a deployment: Bitbucket's own deployments, pipeline steps selected by `deployment_pattern`, or both without counting a release twice.",
         ),
         key(
             "steps",
-            "`deployments`, `all`, `none`",
-            "`deployments`",
+            Words(&["deployments", "all", "none"]),
+            Value("deployments"),
             "Whose steps are collected. Each pipeline's steps cost one request; `deployments` collects only the steps that a deployment's result depends on.",
         ),
         key(
             "deployment_pattern",
-            "regular expression",
-            "none",
+            REGEX,
+            NONE,
             "A step, branch or tag whose name matches is a deployment. Required for `deployments = \"steps\"` and `\"both\"`.",
         ),
         key(
             "production_pattern",
-            "regular expression",
-            "none",
+            REGEX,
+            NONE,
             "A deployment found by `deployment_pattern` is a production deployment if its name matches. Without this pattern all of them are.",
         ),
         key(
             "tags",
-            "table",
-            "see below",
+            Table(&[&TAGS]),
+            Note("see below"),
             "Which tags are releases, and which are compared.",
         ),
         key(
             "issue_key_pattern",
-            "regular expression",
-            r"`([A-Z][A-Z0-9]+-\d+\|#\d+)`",
+            REGEX,
+            Value(r"([A-Z][A-Z0-9]+-\d+|#\d+)"),
             "Finds issue keys in texts. The first group, if there is one, is the key.",
         ),
         key(
             "cherry_pick_pattern",
-            "regular expression with a group",
-            "none",
+            AnyText("regular expression with a group"),
+            NONE,
             "Finds, in a pull request's title, the number of the pull request that it cherry-picks. The number is the first group.",
         ),
         key(
             "hotfix_pattern",
-            "regular expression",
-            r"`(?i)^(hotfix\|revert)\b`",
+            REGEX,
+            Value(r"(?i)^(hotfix|revert)\b"),
             "A pull request whose source branch or title matches is reactive work.",
         ),
         key(
             "change_branches",
-            "list of regular expressions",
-            "any branch",
+            NonEmptyList("regular expressions", &TEXT),
+            Note("any branch"),
             "Only pull requests that are merged to a matching branch are changes; the others are promotions.",
         ),
         key(
             "commits_diffs",
-            "`successive`, `all`",
-            "`successive`",
+            Words(&["successive", "all"]),
+            Value("successive"),
             "For which deployments `domain.commits_diffs` has rows. `all` includes first and failed deployments, as DevLake does.",
         ),
         key(
             "components",
-            "table of regular expressions",
-            "none",
+            TextsByName("regular expressions"),
+            NONE,
             "Components of a monorepo and the paths that belong to each. Needs `commits = \"git\"` or a `[[table]]` of `domain.commit_files`.",
         ),
     ],
@@ -608,29 +651,30 @@ pub(super) const RULES: KeyTable = KeyTable {
 pub(super) const ISSUE_STATUS: KeyTable = KeyTable {
     title: "[rules.NAME] issue_status",
     description: "Lists of Bitbucket's issue states. A state in two lists is an error.",
+    rule: TableRule::None,
     keys: &[
         key(
             "todo",
-            "list of strings",
-            "`new`, `open`",
+            List("", &AnyCase(&rules::STATES)),
+            Values(&["new", "open"]),
             "The states that mean `TODO`.",
         ),
         key(
             "in_progress",
-            "list of strings",
-            "none",
+            List("", &AnyCase(&rules::STATES)),
+            NONE,
             "The states that mean `IN_PROGRESS`.",
         ),
         key(
             "done",
-            "list of strings",
-            "`resolved`, `closed`",
+            List("", &AnyCase(&rules::STATES)),
+            Values(&["resolved", "closed"]),
             "The states that mean `DONE`.",
         ),
         key(
             "other",
-            "list of strings",
-            "`on hold`, `wontfix`, `duplicate`, `invalid`",
+            List("", &AnyCase(&rules::STATES)),
+            Values(&["on hold", "wontfix", "duplicate", "invalid"]),
             "The states that mean `OTHER`.",
         ),
     ],
@@ -639,50 +683,62 @@ pub(super) const ISSUE_STATUS: KeyTable = KeyTable {
 pub(super) const ISSUE_TYPE: KeyTable = KeyTable {
     title: "[rules.NAME] issue_type",
     description: "The type of each of Bitbucket's issue kinds: `BUG`, `REQUIREMENT`, `INCIDENT` or `TASK`.",
+    rule: TableRule::None,
     keys: &[
-        key("bug", "type", "`BUG`", "The type of a bug."),
+        key(
+            "bug",
+            Words(&rules::TYPES),
+            Value("BUG"),
+            "The type of a bug.",
+        ),
         key(
             "enhancement",
-            "type",
-            "`REQUIREMENT`",
+            Words(&rules::TYPES),
+            Value("REQUIREMENT"),
             "The type of an enhancement.",
         ),
         key(
             "proposal",
-            "type",
-            "`REQUIREMENT`",
+            Words(&rules::TYPES),
+            Value("REQUIREMENT"),
             "The type of a proposal.",
         ),
-        key("task", "type", "`REQUIREMENT`", "The type of a task."),
+        key(
+            "task",
+            Words(&rules::TYPES),
+            Value("REQUIREMENT"),
+            "The type of a task.",
+        ),
     ],
 };
 
 pub(super) const TAGS: KeyTable = KeyTable {
     title: "[rules.NAME] tags",
     description: "Which tags are releases, and how many pairs of successive releases are compared.",
+    rule: TableRule::None,
     keys: &[
         key(
             "pattern",
-            "regular expression",
-            r"`^v?\d+\.\d+`",
+            REGEX,
+            Value(r"^v?\d+\.\d+"),
             "Tags whose name matches are releases.",
         ),
         key(
             "limit",
-            "integer from 1",
-            "`10`",
+            Integer(i32::MAX as i64),
+            Value("10"),
             "How many pairs of successive tags are compared, from the newest.",
         ),
         key(
             "order",
-            "`reverse semver`, `semver`, `natural`, `alphabetically`, `reverse alphabetically`",
-            "`reverse semver`",
+            Words(&rules::TAG_ORDERS),
+            Value("reverse semver"),
             "The order of tags. `reverse semver` and `natural` have the newest first; `natural` also compares the numbers inside words.",
         ),
         key(
             "pairs",
-            "list of tables",
-            "none",
+            Tables(&TAG_PAIR),
+            NONE,
             "Further pairs to compare.",
         ),
     ],
@@ -691,44 +747,46 @@ pub(super) const TAGS: KeyTable = KeyTable {
 pub(super) const TAG_PAIR: KeyTable = KeyTable {
     title: "[rules.NAME] tags.pairs",
     description: "A pair of tags or branches.",
+    rule: TableRule::None,
     keys: &[
-        key("new", "string", "required", "The newer tag or branch."),
-        key("old", "string", "required", "The older tag or branch."),
+        key("new", TEXT, Required, "The newer tag or branch."),
+        key("old", TEXT, Required, "The older tag or branch."),
     ],
 };
 
 pub(super) const SYNC: KeyTable = KeyTable {
     title: "[sync]",
     description: "How far back and how often records are collected.",
+    rule: TableRule::None,
     keys: &[
         key(
             "since",
-            "span, as `\"6 months\"`, or date",
-            "`\"6 months\"`",
+            Matching("span, as `\"6 months\"`, or date", SPAN_OR_DATE),
+            Value("\"6 months\""),
             "The oldest record that is collected. It is resolved at a repository's first run; an earlier value collects only the gap.",
         ),
         key(
             "full_every",
-            "span, or `\"never\"`",
-            "`\"3 months\"`",
+            Matching("span, or `\"never\"`", SPAN_OR_NEVER),
+            Value("\"3 months\""),
             "How often old records are read again to find deletions and late edits. With `\"never\"` only `--full` does so.",
         ),
         key(
             "skip_failed",
-            "boolean",
-            "`true`",
+            Boolean,
+            Value("true"),
             "Continue after a failed list and exit with 1. `false` ends the run at the first failure.",
         ),
         key(
             "cron",
-            "five fields",
-            "none",
+            Matching("five fields", FIVE_FIELDS),
+            NONE,
             "When `bitlake schedule` runs: minute, hour, day of month, month, day of week.",
         ),
         key(
             "timezone",
-            "name of the tz database",
-            "`UTC`",
+            Timezone,
+            Value("UTC"),
             "The time zone of `cron`.",
         ),
     ],
@@ -737,23 +795,24 @@ pub(super) const SYNC: KeyTable = KeyTable {
 pub(super) const SYNC_GIT: KeyTable = KeyTable {
     title: "[sync], for commits",
     description: "Whether commits come from the API or from Git clones.",
+    rule: TableRule::None,
     keys: &[
         key(
             "commits",
-            "`api`, `git`",
-            "`api`",
+            Words(&["api", "git"]),
+            Value("api"),
             "The source of commits. `git` costs no API requests and needs the `git` program, 2.32 or newer.",
         ),
         key(
             "git_cache",
-            "path",
-            "`.bitlake-cache/git` beside the lake, or beside this file for a lake on S3",
+            PATH,
+            Note("`.bitlake-cache/git` beside the lake, or beside this file for a lake on S3"),
             "The folder of the bare clones. It can be deleted at any time.",
         ),
         key(
             "line_counts",
-            "boolean",
-            "`true`",
+            Boolean,
+            Value("true"),
             "Count lines added and deleted, which needs the files' contents.",
         ),
     ],
@@ -762,35 +821,36 @@ pub(super) const SYNC_GIT: KeyTable = KeyTable {
 pub(super) const TABLE: KeyTable = KeyTable {
     title: "[[table]]",
     description: "Outside data that replaces a table of the lake, or adds rows to it.",
+    rule: TableRule::None,
     keys: &[
         key(
             "name",
-            "`layer.table`",
-            "required",
+            Matching("`layer.table`", OUTSIDE_TABLE),
+            Required,
             "The table to fill; `bitlake tables` lists them.",
         ),
         key(
             "location",
-            "path or `s3://bucket/key`, with globs",
-            "required",
+            Text("path or `s3://bucket/key`, with globs"),
+            Required,
             "The files to read.",
         ),
         key(
             "format",
-            "`csv`, `ndjson`, `parquet`",
-            "required",
+            Words(&["csv", "ndjson", "parquet"]),
+            Required,
             "The format of the files.",
         ),
         key(
             "query",
-            "SQL",
-            "the columns as they are",
+            Text("SQL"),
+            Note("the columns as they are"),
             "A `SELECT` over `external` that yields the table's columns.",
         ),
         key(
             "add",
-            "boolean",
-            "`false`",
+            Boolean,
+            Value("false"),
             "Add the rows to those that bitlake computes, instead of replacing them. Only for `domain`, `dora` and `metrics`; any number of such entries may name the same table.",
         ),
     ],
@@ -799,23 +859,24 @@ pub(super) const TABLE: KeyTable = KeyTable {
 pub(super) const ORG: KeyTable = KeyTable {
     title: "[org]",
     description: "People and teams, as CSV files with DevLake's headers.",
+    rule: TableRule::None,
     keys: &[
         key(
             "users",
-            "path",
-            "none",
+            PATH,
+            NONE,
             "`Id,Name,Email,TeamIds`: one row per person.",
         ),
         key(
             "teams",
-            "path",
-            "none",
+            PATH,
+            NONE,
             "`Id,Name,Alias,ParentId,SortingIndex`: one row per team.",
         ),
         key(
             "user_account_mapping",
-            "path",
-            "none",
+            PATH,
+            NONE,
             "`Id,…,UserId`: the person of each account.",
         ),
     ],
@@ -824,22 +885,24 @@ pub(super) const ORG: KeyTable = KeyTable {
 pub(super) const REPORT: KeyTable = KeyTable {
     title: "[report]",
     description: "The page of `bitlake report`, written by `run` and `schedule` after each publish.",
+    rule: TableRule::None,
     keys: &[key(
         "path",
-        "path",
-        "none",
-        "The HTML file to write. Its folder must exist. Without this key a run writes no page.",
+        FILE,
+        Required,
+        "The HTML file to write. Its folder must exist. Without this table a run writes no page.",
     )],
 };
 
 pub(super) const METRICS: KeyTable = KeyTable {
     title: "[metrics]",
     description: "The metrics of the last run, written by `run` and `schedule` after each run, failed ones included.",
+    rule: TableRule::None,
     keys: &[key(
         "textfile",
-        "path",
-        "none",
-        "The file to write, in Prometheus' text format. Its folder must exist, and node_exporter reads only names that end in `.prom`. Without this key a run writes no metrics.",
+        FILE,
+        Required,
+        "The file to write, in Prometheus' text format. Its folder must exist, and node_exporter reads only names that end in `.prom`. Without this table a run writes no metrics.",
     )],
 };
 
@@ -854,7 +917,7 @@ mod tests {
             assert!(table.description.ends_with('.'), "{}", table.title);
             for key in table.keys {
                 assert!(key.description.ends_with('.'), "{}", key.name);
-                assert!(!key.values.is_empty(), "{}", key.name);
+                assert!(!key.values.markdown().is_empty(), "{}", key.name);
                 let titles = table.title.split_once(',').map_or(table.title, |(t, _)| t);
                 assert!(
                     seen.insert((titles, key.name)),

@@ -114,9 +114,6 @@ fn check_reference(
     })
 }
 
-/// The upper limit of windows, which keeps SQL's intervals in range.
-const MAX_WINDOW: i64 = 100_000;
-
 pub(super) fn read_projects(root: &Section<'_>) -> Result<Vec<Project>> {
     let mut projects: Vec<Project> = Vec::new();
     for section in root.tables("project", &keys::PROJECT.names())? {
@@ -154,10 +151,10 @@ fn read_project(section: &Section<'_>) -> Result<Project> {
         timezone: section.timezone("timezone")?,
         week_start: read_week_start(section)?,
         incident_window_hours: section
-            .positive("incident_window_hours", MAX_WINDOW)?
+            .positive("incident_window_hours", keys::MAX_WINDOW)?
             .unwrap_or(72),
-        baseline_days: section.positive("baseline_days", MAX_WINDOW)?.unwrap_or(30),
-        rework_days: section.positive("rework_days", MAX_WINDOW)?.unwrap_or(14),
+        baseline_days: section.positive("baseline_days", keys::MAX_WINDOW)?.unwrap_or(30),
+        rework_days: section.positive("rework_days", keys::MAX_WINDOW)?.unwrap_or(14),
         place: section.place().clone(),
     })
 }

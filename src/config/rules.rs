@@ -175,7 +175,7 @@ const TAGS_PATTERN: &str = r"^v?\d+\.\d+";
 const ISSUE_KEY_PATTERN: &str = r"([A-Z][A-Z0-9]+-\d+|#\d+)";
 const HOTFIX_PATTERN: &str = r"(?i)^(hotfix|revert)\b";
 
-const TAG_ORDERS: [&str; 5] = [
+pub(super) const TAG_ORDERS: [&str; 5] = [
     "semver",
     "reverse semver",
     "alphabetically",
@@ -196,7 +196,7 @@ const STATUSES: [(&str, &str, &[&str]); 4] = [
 ];
 
 /// Every state of Bitbucket's issue tracker. `submitted` occurs in old records only.
-const STATES: [&str; 9] = [
+pub(super) const STATES: [&str; 9] = [
     "new",
     "open",
     "resolved",
@@ -216,7 +216,7 @@ const KINDS: [(&str, &str); 4] = [
     ("task", "REQUIREMENT"),
 ];
 
-const TYPES: [&str; 4] = ["BUG", "REQUIREMENT", "INCIDENT", "TASK"];
+pub(super) const TYPES: [&str; 4] = ["BUG", "REQUIREMENT", "INCIDENT", "TASK"];
 
 impl RuleSet {
     /// Return the default rules.

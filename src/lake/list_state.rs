@@ -36,6 +36,10 @@ pub struct ListState {
     /// The number of records in all segments so far, which is the sequence number of the next record.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sequence: u64,
+    /// A digest of the records of the last segment, by which a read that brings the same ones is recognised: of a whole
+    /// list, or of the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_read: Option<String>,
     /// An interrupted read of what changed.
     #[serde(default, skip_serializing_if = "Option::is_none", alias = "refresh")]
     pub incremental: Option<Cursor>,

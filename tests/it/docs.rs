@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::path::{Component, Path, PathBuf};
 
 use bitlake::cli::Cli;
-use bitlake::config::{Config, REFERENCE};
+use bitlake::config::{Config, REFERENCE, json_schema};
 use bitlake::schema::{Contract, Contracts, LAYERS};
 use clap::{Arg, Command, CommandFactory};
 
@@ -34,8 +34,11 @@ pub fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 
 /// Compare a generated page with the file, or write it with `UPDATE_DOCS=1`.
 fn check(name: &str, text: &str) {
+    check_file(name, &format!("{GENERATED}{}\n", text.trim_end()));
+}
+
+fn check_file(name: &str, text: &str) {
     let path = root().join("docs/src/reference").join(name);
-    let text = format!("{GENERATED}{}\n", text.trim_end());
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, text).unwrap();
         return;
@@ -80,7 +83,8 @@ fn the_configuration_reference_lists_every_key() {
         )
         .unwrap();
         for key in table.keys {
-            let (name, values, default) = (key.name, key.values, key.default);
+            let (name, values) = (key.name, key.values.markdown());
+            let default = key.default.markdown();
             writeln!(
                 text,
                 "| `{name}` | {values} | {default} | {} |",
@@ -90,6 +94,11 @@ fn the_configuration_reference_lists_every_key() {
         }
     }
     check("configuration.md", &text);
+}
+
+#[test]
+fn the_schema_of_the_configuration_is_what_init_prints() {
+    check_file("bitlake.schema.json", &json_schema());
 }
 
 #[test]
@@ -465,38 +474,51 @@ fn parse(text: &str) -> Result<Config, bitlake::error::Error> {
     Config::parse(text, Path::new("bitlake.toml"), &BTreeMap::new(), &[])
 }
 
-#[test]
-fn every_configuration_in_the_documents_is_valid() {
-    let mut blocks_read = 0;
+/// Every configuration of the documents and of `examples`, by where it is.
+pub fn configurations() -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
     for (path, text) in documents() {
-        for block in blocks(&text, "toml") {
-            if let Err(error) = parse(&complete(block)) {
-                panic!("{}: {error}\n{block}", path.display());
-            }
-            blocks_read += 1;
+        for (n, block) in blocks(&text, "toml").into_iter().enumerate() {
+            found.insert(format!("{}, block {n}", path.display()), complete(block));
         }
     }
-    assert!(blocks_read >= 14, "{blocks_read} blocks were read");
+    for (path, text) in examples() {
+        found.insert(path.display().to_string(), text);
+    }
+    found
+}
+
+/// Every complete configuration of `examples`.
+fn examples() -> BTreeMap<PathBuf, String> {
+    let entries = std::fs::read_dir(root().join("examples")).unwrap();
+    let paths = entries.flatten().map(|entry| entry.path());
+    let files = paths.filter(|path| path.extension().is_some_and(|it| it == "toml"));
+    files
+        .map(|path| (path.clone(), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn every_configuration_in_the_documents_is_valid() {
+    let configurations = configurations();
+    for (at, text) in &configurations {
+        if let Err(error) = parse(text) {
+            panic!("{at}: {error}\n{text}");
+        }
+    }
+    assert!(configurations.len() >= 18, "{}", configurations.len());
 }
 
 #[test]
 fn every_example_is_a_complete_configuration() {
-    let folder = root().join("examples");
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "toml")
-        {
-            let config = Config::load(&path, &BTreeMap::new(), &[]).unwrap();
-            assert!(!config.connections.is_empty(), "{}", path.display());
-            assert!(!config.repositories.is_empty(), "{}", path.display());
-            assert!(!config.projects.is_empty(), "{}", path.display());
-            names.push(entry.file_name().into_string().unwrap());
-        }
+    for path in examples().keys() {
+        let config = Config::load(path, &BTreeMap::new(), &[]).unwrap();
+        assert!(!config.connections.is_empty(), "{}", path.display());
+        assert!(!config.repositories.is_empty(), "{}", path.display());
+        assert!(!config.projects.is_empty(), "{}", path.display());
+        names.push(path.file_name().unwrap().to_str().unwrap().to_owned());
     }
-    names.sort();
     assert_eq!(
         names,
         [

@@ -1,13 +1,19 @@
 //! Finding a query, its parameters and times, and what is said where there are no rows.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::demo::{bitlake, demo_lake, text};
+use super::outside::Outside;
 
 /// Run `bitlake query` over the demo; return the exit code, stdout and stderr.
 fn query(args: &[&str]) -> (i32, String, String) {
-    let lake = demo_lake().to_str().unwrap();
+    query_of(demo_lake(), args)
+}
+
+fn query_of(lake: &Path, args: &[&str]) -> (i32, String, String) {
+    let lake = lake.to_str().unwrap();
     let output = bitlake(&[&["--lake", lake, "query"], args].concat());
     let code = output.status.code().unwrap();
     (code, text(&output.stdout), text(&output.stderr))
@@ -134,10 +140,6 @@ fn a_refused_time_says_what_it_takes() {
 fn a_result_without_rows_says_why() {
     for (args, reason) in [
         (
-            vec!["dora_by_team/overall"],
-            "domain.teams is empty (`[org]` in bitlake.toml names the teams",
-        ),
-        (
             vec!["component_and_file_metrics/files_by_authors"],
             "domain.commit_files is empty (`commits = \"git\"`",
         ),
@@ -162,11 +164,19 @@ fn a_result_without_rows_says_why() {
             "{args:?}: {error}"
         );
     }
-    let error = refusal(&["work_logs/code_commits", "--param", "team=x"]);
-    assert!(
-        error.contains("this lake has no teams (param=team): name teams"),
-        "{error}"
-    );
+}
+
+#[tokio::test]
+async fn a_lake_without_teams_says_so() {
+    let outside = Outside::new().csv("domain.repos", "id,name\nr1,checkout-api\n");
+    outside.transform(&["config", "domain"]).await.unwrap();
+    let (code, _, error) = query_of(&outside.root(), &["dora_by_team/overall"]);
+    let reason = "no rows: domain.teams is empty (`[org]` in bitlake.toml names the teams and their members)";
+    assert!(code == 0 && error.contains(reason), "{error}");
+    let team = ["work_logs/code_commits", "--param", "team=x"];
+    let (code, _, error) = query_of(&outside.root(), &team);
+    let refused = "this lake has no teams (param=team): name teams";
+    assert!(code == 2 && error.contains(refused), "{error}");
 }
 
 #[test]

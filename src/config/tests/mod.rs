@@ -1,8 +1,8 @@
-//! Tests of the configuration. Each mistake is tested with the complete error line.
+//! Tests of the configuration. `tests/it/configuration.rs` has files with mistakes.
 
 mod assigning;
-mod mistakes;
 mod values;
+mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;

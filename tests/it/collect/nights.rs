@@ -217,14 +217,23 @@ async fn shards_share_a_lake_and_no_repository() {
     assert_eq!(all, seen.len());
 }
 
-/// Run twice; before the second run's first put of the repository's state, another process changes the state.
+/// Add a field to the record in a file.
+fn change_record(file: &Path) {
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(file, text.replacen('{', "{\"changed\": true, ", 1)).unwrap();
+}
+
+/// Run twice, with a changed repository in between; before the second run's first put of the repository's state, another process
+/// changes the state.
 async fn beside(
     change: fn(&mut RepositoryState),
 ) -> (Bench, bitlake::error::Result<CollectReport>) {
     let ground = stores::memory();
-    let mut bench = Bench::quirk("approval_activity").await;
+    let (mut bench, web) = Bench::copy_of("approval_activity").await;
     bench.lake = ground.lake();
     bench.complete().await;
+    change_record(&web.join("repository.json"));
+    bench.sandbox.reload().unwrap();
     let path = bench.state().await.path();
     let (lake, happened) = (ground.lake(), std::sync::atomic::AtomicBool::new(false));
     let store = Faulty::new(ground.store.clone(), move |op| {
@@ -274,6 +283,54 @@ async fn a_publish_beside_a_collection_is_no_rival_and_its_segments_stay_gone() 
     let first = |path: &str| path.contains("-000001-");
     let mut left = state.entities.values().flat_map(|entity| &entity.segments);
     assert!(left.clone().count() > 0 && !left.any(|segment| first(&segment.path)));
+}
+
+/// The paths of all segments of `acme/web`.
+async fn segments(bench: &Bench) -> Vec<String> {
+    let state = bench.state().await;
+    let segments = state.entities.values().flat_map(|list| &list.segments);
+    segments.map(|segment| segment.path.clone()).collect()
+}
+
+#[tokio::test]
+async fn a_read_of_the_same_records_adds_no_segment() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new();
+    // No pipelines: unfinished ones are read by their ids.
+    for kind in [0, 0, 2, 3, 4, 12, 17] {
+        world.happen(kind, 0);
+    }
+    world.now += TimeDelta::days(1);
+    world.write(folder.path());
+    let mut bench = over(folder.path(), &world).await;
+    bench.complete().await;
+    let collected = segments(&bench).await;
+    assert!(collected.len() > 3, "{collected:?}");
+    for published in [false, true] {
+        bench.now += TimeDelta::days(1);
+        bench.complete().await;
+        let waiting = if published { &[][..] } else { &collected };
+        assert_eq!(segments(&bench).await, waiting);
+        bench.transform(&["config"]).await.unwrap();
+    }
+
+    let repository = folder.path().join("acme/web/repository.json");
+    let unchanged = std::fs::read(&repository).unwrap();
+    change_record(&repository);
+    for added in [1, 2] {
+        bench.sandbox.reload().unwrap();
+        bench.complete().await;
+        bench.complete().await;
+        assert_eq!(segments(&bench).await.len(), added);
+        std::fs::write(&repository, &unchanged).unwrap();
+    }
+    bench.transform(&["config"]).await.unwrap();
+    let changed = "SELECT count(*) FROM bitbucket.repositories WHERE _payload LIKE '%changed%'";
+    assert_eq!(
+        bench.query(changed).await,
+        ["0"],
+        "the latest record counts"
+    );
 }
 
 #[tokio::test]
