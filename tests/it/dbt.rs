@@ -22,7 +22,7 @@ fn export(dialect: &str, out: &Path) -> String {
     let arguments = ["--lake", lake, "steps", "--export", "dbt", "--dialect"];
     let output = bitlake(&[&arguments[..], &[dialect, "--out", out]].concat());
     assert!(output.status.success(), "{}", text(&output.stderr));
-    text(&output.stdout).to_owned()
+    text(&output.stdout)
 }
 
 async fn project(dialect: Dialect, outside: &[&str]) -> DbtProject {

@@ -96,12 +96,13 @@ impl EventContext<'_> {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "a run has no id"))
     }
 
-    fn run_facets(&self, kind: EventKind) -> Value {
+    fn run_facets(&self, kind: EventKind) -> Map<String, Value> {
         let version = env!("CARGO_PKG_VERSION");
         let engine =
             json!({"name": "bitlake", "version": version, "openlineageAdapterVersion": version});
-        let mut facets =
-            json!({"processing_engine": facet("1-1-1/ProcessingEngineRunFacet", engine)});
+        let mut facets = Map::new();
+        let engine = facet("1-1-1/ProcessingEngineRunFacet", engine);
+        facets.insert("processing_engine".to_owned(), engine);
         if let Some(ParentRun {
             namespace,
             job,
@@ -110,17 +111,14 @@ impl EventContext<'_> {
         {
             let parent =
                 json!({"run": {"runId": run_id}, "job": {"namespace": namespace, "name": job}});
-            facets["parent"] = facet("1-2-0/ParentRunFacet", parent);
+            let parent = facet("1-2-0/ParentRunFacet", parent);
+            facets.insert("parent".to_owned(), parent);
         }
-        if let Some(error) = self
-            .report
-            .head
-            .error
-            .as_ref()
-            .filter(|_| kind != EventKind::Start)
-        {
+        let error = self.report.head.error.as_ref();
+        if let Some(error) = error.filter(|_| kind != EventKind::Start) {
             let message = json!({"message": error, "programmingLanguage": "Rust"});
-            facets["errorMessage"] = facet("1-0-1/ErrorMessageRunFacet", message);
+            let message = facet("1-0-1/ErrorMessageRunFacet", message);
+            facets.insert("errorMessage".to_owned(), message);
         }
         facets
     }
@@ -131,13 +129,12 @@ impl EventContext<'_> {
         let mut inputs = Vec::new();
         if let Some(collect) = &self.report.collect {
             let names = collect.repositories.iter().map(|it| it.repository.as_str());
-            inputs.extend(names.map(|name| dataset(BITBUCKET, name)));
+            inputs.extend(names.map(|name| dataset((BITBUCKET.to_owned(), name.to_owned()))));
         }
         let made = self.output_names(transform);
         if !made.is_empty() {
             for table in &self.config.tables {
-                let (namespace, name) = place(&table.location);
-                inputs.push(dataset(&namespace, &name));
+                inputs.push(dataset(place(&table.location)));
             }
         }
         let steps = self
@@ -148,7 +145,7 @@ impl EventContext<'_> {
             .flat_map(|(_, lineage)| &lineage.reads)
             .map(ToString::to_string);
         let reads: BTreeSet<_> = reads.filter(|read| !made.contains(read)).collect();
-        inputs.extend(reads.iter().map(|read| self.table(read)));
+        inputs.extend(reads.iter().map(|read| dataset(self.table(read))));
         inputs
     }
 
@@ -167,25 +164,32 @@ impl EventContext<'_> {
         let contracts = Contracts::bundled()?;
         let names = self.output_names(Some(transform));
         let outputs = names.iter().map(|name| {
-            let mut output = self.table(name);
             let (layer, table) = name.split_once('.').unwrap_or_default();
+            let mut facets = Map::new();
             if let Some(contract) = contracts.get(layer, table) {
                 let fields = contract.columns.iter().map(|column| {
                     json!({"name": column.name, "type": column.type_name(), "description": column.description})
                 });
-                let fields = json!({"fields": fields.collect::<Vec<_>>()});
-                output["facets"] = json!({"schema": facet("1-2-0/SchemaDatasetFacet", fields)});
+                let schema = json!({"fields": fields.collect::<Vec<_>>()});
+                let schema = facet("1-2-0/SchemaDatasetFacet", schema);
+                facets.insert("schema".to_owned(), schema);
             }
             if let Some(lineage) = self.lineage.get(&TableName::new(layer, table)) {
                 let columns = json!({"fields": self.columns(lineage)});
-                output["facets"]["columnLineage"] = facet("1-2-0/ColumnLineageDatasetFacet", columns);
+                let columns = facet("1-2-0/ColumnLineageDatasetFacet", columns);
+                facets.insert("columnLineage".to_owned(), columns);
             }
-            if let Some(rows) = transform.rows.get(name) {
-                let rows = json!({"rowCount": rows});
-                let rows = facet("1-0-2/OutputStatisticsOutputDatasetFacet", rows);
-                output["outputFacets"] = json!({"outputStatistics": rows});
-            }
-            output
+            let rows = transform.rows.get(name).map(|rows| {
+                let rows = facet("1-0-2/OutputStatisticsOutputDatasetFacet", json!({"rowCount": rows}));
+                json!({"outputStatistics": rows})
+            });
+            let (namespace, name) = self.table(name);
+            json!({
+                "namespace": namespace,
+                "name": name,
+                "facets": facets,
+                "outputFacets": rows.unwrap_or_else(|| json!({})),
+            })
         });
         Ok(outputs.collect())
     }
@@ -197,24 +201,23 @@ impl EventContext<'_> {
             .filter(|(_, sources)| !sources.is_empty());
         let columns = columns.map(|(column, sources)| {
             let sources = sources.iter().map(|(table, field)| {
-                let mut source = self.table(&table.to_string());
-                source["field"] = json!(field);
-                source
+                let (namespace, name) = self.table(&table.to_string());
+                json!({"namespace": namespace, "name": name, "field": field})
             });
-            (
-                column.clone(),
-                json!({"inputFields": sources.collect::<Vec<_>>()}),
-            )
+            let sources: Vec<_> = sources.collect();
+            (column.clone(), json!({"inputFields": sources}))
         });
         columns.collect()
     }
 
-    /// Return a table (`layer.table`) of the lake as a dataset: its folder.
-    fn table(&self, name: &str) -> Value {
+    /// Return namespace and name of a table (`layer.table`) of the lake: its folder.
+    fn table(&self, name: &str) -> (String, String) {
         let (namespace, root) = place(self.lake);
         let folder = name.replacen('.', "/", 1);
-        let path = format!("{}/{folder}", root.trim_end_matches('/'));
-        dataset(&namespace, path.strip_prefix("//").unwrap_or(&path))
+        match root.trim_end_matches('/') {
+            "" => (namespace, folder),
+            root => (namespace, format!("{root}/{folder}")),
+        }
     }
 }
 
@@ -235,18 +238,22 @@ fn place(location: &str) -> (String, String) {
     }
 }
 
-fn dataset(namespace: &str, name: &str) -> Value {
-    json!({"namespace": namespace, "name": name.trim_start_matches("./")})
+fn dataset((namespace, name): (String, String)) -> Value {
+    json!({"namespace": namespace, "name": name})
 }
 
 /// Return a facet with its schema, `version/Name`.
-fn facet(schema: &str, mut content: Value) -> Value {
+fn facet(schema: &str, content: Value) -> Value {
     let name = schema.split_once('/').map_or(schema, |(_, name)| name);
-    content["_producer"] = json!(PRODUCER);
-    content["_schemaURL"] = json!(format!(
-        "https://openlineage.io/spec/facets/{schema}.json#/$defs/{name}"
-    ));
-    content
+    let schema = format!("https://openlineage.io/spec/facets/{schema}.json#/$defs/{name}");
+    let mut facet = Map::from_iter([
+        ("_producer".to_owned(), json!(PRODUCER)),
+        ("_schemaURL".to_owned(), json!(schema)),
+    ]);
+    if let Value::Object(content) = content {
+        facet.extend(content);
+    }
+    Value::Object(facet)
 }
 
 fn instant(time: DateTime<Utc>) -> String {
