@@ -116,6 +116,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
+    /// Write the SQL steps as a project that computes the tables in another engine
+    Steps(StepsArgs),
     /// Stay running and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
     /// Compute parts of a transform that another machine coordinates
@@ -376,6 +378,29 @@ pub(crate) struct ReportArgs {
     /// Write the page to this file
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help::STEPS)]
+pub(crate) struct StepsArgs {
+    /// Write a project for this program
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub(crate) export: StepsExport,
+    /// Write the SQL for this engine
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) dialect: Dialect,
+    /// Write to this folder; files of a former export are replaced
+    #[arg(long, value_name = "DIR", default_value = "bitlake-dbt")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) transforming: TransformingArgs,
+}
+
+/// The program that runs exported steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepsExport {
+    /// A dbt project: models, sources, tests and descriptions
+    Dbt,
 }
 
 #[derive(Debug, Args)]
