@@ -450,7 +450,7 @@ pub(crate) struct ScheduleArgs {
 #[derive(Debug, Args)]
 #[command(after_help = help::WORKER)]
 pub(crate) struct WorkerArgs {
-    /// Listen at this address; port 0 selects a free one. A worker asks for no credentials: whoever reaches it can read
+    /// Listen at this address; port 0 selects a free one. A worker asks for no credentials: anyone who reaches it can read
     /// the lake
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     pub(crate) listen: String,
