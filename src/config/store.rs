@@ -1,4 +1,4 @@
-//! The kinds of object stores, told by the scheme of an address, and the settings that each of them has.
+//! The kinds of object stores, by the scheme of an address, and the settings that each of them has.
 
 use super::keys::{LAKE_AZURE, LAKE_S3, LAKE_STORE};
 
