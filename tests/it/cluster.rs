@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use axum::routing::get;
 use axum::{Json, Router};
-use bitlake::cluster::WorkerServer;
+use bitlake::cluster::{Cluster, UseOfWorkers, WorkerServer};
 use bitlake::config::Config;
-use bitlake::engine::Engine;
-use bitlake::lake::Lake;
-use bitlake::transform::TransformOptions;
+use bitlake::engine::{Engine, Param, declared_params};
+use bitlake::lake::{Lake, SharedFiles};
+use bitlake::transform::{TransformOptions, open_published, reports};
 use bitlake_sandbox::Sandbox;
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::error::DataFusionError;
+use futures::TryStreamExt;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -315,6 +318,70 @@ async fn a_step_that_exceeds_the_memory_of_the_workers_runs_on_the_coordinator()
         .values()
         .filter(|it| *it == "the workers need more memory");
     assert!(short.count() > 3, "{local:#?}");
+}
+
+/// Run a query, and return its rows as sorted text.
+async fn rows(
+    engine: &Engine,
+    sql: &str,
+    params: &[Param],
+    folder: &Path,
+) -> Result<Vec<String>, DataFusionError> {
+    let query = engine.plan_shared(sql, params).await.unwrap();
+    let query = query.optimize()?;
+    let rows = query.execute(folder).await?;
+    let rows: Vec<_> = rows.try_collect().await?;
+    let table = pretty_format_batches(&rows).unwrap().to_string();
+    let mut lines: Vec<_> = table.lines().map(str::to_owned).collect();
+    lines.sort();
+    Ok(lines)
+}
+
+/// The bundled queries have more constructs than the steps, as the steps of users may have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_bundled_query_has_the_same_rows_on_workers() {
+    let demo = DemoCopy::new();
+    let text = std::fs::read_to_string(demo.config()).unwrap();
+    let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
+    let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
+    let mut urls = Vec::new();
+    for _ in 0..2 {
+        let session = Engine::new(None).unwrap().worker_session();
+        let server = WorkerServer {
+            session,
+            memory_limit: 2 << 30,
+        };
+        let worker = server.listen("127.0.0.1:0").await.unwrap();
+        urls.push(Url::parse(&format!("http://{}", worker.address())).unwrap());
+        tokio::spawn(worker.serve(std::future::pending()));
+    }
+    let files = SharedFiles::new(&lake, "20261124T100000Z-queries");
+    let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
+    let cluster = Cluster::connect(&urls, files).await.unwrap();
+    let engine = open_published(&lake, None).await.unwrap();
+    let used = UseOfWorkers::default();
+    let (mut differing, mut refused, mut compared) = (Vec::new(), Vec::new(), 0);
+    for (name, sql) in reports() {
+        let params = declared_params(sql).unwrap();
+        let planned = engine.plan_shared(sql, &params).await.unwrap();
+        if planned.local_only().unwrap().is_some() {
+            continue;
+        }
+        compared += 1;
+        let session = engine
+            .on_workers(&cluster, compared % 2 == 0, &used)
+            .unwrap();
+        let expected = rows(&engine, sql, &params, scratch.path()).await.unwrap();
+        match rows(&session, sql, &params, scratch.path()).await {
+            Ok(found) if found == expected => {}
+            Ok(_) => differing.push(name),
+            // The coordinator runs a step that fails on the workers.
+            Err(error) => refused.push(format!("{name}: {error}")),
+        }
+    }
+    assert!(compared > 150 && used.is_any());
+    assert_eq!(refused, [""; 0]);
+    assert_eq!(differing, [""; 0]);
 }
 
 /// What a step stages is in files of the coordinator. Its workers see the bucket alone.
