@@ -48,7 +48,7 @@ pub(crate) struct GlobalArgs {
         hide_env = true
     )]
     pub(crate) config: Option<PathBuf>,
-    /// Use this lake instead of the configuration's: a folder or s3://bucket/prefix
+    /// Use this lake instead of the configuration's: a folder, s3://…, gs://… or az://…
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URL")]
     pub(crate) lake: Option<String>,
     /// Limit the memory of the process, as "4 GiB"; overrides the configuration [default: 2 GiB]

@@ -34,6 +34,7 @@ mod report;
 mod rules;
 mod section;
 mod since;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -56,3 +57,4 @@ pub use project::{Project, RepositorySelection};
 pub(crate) use rules::capture_groups;
 pub use rules::{CommitsDiffs, Deployments, EntityGroup, RuleSet, StepsRule, TagRules};
 pub use since::{Since, SyncSettings};
+pub use store::{ADDRESSES, StoreKind};

@@ -57,6 +57,7 @@ use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::engine_location;
 use crate::schema::{Contract, LAYERS};
 use parquet_table::ParquetTable;
 use unknown_names::{plan_error, unknown_table};
@@ -481,6 +482,7 @@ pub fn missing_column(error: &DataFusionError) -> Option<&Column> {
 
 /// Parse a path or URL, which may contain globs. DataFusion itself accepts globs in paths only.
 fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
+    let location = &*engine_location(location);
     let wild = location.find(['*', '?', '[']);
     let (Some(wild), true) = (wild, location.contains("://")) else {
         return ListingTableUrl::parse(location);

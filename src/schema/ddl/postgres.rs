@@ -2,7 +2,7 @@
 
 use super::create::{Definitions, definitions};
 use super::devlake;
-use super::duckdb::insert_rows;
+use super::duckdb::{self, insert_rows};
 use super::load::replace_rows;
 use super::script::{DdlScript, DdlTable};
 use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax};
@@ -56,8 +56,11 @@ impl SqlDialect for Postgres {
             "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE > /dev/null",
             "It needs its postgres extension, which INSTALL downloads. Offline, take both from PyPI's wheels duckdb-cli and",
             "duckdb-extension-postgres-scanner of one version, and first: duckdb -c \"INSTALL 'FOLDER/postgres_scanner.duckdb_extension'\"",
-            "For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
         ]
+    }
+
+    fn access(&self, location: &str) -> Option<&'static str> {
+        duckdb::secret(location)
     }
 }
 

@@ -95,6 +95,11 @@ pub(super) trait SqlDialect {
 
     /// How a load script is run, as lines of comments.
     fn instructions(&self) -> &'static [&'static str];
+
+    /// How the warehouse gets access to a location, as a line of a comment.
+    fn access(&self, _location: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 /// The names of a dialect's scalar types.
