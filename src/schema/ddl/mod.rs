@@ -38,9 +38,9 @@ mod tests;
 use std::fmt::Write;
 
 pub(crate) use create::description;
+pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
 pub(crate) use snowflake::is_reserved_in_snowflake;
 pub(crate) use syntax::is_reserved_word;
-pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
 
 use self::syntax::{SqlDialect, SqlSyntax};
 use crate::error::{Error, ErrorKind, Result};
