@@ -11,8 +11,13 @@
 //! create.rs    schemas, tables, descriptions, added columns
 //! load.rs      delete and insert rows
 //! snowflake.rs bigquery.rs redshift.rs duckdb.rs postgres.rs databricks.rs athena.rs     one dialect each
+<<<<<<< HEAD
 //! python.rs    a script of Python, with iceberg.py or delta.py
 //! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
+=======
+//! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
+//! python.rs    a script of Python, with iceberg.py or delta.py
+>>>>>>> wip-dbtproject
 //! dbt.rs       dbt's sources.yml
 //! ```
 //!
@@ -38,9 +43,9 @@ mod tests;
 use std::fmt::Write;
 
 pub(crate) use create::description;
+pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
 pub(crate) use snowflake::is_reserved_in_snowflake;
 pub(crate) use syntax::is_reserved_word;
-pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
 
 use self::syntax::{SqlDialect, SqlSyntax};
 use crate::error::{Error, ErrorKind, Result};
