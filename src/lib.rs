@@ -10,6 +10,7 @@
 pub mod bitbucket;
 pub mod cli;
 mod clock;
+pub mod cluster;
 pub mod collect;
 pub mod config;
 mod digest;

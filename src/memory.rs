@@ -1,4 +1,4 @@
-//! The memory of this process, as the operating system counts it. DataFusion's memory pool does not count windows, joins
+//! The memory and the processor time of this process, as the operating system counts them. DataFusion's memory pool does not count windows, joins
 //! and formatted rows.
 
 use std::sync::Arc;
@@ -24,6 +24,20 @@ fn read(field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kib.checked_mul(1024)
+}
+
+/// The clock ticks of a second in `/proc`, on every architecture of Linux.
+const TICKS: u64 = 100;
+
+/// Return the processor time that this process has used; `None` if the system does not report it.
+pub(crate) fn processor_time() -> Option<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name of the program, in parentheses, may contain spaces.
+    let fields = stat.rsplit_once(')')?.1;
+    let mut times = fields.split_whitespace().skip(11).map(str::parse::<u64>);
+    let (user, system) = (times.next()?.ok()?, times.next()?.ok()?);
+    let ticks = user.checked_add(system)?;
+    Some(Duration::from_millis(ticks.checked_mul(1000 / TICKS)?))
 }
 
 /// Watches the resident size of the process until it is dropped.

@@ -6,9 +6,11 @@ use std::time::Duration;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use url::Url;
 
 use super::help;
 use crate::collect::Shard;
+use crate::config::{Config, worker_url};
 use crate::engine::Dialect;
 use crate::report::ReportInterval;
 use crate::schema::LAYERS;
@@ -114,8 +116,12 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
+    /// Write the SQL steps as a project that computes the tables in another engine
+    Steps(StepsArgs),
     /// Stay running and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
+    /// Compute parts of a transform that another machine coordinates
+    Worker(WorkerArgs),
     /// Serve the demo workspace over a local API like Bitbucket's
     Sandbox(SandboxArgs),
     /// Print the completions of a shell
@@ -212,6 +218,19 @@ pub(crate) struct TransformingArgs {
     /// Add or replace steps with the files LAYER/TABLE.sql of this folder
     #[arg(long, value_name = "DIR")]
     pub(crate) queries: Option<PathBuf>,
+    /// Compute the tables on these workers, each as HOST:PORT, separated by commas; overrides the configuration
+    #[arg(long, value_name = "URL", value_delimiter = ',', value_parser = worker_url)]
+    workers: Vec<Url>,
+}
+
+impl TransformingArgs {
+    /// Return the workers of the flag, or else of the configuration.
+    pub(crate) fn workers(&self, config: &Config) -> Vec<Url> {
+        match self.workers.is_empty() {
+            true => config.cluster.workers.clone(),
+            false => self.workers.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -362,6 +381,29 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::STEPS)]
+pub(crate) struct StepsArgs {
+    /// Write a project for this program
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub(crate) export: StepsExport,
+    /// Write the SQL for this engine
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) dialect: Dialect,
+    /// Write to this folder; files of a former export are replaced
+    #[arg(long, value_name = "DIR", default_value = "bitlake-dbt")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) transforming: TransformingArgs,
+}
+
+/// The program that runs exported steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepsExport {
+    /// A dbt project: models, sources, tests and descriptions
+    Dbt,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = help::DDL)]
 pub(crate) struct DdlArgs {
     /// Write the statements for this warehouse
@@ -403,6 +445,15 @@ pub(crate) struct ScheduleArgs {
     /// Start a run immediately, in addition to the scheduled ones
     #[arg(long)]
     pub(crate) now: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = help::WORKER)]
+pub(crate) struct WorkerArgs {
+    /// Listen at this address; port 0 selects a free one. A worker asks for no credentials: anyone who reaches it can read
+    /// the lake
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
+    pub(crate) listen: String,
 }
 
 #[derive(Debug, Args)]

@@ -95,6 +95,14 @@ Examples:
   bitlake query dora/overview --out overview.csv
   bitlake query --sql 'SELECT name FROM domain.repos' --format markdown";
 
+pub(super) const STEPS: &str = "\
+A step becomes a model if its SQL can be written for the engine. Other tables are sources, which `bitlake ddl` loads; the
+project's README.md lists them. Tables that a [[table]] of the configuration supplies are sources too.
+
+Examples:
+  bitlake --lake bitlake-demo steps --export dbt --dialect duckdb --out project
+  bitlake steps --export dbt --dialect databricks --out project";
+
 pub(super) const DDL: &str = "\
 Examples:
   bitlake ddl --dialect duckdb > load.sql
@@ -102,6 +110,12 @@ Examples:
   bitlake ddl --dialect postgres > load.sql
   duckdb -bail < load.sql > /dev/null
   bitlake ddl --dialect snowflake --create --only metrics";
+
+pub(super) const WORKER: &str = "\
+Examples:
+  bitlake worker --lake /shared/lake
+  bitlake worker --listen 0.0.0.0:50051 --memory-limit \"8 GiB\"
+  bitlake transform --workers worker-0:50051,worker-1:50051";
 
 pub(super) const SANDBOX: &str = "\
 Examples:
@@ -191,6 +205,7 @@ mod tests {
             TABLES,
             QUERY,
             DDL,
+            WORKER,
             SANDBOX,
             COMPLETIONS,
             INIT,

@@ -11,6 +11,7 @@ pub(super) async fn run(context: &CliContext, args: RebuildArgs) -> Result<Comma
     let config = context.config()?;
     let mut job = Job::start(context, &config, "rebuild").await?;
     let options = TransformOptions {
+        workers: args.transforming.workers(&config),
         queries: args.transforming.queries,
         rebuild: true,
         accept_loss: args.accept_loss,

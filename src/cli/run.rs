@@ -10,6 +10,7 @@ use super::run_report::RunReport;
 use super::signals::SignalListener;
 use super::{query, report, textfile};
 use crate::clock;
+use crate::cluster::check_workers;
 use crate::collect::Shard;
 use crate::config::Config;
 use crate::error::Result;
@@ -65,11 +66,13 @@ async fn run_and_report(
     let options = TransformOptions {
         full: args.collecting.full,
         queries: args.transforming.queries.clone(),
+        workers: args.transforming.workers(config),
         ..TransformOptions::default()
     };
     let result = async {
-        // Checked before the first request, so that a refused publish costs no quota.
+        // Checked before the first request, so that a refused publish or worker costs no quota.
         lake.ensure_no_other_publish(clock::now()).await?;
+        check_workers(&options.workers).await?;
         job.run(&collect_settings(&args.collecting, None), &options)
             .await
     };
@@ -122,6 +125,7 @@ pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Resu
         .transform(&TransformOptions {
             only,
             full: args.full,
+            workers: args.transforming.workers(&config),
             queries: args.transforming.queries,
             ..TransformOptions::default()
         })

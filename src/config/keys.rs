@@ -32,6 +32,7 @@ const WEEKDAYS: KeyValues = AnyCase(&[
     "saturday",
     "sunday",
 ]);
+const WORKER: KeyValues = Matching("HOST:PORT", r"^\s*(http://)?[^/@]+:\d+/?\s*$");
 const REPOSITORY: KeyValues = Matching("pattern", r"^[^/*?\[\]{}\\]+/[^/]+$");
 const NONE: KeyDefault = Note("none");
 
@@ -66,7 +67,7 @@ const fn key(
 }
 
 /// Every table of the file, in the order of the reference.
-pub const REFERENCE: [&KeyTable; 21] = [
+pub const REFERENCE: [&KeyTable; 22] = [
     &ROOT,
     &LAKE,
     &LAKE_TABLE,
@@ -86,6 +87,7 @@ pub const REFERENCE: [&KeyTable; 21] = [
     &SYNC_GIT,
     &TABLE,
     &ORG,
+    &CLUSTER,
     &REPORT,
     &METRICS,
 ];
@@ -142,6 +144,12 @@ pub(super) const ROOT: KeyTable = KeyTable {
             Table(&[&ORG]),
             NONE,
             "CSV files that describe people and teams.",
+        ),
+        key(
+            "cluster",
+            Table(&[&CLUSTER]),
+            NONE,
+            "The workers that compute the tables. Without it, one process does.",
         ),
         key(
             "report",
@@ -467,7 +475,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
         key(
             "password",
             Credential,
-            Note("required for `app-password`"),
+            RequiredFor(&["app-password"]),
             "The app password. `token` is accepted in its place.",
         ),
     ],
@@ -904,6 +912,18 @@ pub(super) const ORG: KeyTable = KeyTable {
             "`Id,…,UserId`: the person of each account.",
         ),
     ],
+};
+
+pub(super) const CLUSTER: KeyTable = KeyTable {
+    title: "[cluster]",
+    description: "The workers that compute the tables, each started with `bitlake worker`. [Several machines](../cluster.md) describes them.",
+    rule: TableRule::None,
+    keys: &[key(
+        "workers",
+        List("`HOST:PORT`", &WORKER),
+        NONE,
+        "The addresses of the workers. `--workers` overrides it, and so does `BITLAKE__CLUSTER__WORKERS`; both separate addresses by commas.",
+    )],
 };
 
 pub(super) const REPORT: KeyTable = KeyTable {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::cluster::{self, ClusterConfig};
 use super::connection::{self, Connection};
 use super::lake::{self, LakeConfig};
 use super::outside::{self, OrgFiles, OutsideTable};
@@ -37,6 +38,8 @@ pub struct Config {
     pub tables: Vec<OutsideTable>,
     /// `[org]`.
     pub org: OrgFiles,
+    /// `[cluster]`.
+    pub cluster: ClusterConfig,
     /// `[report] path`: where a run writes the page of its figures.
     pub report: Option<PathBuf>,
     /// `[metrics] textfile`: where a run writes its metrics.
@@ -103,6 +106,7 @@ impl Config {
             sync,
             tables: outside::read_tables(&root, &base)?,
             org: outside::read_org(&root, &base)?,
+            cluster: cluster::read(&root)?,
             report: report::read(&root, &base)?,
             textfile: report::read_metrics(&root, &base)?,
         })

@@ -13,6 +13,7 @@
 //! Loading reads no credentials: a [`SecretSource`] says where one is read from.
 
 mod assign;
+mod cluster;
 mod connection;
 mod credentials;
 mod cron;
@@ -39,6 +40,7 @@ mod store;
 mod tests;
 
 pub use assign::{AssignedRepository, RepositoryIdentity};
+pub use cluster::{ClusterConfig, worker_url};
 pub use connection::{Auth, AuthKind, Connection};
 pub use credentials::SecretSource;
 pub use cron::Cron;

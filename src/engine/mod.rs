@@ -7,6 +7,7 @@
 mod browse;
 mod dialect;
 mod functions;
+mod local_only;
 mod merge;
 mod moment;
 mod params;
@@ -19,7 +20,9 @@ mod unknown_names;
 mod variants;
 
 pub use browse::Browse;
-pub use dialect::{Dialect, inline_params, translate};
+pub(crate) use dialect::{DUCKDB, model_type};
+pub use dialect::{ColumnsOf, Dialect, StepTranslation, inline_params, translate, translate_step};
+pub use local_only::LocalOnly;
 pub use moment::{MOMENT_FORMS, Moment};
 pub use params::{
     Param, add_placeholders, bind_params, declared_params, resolve_moments, text_literal,
@@ -45,9 +48,9 @@ use datafusion::datasource::listing::{
     ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl,
 };
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
@@ -55,6 +58,8 @@ use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
 use url::Url;
 
+use crate::clock;
+use crate::cluster::{Cluster, UseOfWorkers};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::engine_location;
 use crate::schema::{Contract, LAYERS};
@@ -76,8 +81,10 @@ pub struct Engine {
     context: SessionContext,
     /// Bytes.
     memory_limit: u64,
-    /// Counts the tables that were registered, shared by the sessions over the same tables.
+    /// Numbers the tables that are registered, shared by the sessions over the same tables.
     generations: Arc<AtomicI64>,
+    /// The workers that steps can run on.
+    cluster: Option<Arc<Cluster>>,
 }
 
 impl Engine {
@@ -108,7 +115,9 @@ impl Engine {
         let engine = Self {
             context,
             memory_limit,
-            generations: Arc::default(),
+            // Starts at the time, because a worker reads files of several runs.
+            generations: Arc::new(AtomicI64::new(clock::now().timestamp_micros() * 1000)),
+            cluster: None,
         };
         for layer in LAYERS {
             engine.add_layer(layer)?;
@@ -428,11 +437,54 @@ impl Engine {
             context: SessionContext::new_with_state(state),
             memory_limit: self.memory_limit,
             generations: Arc::clone(&self.generations),
+            cluster: self.cluster.clone(),
         };
         for layer in LAYERS {
             engine.add_layer(layer)?;
         }
         Ok(engine)
+    }
+
+    /// Let steps run on workers.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Arc<Cluster>) -> Self {
+        Self {
+            cluster: Some(cluster),
+            ..self
+        }
+    }
+
+    /// Return the workers that steps can run on.
+    pub fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
+    }
+
+    /// Return a session over the same tables whose queries run on the workers of `cluster`. `joins_in_memory`: whether a
+    /// join may hold one side in memory; `used`: notes whether a query needs workers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when DataFusion cannot be set up.
+    pub fn on_workers(
+        &self,
+        cluster: &Cluster,
+        joins_in_memory: bool,
+        used: &UseOfWorkers,
+    ) -> Result<Self> {
+        let mut config = self.context.copied_config();
+        config.options_mut().optimizer.prefer_hash_join = joins_in_memory;
+        let config = config
+            .with_extension(Arc::clone(cluster.files()))
+            .with_create_default_catalog_and_schema(false);
+        let builder =
+            SessionStateBuilder::new_from_existing(self.context.state()).with_config(config);
+        let state = cluster.session(builder, used);
+        let state = state.or_error(ErrorKind::Internal, "cannot plan for workers")?;
+        Ok(self.with_state(state))
+    }
+
+    /// Return the state whose functions, settings, stores and memory a worker uses.
+    pub fn worker_session(&self) -> SessionState {
+        self.context.state()
     }
 
     fn derive(&self, change: impl FnOnce(&mut SessionConfig)) -> Self {
@@ -447,10 +499,16 @@ impl Engine {
         let state = SessionStateBuilder::new_from_existing(self.context.state())
             .with_config(config)
             .build();
+        self.with_state(state)
+    }
+
+    /// Return a session with this state over the same tables.
+    fn with_state(&self, state: SessionState) -> Self {
         Self {
             context: SessionContext::new_with_state(state),
             memory_limit: self.memory_limit,
             generations: Arc::clone(&self.generations),
+            cluster: self.cluster.clone(),
         }
     }
 }

@@ -16,6 +16,7 @@ use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use futures::future::try_join_all;
@@ -23,7 +24,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use tokio::sync::OnceCell;
 use url::Url;
 
-use crate::lake::{WrittenFile, file_url};
+use crate::lake::{SharedFiles, WrittenFile, file_url};
 
 /// A Parquet file of a table.
 #[derive(Debug, Clone)]
@@ -71,6 +72,8 @@ pub(super) struct ParquetTable {
     generation: i64,
     /// The files as DataFusion reads them.
     described: OnceCell<Vec<ObjectMeta>>,
+    /// The files as workers read them.
+    shared: OnceCell<Box<ParquetTable>>,
 }
 
 impl ParquetTable {
@@ -92,7 +95,30 @@ impl ParquetTable {
             key: key.map(str::to_owned),
             generation,
             described: OnceCell::new(),
+            shared: OnceCell::new(),
         })
+    }
+
+    /// Return this table as workers can read it: local files are shared with them, once.
+    async fn shared(&self, with: &SharedFiles) -> Result<&Self> {
+        let share = async || {
+            let files = self.files.iter().map(async |(_, file)| {
+                let Ok(path) = file.url.to_file_path() else {
+                    return Ok(file.clone());
+                };
+                let url = with.share(&path).await;
+                let url = url.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                Ok::<_, DataFusionError>(TableFile {
+                    url,
+                    ..file.clone()
+                })
+            });
+            let files = try_join_all(files).await?;
+            let schema = Arc::clone(&self.schema);
+            let table = Self::new(schema, self.key.as_deref(), &files, self.generation)?;
+            Ok(Box::new(table))
+        };
+        self.shared.get_or_try_init(share).await.map(Box::as_ref)
     }
 
     /// Describe the files, and ask the store for the sizes that are not known.
@@ -164,6 +190,23 @@ impl TableProvider for ParquetTable {
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
         _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match state.config().get_extension::<SharedFiles>() {
+            Some(files) => {
+                let table = self.shared(&files).await?;
+                table.scan_files(state, projection, limit).await
+            }
+            None => self.scan_files(state, projection, limit).await,
+        }
+    }
+}
+
+impl ParquetTable {
+    async fn scan_files(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let files = self.described(state).await?;

@@ -27,6 +27,7 @@ use datafusion::logical_expr::{
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use futures::StreamExt;
 
+use super::local_only::{self, LocalOnly};
 use super::parquet_table::{ParquetTable, TableFile};
 use crate::lake::{ScratchFile, WrittenScratch, file_url};
 
@@ -82,6 +83,17 @@ impl PlannedQuery {
         let physical = planner.create_physical_plan(plan, &self.state).await?;
         tracing::trace!(plan = %displayable(physical.as_ref()).indent(false), "planned a query");
         Ok(physical)
+    }
+
+    /// Return why the query cannot run on workers, if it cannot.
+    pub fn local_only(&self) -> Result<Option<LocalOnly>> {
+        let ctes = self.ctes.iter().map(|cte| &cte.plan);
+        for plan in ctes.chain([&self.main]) {
+            if let Some(found) = local_only::find(plan)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
     /// Change the plan of the query's rows.

@@ -3,13 +3,14 @@
 //! ```text
 //! segments        that no state names: the run was killed before it wrote the state
 //! probes          of a killed `bitlake check`
+//! staged files    of a killed run with workers
 //! partial files   `name#1` on local disk, which object_store writes before it renames
 //! run reports     beyond the last 1,000, or older than 400 days, as configured in `[lake]`
 //! ```
 //!
 //! Other processes may collect at the same time, and may be about to name a segment in a state. So leftovers are removed
-//! on local disk only under the exclusive lock, and in a bucket only if they are older than a lease. If a collector was
-//! suspended for longer, the next run finds its segment missing and reads that list again.
+//! on local disk only under the exclusive lock, and in a bucket only if they are older than a lease, staged files than two
+//! days. If a collector was suspended for longer, the next run finds its segment missing and reads that list again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,6 +24,9 @@ use super::state::RepositoryState;
 use super::store::Lake;
 use crate::clock;
 use crate::error::{ErrorKind, OrError, Result};
+
+/// The age from which on a staged file in a bucket belongs to no transform that still runs.
+const STAGED: TimeDelta = TimeDelta::days(2);
 
 /// The run reports to keep: those within both limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +61,13 @@ impl Lake {
         if self.folder().is_some() && !lock.is_exclusive() {
             return Ok(());
         }
+        let lease = TimeDelta::from_std(self.lease).unwrap_or(TimeDelta::MAX);
         let probes = self.list_objects(layout::PROBES).await?;
-        self.remove_all(self.unused(probes)).await?;
+        self.remove_all(self.unused(probes, lease)).await?;
+        let staged = self.list_objects(layout::STAGING).await?;
+        self.remove_all(self.unused(staged, STAGED)).await?;
         let segments = self.list_objects(layout::SEGMENTS).await?;
-        let unnamed = self.unnamed_segments(self.unused(segments)).await?;
+        let unnamed = self.unnamed_segments(self.unused(segments, lease)).await?;
         if !unnamed.is_empty() {
             tracing::info!(
                 segments = unnamed.len(),
@@ -78,10 +85,9 @@ impl Lake {
         }
     }
 
-    /// Select the objects that no running process can still be using.
-    fn unused(&self, listed: BTreeMap<String, ObjectMeta>) -> Vec<String> {
-        let lease = TimeDelta::from_std(self.lease).unwrap_or(TimeDelta::MAX);
-        let before = clock::now().checked_sub_signed(lease).unwrap_or_default();
+    /// Select the objects that no running process can still be using: in a bucket, those of this `age`.
+    fn unused(&self, listed: BTreeMap<String, ObjectMeta>, age: TimeDelta) -> Vec<String> {
+        let before = clock::now().checked_sub_signed(age).unwrap_or_default();
         let is_unused =
             |object: &ObjectMeta| self.folder().is_some() || object.last_modified < before;
         let unused = listed.into_iter().filter(|(_, object)| is_unused(object));

@@ -44,6 +44,8 @@ pub const CHECKS: &str = "_bitlake/checks.json";
 pub const BASES: &str = "_bitlake/base.json";
 /// The folder of stored base tables.
 pub const BASE: &str = "_bitlake/base";
+/// The folder of files that a run stages for its workers.
+pub const STAGING: &str = "_bitlake/staging";
 /// The folder of run reports.
 pub const RUNS: &str = "_bitlake/runs";
 /// The folder of the requests that each identity has spent in the last hour.
@@ -187,6 +189,12 @@ pub(crate) fn repair_hint(path: &str) -> String {
     } else {
         "restore or remove it".to_owned()
     }
+}
+
+/// Return a file that a run stages for its workers.
+#[must_use]
+pub(super) fn staged_file(run_id: &str, number: u64) -> String {
+    format!("{STAGING}/{run_id}/{number}.parquet")
 }
 
 /// Return the kept manifest of a publish.

@@ -89,6 +89,19 @@ impl Lake {
         Self::in_folder(&folder)
     }
 
+    /// Return the store of a lake in a bucket and its URL, for a query engine; `None` on local disk. No request is sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Configuration`] for an address or a store option that is not understood.
+    pub fn store_of(
+        url: &str,
+        options: &BTreeMap<String, String>,
+    ) -> Result<Option<(Url, Arc<dyn ObjectStore>)>> {
+        let lake = Self::in_bucket(url, options)?;
+        let store = lake.as_ref().and_then(Self::engine_store);
+        Ok(store.map(|(url, store)| (url.clone(), store)))
+    }
+
     fn in_bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Option<Self>> {
         let Some(bucket) = bucket::connect(url, options)? else {
             return Ok(None);

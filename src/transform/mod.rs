@@ -26,13 +26,16 @@ mod buckets;
 mod check_outside;
 mod checks;
 mod damage;
+mod dbt;
 mod events;
 mod fold;
 mod history;
 mod incremental;
 mod kept;
 mod layout;
+mod lineage;
 mod native;
+mod on_workers;
 mod outside;
 mod parts;
 mod published;
@@ -52,10 +55,12 @@ mod write;
 
 pub use check_outside::{OutsideCheck, check_outside};
 pub use checks::{CheckResults, Warning};
+pub use dbt::{DBT_MARK, DbtProject};
 pub use events::{TransformEvent, TransformListener};
 pub use layout::contracts;
+pub use lineage::{SourceColumn, TableLineage};
 pub use native::NativeStep;
-pub use published::{check_unmatched, open_published};
+pub use published::{check_unmatched, open_published, worker_engine};
 pub use report::{LargeFile, NulledValues, StepReport, TransformReport};
 pub use run_step::run_step;
 pub use steps::{Step, StepBody, StepGraph, reports};
@@ -64,10 +69,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use url::Url;
 
+use crate::cluster::Cluster;
 use crate::config::{Config, RepositoryIdentity};
 use crate::error::Result;
-use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, publish_with};
+use crate::lake::{InventoryDepth, Lake, LakeLock, RepositoryState, SharedFiles, publish_with};
 use crate::secret::Masker;
 use checks::KnownFindings;
 use run::{TransformRun, split_tables};
@@ -90,6 +97,8 @@ pub struct TransformOptions {
     pub accept_loss: bool,
     /// The credentials to remove from records that are decoded again.
     pub masker: Masker,
+    /// The workers that SQL steps run on; none for this process alone.
+    pub workers: Vec<Url>,
     /// Receives the progress.
     pub listener: TransformListener,
 }
@@ -119,6 +128,10 @@ pub async fn transform(
         config, lake, contracts, steps, &inventory, &states, &assigned,
     )?;
     run.stored = StoredTables::read(lake).await;
+    if !options.workers.is_empty() {
+        let files = SharedFiles::new(lake, run_id);
+        run.use_cluster(Cluster::connect(&options.workers, files).await?)?;
+    }
     let given_up = run.check_damage(&mut states, options.accept_loss).await?;
 
     let known = KnownFindings::read(lake).await;
@@ -134,9 +147,13 @@ pub async fn transform(
     };
     let findings = match work.await {
         Ok(findings) => findings,
-        Err(error) => return Err(damage::explain(lake, error).await),
+        Err(error) => {
+            run.finish_cluster().await;
+            return Err(damage::explain(lake, error).await);
+        }
     };
     run.check_repairs(options.accept_loss)?;
+    run.finish_cluster().await;
     let TransformRun {
         contracts,
         tables,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::checks::{self, CheckResults};
+use crate::config::LakeConfig;
 use crate::engine::{Engine, TableFile};
 use crate::error::Result;
 use crate::lake::{Lake, Manifest};
@@ -33,6 +34,19 @@ pub(super) fn engine_over(lake: &Lake, memory_limit: Option<u64>) -> Result<Engi
     let engine = Engine::new(memory_limit)?;
     if let Some((url, store)) = lake.engine_store() {
         engine.add_store(url, store);
+    }
+    Ok(engine)
+}
+
+/// Create the engine of a worker, which can read the lake. Nothing is read yet, so that there need be no lake.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) for an address or a store option that is not
+/// understood.
+pub fn worker_engine(lake: &LakeConfig) -> Result<Engine> {
+    let engine = Engine::new(lake.memory_limit)?;
+    if let Some((url, store)) = Lake::store_of(&lake.url, &lake.options)? {
+        engine.add_store(&url, store);
     }
     Ok(engine)
 }

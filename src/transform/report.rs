@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::Warning;
 use super::layout;
+use crate::cluster::WorkerReport;
 use crate::lake::{Manifest, NextFile, NextTable, PublishSummary};
 use crate::schema::{Contracts, times::OddTimes};
 
@@ -20,6 +21,12 @@ pub struct TransformReport {
     /// The time and memory of each step that ran, those of base tables included.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub steps: BTreeMap<String, StepReport>,
+    /// What each worker did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workers: Vec<WorkerReport>,
+    /// Why steps ran on the coordinator and not on the workers, by table. Native steps always do.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub on_coordinator: BTreeMap<String, String>,
     /// The number of values that did not fit their column when records were decoded again, by table and path.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub misfits: BTreeMap<String, BTreeMap<String, u64>>,

@@ -17,6 +17,7 @@ use super::steps::{self, BASE, Step, StepBody, StepGraph};
 use super::stored::StoredTables;
 use super::write::WrittenFiles;
 use super::{TransformReport, buckets, damage, outside, settings};
+use crate::cluster::Cluster;
 use crate::config::{AssignedRepository, Config};
 use crate::engine::{Engine, TableFile, TableName};
 use crate::error::{Error, ErrorKind, OrError, Result};
@@ -66,10 +67,9 @@ impl<'a> TransformRun<'a> {
         states: &[RepositoryState],
         repositories: &'a [AssignedRepository],
     ) -> Result<Self> {
-        let staging = tempfile::Builder::new()
-            .prefix("bitlake-staging-")
+        let staging = staging_builder()
             .tempdir()
-            .or_error(ErrorKind::Lake, "cannot create the staging folder")
+            .or_error(ErrorKind::Lake, CANNOT_STAGE)
             .map_err(|error| error.hint("set TMPDIR to a folder with free space"))?;
         Ok(Self {
             config,
@@ -91,6 +91,28 @@ impl<'a> TransformRun<'a> {
             registered: BTreeSet::new(),
             report: TransformReport::default(),
         })
+    }
+
+    /// Let SQL steps run on workers. Nothing is staged yet.
+    pub(super) fn use_cluster(&mut self, cluster: Cluster) -> Result<()> {
+        if let Some(folder) = cluster.staging_folder() {
+            let create = || {
+                std::fs::create_dir_all(&folder)?;
+                staging_builder().tempdir_in(&folder)
+            };
+            let staging = create().or_error(ErrorKind::Lake, CANNOT_STAGE);
+            self.staging = staging.map_err(|error| error.with("folder", folder.display()))?;
+        }
+        let engine = engine_over(self.lake, self.config.lake.memory_limit)?;
+        self.engine = Arc::new(engine.with_cluster(Arc::new(cluster)));
+        Ok(())
+    }
+
+    /// Report what the workers did.
+    pub(super) async fn finish_cluster(&mut self) {
+        if let Some(cluster) = self.engine.cluster() {
+            (self.report.workers, self.report.on_coordinator) = cluster.finish().await;
+        }
     }
 
     /// Return the staging folder of a table.
@@ -412,6 +434,14 @@ impl<'a> TransformRun<'a> {
         }
         self.tables.insert(text, table);
     }
+}
+
+const CANNOT_STAGE: &str = "cannot create the staging folder";
+
+fn staging_builder() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("bitlake-staging-");
+    builder
 }
 
 /// Where a step runs.

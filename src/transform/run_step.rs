@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::on_workers;
 use super::steps::{Step, StepBody};
 use super::write::{self, WrittenFiles, WrittenTable};
 use crate::engine::{Engine, TableFile};
@@ -22,12 +23,12 @@ pub async fn run_step(
     let run = async {
         let (contract, table) = match (&step.work, &step.contract) {
             (StepBody::Sql(sql), Some(contract)) => {
-                let table = write::query(engine, sql, &step.params, contract, folder).await?;
+                let table = on_workers::query(engine, sql, &step.params, contract, folder).await?;
                 (Arc::clone(contract), table)
             }
             (StepBody::Sql(sql), None) => {
                 let contract = step.inferred_contract(engine, sql).await?;
-                let table = write::query(engine, sql, &step.params, &contract, folder).await?;
+                let table = on_workers::query(engine, sql, &step.params, &contract, folder).await?;
                 (contract, table)
             }
             (StepBody::Native(native), Some(contract)) => {

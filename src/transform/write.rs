@@ -139,7 +139,8 @@ impl From<Error> for QueryFailure {
     }
 }
 
-async fn attempt(
+/// Run `sql` once, as [`query`] does.
+pub(super) async fn attempt(
     engine: &Engine,
     sql: &str,
     params: &[Param],

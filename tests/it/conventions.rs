@@ -6,20 +6,28 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The rooms of `src` and the rooms that each may use. `docs/src/architecture.md` explains them.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("schema", &["redaction"]),
     ("redaction", &[]),
     ("config", &["schema"]),
     ("bitbucket", &["config", "redaction"]),
     ("lake", &["schema", "config"]),
-    ("engine", &["lake", "schema"]),
+    ("cluster", &["lake"]),
+    ("engine", &["cluster", "lake", "schema"]),
     (
         "collect",
         &["bitbucket", "lake", "schema", "config", "redaction"],
     ),
     (
         "transform",
-        &["engine", "lake", "schema", "config", "redaction"],
+        &[
+            "engine",
+            "cluster",
+            "lake",
+            "schema",
+            "config",
+            "redaction",
+        ],
     ),
     ("report", &["transform", "engine", "lake"]),
     (
@@ -29,6 +37,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
             "collect",
             "transform",
             "engine",
+            "cluster",
             "bitbucket",
             "lake",
             "schema",

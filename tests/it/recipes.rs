@@ -50,6 +50,11 @@ async fn the_cron_job_is_valid_and_retries_only_retryable_exit_codes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_cluster_is_valid_and_its_containers_collect_and_transform() {
+    run("recipes", "cluster", 1, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_dockerfile_builds_offline_from_the_lock_file() {
     run("recipes", "docker", 1, 2).await;
 }

@@ -2,7 +2,8 @@
 
 Called by `tests/it/loading`: `run.py duckdb PLAN`, and likewise `ducklake`, `delta`, `iceberg` and `postgres`, execute the
 plan's script on a database that lives in the plan's folder from one call to the next; `run.py parse PLAN` reads each script with sqlglot;
-`run.py dbt PLAN` reads a sources.yml. Prints one paragraph per failure; the exit code is 1 when there is one.
+`run.py dbt PLAN` reads a sources.yml; `run.py grafana PLAN` runs the panels of DevLake's dashboards. Prints one paragraph per
+failure; the exit code is 1 when there is one.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ FILE = "_lake_file"
 UNREAD = {
     "athena": r"ALTER TABLE \S+ (ADD IF NOT EXISTS|DROP IF EXISTS)\s+PARTITION",
     "bigquery": r"DROP EXTERNAL TABLE \S+$",
-    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$",
+    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$|DO \$path\$",
 }
 
 
@@ -235,13 +236,39 @@ def postgres(folder):
         program("pg_ctl", "-w", "-m", "fast", "stop")
 
 
+def load_into_postgres(plan):
+    loader = connected(plan, extensions=["postgres_scanner"])
+    loader.execute(plan["script"])
+    loader.close()
+
+
+def grafana_panels(plan):
+    """Load the lake twice, and run DevLake's panels as the role of the recipe."""
+    import grafana
+    import psycopg
+
+    yield from grafana.provisioning(plan["recipes"])
+    with postgres(plan["server"]):
+        paths = []
+        for _ in range(2):
+            load_into_postgres(plan)
+            with psycopg.connect() as connection:
+                paths.append(connection.execute("SHOW search_path").fetchone()[0])
+        wanted = '"$user", public, domain, dora, metrics, devlake'
+        yield "search path", [] if paths == [wanted] * 2 else [str(paths)]
+        with open(f"{plan['recipes']}/reader.sql", encoding="utf-8") as file, psycopg.connect() as connection:
+            connection.execute(file.read())
+        with psycopg.connect(user="bitlake_reader") as connection:
+            zone = connection.execute("SHOW timezone").fetchone()[0]
+            yield "time zone", [] if zone == "UTC" else [zone]
+            yield from grafana.panels(connection)
+
+
 def postgres_loaded(plan):
     import psycopg
 
     with postgres(plan["server"]):
-        loader = connected(plan, extensions=["postgres_scanner"])
-        loader.execute(plan["script"])
-        loader.close()
+        load_into_postgres(plan)
         lake = connected(plan)
         with psycopg.connect() as connection:
             for name, table in plan["tables"].items():
@@ -350,6 +377,7 @@ def main():
         "postgres": postgres_loaded,
         "parse": parse,
         "dbt": dbt,
+        "grafana": grafana_panels,
     }
     results = list(commands[command](plan))
     failures = [(name, found) for name, found in results if found]

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 
 
 class Ground:
@@ -148,6 +149,59 @@ def kubernetes(ground):
     assert job["activeDeadlineSeconds"] > 90 * 60, "the program ends by itself first"
 
 
+def cluster(ground):
+    import kubernetes_validate
+    import yaml
+
+    manifests = list(yaml.safe_load_all(ground.recipe("cluster.yaml")))
+    for manifest in manifests:
+        for version in ("1.30", "1.33", "1.37"):
+            kubernetes_validate.validate(manifest, version, strict=True)
+    collect, transform, workers, service, policy = manifests
+    assert [it["kind"] for it in manifests] == ["CronJob", "CronJob", "StatefulSet", "Service", "NetworkPolicy"]
+    pods = [job["spec"]["jobTemplate"]["spec"]["template"] for job in (collect, transform)] + [workers["spec"]["template"]]
+    collector, coordinator, worker = (pod["spec"]["containers"][0] for pod in pods)
+
+    # The workers have the names that the coordinator uses, and only the pods of the recipe reach them.
+    name, port = workers["metadata"]["name"], worker["ports"][0]
+    labels = workers["spec"]["selector"]["matchLabels"]
+    assert labels == service["spec"]["selector"] == policy["spec"]["podSelector"]["matchLabels"]
+    assert service["metadata"]["name"] == workers["spec"]["serviceName"] == name
+    named = coordinator["args"][coordinator["args"].index("--workers") + 1].split(",")
+    replicas = workers["spec"]["replicas"]
+    assert named == [f"{name}-{n}.{name}:{port['containerPort']}" for n in range(replicas)]
+    allowed = policy["spec"]["ingress"][0]["from"][0]["podSelector"]["matchLabels"]
+    assert all(allowed.items() <= pod["metadata"]["labels"].items() for pod in pods)
+
+    # What the containers run.
+    tokens, tools = ground.folder / "tokens", ground.folder / "tools"
+    tokens.mkdir()
+    tools.mkdir()
+    (tools / "bitlake").symlink_to(ground.program)
+    job = collect["spec"]["jobTemplate"]["spec"]
+    mount = collector["volumeMounts"][1]["mountPath"]
+    for index in range(job["completions"]):
+        (tokens / str(index)).write_text("good\n")
+        shell, flag, text = collector["command"]
+        assert f"/{job['completions']} " in text and f"{mount}/$JOB_COMPLETION_INDEX" in text
+        env = os.environ | {"PATH": f"{tools}:/usr/bin:/bin", "JOB_COMPLETION_INDEX": str(index)}
+        command = [shell, flag, text.replace(mount, str(tokens))]
+        subprocess.run(command, cwd=ground.folder, env=env, check=True, capture_output=True)
+    served = worker["args"][:-1] + ["127.0.0.1:0"]
+    with subprocess.Popen([ground.program, *served], cwd=ground.folder, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            url = process.stdout.readline().strip()
+            probe = worker["readinessProbe"]["httpGet"]
+            assert probe["port"] == port["name"] and urllib.request.urlopen(url + probe["path"]).status == 200
+            args = [url if arg == ",".join(named) else arg for arg in coordinator["args"]]
+            ended = subprocess.run([ground.program, *args], cwd=ground.folder, capture_output=True, text=True, check=True)
+            (report,) = json.loads(ended.stdout)["transform"]["workers"]
+            assert report["tasks"] > 0 and "lost" not in report, report
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
 def docker(ground):
     hadolint = pathlib.Path(sys.executable).parent / "hadolint"
     subprocess.run([hadolint, ground.root / "Dockerfile"], check=True)
@@ -207,4 +261,5 @@ def place(folder, source, target):
 if __name__ == "__main__":
     command, plan = sys.argv[1:]
     ground = Ground(json.loads(pathlib.Path(plan).read_text()))
-    {"crontab": crontab, "systemd": systemd, "kubernetes": kubernetes, "docker": docker}[command](ground)
+    commands = {"crontab": crontab, "systemd": systemd, "kubernetes": kubernetes, "cluster": cluster, "docker": docker}
+    commands[command](ground)

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use url::Url;
+
 use super::super::*;
 use super::{BASE, message, parse, parse_with};
 
@@ -97,9 +99,17 @@ add = true
 
 [org]
 users = "users.csv"
+
+[cluster]
+workers = ["worker-0:50051", "http://10.0.0.7:50051"]
 "#,
     )
     .unwrap();
+    let workers: Vec<_> = config.cluster.workers.iter().map(Url::as_str).collect();
+    assert_eq!(
+        workers,
+        ["http://worker-0:50051/", "http://10.0.0.7:50051/"]
+    );
     assert_eq!(config.lake.options["region"], "eu-central-1");
     assert_eq!(config.lake.options["allow_http"], "true");
     assert_eq!(config.lake.memory_limit, Some(2 << 30));
@@ -190,6 +200,7 @@ fn the_environment_overrides_the_file_and_flags_override_the_environment() {
         ("BITLAKE__LAKE__REGION", "here"),
         ("BITLAKE__SYNC__SKIP_FAILED", "false"),
         ("BITLAKE__RULES__DEFAULT__TAGS__LIMIT", "5"),
+        ("BITLAKE__CLUSTER__WORKERS", "a:1, b:2"),
         ("BITLAKE_TOKEN", "is no override"),
     ];
     let config = parse_with(BASE, &env, &[]).unwrap();
@@ -197,6 +208,7 @@ fn the_environment_overrides_the_file_and_flags_override_the_environment() {
     assert_eq!(config.lake.options["region"], "here");
     assert!(!config.sync.skip_failed);
     assert_eq!(config.rules["default"].tags.limit, 5);
+    assert_eq!(config.cluster.workers.len(), 2);
 
     let config = parse_with(BASE, &env, &[("lake.url", "from-flag")]).unwrap();
     assert_eq!(config.lake.url, "from-flag");

@@ -11,6 +11,7 @@
 //! create.rs    schemas, tables, descriptions, added columns
 //! load.rs      delete and insert rows
 //! snowflake.rs bigquery.rs redshift.rs duckdb.rs postgres.rs databricks.rs athena.rs     one dialect each
+//! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
 //! python.rs    a script of Python, with iceberg.py or delta.py
 //! dbt.rs       dbt's sources.yml
 //! ```
@@ -22,6 +23,7 @@ mod bigquery;
 mod create;
 mod databricks;
 mod dbt;
+mod devlake;
 mod duckdb;
 mod load;
 mod postgres;
@@ -35,7 +37,10 @@ mod tests;
 
 use std::fmt::Write;
 
+pub(crate) use create::description;
 pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
+pub(crate) use snowflake::is_reserved_in_snowflake;
+pub(crate) use syntax::is_reserved_word;
 
 use self::syntax::{SqlDialect, SqlSyntax};
 use crate::error::{Error, ErrorKind, Result};

@@ -1,6 +1,7 @@
 //! Postgres, loaded by DuckDB: DuckDB reads the Parquet files and inserts their rows into the attached database.
 
 use super::create::{Definitions, definitions};
+use super::devlake;
 use super::duckdb::{self, insert_rows};
 use super::load::replace_rows;
 use super::script::{DdlScript, DdlTable};
@@ -71,7 +72,10 @@ pub(super) fn statements(
     let Definitions { schemas, groups } = definitions(syntax, tables)?;
     // The statements of one table are one call, because each call costs a round trip.
     let groups = groups.into_iter().map(|group| group.join(";\n"));
-    let definitions: Vec<_> = schemas.into_iter().chain(groups).collect();
+    let definitions = schemas.into_iter().chain(groups);
+    let definitions: Vec<_> = definitions
+        .chain(devlake::statements(syntax, tables))
+        .collect();
     let Some(location) = script.location else {
         return Ok(definitions);
     };

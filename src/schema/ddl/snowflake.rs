@@ -23,6 +23,11 @@ const RESERVED: &str = "\
     organization qualify regexp revoke right rlike row rows sample schema select set some start table tablesample \
     then to trigger true union unique update using values view when whenever where with";
 
+/// Whether a name needs quotes in Snowflake.
+pub(crate) fn is_reserved_in_snowflake(name: &str) -> bool {
+    has_word(RESERVED, name)
+}
+
 /// The dialect of Snowflake.
 pub(super) struct Snowflake;
 

@@ -82,6 +82,23 @@ async fn loads_and_follows(dialect: &str) {
     assert!(nothing.ends_with(" Nothing changed.\n"), "{nothing}");
 }
 
+#[tokio::test]
+async fn devlakes_dashboards_find_their_tables_and_show_the_figures_of_metrics_devlake() {
+    let Some(python) = PYTHON.as_ref() else {
+        return;
+    };
+    let bench = Bench::named("lake").await;
+    let script = bench.ddl(&["ddl", "--dialect", "postgres"]);
+    let mut plan = bench.plan_of(&script, json!({}));
+    plan["recipes"] = json!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/grafana"));
+    python.run("grafana", &plan, bench.folder.path());
+    let some = bench.ddl(&["ddl", "--dialect", "postgres", "--only", "domain"]);
+    assert!(
+        !some.contains("search_path"),
+        "not without the tables of all layers"
+    );
+}
+
 /// Statements for tables that were created when the contract had one column less.
 #[tokio::test]
 async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {

@@ -1,0 +1,59 @@
+//! A worker as the coordinator knows it.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::status::WorkerStatus;
+
+/// What a worker did for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// The URL of the worker.
+    pub url: String,
+    /// The number of parts of plans that it received.
+    pub tasks: u64,
+    /// The number of rows that these returned.
+    pub rows: u64,
+    /// The processor time of its process meanwhile, for all that it did; none where the system does not report it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_milliseconds: Option<u64>,
+    /// Why the run went on without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<String>,
+}
+
+/// A worker during a run.
+#[derive(Debug)]
+pub(super) struct WorkerLink {
+    pub(super) url: Url,
+    /// The status at the start; `None` if the worker did not answer.
+    pub(super) first: Option<WorkerStatus>,
+    /// The last status that was received.
+    pub(super) last: Option<WorkerStatus>,
+    /// Why the run goes on without it.
+    pub(super) lost: Option<String>,
+}
+
+impl WorkerLink {
+    /// Return whether a status is that of the process at the start.
+    pub(super) fn is_same(&self, status: &WorkerStatus) -> bool {
+        let first = self.first.as_ref();
+        first.is_some_and(|first| first.instance == status.instance)
+    }
+
+    /// Return what the worker did since the start, as far as it is known.
+    pub(super) fn report(&self) -> WorkerReport {
+        let since = |count: fn(&WorkerStatus) -> Option<u64>| {
+            let first = self.first.as_ref().and_then(count)?;
+            let last = self.last.as_ref().and_then(count)?;
+            Some(last.saturating_sub(first))
+        };
+        WorkerReport {
+            url: self.url.to_string(),
+            tasks: since(|status| Some(status.tasks)).unwrap_or_default(),
+            rows: since(|status| Some(status.rows)).unwrap_or_default(),
+            cpu_milliseconds: since(|status| status.cpu_milliseconds),
+            lost: self.lost.clone(),
+        }
+    }
+}

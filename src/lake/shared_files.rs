@@ -1,0 +1,60 @@
+//! Files that a run stages for other machines.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use url::Url;
+
+use super::layout;
+use super::location::file_url;
+use super::store::Lake;
+use crate::error::Result;
+
+/// Shows local files of a run to other machines that read the lake, in a folder of the lake.
+#[derive(Debug)]
+pub struct SharedFiles {
+    lake: Lake,
+    run_id: String,
+    /// The number of files that were put into a bucket.
+    count: AtomicU64,
+}
+
+impl SharedFiles {
+    /// Create a folder for the files of a run. Nothing is written yet.
+    pub fn new(lake: &Lake, run_id: &str) -> Self {
+        Self {
+            lake: lake.clone(),
+            run_id: run_id.to_owned(),
+            count: AtomicU64::new(0),
+        }
+    }
+
+    /// Return the folder whose files other machines can read as they are; `None` if the lake is in a bucket.
+    pub fn local_folder(&self) -> Option<PathBuf> {
+        Some(self.lake.folder()?.join(layout::STAGING))
+    }
+
+    /// Return the URL at which other machines read a local file. A file outside the lake is put into it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the file cannot be put.
+    pub async fn share(&self, local: &Path) -> Result<Url> {
+        let folder = self.lake.folder();
+        if folder.is_some_and(|folder| local.starts_with(folder)) {
+            return file_url(local);
+        }
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        let path = layout::staged_file(&self.run_id, number);
+        self.lake.put_file(local, &path).await?;
+        self.lake.file_url(&path)
+    }
+
+    /// Remove the files that were put into the lake. A failure is logged only: a later run removes what is left.
+    pub async fn remove(&self) {
+        let count = self.count.load(Ordering::Relaxed);
+        let paths = (0..count).map(|number| layout::staged_file(&self.run_id, number));
+        if let Err(error) = self.lake.remove_all(paths).await {
+            tracing::debug!("cannot remove staged files: {error}");
+        }
+    }
+}

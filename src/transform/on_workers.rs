@@ -1,0 +1,102 @@
+//! Runs a query on the workers of a run, or on the coordinator if they cannot.
+//!
+//! ```text
+//! workers ─▶ rows                                            the usual end
+//!         ─▶ a worker died     ─▶ the workers that are left
+//!         ─▶ out of memory     ─▶ workers, with joins that spill
+//!         ─▶ any other failure ─▶ coordinator, whose result counts
+//! ```
+
+use std::fmt;
+use std::path::Path;
+
+use super::write::{self, QueryFailure, WrittenTable};
+use crate::cluster::{Cluster, UseOfWorkers};
+use crate::engine::{Engine, LocalOnly, Param};
+use crate::error::Result;
+use crate::schema::Contract;
+
+/// Why a query runs on the coordinator.
+enum LocalReason {
+    Bound(LocalOnly),
+    NoExchange,
+    NoWorker,
+    OutOfMemory,
+    Refused(String),
+}
+
+impl fmt::Display for LocalReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bound(reason) => reason.fmt(f),
+            Self::NoExchange => f.write_str("the plan exchanges no rows"),
+            Self::NoWorker => f.write_str("no worker is left"),
+            Self::OutOfMemory => f.write_str("the workers need more memory"),
+            Self::Refused(error) => write!(f, "it fails on the workers: {error}"),
+        }
+    }
+}
+
+/// Run `sql` as [`write::query`] does, on the workers if the session has any.
+pub(super) async fn query(
+    engine: &Engine,
+    sql: &str,
+    params: &[Param],
+    contract: &Contract,
+    folder: &Path,
+) -> Result<WrittenTable> {
+    let Some(cluster) = engine.cluster() else {
+        return write::query(engine, sql, params, contract, folder).await;
+    };
+    let planned = engine.plan_shared(sql, params).await?;
+    let local_only = planned.local_only();
+    let reason = match local_only.map_err(|error| QueryFailure::of(error).into_error(contract))? {
+        Some(reason) => LocalReason::Bound(reason),
+        None => match attempt(engine, cluster, sql, params, contract, folder).await? {
+            Ok(table) => return Ok(table),
+            Err(reason) => reason,
+        },
+    };
+    cluster.record_local(contract.name(), reason.to_string());
+    write::query(engine, sql, params, contract, folder).await
+}
+
+/// Run `sql` on workers until it succeeds, or return why it cannot.
+async fn attempt(
+    engine: &Engine,
+    cluster: &Cluster,
+    sql: &str,
+    params: &[Param],
+    contract: &Contract,
+    folder: &Path,
+) -> Result<Result<WrittenTable, LocalReason>> {
+    let mut joins_in_memory = true;
+    loop {
+        let workers = cluster.workers();
+        if workers.is_empty() {
+            return Ok(Err(LocalReason::NoWorker));
+        }
+        let used = UseOfWorkers::default();
+        let session = engine.on_workers(cluster, joins_in_memory, &used)?;
+        let failure = match write::attempt(&session, sql, params, contract, folder).await {
+            Ok(table) => {
+                if !used.is_any() {
+                    let reason = LocalReason::NoExchange.to_string();
+                    cluster.record_local(contract.name(), reason);
+                }
+                return Ok(Ok(table));
+            }
+            Err(failure) => failure,
+        };
+        cluster.find_lost().await;
+        match failure {
+            _ if cluster.workers() != workers => {}
+            QueryFailure::OutOfMemory(_) if joins_in_memory => joins_in_memory = false,
+            QueryFailure::OutOfMemory(_) => return Ok(Err(LocalReason::OutOfMemory)),
+            failure => {
+                let error = failure.into_error(contract).to_string();
+                return Ok(Err(LocalReason::Refused(error)));
+            }
+        }
+    }
+}
