@@ -20,6 +20,6 @@ SELECT
     connection_id,
     email,
     min(account) AS account
-FROM accounts
+FROM accounts AS k
 GROUP BY connection_id, email
-HAVING min(account) = max(account)
+HAVING min(k.account) = max(k.account)

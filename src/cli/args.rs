@@ -50,7 +50,7 @@ pub(crate) struct GlobalArgs {
         hide_env = true
     )]
     pub(crate) config: Option<PathBuf>,
-    /// Use this lake instead of the configuration's: a folder or s3://bucket/prefix
+    /// Use this lake instead of the configuration's: a folder, s3://…, gs://… or az://…
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URL")]
     pub(crate) lake: Option<String>,
     /// Limit the memory of the process, as "4 GiB"; overrides the configuration [default: 2 GiB]
@@ -116,6 +116,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
+    /// Write the SQL steps as a project that computes the tables in another engine
+    Steps(StepsArgs),
     /// Stay running and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
     /// Compute parts of a transform that another machine coordinates
@@ -379,6 +381,29 @@ pub(crate) struct ReportArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = help::STEPS)]
+pub(crate) struct StepsArgs {
+    /// Write a project for this program
+    #[arg(long, value_enum, value_name = "PROGRAM")]
+    pub(crate) export: StepsExport,
+    /// Write the SQL for this engine
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) dialect: Dialect,
+    /// Write to this folder; files of a former export are replaced
+    #[arg(long, value_name = "DIR", default_value = "bitlake-dbt")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) transforming: TransformingArgs,
+}
+
+/// The program that runs exported steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StepsExport {
+    /// A dbt project: models, sources, tests and descriptions
+    Dbt,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = help::DDL)]
 pub(crate) struct DdlArgs {
     /// Write the statements for this warehouse
@@ -425,7 +450,7 @@ pub(crate) struct ScheduleArgs {
 #[derive(Debug, Args)]
 #[command(after_help = help::WORKER)]
 pub(crate) struct WorkerArgs {
-    /// Listen at this address; port 0 selects a free one. A worker asks for no credentials: whoever reaches it can read
+    /// Listen at this address; port 0 selects a free one. A worker asks for no credentials: anyone who reaches it can read
     /// the lake
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     pub(crate) listen: String,

@@ -114,6 +114,15 @@ impl CliContext {
         Config::load_if_present(&path, &self.env, &overrides)
     }
 
+    /// Return whether a flag, the environment or this folder names a configuration or a lake.
+    pub(super) fn names_a_lake(&self) -> bool {
+        self.global.config.is_some()
+            || self.global.lake.is_some()
+            || self.env.contains_key(LAKE_URL)
+            || self.config_path().exists()
+            || is_lake(Path::new("."))
+    }
+
     fn overrides(&self) -> Vec<(&'static str, String)> {
         let GlobalArgs {
             lake, memory_limit, ..

@@ -95,6 +95,14 @@ Examples:
   bitlake query dora/overview --out overview.csv
   bitlake query --sql 'SELECT name FROM domain.repos' --format markdown";
 
+pub(super) const STEPS: &str = "\
+A step becomes a model if its SQL can be written for the engine. Other tables are sources, which `bitlake ddl` loads; the
+project's README.md lists them. Tables that a [[table]] of the configuration supplies are sources too.
+
+Examples:
+  bitlake --lake bitlake-demo steps --export dbt --dialect duckdb --out project
+  bitlake steps --export dbt --dialect databricks --out project";
+
 pub(super) const DDL: &str = "\
 Examples:
   bitlake ddl --dialect duckdb > load.sql

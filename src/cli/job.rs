@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::context::{CliContext, CommandOutcome};
+use super::lineage::LineageEmitter;
 use super::output::{print, print_json};
 use super::run_report::{RunHead, RunReport};
 use super::run_summary::{summary, warn};
@@ -40,6 +41,7 @@ pub(super) struct Job<'a> {
     pub(super) lake: Lake,
     lock: LakeLock,
     signals: SignalListener,
+    lineage: LineageEmitter,
     report: RunReport,
 }
 
@@ -114,12 +116,15 @@ impl<'a> Job<'a> {
             transform: None,
             phases: BTreeMap::new(),
         };
+        let lineage = LineageEmitter::from_environment(context);
+        lineage.start(config, &lake, &report).await;
         Ok(Self {
             context,
             config,
             lake,
             lock,
             signals,
+            lineage,
             report,
         })
     }
@@ -167,6 +172,7 @@ impl<'a> Job<'a> {
 
     /// Make the tables and publish them.
     pub(super) async fn transform(&mut self, options: &TransformOptions) -> Result<()> {
+        self.lineage.set_queries(options.queries.clone());
         let head = &self.report.head;
         let options = &TransformOptions {
             listener: watch_transform(&self.context.progress),
@@ -253,6 +259,9 @@ impl<'a> Job<'a> {
         if written.is_ok() && !matches!(error, Some(ErrorKind::Interrupted | ErrorKind::Quota)) {
             self.clean().await;
         }
+        self.lineage
+            .finish(self.config, &self.lake, &self.report)
+            .await;
         warn(&self.report);
         self.context.progress.finish();
         if self.context.global.log_format == LogFormat::Json {

@@ -15,6 +15,7 @@ mod help;
 mod init;
 mod job;
 mod limits;
+mod lineage;
 mod output;
 mod plan;
 mod query;
@@ -31,6 +32,7 @@ mod sandbox;
 mod schedule;
 mod signals;
 mod status;
+mod steps;
 mod table;
 mod tables;
 mod textfile;
@@ -156,6 +158,7 @@ async fn run(context: &CliContext, command: Command) -> Result<CommandOutcome> {
         Command::Query(args) => query::run(context, args).await,
         Command::Report(args) => report::run(context, args).await,
         Command::Ddl(args) => ddl::run(context, args).await,
+        Command::Steps(args) => steps::run(context, &args).await,
         Command::Sandbox(args) => sandbox::run(context, args).await,
         Command::Worker(args) => worker::run(context, args).await,
         Command::Completions(args) => completions::run(&args),

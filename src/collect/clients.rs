@@ -69,8 +69,20 @@ pub fn masker(config: &Config, env: &BTreeMap<String, String>) -> Masker {
 
 /// Return the secrets of the environment that belong to no connection: those of the lake's bucket.
 fn secrets_of_environment(env: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
-    const NAMES: [&str; 2] = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
-    // A local S3 server accepts any secret. A short one may be a word of ordinary texts, which must stay readable.
+    const NAMES: [&str; 11] = [
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "GOOGLE_SERVICE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+        "AZURE_STORAGE_ACCESS_KEY",
+        "AZURE_STORAGE_MASTER_KEY",
+        "AZURE_STORAGE_SAS_KEY",
+        "AZURE_STORAGE_SAS_TOKEN",
+        "AZURE_STORAGE_TOKEN",
+        "AZURE_STORAGE_CLIENT_SECRET",
+        "AZURE_CLIENT_SECRET",
+    ];
+    // A local server accepts any secret. A short one may be a word of ordinary texts, which must stay readable.
     const SHORTEST: usize = 16;
     let values = NAMES.iter().filter_map(|name| env.get(*name));
     values

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::ops::Bound::{Included, Unbounded};
 
 use bitlake_graph::{CommitGraph, GraphBuilder};
-use datafusion::arrow::array::{Array, AsArray, ListArray, RecordBatch};
+use datafusion::arrow::array::{Array, AsArray, ListArray, RecordBatch, StringArray};
 use datafusion::arrow::datatypes::Int64Type;
 
 use super::entity::{Entity, text};
@@ -110,19 +110,19 @@ impl CommitsReader {
 
     fn see(&mut self, batch: &RecordBatch) -> Result<()> {
         let hashes = column(batch, "hash")?.as_string::<i32>();
-        let parents = column(batch, "parents")?.as_list::<i32>();
+        let parents = ParentHashes::of(batch)?;
         for row in 0..batch.num_rows() {
             let hash = hashes.value(row);
             if let Some(history) = &mut self.history {
                 history.commit(hash, None);
-                for (position, parent) in (0..).zip(parent_hashes(parents, row)) {
-                    history.edge(hash, &parent, position);
+                for (position, parent) in (0..).zip(parents.of_row(row)) {
+                    history.edge(hash, parent, position);
                 }
             }
             let Some(short) = short_hash(&self.wanted, hash) else {
                 continue;
             };
-            let has_parents = parents.is_valid(row) && parents.value_length(row) > 0;
+            let has_parents = parents.of_row(row).next().is_some();
             let commit = self.known.entry(short).or_insert_with(|| IndexedCommit {
                 hash: hash.to_owned(),
                 has_parents,
@@ -191,18 +191,30 @@ impl KnownCommits {
     }
 }
 
-/// Return the hashes in a row's list of parents, in their order.
-fn parent_hashes(parents: &ListArray, row: usize) -> Vec<String> {
-    if parents.is_null(row) {
-        return Vec::new();
+/// The hashes in the column of parents, which are read without an array of their own for each row.
+struct ParentHashes<'a> {
+    rows: &'a ListArray,
+    hashes: Option<&'a StringArray>,
+}
+
+impl<'a> ParentHashes<'a> {
+    fn of(batch: &'a RecordBatch) -> Result<Self> {
+        let rows = column(batch, "parents")?.as_list::<i32>();
+        let parents = rows.values().as_struct_opt();
+        let hashes = parents.and_then(|parents| parents.column_by_name("hash"));
+        let hashes = hashes.and_then(|hashes| hashes.as_string_opt());
+        Ok(Self { rows, hashes })
     }
-    let of_one = parents.value(row);
-    let hashes = of_one
-        .as_struct_opt()
-        .and_then(|one| one.column_by_name("hash"));
-    let hashes = hashes.and_then(|hashes| hashes.as_string_opt::<i32>());
-    let hashes = hashes.into_iter().flatten().flatten();
-    hashes.map(str::to_owned).collect()
+
+    /// Return the hashes of a row's parents, in their order.
+    fn of_row(&self, row: usize) -> impl Iterator<Item = &'a str> {
+        let offsets = self.rows.value_offsets();
+        let range = offsets.get(row).zip(offsets.get(row + 1));
+        let range = range.filter(|_| self.rows.is_valid(row));
+        let range = range.map_or(0..0, |(start, end)| *start as usize..*end as usize);
+        let hashes = self.hashes;
+        range.filter_map(move |n| hashes.filter(|it| it.is_valid(n)).map(|it| it.value(n)))
+    }
 }
 
 /// The heads of the collected lists.
@@ -217,14 +229,14 @@ impl CollectedLists {
     fn see(&mut self, batch: &RecordBatch, wanted: &BTreeSet<String>) -> Result<()> {
         let ids = column(batch, "_pull_request_id")?.as_primitive::<Int64Type>();
         let hashes = column(batch, "hash")?.as_string::<i32>();
-        let parents = column(batch, "parents")?.as_list::<i32>();
+        let parents = ParentHashes::of(batch)?;
         for row in 0..batch.num_rows() {
             let id = ids.value(row);
             self.heads
                 .extend(short_hash(wanted, hashes.value(row)).map(|short| (id, short)));
-            for parent in parent_hashes(parents, row) {
+            for parent in parents.of_row(row) {
                 self.inside
-                    .extend(short_hash(wanted, &parent).map(|short| (id, short)));
+                    .extend(short_hash(wanted, parent).map(|short| (id, short)));
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::paths::BasePath;
 use super::section::Section;
 use crate::error::Result;
 
-/// The default of `git_cache`, below the parent folder of the lake, or the configuration's folder if the lake is on S3.
+/// The default of `git_cache`, below the parent folder of the lake, or the configuration's folder if the lake is in a bucket.
 const DEFAULT_CACHE: &str = ".bitlake-cache/git";
 
 /// Settings of `commits = "git"`.

@@ -81,9 +81,22 @@ fn keys_of_auth(table: &KeyTable) -> Value {
             .filter(|key| !kind.keys().contains(key))
             .map(|key| ((*key).to_owned(), json!(false)))
             .collect();
+        let mut then = json!({"required": required, "properties": refused});
+        if kind == AuthKind::AppPassword {
+            // `token` is accepted in the place of `password`.
+            let (password, others) = required
+                .iter()
+                .partition::<Vec<&str>, _>(|it| **it == "password");
+            add(&mut then, "required", json!(others));
+            add(
+                &mut then,
+                "oneOf",
+                json!([{"required": password}, {"required": ["token"]}]),
+            );
+        }
         json!({
             "if": {"properties": {"auth": {"const": kind.as_str()}}, "required": ["auth"]},
-            "then": {"required": required, "properties": refused},
+            "then": then,
         })
     };
     AuthKind::ALL.into_iter().map(rule).collect()
@@ -93,8 +106,13 @@ fn keys_of_auth(table: &KeyTable) -> Value {
 fn property(key: &ConfigKey) -> Value {
     let mut schema = values(&key.values);
     let mut description = key.description.to_owned();
+    let is_table = matches!(
+        key.values,
+        KeyValues::Table(_) | KeyValues::Tables(_) | KeyValues::TablesByName(..)
+    );
     if let KeyDefault::Note(note) = key.default
         && !["", "none"].contains(&note)
+        && !is_table
     {
         description = format!("{description} Default: {note}.");
     }

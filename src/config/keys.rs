@@ -67,11 +67,13 @@ const fn key(
 }
 
 /// Every table of the file, in the order of the reference.
-pub const REFERENCE: [&KeyTable; 20] = [
+pub const REFERENCE: [&KeyTable; 22] = [
     &ROOT,
     &LAKE,
     &LAKE_TABLE,
     &LAKE_STORE,
+    &LAKE_S3,
+    &LAKE_AZURE,
     &CONNECTION,
     &CREDENTIAL,
     &REPOSITORIES,
@@ -97,7 +99,7 @@ pub(super) const ROOT: KeyTable = KeyTable {
     keys: &[
         key(
             "lake",
-            Table(&[&LAKE, &LAKE_STORE]),
+            Table(&[&LAKE, &LAKE_STORE, &LAKE_S3, &LAKE_AZURE]),
             Required,
             "Where the Parquet is written.",
         ),
@@ -171,7 +173,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
     keys: &[
         key(
             "url",
-            Text("path or `s3://bucket/prefix`"),
+            Text("path, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `abfss://container@account.dfs.core.windows.net/prefix`"),
             Required,
             "The lake's folder. The path of the URL is the prefix, so one bucket can hold several lakes. `--lake` overrides it.",
         ),
@@ -179,7 +181,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "lease",
             Matching("`\"90 seconds\"`, `\"10 minutes\"`", LEASE),
             Value("\"10 minutes\""),
-            "On S3: how long a publish may be silent before another run takes over.",
+            "In a bucket: how long a publish may be silent before another run takes over.",
         ),
         key(
             "memory_limit",
@@ -259,7 +261,7 @@ pub(super) const LAKE_TABLE: KeyTable = KeyTable {
 };
 
 pub(super) const LAKE_STORE: KeyTable = KeyTable {
-    title: "[lake], for S3",
+    title: "[lake], for a bucket",
     description: "Settings of the object store, under the names that the `object_store` crate gives them. Credentials are refused here: set them in the environment.",
     rule: TableRule::None,
     keys: &[
@@ -276,12 +278,6 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "Accept any TLS certificate. For tests only.",
         ),
         key(
-            "checksum_algorithm",
-            Words(&["sha256"]),
-            NONE,
-            "The checksum that is sent with every put.",
-        ),
-        key(
             "connect_timeout",
             Text("`\"5 seconds\"`"),
             Note("5 seconds"),
@@ -290,14 +286,40 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
         key(
             "endpoint",
             URL,
-            Note("AWS, by region"),
-            "The address of a store other than AWS.",
+            Note("the service's own"),
+            "The address of another store than AWS, Google or Azure, such as MinIO or an emulator.",
         ),
         key(
             "proxy_url",
             Text("URL"),
             NONE,
             "The proxy for requests to the store.",
+        ),
+        key(
+            "skip_signature",
+            Boolean,
+            Value("false"),
+            "Send unsigned requests, for public buckets.",
+        ),
+        key(
+            "timeout",
+            Text("`\"30 seconds\"`"),
+            Note("30 seconds"),
+            "How long one request may take.",
+        ),
+    ],
+};
+
+pub(super) const LAKE_S3: KeyTable = KeyTable {
+    title: "[lake], for S3",
+    description: "Further settings of S3 and compatible stores.",
+    rule: TableRule::None,
+    keys: &[
+        key(
+            "checksum_algorithm",
+            Words(&["sha256"]),
+            NONE,
+            "The checksum that is sent with every put.",
         ),
         key(
             "region",
@@ -318,22 +340,10 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "The bucket is a directory bucket of S3 Express One Zone.",
         ),
         key(
-            "skip_signature",
-            Boolean,
-            Value("false"),
-            "Send unsigned requests, for public buckets.",
-        ),
-        key(
             "sse_kms_key_id",
             TEXT,
             NONE,
             "The KMS key that encrypts the objects.",
-        ),
-        key(
-            "timeout",
-            Text("`\"30 seconds\"`"),
-            Note("30 seconds"),
-            "How long one request may take.",
         ),
         key(
             "unsigned_payload",
@@ -346,6 +356,20 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             Boolean,
             Value("false"),
             "Put the bucket's name in the host instead of the path.",
+        ),
+    ],
+};
+
+pub(super) const LAKE_AZURE: KeyTable = KeyTable {
+    title: "[lake], for Azure",
+    description: "Further settings of Azure Blob Storage.",
+    rule: TableRule::None,
+    keys: &[
+        key(
+            "account_name",
+            TEXT,
+            Note("that of the URL or of the environment"),
+            "The storage account, for `az://container/prefix`.",
         ),
     ],
 };
@@ -451,7 +475,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
         key(
             "password",
             Credential,
-            Note("required for `app-password`"),
+            RequiredFor(&["app-password"]),
             "The app password. `token` is accepted in its place.",
         ),
     ],
@@ -814,7 +838,7 @@ pub(super) const SYNC_GIT: KeyTable = KeyTable {
         key(
             "git_cache",
             PATH,
-            Note("`.bitlake-cache/git` beside the lake, or beside this file for a lake on S3"),
+            Note("`.bitlake-cache/git` beside the lake, or beside this file for a lake in a bucket"),
             "The folder of the bare clones. It can be deleted at any time.",
         ),
         key(
@@ -839,9 +863,9 @@ pub(super) const TABLE: KeyTable = KeyTable {
         ),
         key(
             "location",
-            Text("path or `s3://bucket/key`, with globs"),
+            Text("path or URL as of `lake.url`, with globs"),
             Required,
-            "The files to read.",
+            "The files to read. The store settings of `[lake]` apply when the lake is in the same kind of store.",
         ),
         key(
             "format",

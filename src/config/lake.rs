@@ -9,12 +9,13 @@ use super::layout::{self, FileLayout};
 use super::paths::BasePath;
 use super::section::Section;
 use super::since::Since;
-use crate::error::Result;
+use super::store::{self, StoreKind};
+use crate::error::{Error, Result};
 
 /// `[lake]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LakeConfig {
-    /// A folder, or `s3://bucket/prefix`. A relative folder of the file is relative to the file; a relative folder of
+    /// A folder, or the address of a bucket or container; see [`StoreKind`]. A relative folder of the file is relative to the file; a relative folder of
     /// an override is relative to the working directory.
     pub url: String,
     /// Settings of the object store under the names of the `object_store` crate (`endpoint`, `region`, …), without
@@ -40,42 +41,55 @@ pub struct LakeConfig {
 const LONGEST_SPAN: Since = Since::Months(240);
 
 /// Keys of credentials, which are refused: `[lake]` must not contain secrets.
-const CREDENTIALS: [&str; 5] = [
+const CREDENTIALS: [&str; 14] = [
     "access_key_id",
     "secret_access_key",
     "session_token",
     "token",
     "password",
+    "service_account",
+    "service_account_key",
+    "access_key",
+    "account_key",
+    "sas_key",
+    "sas_token",
+    "client_secret",
+    "bearer_token",
+    "connection_string",
 ];
 
 const GIB: u64 = 1 << 30;
 
 pub(super) fn read(root: &Section<'_>, base: &BasePath<'_>) -> Result<LakeConfig> {
-    let store = keys::LAKE_STORE.names();
-    let known = [&keys::LAKE.names()[..], &store, &CREDENTIALS].concat();
+    let settings = [
+        keys::LAKE_STORE.names(),
+        keys::LAKE_S3.names(),
+        keys::LAKE_AZURE.names(),
+    ]
+    .concat();
+    let known = [&keys::LAKE.names()[..], &settings, &CREDENTIALS].concat();
     let hint = "add `[lake]` with `url = \"lake\"`, or pass --lake";
     let Some(lake) = root.section("lake", &known)? else {
         return Err(root.missing("lake", hint));
     };
+    let url = lake.required("url", hint)?;
+    let kind = StoreKind::of(&url);
     if let Some(key) = CREDENTIALS.iter().find(|key| lake.get(key).is_some()) {
         return Err(lake
             .error(key, "is a credential, which the file must not contain")
-            .hint(
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role of the machine",
-            ));
+            .hint(credentials_hint(kind)));
     }
-    let url = lake.required("url", hint)?;
-    match url.split_once("://") {
-        None | Some(("s3", _)) => {}
-        Some((scheme, _)) => {
-            return Err(lake
-                .error("url", &format!("has the unknown scheme `{scheme}`"))
-                .hint("use a folder or s3://bucket/prefix"));
-        }
+    if kind.is_none() && url.contains("://") {
+        return Err(unknown_scheme(&lake, &url));
     }
     let mut options = BTreeMap::new();
-    for key in store {
+    for key in settings {
         let Some(node) = lake.get(key) else { continue };
+        if let Some(kind) = kind.filter(|kind| !kind.settings().contains(&key)) {
+            return Err(lake
+                .error(key, &format!("is no setting of {}", kind.name()))
+                .hint(format!("remove it: the lake is at {url}")));
+        }
         let text = match &node.value {
             ConfigValue::String(text) | ConfigValue::Override(text) => text.clone(),
             ConfigValue::Boolean(flag) => flag.to_string(),
@@ -95,6 +109,47 @@ pub(super) fn read(root: &Section<'_>, base: &BasePath<'_>) -> Result<LakeConfig
         keep_runs: read_count(&lake, "keep_runs")?,
         keep_run_days: read_count(&lake, "keep_run_days")?,
     })
+}
+
+impl LakeConfig {
+    /// Return the store settings for the files of a `[[table]]` at `location`: those of the lake that the store has, unless
+    /// the lake is in another kind of store.
+    #[must_use]
+    pub fn options_at(&self, location: &str) -> BTreeMap<String, String> {
+        let Some(kind) = StoreKind::of(location) else {
+            return BTreeMap::new();
+        };
+        if StoreKind::of(&self.url).is_some_and(|own| own != kind) {
+            return BTreeMap::new();
+        }
+        let settings = kind.settings();
+        let mut options = self.options.clone();
+        options.retain(|key, _| settings.contains(&key.as_str()));
+        options
+    }
+}
+
+fn credentials_hint(kind: Option<StoreKind>) -> &'static str {
+    match kind {
+        Some(StoreKind::Google) => {
+            "name a service account file in GOOGLE_APPLICATION_CREDENTIALS, or use the service account of the machine"
+        }
+        Some(StoreKind::Azure) => {
+            "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or use the identity of the machine"
+        }
+        Some(StoreKind::S3) | None => {
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use a role of the machine"
+        }
+    }
+}
+
+fn unknown_scheme(lake: &Section<'_>, url: &str) -> Error {
+    let scheme = url.split_once("://").map_or(url, |(scheme, _)| scheme);
+    let error = lake.error("url", &format!("has the unknown scheme `{scheme}`"));
+    match store::suggested_address(url) {
+        Some(address) => error.hint(format!("write {address}")),
+        None => error.hint(store::ADDRESSES),
+    }
 }
 
 /// Read an integer from 1 to 4,294,967,295.

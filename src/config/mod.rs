@@ -35,6 +35,7 @@ mod report;
 mod rules;
 mod section;
 mod since;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -58,3 +59,4 @@ pub use project::{Project, RepositorySelection};
 pub(crate) use rules::capture_groups;
 pub use rules::{CommitsDiffs, Deployments, EntityGroup, RuleSet, StepsRule, TagRules};
 pub use since::{Since, SyncSettings};
+pub use store::{ADDRESSES, StoreKind};

@@ -16,7 +16,7 @@ pub struct OutsideTable {
     pub layer: String,
     /// The name of the table.
     pub table: String,
-    /// A path or an `s3://` URL, which may contain globs.
+    /// A path or a URL of a bucket, which may contain globs.
     pub location: String,
     /// The format of the files.
     pub format: OutsideFormat,
@@ -116,7 +116,7 @@ fn read_table(section: &Section<'_>, base: &BasePath<'_>) -> Result<OutsideTable
             .error("add", &format!("is not possible for `{name}`"))
             .hint("rows can be added to tables of domain, dora and metrics only"));
     }
-    let hint = "add the path or the s3:// URL of the files";
+    let hint = "add the path or the URL of the files, as in `s3://bucket/incidents/*.csv`";
     Ok(OutsideTable {
         layer: layer.to_owned(),
         table: table.to_owned(),

@@ -153,8 +153,12 @@ fn read_project(section: &Section<'_>) -> Result<Project> {
         incident_window_hours: section
             .positive("incident_window_hours", keys::MAX_WINDOW)?
             .unwrap_or(72),
-        baseline_days: section.positive("baseline_days", keys::MAX_WINDOW)?.unwrap_or(30),
-        rework_days: section.positive("rework_days", keys::MAX_WINDOW)?.unwrap_or(14),
+        baseline_days: section
+            .positive("baseline_days", keys::MAX_WINDOW)?
+            .unwrap_or(30),
+        rework_days: section
+            .positive("rework_days", keys::MAX_WINDOW)?
+            .unwrap_or(14),
         place: section.place().clone(),
     })
 }

@@ -20,7 +20,8 @@ mod unknown_names;
 mod variants;
 
 pub use browse::Browse;
-pub use dialect::{Dialect, inline_params, translate};
+pub(crate) use dialect::{DUCKDB, model_type};
+pub use dialect::{ColumnsOf, Dialect, StepTranslation, inline_params, translate, translate_step};
 pub use local_only::LocalOnly;
 pub use moment::{MOMENT_FORMS, Moment};
 pub use params::{
@@ -60,6 +61,7 @@ use url::Url;
 use crate::clock;
 use crate::cluster::{Cluster, UseOfWorkers};
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::engine_location;
 use crate::schema::{Contract, LAYERS};
 use parquet_table::ParquetTable;
 use unknown_names::{plan_error, unknown_table};
@@ -537,6 +539,7 @@ pub fn missing_column(error: &DataFusionError) -> Option<&Column> {
 
 /// Parse a path or URL, which may contain globs. DataFusion itself accepts globs in paths only.
 fn listing(location: &str) -> Result<ListingTableUrl, DataFusionError> {
+    let location = &*engine_location(location);
     let wild = location.find(['*', '?', '[']);
     let (Some(wild), true) = (wild, location.contains("://")) else {
         return ListingTableUrl::parse(location);

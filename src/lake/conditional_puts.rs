@@ -1,21 +1,32 @@
-//! Check whether a store honours the conditions of puts (`If-None-Match`, `If-Match`). Every step of a run relies on them:
-//! on a store that ignores them two runs would silently overwrite each other.
+//! Check whether a store honours the conditions of puts. Every step of a run relies on them: on a store that ignores them
+//! two runs would silently overwrite each other.
+//!
+//! ```text
+//!               create only if there is none       replace only the expected version
+//! S3, Azure     If-None-Match: *                   If-Match: ETag
+//! Google        x-goog-if-generation-match: 0      x-goog-if-generation-match: generation
+//! ```
 //!
 //! The result is written to `_bitlake/store.json` with the address of the store, so that a store is probed once, and again
 //! after the lake was copied to another store.
 
-use object_store::{Error as StoreError, PutMode, PutPayload, PutResult, UpdateVersion};
+use object_store::{Error as StoreError, PutMode, PutPayload, PutResult};
 use serde::{Deserialize, Serialize};
 
 use super::layout;
 use super::retry::CANNOT_WRITE;
 use super::store::Lake;
 use super::store_errors::{is_refused, store_error};
+use super::version::{ConditionKind, ObjectVersion};
+use crate::config::StoreKind;
 use crate::digest::hex;
 use crate::error::{Error, ErrorKind, Result};
 
-/// An ETag that no content has.
-const UNUSED_ETAG: &str = "\"00000000000000000000000000000000\"";
+/// The contents of the probe, which differ because S3 and Google derive ETags from contents.
+const PROBES: [&str; 2] = [
+    "a probe of bitlake's, to be removed\n",
+    "a probe of bitlake's, to be removed, put again\n",
+];
 
 /// The result of a probe, as `_bitlake/store.json` has it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,24 +55,41 @@ impl Lake {
     }
 
     async fn probe_at(&self, path: &str) -> Result<()> {
-        let text = "a probe of bitlake's, to be removed\n";
         if self.folder().is_some() {
-            return self.put_json(path, &text).await;
+            return self.put_json(path, &PROBES).await;
         }
         let object = self.location.object(path)?;
-        let put = async |mode: PutMode| {
+        let put = async |mode: PutMode, text: &'static str| {
             let payload = PutPayload::from_static(text.as_bytes());
             self.store.put_opts(&object, payload, mode.into()).await
         };
-        put(PutMode::Create)
-            .await
-            .map_err(|error| store_error(CANNOT_WRITE, path, error))?;
-        self.expect_refusal(path, "If-None-Match", put(PutMode::Create).await)?;
-        let wrong = PutMode::Update(UpdateVersion {
-            e_tag: Some(UNUSED_ETAG.to_owned()),
-            version: None,
-        });
-        self.expect_refusal(path, "If-Match", put(wrong).await)
+        let [first, second] = PROBES;
+        let (create, update) = match self.location.compares() {
+            ConditionKind::ETag => ("If-None-Match", "If-Match"),
+            ConditionKind::Generation => (
+                "x-goog-if-generation-match: 0",
+                "x-goog-if-generation-match",
+            ),
+        };
+        let created = put(PutMode::Create, first).await;
+        let created = self.expect_success(path, create, created)?;
+        self.expect_refusal(path, create, put(PutMode::Create, second).await)?;
+        // A condition that holds is accepted, and refused when it is sent again.
+        let stale = PutMode::Update(ObjectVersion::of_put(created).0);
+        self.expect_success(path, update, put(stale.clone(), second).await)?;
+        self.expect_refusal(path, update, put(stale, first).await)
+    }
+
+    fn expect_success(
+        &self,
+        path: &str,
+        condition: &str,
+        put: Result<PutResult, StoreError>,
+    ) -> Result<PutResult> {
+        put.map_err(|error| match is_unknown_condition(&error) {
+            true => self.ignored(condition).source(error),
+            false => store_error(CANNOT_WRITE, path, error),
+        })
     }
 
     fn expect_refusal(
@@ -70,29 +98,39 @@ impl Lake {
         condition: &str,
         put: Result<PutResult, StoreError>,
     ) -> Result<()> {
-        let error = match put {
-            Err(error) if is_refused(&error) => return Ok(()),
-            // The store answers 501, or the client is configured not to use conditions.
-            Err(error @ (StoreError::NotImplemented { .. } | StoreError::NotSupported { .. })) => {
-                Some(error)
+        match put {
+            Ok(_) => Err(self.ignored(condition)),
+            Err(error) if is_refused(&error) => Ok(()),
+            Err(error) if is_unknown_condition(&error) => {
+                Err(self.ignored(condition).source(error))
             }
-            Err(error) => return Err(store_error(CANNOT_WRITE, path, error)),
-            Ok(_) => None,
-        };
-        let refusal = Error::new(
+            Err(error) => Err(store_error(CANNOT_WRITE, path, error)),
+        }
+    }
+
+    /// The error of a store that does not evaluate a condition.
+    fn ignored(&self, condition: &str) -> Error {
+        Error::new(
             ErrorKind::Lake,
             "the store does not keep the condition of a put",
         )
         .with("lake", self.url())
+        .with("store", self.store_name())
         .with("condition", condition)
         .hint(
-            "two runs would overwrite each other: put the lake on a store that keeps If-None-Match and If-Match (AWS S3, \
-             MinIO, Cloudflare R2, Ceph from Squid on), or on local disk",
-        );
-        Err(match error {
-            Some(error) => refusal.source(error),
-            None => refusal,
-        })
+            "two runs would overwrite each other: put the lake on a store that keeps the conditions of puts (AWS S3, \
+             Google Cloud Storage, Azure Blob Storage, MinIO, Cloudflare R2, Ceph from Squid on), or on local disk",
+        )
+    }
+
+    /// Return the name of the store with the address of its service, for an error.
+    fn store_name(&self) -> String {
+        let kind = self.location.store_kind();
+        let name = kind.map_or("unknown", StoreKind::name);
+        match &self.endpoint {
+            Some(endpoint) => format!("{name} at {endpoint}"),
+            None => name.to_owned(),
+        }
     }
 
     /// Fail unless the store honours the conditions of puts. A store that was probed before is not probed again.
@@ -117,4 +155,12 @@ impl Lake {
         self.probe().await?;
         self.put_json(layout::STORE, &record).await
     }
+}
+
+/// Whether the store answers 501 to a condition, or the client is configured not to use conditions.
+fn is_unknown_condition(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }
+    )
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! folder         written under _bitlake/incoming, then renamed: a reader of the folder never sees a partial file.
 //!                The lock of the run replaces the condition.
-//! up to 32 MiB   one conditional put (If-Match, If-None-Match)
+//! up to 32 MiB   one conditional put
 //! above          a multipart upload, 8 MiB a part. object_store completes it unconditionally, so the current version
 //!                is compared right before; between the comparison and the completion only the lease excludes others.
 //! ```
@@ -74,7 +74,7 @@ impl Lake {
         mode: PutMode,
     ) -> Result<ObjectVersion> {
         let object = self.location.object(path)?;
-        let mut retries = PutRetries::default();
+        let mut retries = PutRetries::new(self.location.compares());
         loop {
             let error = match self.upload_once(local, path, &object, &mode).await {
                 Ok(put) => return Ok(ObjectVersion::of_put(put)),
@@ -158,16 +158,14 @@ impl Lake {
 
     /// Fail unless the current version satisfies the condition of a put.
     async fn check_condition(&self, object: &ObjectPath, mode: &PutMode) -> Result<(), StoreError> {
-        let expected = match mode {
-            PutMode::Overwrite => return Ok(()),
-            PutMode::Create => None,
-            PutMode::Update(version) => version.e_tag.as_ref(),
-        };
+        if matches!(mode, PutMode::Overwrite) {
+            return Ok(());
+        }
         let current = match self.store.head(object).await {
             Err(StoreError::NotFound { .. }) => None,
-            head => head?.e_tag,
+            head => Some(ObjectVersion::of_object(head?)),
         };
-        if current.as_ref() == expected {
+        if ObjectVersion::satisfies(current.as_ref(), mode, self.location.compares()) {
             return Ok(());
         }
         Err(StoreError::Precondition {

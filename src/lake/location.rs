@@ -3,7 +3,7 @@
 //! ```text
 //! path below the lake     domain/repos/part-0.parquet
 //! object in the store     the same in a folder; with the lake's prefix before it in a bucket
-//! URL for the engine      file:///lake/domain/… or s3://bucket/prefix/domain/…
+//! URL for the engine      file:///lake/domain/… or s3://bucket/prefix/domain/…; see [`engine_url`]
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use url::Url;
 
+use super::bucket::engine_url;
+use super::version::ConditionKind;
+use crate::config::{ADDRESSES, StoreKind};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The folder or the bucket that holds a lake.
@@ -23,7 +26,7 @@ pub enum LakeLocation {
     Folder(PathBuf),
     /// A prefix in a store with conditional puts.
     Bucket {
-        /// The address of the store itself: `s3://bucket`.
+        /// The address of the store itself: `s3://bucket`, `gs://bucket`, `az://container`.
         url: Url,
         /// The lake's prefix within the store; empty for the whole bucket.
         prefix: ObjectPath,
@@ -31,6 +34,22 @@ pub enum LakeLocation {
 }
 
 impl LakeLocation {
+    /// The kind of store; `None` for a folder, and for a store that only tests have.
+    pub(super) fn store_kind(&self) -> Option<StoreKind> {
+        match self {
+            Self::Folder(_) => None,
+            Self::Bucket { url, .. } => StoreKind::of(url.as_str()),
+        }
+    }
+
+    /// What the store compares for the condition of a put.
+    pub(super) fn compares(&self) -> ConditionKind {
+        match self.store_kind() {
+            Some(StoreKind::Google) => ConditionKind::Generation,
+            _ => ConditionKind::ETag,
+        }
+    }
+
     /// Return the object of the store that holds the lake's file `path`.
     ///
     /// # Errors
@@ -65,7 +84,7 @@ impl LakeLocation {
             Self::Folder(folder) => file_url(&folder.join(self.object(path)?.as_ref())),
             Self::Bucket { url, .. } => {
                 let object = self.object(path)?;
-                let mut url = url.clone();
+                let mut url = engine_url(url);
                 url.path_segments_mut()
                     .map_err(|()| Error::new(ErrorKind::Internal, "not the address of a bucket"))?
                     .clear()
@@ -87,7 +106,7 @@ impl std::fmt::Display for LakeLocation {
     }
 }
 
-/// Parse `s3://bucket/prefix`, an address in the bucket `url`.
+/// Parse an address in the bucket `url`, such as `s3://bucket/prefix`.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] for a malformed address.
@@ -155,14 +174,13 @@ pub(super) fn parse_folder(address: &str) -> Result<PathBuf> {
         |what: &str| Error::new(ErrorKind::Configuration, what.to_owned()).with("lake", address);
     match address.split_once("://") {
         None if address.is_empty() => {
-            Err(Error::new(ErrorKind::Configuration, "`lake.url` is empty")
-                .hint("name a folder or s3://bucket/prefix"))
+            Err(Error::new(ErrorKind::Configuration, "`lake.url` is empty").hint(ADDRESSES))
         }
         None => Ok(PathBuf::from(address)),
         Some(("file", _)) => Url::parse(address)
             .ok()
             .and_then(|url| url.to_file_path().ok())
             .ok_or_else(|| wrong("not a file URL")),
-        Some(_) => Err(wrong("no lake can lie there").hint("name a folder or s3://bucket/prefix")),
+        Some(_) => Err(wrong("no lake can lie there").hint(ADDRESSES)),
     }
 }

@@ -82,7 +82,8 @@ pub struct FileEntry {
     /// The ETag of the file; none on local disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etag: Option<String>,
-    /// The version id of the file, in a bucket with versioning.
+    /// The version id of the file, in a bucket with versioning. On Google Cloud Storage the generation, which conditions
+    /// compare.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// The ETag of the file that this one replaced.

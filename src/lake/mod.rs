@@ -6,11 +6,12 @@
 //!
 //! ```text
 //! layout.rs            every path of the lake
-//! location.rs          a folder or a bucket
 //! store_errors.rs      errors of a store, with hints
-//! profile.rs, s3.rs    the credentials of a bucket, and access to it
-//! store.rs             the opened lake: list and remove files
+//! bucket.rs            access to a bucket, by the scheme of its address
+//! profile.rs, s3.rs, google.rs, azure.rs    the credentials of each store
 //! version.rs           versions of objects, and lost races
+//! location.rs          a folder or a bucket
+//! store.rs             the opened lake: list and remove files
 //! retry.rs             failed puts: try again or give up
 //! objects.rs           JSON objects and their conditional puts
 //! conditional_puts.rs  does the store honour the conditions of puts?
@@ -37,9 +38,12 @@
 //!
 //! A module imports those above it only.
 
+mod azure;
+mod bucket;
 mod clean;
 mod conditional_puts;
 mod files;
+mod google;
 mod inventory;
 pub mod layout;
 mod lease;
@@ -65,6 +69,7 @@ mod store;
 mod store_errors;
 mod version;
 
+pub use bucket::{bucket, credential_source, engine_location};
 pub use clean::Retention;
 pub use inventory::{Damage, Inventory, InventoryDepth};
 pub use layout::FORMAT_VERSION;
@@ -76,7 +81,6 @@ pub use parquet::{ParquetFile, WrittenFile};
 pub use pending::{ExpectedComments, NamedCommits, PendingKind, PendingRecord};
 pub use publish::{NextFile, NextTable, PublishSummary, publish, publish_with};
 pub use rollback::rollback;
-pub use s3::{bucket, credential_source};
 pub use scan::ScanItem;
 pub use scratch_file::{ScratchFile, WrittenScratch};
 pub use segments::{SEQUENCE, SegmentWriter, segment_schema};

@@ -1,7 +1,7 @@
 //! JSON objects that change by conditional puts: manifest, state, reports.
 //!
-//! A put names the version that it replaces, and fails if that is not the current one. S3 decides that itself (If-Match,
-//! If-None-Match). On local disk the versions are compared and the object is put under a file lock.
+//! A put names the version that it replaces, and fails if that is not the current one. S3 and Azure decide that
+//! themselves by the ETag (If-Match, If-None-Match), Google by the generation (x-goog-if-generation-match). On local disk the versions are compared and the object is put under a file lock.
 //!
 //! A put that failed or was refused may still have been done: see [`super::retry`].
 
@@ -144,7 +144,7 @@ impl Lake {
         mode: PutMode,
     ) -> Result<ObjectVersion> {
         let object = self.location.object(path)?;
-        let mut retries = PutRetries::default();
+        let mut retries = PutRetries::new(self.location.compares());
         loop {
             let put = self.put_object(path, &object, text.clone().into(), mode.clone());
             let error = match put.await {

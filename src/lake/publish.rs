@@ -319,14 +319,23 @@ impl PublishPlan {
             }
             return Ok(());
         }
-        let expected = match published.map(|entry| entry.version()) {
+        let recorded = published.as_ref().map(FileEntry::version);
+        let mut expected = match recorded {
             None if !replaces_any => None,
-            Some(Some(recorded)) if !replaces_any => Some(recorded),
+            Some(Some(recorded)) if !replaces_any && lake.compares(&recorded) => Some(recorded),
             // The file is that of an interrupted run, or damaged, or the manifest does not record versions.
             _ => lake.current_version(&path).await?,
         };
-        let version = lake.put_data(&written, &path, expected.as_ref()).await;
-        let version = version.map_err(|error| {
+        let mut put = lake.put_data(&written, &path, expected.as_ref()).await;
+        if put.as_ref().is_err_and(is_lost_race)
+            && let Some(published) = published.filter(|_| !replaces_any)
+            && let Some(current) = lake.version_with_digest(&path, &published).await?
+        {
+            // The lake was copied: the content is the published one, its version is new.
+            expected = Some(current);
+            put = lake.put_data(&written, &path, expected.as_ref()).await;
+        }
+        let version = put.map_err(|error| {
             if !is_lost_race(&error) {
                 return error;
             }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use object_store::{Error as StoreError, PutMode};
 
 use super::store_errors::{is_refused, store_error};
-use super::version::{ObjectVersion, lost_race};
+use super::version::{ConditionKind, ObjectVersion, lost_race};
 use crate::error::Result;
 
 pub(super) const CANNOT_WRITE: &str = "cannot write to the lake";
@@ -28,13 +28,22 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// The attempts of one put so far.
-#[derive(Default)]
 pub(super) struct PutRetries {
+    compares: ConditionKind,
     failures: u32,
     conflicts: u32,
 }
 
 impl PutRetries {
+    /// `compares`: what the store compares for a condition.
+    pub(super) fn new(compares: ConditionKind) -> Self {
+        Self {
+            compares,
+            failures: 0,
+            conflicts: 0,
+        }
+    }
+
     /// Wait until the put may be tried again under the same condition, or return the object's version if the put was done
     /// after all. `found`: the version that is there now, and whether its content is what was to be put.
     ///
@@ -60,7 +69,7 @@ impl PutRetries {
                 return failed(error);
             }
             FIRST_WAIT * self.failures
-        } else if ObjectVersion::satisfies(current.as_ref(), mode) {
+        } else if ObjectVersion::satisfies(current.as_ref(), mode, self.compares) {
             self.conflicts += 1;
             if self.conflicts == MAX_CONFLICTS {
                 return failed(error);

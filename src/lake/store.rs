@@ -9,9 +9,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::{Error as StoreError, ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
+use super::bucket::{self, engine_url};
+use super::layout;
 use super::location::{self, LakeLocation};
 use super::store_errors::store_error;
-use super::{layout, s3};
+use super::version::ObjectVersion;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The time without renewal after which another run may take over a publish: long enough for a slow store, short enough
@@ -28,7 +30,9 @@ pub(super) const CANNOT_READ: &str = "cannot read from the lake";
 pub struct Lake {
     pub(super) store: Arc<dyn ObjectStore>,
     pub(super) location: LakeLocation,
-    /// The endpoint of the bucket, if it is not AWS's own.
+    /// The address of the bucket for the query engine.
+    engine_url: Option<Url>,
+    /// The address of the service, where the lake's URL does not determine it.
     pub(super) endpoint: Option<String>,
     pub(super) lease: Duration,
 }
@@ -39,7 +43,7 @@ pub fn is_lake(folder: &Path) -> bool {
 }
 
 impl Lake {
-    /// Open an existing lake for reading. `url`: a folder or `s3://bucket/prefix`; `options`: the store options of
+    /// Open an existing lake for reading. `url`: a folder or the address of a bucket; `options`: the store options of
     /// `[lake]`.
     ///
     /// # Errors
@@ -99,7 +103,7 @@ impl Lake {
     }
 
     fn in_bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Option<Self>> {
-        let Some(bucket) = s3::connect(url, options)? else {
+        let Some(bucket) = bucket::connect(url, options)? else {
             return Ok(None);
         };
         let location = location::parse_bucket(url, bucket.url)?;
@@ -116,9 +120,14 @@ impl Lake {
 
     /// A lake in a given store: a store rooted at the folder, or at the bucket.
     pub fn new(location: LakeLocation, store: Arc<dyn ObjectStore>) -> Self {
+        let engine_url = match &location {
+            LakeLocation::Folder(_) => None,
+            LakeLocation::Bucket { url, .. } => Some(engine_url(url)),
+        };
         Self {
             store,
             location,
+            engine_url,
             endpoint: None,
             lease: DEFAULT_LEASE,
         }
@@ -139,6 +148,11 @@ impl Lake {
         }
     }
 
+    /// Whether the store can compare a recorded version for the condition of a put.
+    pub(super) fn compares(&self, recorded: &ObjectVersion) -> bool {
+        recorded.is_comparable(self.location.compares())
+    }
+
     /// The address of the lake, as the configuration spells it.
     #[must_use]
     pub fn url(&self) -> String {
@@ -156,10 +170,8 @@ impl Lake {
     /// The store to register with the query engine, and its URL; `None` on local disk.
     #[must_use]
     pub fn engine_store(&self) -> Option<(&Url, Arc<dyn ObjectStore>)> {
-        match &self.location {
-            LakeLocation::Folder(_) => None,
-            LakeLocation::Bucket { url, .. } => Some((url, Arc::clone(&self.store))),
-        }
+        let url = self.engine_url.as_ref()?;
+        Some((url, Arc::clone(&self.store)))
     }
 
     /// Remove a file; a missing file is not an error.

@@ -4,22 +4,48 @@ use std::io::ErrorKind as IoErrorKind;
 
 use object_store::Error as StoreError;
 
+use crate::config::StoreKind;
 use crate::error::{Error, ErrorKind, find_cause};
 
 /// No credentials to sign requests with were found.
 #[derive(Debug, thiserror::Error)]
-#[error("no AWS credentials")]
-pub(super) struct NoCredentials(#[source] pub(super) Option<StoreError>);
+#[error("no {} credentials", self.provider())]
+pub(super) struct NoCredentials {
+    pub(super) kind: StoreKind,
+    pub(super) source: Option<StoreError>,
+}
+
+impl NoCredentials {
+    fn provider(&self) -> &'static str {
+        match self.kind {
+            StoreKind::S3 => "AWS",
+            StoreKind::Google => "Google",
+            StoreKind::Azure => "Azure",
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self.kind {
+            StoreKind::S3 => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile that has keys in AWS_PROFILE, or give \
+                 the machine a role"
+            }
+            StoreKind::Google => {
+                "name a service account file in GOOGLE_APPLICATION_CREDENTIALS, or give the machine a service account"
+            }
+            StoreKind::Azure => {
+                "set AZURE_STORAGE_ACCOUNT_KEY or AZURE_STORAGE_SAS_TOKEN, or give the machine a managed identity"
+            }
+        }
+    }
+}
 
 /// Build the error of a failed operation on `path`.
 pub(super) fn store_error(message: &str, path: &str, error: StoreError) -> Error {
-    if find_cause::<NoCredentials>(&error).is_some() {
-        return Error::new(ErrorKind::Lake, "no AWS credentials")
+    if let Some(missing) = find_cause::<NoCredentials>(&error) {
+        return Error::new(ErrorKind::Lake, missing.to_string())
             .with("file", path)
-            .hint(
-                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile that has keys in AWS_PROFILE, or give \
-                 the machine a role",
-            );
+            .hint(missing.hint());
     }
     let hint = hint(&error);
     Error::new(ErrorKind::Lake, message)

@@ -38,12 +38,12 @@ pub async fn check_outside(config: &Config) -> Result<Vec<OutsideCheck>> {
     let folder =
         tempfile::tempdir().or_error(ErrorKind::Lake, "cannot create a temporary folder")?;
     for (n, given) in config.tables.iter().enumerate() {
-        let options = &config.lake.options;
+        let options = config.lake.options_at(&given.location);
         let read = async {
             let contract = contracts.require(&given.layer, &given.table)?;
             let contract = steps.input_contract(contract);
             let part = format!("part_{n}");
-            outside::read(&engine, given, options, &contract, &part, folder.path()).await
+            outside::read(&engine, given, &options, &contract, &part, folder.path()).await
         };
         checks.push(OutsideCheck {
             key: format!("[[table]] {}.{}", given.layer, given.table),

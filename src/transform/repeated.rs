@@ -16,8 +16,8 @@ use crate::schema::Contract;
 const SCHEMA: &str = "repeated";
 /// The rows of a repository's segments. More of them are folded without a look.
 const MOST_ROWS: u64 = 512;
-/// The repositories of one query.
-const AT_ONCE: usize = 64;
+/// The rows of the segments of one query. The scan of each published file takes the list of their keys apart.
+const ROWS_AT_ONCE: u64 = 1024;
 
 /// A repository whose segments may repeat its published file.
 struct RepeatCandidate<'a> {
@@ -25,6 +25,7 @@ struct RepeatCandidate<'a> {
     index: usize,
     state: &'a RepositoryState,
     segments: &'a [SegmentRef],
+    rows: u64,
     published: TableFile,
 }
 
@@ -60,12 +61,13 @@ pub(super) async fn repeated(
                 index,
                 state,
                 segments,
+                rows,
                 published: published::file(lake, manifest, &contract.name(), &path)?,
             });
         }
     }
     let mut repeated = BTreeSet::new();
-    for some in candidates.chunks(AT_ONCE) {
+    for some in in_batches(&candidates) {
         let same = same_records(lake, engine, contract, some).await?;
         for candidate in some {
             let RepositoryState {
@@ -86,6 +88,19 @@ pub(super) async fn repeated(
         }
     }
     Ok(repeated)
+}
+
+/// Cut the candidates into batches of a limited number of rows.
+fn in_batches<'c, 'a>(candidates: &'c [RepeatCandidate<'a>]) -> Vec<&'c [RepeatCandidate<'a>]> {
+    let mut rows = 0;
+    let mut batch = 0;
+    let batches = candidates.chunk_by(move |_, next| {
+        rows += next.rows;
+        let is_same = rows / ROWS_AT_ONCE == batch;
+        batch = rows / ROWS_AT_ONCE;
+        is_same
+    });
+    batches.collect()
 }
 
 /// Return the number of records of each repository (`1 {uuid}`), all of which are published already.

@@ -189,7 +189,7 @@ impl<'a> TransformRun<'a> {
             let read = outside::read(
                 &self.engine,
                 given,
-                &self.config.lake.options,
+                &self.config.lake.options_at(&given.location),
                 &contract,
                 &part,
                 &folder,

@@ -308,7 +308,7 @@ pub(super) const PUBLISHED: &str = "published";
 pub(super) const CUMULATIVE: &str = "metrics";
 
 /// Return the contract of `published.<table>`, which is that of the table in [`CUMULATIVE`].
-fn published(contracts: &Contracts, name: &TableName) -> Option<Arc<Contract>> {
+pub(super) fn published(contracts: &Contracts, name: &TableName) -> Option<Arc<Contract>> {
     let contract = contracts.get(CUMULATIVE, &name.table)?;
     (name.layer == PUBLISHED).then(|| Arc::new(contract.in_layer(PUBLISHED)))
 }

@@ -1,8 +1,9 @@
 """Runs the bundled SQL on a second engine and writes it in other dialects, and says what differs.
 
 A step's or a report's SQL is trusted because two engines that share no code give the same rows for it. Called by
-`tests/it/engines.rs` with a plan (JSON): `run.py rows PLAN` compares DuckDB's rows with DataFusion's, `run.py dialects
-PLAN` transpiles with sqlglot. Prints one paragraph per failure; the exit code is 1 when there is one.
+`tests/it/engines.rs` with a plan (JSON): `run.py rows PLAN` compares DuckDB's rows with DataFusion's, `run.py sail PLAN`
+runs what is printed for Spark on Sail, `run.py dialects PLAN` transpiles with sqlglot. Prints one paragraph per failure;
+the exit code is 1 when there is one.
 """
 
 import datetime
@@ -12,7 +13,17 @@ import math
 import re
 import sys
 
-DIALECTS = ["snowflake", "bigquery", "redshift", "databricks", "trino"]
+DIALECTS = ["snowflake", "bigquery", "redshift", "databricks", "trino", "spark"]
+# What Sail cannot run, and why. An exception that runs is a failure, so that this list only shrinks.
+RECURSION = "it has no WITH RECURSIVE"
+RECOVERY = "queries/reports/dora_debug/recovery_time_recomputed.sql"
+SAIL_LACKS = {
+    "queries/dora/reverts.sql": RECURSION,
+    "queries/reports/weekly_bug_retro/closed_bugs_by_week.sql": RECURSION,
+    "queries/reports/weekly_bug_retro/new_bugs_by_week.sql": RECURSION,
+    "queries/reports/weekly_bug_retro/outstanding_bugs_by_week.sql": RECURSION,
+    f"{RECOVERY} project=checkout,platform interval=week report=2021": "it cannot plan a union with a branch that is never true",
+}
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 # Sums and interpolated percentiles of doubles differ in their last digits.
 RELATIVE, ABSOLUTE = 1e-9, 1e-9
@@ -87,14 +98,14 @@ def shown(row):
     return "(" + ", ".join(cells) + ")"
 
 
-def differences(case, names, actual, expected_names, expected):
+def differences(case, names, actual, expected_names, expected, engine="DuckDB"):
     """Why the rows are not the same; empty when they are."""
     if names != expected_names:
-        return [f"columns: DuckDB {names}, DataFusion {expected_names}"]
+        return [f"columns: {engine} {names}, DataFusion {expected_names}"]
     if len(actual) != len(expected):
-        found = [f"rows: DuckDB {len(actual)}, DataFusion {len(expected)}"]
+        found = [f"rows: {engine} {len(actual)}, DataFusion {len(expected)}"]
         ours, theirs = {shown(row) for row in actual}, {shown(row) for row in expected}
-        found += [f"only DuckDB:     {row}" for row in sorted(ours - theirs)[:SHOWN]]
+        found += [f"only {engine}: {row}" for row in sorted(ours - theirs)[:SHOWN]]
         return found + [f"only DataFusion: {row}" for row in sorted(theirs - ours)[:SHOWN]]
     if not case["ordered"]:
         # A column that is whole on one side may be a double on the other: both sides get the same keys.
@@ -108,7 +119,7 @@ def differences(case, names, actual, expected_names, expected):
     for n, (ours, theirs) in enumerate(zip(actual, expected)):
         wrong = [name for name, left, right in zip(names, ours, theirs) if not same(left, right)]
         if wrong:
-            found.append(f"row {n}: {', '.join(wrong)}\n      DuckDB     {shown(ours)}\n      DataFusion {shown(theirs)}")
+            found.append(f"row {n}: {', '.join(wrong)}\n      {engine} {shown(ours)}\n      DataFusion {shown(theirs)}")
     more = [f"… and {len(found) - SHOWN} rows more"] if len(found) > SHOWN else []
     return found[:SHOWN] + more
 
@@ -206,6 +217,83 @@ def rows(plan):
                 yield f"{case['name']} printed for {printed['dialect']}", found
 
 
+def sail_session():
+    """A session on a Sail server in this process."""
+    import logging
+    import os
+    import warnings
+
+    os.environ.setdefault("RUST_LOG", "error")
+    warnings.filterwarnings("ignore")
+    logging.disable(logging.WARNING)
+    from pysail.spark import SparkConnectServer
+    from pyspark.sql import SparkSession
+
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    _, port = server.listening_address
+    session = SparkSession.builder.remote(f"sc://127.0.0.1:{port}").getOrCreate()
+    session.conf.set("spark.sql.session.timeZone", "UTC")
+    return server, session
+
+
+def sail_tables(session, plan, folder):
+    """Tables over copies of the lake's files: a table is a folder, and its partition keys are no columns."""
+    import os
+    import shutil
+
+    tables = plan["tables"] + plan["views"]
+    for layer in sorted({table["name"].split(".")[0] for table in tables}):
+        session.sql(f"CREATE DATABASE {layer}")
+    for table in tables:
+        place = f"{folder}/{table['name']}"
+        os.makedirs(place)
+        for n, file in enumerate(table["files"]):
+            shutil.copy(file, f"{place}/{n}.parquet")
+        session.sql(f"CREATE TABLE {table['name']} USING parquet LOCATION {quoted(place)}")
+
+
+def run_sail(session, connection, case, expected_names, expected):
+    printed = case["spark"]
+    if "failure" in printed:
+        return [printed["failure"]]
+    try:
+        connection.register("answer", session.sql(printed["sql"].rstrip().rstrip(";")).toArrow())
+        if case["is_step"]:
+            kinds = connection.execute(f"DESCRIBE SELECT * FROM {files_sql(case['expected'])}").fetchall()
+            casts = ", ".join(f'CAST("{name}" AS {kind}) AS "{name}"' for name, kind, *_ in kinds)
+            names, actual = fetch(connection, f"SELECT {casts} FROM answer")
+        else:
+            names, actual = fetch(connection, "SELECT * FROM answer")
+    except Exception as error:  # noqa: BLE001: whatever it is, it is this query's failure
+        return [str(error)[:600]]
+    return differences(case, names, actual, expected_names, expected, "Sail")
+
+
+def sail(plan):
+    import tempfile
+
+    import duckdb
+    from sqlglot import exp, parse_one
+
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    with tempfile.TemporaryDirectory() as folder:
+        server, session = sail_session()
+        sail_tables(session, plan, folder)
+        for case in plan["cases"]:
+            case["ordered"] = parse_one(case["sql"], read="duckdb").args.get("order") is not None
+            wanted = fetch(connection, f"SELECT * FROM {files_sql(case['expected'])}")
+            found = run_sail(session, connection, case, *wanted)
+            lacks = SAIL_LACKS.get(case["name"], SAIL_LACKS.get(case["name"].split(" ")[0]))
+            if found and not lacks:
+                yield f"{case['name']} on Sail", found
+            if lacks and not found:
+                yield f"{case['name']} on Sail", [f"it works: remove the exception ({lacks})"]
+        session.stop()
+        server.stop()
+
+
 def unnest_in_from(tree):
     """Redshift takes a list apart in FROM, and sqlglot does not move it there from the SELECT list."""
     from sqlglot import exp
@@ -242,7 +330,7 @@ def main():
     command, path = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         plan = json.load(file)
-    failures = list({"rows": rows, "dialects": dialects}[command](plan))
+    failures = list({"rows": rows, "sail": sail, "dialects": dialects}[command](plan))
     for name, found in failures:
         print(name)
         for line in found:

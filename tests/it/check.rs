@@ -15,13 +15,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::program::{Program, ProgramOutput};
 use super::support::fixture;
 
-const ALL: &str = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n";
-const API_TOKEN: &str =
+pub(super) const ALL: &str = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n";
+pub(super) const API_TOKEN: &str =
     "auth = \"api-token\"\nemail = \"ci@acme.example\"\ntoken = { env = \"TOKEN\" }";
 const ACCESS_TOKEN: &str = "auth = \"access-token\"\ntoken = { env = \"TOKEN\" }";
-const GOOD: (&str, &str) = ("TOKEN", "ATATT3xFfGF0good");
+pub(super) const GOOD: (&str, &str) = ("TOKEN", "ATATT3xFfGF0good");
 
-fn for_the_good_token() -> Builder {
+pub(super) fn for_the_good_token() -> Builder {
     let good = AcceptedCredentials::basic("ci@acme.example", GOOD.1);
     Sandbox::builder().demo().credentials(good)
 }

@@ -382,8 +382,9 @@ const MASKS: [(&str, &str); 7] = [
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plan_run_check_and_status_of_a_workspace() {
     let sandbox = Sandbox::builder().demo().start(0).await.unwrap();
-    let repositories = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n";
-    let program = Program::beside(&sandbox, "auth = \"none\"", repositories);
+    // The default of `since` is relative to the clock.
+    let rest = "[[repositories]]\nconnection = \"acme\"\ninclude = [\"acme/*\"]\n[sync]\nsince = \"2026-02-01\"\n";
+    let program = Program::beside(&sandbox, "auth = \"none\"", rest);
     let mut settings = insta::Settings::clone_current();
     for (pattern, mask) in MASKS {
         settings.add_filter(pattern, mask);

@@ -4,7 +4,8 @@
 //! ```text
 //! demo's lake ─┬─▶ DataFusion: reports and checks, run here ─▶ Parquet ─┐
 //!              ├─▶ DataFusion: steps, whose tables are on the lake ─────┼─▶ tests/engines/run.py compares
-//!              └─▶ DuckDB: the same texts over the same files ──────────┘
+//!              ├─▶ DuckDB: the same texts over the same files ──────────┤
+//!              └─▶ Sail, an engine of Spark's SQL: what is printed for it ─┘
 //! ```
 
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use bitlake::engine::{
-    Dialect, Engine, Param, TableName, bind_params, declared_params, inline_params, translate,
+    Dialect, Engine, Param, StepTranslation, TableName, bind_params, declared_params,
+    inline_params, translate, translate_step,
 };
 use bitlake::lake::Lake;
 use bitlake::schema::Contracts;
@@ -44,13 +46,15 @@ const VARIATION: [(&str, &str); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_query_gives_the_same_rows_on_duckdb() {
+async fn every_query_gives_the_same_rows_on_duckdb_and_on_sail() {
     let Some(python) = PYTHON.as_ref() else {
         return;
     };
     let folder = TempDir::new().unwrap();
     let plan = Plan::new(folder.path()).await;
-    python.run("rows", &plan.rows().await, folder.path());
+    let rows = plan.rows().await;
+    python.run("rows", &rows, folder.path());
+    python.run("sail", &rows, folder.path());
 }
 
 #[test]
@@ -97,20 +101,22 @@ impl<'a> Plan<'a> {
     }
 
     async fn rows(&self) -> Value {
+        let mut tables: Vec<_> = self
+            .tables
+            .iter()
+            .map(|(name, files)| json!({"name": name, "files": files}))
+            .collect();
+        let views = self.private(&mut tables).await;
+        let columns = self.columns().await;
         let mut cases = Vec::new();
-        for layer in ["domain", "dora", "metrics"] {
-            cases.extend(self.steps(layer).await);
+        for layer in ["base", "domain", "dora", "metrics"] {
+            cases.extend(self.steps(layer, &columns).await);
         }
         for folder in ["checks", "reports"] {
             for (name, sql) in files(folder) {
                 cases.extend(self.report(&name, &sql).await);
             }
         }
-        let mut tables: Vec<_> = self
-            .tables
-            .iter()
-            .map(|(name, files)| json!({"name": name, "files": files}))
-            .collect();
         // As before the first run.
         tables.push(self.empty("published.history", "metrics.history").await);
         for contract in Contracts::bundled().unwrap().iter() {
@@ -119,7 +125,6 @@ impl<'a> Plan<'a> {
                 tables.push(self.empty(&name, &name).await);
             }
         }
-        let views = self.private(&mut tables).await;
         json!({
             "prelude": include_str!("../../queries/duckdb.sql"),
             "tables": tables,
@@ -150,34 +155,84 @@ impl<'a> Plan<'a> {
             let name = step.name.to_string();
             let folder = self.folder.join(&name);
             let (_, _files) = run_step(&self.engine, step, &folder).await.unwrap();
+            let frame = self
+                .engine
+                .plan(&format!("SELECT * FROM {name}"), &[])
+                .await;
+            let frame = frame.unwrap();
+            let path = self.base_file(&name);
+            let schema = Arc::clone(frame.schema().inner());
+            write(&path, &schema, &frame.collect().await.unwrap());
             match texts.get(&format!("queries/base/{}.sql", step.name.table)) {
-                Some(sql) => views.push(json!({"name": name, "sql": sql})),
-                None => {
-                    let frame = self
-                        .engine
-                        .plan(&format!("SELECT * FROM {name}"), &[])
-                        .await;
-                    let frame = frame.unwrap();
-                    let path = self.folder.join(format!("{name}.parquet"));
-                    let schema = Arc::clone(frame.schema().inner());
-                    write(&path, &schema, &frame.collect().await.unwrap());
-                    tables.push(json!({"name": name, "files": [path]}));
-                }
+                Some(sql) => views.push(json!({"name": name, "sql": sql, "files": [path]})),
+                None => tables.push(json!({"name": name, "files": [path]})),
             }
         }
         views
     }
 
+    /// The file with the rows of a table that is not published.
+    fn base_file(&self, table: &str) -> PathBuf {
+        self.folder.join(format!("{table}.parquet"))
+    }
+
+    /// The columns of the tables that steps read.
+    async fn columns(&self) -> BTreeMap<String, Vec<String>> {
+        let mut columns = BTreeMap::new();
+        let order = StepGraph::find(None).unwrap();
+        let order = order.topological_order(&self.engine).unwrap();
+        let bundled = Contracts::bundled().unwrap().iter();
+        let bundled = bundled.map(|it| TableName::new(&it.layer, &it.table));
+        for TableName { layer, table } in order.into_iter().map(|step| step.name).chain(bundled) {
+            let found = self.engine.columns(&layer, &table).await;
+            columns.insert(format!("{layer}.{table}"), found);
+        }
+        let history = columns["metrics.history"].clone();
+        columns.insert("published.history".to_owned(), history);
+        columns
+    }
+
     /// Add a layer's steps; DataFusion's rows are those that the demo published.
-    async fn steps(&self, layer: &str) -> Vec<Value> {
+    async fn steps(&self, layer: &str, columns: &BTreeMap<String, Vec<String>>) -> Vec<Value> {
+        let contracts = Contracts::bundled().unwrap();
+        let params = self.run().await;
+        let spark_params = params.iter().map(|param| {
+            let (name, text) = (
+                param["name"].as_str().unwrap(),
+                param["text"].as_str().unwrap(),
+            );
+            let kind = param["type"].as_str().unwrap().replace("varchar", "string");
+            (name.to_owned(), format!("CAST('{text}' AS {kind})"))
+        });
+        let spark_params = spark_params.collect();
         let mut cases = Vec::new();
         for (name, sql) in files(layer) {
-            let stem = Path::new(&name).file_stem().unwrap();
-            let table = TableName::new(layer, stem.to_str().unwrap()).to_string();
-            let expected = self.tables.get(&table);
-            let expected = expected.unwrap_or_else(|| panic!("{table} is not published"));
+            let stem = Path::new(&name).file_stem().unwrap().to_str().unwrap();
+            let table = TableName::new(layer, stem).to_string();
+            let expected = match layer {
+                "base" => vec![self.base_file(&table)],
+                _ => self
+                    .tables
+                    .get(&table)
+                    .unwrap_or_else(|| panic!("{table} is not published"))
+                    .clone(),
+            };
+            let contract = match layer {
+                "base" => contracts.get("domain", stem),
+                _ => contracts.get(layer, stem),
+            };
+            let translation = StepTranslation {
+                contract: contract.map(AsRef::as_ref),
+                columns_of: &|table| columns.get(&table.to_string()).cloned(),
+                table: &ToString::to_string,
+                params: &spark_params,
+            };
+            let spark = match translate_step(&sql, Dialect::Spark, &translation) {
+                Ok(sql) => json!({"sql": sql}),
+                Err(error) => json!({"failure": error.to_string()}),
+            };
             cases.push(json!({
-                "name": name, "sql": sql, "is_step": true, "expected": expected, "params": self.run().await,
+                "name": name, "sql": sql, "is_step": true, "expected": expected, "params": params, "spark": spark,
             }));
         }
         cases
@@ -251,7 +306,9 @@ impl<'a> Plan<'a> {
                 Err(error) => json!({"dialect": dialect.name(), "failure": error.to_string()}),
             });
         }
+        let spark = printed.last();
         json!({
+            "spark": spark,
             "name": title, "sql": sql, "is_step": false, "expected": [path], "params": values, "printed": printed,
             "failure": failure,
         })

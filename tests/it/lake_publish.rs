@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bitlake::error::ErrorKind;
-use bitlake::lake::{InventoryDepth, is_lost_race, layout, rollback};
+use bitlake::lake::{InventoryDepth, Lake, LakeLocation, is_lost_race, layout, rollback};
 use chrono::{TimeDelta, Utc};
+use futures::TryStreamExt;
+use object_store::path::Path as ObjectPath;
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use super::faulty::{Act, Faulty};
 use super::stores::{self, Ground, JULY, JUNE, MAY, Staged, on_every_store};
@@ -19,6 +22,7 @@ on_every_store!(
     a_publish_from_an_older_manifest_is_refused,
     a_foreign_change_stops_one_run_and_is_healed_by_the_next,
     a_former_publish_is_put_back,
+    a_copied_lake_is_published_to,
 );
 
 async fn a_publish_is_what_its_manifest_says(ground: &Ground) {
@@ -284,6 +288,58 @@ async fn a_former_publish_is_put_back(ground: &Ground) {
         .await
         .unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::Usage);
+}
+
+/// A copy has the contents of the published files, but not their versions.
+async fn a_copied_lake_is_published_to(ground: &Ground) {
+    let LakeLocation::Bucket { url, prefix } = &ground.place else {
+        return;
+    };
+    let staged = Staged::new();
+    let files = [(MAY, 1), (JUNE, 2), (JULY, 3)];
+    staged.publish(&ground.lake(), "r1", &files).await.unwrap();
+    // The versions that another kind of store gave, if any.
+    for (copy, version) in [("copy", None), ("other", Some("3sL4kqtJlcpXroDTDmJ"))] {
+        let all: Vec<_> = ground.store.list(None).try_collect().await.unwrap();
+        for from in all.into_iter().map(|object| object.location) {
+            let Some(rest) = from.prefix_match(prefix) else {
+                continue;
+            };
+            let to = ObjectPath::from_iter([copy.into()].into_iter().chain(rest));
+            let bytes = ground
+                .store
+                .get(&from)
+                .await
+                .unwrap()
+                .bytes()
+                .await
+                .unwrap();
+            ground.store.put(&to, bytes.into()).await.unwrap();
+        }
+        let place = LakeLocation::Bucket {
+            url: url.clone(),
+            prefix: copy.into(),
+        };
+        let lake = Lake::new(place, Arc::clone(&ground.store));
+        if let Some(version) = version {
+            let mut manifest = lake.manifest().await.unwrap();
+            let table = manifest.tables.get_mut("domain.things").unwrap();
+            for file in table.files.values_mut() {
+                file.version = Some(version.to_owned());
+            }
+            lake.put_json(layout::MANIFEST, &manifest).await.unwrap();
+        }
+        let changed = [(MAY, 1), (JUNE, 4), (JULY, 5)];
+        let done = staged.publish(&lake, "r2", &changed).await.unwrap();
+        assert_eq!((done.files_written, done.files_unchanged), (2, 1), "{copy}");
+        let idle = staged.publish(&lake, "r3", &changed).await.unwrap();
+        assert_eq!((idle.files_written, idle.files_unchanged), (0, 3), "{copy}");
+        let more = staged
+            .publish(&lake, "r4", &[(MAY, 6), (JUNE, 4)])
+            .await
+            .unwrap();
+        assert_eq!((more.files_written, more.files_removed), (1, 1), "{copy}");
+    }
 }
 
 /// Server errors, also within a multipart upload, and error replies to executed requests.

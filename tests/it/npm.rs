@@ -9,6 +9,12 @@ use super::python::skip;
 /// Install the packages of `tests/<name>/package-lock.json`, once for each version of the lock file, and return the path of
 /// their program `program`; `None` where it cannot be had.
 pub fn program(name: &str, program: &str) -> Option<PathBuf> {
+    let folder = packages(name)?;
+    Some(folder.join("node_modules/.bin").join(program))
+}
+
+/// As [`program`], but return the folder of the packages.
+pub fn packages(name: &str) -> Option<PathBuf> {
     let from = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests")
         .join(name);
@@ -17,11 +23,10 @@ pub fn program(name: &str, program: &str) -> Option<PathBuf> {
     // Two runs at the same time wait for each other here.
     let lock = File::create(folder.join("lock")).unwrap();
     lock.lock().unwrap();
-    let path = folder.join("node_modules/.bin").join(program);
     let wanted = std::fs::read(from.join("package-lock.json")).unwrap();
     let done = folder.join("installed.json");
     if std::fs::read(&done).is_ok_and(|installed| installed == wanted) {
-        return Some(path);
+        return Some(folder);
     }
     for file in ["package.json", "package-lock.json"] {
         std::fs::copy(from.join(file), folder.join(file)).unwrap();
@@ -36,5 +41,5 @@ pub fn program(name: &str, program: &str) -> Option<PathBuf> {
         return None;
     }
     std::fs::write(done, wanted).unwrap();
-    Some(path)
+    Some(folder)
 }

@@ -1,12 +1,14 @@
 """Runs what `bitlake ddl` prints, and compares what is loaded then with the lake, cell by cell.
 
-Called by `tests/it/loading.rs`: `run.py duckdb PLAN` and `run.py postgres PLAN` execute the plan's script on a database
-that lives in the plan's folder from one call to the next; `run.py parse PLAN` reads each script with sqlglot;
-`run.py dbt PLAN` reads a sources.yml. Prints one paragraph per failure; the exit code is 1 when there is one.
+Called by `tests/it/loading`: `run.py duckdb PLAN`, and likewise `ducklake`, `delta`, `iceberg` and `postgres`, execute the
+plan's script on a database that lives in the plan's folder from one call to the next; `run.py parse PLAN` reads each script with sqlglot;
+`run.py dbt PLAN` reads a sources.yml; `run.py grafana PLAN` runs the panels of DevLake's dashboards. Prints one paragraph per
+failure; the exit code is 1 when there is one.
 """
 
 import contextlib
 import glob
+import importlib
 import json
 import os
 import pwd
@@ -24,7 +26,7 @@ FILE = "_lake_file"
 UNREAD = {
     "athena": r"ALTER TABLE \S+ (ADD IF NOT EXISTS|DROP IF EXISTS)\s+PARTITION",
     "bigquery": r"DROP EXTERNAL TABLE \S+$",
-    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$",
+    "postgres": r"CALL postgres_execute\(|INSTALL postgres$|LOAD postgres$|DO \$path\$",
 }
 
 
@@ -62,11 +64,41 @@ def lake_rows(connection, plan, table, nested_as_json):
     return [tuple(json.loads(v) if n in nested and v is not None else v for n, v in enumerate(row)) for row in rows]
 
 
-def duckdb_loaded(plan):
+def install(connection, extensions):
+    """Install extensions of DuckDB from their packages."""
+    for name in extensions:
+        package = importlib.import_module(f"duckdb_extension_{name}")
+        file = glob.glob(f"{os.path.dirname(package.__file__)}/extensions/*/*.duckdb_extension")[0]
+        connection.execute(f"INSTALL {quoted(file)}")
+        connection.execute(f"LOAD {name}")
+
+
+def connected(plan, database=":memory:", extensions=()):
+    """DuckDB with extensions."""
     import duckdb
 
-    connection = duckdb.connect(f"{plan['folder']}/loaded.duckdb")
+    connection = duckdb.connect(database, config={"extension_directory": f"{plan['folder']}/extensions"})
     connection.execute("SET TimeZone = 'UTC'")
+    install(connection, extensions)
+    return connection
+
+
+def duckdb_loaded(plan):
+    connection = connected(plan, f"{plan['folder']}/loaded.duckdb", plan.get("extensions", []))
+    connection.execute(plan.get("before", ""))
+    return loaded(connection, plan)
+
+
+def ducklake_loaded(plan):
+    connection = connected(plan, extensions=["ducklake"])
+    catalog, data = (quoted(name.format(plan["folder"])) for name in ("ducklake:{}/catalog.ducklake", "{}/ducklake"))
+    connection.execute(f"ATTACH {catalog} AS ducklake (DATA_PATH {data}, DATA_INLINING_ROW_LIMIT 0)")
+    connection.execute("USE ducklake")
+    return loaded(connection, plan)
+
+
+def loaded(connection, plan):
+    """Execute the script on a database of DuckDB's, and compare what is loaded then."""
     connection.execute(plan["script"])
     for name, table in plan["tables"].items():
         columns = ", ".join(f'"{column}"' for column in [FILE, *table["columns"]])
@@ -83,11 +115,89 @@ def duckdb_loaded(plan):
             if types[0] != types[1]:
                 found.append(f"types: {types[0]} loaded, {types[1]} in the lake")
         comments = connection.execute(
-            "SELECT count(*) FROM duckdb_columns() WHERE schema_name || '.' || table_name = ? AND comment IS NULL", [name]
+            "SELECT count(*) FROM duckdb_columns() WHERE schema_name || '.' || table_name = ? AND comment IS NULL",
+            [name],
         ).fetchone()
         if comments != (0,):
             found.append(f"{comments[0]} columns without a comment")
         yield name, found
+
+
+def script_of_python(plan, argument, **environment):
+    """Run a script of Python with an argument; it must not end otherwise than well."""
+    path = f"{plan['folder']}/load.py"
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(plan["script"])
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning:__main__", path, argument],
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(done.stdout.decode())
+
+
+def unquoted(name):
+    """The schema and the name of a table whose schema is in quotes."""
+    schema, _, table = name.rpartition(".")
+    return schema.strip('"'), table
+
+
+def delta_loaded(plan):
+    from deltalake import DeltaTable
+
+    folder = f"{plan['folder']}/delta"
+    script_of_python(plan, folder)
+    connection = connected(plan, extensions=["delta"])
+    for name, table in plan["tables"].items():
+        address = "/".join([folder, *unquoted(name)])
+        columns = ", ".join(f'"{column}"' for column in [FILE, *table["columns"]])
+        actual = connection.execute(f"SELECT {columns} FROM delta_scan({quoted(address)})").fetchall()
+        found = differences(actual, lake_rows(connection, plan, table, False))
+        of_delta = DeltaTable(address)
+        yield name, found + described(
+            of_delta.metadata().description,
+            {field.name: (field.metadata.get("comment"), field.nullable) for field in of_delta.schema().fields},
+            table,
+        )
+
+
+def iceberg_loaded(plan):
+    from pyiceberg.catalog import load_catalog
+
+    folder = f"{plan['folder']}/iceberg"
+    os.makedirs(folder, exist_ok=True)
+    properties = {"TYPE": "sql", "URI": f"sqlite:///{folder}/catalog.db", "WAREHOUSE": f"file://{folder}"}
+    script_of_python(plan, "lake", **{f"PYICEBERG_CATALOG__LAKE__{name}": value for name, value in properties.items()})
+    catalog = load_catalog("lake", **{name.lower(): value for name, value in properties.items()})
+    connection = connected(plan)
+    for name, table in plan["tables"].items():
+        of_iceberg = catalog.load_table(unquoted(name))
+        files = [task.file.file_path for task in of_iceberg.scan().plan_files()]
+        columns = ", ".join(f'"{column}"' for column in [FILE, *table["columns"]])
+        # Data files that are older than a column lack it.
+        source = f"read_parquet([{', '.join(map(quoted, files))}], union_by_name = true)"
+        actual = connection.execute(f"SELECT {columns} FROM {source}").fetchall() if files else []
+        found = differences(actual, lake_rows(connection, plan, table, False))
+        yield name, found + described(
+            of_iceberg.properties.get("comment"),
+            {field.name: (field.doc, not field.required) for field in of_iceberg.schema().fields},
+            table,
+        )
+
+
+def described(description, columns, table):
+    """What a table of a table format lacks of its contract."""
+    found = [] if description else ["no description"]
+    if list(columns) != [FILE, *table["columns"]]:
+        found.append(f"columns: {list(columns)}")
+    found += [f"{name} without a description" for name, (comment, _) in columns.items() if not comment]
+    strict = {name for name, (_, nullable) in columns.items() if not nullable}
+    if strict != {FILE, *table["not_null"]}:
+        found.append(f"not null: {sorted(strict)}")
+    return found
 
 
 @contextlib.contextmanager
@@ -126,20 +236,40 @@ def postgres(folder):
         program("pg_ctl", "-w", "-m", "fast", "stop")
 
 
+def load_into_postgres(plan):
+    loader = connected(plan, extensions=["postgres_scanner"])
+    loader.execute(plan["script"])
+    loader.close()
+
+
+def grafana_panels(plan):
+    """Load the lake twice, and run DevLake's panels as the role of the recipe."""
+    import grafana
+    import psycopg
+
+    yield from grafana.provisioning(plan["recipes"])
+    with postgres(plan["server"]):
+        paths = []
+        for _ in range(2):
+            load_into_postgres(plan)
+            with psycopg.connect() as connection:
+                paths.append(connection.execute("SHOW search_path").fetchone()[0])
+        wanted = '"$user", public, domain, dora, metrics, devlake'
+        yield "search path", [] if paths == [wanted] * 2 else [str(paths)]
+        with open(f"{plan['recipes']}/reader.sql", encoding="utf-8") as file, psycopg.connect() as connection:
+            connection.execute(file.read())
+        with psycopg.connect(user="bitlake_reader") as connection:
+            zone = connection.execute("SHOW timezone").fetchone()[0]
+            yield "time zone", [] if zone == "UTC" else [zone]
+            yield from grafana.panels(connection)
+
+
 def postgres_loaded(plan):
-    import duckdb
-    import duckdb_extension_postgres_scanner as extension
     import psycopg
 
     with postgres(plan["server"]):
-        loader = duckdb.connect(config={"extension_directory": f"{plan['folder']}/extensions"})
-        loader.execute("SET TimeZone = 'UTC'")
-        file = glob.glob(f"{os.path.dirname(extension.__file__)}/extensions/*/*.duckdb_extension")[0]
-        loader.execute(f"INSTALL {quoted(file)}")
-        loader.execute(plan["script"])
-        loader.close()
-        lake = duckdb.connect()
-        lake.execute("SET TimeZone = 'UTC'")
+        load_into_postgres(plan)
+        lake = connected(plan)
         with psycopg.connect() as connection:
             for name, table in plan["tables"].items():
                 columns = ", ".join(f'"{column}"' for column in [FILE, *table["columns"]])
@@ -239,7 +369,16 @@ def main():
     command, path = sys.argv[1:]
     with open(path, encoding="utf-8") as file:
         plan = json.load(file)
-    commands = {"duckdb": duckdb_loaded, "postgres": postgres_loaded, "parse": parse, "dbt": dbt}
+    commands = {
+        "duckdb": duckdb_loaded,
+        "ducklake": ducklake_loaded,
+        "delta": delta_loaded,
+        "iceberg": iceberg_loaded,
+        "postgres": postgres_loaded,
+        "parse": parse,
+        "dbt": dbt,
+        "grafana": grafana_panels,
+    }
     results = list(commands[command](plan))
     failures = [(name, found) for name, found in results if found]
     for name, found in failures:

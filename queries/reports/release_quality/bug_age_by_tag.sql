@@ -48,5 +48,5 @@ SELECT
     round(sum(lead_time_minutes) / 1440.0 / nullif(count(lead_time_minutes), 0), 1) AS "mean days",
     round(median(lead_time_minutes) / 1440.0, 1) AS "median days"
 FROM bugs
-GROUP BY repository, tag
-ORDER BY repository, min(place)
+GROUP BY repository, tag, place
+ORDER BY repository, place

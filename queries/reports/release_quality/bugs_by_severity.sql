@@ -46,5 +46,5 @@ SELECT
     severity,
     count(DISTINCT id) AS bugs
 FROM bugs
-GROUP BY repository, tag, severity
-ORDER BY repository, min(place), bugs DESC NULLS LAST, severity
+GROUP BY repository, tag, place, severity
+ORDER BY repository, place, bugs DESC NULLS LAST, severity

@@ -84,5 +84,5 @@ SELECT
     type,
     count(DISTINCT commit_sha) AS commits
 FROM kinds
-GROUP BY repository, tag, type
-ORDER BY repository, min(place), commits DESC NULLS LAST, type
+GROUP BY repository, tag, place, type
+ORDER BY repository, place, commits DESC NULLS LAST, type

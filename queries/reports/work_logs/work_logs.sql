@@ -96,7 +96,7 @@ activities AS (
         r.created_date AS happened,
         p.person,
         'pull request opened' AS activity,
-        concat('#', r.pull_request_key, ' ', r.title) AS details,
+        concat('#', cast(r.pull_request_key AS varchar), ' ', r.title) AS details,
         r.url AS url,
         r.id AS id
     FROM domain.pull_requests AS r
@@ -107,7 +107,7 @@ activities AS (
         r.merged_date AS happened,
         p.person,
         'pull request merged' AS activity,
-        concat('#', r.pull_request_key, ' ', r.title) AS details,
+        concat('#', cast(r.pull_request_key AS varchar), ' ', r.title) AS details,
         r.url AS url,
         r.id AS id
     FROM domain.pull_requests AS r
@@ -118,7 +118,7 @@ activities AS (
         c.created_date,
         p.person,
         CASE WHEN c.type IN ('REVIEW', 'DIFF') THEN 'review' ELSE 'comment' END,
-        concat('#', r.pull_request_key, ' ', r.title),
+        concat('#', cast(r.pull_request_key AS varchar), ' ', r.title),
         r.url,
         c.id
     FROM domain.pull_request_comments AS c

@@ -1,9 +1,14 @@
 //! Google BigQuery.
 
-use datafusion::sql::sqlparser::ast::Function;
+use datafusion::sql::sqlparser::ast::{Function, FunctionArgumentClause, FunctionArguments};
 
-use super::rules::FunctionRule::{ApproximatePercentile, Compute, Keep, Rename, Template};
-use super::rules::{Construct, DialectRules, StringEscape, TypeNames, concat, skip_nulls};
+use super::rules::FunctionRule::{
+    ApproximatePercentile, Compute, ComputeCall, Keep, Rename, Template,
+};
+use super::rules::{
+    Construct, DialectRules, NestedRules, StringEscape, TypeNames, concat, skip_nulls,
+};
+use crate::schema::ddl::is_reserved_word;
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -15,34 +20,58 @@ pub(super) static RULES: DialectRules = DialectRules {
         timestamp: "TIMESTAMP",
     },
     functions: &[
+        ("array_agg", ComputeCall(ordered_list)),
+        ("array_length", Keep),
+        ("array_to_string", Keep),
         ("bool_and", Rename("LOGICAL_AND")),
         ("bool_or", Rename("LOGICAL_OR")),
         ("concat", Compute(concat)),
+        ("concat_ws", Compute(concat_ws)),
         ("contains", Template("(STRPOS({1}, {2}) > 0)")),
         ("date_trunc", Compute(date_trunc)),
         ("ends_with", Template("ENDS_WITH({1}, {2})")),
+        ("generate_series", Rename("GENERATE_ARRAY")),
         (
             "greatest",
             Compute(|arguments| skip_nulls("greatest", arguments)),
         ),
         ("least", Compute(|arguments| skip_nulls("least", arguments))),
+        ("levenshtein", Rename("EDIT_DISTANCE")),
         ("median", ApproximatePercentile(approximate_quantile)),
         (
             "percentile_cont",
             ApproximatePercentile(approximate_quantile),
         ),
+        ("regexp_extract_all", Compute(regexp_extract_all)),
         ("regexp_like", Template("REGEXP_CONTAINS({1}, {2})")),
         ("regexp_replace", Template("REGEXP_REPLACE({1}, {2}, {3})")),
+        ("right", Keep),
         ("split_part", Compute(split_part)),
         ("starts_with", Template("STARTS_WITH({1}, {2})")),
         ("string_agg", Keep),
+        ("string_to_array", Rename("SPLIT")),
         ("strpos", Keep),
+        ("trunc", Keep),
+        ("unnest", Keep),
     ],
     epoch: Some("(UNIX_MICROS({1}) / 1000000.0)"),
+    decimal: None,
     interval: "INTERVAL {1} {2}",
+    seconds: Some("MAKE_INTERVAL(second => CAST({1} AS INT64))"),
+    nested: Some(NestedRules {
+        field: "{1}.\"{2}\"",
+        element: "{1}[SAFE_ORDINAL({2})]",
+        list: "[{1}]",
+        unnest_in_from: Some("UNNEST({1}) AS {2}"),
+    }),
     identifier_quote: '`',
+    is_reserved: is_reserved_word,
     string_escape: StringEscape::Backslash,
-    constructs: &[Construct::DistinctFrom, Construct::Qualify],
+    constructs: &[
+        Construct::DistinctFrom,
+        Construct::Qualify,
+        Construct::SafeCast,
+    ],
     sorts_nulls_as_largest: false,
 };
 
@@ -77,5 +106,74 @@ fn approximate_quantile(_: &Function, expression: &str, fraction: &str) -> Optio
     let quantile = fraction.parse::<f64>().ok()? * 1000.0;
     Some(format!(
         "APPROX_QUANTILES({expression}, 1000)[OFFSET({quantile:.0})]"
+    ))
+}
+
+/// `concat_ws(separator, a, b)`, which skips nulls.
+fn concat_ws(arguments: &[String]) -> Option<String> {
+    let (separator, parts) = arguments.split_first()?;
+    Some(format!(
+        "ARRAY_TO_STRING([{}], {separator})",
+        parts.join(", ")
+    ))
+}
+
+/// A pattern has at most one group there, which is what is returned.
+fn regexp_extract_all(arguments: &[String]) -> Option<String> {
+    let [of, pattern, group] = arguments else {
+        return None;
+    };
+    let is_literal = pattern.starts_with('\'');
+    let groups = capturing_groups(pattern).to_string();
+    (is_literal && *group == groups).then(|| format!("REGEXP_EXTRACT_ALL({of}, {pattern})"))
+}
+
+/// Count the groups of a pattern that are no `(?:…)`.
+fn capturing_groups(pattern: &str) -> usize {
+    let mut groups = 0;
+    let mut is_class = false;
+    let mut characters = pattern.chars().peekable();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => drop(characters.next()),
+            '[' => is_class = true,
+            ']' => is_class = false,
+            '(' if !is_class && characters.peek() != Some(&'?') => groups += 1,
+            _ => {}
+        }
+    }
+    groups
+}
+
+/// `array_agg(x ORDER BY a) FILTER (…)`: nulls that the filter adds are ignored, so that it must rule out those of `x`.
+fn ordered_list(function: &Function) -> Option<String> {
+    let FunctionArguments::List(list) = &function.args else {
+        return None;
+    };
+    let element = list.args.first()?;
+    let element = match &function.filter {
+        Some(filter) => format!("CASE WHEN {filter} THEN {element} END IGNORE NULLS"),
+        None => element.to_string(),
+    };
+    let distinct = list.duplicate_treatment.map(|it| format!("{it} "));
+    let order = list.clauses.iter().find_map(|clause| match clause {
+        FunctionArgumentClause::OrderBy(by) => Some(by),
+        _ => None,
+    })?;
+    let keys = order.iter().map(|by| {
+        let is_descending = by.options.asc == Some(false);
+        let is_null_first = by.options.nulls_first.unwrap_or(is_descending);
+        let direction = if is_descending { " DESC" } else { "" };
+        // Nulls are the smallest values, and another place of them is a key of its own.
+        match is_null_first == is_descending {
+            true if is_null_first => format!("{0} IS NOT NULL, {0}{direction}", by.expr),
+            true => format!("{0} IS NULL, {0}{direction}", by.expr),
+            false => format!("{}{direction}", by.expr),
+        }
+    });
+    let keys = keys.collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "ARRAY_AGG({}{element} ORDER BY {keys})",
+        distinct.unwrap_or_default()
     ))
 }

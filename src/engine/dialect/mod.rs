@@ -2,9 +2,12 @@
 //!
 //! ```text
 //! SQL + parameters ─▶ inline_params.rs   parameters become literals, and conditions that they decide are folded
-//!                  ─▶ rewrite.rs         functions, types and clauses become those of the dialect
+//!                  ─▶ wildcards.rs       `*` becomes columns, where the dialect needs it
+//!                  ─▶ rewrite.rs         functions, types and clauses become those of the dialect (nested.rs, qualify.rs)
 //!                  ─▶ quote.rs           quotes and escapes become those of the dialect
 //! ```
+//!
+//! `step.rs` does the same for a step, which becomes a model with typed columns.
 //!
 //! `snowflake.rs`, `bigquery.rs` … hold the [rules](rules::DialectRules) of one dialect each. This is not a general
 //! transpiler. It accepts the subset that the bundled queries use, and rejects any other construct by name.
@@ -12,28 +15,39 @@
 mod bigquery;
 mod databricks;
 mod inline_params;
+mod nested;
+mod qualify;
 mod quote;
 mod redshift;
 mod rewrite;
 mod rules;
 mod snowflake;
+mod spark;
+mod spark_lists;
+mod step;
 mod trino;
+mod wildcards;
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Statement, VisitMut};
+use datafusion::sql::sqlparser::ast::{Query, Select, SelectItem, Statement, VisitMut};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 pub use inline_params::inline_params;
+pub(crate) use step::model_type;
+pub use step::{StepTranslation, translate_step};
+pub use wildcards::ColumnsOf;
 
 use self::inline_params::ParamInliner;
 use self::quote::requote;
 use self::rewrite::DialectRewriter;
-use self::rules::DialectRules;
+use self::rules::{Construct, DialectRules};
+use self::wildcards::WildcardExpander;
 use super::Param;
 use super::select::check_depth;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::schema::Contracts;
 
 /// The engine that a translated query is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -51,16 +65,19 @@ pub enum Dialect {
     Databricks,
     /// Trino and Amazon Athena.
     Trino,
+    /// Apache Spark.
+    Spark,
 }
 
 impl Dialect {
     /// Every dialect but DuckDB.
-    pub const WAREHOUSES: [Self; 5] = [
+    pub const WAREHOUSES: [Self; 6] = [
         Self::Snowflake,
         Self::BigQuery,
         Self::Redshift,
         Self::Databricks,
         Self::Trino,
+        Self::Spark,
     ];
 
     /// Return the name of the dialect on the command line.
@@ -72,6 +89,7 @@ impl Dialect {
             Self::Redshift => "redshift",
             Self::Databricks => "databricks",
             Self::Trino => "trino",
+            Self::Spark => "spark",
         }
     }
 
@@ -84,12 +102,13 @@ impl Dialect {
             Self::Redshift => Some(&redshift::RULES),
             Self::Databricks => Some(&databricks::RULES),
             Self::Trino => Some(&trino::RULES),
+            Self::Spark => Some(&spark::RULES),
         }
     }
 }
 
 /// Statements that make DuckDB read the queries as DataFusion does.
-const DUCKDB: &str = include_str!("../../../queries/duckdb.sql");
+pub(crate) const DUCKDB: &str = include_str!("../../../queries/duckdb.sql");
 
 /// Translate `sql` into `dialect`, with the values of `params` as literals.
 ///
@@ -99,22 +118,64 @@ pub fn translate(sql: &str, params: &[Param], dialect: Dialect) -> Result<String
     let Some(rules) = dialect.rules() else {
         return Ok(format!("{DUCKDB}\n{}", inline_params(sql, params)?));
     };
-    check_depth(sql)?;
-    let mut statements = Parser::parse_sql(&GenericDialect {}, sql)
-        .or_error(ErrorKind::Usage, "cannot parse the query")?;
-    let [statement @ Statement::Query(_)] = statements.as_mut_slice() else {
-        return Err(Error::new(ErrorKind::Usage, "the SQL is not one SELECT"));
-    };
+    let mut statement = parse_query(sql)?;
     to_result(statement.visit(&mut ParamInliner::new(params)))?;
-    let mut rewriter = DialectRewriter::new(rules);
-    to_result(statement.visit(&mut rewriter))
-        .map_err(|error| error.with("dialect", dialect.name()))?;
+    let Statement::Query(query) = &mut statement else {
+        return Err(not_one_select());
+    };
+    let contracts = Contracts::bundled()?;
+    let columns_of = |table: &super::TableName| {
+        let contract = contracts.get(&table.layer, &table.table)?;
+        let columns = contract.columns.iter().map(|column| column.name.clone());
+        Some(columns.collect())
+    };
+    let is_needed = |select: &Select| needs_columns(select, rules);
+    WildcardExpander::new(&columns_of, &is_needed, rules).expand(query);
+    let notes = rewrite(query, rules, dialect)?;
     let mut text: String = header(sql).map(|line| format!("{line}\n")).collect();
-    for note in rewriter.notes() {
+    for note in notes {
         text += &format!("-- Note: {note}\n");
     }
     let body = requote(&format!("{statement:#}"), rules);
     Ok(format!("{text}{body};\n"))
+}
+
+/// Parse one SELECT of the portable subset.
+fn parse_query(sql: &str) -> Result<Statement> {
+    check_depth(sql)?;
+    let statements = Parser::parse_sql(&GenericDialect {}, sql)
+        .or_error(ErrorKind::Usage, "cannot parse the query")?;
+    match <[Statement; 1]>::try_from(statements) {
+        Ok([statement @ Statement::Query(_)]) => Ok(statement),
+        _ => Err(not_one_select()),
+    }
+}
+
+fn not_one_select() -> Error {
+    Error::new(ErrorKind::Usage, "the SQL is not one SELECT")
+}
+
+/// Rewrite a query as the rules say, and return the differences that its reader must know.
+fn rewrite(
+    query: &mut Query,
+    rules: &'static DialectRules,
+    dialect: Dialect,
+) -> Result<Vec<&'static str>> {
+    let mut rewriter = DialectRewriter::new(rules);
+    to_result(query.visit(&mut rewriter)).map_err(|error| error.with("dialect", dialect.name()))?;
+    Ok(rewriter.notes().collect())
+}
+
+/// Whether the columns of wildcards must be written out: for `EXCLUDE`, and where `QUALIFY` becomes a subquery.
+fn needs_columns(select: &Select, rules: &DialectRules) -> bool {
+    let is_plain = |item: &SelectItem| match item {
+        SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {
+            options.to_string().is_empty()
+        }
+        _ => true,
+    };
+    let is_replaced = select.qualify.is_some() && !rules.has(Construct::Qualify);
+    is_replaced || !select.projection.iter().all(is_plain)
 }
 
 fn to_result(flow: ControlFlow<Error>) -> Result<()> {
@@ -218,7 +279,7 @@ mod tests {
             (
                 "extract(epoch FROM a)",
                 Dialect::Databricks,
-                "(UNIX_MICROS(a) / 1000000.0)",
+                "(UNIX_MICROS(a) / 1000000.0D)",
             ),
             (
                 "regexp_like(a, '\\d')",

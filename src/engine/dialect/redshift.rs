@@ -4,6 +4,7 @@ use super::rules::FunctionRule::{Compute, Keep, ListAgg, Template};
 use super::rules::{
     Construct, DialectRules, StringEscape, TypeNames, concat, regexp_replace_with_dollar,
 };
+use crate::schema::ddl::is_reserved_word;
 
 pub(super) static RULES: DialectRules = DialectRules {
     types: TypeNames {
@@ -44,11 +45,17 @@ pub(super) static RULES: DialectRules = DialectRules {
         ("strpos", Keep),
     ],
     epoch: None,
+    decimal: None,
     interval: "INTERVAL '{1} {2}'",
+    seconds: None,
+    // Loaded lists and structs are untyped.
+    nested: None,
     identifier_quote: '"',
+    is_reserved: is_reserved_word,
     string_escape: StringEscape::DoubledBackslash,
     constructs: &[
         Construct::CteColumns,
+        Construct::IgnoreNullsOutside,
         Construct::ImplicitDistinct,
         Construct::Qualify,
         Construct::Values,

@@ -4,14 +4,16 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, DateTimeField, Distinct, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentClause, FunctionArguments, Ident, Interval, NamedWindowExpr, ObjectName,
-    OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetQuantifier, TableFactor,
-    VisitorMut, WindowType,
+    BinaryOperator, CastKind, DataType, DateTimeField, Distinct, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentClause, FunctionArguments, Ident, Interval, NamedWindowExpr,
+    ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetQuantifier,
+    TableFactor, Value, VisitorMut, WindowType,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
+use super::nested;
+use super::qualify::qualify_as_subquery;
 use super::rules::{COMMON_FUNCTIONS, Construct, DialectRules, FunctionRule, expand};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
@@ -55,10 +57,19 @@ impl DialectRewriter {
                 field => return Err(unsupported(format!("extract({field} FROM …)"))),
             },
             Expr::Cast {
-                kind: CastKind::Cast,
-                data_type,
+                expr,
+                data_type: DataType::Interval { .. },
                 ..
+            } => self.rewrite_computed_interval(expr)?,
+            Expr::Cast {
+                kind, data_type, ..
             } => {
+                if *kind == CastKind::TryCast && !self.rules.has(Construct::TryCast) {
+                    match self.rules.has(Construct::SafeCast) {
+                        true => *kind = CastKind::SafeCast,
+                        false => return Err(unsupported(expr.to_string())),
+                    }
+                }
                 *data_type = self.rewrite_type(data_type)?;
                 return Ok(None);
             }
@@ -72,11 +83,18 @@ impl DialectRewriter {
                     "(CASE WHEN {a} = {b} OR ({a} IS NULL AND {b} IS NULL) THEN FALSE ELSE TRUE END)"
                 )
             }
+            Expr::Value(value) => match (&value.value, self.rules.decimal) {
+                (Value::Number(number, _), Some(template)) if number.contains('.') => {
+                    expand(template, std::slice::from_ref(number))
+                }
+                _ => return Ok(None),
+            },
             Expr::Interval(interval) => self.rewrite_interval(interval)?,
-            Expr::Array(_)
-            | Expr::Dictionary(_)
-            | Expr::CompoundFieldAccess { .. }
-            | Expr::Lambda(_) => return Err(unsupported(expr.to_string())),
+            Expr::Array(array) => nested::list(self.rules.nested.as_ref(), array)?,
+            Expr::CompoundFieldAccess { root, access_chain } => {
+                nested::access(self.rules.nested.as_ref(), root, access_chain)?
+            }
+            Expr::Dictionary(_) | Expr::Lambda(_) => return Err(unsupported(expr.to_string())),
             _ => return Ok(None),
         };
         Ok(Some(raw(text)))
@@ -100,6 +118,23 @@ impl DialectRewriter {
         ))
     }
 
+    /// Rewrite `cast(n || ' seconds' AS interval)`.
+    fn rewrite_computed_interval(&self, text: &Expr) -> Result<String> {
+        if let (
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::StringConcat,
+                right,
+            },
+            Some(template),
+        ) = (text, self.rules.seconds)
+            && right.to_string() == "' seconds'"
+        {
+            return Ok(expand(template, &[left.to_string()]));
+        }
+        Err(unsupported(format!("cast({text} AS interval)")))
+    }
+
     fn rewrite_type(&self, from: &DataType) -> Result<DataType> {
         let portable = from.to_string().to_uppercase();
         let name = self.rules.types.translate(&portable);
@@ -111,17 +146,25 @@ impl DialectRewriter {
     }
 
     fn rewrite_function(&mut self, function: &mut Function) -> Result<Option<Expr>> {
+        let name = function.name.to_string().to_lowercase();
+        let rule = self.rules.functions.iter().find(|(it, _)| *it == name);
+        if let Some((_, FunctionRule::ComputeCall(write))) = rule {
+            let text = write(function).filter(|_| function.over.is_none());
+            let text = text.ok_or_else(|| unsupported(function.to_string()))?;
+            return Ok(Some(raw(text)));
+        }
         if function.filter.is_some() && !self.rules.has(Construct::Filter) {
             replace_filter_by_case(function);
         }
         if let Some(WindowType::WindowSpec(window)) = &mut function.over {
             self.set_null_order(&mut window.order_by);
         }
-        let name = function.name.to_string().to_lowercase();
+        if self.rules.has(Construct::IgnoreNullsOutside) {
+            move_null_treatment_outside(function);
+        }
         if COMMON_FUNCTIONS.contains(&name.as_str()) {
             return Ok(None);
         }
-        let rule = self.rules.functions.iter().find(|(it, _)| *it == name);
         let (_, rule) = rule.ok_or_else(|| unsupported(format!("{name}(…)")))?;
         let arguments = arguments(function);
         if name == "regexp_replace" && !replaces_every_match(&arguments) {
@@ -151,6 +194,7 @@ impl DialectRewriter {
             }
             FunctionRule::Template(template) => Some(expand(template, &arguments)),
             FunctionRule::Compute(write) => write(&arguments),
+            FunctionRule::ComputeCall(_) => None,
         };
         match text {
             Some(text) if function.over.is_none() => Ok(Some(raw(text))),
@@ -191,11 +235,17 @@ impl DialectRewriter {
         }
     }
 
+    /// Rewrite a SELECT whose expressions are rewritten.
+    fn rewrite_select(&self, select: &mut Select) -> Result<()> {
+        nested::unnest_in_from(self.rules.nested.as_ref(), select)?;
+        if !self.rules.has(Construct::Qualify) {
+            qualify_as_subquery(select)?;
+        }
+        self.check_select(select)
+    }
+
     /// Refuse the clauses of a SELECT that the dialect lacks.
     fn check_select(&self, select: &Select) -> Result<()> {
-        if select.qualify.is_some() && !self.rules.has(Construct::Qualify) {
-            return Err(unsupported("QUALIFY"));
-        }
         if matches!(select.distinct, Some(Distinct::On(_))) {
             return Err(unsupported("DISTINCT ON"));
         }
@@ -214,7 +264,7 @@ impl DialectRewriter {
     }
 }
 
-fn unsupported(construct: impl Into<String>) -> Error {
+pub(super) fn unsupported(construct: impl Into<String>) -> Error {
     Error::new(
         ErrorKind::Usage,
         "this query uses a construct that the dialect does not support",
@@ -224,8 +274,38 @@ fn unsupported(construct: impl Into<String>) -> Error {
 }
 
 /// An expression of SQL text.
-fn raw(text: String) -> Expr {
+pub(super) fn raw(text: String) -> Expr {
     Expr::Identifier(Ident::new(text))
+}
+
+/// Parse the text of a SELECT that is filled in afterwards.
+pub(super) fn parsed_select(sql: &str) -> Result<Select> {
+    let parsed = Parser::new(&GenericDialect {})
+        .try_with_sql(sql)
+        .and_then(|mut parser| parser.parse_query())
+        .or_error(ErrorKind::Internal, "cannot parse generated SQL")?;
+    match *parsed.body {
+        SetExpr::Select(select) => Ok(*select),
+        _ => Err(Error::new(
+            ErrorKind::Internal,
+            "generated SQL is not a SELECT",
+        )),
+    }
+}
+
+/// Turn `last_value(x IGNORE NULLS)` into `last_value(x) IGNORE NULLS`.
+fn move_null_treatment_outside(function: &mut Function) {
+    let FunctionArguments::List(list) = &mut function.args else {
+        return;
+    };
+    for clause in std::mem::take(&mut list.clauses) {
+        match clause {
+            FunctionArgumentClause::IgnoreOrRespectNulls(treatment) => {
+                function.null_treatment = Some(treatment);
+            }
+            other => list.clauses.push(other),
+        }
+    }
 }
 
 fn rename(function: &mut Function, name: &str) {
@@ -243,7 +323,10 @@ fn arguments(function: &Function) -> Vec<String> {
 fn replaces_every_match(arguments: &[String]) -> bool {
     let argument = |n: usize| arguments.get(n).map_or("", String::as_str);
     let (pattern, flags) = (argument(1), argument(3));
-    let is_anchored = pattern.starts_with("'^") || pattern.ends_with("$'");
+    let start = pattern
+        .strip_prefix("'(?i)")
+        .or_else(|| pattern.strip_prefix('\''));
+    let is_anchored = start.is_some_and(|it| it.starts_with('^')) || pattern.ends_with("$'");
     flags == "'g'" || (flags.is_empty() && is_anchored)
 }
 
@@ -349,7 +432,7 @@ impl VisitorMut for DialectRewriter {
                 self.set_null_order(&mut window.order_by);
             }
         }
-        to_flow(self.check_select(select))
+        to_flow(self.rewrite_select(select))
     }
 
     fn pre_visit_table_factor(&mut self, table: &mut TableFactor) -> ControlFlow<Error> {

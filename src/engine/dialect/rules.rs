@@ -51,9 +51,18 @@ pub(super) struct DialectRules {
     pub(super) functions: &'static [(&'static str, FunctionRule)],
     /// Template of `extract(epoch FROM {1})`; `None` where the dialect supports it.
     pub(super) epoch: Option<&'static str>,
+    /// Template of the number `{1}` with decimal places, which is a double in DataFusion and DuckDB; `None` where it is one
+    /// as it is, or where decimals keep enough places in a division.
+    pub(super) decimal: Option<&'static str>,
     /// Template of an interval of `{1}` units `{2}`.
     pub(super) interval: &'static str,
+    /// Template of an interval of `{1}` seconds, a text; `None` where the dialect has no interval of a computed length.
+    pub(super) seconds: Option<&'static str>,
+    /// How the dialect reads lists and structs; `None` where loaded tables do not have them as typed values.
+    pub(super) nested: Option<NestedRules>,
     pub(super) identifier_quote: char,
+    /// Whether a name needs quotes.
+    pub(super) is_reserved: fn(&str) -> bool,
     pub(super) string_escape: StringEscape,
     /// The optional constructs that the dialect supports.
     pub(super) constructs: &'static [Construct],
@@ -79,8 +88,14 @@ pub(super) enum Construct {
     Filter,
     /// `UNION` without a quantifier, in the meaning of `UNION DISTINCT`.
     ImplicitDistinct,
+    /// `last_value(x) IGNORE NULLS`, instead of `last_value(x IGNORE NULLS)`.
+    IgnoreNullsOutside,
     /// `QUALIFY`.
     Qualify,
+    /// `SAFE_CAST`, in the meaning of `TRY_CAST`.
+    SafeCast,
+    /// `TRY_CAST`.
+    TryCast,
     /// `VALUES` as a table.
     Values,
 }
@@ -133,11 +148,26 @@ pub(super) enum FunctionRule {
     Template(&'static str),
     /// Other SQL, computed from the arguments; `None` if these are not supported.
     Compute(fn(&[String]) -> Option<String>),
+    /// Other SQL, computed from the call with its filter and order; `None` if these are not supported.
+    ComputeCall(fn(&Function) -> Option<String>),
     /// `LISTAGG`, which takes its order in `WITHIN GROUP`.
     ListAgg,
     /// An approximate percentile, because the dialect has no exact one as an aggregate. Takes the call, the expression
     /// and the fraction.
     ApproximatePercentile(fn(&Function, &str, &str) -> Option<String>),
+}
+
+/// How a dialect reads lists and structs.
+pub(super) struct NestedRules {
+    /// Template of the field `{2}` of the struct `{1}`.
+    pub(super) field: &'static str,
+    /// Template of the element `{2}`, from 1, of the list `{1}`, which is null beyond the ends.
+    pub(super) element: &'static str,
+    /// Template of a list of the items `{1}`.
+    pub(super) list: &'static str,
+    /// Template of a table of the elements of the list `{1}` in a column `{2}`, where the dialect has no function for it in
+    /// the SELECT list.
+    pub(super) unnest_in_from: Option<&'static str>,
 }
 
 /// Replace `{1}`, `{2}` … in `template` by the arguments; a missing argument is empty.

@@ -51,11 +51,13 @@ impl SqlDialect for Databricks {
     }
 
     fn can_read(&self, location: &str) -> bool {
-        scheme(location).is_some() || location.starts_with("/Volumes/")
+        // Spark knows a container of Azure by its account only.
+        !matches!(scheme(location), None | Some("az" | "azure"))
+            || location.starts_with("/Volumes/")
     }
 
     fn example_location(&self) -> &'static str {
-        "s3://bucket/lake or /Volumes/…"
+        "s3://bucket/lake, gs://bucket/lake, abfss://container@account.dfs.core.windows.net/lake or /Volumes/…"
     }
 
     fn instructions(&self) -> &'static [&'static str] {

@@ -1,16 +1,45 @@
-//! DuckDB: insert from `read_parquet`, in one transaction.
+//! DuckDB: insert from `read_parquet`, in one transaction. DuckLake is a database that DuckDB attaches.
 
 use super::create::definitions;
 use super::load::{
     FILES_PER_STATEMENT, column_names, file_urls, load_in_transaction, loaded_table, path_position,
 };
 use super::script::{DdlScript, DdlTable, FILE_COLUMN};
-use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, join_fields};
+use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, join_fields, scheme};
 use crate::error::Result;
 use crate::schema::{Column, Contract};
 
 /// The dialect of DuckDB.
-pub(super) struct DuckDb;
+pub(super) struct DuckDb {
+    instructions: &'static [&'static str],
+}
+
+impl DuckDb {
+    /// For a database of DuckDB.
+    pub(super) const DATABASE: Self = Self {
+        instructions: &["duckdb -bail FILE.duckdb < FILE"],
+    };
+    /// For a DuckLake. Its data files are its own: those of the lake are replaced in place.
+    pub(super) const DUCKLAKE: Self = Self {
+        instructions: &[
+            "duckdb -bail -cmd \"ATTACH 'ducklake:CATALOG' AS ducklake (DATA_PATH 'FOLDER-OR-URL', DATA_INLINING_ROW_LIMIT 0); USE ducklake\" < FILE",
+        ],
+    };
+}
+
+/// Return how DuckDB gets access to a location, if a secret is needed.
+pub(super) fn secret(location: &str) -> Option<&'static str> {
+    match scheme(location)? {
+        "s3" => Some("For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)"),
+        "gs" => Some(
+            "For gs://, first, with an HMAC key: CREATE SECRET (TYPE gcs, KEY_ID '…', SECRET '…')",
+        ),
+        "az" | "azure" | "abfss" => Some(
+            "For Azure, first: INSTALL azure; CREATE SECRET (TYPE azure, PROVIDER credential_chain, ACCOUNT_NAME '…')",
+        ),
+        _ => None,
+    }
+}
 
 impl SqlDialect for DuckDb {
     fn scalar_types(&self) -> ScalarTypes {
@@ -51,9 +80,11 @@ impl SqlDialect for DuckDb {
     }
 
     fn instructions(&self) -> &'static [&'static str] {
-        &[
-            "duckdb -bail FILE.duckdb < FILE; for s3://: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
-        ]
+        self.instructions
+    }
+
+    fn access(&self, location: &str) -> Option<&'static str> {
+        secret(location)
     }
 }
 

@@ -11,6 +11,8 @@
 //! create.rs    schemas, tables, descriptions, added columns
 //! load.rs      delete and insert rows
 //! snowflake.rs bigquery.rs redshift.rs duckdb.rs postgres.rs databricks.rs athena.rs     one dialect each
+//! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
+//! python.rs    a script of Python, with iceberg.py or delta.py
 //! dbt.rs       dbt's sources.yml
 //! ```
 //!
@@ -21,9 +23,11 @@ mod bigquery;
 mod create;
 mod databricks;
 mod dbt;
+mod devlake;
 mod duckdb;
 mod load;
 mod postgres;
+mod python;
 mod redshift;
 mod script;
 mod snowflake;
@@ -33,7 +37,10 @@ mod tests;
 
 use std::fmt::Write;
 
+pub(crate) use create::description;
 pub use script::{DdlDialect, DdlScript, DdlTable, FILE_COLUMN, LoadedTable};
+pub(crate) use snowflake::is_reserved_in_snowflake;
+pub(crate) use syntax::is_reserved_word;
 
 use self::syntax::{SqlDialect, SqlSyntax};
 use crate::error::{Error, ErrorKind, Result};
@@ -47,13 +54,16 @@ fn sql_dialect(dialect: DdlDialect) -> &'static dyn SqlDialect {
         DdlDialect::Redshift => &redshift::Redshift,
         DdlDialect::Databricks => &databricks::Databricks,
         DdlDialect::Athena => &athena::Athena,
-        DdlDialect::DuckDb => &duckdb::DuckDb,
+        DdlDialect::DuckDb => &duckdb::DuckDb::DATABASE,
+        DdlDialect::DuckLake => &duckdb::DuckDb::DUCKLAKE,
+        DdlDialect::Iceberg | DdlDialect::Delta => &python::PyArrow,
         DdlDialect::Postgres => &postgres::Postgres,
     }
 }
 
 impl DdlScript<'_> {
-    /// Write the statements, or for [`DdlDialect::Dbt`] the file.
+    /// Write the statements, the script of Python for [`DdlDialect::Iceberg`] and [`DdlDialect::Delta`], or the file for
+    /// [`DdlDialect::Dbt`].
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] when the warehouse cannot read from the location; [`ErrorKind::Internal`] when the dialect has
@@ -69,13 +79,19 @@ impl DdlScript<'_> {
         if let Some(location) = self.location {
             ensure_readable(syntax.dialect, location)?;
         }
+        match self.dialect {
+            DdlDialect::Iceberg => return python::write(self, python::ICEBERG),
+            DdlDialect::Delta => return python::write(self, python::DELTA),
+            _ => {}
+        }
         let mut text = String::new();
         let instructions = match self.location {
             Some(_) => syntax.dialect.instructions(),
             None => &[],
         };
+        let access = self.location.and_then(|it| syntax.dialect.access(it));
         let title = self.title.iter().map(String::as_str);
-        for line in title.chain(instructions.iter().copied()) {
+        for line in title.chain(instructions.iter().copied()).chain(access) {
             // Writing to a `String` cannot fail.
             let _ = writeln!(text, "-- {line}");
         }
@@ -100,9 +116,9 @@ impl DdlScript<'_> {
             DdlDialect::Redshift => redshift::statements(self, syntax, &tables),
             DdlDialect::Databricks => databricks::statements(self, syntax, &tables),
             DdlDialect::Athena => athena::statements(self, syntax, &tables),
-            DdlDialect::DuckDb => duckdb::statements(self, syntax, &tables),
+            DdlDialect::DuckDb | DdlDialect::DuckLake => duckdb::statements(self, syntax, &tables),
             DdlDialect::Postgres => postgres::statements(self, syntax, &tables),
-            DdlDialect::Dbt => Ok(Vec::new()),
+            DdlDialect::Dbt | DdlDialect::Iceberg | DdlDialect::Delta => Ok(Vec::new()),
         }
     }
 }

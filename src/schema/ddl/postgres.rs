@@ -1,7 +1,8 @@
 //! Postgres, loaded by DuckDB: DuckDB reads the Parquet files and inserts their rows into the attached database.
 
 use super::create::{Definitions, definitions};
-use super::duckdb::insert_rows;
+use super::devlake;
+use super::duckdb::{self, insert_rows};
 use super::load::replace_rows;
 use super::script::{DdlScript, DdlTable};
 use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax};
@@ -55,8 +56,11 @@ impl SqlDialect for Postgres {
             "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE > /dev/null",
             "It needs its postgres extension, which INSTALL downloads. Offline, take both from PyPI's wheels duckdb-cli and",
             "duckdb-extension-postgres-scanner of one version, and first: duckdb -c \"INSTALL 'FOLDER/postgres_scanner.duckdb_extension'\"",
-            "For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)",
         ]
+    }
+
+    fn access(&self, location: &str) -> Option<&'static str> {
+        duckdb::secret(location)
     }
 }
 
@@ -68,7 +72,10 @@ pub(super) fn statements(
     let Definitions { schemas, groups } = definitions(syntax, tables)?;
     // The statements of one table are one call, because each call costs a round trip.
     let groups = groups.into_iter().map(|group| group.join(";\n"));
-    let definitions: Vec<_> = schemas.into_iter().chain(groups).collect();
+    let definitions = schemas.into_iter().chain(groups);
+    let definitions: Vec<_> = definitions
+        .chain(devlake::statements(syntax, tables))
+        .collect();
     let Some(location) = script.location else {
         return Ok(definitions);
     };

@@ -28,6 +28,13 @@ pub enum DdlDialect {
     DuckDb,
     /// For the duckdb program, which reads the Parquet and writes it to Postgres
     Postgres,
+    /// Tables of a DuckLake, loaded by read_parquet
+    #[value(name = "ducklake")]
+    DuckLake,
+    /// A script of Python that loads tables of an Iceberg catalog by PyIceberg
+    Iceberg,
+    /// A script of Python that loads Delta tables by delta-rs
+    Delta,
     /// A sources.yml with descriptions, keys and tests
     Dbt,
 }

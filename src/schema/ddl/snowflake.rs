@@ -3,7 +3,7 @@
 use super::create::definitions;
 use super::load::{FILES_PER_STATEMENT, loaded_table, replace_rows};
 use super::script::{DdlScript, DdlTable, FILE_COLUMN};
-use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, has_word, scheme};
+use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, has_word};
 use crate::error::Result;
 use crate::schema::Contract;
 
@@ -22,6 +22,11 @@ const RESERVED: &str = "\
     increment inner insert intersect into is issue join lateral left like minus natural not null of on or order \
     organization qualify regexp revoke right rlike row rows sample schema select set some start table tablesample \
     then to trigger true union unique update using values view when whenever where with";
+
+/// Whether a name needs quotes in Snowflake.
+pub(crate) fn is_reserved_in_snowflake(name: &str) -> bool {
+    has_word(RESERVED, name)
+}
 
 /// The dialect of Snowflake.
 pub(super) struct Snowflake;
@@ -68,14 +73,11 @@ impl SqlDialect for Snowflake {
     }
 
     fn can_read(&self, location: &str) -> bool {
-        matches!(
-            scheme(location),
-            Some("s3" | "s3gov" | "s3china" | "gcs" | "azure")
-        )
+        stage_url(location).is_some()
     }
 
     fn example_location(&self) -> &'static str {
-        "s3://bucket/lake"
+        "s3://bucket/lake, gcs://bucket/lake or azure://account.blob.core.windows.net/container/lake"
     }
 
     fn instructions(&self) -> &'static [&'static str] {
@@ -96,7 +98,8 @@ pub(super) fn statements(
         return Ok(definitions);
     };
     // A definition commits the transaction, so they come first; each can be repeated.
-    let mut statements = create_stage(syntax, location);
+    let stage = stage_url(location).unwrap_or_else(|| location.to_owned());
+    let mut statements = create_stage(syntax, &stage);
     statements.extend(definitions);
     statements.push("BEGIN".to_owned());
     statements.extend(replace_rows(script, syntax, tables, |contract, files| {
@@ -107,6 +110,26 @@ pub(super) fn statements(
     })?);
     statements.push("COMMIT".to_owned());
     Ok(statements)
+}
+
+/// Return a location as Snowflake writes it: `gs://` as `gcs://`, and a container of Azure after its account. `None` if
+/// Snowflake cannot read from there.
+fn stage_url(location: &str) -> Option<String> {
+    let (scheme, rest) = location.split_once("://")?;
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    match scheme {
+        "s3" | "s3gov" | "s3china" | "gcs" => Some(location.to_owned()),
+        "gs" => Some(format!("gcs://{rest}")),
+        "azure" => host.contains('.').then(|| location.to_owned()),
+        "abfss" => {
+            let (container, account) = host.split_once('@')?;
+            let (account, _) = account.split_once('.')?;
+            let path = format!("{container}/{path}");
+            let path = path.trim_end_matches('/');
+            Some(format!("azure://{account}.blob.core.windows.net/{path}"))
+        }
+        _ => None,
+    }
 }
 
 fn create_stage(syntax: &SqlSyntax<'_>, location: &str) -> Vec<String> {

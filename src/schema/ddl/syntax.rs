@@ -16,6 +16,11 @@ const RESERVED: &str = "\
     to top trailing treat trigger true union unique unnest update user using values view when where window with \
     within";
 
+/// Whether a name needs quotes in at least one warehouse.
+pub(crate) fn is_reserved_word(name: &str) -> bool {
+    has_word(RESERVED, name)
+}
+
 /// The dialect of one warehouse. The defaults are those of most warehouses.
 pub(super) trait SqlDialect {
     /// The names of the scalar types.
@@ -90,6 +95,11 @@ pub(super) trait SqlDialect {
 
     /// How a load script is run, as lines of comments.
     fn instructions(&self) -> &'static [&'static str];
+
+    /// How the warehouse gets access to a location, as a line of a comment.
+    fn access(&self, _location: &str) -> Option<&'static str> {
+        None
+    }
 }
 
 /// The names of a dialect's scalar types.

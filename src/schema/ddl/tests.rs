@@ -151,15 +151,49 @@ fn a_long_description_is_cut_between_characters_where_the_catalogue_has_a_limit(
 fn a_location_that_the_warehouse_cannot_read_is_refused() {
     for (dialect, can, cannot) in [
         (DdlDialect::Snowflake, "s3://b", "/data"),
+        (DdlDialect::Snowflake, "gs://b", "az://c/lake"),
+        (
+            DdlDialect::Snowflake,
+            "abfss://c@a.dfs.core.windows.net",
+            "azure://c/lake",
+        ),
+        (
+            DdlDialect::Databricks,
+            "abfss://c@a.dfs.core.windows.net",
+            "az://c/lake",
+        ),
         (DdlDialect::BigQuery, "gs://b", "s3://b"),
         (DdlDialect::Redshift, "s3://b", "gs://b"),
         (DdlDialect::Databricks, "/Volumes/a/b/c", "/data"),
         (DdlDialect::Athena, "s3://b", "/data"),
+        (DdlDialect::Iceberg, "gs://b", "az://c/lake"),
     ] {
         assert!(ensure_readable(sql_dialect(dialect), can).is_ok());
         assert!(
             ensure_readable(sql_dialect(dialect), cannot).is_err(),
             "{dialect:?}"
         );
+    }
+}
+
+#[test]
+fn snowflake_reads_google_and_azure_by_addresses_of_its_own() {
+    let contract = contract(ID);
+    let table = || DdlTable {
+        contract: &contract,
+        files: BTreeSet::new(),
+        loaded: None,
+    };
+    for (location, stage) in [
+        ("gs://b/lake", "'gcs://b/lake/'"),
+        (
+            "abfss://c@acme.dfs.core.windows.net/a/lake",
+            "'azure://acme.blob.core.windows.net/c/a/lake/'",
+        ),
+    ] {
+        let text = script(DdlDialect::Snowflake, location, table())
+            .write()
+            .unwrap();
+        assert!(text.contains(&format!("URL = {stage} ")), "{text}");
     }
 }

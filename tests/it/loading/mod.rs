@@ -1,4 +1,5 @@
-//! The statements of `bitlake ddl` load the lake: executed on DuckDB and Postgres, parsed by sqlglot for the other dialects.
+//! The statements of `bitlake ddl` load the lake: executed on DuckDB, DuckLake, Delta Lake, Iceberg and Postgres, parsed by
+//! sqlglot for the other dialects.
 //!
 //! ```text
 //! demo's lake, copied ─▶ ddl ─────────────────▶ database ─▶ equals the lake, cell by cell
@@ -18,17 +19,33 @@ use datafusion::arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use serde_json::json;
 use tempfile::TempDir;
 
-use self::bench::{described, write};
+use self::bench::write;
 use super::demo::{bitlake, demo_lake, text};
 use super::python::Python;
 
-pub use self::bench::Bench;
+pub use self::bench::{Bench, described};
 
 static PYTHON: LazyLock<Option<Python>> = LazyLock::new(|| Python::with("loading"));
 
 #[tokio::test]
 async fn duckdb_equals_the_lake_before_and_after_a_change() {
     loads_and_follows("duckdb").await;
+}
+
+#[tokio::test]
+async fn ducklake_equals_the_lake_before_and_after_a_change() {
+    loads_and_follows("ducklake").await;
+}
+
+/// Written by delta-rs, read by DuckDB.
+#[tokio::test]
+async fn delta_equals_the_lake_before_and_after_a_change() {
+    loads_and_follows("delta").await;
+}
+
+#[tokio::test]
+async fn iceberg_equals_the_lake_before_and_after_a_change() {
+    loads_and_follows("iceberg").await;
 }
 
 #[tokio::test]
@@ -62,7 +79,24 @@ async fn loads_and_follows(dialect: &str) {
     );
     let second = bench.run_id().await;
     let nothing = bench.ddl(&["ddl", "--dialect", dialect, "--changed-since", &second]);
-    assert!(nothing.ends_with("-- Nothing changed.\n"), "{nothing}");
+    assert!(nothing.ends_with(" Nothing changed.\n"), "{nothing}");
+}
+
+#[tokio::test]
+async fn devlakes_dashboards_find_their_tables_and_show_the_figures_of_metrics_devlake() {
+    let Some(python) = PYTHON.as_ref() else {
+        return;
+    };
+    let bench = Bench::named("lake").await;
+    let script = bench.ddl(&["ddl", "--dialect", "postgres"]);
+    let mut plan = bench.plan_of(&script, json!({}));
+    plan["recipes"] = json!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/grafana"));
+    python.run("grafana", &plan, bench.folder.path());
+    let some = bench.ddl(&["ddl", "--dialect", "postgres", "--only", "domain"]);
+    assert!(
+        !some.contains("search_path"),
+        "not without the tables of all layers"
+    );
 }
 
 /// Statements for tables that were created when the contract had one column less.
@@ -80,6 +114,9 @@ async fn a_column_that_the_contract_gained_is_added_to_loaded_tables() {
     let sizes: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
     for (dialect, name) in [
         (DdlDialect::DuckDb, "duckdb"),
+        (DdlDialect::DuckLake, "ducklake"),
+        (DdlDialect::Delta, "delta"),
+        (DdlDialect::Iceberg, "iceberg"),
         (DdlDialect::Postgres, "postgres"),
     ] {
         let bench = Bench::new().await;
@@ -181,6 +218,14 @@ const LOCATIONS: [(&str, &str); 7] = [
     ("postgres", "/data/lake"),
 ];
 
+/// The same where sqlglot reads nothing.
+const OTHERS: [(&str, &str); 4] = [
+    ("dbt", "/data/lake"),
+    ("ducklake", "gs://acme/lake"),
+    ("iceberg", "/data/lake"),
+    ("delta", "abfss://lake@acme.dfs.core.windows.net/bitlake"),
+];
+
 const THINGS: &str = "domain/things/m=2/part-0.parquet";
 
 /// Snapshot the statements of one small table whose partitions were added, changed, removed and kept.
@@ -194,7 +239,7 @@ fn statements_for_one_table() {
     let gone = "domain/things/m=__HIVE_DEFAULT_PARTITION__/part-0.parquet";
     let new = "domain/things/m=it%27s/part-0.parquet";
     let kept = "domain/things/m=1/part-0.parquet";
-    for (dialect, location) in LOCATIONS.into_iter().chain([("dbt", "/data/lake")]) {
+    for (dialect, location) in LOCATIONS.into_iter().chain(OTHERS) {
         let write = |table: DdlTable<'_>, gone: Vec<(&str, &str)>| {
             let script = DdlScript {
                 dialect: clap::ValueEnum::from_str(dialect, false).unwrap(),

@@ -1,13 +1,18 @@
 //! The stores of a lake under test; each test has a lake of its own.
 
-use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+mod servers;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::error_handling::HandleError;
+use axum::extract::Request;
 use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::IntoResponse;
 use bitlake::error::Result;
 use bitlake::lake::{
     InventoryDepth, Lake, LakeLocation, NextFile, NextTable, ParquetFile, PublishSummary,
@@ -22,7 +27,7 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::python::interpreter;
+pub use self::servers::Service;
 
 /// Partitions of `domain.things`.
 pub const MAY: &str = "domain/things/created_month=2026-05/part-0.parquet";
@@ -129,6 +134,8 @@ pub struct Ground {
     pub is_versioned: bool,
     /// The address of an S3 server's bucket.
     pub http: Option<String>,
+    /// How the bucket of a server is reached.
+    pub service: Option<Service>,
     _folder: Option<TempDir>,
 }
 
@@ -137,13 +144,24 @@ impl Ground {
         Lake::new(self.place.clone(), Arc::clone(&self.store))
     }
 
+    /// The names of the conditions that there is no object, and that it is an expected one.
+    pub fn conditions(&self) -> [&'static str; 2] {
+        match self.place.to_string().starts_with("gs://") {
+            true => [
+                "x-goog-if-generation-match: 0",
+                "x-goog-if-generation-match",
+            ],
+            false => ["If-None-Match", "If-Match"],
+        }
+    }
+
     /// Open the lake as another process does, with its own connections.
     pub fn elsewhere(&self) -> Lake {
-        let Some((endpoint, bucket)) = self.http.as_deref().and_then(|at| at.rsplit_once('/'))
-        else {
+        let Some(service) = &self.service else {
             return self.lake();
         };
-        in_bucket(endpoint, bucket, None).lake()
+        let url = format!("{}/some/prefix", service.address);
+        Lake::create(&url, &service.options()).unwrap()
     }
 
     /// Return the contents of the layers' files.
@@ -198,6 +216,7 @@ pub fn memory() -> Ground {
         is_atomic: true,
         is_versioned: false,
         http: None,
+        service: None,
         _folder: None,
     }
 }
@@ -216,21 +235,14 @@ pub fn folder() -> Ground {
         is_atomic: true,
         is_versioned: false,
         http: None,
+        service: None,
         _folder: Some(folder),
     }
 }
 
 /// Return the `[lake]` options for a test's S3 server.
 pub fn options(endpoint: &str) -> BTreeMap<String, String> {
-    let options = [
-        ("endpoint", endpoint),
-        ("allow_http", "true"),
-        ("region", "us-east-1"),
-        ("access_key_id", "key"),
-        ("secret_access_key", "secret"),
-    ];
-    let owned = options.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    BTreeMap::from(owned)
+    servers::s3(endpoint, "").options()
 }
 
 /// Run `work` on its own runtime while this thread blocks.
@@ -239,11 +251,9 @@ pub fn on_its_own<T>(work: impl Future<Output = T>) -> T {
     runtime.enable_all().build().unwrap().block_on(work)
 }
 
-fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
-    let address = format!("s3://{bucket}");
-    let (url, store) = bitlake::lake::bucket(&address, &options(endpoint))
-        .unwrap()
-        .unwrap();
+fn in_bucket(service: Service) -> Ground {
+    let bucket = bitlake::lake::bucket(&service.address, &service.options());
+    let (url, store) = bucket.unwrap().unwrap();
     Ground {
         place: LakeLocation::Bucket {
             url,
@@ -251,10 +261,18 @@ fn in_bucket(endpoint: &str, bucket: &str, folder: Option<TempDir>) -> Ground {
         },
         store,
         is_conditional: true,
-        is_atomic: folder.is_none(),
-        is_versioned: folder.is_none(),
+        is_atomic: true,
+        is_versioned: false,
+        http: None,
+        service: Some(service),
+        _folder: None,
+    }
+}
+
+fn in_s3(endpoint: &str, bucket: &str) -> Ground {
+    Ground {
         http: Some(format!("{endpoint}/{bucket}")),
-        _folder: folder,
+        ..in_bucket(servers::s3(endpoint, bucket))
     }
 }
 
@@ -284,23 +302,30 @@ pub fn s3s_busy(times: usize) -> Ground {
     })
 }
 
+/// Start the server without the conditions of puts, which it ignores as some compatible stores do.
+pub fn s3s_careless() -> Service {
+    let folder = tempfile::tempdir().unwrap();
+    let app = s3s_in(folder.path(), false);
+    let forget = |mut request: Request, next: Next| {
+        for condition in ["if-match", "if-none-match"] {
+            request.headers_mut().remove(condition);
+        }
+        next.run(request)
+    };
+    let endpoint = serve(app.layer(axum::middleware::from_fn(forget)), folder);
+    let mut service = servers::s3(&endpoint, "lake");
+    // A signature would contain the conditions.
+    let unsigned = ("skip_signature".to_owned(), "true".to_owned());
+    service.settings.extend([unsigned]);
+    service
+}
+
 /// `answer` returns for the n-th request, from 1, the status that replaces its reply and whether it is executed.
 fn s3s_answering(
     answer: impl Fn(usize, &Method) -> Option<(StatusCode, bool)> + Send + Sync + 'static,
 ) -> Ground {
-    use axum::Router;
-    use axum::error_handling::HandleError;
-    use axum::extract::Request;
-    use axum::middleware::Next;
-    use axum::response::IntoResponse;
-
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("lake")).unwrap();
-    let files = s3s_fs::FileSystem::new(folder.path()).unwrap();
-    let mut service = s3s::service::S3ServiceBuilder::new(files);
-    service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
-    let service = service.build();
-    let service = HandleError::new(service, |_| async { StatusCode::INTERNAL_SERVER_ERROR });
+    let app = s3s_in(folder.path(), true);
     let count = AtomicUsize::new(0);
     let answer =
         Arc::new(move |method: &Method| answer(count.fetch_add(1, Ordering::SeqCst) + 1, method));
@@ -316,53 +341,71 @@ fn s3s_answering(
             status.into_response()
         }
     };
-    let app = Router::new()
-        .fallback_service(service)
-        .layer(axum::middleware::from_fn(fail));
+    let endpoint = serve(app.layer(axum::middleware::from_fn(fail)), folder);
+    Ground {
+        is_atomic: false,
+        ..in_s3(&endpoint, "lake")
+    }
+}
+
+/// The service of an S3 server with the bucket `lake` in a folder.
+fn s3s_in(folder: &Path, is_signed: bool) -> Router {
+    std::fs::create_dir(folder.join("lake")).unwrap();
+    let files = s3s_fs::FileSystem::new(folder).unwrap();
+    let mut service = s3s::service::S3ServiceBuilder::new(files);
+    if is_signed {
+        service.set_auth(s3s::auth::SimpleAuth::from_single("key", "secret"));
+    }
+    let service = HandleError::new(service.build(), |_| async {
+        StatusCode::INTERNAL_SERVER_ERROR
+    });
+    Router::new().fallback_service(service)
+}
+
+/// Serve `app` in a thread of its own, so that it serves while a test blocks; return its address. It keeps `folder`.
+fn serve(app: Router, folder: TempDir) -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    // It runs in its own thread, so that it serves while a test blocks.
     std::thread::spawn(move || {
         on_its_own(async move {
+            let _folder = folder;
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             axum::serve(listener, app).await.unwrap();
         });
     });
-    in_bucket(&endpoint, "lake", Some(folder))
+    endpoint
 }
 
 /// Create a versioned bucket in moto, whose conditional puts are atomic; `None` without moto.
 pub async fn moto(bucket: &str) -> Option<Ground> {
-    let endpoint = MOTO.as_deref()?;
-    let client = reqwest::Client::new();
-    let at = format!("{endpoint}/{bucket}");
-    let put = client.put(&at).send().await.unwrap();
-    assert!(put.status().is_success(), "{put:?}");
-    let versioned = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
-    let put = client.put(format!("{at}?versioning")).body(versioned);
-    assert!(put.send().await.unwrap().status().is_success());
-    Some(in_bucket(endpoint, bucket, None))
+    let endpoint = servers::moto_bucket(bucket).await?;
+    Some(Ground {
+        is_versioned: true,
+        ..in_s3(&endpoint, bucket)
+    })
 }
 
-/// The server of all tests; it stops when this process closes its standard input.
-static MOTO: LazyLock<Option<String>> = LazyLock::new(|| {
-    let python = interpreter("stores")?;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores/serve.py");
-    let mut server = Command::new(python)
-        .arg(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut port = String::new();
-    let stdout = server.stdout.take().unwrap();
-    BufReader::new(stdout).read_line(&mut port).unwrap();
-    // Dropping the child does not close its standard input before this process ends.
-    std::mem::forget(server);
-    Some(format!("http://127.0.0.1:{}", port.trim()))
-});
+/// Create a bucket in gcp-storage-emulator with the XML API that it lacks; `None` without it. Conditions compare
+/// generations, which are its versions. See `tests/stores/gcs.py` for names of buckets that ignore conditions.
+pub async fn gcs(bucket: &str) -> Option<Ground> {
+    let service = servers::gcs_bucket(bucket, false).await?;
+    Some(Ground {
+        is_versioned: true,
+        ..in_bucket(service)
+    })
+}
+
+/// Create a bucket in gcp-storage-emulator as it is.
+pub async fn bare_gcs(bucket: &str) -> Option<Ground> {
+    let service = servers::gcs_bucket(bucket, true).await?;
+    Some(in_bucket(service))
+}
+
+/// Create a container in Azurite, which keeps no versions; `None` without it.
+pub fn azurite(container: &str) -> Option<Ground> {
+    servers::azurite_container(container).map(in_bucket)
+}
 
 /// Generate a test of each function for each store.
 macro_rules! on_every_store {
@@ -379,6 +422,19 @@ macro_rules! on_every_store {
         mod moto { $(#[tokio::test] async fn $name() {
             let bucket = stringify!($name).replace('_', "-");
             if let Some(ground) = crate::stores::moto(&bucket).await {
+                super::$name(&ground).await;
+            }
+        })* }
+        mod gcs { $(#[tokio::test] async fn $name() {
+            let bucket = stringify!($name).replace('_', "-");
+            if let Some(ground) = crate::stores::gcs(&bucket).await {
+                super::$name(&ground).await;
+            }
+        })* }
+        mod azurite { $(#[tokio::test] async fn $name() {
+            let container = stringify!($name).replace('_', "-");
+            let container = container.get(..container.len().min(63)).unwrap();
+            if let Some(ground) = crate::stores::azurite(container) {
                 super::$name(&ground).await;
             }
         })* }
