@@ -2,13 +2,8 @@
 
 Called by `tests/it/loading`: `run.py duckdb PLAN`, and likewise `ducklake`, `delta`, `iceberg` and `postgres`, execute the
 plan's script on a database that lives in the plan's folder from one call to the next; `run.py parse PLAN` reads each script with sqlglot;
-<<<<<<< HEAD
-`run.py dbt PLAN` reads a sources.yml; `run.py grafana PLAN` runs the panels of DevLake's dashboards. Prints one paragraph per failure; the
-exit code is 1 when there is one.
-=======
 `run.py dbt PLAN` reads a sources.yml; `run.py grafana PLAN` runs the panels of DevLake's dashboards. Prints one paragraph per
 failure; the exit code is 1 when there is one.
->>>>>>> wip-dbtproject
 """
 
 import contextlib

@@ -11,13 +11,8 @@
 //! create.rs    schemas, tables, descriptions, added columns
 //! load.rs      delete and insert rows
 //! snowflake.rs bigquery.rs redshift.rs duckdb.rs postgres.rs databricks.rs athena.rs     one dialect each
-<<<<<<< HEAD
-//! python.rs    a script of Python, with iceberg.py or delta.py
-//! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
-=======
 //! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
 //! python.rs    a script of Python, with iceberg.py or delta.py
->>>>>>> wip-dbtproject
 //! dbt.rs       dbt's sources.yml
 //! ```
 //!
