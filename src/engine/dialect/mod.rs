@@ -313,6 +313,80 @@ mod tests {
     }
 
     #[test]
+    fn lists_and_structs_are_read_as_in_the_dialect() {
+        for (expression, dialect, expected) in [
+            ("t.a['b']['c']", Dialect::Spark, "t.a['b']['c']"),
+            ("t.a['b']['c']", Dialect::Trino, "t.a.\"b\".\"c\""),
+            ("t.a['b']['c']", Dialect::BigQuery, "t.a.`b`.`c`"),
+            ("a[n]", Dialect::Spark, "GET(a, n - 1)"),
+            ("a[n]", Dialect::Trino, "ELEMENT_AT(a, NULLIF(n, 0))"),
+            ("['', a]", Dialect::Databricks, "ARRAY('', a)"),
+            ("array_length(a)", Dialect::Trino, "CARDINALITY(a)"),
+            ("a / 2.0", Dialect::Trino, "a / 2.0E0"),
+            ("a / 2.0", Dialect::Spark, "a / 2.0D"),
+            (
+                "try_cast(a AS bigint)",
+                Dialect::BigQuery,
+                "SAFE_CAST(a AS INT64)",
+            ),
+        ] {
+            assert_eq!(
+                translated(expression, dialect),
+                expected,
+                "{}",
+                dialect.name()
+            );
+        }
+        let error = translate("SELECT a['b'] AS x FROM domain.t", &[], Dialect::Snowflake);
+        assert!(error.unwrap_err().to_string().contains("a['b']"));
+    }
+
+    #[test]
+    fn elements_are_joined_where_the_select_list_cannot_unnest() {
+        let sql = "SELECT t.id, unnest(t.items) AS item FROM domain.t AS t";
+        assert!(written(sql, &[], Dialect::Spark).contains("EXPLODE(t.items) AS item"));
+        let text = written(sql, &[], Dialect::BigQuery);
+        assert!(
+            text.contains("CROSS JOIN UNNEST(t.items) AS item"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn qualify_becomes_a_subquery_where_the_dialect_lacks_it() {
+        let sql = "WITH t AS (SELECT 1 AS a, 2 AS b) \
+                   SELECT t.* EXCLUDE (a) FROM t QUALIFY row_number() OVER (ORDER BY a) = 1";
+        let text = written(sql, &[], Dialect::Trino);
+        assert!(
+            !text.contains("QUALIFY") && !text.contains("EXCLUDE"),
+            "{text}"
+        );
+        assert!(
+            text.contains("t.b,") && text.contains("WHERE\n  qualified.is_kept"),
+            "{text}"
+        );
+        let text = written(sql, &[], Dialect::Databricks);
+        assert!(
+            text.contains("QUALIFY") && !text.contains("EXCLUDE"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_ordered_list_of_spark_is_sorted_by_its_keys() {
+        let text = translated("array_agg(a ORDER BY b DESC NULLS LAST)", Dialect::Spark);
+        assert!(
+            text.starts_with("TRANSFORM(ARRAY_SORT(COLLECT_LIST(NAMED_STRUCT('k0', b, "),
+            "{text}"
+        );
+        assert!(text.contains("WHEN l['k0'] IS NULL THEN 1"), "{text}");
+        assert!(
+            text.contains("WHEN l['k0'] < r['k0'] THEN 1 ELSE -1"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn cte_column_lists_are_kept_except_in_bigquery() {
         let sql = "WITH RECURSIVE n(i) AS (SELECT 1 AS i UNION ALL SELECT i + 1 AS i FROM n WHERE i < 3) SELECT i FROM n";
         assert!(written(sql, &[], Dialect::Redshift).contains("n (i) AS"));

@@ -97,6 +97,9 @@ impl DbtPlan<'_> {
             }
             (StepBody::Native(_), _) => "bitlake computes it without SQL".to_owned(),
             (StepBody::Sql(_), Some(read)) => format!("it reads {read}, which is no model"),
+            (StepBody::Sql(sql), None) if has_jinja(sql) => {
+                "its SQL has brackets that dbt would evaluate".to_owned()
+            }
             (StepBody::Sql(sql), None) => match self.translate(step, sql, known) {
                 Ok(text) => {
                     self.add_model(step, sql, text, reads, known)?;
@@ -211,6 +214,13 @@ impl DbtPlan<'_> {
         });
         Ok(())
     }
+}
+
+/// Whether dbt would take a part of the SQL as a template.
+fn has_jinja(sql: &str) -> bool {
+    ["{{", "{%", "{#"]
+        .iter()
+        .any(|bracket| sql.contains(bracket))
 }
 
 /// Whether a `[[table]]` gives rows to the table, or to the table of the domain whose rows a base table has.
