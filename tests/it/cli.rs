@@ -378,7 +378,10 @@ const MASKS: [(&str, &str); 10] = [
     // The seconds of a run, and the space up to the next column.
     (r"TIME +\d+ +", "TIME  N  "),
     // Estimates and periods depend on the time since the end of the fixtures.
-    (r"(?m)^([a-z_]+|acme/\S+ +first load) +\d+ +(< 1|\d+)$", "$1  N  N"),
+    (
+        r"(?m)^([a-z_]+|acme/\S+ +first load) +\d+ +(< 1|\d+)$",
+        "$1  N  N",
+    ),
     (r"\d+ were planned", "N were planned"),
     (r"\d+ (published files|files written)", "N $1"),
 ];
