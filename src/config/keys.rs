@@ -173,7 +173,9 @@ pub(super) const LAKE: KeyTable = KeyTable {
     keys: &[
         key(
             "url",
-            Text("path, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `abfss://container@account.dfs.core.windows.net/prefix`"),
+            Text(
+                "path, `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `abfss://container@account.dfs.core.windows.net/prefix`",
+            ),
             Required,
             "The lake's folder. The path of the URL is the prefix, so one bucket can hold several lakes. `--lake` overrides it.",
         ),
@@ -364,14 +366,12 @@ pub(super) const LAKE_AZURE: KeyTable = KeyTable {
     title: "[lake], for Azure",
     description: "Further settings of Azure Blob Storage.",
     rule: TableRule::None,
-    keys: &[
-        key(
-            "account_name",
-            TEXT,
-            Note("that of the URL or of the environment"),
-            "The storage account, for `az://container/prefix`.",
-        ),
-    ],
+    keys: &[key(
+        "account_name",
+        TEXT,
+        Note("that of the URL or of the environment"),
+        "The storage account, for `az://container/prefix`.",
+    )],
 };
 
 pub(super) const CONNECTION: KeyTable = KeyTable {
@@ -838,7 +838,9 @@ pub(super) const SYNC_GIT: KeyTable = KeyTable {
         key(
             "git_cache",
             PATH,
-            Note("`.bitlake-cache/git` beside the lake, or beside this file for a lake in a bucket"),
+            Note(
+                "`.bitlake-cache/git` beside the lake, or beside this file for a lake in a bucket",
+            ),
             "The folder of the bare clones. It can be deleted at any time.",
         ),
         key(

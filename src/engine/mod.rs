@@ -20,8 +20,8 @@ mod unknown_names;
 mod variants;
 
 pub use browse::Browse;
-pub(crate) use dialect::{DUCKDB, model_type};
 pub use dialect::{ColumnsOf, Dialect, StepTranslation, inline_params, translate, translate_step};
+pub(crate) use dialect::{DUCKDB, model_type};
 pub use local_only::LocalOnly;
 pub use moment::{MOMENT_FORMS, Moment};
 pub use params::{

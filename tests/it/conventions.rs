@@ -20,14 +20,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ),
     (
         "transform",
-        &[
-            "engine",
-            "cluster",
-            "lake",
-            "schema",
-            "config",
-            "redaction",
-        ],
+        &["engine", "cluster", "lake", "schema", "config", "redaction"],
     ),
     ("report", &["transform", "engine", "lake"]),
     (
