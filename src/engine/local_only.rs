@@ -16,6 +16,10 @@ pub enum LocalOnly {
     IgnoreNulls,
     /// DataFusion 55.2 sends a window function without its FILTER.
     WindowFilter,
+    /// ROLLUP, CUBE and GROUPING SETS may have other rows on workers.
+    GroupingSets,
+    /// A join without a condition may have other rows on workers.
+    CrossJoin,
 }
 
 impl fmt::Display for LocalOnly {
@@ -24,6 +28,8 @@ impl fmt::Display for LocalOnly {
             Self::Recursion => "the query is recursive",
             Self::IgnoreNulls => "a window function ignores nulls",
             Self::WindowFilter => "a window function has a filter",
+            Self::GroupingSets => "the query has grouping sets",
+            Self::CrossJoin => "the query has a join without a condition",
         })
     }
 }
@@ -32,8 +38,12 @@ impl fmt::Display for LocalOnly {
 pub(super) fn find(plan: &LogicalPlan) -> Result<Option<LocalOnly>> {
     let mut found = None;
     plan.apply_with_subqueries(|node| {
-        if matches!(node, LogicalPlan::RecursiveQuery(_)) {
-            found = Some(LocalOnly::Recursion);
+        match node {
+            LogicalPlan::RecursiveQuery(_) => found = Some(LocalOnly::Recursion),
+            LogicalPlan::Join(join) if join.on.is_empty() && join.filter.is_none() => {
+                found = Some(LocalOnly::CrossJoin);
+            }
+            _ => {}
         }
         node.apply_expressions(|expression| {
             expression.apply(|expression| {
@@ -47,6 +57,9 @@ pub(super) fn find(plan: &LogicalPlan) -> Result<Option<LocalOnly>> {
 }
 
 fn in_expression(expression: &Expr) -> Option<LocalOnly> {
+    if matches!(expression, Expr::GroupingSet(_)) {
+        return Some(LocalOnly::GroupingSets);
+    }
     let Expr::WindowFunction(window) = expression else {
         return None;
     };
@@ -107,8 +120,16 @@ mod tests {
                 None,
             ),
             (
+                format!("SELECT x.a FROM {one} AS x CROSS JOIN {one} AS y"),
+                Some(LocalOnly::CrossJoin),
+            ),
+            (
+                format!("SELECT a, sum(b) AS n FROM {one} GROUP BY rollup (a)"),
+                Some(LocalOnly::GroupingSets),
+            ),
+            (
                 "WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3)
-                 SELECT x.n FROM r AS x CROSS JOIN r AS y"
+                 SELECT x.n FROM r AS x INNER JOIN r AS y ON x.n = y.n"
                     .to_owned(),
                 Some(LocalOnly::Recursion),
             ),
