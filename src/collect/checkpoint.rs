@@ -122,8 +122,8 @@ impl<'a> CheckpointStore<'a> {
         }
     }
 
-    /// Take over what a concurrent transform changed: it removes the segments that it published. Return false when the
-    /// state was changed by another collecting run.
+    /// Take over what a concurrent transform changed: it removes the segments that it published, and starts lists over
+    /// whose records it gave up. Return false when the state was changed by another collecting run.
     async fn merge_publish(&mut self) -> Result<bool> {
         let (id, uuid) = (self.state.connection_id, &self.state.uuid);
         let (Some((saved, _)), Some((theirs, version))) =
@@ -143,6 +143,9 @@ impl<'a> CheckpointStore<'a> {
             if let Some(list) = self.state.entities.get_mut(table) {
                 list.segments.retain(|segment| !is_published(segment));
                 list.is_lost &= left.is_lost || !before.is_lost;
+                if before.ever_returned() && !left.ever_returned() {
+                    list.start_over(left.reason.as_deref().unwrap_or_default());
+                }
             }
         }
         self.state.published_as.clone_from(&theirs.published_as);

@@ -285,6 +285,25 @@ async fn a_publish_beside_a_collection_is_no_rival_and_its_segments_stay_gone() 
     assert!(left.clone().count() > 0 && !left.any(|segment| first(&segment.path)));
 }
 
+#[tokio::test]
+async fn a_list_that_a_rebuild_gives_up_beside_a_collection_is_read_again() {
+    let (mut bench, report) = beside(|state| {
+        let repositories = state.entities.get_mut("repositories").unwrap();
+        repositories.start_over("given up");
+        repositories.segments.clear();
+    })
+    .await;
+    report.unwrap();
+    let before = segments(&bench).await;
+    bench.complete().await;
+    let after = segments(&bench).await;
+    let added: Vec<_> = after.iter().filter(|it| !before.contains(it)).collect();
+    assert!(
+        matches!(&added[..], [segment] if segment.contains("/repositories/")),
+        "{added:?}"
+    );
+}
+
 /// The paths of all segments of `acme/web`.
 async fn segments(bench: &Bench) -> Vec<String> {
     let state = bench.state().await;
