@@ -77,7 +77,7 @@ pub(super) async fn fold(
             next.files.insert(path, NextFile::Kept);
             continue;
         }
-        let base = base(lake, manifest, &is_published, entity, state, &path).await?;
+        let base = base(lake, manifest, &is_published, entity, states, state, &path).await?;
         let segments = state
             .entities
             .get(entity)
@@ -114,26 +114,45 @@ pub(super) async fn fold(
     Ok(next)
 }
 
-/// Return the published file to fold into. After a rename it still has the old name. A run that died while it moved a
-/// repository may have updated the manifest but not the state, or moved the file and updated neither.
+/// Return the published file to fold into. After a rename it still has the old name, which a new repository may have by now.
+/// A run that died while it moved a repository may have updated the manifest but not the state, or moved the file and updated
+/// neither.
 async fn base(
     lake: &Lake,
     manifest: &Manifest,
     is_published: &impl Fn(&String) -> bool,
     entity: &str,
+    states: &[RepositoryState],
     state: &RepositoryState,
     path: &String,
 ) -> Result<Option<String>> {
-    let was_named = state.published_as.as_ref().unwrap_or(&state.full_name);
+    let others = || {
+        states
+            .iter()
+            .filter(|other| other.connection_id == state.connection_id && other.uuid != state.uuid)
+    };
+    let is_of_another = |name| others().any(|other| other.published_as.as_ref() == Some(name));
+    let Some(was_named) = &state.published_as else {
+        let is_own = is_published(path) && !is_of_another(&state.full_name);
+        return Ok(is_own.then(|| path.clone()));
+    };
     let old = layout::source_file(entity, state.connection_id, was_named);
     if !is_published(&old) {
         return Ok(Some(path.clone()).filter(is_published));
     }
-    let moved = manifest.intent.is_some()
+    // The state was not updated: the old name's file is that of the new repository.
+    let has_moved = others().any(|other| other.full_name == *was_named)
+        && is_published(path)
+        && !is_of_another(&state.full_name);
+    let moves = manifest.intent.is_some()
         && old != *path
         && lake.current_version(&old).await?.is_none()
         && lake.current_version(path).await?.is_some();
-    Ok(Some(if moved { path.clone() } else { old }))
+    Ok(Some(if has_moved || moves {
+        path.clone()
+    } else {
+        old
+    }))
 }
 
 /// Return the segments from the last complete one on, which supersedes the earlier ones.

@@ -56,6 +56,41 @@ async fn a_renamed_repository_takes_its_rows_along() {
 }
 
 #[tokio::test]
+async fn a_new_repository_under_the_old_name_of_another_has_only_its_own_rows() {
+    let (mut bench, web) = Bench::copy_of("deployment_stopped").await;
+    export(&mut bench, &["domain"]).await;
+    let pipelines = "SELECT _repository, count(*) FROM bitbucket.pipelines GROUP BY 1 ORDER BY 1";
+    let before = bench.query(pipelines).await;
+
+    let shop = web.with_file_name("shop");
+    std::fs::rename(&web, &shop).unwrap();
+    let record = std::fs::read_to_string(shop.join("repository.json")).unwrap();
+    let renamed = record
+        .replace("acme/web", "acme/shop")
+        .replace("\"web\"", "\"shop\"");
+    std::fs::write(shop.join("repository.json"), renamed).unwrap();
+    std::fs::create_dir(&web).unwrap();
+    let new = record.replace(
+        "{00000460-0000-4000-8000-000000000001}",
+        "{00000460-0000-4000-8000-000000000002}",
+    );
+    assert_ne!(new, record);
+    std::fs::write(web.join("repository.json"), new).unwrap();
+    std::fs::copy(shop.join("branches.jsonl"), web.join("branches.jsonl")).unwrap();
+    bench.sandbox.reload().unwrap();
+    for _ in 0..2 {
+        export(&mut bench, &["domain"]).await;
+        let moved = before
+            .iter()
+            .map(|line| line.replace("acme/web", "acme/shop"));
+        assert_eq!(bench.query(pipelines).await, moved.collect::<Vec<_>>());
+    }
+    let branches =
+        "SELECT DISTINCT _repository, _repository_uuid FROM bitbucket.branches ORDER BY 1";
+    assert_eq!(bench.query(branches).await.len(), 2);
+}
+
+#[tokio::test]
 async fn other_credentials_change_no_state_and_no_id() {
     let mut bench = Bench::quirk("approval_activity").await;
     export(&mut bench, &[]).await;
