@@ -10,7 +10,8 @@ use super::demo::config_for;
 use super::output::print;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Serve the demo until Ctrl-C. Print the endpoint to stdout, and a configuration that uses it to stderr.
+/// Serve the demo until Ctrl-C. Print the endpoint to stdout, and a configuration that uses it to stderr, with all that is no
+/// TOML in comments.
 pub(super) async fn run(context: &CliContext, args: SandboxArgs) -> Result<CommandOutcome> {
     let sandbox = start(Sandbox::builder().demo(), args.port).await?;
     print(&format!("{}\n", sandbox.endpoint()))?;
@@ -19,7 +20,8 @@ pub(super) async fn run(context: &CliContext, args: SandboxArgs) -> Result<Comma
         // A closed stderr ends no server.
         let _ = writeln!(
             std::io::stderr(),
-            "\nWrite this to bitlake.toml, then try `bitlake run` in another terminal.\nCtrl-C stops the sandbox.\n\n{config}"
+            "# Write this to bitlake.toml (`bitlake sandbox 2> bitlake.toml`), then try `bitlake run` in another terminal.\n\
+             # Ctrl-C stops the sandbox.\n\n{config}"
         );
     }
     tokio::signal::ctrl_c()

@@ -126,12 +126,16 @@ fn the_command_reference_lists_every_command_and_option() {
 }
 
 /// The questions that most readers have, and the queries that answer them.
-const FIRST_QUESTIONS: [(&str, &str); 10] = [
+const FIRST_QUESTIONS: [(&str, &str); 12] = [
     ("How do we deliver, month by month?", "dora/overview"),
     ("What is our DORA class, and why?", "dora/overall"),
     (
         "How long does a change take to production?",
         "dora/lead_time",
+    ),
+    (
+        "How long does it take from merge to production?",
+        "dora_details/lead_time_mean --param part=deploy",
     ),
     (
         "Which deployments failed, and how do we know?",
@@ -141,6 +145,10 @@ const FIRST_QUESTIONS: [(&str, &str); 10] = [
     (
         "Which reviews took longest, and why?",
         "pull_requests/slowest_reviews",
+    ),
+    (
+        "And last month?",
+        "pull_requests/slowest_reviews --param from=\"last month\" --param to=\"this month\"",
     ),
     (
         "Which pull requests wait, and for whom?",
@@ -167,10 +175,11 @@ fn the_page_of_questions_lists_every_query_with_its_command() {
         | question | command |\n|---|---|\n"
         .to_owned();
     let queries = listed_queries();
-    for (question, name) in FIRST_QUESTIONS {
+    for (question, command) in FIRST_QUESTIONS {
+        let name = command.split(' ').next().unwrap();
         let known = queries.iter().any(|query| query["query"] == name);
         assert!(known, "there is no query {name}");
-        writeln!(text, "| {question} | `bitlake query {name}` |").unwrap();
+        writeln!(text, "| {question} | `bitlake query {command}` |").unwrap();
     }
     let mut group = "";
     for query in &queries {

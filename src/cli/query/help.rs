@@ -27,6 +27,8 @@ Times, in the time zone of each project unless they have an offset:
 ";
 /// The limit of parameters in an example.
 const MOST: usize = 2;
+/// The longest command that fits into a line of 80 columns.
+const LINE: usize = 78;
 
 /// Return the help of a query.
 ///
@@ -34,12 +36,8 @@ const MOST: usize = 2;
 /// [`ErrorKind::Configuration`](crate::error::ErrorKind::Configuration) for a malformed declaration of a parameter.
 pub(super) fn help(catalog: &QueryCatalog, query: &NamedQuery) -> Result<String> {
     let params = declared_params(&query.sql)?;
-    let mut text = format!("{}\n\n", query.question());
-    for line in query.header().skip(1).filter(|line| !is_machinery(line)) {
-        text.push_str(line);
-        text.push('\n');
-    }
-    text = format!("{}\n\n", text.trim_end());
+    let notes = query.header().skip(1).filter(|line| !is_machinery(line));
+    let mut text = format!("{}\n\n{}\n\n", query.question(), paragraphs(notes));
     match params.is_empty() {
         true => text.push_str("The query takes no parameters.\n"),
         false => {
@@ -51,12 +49,36 @@ pub(super) fn help(catalog: &QueryCatalog, query: &NamedQuery) -> Result<String>
     if params.iter().any(|param| param.type_name == "timestamp") {
         text.push_str(TIMES);
     }
-    text.push_str(&format!("\nExample:\n  {}\n", example(query, &params)));
+    let example = broken(&example(query, &params));
+    text.push_str(&format!("\nExample:\n  {example}\n"));
     let related = catalog.related(query);
     if !related.is_empty() {
         text.push_str(&format!("\nSee also:\n  {}\n", related.join("\n  ")));
     }
     Ok(text)
+}
+
+/// Join the lines of each paragraph, which the terminal wraps at its own width. A label (`Note:`) and a bullet begin one.
+fn paragraphs<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    let mut text = String::new();
+    for line in lines {
+        let label = line.split_once(':').map_or("", |(label, _)| label);
+        let is_label = !label.is_empty() && label.chars().all(char::is_alphabetic);
+        let begins = is_label || line.is_empty() || line.starts_with("* ");
+        if !text.is_empty() {
+            text.push(if begins { '\n' } else { ' ' });
+        }
+        text.push_str(if begins { line } else { line.trim_start() });
+    }
+    text.trim().to_owned()
+}
+
+/// Break a command that is longer than a line of the help, so that it can be pasted.
+fn broken(command: &str) -> String {
+    match command.len() > LINE {
+        true => command.replace(" --param", " \\\n    --param"),
+        false => command.to_owned(),
+    }
 }
 
 /// Return whether a line of the header is for programs, or shown elsewhere.
@@ -111,8 +133,11 @@ mod tests {
         let catalog = QueryCatalog::load(None).unwrap();
         for query in catalog.all() {
             let help = help(&catalog, query).unwrap();
-            let shown = help.lines().skip_while(|line| *line != "Example:").nth(1);
-            let words: Vec<_> = shown.unwrap().split_whitespace().collect();
+            let shown = help.lines().skip_while(|line| *line != "Example:");
+            let shown = shown.skip(1).take_while(|line| !line.is_empty());
+            let shown: Vec<_> = shown.collect();
+            assert!(shown.iter().all(|line| line.len() <= 80), "{shown:?}");
+            let words: Vec<_> = shown.iter().flat_map(|it| it.split_whitespace()).collect();
             assert_eq!(words[..3], ["bitlake", "query", &query.name]);
             let given = words.iter().filter_map(|word| word.split_once('='));
             let given: Vec<_> = given.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
