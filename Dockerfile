@@ -13,8 +13,11 @@ RUN mkdir src tests && touch src/lib.rs src/main.rs tests/sql.rs && cargo fetch 
 COPY . .
 RUN cargo build --release --offline --locked --bin bitlake
 
+# A stage of its own, so that the certificates are those of this image also where the stage above is replaced.
+FROM rust:1.94-slim-trixie AS certificates
+
 FROM debian:trixie-slim
-COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY --from=certificates /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 COPY --from=build /src/target/release/bitlake /usr/local/bin/bitlake
 USER 65532:65532
 ENV BITLAKE_CONFIG=/etc/bitlake/bitlake.toml

@@ -4,6 +4,8 @@
     package.py archive WHEEL NAME FOLDER  write bitlake-VERSION-NAME.tar.gz (.zip for Windows) and its SBOM into FOLDER
     package.py checksums FOLDER           write FOLDER/SHA256SUMS
     package.py image ARCHIVE FOLDER       lay out what the Dockerfile copies from its first stage, with the program of an archive
+    package.py tag TAG                    refuse a tag that is not vX.Y.Z with the version of Cargo.toml
+    package.py latest VERSION < TAGS      print whether no stable version among the tags is higher
     package.py verify FOLDER              check SHA256SUMS, the contents of each archive, and its program on this machine
 
 The program of an archive is that of the wheel. Its completions and man pages are printed by the program itself, so an archive is made on
@@ -27,6 +29,8 @@ import zipfile
 ROOT = pathlib.Path(__file__).parents[1]
 SHELLS = {"bash": "bitlake.bash", "zsh": "_bitlake", "fish": "bitlake.fish", "powershell": "_bitlake.ps1", "elvish": "bitlake.elv"}
 DOCUMENTS = ["CHANGELOG.md", "LICENSE", "README.md", "SECURITY.md"]
+# A version that is published.
+STABLE = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*)){2}")
 # The first time that a zip file can hold.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -110,16 +114,32 @@ def write_zip(path, files):
 
 
 def image(path, folder):
-    """Lay out the files of the stage `build` that the last stage copies."""
+    """Lay out what the last stage copies from the stage `build`: the program, and nothing of this machine."""
     with tarfile.open(path) as packed:
         (program,) = [packed.extractfile(entry).read() for entry in packed if is_program(entry.name)]
     copied = re.findall(r"^COPY --from=build (\S+) ", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert any(is_program(source) for source in copied), copied
-    for source in copied:
-        target = pathlib.Path(folder) / source.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(program if is_program(source) else pathlib.Path(source).read_bytes())
-        target.chmod(0o755 if is_program(source) else 0o644)
+    (source,) = copied
+    assert is_program(source), f"{source} would be that of this machine"
+    target = pathlib.Path(folder) / source.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(program)
+    target.chmod(0o755)
+
+
+def check_tag(tag):
+    """Refuse a tag that is not the version of Cargo.toml, or is one of a pre-release."""
+    version = tag.removeprefix("v")
+    if not STABLE.fullmatch(version):
+        sys.exit(f"{tag} is no tag of a release: write vX.Y.Z; versions such as v1.0.0-rc.1 are not published")
+    if f'version = "{version}"' not in (ROOT / "Cargo.toml").read_text(encoding="utf-8").splitlines():
+        sys.exit(f"{tag} is not the version in Cargo.toml")
+
+
+def is_latest(version):
+    """Print whether a version is the highest of itself and the stable versions among the tags of standard input."""
+    tags = [line.strip().removeprefix("v") for line in sys.stdin if line.startswith("v")]
+    versions = [tag for tag in [version, *tags] if STABLE.fullmatch(tag)]
+    print(str(version == max(versions, key=lambda it: [int(part) for part in it.split(".")], default=None)).lower())
 
 
 def sha256(path):
@@ -169,7 +189,15 @@ def verify_archive(path, temporary):
     assert all((top / name).stat().st_size for name in found), "no file is empty"
 
 
-COMMANDS = {"try": try_wheel, "archive": archive, "image": image, "checksums": checksums, "verify": verify}
+COMMANDS = {
+    "try": try_wheel,
+    "archive": archive,
+    "checksums": checksums,
+    "image": image,
+    "tag": check_tag,
+    "latest": is_latest,
+    "verify": verify,
+}
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in COMMANDS:

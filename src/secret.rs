@@ -204,6 +204,7 @@ fn spellings(secret: &str) -> String {
                 let _ = write!(pattern, r"|\\+{literal}");
             }
             ' ' => pattern.push_str(r"|\+"),
+            '\n' => pattern.push_str(r"|\\+n"),
             '&' => pattern.push_str("|&amp;"),
             '<' => pattern.push_str("|&lt;"),
             '>' => pattern.push_str("|&gt;"),

@@ -259,6 +259,11 @@ impl<'a> Job<'a> {
         if written.is_ok() && !matches!(error, Some(ErrorKind::Interrupted | ErrorKind::Quota)) {
             self.clean().await;
         }
+        // The summary and the lineage must not say that a command succeeded that fails.
+        if let (Ok(()), Err(error)) = (&result, &written) {
+            self.report.head.exit_code = error.kind().exit_code();
+            self.report.head.error = Some(error.to_string());
+        }
         self.lineage
             .finish(self.config, &self.lake, &self.report)
             .await;

@@ -114,21 +114,23 @@ fn collect_settings(args: &CollectingArgs, shard: Option<Shard>) -> CollectSetti
 pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
     let mut job = Job::start(context, &config, "transform").await?;
-    if config.tables.is_empty() && job.lake.states().await?.is_empty() {
-        tracing::warn!(
-            "nothing was collected yet, so that the tables are empty: run `bitlake run`"
-        );
-    }
     let only = Some(args.only.into_iter().collect())
         .filter(|only: &std::collections::BTreeSet<_>| !only.is_empty());
-    let result = job
-        .transform(&TransformOptions {
-            only,
-            full: args.full,
-            workers: args.transforming.workers(&config),
-            queries: args.transforming.queries,
-            ..TransformOptions::default()
-        })
-        .await;
+    let options = TransformOptions {
+        only,
+        full: args.full,
+        workers: args.transforming.workers(&config),
+        queries: args.transforming.queries,
+        ..TransformOptions::default()
+    };
+    let result = async {
+        if config.tables.is_empty() && job.lake.states().await?.is_empty() {
+            tracing::warn!(
+                "nothing was collected yet, so that the tables are empty: run `bitlake run`"
+            );
+        }
+        job.transform(&options).await
+    };
+    let result = result.await;
     job.finish(result).await
 }

@@ -9,7 +9,7 @@ use super::layout::{self, FileLayout};
 use super::paths::BasePath;
 use super::section::Section;
 use super::since::Since;
-use super::store::{self, StoreKind};
+use super::store::{self, AddressUse, StoreKind};
 use crate::error::{Error, Result};
 
 /// `[lake]`.
@@ -73,6 +73,7 @@ pub(super) fn read(root: &Section<'_>, base: &BasePath<'_>) -> Result<LakeConfig
         return Err(root.missing("lake", hint));
     };
     let url = lake.required("url", hint)?;
+    lake.check_address("url", &url, AddressUse::Lake)?;
     let kind = StoreKind::of(&url);
     if let Some(key) = CREDENTIALS.iter().find(|key| lake.get(key).is_some()) {
         return Err(lake

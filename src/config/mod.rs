@@ -59,4 +59,4 @@ pub use project::{Project, RepositorySelection};
 pub(crate) use rules::capture_groups;
 pub use rules::{CommitsDiffs, Deployments, EntityGroup, RuleSet, StepsRule, TagRules};
 pub use since::{Since, SyncSettings};
-pub use store::{ADDRESSES, StoreKind};
+pub use store::{ADDRESSES, AddressUse, RefusedPart, StoreKind};

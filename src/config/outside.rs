@@ -6,6 +6,7 @@ use super::keys;
 use super::paths::BasePath;
 use super::place::ConfigPlace;
 use super::section::Section;
+use super::store::AddressUse;
 use crate::error::Result;
 use crate::suggest;
 
@@ -117,13 +118,12 @@ fn read_table(section: &Section<'_>, base: &BasePath<'_>) -> Result<OutsideTable
             .hint("rows can be added to tables of domain, dora and metrics only"));
     }
     let hint = "add the path or the URL of the files, as in `s3://bucket/incidents/*.csv`";
+    let location = section.required("location", hint)?;
+    section.check_address("location", &location, AddressUse::Table)?;
     Ok(OutsideTable {
         layer: layer.to_owned(),
         table: table.to_owned(),
-        location: base.resolve(
-            section.required("location", hint)?,
-            section.place_of("location"),
-        ),
+        location: base.resolve(location, section.place_of("location")),
         format: format
             .ok_or_else(|| section.missing("format", "use one of: csv, ndjson, parquet"))?,
         query: section.string("query")?,

@@ -9,6 +9,7 @@ use chrono_tz::{TZ_VARIANTS, Tz};
 
 use super::document::{ConfigNode, ConfigValue};
 use super::place::ConfigPlace;
+use super::store::{AddressUse, RefusedPart};
 use crate::error::{Error, Result};
 use crate::suggest;
 
@@ -81,6 +82,22 @@ impl<'a> Section<'a> {
     pub(super) fn error(&self, key: &str, complaint: &str) -> Error {
         self.place_of(key)
             .error(format!("`{key}`{} {complaint}", self.within()))
+    }
+
+    /// Refuse the address under `key` if it has a part that is a secret or may have one.
+    pub(super) fn check_address(
+        &self,
+        key: &str,
+        address: &str,
+        used_as: AddressUse,
+    ) -> Result<()> {
+        match RefusedPart::of(address, used_as) {
+            None => Ok(()),
+            Some(refused) => Err(self
+                .error(key, &format!("has {}", refused.part))
+                .with("address", refused.shown)
+                .hint(RefusedPart::HINT)),
+        }
     }
 
     /// Return the error of a value that has another type than `wanted`.

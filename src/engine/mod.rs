@@ -610,6 +610,14 @@ mod tests {
                 "not a table of the form `layer.table` (name=repos): did you mean `domain.repos`?",
             ),
             (
+                "SELECT id, full_name AS id FROM domain.repos",
+                "two columns of the result have the same name (column=id): name one of them with `AS`",
+            ),
+            (
+                "SELECT id FROM domain.repos AS a CROSS JOIN domain.repos AS b",
+                "several tables have this column (column=id): write the table or its alias before it, as in `r.id`",
+            ),
+            (
                 "SELECT r.name FROM domain.repos AS r",
                 "there is no such column (column=r.name): did you mean `full_name`?",
             ),

@@ -1,4 +1,4 @@
-//! Errors for tables and columns that do not exist, with the most similar names.
+//! Errors for tables and columns that do not exist, with the most similar names, and for columns of the same name.
 
 use std::collections::BTreeSet;
 
@@ -54,19 +54,39 @@ pub(super) fn qualified_names(state: &SessionState, name: &str) -> Option<String
     suggest::did_you_mean(&near)
 }
 
-/// Return the error for a query that cannot be planned. A column that no table has gets suggestions.
+/// Return the error for a query that cannot be planned. A column that no table has gets suggestions; a name that several columns have is
+/// shown.
 pub(super) fn plan_error(error: DataFusionError) -> Error {
-    if let DataFusionError::SchemaError(root, _) = error.find_root()
-        && let SchemaError::FieldNotFound {
+    let cannot_plan = "cannot plan the query";
+    let DataFusionError::SchemaError(root, _) = error.find_root() else {
+        return Error::new(ErrorKind::Usage, cannot_plan).source(error);
+    };
+    match root.as_ref() {
+        SchemaError::FieldNotFound {
             field,
             valid_fields,
-        } = root.as_ref()
-    {
-        return Error::new(ErrorKind::Usage, "there is no such column")
+        } => Error::new(ErrorKind::Usage, "there is no such column")
             .with("column", field.flat_name())
-            .hint(column_hint(field, valid_fields));
+            .hint(column_hint(field, valid_fields)),
+        // Without a relation, an expression names a column that several tables have.
+        SchemaError::AmbiguousReference { field } if field.relation.is_none() => {
+            Error::new(ErrorKind::Usage, "several tables have this column")
+                .with("column", &field.name)
+                .hint("write the table or its alias before it, as in `r.id`")
+        }
+        SchemaError::AmbiguousReference { field } => same_name(&field.name),
+        SchemaError::DuplicateQualifiedField { name, .. }
+        | SchemaError::DuplicateUnqualifiedField { name } => same_name(name),
     }
-    Error::new(ErrorKind::Usage, "cannot plan the query").source(error)
+}
+
+fn same_name(column: &str) -> Error {
+    Error::new(
+        ErrorKind::Usage,
+        "two columns of the result have the same name",
+    )
+    .with("column", column)
+    .hint("name one of them with `AS`")
 }
 
 fn column_hint(column: &Column, valid: &[Column]) -> String {

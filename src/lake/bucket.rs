@@ -18,7 +18,7 @@ use url::Url;
 
 use super::store_errors::NoCredentials;
 use super::{azure, google, s3};
-use crate::config::StoreKind;
+use crate::config::{AddressUse, RefusedPart, StoreKind};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 pub(super) const CANNOT_CONNECT: &str = "cannot set up access to the bucket";
@@ -60,6 +60,7 @@ pub(super) fn connect(
     let Some(kind) = StoreKind::of(location) else {
         return Ok(None);
     };
+    refuse_secrets(location, AddressUse::Table)?;
     let url = bucket_url(location, kind)?;
     let bucket = match kind {
         StoreKind::S3 => s3::connect(url, options),
@@ -83,6 +84,22 @@ pub fn credential_source(
         Some(StoreKind::S3) => s3::credential_source(options).map(Some),
         Some(StoreKind::Google) => Ok(Some(google::credential_source(options))),
         Some(StoreKind::Azure) => Ok(Some(azure::credential_source(options))),
+    }
+}
+
+/// Refuse an address whose secret would be in errors, reports and `_bitlake/store.json`.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`]; the message has neither the secret nor the path.
+pub(super) fn refuse_secrets(address: &str, used_as: AddressUse) -> Result<()> {
+    match RefusedPart::of(address, used_as) {
+        None => Ok(()),
+        Some(refused) => Err(Error::new(
+            ErrorKind::Configuration,
+            format!("the address of a bucket has {}", refused.part),
+        )
+        .with("address", refused.shown)
+        .hint(RefusedPart::HINT)),
     }
 }
 
@@ -260,6 +277,18 @@ mod tests {
             let error = connect(location, &BTreeMap::new()).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Configuration);
             assert!(error.to_string().contains(form), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_with_a_secret_is_refused_without_it() {
+        for location in [
+            "abfss://c:s3cr3t@acme.dfs.core.windows.net/lake",
+            "az://c/lake?sv=2022&sig=s3cr3t",
+        ] {
+            let error = connect(location, &BTreeMap::new()).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Configuration);
+            assert!(!error.to_string().contains("s3cr3t"), "{error}");
         }
     }
 }

@@ -44,6 +44,16 @@ impl Lake {
     /// # Errors
     /// [`ErrorKind::Lake`] when the store refuses or ignores a condition.
     pub async fn probe(&self) -> Result<()> {
+        match self.probe_new_path().await {
+            // The client sends a put again whose reply is lost, and the object that it made itself refuses the second.
+            Err(error) if error.find_cause::<StoreError>().is_some_and(is_refused) => {
+                self.probe_new_path().await
+            }
+            probed => probed,
+        }
+    }
+
+    async fn probe_new_path(&self) -> Result<()> {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| {
             Error::new(ErrorKind::Internal, "no randomness").source(error.to_string())

@@ -14,6 +14,7 @@ use super::layout;
 use super::location::{self, LakeLocation};
 use super::store_errors::store_error;
 use super::version::ObjectVersion;
+use crate::config::AddressUse;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The time without renewal after which another run may take over a publish: long enough for a slow store, short enough
@@ -103,6 +104,7 @@ impl Lake {
     }
 
     fn in_bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Option<Self>> {
+        bucket::refuse_secrets(url, AddressUse::Lake)?;
         let Some(bucket) = bucket::connect(url, options)? else {
             return Ok(None);
         };

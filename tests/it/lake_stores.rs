@@ -8,6 +8,7 @@ use bitlake::lake::{
     FORMAT_VERSION, Lake, ListState, ListStatus, RepositoryState, is_lost_race, layout,
 };
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 
 use super::faulty::{Act, Faulty};
 use super::stores::{self, Ground, MAY, Staged, on_every_store};
@@ -22,6 +23,7 @@ on_every_store!(
     a_state_moves_with_its_version,
     hostile_names_stay_inside_and_read_back,
     a_probe_leaves_nothing,
+    a_probe_whose_own_object_is_in_the_way_takes_another,
     a_conflict_is_tried_again_with_the_same_condition,
     a_store_that_ignores_conditions_is_refused,
     paths_from_outside_do_not_leave_the_lake,
@@ -313,6 +315,31 @@ async fn a_probe_leaves_nothing(ground: &Ground) {
             .ends_with("check the folder's permissions"),
         "{error}"
     );
+}
+
+/// The reply to the first create is lost, and the store refuses the one that the client sends again.
+async fn a_probe_whose_own_object_is_in_the_way_takes_another(ground: &Ground) {
+    let store = Arc::clone(&ground.store);
+    let repeated = Faulty::new(Arc::clone(&ground.store), move |op| match (op.name, op.n) {
+        ("put", 1) => {
+            let (store, path) = (Arc::clone(&store), Path::from(op.path));
+            Act::First(Box::pin(async move {
+                store.put(&path, "sent before".into()).await.unwrap();
+            }))
+        }
+        _ => Act::Go,
+    });
+    ground.over(repeated).probe().await.unwrap();
+    let left = ground.lake().list("_bitlake/probe").await.unwrap();
+    assert!(left.is_empty(), "{left:?}");
+    if ground.is_conditional {
+        let always = Faulty::new(Arc::clone(&ground.store), |op| match op.name {
+            "put" => Act::Conflict,
+            _ => Act::Go,
+        });
+        let error = ground.over(always).probe().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Lake, "{error}");
+    }
 }
 
 /// S3 replies 409 during another request for the same object, also to the first create.

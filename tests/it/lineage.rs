@@ -180,3 +180,31 @@ async fn a_file_gets_the_failure_of_a_run_with_its_error() {
     );
     check(&events);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_state_and_a_report_that_cannot_be_written_end_in_a_failure() {
+    let connection = "auth = \"access-token\"\ntoken = { env = \"BITBUCKET_TOKEN\" }";
+    for damaged in ["_bitlake/state/1/damaged.json", "_bitlake/runs"] {
+        let program = Program::new("http://127.0.0.1:9/2.0", connection, "");
+        let file = program.folder.path().join("lake").join(damaged);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "{").unwrap();
+        let path = program.folder.path().join("lineage.ndjson");
+        let env = [
+            ("OPENLINEAGE__TRANSPORT__TYPE", "file"),
+            (
+                "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH",
+                path.to_str().unwrap(),
+            ),
+        ];
+        let output = program.run(&["transform"], &env).await;
+        assert_eq!(output.code, 5, "{damaged}: {}", output.stderr);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let events = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let events: Vec<Value> = events.collect();
+        assert_eq!(kinds(&events), ["START", "FAIL"], "{damaged}");
+        let runs = program.folder.path().join("lake/_bitlake/runs");
+        let reports = std::fs::read_dir(runs).map_or(0, Iterator::count);
+        assert_eq!(reports, usize::from(damaged != "_bitlake/runs"));
+    }
+}

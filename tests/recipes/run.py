@@ -208,6 +208,7 @@ def docker(ground):
     text = (ground.root / "Dockerfile").read_text()
     (toolchain,) = re.findall(r'rust-version = "(.*)"', (ground.root / "Cargo.toml").read_text())
     assert text.startswith(f"FROM rust:{toolchain}-"), "the oldest toolchain that will do"
+    assert len(set(re.findall(r"^FROM (rust:\S+)", text, re.MULTILINE))) == 1, "the certificates are those of the same image"
     stage = text.split("\nFROM ")[0]
     copy = ground.folder / "src"
     copy.mkdir()

@@ -1,4 +1,4 @@
--- How long does a change, or one part of its way such as from merge to production, take on average?
+-- How long does a change take on average, or a part of it, such as from merge to production?
 -- Grain: one row per project
 -- Dashboard: DORA Details - Lead Time for Changes, 1 Mean lead time for changes and 1.1 to 1.4, its parts
 -- alias: dora_details/lead_time_coding part=coding

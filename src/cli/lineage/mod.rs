@@ -68,9 +68,10 @@ impl LineageEmitter {
             return;
         };
         let sent = async {
-            let lineage = match kind {
-                EventKind::Start => Default::default(),
-                _ => StepGraph::find(self.queries.as_deref())?.lineage().await?,
+            // Only published tables have columns to describe.
+            let lineage = match report.transform {
+                None => Default::default(),
+                Some(_) => StepGraph::find(self.queries.as_deref())?.lineage().await?,
             };
             let lake_url = lake.url();
             let context = EventContext {

@@ -1,6 +1,8 @@
 //! Sends an event to a server, or adds it to a file.
 
+use std::fs::OpenOptions;
 use std::io::Write;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::settings::{LineageSettings, LineageTransport};
@@ -17,11 +19,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn send(settings: &LineageSettings, event: &serde_json::Value) -> Result<()> {
     match &settings.transport {
         LineageTransport::File(path) => {
-            let file = std::fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .open(path);
-            let written = file.and_then(|mut file| file.write_all(format!("{event}\n").as_bytes()));
+            let written = append(path.clone(), format!("{event}\n")).await;
             let written = written.or_error(ErrorKind::Configuration, "cannot write the file");
             written.map_err(|error| error.with("file", path.display()))
         }
@@ -54,6 +52,43 @@ pub(super) async fn send(settings: &LineageSettings, event: &serde_json::Value) 
     }
 }
 
+/// Add a line to a file, within [`TIMEOUT`]: a pipe without a reader and a dead network mount block without end.
+async fn append(path: PathBuf, line: String) -> std::io::Result<()> {
+    let work = tokio::task::spawn_blocking(move || {
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).append(true).open(path)?;
+        file.write_all(line.as_bytes())
+    });
+    tokio::time::timeout(TIMEOUT, work).await??
+}
+
 fn unreachable(error: reqwest::Error) -> Error {
     Error::new(ErrorKind::Unreachable, "the lineage server does not answer").source(error)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_without_a_reader_costs_the_time_limit_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let settings = LineageSettings {
+            transport: LineageTransport::File(path),
+            namespace: "n".to_owned(),
+            parent: None,
+        };
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let event = serde_json::json!({});
+        let error = runtime.block_on(send(&settings, &event)).unwrap_err();
+        assert!(
+            error.to_string().contains("cannot write the file"),
+            "{error}"
+        );
+        runtime.shutdown_background();
+    }
 }

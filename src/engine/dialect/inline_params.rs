@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::super::{Param, text_literal};
+use super::rules::StringEscape;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// Replace each `$name` in the text of `sql` by its value. Comments and quoted text stay as they are.
@@ -19,19 +20,36 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 /// # Errors
 /// [`ErrorKind::Usage`]: a timestamp outside the calendar.
 pub fn inline_params(sql: &str, params: &[Param]) -> Result<String> {
+    replace_params(sql, StringEscape::Standard, |name| {
+        let param = params.iter().find(|param| param.name == name);
+        param.map(literal).transpose()
+    })
+}
+
+/// Replace each `$name` in the text of `sql` for which `value` has a text. Comments and quoted text, whose strings are
+/// escaped by `escape`, remain as they are.
+///
+/// # Errors
+/// Those of `value`.
+pub(super) fn replace_params(
+    sql: &str,
+    escape: StringEscape,
+    value: impl Fn(&str) -> Result<Option<String>>,
+) -> Result<String> {
     let mut written = String::with_capacity(sql.len());
     let mut rest = sql;
     while let Some(next) = rest.chars().next() {
         let skipped = match next {
             '-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            '\'' | '"' => rest[1..].find(next).map_or(rest.len(), |end| end + 2),
+            '\'' if escape == StringEscape::Backslash => escaped_string(rest),
+            '\'' | '"' | '`' => rest[1..].find(next).map_or(rest.len(), |end| end + 2),
             '$' => {
                 let name: String = rest[1..]
                     .chars()
                     .take_while(|c| c.is_alphanumeric() || *c == '_')
                     .collect();
-                if let Some(param) = params.iter().find(|param| param.name == name) {
-                    written += &literal(param)?;
+                if let Some(text) = value(&name)? {
+                    written += &text;
                     rest = &rest[1 + name.len()..];
                     continue;
                 }
@@ -43,6 +61,17 @@ pub fn inline_params(sql: &str, params: &[Param]) -> Result<String> {
         rest = &rest[skipped..];
     }
     Ok(written)
+}
+
+/// Return the length of the string at the start of `text`, in which a backslash precedes quotes and backslashes.
+fn escaped_string(text: &str) -> usize {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let is_end = byte == b'\'' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        is_end
+    });
+    end.map_or(text.len(), |end| end + 2)
 }
 
 /// Return a value as a literal that DataFusion and DuckDB both read.

@@ -10,8 +10,9 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut, With,
 };
 
+use super::inline_params::replace_params;
 use super::quote::requote;
-use super::rules::TypeNames;
+use super::rules::{StringEscape, TypeNames};
 use super::wildcards::{ColumnsOf, WildcardExpander, identifier};
 use super::{Dialect, not_one_select, parse_query, rewrite, to_result};
 use crate::engine::TableName;
@@ -61,7 +62,7 @@ pub fn translate_step(sql: &str, dialect: Dialect, step: &StepTranslation<'_>) -
     for (n, table) in names.tables.iter().enumerate() {
         text = text.replace(&placeholder(n), &(step.table)(table));
     }
-    Ok(inline(&text, step.params))
+    inline(&text, rules.string_escape, step.params)
 }
 
 /// DuckDB runs the text as it is, with other names of tables.
@@ -98,7 +99,7 @@ fn duckdb_step(sql: &str, statement: &Statement, step: &StepTranslation<'_>) -> 
         .into_iter()
         .skip_while(|line| line.starts_with("--"))
         .collect();
-    let body = inline(&body.join("\n"), step.params);
+    let body = inline(&body.join("\n"), StringEscape::Standard, step.params)?;
     let Some(contract) = step.contract else {
         return Ok(body);
     };
@@ -113,11 +114,9 @@ fn misplaced() -> Error {
     )
 }
 
-/// Replace each `$name`.
-fn inline(text: &str, params: &BTreeMap<String, String>) -> String {
-    params.iter().fold(text.to_owned(), |text, (name, value)| {
-        text.replace(&format!("${name}"), value)
-    })
+/// Replace each `$name`, but not in strings and comments.
+fn inline(text: &str, escape: StringEscape, params: &BTreeMap<String, String>) -> Result<String> {
+    replace_params(text, escape, |name| Ok(params.get(name).cloned()))
 }
 
 /// Move the query into a last common table expression, and select its columns with the types of the contract.
@@ -267,5 +266,34 @@ impl Visitor for TablePlaces {
             });
         }
         ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parameter_is_replaced_as_a_whole_word_outside_of_strings() {
+        let params = BTreeMap::from([("run_id".to_owned(), "'{{ id }}'".to_owned())]);
+        let step = StepTranslation {
+            contract: None,
+            columns_of: &|_| None,
+            table: &ToString::to_string,
+            params: &params,
+        };
+        let sql =
+            "SELECT $run_id AS a, $run_id_x AS b, 'it''s $run_id' AS c, 'a\\' AS d, $run_id AS e";
+        for (dialect, string) in [
+            (Dialect::Duckdb, "'it''s $run_id'"),
+            (Dialect::Trino, "'it''s $run_id'"),
+            (Dialect::Snowflake, "'it''s $run_id'"),
+            (Dialect::BigQuery, r"'it\'s $run_id'"),
+        ] {
+            let text = translate_step(sql, dialect, &step).unwrap();
+            assert!(text.contains(string), "{text}");
+            assert!(text.contains("$run_id_x"), "{text}");
+            assert_eq!(text.matches("'{{ id }}'").count(), 2, "{text}");
+        }
     }
 }

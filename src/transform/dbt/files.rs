@@ -6,7 +6,7 @@ use std::fmt::Write;
 use super::plan::{DbtModel, DbtPlan, model_name, source_name};
 use super::{DBT_MARK, DbtProject};
 use crate::engine::{DUCKDB, Dialect, model_type};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::schema::ddl::{description, is_reserved_in_snowflake, is_reserved_word};
 use crate::schema::{Column, Contract};
 
@@ -17,7 +17,7 @@ const UNIQUE_KEY: &str = "bitlake_unique_key";
 pub(super) fn write(plan: &DbtPlan<'_>) -> Result<DbtProject> {
     let mut files = BTreeMap::from([
         ("README.md".to_owned(), readme(plan)),
-        ("dbt_project.yml".to_owned(), project(plan)),
+        ("dbt_project.yml".to_owned(), project(plan)?),
         (format!("macros/{UNIQUE_KEY}.sql"), unique_key()),
         ("models/sources.yml".to_owned(), sources(plan)?),
     ]);
@@ -190,7 +190,7 @@ fn unique_key() -> String {
     )
 }
 
-fn project(plan: &DbtPlan<'_>) -> String {
+fn project(plan: &DbtPlan<'_>) -> Result<String> {
     let mut text = format!(
         "# {DBT_MARK}\nname: bitlake\nversion: \"{}\"\nconfig-version: 2\nprofile: bitlake\nrequire-dbt-version: \">=1.10.5\"\n\n",
         env!("CARGO_PKG_VERSION")
@@ -198,8 +198,8 @@ fn project(plan: &DbtPlan<'_>) -> String {
     if plan.dialect == Dialect::Duckdb {
         let _ = write!(
             text,
-            "vars:\n  # The lake: a folder or an s3:// URL.\n  lake: {}\n\non-run-start:\n",
-            yaml_text(plan.lake.unwrap_or("lake").trim_end_matches('/'))
+            "vars:\n  # The lake: a folder or the address of a bucket. Write a quote (') in it twice.\n  lake: {}\n\non-run-start:\n",
+            yaml_text(&lake_text(plan.lake.unwrap_or("lake"))?)
         );
         let macros = DUCKDB.lines().filter(|line| line.starts_with("CREATE "));
         for line in macros {
@@ -207,7 +207,23 @@ fn project(plan: &DbtPlan<'_>) -> String {
         }
         text.push('\n');
     }
-    text + "models:\n  bitlake:\n    +materialized: table\n"
+    Ok(text + "models:\n  bitlake:\n    +materialized: table\n")
+}
+
+/// Return the lake for a string of SQL, in which dbt evaluates Jinja and dbt-duckdb evaluates single brackets.
+///
+/// # Errors
+/// [`ErrorKind::Configuration`] for a lake with brackets.
+fn lake_text(lake: &str) -> Result<String> {
+    if lake.contains(['{', '}']) {
+        return Err(Error::new(
+            ErrorKind::Configuration,
+            "the lake has brackets that dbt would evaluate",
+        )
+        .with("lake", lake)
+        .hint("move the lake, or name it by a path without `{` and `}`"));
+    }
+    Ok(lake.trim_end_matches('/').replace('\'', "''"))
 }
 
 /// The profile of a database file, with the settings of `queries/duckdb.sql`.
@@ -270,4 +286,18 @@ fn readme(plan: &DbtPlan<'_>) -> String {
 /// Write a text in YAML, of which JSON is a subset.
 fn yaml_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lake_is_a_string_of_sql_without_templates() {
+        assert_eq!(lake_text("/data/bob's lake/").unwrap(), "/data/bob''s lake");
+        for lake in ["/data/{{ x }}", "/data/{% x %}", "/data/{name}"] {
+            let error = lake_text(lake).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Configuration, "{error}");
+        }
+    }
 }
