@@ -344,17 +344,7 @@ async fn every_bundled_query_has_the_same_rows_on_workers() {
     let text = std::fs::read_to_string(demo.config()).unwrap();
     let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
     let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
-    let mut urls = Vec::new();
-    for _ in 0..2 {
-        let session = Engine::new(None).unwrap().worker_session();
-        let server = WorkerServer {
-            session,
-            memory_limit: 2 << 30,
-        };
-        let worker = server.listen("127.0.0.1:0").await.unwrap();
-        urls.push(Url::parse(&format!("http://{}", worker.address())).unwrap());
-        tokio::spawn(worker.serve(std::future::pending()));
-    }
+    let urls = workers_here(2).await;
     let files = SharedFiles::new(&lake, "20261124T100000Z-queries");
     let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
     let cluster = Cluster::connect(&urls, files).await.unwrap();
@@ -386,6 +376,60 @@ async fn every_bundled_query_has_the_same_rows_on_workers() {
     assert_eq!(differing, [""; 0], "{compared}");
     // A sort-merge join of DataFusion 55.2 panics in its filter.
     assert_eq!(refused, ["dora_debug/change_failure_rate_recomputed"]);
+}
+
+/// Start workers in this process.
+async fn workers_here(count: usize) -> Vec<Url> {
+    let mut urls = Vec::new();
+    for _ in 0..count {
+        let session = Engine::new(None).unwrap().worker_session();
+        let server = WorkerServer {
+            session,
+            memory_limit: 2 << 30,
+        };
+        let worker = server.listen("127.0.0.1:0").await.unwrap();
+        urls.push(Url::parse(&format!("http://{}", worker.address())).unwrap());
+        tokio::spawn(worker.serve(std::future::pending()));
+    }
+    urls
+}
+
+/// DataFusion sorts once for windows of opposite orders, and sends the reversed one as if it were not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_of_opposite_orders_have_the_same_rows_on_workers() {
+    let demo = DemoCopy::new();
+    let text = std::fs::read_to_string(demo.config()).unwrap();
+    let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
+    let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
+    let urls = workers_here(2).await;
+    let files = SharedFiles::new(&lake, "20261124T100000Z-windows");
+    let cluster = Cluster::connect(&urls, files).await.unwrap();
+    let engine = open_published(&lake, None).await.unwrap();
+    let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
+    for (function, is_sent) in [
+        ("lag(id)", true),
+        ("lead(id, 2)", true),
+        ("first_value(id)", true),
+        ("nth_value(id, 2)", true),
+        ("row_number()", true),
+        ("max(id)", true),
+        ("array_agg(id)", false),
+    ] {
+        let sql = format!(
+            "SELECT id,
+                {function} OVER (PARTITION BY base_repo_id ORDER BY created_date, id) AS a,
+                {function} OVER (PARTITION BY base_repo_id ORDER BY created_date DESC, id DESC) AS b
+             FROM domain.pull_requests"
+        );
+        let used = UseOfWorkers::default();
+        let session = engine.on_workers(&cluster, true, &used).unwrap();
+        let expected = rows(&engine, &sql, &[], scratch.path()).await.unwrap();
+        match rows(&session, &sql, &[], scratch.path()).await {
+            Ok(found) => assert!(is_sent && found == expected, "{function}"),
+            Err(error) => assert!(!is_sent, "{function}: {error}"),
+        }
+        assert!(used.is_any() && expected.len() > 20, "{function}");
+    }
 }
 
 /// What a step stages is in files of the coordinator. Its workers see the bucket alone.
