@@ -171,9 +171,16 @@ pub async fn check_workers(urls: &[Url]) -> Result<()> {
     find(urls, &StatusClient::new()?).await.map(drop)
 }
 
-/// Ask the workers for their status.
+/// Ask the workers for their status, each once.
 async fn find(urls: &[Url], client: &StatusClient) -> Result<Vec<WorkerLink>> {
-    let replies = join_all(urls.iter().map(async |url| (url, client.get(url).await))).await;
+    let mut distinct = Vec::new();
+    for url in urls {
+        if !distinct.contains(&url) {
+            distinct.push(url);
+        }
+    }
+    let replies = distinct.into_iter().map(async |url| (url, client.get(url).await));
+    let replies = join_all(replies).await;
     let mut links = Vec::new();
     let mut unreachable = None;
     for (url, reply) in replies {

@@ -49,7 +49,7 @@ impl StatusClient {
     /// Return the status of the worker at `url`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`] when nothing answers; [`ErrorKind::Configuration`] when it is not a worker.
+    /// [`ErrorKind::Unreachable`] when nothing answers, or another server in its place, with an error; [`ErrorKind::Configuration`] when it is not a worker.
     pub(super) async fn get(&self, url: &Url) -> Result<WorkerStatus> {
         let wrong = |kind, message: &str| Error::new(kind, message).with("worker", url);
         let status = url.join(STATUS).map_err(|error| {
@@ -60,6 +60,11 @@ impl StatusClient {
                 .source(error.without_url())
                 .hint("start it with `bitlake worker`, or remove it from --workers and [cluster]")
         })?;
+        if !reply.status().is_success() {
+            return Err(wrong(ErrorKind::Unreachable, "a worker does not answer")
+                .with("status", reply.status())
+                .hint("wait until it is ready, or name the address that `bitlake worker` prints"));
+        }
         let no_worker = || {
             wrong(ErrorKind::Configuration, "not a worker of bitlake")
                 .hint("name the address that `bitlake worker` prints")
