@@ -191,10 +191,16 @@ pub(crate) fn repair_hint(path: &str) -> String {
     }
 }
 
+/// Return the folder of the files that a run stages for its workers.
+#[must_use]
+pub(super) fn staged_folder(run_id: &str) -> String {
+    format!("{STAGING}/{run_id}")
+}
+
 /// Return a file that a run stages for its workers.
 #[must_use]
 pub(super) fn staged_file(run_id: &str, number: u64) -> String {
-    format!("{STAGING}/{run_id}/{number}.parquet")
+    format!("{}/{number}.parquet", staged_folder(run_id))
 }
 
 /// Return the kept manifest of a publish.

@@ -49,11 +49,15 @@ impl SharedFiles {
         self.lake.file_url(&path)
     }
 
-    /// Remove the files that were put into the lake. A failure is logged only: a later run removes what is left.
+    /// Remove every file that the run put into the lake for others. A failure is logged only: a later run removes what is
+    /// left.
     pub async fn remove(&self) {
-        let count = self.count.load(Ordering::Relaxed);
-        let paths = (0..count).map(|number| layout::staged_file(&self.run_id, number));
-        if let Err(error) = self.lake.remove_all(paths).await {
+        let folder = layout::staged_folder(&self.run_id);
+        let removed = match self.lake.list(&folder).await {
+            Ok(paths) => self.lake.remove_all(paths).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
             tracing::debug!("cannot remove staged files: {error}");
         }
     }
