@@ -39,16 +39,17 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Connect to the workers at these URLs. A run goes on without workers that do not answer, if one does.
+    /// Connect to the workers at these URLs. A run goes on without workers that do not answer, if one does or
+    /// `may_lack_workers`.
     ///
     /// # Errors
     /// As [`check_workers`].
-    pub async fn connect(urls: &[Url], files: SharedFiles) -> Result<Self> {
+    pub async fn connect(urls: &[Url], files: SharedFiles, may_lack_workers: bool) -> Result<Self> {
         let client = StatusClient::new()?;
-        let links = find(urls, &client).await?;
+        let links = find(urls, &client, may_lack_workers).await?;
         for link in &links {
             if let Some(reason) = &link.lost {
-                tracing::warn!("the run goes on with the other workers: {reason}");
+                tracing::warn!("the run goes on without a worker: {reason}");
             }
         }
         Ok(Self {
@@ -168,18 +169,24 @@ impl Cluster {
 /// # Errors
 /// [`ErrorKind::Unreachable`] if none answers; [`ErrorKind::Configuration`] if one is another build, or not a worker.
 pub async fn check_workers(urls: &[Url]) -> Result<()> {
-    find(urls, &StatusClient::new()?).await.map(drop)
+    find(urls, &StatusClient::new()?, false).await.map(drop)
 }
 
 /// Ask the workers for their status, each once.
-async fn find(urls: &[Url], client: &StatusClient) -> Result<Vec<WorkerLink>> {
+async fn find(
+    urls: &[Url],
+    client: &StatusClient,
+    may_lack_workers: bool,
+) -> Result<Vec<WorkerLink>> {
     let mut distinct = Vec::new();
     for url in urls {
         if !distinct.contains(&url) {
             distinct.push(url);
         }
     }
-    let replies = distinct.into_iter().map(async |url| (url, client.get(url).await));
+    let replies = distinct
+        .into_iter()
+        .map(async |url| (url, client.get(url).await));
     let replies = join_all(replies).await;
     let mut links = Vec::new();
     let mut unreachable = None;
@@ -205,7 +212,9 @@ async fn find(urls: &[Url], client: &StatusClient) -> Result<Vec<WorkerLink>> {
         links.push(link);
     }
     match unreachable {
-        Some(error) if links.iter().all(|link| link.lost.is_some()) => Err(error),
+        Some(error) if !may_lack_workers && links.iter().all(|link| link.lost.is_some()) => {
+            Err(error)
+        }
         _ => Ok(links),
     }
 }

@@ -99,6 +99,8 @@ pub struct TransformOptions {
     pub masker: Masker,
     /// The workers that SQL steps run on; none for this process alone.
     pub workers: Vec<Url>,
+    /// Go on without workers if none answers: they did before the collection.
+    pub may_lack_workers: bool,
     /// Receives the progress.
     pub listener: TransformListener,
 }
@@ -135,7 +137,9 @@ pub async fn transform(
     let work = async {
         if !options.workers.is_empty() {
             let files = SharedFiles::new(lake, run_id);
-            run.use_cluster(Cluster::connect(&options.workers, files).await?)?;
+            run.use_cluster(
+                Cluster::connect(&options.workers, files, options.may_lack_workers).await?,
+            )?;
         }
         run.stage_settings(&states, &assigned)?;
         run.stage_source(&states, now, options).await?;

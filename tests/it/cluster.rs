@@ -347,7 +347,7 @@ async fn every_bundled_query_has_the_same_rows_on_workers() {
     let urls = workers_here(2).await;
     let files = SharedFiles::new(&lake, "20261124T100000Z-queries");
     let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
-    let cluster = Cluster::connect(&urls, files).await.unwrap();
+    let cluster = Cluster::connect(&urls, files, false).await.unwrap();
     let engine = open_published(&lake, None).await.unwrap();
     let used = UseOfWorkers::default();
     let (mut differing, mut refused, mut compared) = (Vec::new(), Vec::new(), 0);
@@ -403,7 +403,7 @@ async fn windows_of_opposite_orders_have_the_same_rows_on_workers() {
     let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
     let urls = workers_here(2).await;
     let files = SharedFiles::new(&lake, "20261124T100000Z-windows");
-    let cluster = Cluster::connect(&urls, files).await.unwrap();
+    let cluster = Cluster::connect(&urls, files, false).await.unwrap();
     let engine = open_published(&lake, None).await.unwrap();
     let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
     for (function, is_sent) in [
