@@ -43,10 +43,19 @@ impl Cluster {
     /// `may_lack_workers`.
     ///
     /// # Errors
-    /// As [`check_workers`].
+    /// As [`check_workers`]; [`ErrorKind::Configuration`] if a worker sees another lake.
     pub async fn connect(urls: &[Url], files: SharedFiles, may_lack_workers: bool) -> Result<Self> {
         let client = StatusClient::new()?;
-        let links = find(urls, &client, may_lack_workers).await?;
+        let (file, sha256) = files.put_lake_check().await?;
+        let links = find(urls, &client, Some(&file), may_lack_workers).await;
+        let links = links.and_then(|links| check_lake(links, &files.lake_url(), &sha256));
+        let links = match links {
+            Ok(links) => links,
+            Err(error) => {
+                files.remove().await;
+                return Err(error);
+            }
+        };
         for link in &links {
             if let Some(reason) = &link.lost {
                 tracing::warn!("the run goes on without a worker: {reason}");
@@ -169,13 +178,16 @@ impl Cluster {
 /// # Errors
 /// [`ErrorKind::Unreachable`] if none answers; [`ErrorKind::Configuration`] if one is another build, or not a worker.
 pub async fn check_workers(urls: &[Url]) -> Result<()> {
-    find(urls, &StatusClient::new()?, false).await.map(drop)
+    find(urls, &StatusClient::new()?, None, false)
+        .await
+        .map(drop)
 }
 
 /// Ask the workers for their status, each once.
 async fn find(
     urls: &[Url],
     client: &StatusClient,
+    file: Option<&Url>,
     may_lack_workers: bool,
 ) -> Result<Vec<WorkerLink>> {
     let mut distinct = Vec::new();
@@ -186,7 +198,7 @@ async fn find(
     }
     let replies = distinct
         .into_iter()
-        .map(async |url| (url, client.get(url).await));
+        .map(async |url| (url, client.get_with_file(url, file).await));
     let replies = join_all(replies).await;
     let mut links = Vec::new();
     let mut unreachable = None;
@@ -217,6 +229,24 @@ async fn find(
         }
         _ => Ok(links),
     }
+}
+
+/// Refuse a worker that does not see the file of this digest. A worker that did not answer is used by no plan.
+fn check_lake(links: Vec<WorkerLink>, lake: &str, sha256: &str) -> Result<Vec<WorkerLink>> {
+    for link in &links {
+        let Some(status) = &link.first else {
+            continue;
+        };
+        if status.file.as_deref() != Some(sha256) {
+            return Err(
+                Error::new(ErrorKind::Configuration, "a worker sees another lake")
+                    .with("worker", &link.url)
+                    .with("lake", lake)
+                    .hint("give every machine the same `lake.url` and endpoint: a bucket, or a shared folder at the same path"),
+            );
+        }
+    }
+    Ok(links)
 }
 
 /// The workers that a plan is made for.

@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use object_store::PutMode;
 use url::Url;
 
 use super::layout;
 use super::location::file_url;
 use super::store::Lake;
-use crate::error::Result;
+use crate::digest::{hex, sha256_hex};
+use crate::error::{ErrorKind, OrError, Result};
 
 /// Shows local files of a run to other machines that read the lake, in a folder of the lake.
 #[derive(Debug)]
@@ -47,6 +50,27 @@ impl SharedFiles {
         let path = layout::staged_file(&self.run_id, number);
         self.lake.put_file(local, &path).await?;
         self.lake.file_url(&path)
+    }
+
+    /// Put a file of random text into the lake. Return its URL, and the SHA-256 that a machine finds which reads this lake.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the file cannot be put.
+    pub async fn put_lake_check(&self) -> Result<(Url, String)> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).or_error(ErrorKind::Internal, "no randomness")?;
+        let text = hex(&random);
+        let sha256 = sha256_hex(&text);
+        let path = layout::lake_check_file(&self.run_id);
+        self.lake
+            .put_with_retries(&path, Bytes::from(text), PutMode::Overwrite)
+            .await?;
+        Ok((self.lake.file_url(&path)?, sha256))
+    }
+
+    /// Return the address of the lake.
+    pub fn lake_url(&self) -> String {
+        self.lake.url()
     }
 
     /// Remove every file that the run put into the lake for others. A failure is logged only: a later run removes what is
