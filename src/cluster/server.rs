@@ -147,17 +147,18 @@ impl WorkerServer {
 
 #[derive(Deserialize)]
 struct StatusQuery {
-    file: Option<Url>,
+    file: Option<String>,
 }
 
 /// Return the SHA-256 of the small file by which a coordinator finds whether this worker sees its lake. No other file is
 /// read.
-async fn lake_check(runtime: &RuntimeEnv, file: &Url) -> Option<String> {
+async fn lake_check(runtime: &RuntimeEnv, file: &str) -> Option<String> {
+    let file = Url::parse(file).ok()?;
     let path = Path::from_url_path(file.path()).ok()?;
     if !is_lake_check(&path) {
         return None;
     }
-    let store = runtime.object_store_registry.get_store(file).ok()?;
+    let store = runtime.object_store_registry.get_store(&file).ok()?;
     let found = store.get(&path).await.ok()?;
     if found.meta.size > MOST_CHECK_BYTES {
         return None;

@@ -86,3 +86,27 @@ impl SharedFiles {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_file_of_the_run_is_removed_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::create(folder.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+        let files = SharedFiles::new(&lake, "run");
+        let (_, sha256) = files.put_lake_check().await.unwrap();
+        assert_eq!(sha256.len(), 64);
+        // Of a put that this process no longer knows.
+        let late = layout::staged_file("run", 7);
+        let other = layout::staged_file("run-2", 0);
+        for path in [&late, &other] {
+            lake.put_json(path, &1).await.unwrap();
+        }
+        files.remove().await;
+        assert_eq!(lake.list(layout::STAGING).await.unwrap(), [other]);
+    }
+}
