@@ -18,7 +18,7 @@ use crate::clock;
 use crate::collect::{self, CollectEvent, CollectOptions, Shard, StopReason, StopSignal};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, OrError, Result};
-use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, Retention, layout, rollback};
+use crate::lake::{DEFAULT_LEASE, Lake, LakeLock, Retention, SharedFiles, layout, rollback};
 use crate::scratch;
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformOptions, TransformReport};
@@ -192,6 +192,11 @@ impl<'a> Job<'a> {
             error = self.signals.interrupted() => Err(error),
         };
         self.report.phases.insert("transform", began.elapsed());
+        if report.is_err() && !options.workers.is_empty() {
+            // A signal ends the transform anywhere.
+            let head = &self.report.head;
+            SharedFiles::new(&self.lake, &head.run_id).remove().await;
+        }
         self.report.transform = Some(report?);
         Ok(())
     }

@@ -67,6 +67,7 @@ async fn run_and_report(
         full: args.collecting.full,
         queries: args.transforming.queries.clone(),
         workers: args.transforming.workers(config),
+        may_lack_workers: true,
         ..TransformOptions::default()
     };
     let result = async {

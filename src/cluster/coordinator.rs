@@ -39,16 +39,26 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Connect to the workers at these URLs. A run goes on without workers that do not answer, if one does.
+    /// Connect to the workers at these URLs. A run goes on without workers that do not answer, if one does or
+    /// `may_lack_workers`.
     ///
     /// # Errors
-    /// As [`check_workers`].
-    pub async fn connect(urls: &[Url], files: SharedFiles) -> Result<Self> {
+    /// As [`check_workers`]; [`ErrorKind::Configuration`] if a worker sees another lake.
+    pub async fn connect(urls: &[Url], files: SharedFiles, may_lack_workers: bool) -> Result<Self> {
         let client = StatusClient::new()?;
-        let links = find(urls, &client).await?;
+        let (file, sha256) = files.put_lake_check().await?;
+        let links = find(urls, &client, Some(&file), may_lack_workers).await;
+        let links = links.and_then(|links| check_lake(links, &files.lake_url(), &sha256));
+        let links = match links {
+            Ok(links) => links,
+            Err(error) => {
+                files.remove().await;
+                return Err(error);
+            }
+        };
         for link in &links {
             if let Some(reason) = &link.lost {
-                tracing::warn!("the run goes on with the other workers: {reason}");
+                tracing::warn!("the run goes on without a worker: {reason}");
             }
         }
         Ok(Self {
@@ -168,12 +178,28 @@ impl Cluster {
 /// # Errors
 /// [`ErrorKind::Unreachable`] if none answers; [`ErrorKind::Configuration`] if one is another build, or not a worker.
 pub async fn check_workers(urls: &[Url]) -> Result<()> {
-    find(urls, &StatusClient::new()?).await.map(drop)
+    find(urls, &StatusClient::new()?, None, false)
+        .await
+        .map(drop)
 }
 
-/// Ask the workers for their status.
-async fn find(urls: &[Url], client: &StatusClient) -> Result<Vec<WorkerLink>> {
-    let replies = join_all(urls.iter().map(async |url| (url, client.get(url).await))).await;
+/// Ask the workers for their status, each once.
+async fn find(
+    urls: &[Url],
+    client: &StatusClient,
+    file: Option<&Url>,
+    may_lack_workers: bool,
+) -> Result<Vec<WorkerLink>> {
+    let mut distinct = Vec::new();
+    for url in urls {
+        if !distinct.contains(&url) {
+            distinct.push(url);
+        }
+    }
+    let replies = distinct
+        .into_iter()
+        .map(async |url| (url, client.get_with_file(url, file).await));
+    let replies = join_all(replies).await;
     let mut links = Vec::new();
     let mut unreachable = None;
     for (url, reply) in replies {
@@ -198,9 +224,29 @@ async fn find(urls: &[Url], client: &StatusClient) -> Result<Vec<WorkerLink>> {
         links.push(link);
     }
     match unreachable {
-        Some(error) if links.iter().all(|link| link.lost.is_some()) => Err(error),
+        Some(error) if !may_lack_workers && links.iter().all(|link| link.lost.is_some()) => {
+            Err(error)
+        }
         _ => Ok(links),
     }
+}
+
+/// Refuse a worker that does not see the file of this digest. A worker that did not answer is used by no plan.
+fn check_lake(links: Vec<WorkerLink>, lake: &str, sha256: &str) -> Result<Vec<WorkerLink>> {
+    for link in &links {
+        let Some(status) = &link.first else {
+            continue;
+        };
+        if status.file.as_deref() != Some(sha256) {
+            return Err(
+                Error::new(ErrorKind::Configuration, "a worker sees another lake")
+                    .with("worker", &link.url)
+                    .with("lake", lake)
+                    .hint("give every machine the same `lake.url` and endpoint: a bucket, or a shared folder at the same path"),
+            );
+        }
+    }
+    Ok(links)
 }
 
 /// The workers that a plan is made for.

@@ -38,7 +38,7 @@ impl WorkerLink {
     /// Return whether a status is that of the process at the start.
     pub(super) fn is_same(&self, status: &WorkerStatus) -> bool {
         let first = self.first.as_ref();
-        first.is_some_and(|first| first.instance == status.instance)
+        first.is_some_and(|first| first.instance == status.instance && first.build == status.build)
     }
 
     /// Return what the worker did since the start, as far as it is known.

@@ -5,10 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::Result;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, not_impl_err};
 use datafusion::execution::context::QueryPlanner;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_expr::window::{
+    PlainAggregateWindowExpr, SlidingAggregateWindowExpr, WindowExpr,
+};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion_distributed::DistributedExec;
 
 /// Whether a part of any plan of a session went to workers. A plan that exchanges no rows remains with the coordinator.
@@ -40,6 +45,38 @@ impl QueryPlanner for WatchedPlanner {
         self.used
             .0
             .fetch_or(plan.is::<DistributedExec>(), Ordering::Relaxed);
+        if has_reversed_aggregate(&plan)? {
+            return not_impl_err!("a window function is computed in reverse");
+        }
         Ok(plan)
     }
+}
+
+/// Return whether a window computes an aggregate in reverse: DataFusion 55.2 would send it as if it did not. The other
+/// functions of windows are never reversed in a session for workers.
+fn has_reversed_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
+    let mut found = false;
+    plan.apply(|node| {
+        let windows = match node.downcast_ref::<BoundedWindowAggExec>() {
+            Some(node) => node.window_expr(),
+            None => node
+                .downcast_ref::<WindowAggExec>()
+                .map_or(&[][..], |node| node.window_expr()),
+        };
+        found |= windows.iter().any(is_reversed_aggregate);
+        Ok(match found {
+            true => TreeNodeRecursion::Stop,
+            false => TreeNodeRecursion::Continue,
+        })
+    })?;
+    Ok(found)
+}
+
+fn is_reversed_aggregate(window: &Arc<dyn WindowExpr>) -> bool {
+    let window = window.as_any();
+    let sliding = window.downcast_ref::<SlidingAggregateWindowExpr>();
+    let plain = window.downcast_ref::<PlainAggregateWindowExpr>();
+    let sliding = sliding.map(SlidingAggregateWindowExpr::get_aggregate_expr);
+    let aggregate = sliding.or_else(|| plain.map(PlainAggregateWindowExpr::get_aggregate_expr));
+    aggregate.is_some_and(|aggregate| aggregate.is_reversed())
 }

@@ -4,22 +4,33 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::Query;
 use axum::routing::get;
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion_distributed::{DistributedExt, Worker, WorkerQueryContext};
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
+use serde::Deserialize;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
+use url::Url;
 
 use super::BUILD;
 use super::channels::{Channels, KEEP_ALIVE};
 use super::counted::{CountWork, WorkCounters};
 use super::status::{STATUS, WorkerStatus};
 use crate::clock;
+use crate::digest::sha256_hex;
 use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::lake::layout::is_lake_check;
 use crate::memory::processor_time;
+
+/// The most bytes of a file that is read for a status.
+const MOST_CHECK_BYTES: u64 = 1024;
 
 /// A worker before it listens.
 pub struct WorkerServer {
@@ -72,9 +83,17 @@ impl RunningWorker {
         let counters = Arc::new(WorkCounters::default());
         let status = self.server.status(&counters);
         let worker = self.server.worker(&counters);
+        let runtime = Arc::clone(self.server.session.runtime_env());
+        let reply = move |Query(query): Query<StatusQuery>| async move {
+            let file = match &query.file {
+                Some(file) => lake_check(&runtime, file).await,
+                None => None,
+            };
+            Json(WorkerStatus { file, ..status() })
+        };
         let router = Routes::new(worker.into_worker_server())
             .into_axum_router()
-            .route(STATUS, get(move || std::future::ready(Json(status()))));
+            .route(STATUS, get(reply));
         let serving = Server::builder()
             // For the status.
             .accept_http1(true)
@@ -104,6 +123,7 @@ impl WorkerServer {
                 memory_limit,
                 tasks,
                 rows,
+                file: None,
                 cpu_milliseconds: time.map(|it| u64::try_from(it.as_millis()).unwrap_or(u64::MAX)),
             }
         }
@@ -123,6 +143,27 @@ impl WorkerServer {
             .with_runtime_env(runtime)
             .with_version(BUILD)
     }
+}
+
+#[derive(Deserialize)]
+struct StatusQuery {
+    file: Option<String>,
+}
+
+/// Return the SHA-256 of the small file by which a coordinator finds whether this worker sees its lake. No other file is
+/// read.
+async fn lake_check(runtime: &RuntimeEnv, file: &str) -> Option<String> {
+    let file = Url::parse(file).ok()?;
+    let path = Path::from_url_path(file.path()).ok()?;
+    if !is_lake_check(&path) {
+        return None;
+    }
+    let store = runtime.object_store_registry.get_store(&file).ok()?;
+    let found = store.get(&path).await.ok()?;
+    if found.meta.size > MOST_CHECK_BYTES {
+        return None;
+    }
+    Some(sha256_hex(found.bytes().await.ok()?))
 }
 
 /// Create the session of one task: it has the functions and settings of `session`.

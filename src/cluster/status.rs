@@ -26,6 +26,9 @@ pub struct WorkerStatus {
     pub tasks: u64,
     /// The number of rows that they returned.
     pub rows: u64,
+    /// The SHA-256 of the file that the request names; none if the worker does not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
     /// The processor time of the process; none where the system does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_milliseconds: Option<u64>,
@@ -49,17 +52,34 @@ impl StatusClient {
     /// Return the status of the worker at `url`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`] when nothing answers; [`ErrorKind::Configuration`] when it is not a worker.
+    /// [`ErrorKind::Unreachable`] when nothing answers, or another server in its place, with an error; [`ErrorKind::Configuration`] when it is not a worker.
     pub(super) async fn get(&self, url: &Url) -> Result<WorkerStatus> {
+        self.get_with_file(url, None).await
+    }
+
+    /// As [`Self::get`], with the digest of the file at a URL as the worker sees it.
+    pub(super) async fn get_with_file(
+        &self,
+        url: &Url,
+        file: Option<&Url>,
+    ) -> Result<WorkerStatus> {
         let wrong = |kind, message: &str| Error::new(kind, message).with("worker", url);
-        let status = url.join(STATUS).map_err(|error| {
+        let mut status = url.join(STATUS).map_err(|error| {
             wrong(ErrorKind::Configuration, "not the URL of a worker").source(error)
         })?;
+        if let Some(file) = file {
+            status.query_pairs_mut().append_pair("file", file.as_str());
+        }
         let reply = self.0.get(status).send().await.map_err(|error| {
             wrong(ErrorKind::Unreachable, "cannot reach a worker")
                 .source(error.without_url())
                 .hint("start it with `bitlake worker`, or remove it from --workers and [cluster]")
         })?;
+        if !reply.status().is_success() {
+            return Err(wrong(ErrorKind::Unreachable, "a worker does not answer")
+                .with("status", reply.status())
+                .hint("wait until it is ready, or name the address that `bitlake worker` prints"));
+        }
         let no_worker = || {
             wrong(ErrorKind::Configuration, "not a worker of bitlake")
                 .hint("name the address that `bitlake worker` prints")

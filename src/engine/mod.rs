@@ -10,6 +10,7 @@ mod functions;
 mod local_only;
 mod merge;
 mod moment;
+mod one_direction;
 mod params;
 mod parquet_table;
 mod references;
@@ -475,8 +476,11 @@ impl Engine {
         let config = config
             .with_extension(Arc::clone(cluster.files()))
             .with_create_default_catalog_and_schema(false);
-        let builder =
-            SessionStateBuilder::new_from_existing(self.context.state()).with_config(config);
+        let state = self.context.state();
+        let functions = one_direction::in_one_direction(state.window_functions().values());
+        let builder = SessionStateBuilder::new_from_existing(state)
+            .with_config(config)
+            .with_window_functions(functions);
         let state = cluster.session(builder, used);
         let state = state.or_error(ErrorKind::Internal, "cannot plan for workers")?;
         Ok(self.with_state(state))

@@ -46,6 +46,8 @@ pub const BASES: &str = "_bitlake/base.json";
 pub const BASE: &str = "_bitlake/base";
 /// The folder of files that a run stages for its workers.
 pub const STAGING: &str = "_bitlake/staging";
+/// The name of a file of random text in the folder of a run in [`STAGING`].
+const LAKE_CHECK: &str = "lake-check";
 /// The folder of run reports.
 pub const RUNS: &str = "_bitlake/runs";
 /// The folder of the requests that each identity has spent in the last hour.
@@ -191,10 +193,35 @@ pub(crate) fn repair_hint(path: &str) -> String {
     }
 }
 
+/// Return the folder of the files that a run stages for its workers.
+#[must_use]
+pub(super) fn staged_folder(run_id: &str) -> String {
+    format!("{STAGING}/{run_id}")
+}
+
+/// Return the file by which a run finds whether its workers see the same lake.
+#[must_use]
+pub(super) fn lake_check_file(run_id: &str) -> String {
+    format!("{}/{LAKE_CHECK}", staged_folder(run_id))
+}
+
+/// Return whether the path of an object ends as that of a file of [`lake_check_file`].
+#[must_use]
+pub(crate) fn is_lake_check(object: &ObjectPath) -> bool {
+    let path = object.as_ref();
+    path.strip_suffix(LAKE_CHECK)
+        .and_then(|path| path.strip_suffix('/'))
+        .and_then(|path| path.rsplit_once('/'))
+        .is_some_and(|(folder, run)| {
+            let folder = folder.strip_suffix(STAGING);
+            !run.is_empty() && folder.is_some_and(|it| it.is_empty() || it.ends_with('/'))
+        })
+}
+
 /// Return a file that a run stages for its workers.
 #[must_use]
 pub(super) fn staged_file(run_id: &str, number: u64) -> String {
-    format!("{STAGING}/{run_id}/{number}.parquet")
+    format!("{}/{number}.parquet", staged_folder(run_id))
 }
 
 /// Return the kept manifest of a publish.

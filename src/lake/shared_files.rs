@@ -3,12 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+use object_store::PutMode;
 use url::Url;
 
 use super::layout;
 use super::location::file_url;
 use super::store::Lake;
-use crate::error::Result;
+use crate::digest::{hex, sha256_hex};
+use crate::error::{ErrorKind, OrError, Result};
 
 /// Shows local files of a run to other machines that read the lake, in a folder of the lake.
 #[derive(Debug)]
@@ -49,12 +52,61 @@ impl SharedFiles {
         self.lake.file_url(&path)
     }
 
-    /// Remove the files that were put into the lake. A failure is logged only: a later run removes what is left.
+    /// Put a file of random text into the lake. Return its URL, and the SHA-256 that a machine finds which reads this lake.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the file cannot be put.
+    pub async fn put_lake_check(&self) -> Result<(Url, String)> {
+        let mut random = [0; 32];
+        getrandom::fill(&mut random).or_error(ErrorKind::Internal, "no randomness")?;
+        let text = hex(&random);
+        let sha256 = sha256_hex(&text);
+        let path = layout::lake_check_file(&self.run_id);
+        self.lake
+            .put_with_retries(&path, Bytes::from(text), PutMode::Overwrite)
+            .await?;
+        Ok((self.lake.file_url(&path)?, sha256))
+    }
+
+    /// Return the address of the lake.
+    pub fn lake_url(&self) -> String {
+        self.lake.url()
+    }
+
+    /// Remove every file that the run put into the lake for others. A failure is logged only: a later run removes what is
+    /// left.
     pub async fn remove(&self) {
-        let count = self.count.load(Ordering::Relaxed);
-        let paths = (0..count).map(|number| layout::staged_file(&self.run_id, number));
-        if let Err(error) = self.lake.remove_all(paths).await {
+        let folder = layout::staged_folder(&self.run_id);
+        let removed = match self.lake.list(&folder).await {
+            Ok(paths) => self.lake.remove_all(paths).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = removed {
             tracing::debug!("cannot remove staged files: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_file_of_the_run_is_removed_and_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let lake = Lake::create(folder.path().to_str().unwrap(), &BTreeMap::new()).unwrap();
+        let files = SharedFiles::new(&lake, "run");
+        let (_, sha256) = files.put_lake_check().await.unwrap();
+        assert_eq!(sha256.len(), 64);
+        // Of a put that this process no longer knows.
+        let late = layout::staged_file("run", 7);
+        let other = layout::staged_file("run-2", 0);
+        for path in [&late, &other] {
+            lake.put_json(path, &1).await.unwrap();
+        }
+        files.remove().await;
+        assert_eq!(lake.list(layout::STAGING).await.unwrap(), [other]);
     }
 }

@@ -99,6 +99,8 @@ pub struct TransformOptions {
     pub masker: Masker,
     /// The workers that SQL steps run on; none for this process alone.
     pub workers: Vec<Url>,
+    /// Go on without workers if none answers: they did before the collection.
+    pub may_lack_workers: bool,
     /// Receives the progress.
     pub listener: TransformListener,
 }
@@ -128,15 +130,17 @@ pub async fn transform(
         config, lake, contracts, steps, &inventory, &states, &assigned,
     )?;
     run.stored = StoredTables::read(lake).await;
-    if !options.workers.is_empty() {
-        let files = SharedFiles::new(lake, run_id);
-        run.use_cluster(Cluster::connect(&options.workers, files).await?)?;
-    }
     let given_up = run.check_damage(&mut states, options.accept_loss).await?;
 
     let known = KnownFindings::read(lake).await;
 
     let work = async {
+        if !options.workers.is_empty() {
+            let files = SharedFiles::new(lake, run_id);
+            run.use_cluster(
+                Cluster::connect(&options.workers, files, options.may_lack_workers).await?,
+            )?;
+        }
         run.stage_settings(&states, &assigned)?;
         run.stage_source(&states, now, options).await?;
         run.stage_outside().await?;
@@ -145,15 +149,13 @@ pub async fn transform(
         options.listener.tell(TransformEvent::Checking);
         run.run_checks(&known).await
     };
-    let findings = match work.await {
+    let result = work.await;
+    run.finish_cluster().await;
+    let findings = match result {
         Ok(findings) => findings,
-        Err(error) => {
-            run.finish_cluster().await;
-            return Err(damage::explain(lake, error).await);
-        }
+        Err(error) => return Err(damage::explain(lake, error).await),
     };
     run.check_repairs(options.accept_loss)?;
-    run.finish_cluster().await;
     let TransformRun {
         contracts,
         tables,

@@ -78,7 +78,14 @@ async fn attempt(
         }
         let used = UseOfWorkers::default();
         let session = engine.on_workers(cluster, joins_in_memory, &used)?;
-        let failure = match write::attempt(&session, sql, params, contract, folder).await {
+        let result = write::attempt(&session, sql, params, contract, folder).await;
+        if used.is_any() || result.is_err() {
+            cluster.find_lost().await;
+        }
+        let is_whole = cluster.workers() == workers;
+        let failure = match result {
+            // A process that took a worker's place may be another build, and rows of it among the others.
+            Ok(_) if used.is_any() && !is_whole => continue,
             Ok(table) => {
                 if !used.is_any() {
                     let reason = LocalReason::NoExchange.to_string();
@@ -88,9 +95,8 @@ async fn attempt(
             }
             Err(failure) => failure,
         };
-        cluster.find_lost().await;
         match failure {
-            _ if cluster.workers() != workers => {}
+            _ if !is_whole => {}
             QueryFailure::OutOfMemory(_) if joins_in_memory => joins_in_memory = false,
             QueryFailure::OutOfMemory(_) => return Ok(Err(LocalReason::OutOfMemory)),
             failure => {

@@ -65,19 +65,30 @@ impl TransformRun<'_> {
     pub(super) async fn run_steps(&mut self, options: &TransformOptions) -> Result<()> {
         self.open_parts(options).await?;
         let mut steps = self.all_undecided(options)?;
-        loop {
-            self.decide_steps(&mut steps, options)?;
-            self.start_steps(&mut steps, options).await?;
-            let Some(made) = steps.next_made().await? else {
-                break;
-            };
-            self.finish(made, &mut steps, options);
-        }
+        let made = self.make_steps(&mut steps, options).await;
+        // After a failure another step may still stage files.
+        steps.running.shutdown().await;
+        made?;
         match steps.unfinished.first() {
             None => Ok(()),
             Some((_, name)) => {
                 Err(Error::new(ErrorKind::Internal, "a step never ran").with("table", name))
             }
+        }
+    }
+
+    async fn make_steps(
+        &mut self,
+        steps: &mut PendingSteps,
+        options: &TransformOptions,
+    ) -> Result<()> {
+        loop {
+            self.decide_steps(steps, options)?;
+            self.start_steps(steps, options).await?;
+            let Some(made) = steps.next_made().await? else {
+                return Ok(());
+            };
+            self.finish(made, steps, options);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use axum::routing::get;
@@ -12,7 +13,9 @@ use bitlake::cluster::{Cluster, UseOfWorkers, WorkerServer};
 use bitlake::config::Config;
 use bitlake::engine::{Engine, Param, declared_params};
 use bitlake::lake::{Lake, SharedFiles};
-use bitlake::transform::{TransformOptions, open_published, reports};
+use bitlake::transform::{
+    TransformEvent, TransformListener, TransformOptions, open_published, reports,
+};
 use bitlake_sandbox::Sandbox;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::error::DataFusionError;
@@ -117,8 +120,12 @@ struct WorkerProcess {
 
 impl WorkerProcess {
     fn start(config: &Path) -> Self {
+        Self::start_at(config, "127.0.0.1:0")
+    }
+
+    fn start_at(config: &Path, address: &str) -> Self {
         let mut command = bitlake(config);
-        command.args(["worker", "--listen", "127.0.0.1:0"]);
+        command.args(["worker", "--listen", address]);
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut url = String::new();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
@@ -272,6 +279,95 @@ async fn a_worker_of_another_build_is_refused_and_so_is_another_server() {
     assert_eq!(before, demo.sums(), "nothing is published");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_does_not_see_the_lake_is_refused_and_it_serves_no_other_file() {
+    let demo = DemoCopy::new();
+    let worker = WorkerProcess::start(&demo.config());
+    let blind = serve_status(worker.status().await).await;
+    let output = demo.transform(&[&worker.url, &blind], &[]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    for part in [&blind, "a worker sees another lake", "lake.url"] {
+        assert!(stderr.contains(part), "{stderr}");
+    }
+
+    let lake = demo.lake().canonicalize().unwrap();
+    let folder = lake.join("_bitlake/staging/run");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("lake-check"), "x").unwrap();
+    std::fs::write(folder.join("0.parquet"), "x").unwrap();
+    for (file, is_served) in [
+        ("_bitlake/staging/run/lake-check", true),
+        ("_bitlake/staging/run/0.parquet", false),
+        ("_bitlake/manifest.json", false),
+    ] {
+        let url = format!(
+            "{}/status?file=file://{}/{file}",
+            worker.url,
+            lake.display()
+        );
+        let reply = reqwest::get(url).await.unwrap().text().await.unwrap();
+        let status: Value = serde_json::from_str(&reply).unwrap();
+        assert_eq!(status["file"].is_string(), is_served, "{file}: {reply}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_reply_is_no_answer_and_a_worker_that_is_named_twice_is_one() {
+    let demo = DemoCopy::new();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://{}", listener.local_addr().unwrap());
+    let refuse = || std::future::ready(axum::http::StatusCode::SERVICE_UNAVAILABLE);
+    let app = Router::new().route("/status", get(refuse));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    let worker = WorkerProcess::start(&demo.config());
+    let urls = [proxy.as_str(), &worker.url, &worker.url];
+    let report = report(&demo.transform(&urls, &["--only", "metrics"]));
+    let workers = report["transform"]["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), 2, "{workers:?}");
+    let lost = workers[0]["lost"].as_str().unwrap();
+    assert!(lost.contains("503"), "{lost}");
+}
+
+/// The process at the worker's address is another one before its first step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_step_that_a_restarted_worker_computed_is_made_again() {
+    let demo = DemoCopy::new();
+    let worker = WorkerProcess::start(&demo.config());
+    let url = Url::parse(&worker.url).unwrap();
+    let address = worker.url.trim_start_matches("http://").to_owned();
+    let config = demo.config();
+    let running = Mutex::new((false, Some(worker)));
+    let listener = TransformListener::new(move |event| {
+        let mut running = running.lock().unwrap();
+        if matches!(event, TransformEvent::Started { .. }) && !running.0 {
+            drop(running.1.take());
+            *running = (true, Some(WorkerProcess::start_at(&config, &address)));
+        }
+    });
+    let options = TransformOptions {
+        workers: vec![url],
+        listener,
+        ..TransformOptions::default()
+    };
+    let local = transform_with(&demo, options).await;
+    let alone = local.values().filter(|it| *it == "no worker is left");
+    assert!(alone.count() > 3, "{local:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_goes_on_without_workers_that_are_lost_while_it_collects() {
+    let demo = DemoCopy::new();
+    let options = TransformOptions {
+        workers: vec![Url::parse("http://127.0.0.1:9").unwrap()],
+        may_lack_workers: true,
+        ..TransformOptions::default()
+    };
+    let local = transform_with(&demo, options).await;
+    let alone = local.values().filter(|it| *it == "no worker is left");
+    assert!(alone.count() > 3, "{local:#?}");
+}
+
 #[test]
 fn a_worker_ends_with_0_when_it_is_asked_to() {
     let demo = DemoCopy::new();
@@ -282,6 +378,15 @@ fn a_worker_ends_with_0_when_it_is_asked_to() {
 
 /// Make the tables of `dora` again in this process, and return the run report's reasons for steps on the coordinator.
 async fn transform_here(demo: &DemoCopy, workers: Vec<Url>) -> BTreeMap<String, String> {
+    let options = TransformOptions {
+        workers,
+        ..TransformOptions::default()
+    };
+    transform_with(demo, options).await
+}
+
+/// As [`transform_here`], with more options.
+async fn transform_with(demo: &DemoCopy, options: TransformOptions) -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(demo.config()).unwrap();
     let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
     let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
@@ -289,8 +394,7 @@ async fn transform_here(demo: &DemoCopy, workers: Vec<Url>) -> BTreeMap<String, 
     let options = TransformOptions {
         only: Some(["dora".to_owned()].into()),
         full: true,
-        workers,
-        ..TransformOptions::default()
+        ..options
     };
     let run_id = "20261124T100000Z-cluster";
     let now = at("2026-11-24T10:00:00Z");
@@ -344,20 +448,10 @@ async fn every_bundled_query_has_the_same_rows_on_workers() {
     let text = std::fs::read_to_string(demo.config()).unwrap();
     let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
     let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
-    let mut urls = Vec::new();
-    for _ in 0..2 {
-        let session = Engine::new(None).unwrap().worker_session();
-        let server = WorkerServer {
-            session,
-            memory_limit: 2 << 30,
-        };
-        let worker = server.listen("127.0.0.1:0").await.unwrap();
-        urls.push(Url::parse(&format!("http://{}", worker.address())).unwrap());
-        tokio::spawn(worker.serve(std::future::pending()));
-    }
+    let urls = workers_here(2).await;
     let files = SharedFiles::new(&lake, "20261124T100000Z-queries");
     let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
-    let cluster = Cluster::connect(&urls, files).await.unwrap();
+    let cluster = Cluster::connect(&urls, files, false).await.unwrap();
     let engine = open_published(&lake, None).await.unwrap();
     let used = UseOfWorkers::default();
     let (mut differing, mut refused, mut compared) = (Vec::new(), Vec::new(), 0);
@@ -386,6 +480,60 @@ async fn every_bundled_query_has_the_same_rows_on_workers() {
     assert_eq!(differing, [""; 0], "{compared}");
     // A sort-merge join of DataFusion 55.2 panics in its filter.
     assert_eq!(refused, ["dora_debug/change_failure_rate_recomputed"]);
+}
+
+/// Start workers in this process.
+async fn workers_here(count: usize) -> Vec<Url> {
+    let mut urls = Vec::new();
+    for _ in 0..count {
+        let session = Engine::new(None).unwrap().worker_session();
+        let server = WorkerServer {
+            session,
+            memory_limit: 2 << 30,
+        };
+        let worker = server.listen("127.0.0.1:0").await.unwrap();
+        urls.push(Url::parse(&format!("http://{}", worker.address())).unwrap());
+        tokio::spawn(worker.serve(std::future::pending()));
+    }
+    urls
+}
+
+/// DataFusion sorts once for windows of opposite orders, and sends the reversed one as if it were not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn windows_of_opposite_orders_have_the_same_rows_on_workers() {
+    let demo = DemoCopy::new();
+    let text = std::fs::read_to_string(demo.config()).unwrap();
+    let config = Config::parse(&text, &demo.config(), &BTreeMap::new(), &[]).unwrap();
+    let lake = Lake::create(&config.lake.url, &config.lake.options).unwrap();
+    let urls = workers_here(2).await;
+    let files = SharedFiles::new(&lake, "20261124T100000Z-windows");
+    let cluster = Cluster::connect(&urls, files, false).await.unwrap();
+    let engine = open_published(&lake, None).await.unwrap();
+    let scratch = tempfile::tempdir_in(demo.lake()).unwrap();
+    for (function, is_sent) in [
+        ("lag(id)", true),
+        ("lead(id, 2)", true),
+        ("first_value(id)", true),
+        ("nth_value(id, 2)", true),
+        ("row_number()", true),
+        ("max(id)", true),
+        ("array_agg(id)", false),
+    ] {
+        let sql = format!(
+            "SELECT id,
+                {function} OVER (PARTITION BY base_repo_id ORDER BY created_date, id) AS a,
+                {function} OVER (PARTITION BY base_repo_id ORDER BY created_date DESC, id DESC) AS b
+             FROM domain.pull_requests"
+        );
+        let used = UseOfWorkers::default();
+        let session = engine.on_workers(&cluster, true, &used).unwrap();
+        let expected = rows(&engine, &sql, &[], scratch.path()).await.unwrap();
+        match rows(&session, &sql, &[], scratch.path()).await {
+            Ok(found) => assert!(is_sent && found == expected, "{function}"),
+            Err(error) => assert!(!is_sent, "{function}: {error}"),
+        }
+        assert!(used.is_any() && expected.len() > 20, "{function}");
+    }
 }
 
 /// What a step stages is in files of the coordinator. Its workers see the bucket alone.
