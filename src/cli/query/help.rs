@@ -136,7 +136,11 @@ mod tests {
             let shown = help.lines().skip_while(|line| *line != "Example:");
             let shown = shown.skip(1).take_while(|line| !line.is_empty());
             let shown: Vec<_> = shown.collect();
-            assert!(shown.iter().all(|line| line.len() <= 80), "{shown:?}");
+            // The name of a query is not broken.
+            assert!(
+                shown.iter().skip(1).all(|line| line.len() <= 80),
+                "{shown:?}"
+            );
             let words: Vec<_> = shown.iter().flat_map(|it| it.split_whitespace()).collect();
             assert_eq!(words[..3], ["bitlake", "query", &query.name]);
             let given = words.iter().filter_map(|word| word.split_once('='));
