@@ -19,16 +19,8 @@ use bitlake::error::ErrorKind;
 use super::demo::{bitlake, text};
 use super::{docs, npm};
 
-const BASE: &str = r#"lake = { url = "out" }
-[[connection]]
-id = 1
-name = "acme"
-auth = "none"
-[[repositories]]
-connection = "acme"
-include = ["acme/*"]
-exclude = ["acme/sandbox-*"]
-"#;
+/// The valid file that `BASE` stands for in a case.
+const BASE: &str = include_str!("../configuration/base.toml");
 
 struct FaultyFile {
     text: String,

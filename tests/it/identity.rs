@@ -1,6 +1,7 @@
 //! Changes of names, credentials and rules: which records keep their identity, and which requests a run sends.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use bitlake::lake::ListStatus;
 use bitlake_sandbox::Fault;
@@ -14,19 +15,26 @@ async fn export(bench: &mut Bench, layers: &[&str]) -> u64 {
     report.published.files_written
 }
 
+/// Rename the repository `acme/web` of a workspace's folder to `acme/shop`; return its new folder.
+fn rename_to_shop(web: &Path) -> PathBuf {
+    let shop = web.with_file_name("shop");
+    std::fs::rename(web, &shop).unwrap();
+    let record = shop.join("repository.json");
+    let text = std::fs::read_to_string(&record).unwrap();
+    let text = text
+        .replace("acme/web", "acme/shop")
+        .replace("\"web\"", "\"shop\"");
+    std::fs::write(&record, text).unwrap();
+    shop
+}
+
 #[tokio::test]
 async fn a_renamed_repository_takes_its_rows_along() {
     let (mut bench, web) = Bench::copy_of("deployment_stopped").await;
     export(&mut bench, &["domain"]).await;
     assert!(paths(&bench).iter().any(|path| path.contains("repo=web")));
 
-    let shop = web.with_file_name("shop");
-    std::fs::rename(&web, &shop).unwrap();
-    let record = std::fs::read_to_string(shop.join("repository.json")).unwrap();
-    let record = record
-        .replace("acme/web", "acme/shop")
-        .replace("\"web\"", "\"shop\"");
-    std::fs::write(shop.join("repository.json"), record).unwrap();
+    rename_to_shop(&web);
     bench.sandbox.reload().unwrap();
     // Rows of an unavailable list move as well.
     bench.sandbox.inject(Fault::on("/pipelines/?").status(404));
@@ -62,13 +70,8 @@ async fn a_new_repository_under_the_old_name_of_another_has_only_its_own_rows() 
     let pipelines = "SELECT _repository, count(*) FROM bitbucket.pipelines GROUP BY 1 ORDER BY 1";
     let before = bench.query(pipelines).await;
 
-    let shop = web.with_file_name("shop");
-    std::fs::rename(&web, &shop).unwrap();
-    let record = std::fs::read_to_string(shop.join("repository.json")).unwrap();
-    let renamed = record
-        .replace("acme/web", "acme/shop")
-        .replace("\"web\"", "\"shop\"");
-    std::fs::write(shop.join("repository.json"), renamed).unwrap();
+    let record = std::fs::read_to_string(web.join("repository.json")).unwrap();
+    let shop = rename_to_shop(&web);
     std::fs::create_dir(&web).unwrap();
     let new = record.replace(
         "{00000460-0000-4000-8000-000000000001}",
