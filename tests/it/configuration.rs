@@ -20,7 +20,7 @@ use super::demo::{bitlake, text};
 use super::{docs, npm};
 
 /// The valid file that `BASE` stands for in a case.
-const BASE: &str = include_str!("../configuration/base.toml");
+const BASE: &str = include_str!("../../src/config/tests/base.toml");
 
 struct FaultyFile {
     text: String,

@@ -11,7 +11,7 @@ use super::Config;
 use crate::error::{ErrorKind, Result};
 
 /// A valid configuration of nine lines, to which each test adds its lines.
-const BASE: &str = include_str!("../../../tests/configuration/base.toml");
+const BASE: &str = include_str!("base.toml");
 
 fn parse(text: &str) -> Result<Config> {
     Config::parse(text, Path::new("bitlake.toml"), &BTreeMap::new(), &[])
