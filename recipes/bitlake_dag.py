@@ -1,4 +1,4 @@
-"""Airflow 3: run bitlake every night, on a worker with the program, BITLAKE_CONFIG and the variables of the configuration."""
+"""Airflow 3: run bitlake every night, on a worker that has the program, BITLAKE_CONFIG and the variables of the configuration."""
 
 import subprocess
 from datetime import timedelta
