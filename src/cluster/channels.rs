@@ -11,9 +11,9 @@ use datafusion_distributed::{ChannelResolver, WorkerChannel};
 use tonic::transport::{Channel, Endpoint};
 use url::Url;
 
-/// How long a connection may take.
+/// The time within which a connection must open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a machine is asked whether it still lives, while it sends nothing, and how long it may take to answer.
+/// The interval of pings to a machine that sends nothing, and the time within which it must answer one.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(10);
 
 /// One connection to each worker. A connection to a machine that disappears ends with an error.

@@ -1,4 +1,4 @@
-//! Counts what a worker does.
+//! Counts the tasks and rows of a worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,7 +49,7 @@ impl WorkerPlanRewriteHandler for CountWork {
                 counters: Arc::clone(&self.0),
             })
         };
-        // The library replaces an exchange at the top of a task, and must find it there.
+        // datafusion-distributed replaces an exchange at the top of a task, and must find it there.
         let is_exchange = plan.is::<RepartitionExec>() || plan.is::<BroadcastExec>();
         let input = plan.children().first().map(|input| Arc::clone(input));
         let plan = match input {
@@ -63,7 +63,7 @@ impl WorkerPlanRewriteHandler for CountWork {
     }
 }
 
-/// Passes the rows of its input on, and counts them.
+/// Forwards the rows of its input and counts them.
 #[derive(Debug)]
 struct CountedExec {
     input: Arc<dyn ExecutionPlan>,

@@ -1,23 +1,23 @@
-//! A worker as the coordinator knows it.
+//! The coordinator's record of a worker during a run.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::status::WorkerStatus;
 
-/// What a worker did for a run.
+/// The work of one worker for a run, as in the run report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// The URL of the worker.
     pub url: String,
     /// The number of parts of plans that it received.
     pub tasks: u64,
-    /// The number of rows that these returned.
+    /// The number of rows that these parts returned.
     pub rows: u64,
-    /// The processor time of its process meanwhile, for all that it did; none where the system does not report it.
+    /// The processor time of its process during the run, also for other runs; `None` if the system does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_milliseconds: Option<u64>,
-    /// Why the run went on without it.
+    /// Why the run continued without the worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<String>,
 }
@@ -30,18 +30,18 @@ pub(super) struct WorkerLink {
     pub(super) first: Option<WorkerStatus>,
     /// The last status that was received.
     pub(super) last: Option<WorkerStatus>,
-    /// Why the run goes on without it.
+    /// Why the run continues without the worker.
     pub(super) lost: Option<String>,
 }
 
 impl WorkerLink {
-    /// Return whether a status is that of the process at the start.
+    /// Return whether a status is from the same process as at the start.
     pub(super) fn is_same(&self, status: &WorkerStatus) -> bool {
         let first = self.first.as_ref();
         first.is_some_and(|first| first.instance == status.instance && first.build == status.build)
     }
 
-    /// Return what the worker did since the start, as far as it is known.
+    /// Return the known work of the worker since the start.
     pub(super) fn report(&self) -> WorkerReport {
         let since = |count: fn(&WorkerStatus) -> Option<u64>| {
             let first = self.first.as_ref().and_then(count)?;

@@ -1,14 +1,14 @@
-//! Runs queries on several machines. A coordinator plans a query and takes its rows; workers read files, join, aggregate
-//! and sort. datafusion-distributed cuts the plan where rows are exchanged, and carries them.
+//! Runs queries on several machines. A coordinator plans a query and receives its rows; workers read files, join,
+//! aggregate and sort. datafusion-distributed splits the plan at exchanges of rows, and transports the rows.
 //!
 //! ```text
-//! coordinator ── GET /status: the build, and what the worker has done ──▶ worker ◀──▶ worker
+//! coordinator ── GET /status: the build and the counters of the worker ─▶ worker ◀──▶ worker
 //!             ── gRPC: parts of a plan ─────────────────────────────────▶   │ reads the lake, and the files that the
 //!             ◀─ gRPC: rows ─────────────────────────────────────────────   ▼ coordinator staged in it
 //! ```
 //!
-//! A plan names files by their URL, so that every machine must see the lake under the same URL. A worker of another build
-//! is refused, because a plan names functions whose code may differ.
+//! A plan names files by their URL; therefore every machine must see the lake under the same URL. The coordinator refuses a
+//! worker of another build, because a plan names functions whose code may differ.
 
 mod channels;
 mod coordinator;

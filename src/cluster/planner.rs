@@ -1,4 +1,4 @@
-//! Plans queries for workers, and notices whether a plan needs any.
+//! Plans queries for workers, and records whether a plan uses any.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,18 +16,18 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion_distributed::DistributedExec;
 
-/// Whether a part of any plan of a session went to workers. A plan that exchanges no rows remains with the coordinator.
+/// Whether any plan of a session sent a part to workers. The coordinator runs a plan that exchanges no rows.
 #[derive(Debug, Clone, Default)]
 pub struct UseOfWorkers(Arc<AtomicBool>);
 
 impl UseOfWorkers {
-    /// Return whether a part of a plan went to workers.
+    /// Return whether any plan sent a part to workers.
     pub fn is_any(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// The library's planner, which is asked for the plan.
+/// Wraps the planner of datafusion-distributed, and records whether its plans use workers.
 #[derive(Debug)]
 pub(super) struct WatchedPlanner {
     pub(super) planner: Arc<dyn QueryPlanner + Send + Sync>,
@@ -52,8 +52,8 @@ impl QueryPlanner for WatchedPlanner {
     }
 }
 
-/// Return whether a window computes an aggregate in reverse: DataFusion 55.2 would send it as if it did not. The other
-/// functions of windows are never reversed in a session for workers.
+/// Return whether a window function computes an aggregate in reverse, which DataFusion 55.2 does not send with the plan.
+/// Other window functions are never reversed in a session for workers.
 fn has_reversed_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     let mut found = false;
     plan.apply(|node| {

@@ -1,4 +1,4 @@
-//! A worker: serves parts of plans over gRPC, and its status over HTTP, on one port.
+//! A worker, which serves parts of plans over gRPC and its status over HTTP on one port.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::layout::is_lake_check;
 use crate::memory::processor_time;
 
-/// The most bytes of a file that is read for a status.
+/// The largest file that is read for a status, in bytes.
 const MOST_CHECK_BYTES: u64 = 1024;
 
 /// A worker before it listens.
 pub struct WorkerServer {
     /// The session whose functions, settings, stores and memory every task uses.
     pub session: SessionState,
-    /// Bytes, to be shown in the status.
+    /// The memory limit in bytes, for the status.
     pub memory_limit: u64,
 }
 
@@ -51,7 +51,7 @@ impl WorkerServer {
     /// Listen at `HOST:PORT`; port 0 selects a free port.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] when the address cannot be listened at.
+    /// [`ErrorKind::Usage`] when the process cannot listen at the address.
     pub async fn listen(self, address: &str) -> Result<RunningWorker> {
         let failed = |error: std::io::Error| {
             Error::new(ErrorKind::Usage, "cannot listen")
@@ -75,7 +75,7 @@ impl RunningWorker {
         self.address
     }
 
-    /// Serve until `stop` completes. Tasks that run then are given up.
+    /// Serve until `stop` completes. Tasks that are still running are dropped.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when the server fails.
@@ -150,7 +150,7 @@ struct StatusQuery {
     file: Option<String>,
 }
 
-/// Return the SHA-256 of the small file by which a coordinator finds whether this worker sees its lake. No other file is
+/// Return the SHA-256 of the small file by which a coordinator checks that this worker sees its lake. No other file is
 /// read.
 async fn lake_check(runtime: &RuntimeEnv, file: &str) -> Option<String> {
     let file = Url::parse(file).ok()?;

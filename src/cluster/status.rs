@@ -1,4 +1,4 @@
-//! What a worker says of itself: which build it is, and what it has done since its start.
+//! The status of a worker: its build, and its counters since its start.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 
 /// The path of the status, on the port of the worker.
 pub(super) const STATUS: &str = "/status";
-/// How long a worker may take to answer. It answers between two batches of rows.
+/// The time within which a worker must answer. A busy worker answers between two batches of rows.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The reply to `GET /status`.
@@ -24,23 +24,23 @@ pub struct WorkerStatus {
     pub memory_limit: u64,
     /// The number of parts of plans that the process received.
     pub tasks: u64,
-    /// The number of rows that they returned.
+    /// The number of rows that these parts returned.
     pub rows: u64,
-    /// The SHA-256 of the file that the request names; none if the worker does not see it.
+    /// The SHA-256 of the file that the request names; `None` if the worker does not see the file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The processor time of the process; none where the system does not report it.
+    /// The processor time of the process; `None` if the system does not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cpu_milliseconds: Option<u64>,
 }
 
-/// Asks workers for their status.
+/// Requests the status of workers.
 #[derive(Debug, Clone)]
 pub(super) struct StatusClient(reqwest::Client);
 
 impl StatusClient {
     pub(super) fn new() -> Result<Self> {
-        // A proxy is for the way to Bitbucket.
+        // Proxies of the environment are for requests to Bitbucket.
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
         let client = client.build();
         Ok(Self(client.or_error(
@@ -52,12 +52,13 @@ impl StatusClient {
     /// Return the status of the worker at `url`.
     ///
     /// # Errors
-    /// [`ErrorKind::Unreachable`] when nothing answers, or another server in its place, with an error; [`ErrorKind::Configuration`] when it is not a worker.
+    /// [`ErrorKind::Unreachable`] when no server answers, or a server answers with an HTTP error;
+    /// [`ErrorKind::Configuration`] when the reply is not a worker's.
     pub(super) async fn get(&self, url: &Url) -> Result<WorkerStatus> {
         self.get_with_file(url, None).await
     }
 
-    /// As [`Self::get`], with the digest of the file at a URL as the worker sees it.
+    /// Return the status as [`Self::get`], with the digest of the file that the worker finds at a URL.
     pub(super) async fn get_with_file(
         &self,
         url: &Url,
@@ -102,7 +103,7 @@ pub(super) fn check_build(url: &Url, status: &WorkerStatus) -> Result<()> {
     }
     Err(Error::new(
         ErrorKind::Configuration,
-        "a worker is another build of bitlake",
+        "a worker runs another build of bitlake",
     )
     .with("worker", url)
     .with("its build", &status.build)

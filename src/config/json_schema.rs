@@ -1,7 +1,8 @@
 //! The JSON Schema of `bitlake.toml`, with which an editor completes and checks the file while it is written.
 //!
-//! It is made from the list of keys. It refuses what the list knows to be wrong; what depends on other parts of the file, or
-//! on the lake, only bitlake can check. Draft 7 is the newest draft that editors of TOML support completely.
+//! The schema is generated from the list of keys, and refuses every mistake that the list determines. Only bitlake itself
+//! can check values that depend on other parts of the file or on the lake. Draft 7 is the newest draft that editors of TOML
+//! support completely.
 
 use chrono_tz::TZ_VARIANTS;
 use serde_json::{Map, Value, json};
@@ -63,7 +64,7 @@ fn table(tables: &[&KeyTable], description: &str) -> Value {
     schema
 }
 
-/// Return, for each kind of credential, which keys it requires and which it refuses.
+/// Return, for each kind of credential, the keys that it requires and the keys that it refuses.
 fn keys_of_auth(table: &KeyTable) -> Value {
     let all = || AuthKind::ALL.iter().flat_map(|kind| kind.keys());
     let rule = |kind: AuthKind| {
@@ -83,7 +84,7 @@ fn keys_of_auth(table: &KeyTable) -> Value {
             .collect();
         let mut then = json!({"required": required, "properties": refused});
         if kind == AuthKind::AppPassword {
-            // `token` is accepted in the place of `password`.
+            // `token` is accepted instead of `password`.
             let (password, others) = required
                 .iter()
                 .partition::<Vec<&str>, _>(|it| **it == "password");

@@ -1,4 +1,4 @@
-//! What the list of keys says of a key: the values that it takes, and what applies when it is missing.
+//! The description of a configuration key: its values, and its default.
 //!
 //! The reference prints both as Markdown, and the JSON Schema checks them.
 
@@ -22,76 +22,76 @@ pub struct ConfigKey {
     pub name: &'static str,
     /// The values that it takes.
     pub values: KeyValues,
-    /// What applies when the key is missing.
+    /// The behaviour when the key is missing.
     pub default: KeyDefault,
     /// The key's effect, in Markdown.
     pub description: &'static str,
 }
 
-/// Which keys of a table depend on each other.
+/// The dependencies between the keys of a table.
 #[derive(Debug)]
 pub enum TableRule {
-    /// None does.
+    /// The keys are independent.
     None,
-    /// One of these is required, and excludes the others.
+    /// Exactly one of these keys is required.
     ExactlyOne(&'static [&'static str]),
-    /// At least one of these is required.
+    /// At least one of these keys is required.
     AtLeastOne(&'static [&'static str]),
     /// The value of `auth` decides which keys are required and which are refused.
     KeysOfAuth,
 }
 
-/// The values that a key takes. A text that is called shown describes them in Markdown.
+/// The values that a key takes. The text `shown` of a variant describes them in Markdown.
 #[derive(Debug)]
 pub enum KeyValues {
     /// `true` or `false`.
     Boolean,
-    /// An integer from 1 to this one.
+    /// An integer from 1 to this maximum.
     Integer(i64),
     /// A date, which may be quoted.
     Date,
     /// A name of the tz database.
     Timezone,
-    /// A string that is not blank: shown.
+    /// A string that is not blank: `shown`.
     Text(&'static str),
-    /// A string that may be empty: shown.
+    /// A string that may be empty: `shown`.
     AnyText(&'static str),
-    /// A string: shown, and a regular expression that it matches.
+    /// A string: `shown`, and a regular expression that it matches.
     Matching(&'static str, &'static str),
     /// One of these words.
     Words(&'static [&'static str]),
     /// One of these words, in capital or small letters.
     AnyCase(&'static [&'static str]),
-    /// A list: what of (empty for the values of an item), an item.
+    /// A list: the name of its items (empty for the values of one item), and an item.
     List(&'static str, &'static KeyValues),
-    /// A list of at least one item: what of, an item.
+    /// A list of at least one item: the name of its items, and an item.
     NonEmptyList(&'static str, &'static KeyValues),
-    /// A table of strings under names that the user chooses: what they are.
+    /// A table of strings with keys that the user chooses: the name of the strings.
     TextsByName(&'static str),
-    /// Where a secret is read from.
+    /// The place of a secret: an environment variable or a file.
     Credential,
-    /// Where a secret is read from, or a list of such places.
+    /// The place of a secret, or a list of such places.
     Credentials,
-    /// A table with the keys of all of these.
+    /// A table with the keys of all of these tables.
     Table(&'static [&'static KeyTable]),
     /// A list of tables.
     Tables(&'static KeyTable),
-    /// A table of tables under names that the user chooses, and a regular expression that the names match.
+    /// A table of tables with keys that the user chooses, and a regular expression that these keys match.
     TablesByName(&'static KeyTable, &'static str),
 }
 
-/// What applies when a key is missing.
+/// The behaviour when a key is missing.
 #[derive(Debug)]
 pub enum KeyDefault {
-    /// It is an error.
+    /// A missing key is an error.
     Required,
-    /// It is an error under these values of `auth`.
+    /// A missing key is an error for these values of `auth`.
     RequiredFor(&'static [&'static str]),
-    /// This value, as TOML writes it. The quotes of a single word may be left out.
+    /// This value applies, as TOML writes it. The quotes of a single word may be left out.
     Value(&'static str),
-    /// A list of these words.
+    /// A list of these words applies.
     Values(&'static [&'static str]),
-    /// What the Markdown says; empty when there is nothing to say.
+    /// The Markdown text describes the default; empty if there is nothing to describe.
     Note(&'static str),
 }
 

@@ -1,4 +1,5 @@
-//! Access to a bucket of an object store: by the scheme of its address, with the credentials that the environment offers.
+//! Access to a bucket of an object store. The scheme of its address selects the store; credentials come from the
+//! environment.
 //!
 //! ```text
 //! s3.rs       AWS_ACCESS_KEY_ID … ─▶ web identity ─▶ keys of the profile ─▶ role of the container ─▶ role of the machine
@@ -39,8 +40,8 @@ pub(super) struct Bucket {
     pub(super) endpoint: Option<String>,
 }
 
-/// Return the address for the query engine and the store of the bucket in `location`; `None` for the address of a folder.
-/// Credentials and defaults come from the environment; `options` have the names of the object_store crate.
+/// Return the store of the bucket in `location`, and its address for the query engine; `None` for the address of a folder.
+/// Credentials and defaults come from the environment. The names of `options` are those of the object_store crate.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] for an option that object_store rejects, or credentials that cannot be read.
@@ -52,7 +53,7 @@ pub fn bucket(
     Ok(bucket.map(|bucket| (engine_url(&bucket.url), bucket.store)))
 }
 
-/// As [`bucket`], with the address that the configuration spells, and the endpoint.
+/// Return the same as [`bucket`], with the address that the configuration spells, and the endpoint.
 pub(super) fn connect(
     location: &str,
     options: &BTreeMap<String, String>,
@@ -70,8 +71,8 @@ pub(super) fn connect(
     bucket.map(Some)
 }
 
-/// Describe where the credentials of the bucket in `location` come from; `None` for the address of a folder. No request is
-/// sent.
+/// Describe the source of the credentials of the bucket in `location`; `None` for the address of a folder. Sends no
+/// request.
 ///
 /// # Errors
 /// [`ErrorKind::Configuration`] for an AWS profile without keys.
@@ -181,7 +182,7 @@ where
     Ok(builder)
 }
 
-/// The retries of requests to a store.
+/// Return the retries of requests to a store.
 pub(super) fn retries() -> RetryConfig {
     RetryConfig {
         max_retries: MAX_RETRIES,
@@ -190,7 +191,7 @@ pub(super) fn retries() -> RetryConfig {
     }
 }
 
-/// The retries of requests to the metadata service of a machine.
+/// Return the retries of requests to the metadata service of a machine.
 pub(super) fn metadata_retries() -> RetryConfig {
     RetryConfig {
         max_retries: METADATA_MAX_RETRIES,
@@ -199,12 +200,12 @@ pub(super) fn metadata_retries() -> RetryConfig {
     }
 }
 
-/// The credentials that a machine has from its cloud. Fails with [`NoCredentials`] if it has none.
+/// Provides the credentials that a machine has from its cloud. Fails with [`NoCredentials`] if the machine has none.
 #[derive(Debug)]
 pub(super) struct MachineIdentity<C> {
     pub(super) kind: StoreKind,
     pub(super) provider: Arc<dyn CredentialProvider<Credential = C>>,
-    /// Whether the metadata service is not asked.
+    /// Whether requests to the metadata service are disabled.
     pub(super) is_disabled: bool,
 }
 

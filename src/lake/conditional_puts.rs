@@ -1,4 +1,4 @@
-//! Check whether a store honours the conditions of puts. Every step of a run relies on them: on a store that ignores them
+//! Checks that a store honours the conditions of puts. Every step of a run relies on them: on a store that ignores them,
 //! two runs would silently overwrite each other.
 //!
 //! ```text
@@ -7,7 +7,7 @@
 //! Google        x-goog-if-generation-match: 0      x-goog-if-generation-match: generation
 //! ```
 //!
-//! The result is written to `_bitlake/store.json` with the address of the store, so that a store is probed once, and again
+//! A run writes the result to `_bitlake/store.json` with the address of the store, so that it probes a store once, and again
 //! after the lake was copied to another store.
 
 use object_store::{Error as StoreError, PutMode, PutPayload, PutResult};
@@ -38,14 +38,14 @@ struct StoreRecord {
 }
 
 impl Lake {
-    /// Put and remove a small object, to check that a run can, and, in a bucket, that the store honours the conditions of
-    /// puts.
+    /// Put and remove a small object, to check that a run can write and, in a bucket, that the store honours the conditions
+    /// of puts.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`] when the store refuses or ignores a condition.
     pub async fn probe(&self) -> Result<()> {
         match self.probe_new_path().await {
-            // The client sends a put again whose reply is lost, and the object that it made itself refuses the second.
+            // If the reply of a put is lost, the client sends the put again, and the store refuses it because of the first.
             Err(error) if error.find_cause::<StoreError>().is_some_and(is_refused) => {
                 self.probe_new_path().await
             }
@@ -84,7 +84,7 @@ impl Lake {
         let created = put(PutMode::Create, first).await;
         let created = self.expect_success(path, create, created)?;
         self.expect_refusal(path, create, put(PutMode::Create, second).await)?;
-        // A condition that holds is accepted, and refused when it is sent again.
+        // The store must accept a condition that is true, and refuse it when it is sent again.
         let stale = PutMode::Update(ObjectVersion::of_put(created).0);
         self.expect_success(path, update, put(stale.clone(), second).await)?;
         self.expect_refusal(path, update, put(stale, first).await)
@@ -118,18 +118,18 @@ impl Lake {
         }
     }
 
-    /// The error of a store that does not evaluate a condition.
+    /// Return the error of a store that does not evaluate a condition.
     fn ignored(&self, condition: &str) -> Error {
         Error::new(
             ErrorKind::Lake,
-            "the store does not keep the condition of a put",
+            "the store does not honour the condition of a put",
         )
         .with("lake", self.url())
         .with("store", self.store_name())
         .with("condition", condition)
         .hint(
-            "two runs would overwrite each other: put the lake on a store that keeps the conditions of puts (AWS S3, \
-             Google Cloud Storage, Azure Blob Storage, MinIO, Cloudflare R2, Ceph from Squid on), or on local disk",
+            "put the lake on a store that honours the conditions of puts (AWS S3, Google Cloud Storage, Azure Blob Storage, \
+             MinIO, Cloudflare R2, Ceph from Squid on), or on local disk; otherwise two runs would overwrite each other",
         )
     }
 
@@ -156,7 +156,7 @@ impl Lake {
             endpoint: self.endpoint.clone(),
             keeps_conditions: true,
         };
-        // Another record comes from another address or another version of bitlake, and does not count.
+        // A record that differs comes from another address or another version of bitlake, and does not count.
         let known = self.get_bytes(layout::STORE).await?;
         let known = known.and_then(|(text, _)| serde_json::from_slice::<StoreRecord>(&text).ok());
         if known.as_ref() == Some(&record) {
@@ -167,7 +167,7 @@ impl Lake {
     }
 }
 
-/// Whether the store answers 501 to a condition, or the client is configured not to use conditions.
+/// Return whether the store answers 501 to a condition, or the client is configured not to use conditions.
 fn is_unknown_condition(error: &StoreError) -> bool {
     matches!(
         error,

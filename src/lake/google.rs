@@ -1,7 +1,7 @@
 //! Access to a bucket of Google Cloud Storage.
 //!
-//! object_store reads service accounts and the credentials of a user. A file of workload identity federation
-//! (`external_account`) is refused by it; the workload identity of GKE comes from the machine's metadata service.
+//! object_store reads service accounts and the credentials of a user. It refuses a file of workload identity federation
+//! (`external_account`). The workload identity of GKE comes from the machine's metadata service.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -63,7 +63,7 @@ pub(super) fn credential_source(options: &BTreeMap<String, String>) -> String {
 }
 
 fn builder(options: &BTreeMap<String, String>) -> Result<GoogleCloudStorageBuilder> {
-    // The builder of object_store allows plain HTTP by default, and calls the endpoint by another name.
+    // The builder of object_store allows plain HTTP by default, and has another name for the endpoint.
     let allow_http = GoogleConfigKey::Client(ClientConfigKey::AllowHttp);
     let builder = GoogleCloudStorageBuilder::from_env().with_config(allow_http, "false");
     let mut options = options.clone();
@@ -77,7 +77,7 @@ fn builder(options: &BTreeMap<String, String>) -> Result<GoogleCloudStorageBuild
 
 fn build(builder: GoogleCloudStorageBuilder) -> Result<GoogleCloudStorage, StoreError> {
     if is_unsigned(&builder) {
-        // object_store 0.13 requests credentials for a put all the same; it sends none that are empty.
+        // object_store 0.13 requests credentials for an unsigned put, too. It does not send empty ones.
         let bearer = String::new();
         let none = StaticCredentialProvider::new(GcpCredential { bearer });
         let builder = builder.with_credentials(Arc::new(none));
@@ -107,7 +107,7 @@ fn is_unsigned(builder: &GoogleCloudStorageBuilder) -> bool {
     value.as_deref() == Some("true")
 }
 
-/// Whether there are no credentials but the machine's, by the rules of object_store.
+/// Return whether the machine's credentials are the only ones, by the rules of object_store.
 fn needs_machine_identity(builder: &GoogleCloudStorageBuilder) -> bool {
     let home = std::env::var_os("HOME").map(PathBuf::from);
     let has_default = home.is_some_and(|home| home.join(DEFAULT_CREDENTIALS).exists());

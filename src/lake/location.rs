@@ -34,7 +34,7 @@ pub enum LakeLocation {
 }
 
 impl LakeLocation {
-    /// The kind of store; `None` for a folder, and for a store that only tests have.
+    /// Return the kind of store; `None` for a folder, and for a store that only tests use.
     pub(super) fn store_kind(&self) -> Option<StoreKind> {
         match self {
             Self::Folder(_) => None,
@@ -42,7 +42,7 @@ impl LakeLocation {
         }
     }
 
-    /// What the store compares for the condition of a put.
+    /// Return the property that the store compares for the condition of a put.
     pub(super) fn compares(&self) -> ConditionKind {
         match self.store_kind() {
             Some(StoreKind::Google) => ConditionKind::Generation,
@@ -135,7 +135,7 @@ fn check_inside(folder: &Path, path: &str) -> Result<()> {
             _ => Err(
                 Error::new(ErrorKind::Lake, "a symbolic link leads out of the lake")
                     .with("file", path)
-                    .hint("replace the link by the files that it leads to"),
+                    .hint("replace the link with the files that it points to"),
             ),
         };
     }
@@ -181,6 +181,6 @@ pub(super) fn parse_folder(address: &str) -> Result<PathBuf> {
             .ok()
             .and_then(|url| url.to_file_path().ok())
             .ok_or_else(|| wrong("not a file URL")),
-        Some(_) => Err(wrong("no lake can lie there").hint(ADDRESSES)),
+        Some(_) => Err(wrong("a lake cannot have this address").hint(ADDRESSES)),
     }
 }

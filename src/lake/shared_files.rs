@@ -1,4 +1,4 @@
-//! Files that a run stages for other machines.
+//! Stages files of a run for other machines.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +13,7 @@ use super::store::Lake;
 use crate::digest::{hex, sha256_hex};
 use crate::error::{ErrorKind, OrError, Result};
 
-/// Shows local files of a run to other machines that read the lake, in a folder of the lake.
+/// Makes local files of a run readable for other machines that read the lake, in a folder of the lake.
 #[derive(Debug)]
 pub struct SharedFiles {
     lake: Lake,
@@ -32,12 +32,12 @@ impl SharedFiles {
         }
     }
 
-    /// Return the folder whose files other machines can read as they are; `None` if the lake is in a bucket.
+    /// Return the folder whose files other machines can read in place; `None` if the lake is in a bucket.
     pub fn local_folder(&self) -> Option<PathBuf> {
         Some(self.lake.folder()?.join(layout::STAGING))
     }
 
-    /// Return the URL at which other machines read a local file. A file outside the lake is put into it.
+    /// Return the URL at which other machines read a local file. A file outside the lake is copied into the lake.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the file cannot be put.
@@ -52,7 +52,8 @@ impl SharedFiles {
         self.lake.file_url(&path)
     }
 
-    /// Put a file of random text into the lake. Return its URL, and the SHA-256 that a machine finds which reads this lake.
+    /// Put a file of random text into the lake. Return its URL and its SHA-256, which only a machine that reads this lake
+    /// can compute.
     ///
     /// # Errors
     /// [`ErrorKind::Lake`](crate::error::ErrorKind::Lake) when the file cannot be put.
@@ -73,8 +74,7 @@ impl SharedFiles {
         self.lake.url()
     }
 
-    /// Remove every file that the run put into the lake for others. A failure is logged only: a later run removes what is
-    /// left.
+    /// Remove every file that the run staged in the lake. A failure is only logged, because a later run removes the rest.
     pub async fn remove(&self) {
         let folder = layout::staged_folder(&self.run_id);
         let removed = match self.lake.list(&folder).await {

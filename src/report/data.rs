@@ -8,9 +8,9 @@ use super::{ReportInterval, ReportOptions};
 use crate::engine::{Engine, unknown_value_error};
 use crate::error::Result;
 
-/// How many rows a list of pull requests has.
+/// The most rows of a list of pull requests.
 const LISTED: usize = 10;
-/// How many failed deployments are listed.
+/// The most failed deployments that are listed.
 const LISTED_FAILURES: usize = 20;
 
 /// The rows of one query, and the call that prints them.
@@ -20,7 +20,7 @@ pub(super) struct ReportRows {
     pub(super) rows: Vec<ReportRow>,
 }
 
-/// Everything that the page shows of one project.
+/// All rows of one project that the page shows.
 #[derive(Debug)]
 pub(super) struct ProjectRows {
     pub(super) name: String,
@@ -61,7 +61,7 @@ pub(super) async fn read(engine: &Engine, options: &ReportOptions) -> Result<Pag
     let known = known.rows(engine, anywhere).await?;
     check_names(&known, &options.projects)?;
     let ends = known.iter().filter_map(|row| row.instant("ends")).max();
-    // The last day that has begun, by its noon, as for `bitlake query`.
+    // The noon of the last day that has begun, as for `bitlake query`.
     let now = ends.unwrap_or(DateTime::UNIX_EPOCH) - TimeDelta::hours(12);
     let mut projects = Vec::new();
     for row in &known {

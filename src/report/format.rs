@@ -48,7 +48,7 @@ pub(super) fn local_date(time: Option<DateTime<Utc>>, zone: Tz) -> String {
     })
 }
 
-/// Return a text from Bitbucket on one line, without characters that steer or hide, and not longer than a cell takes.
+/// Return a text from Bitbucket on one line, with control and hiding characters escaped, and cut to the length of a cell.
 pub(super) fn outside(text: &str) -> Cow<'_, str> {
     let text = escape(text);
     match text.char_indices().nth(LONGEST) {

@@ -1,4 +1,4 @@
-//! The page of `bitlake report`: one HTML file that shows how each project delivers, without scripts or requests.
+//! The page of `bitlake report`: one HTML file with the delivery figures of each project, without scripts or requests.
 //!
 //! ```text
 //! queries/reports ─▶ data.rs: rows ─┬─▶ page.rs, project.rs: HTML (maud, which escapes) ─┬─▶ one file
@@ -8,7 +8,7 @@
 //!
 //! The page must be readable where a Content-Security-Policy drops the stylesheet: it is semantic HTML, and charts have
 //! their colours and sizes as attributes. The stylesheet adds layout, dark colours and print. Equal lakes give equal
-//! bytes: what the page says about time comes from the lake.
+//! bytes, because all times on the page come from the lake.
 
 mod chart;
 mod data;
@@ -25,10 +25,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::lake::Lake;
 use crate::transform::open_published;
 
-/// What the page shows.
+/// The projects and the time that the page shows.
 #[derive(Debug, Clone, Default)]
 pub struct ReportOptions {
-    /// Only these projects; all of them if empty.
+    /// Only these projects; all projects if empty.
     pub projects: Vec<String>,
     /// Only periods that begin at or after this time.
     pub from: Option<String>,
@@ -65,7 +65,7 @@ struct PublishedRun {
     published_at: Option<DateTime<Utc>>,
 }
 
-/// Make the page over the published tables of `lake`. `memory_limit` is in bytes.
+/// Return the page of the published tables of `lake`. `memory_limit` is in bytes.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] if nothing is published, for an unknown project, or a malformed time; [`ErrorKind::Lake`] if the

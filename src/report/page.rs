@@ -1,4 +1,4 @@
-//! The document: head, summary of all projects, one section for each, and how to read it.
+//! The document: head, summary of all projects, one section for each project, and explanations.
 
 use chrono::SecondsFormat;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -110,7 +110,7 @@ fn overview(projects: &[ProjectRows]) -> Markup {
 
 fn overview_cell(figure: &ReportRow) -> Markup {
     let (value, class) = (figure.number("value"), figure.text("class"));
-    // In full on the card.
+    // The project's card has the whole note.
     let note = figure.text("note").split(':').next().unwrap_or_default();
     html! {
         @if value.is_some() { strong { (with_unit(value, figure.text("unit"))) } }
@@ -124,7 +124,7 @@ fn overview_cell(figure: &ReportRow) -> Markup {
     }
 }
 
-/// What the words of the page mean.
+/// The explanation of each word of the page.
 const EXPLANATIONS: [(&str, &str); 9] = [
     (
         "Deployment frequency",
@@ -136,25 +136,26 @@ const EXPLANATIONS: [(&str, &str); 9] = [
     ),
     (
         "Change failure rate",
-        "Failed deployments among those that reached production. A failure is known by an incident, a rollback, a revert, \
-         or a failed outcome that had to be mended. Without a source of incidents, failures that only an incident would \
-         show are missing, and the rate is too low.",
+        "Failed deployments divided by deployments that reached production. The evidence of a failure is an incident, a \
+         rollback, a revert, or a failed outcome that one of these followed. Without a source of incidents the rate is too \
+         low, because failures that only an incident shows are missing.",
     ),
     (
         "Failed deployment recovery time",
-        "Median time from a failed deployment to the end of its incident, or to the deployment that mended it.",
+        "Median time from a failed deployment to the end of its incident, or to the deployment that fixed the failure.",
     ),
     (
         "Deployment rework rate",
-        "Unplanned deployments among the successful ones: rollbacks, and those of mostly reverts and hotfixes.",
+        "Rollbacks and deployments of mostly reverts and hotfixes, divided by successful deployments.",
     ),
     (
         "Class",
-        "The cluster of DORA's report of 2023 whose band holds the figure, or is nearest. Fewer than five rows make no class.",
+        "The cluster of DORA's report of 2023 whose band contains the figure, or is nearest to it. A figure of fewer than \
+         five rows has no class.",
     ),
     (
         "Trend",
-        "The last period that is over, compared with the one before it.",
+        "The last finished period, compared with the period before it.",
     ),
     (
         "Median, p75, p90",
@@ -162,7 +163,7 @@ const EXPLANATIONS: [(&str, &str); 9] = [
     ),
     (
         "n",
-        "The number of rows behind a figure: deployments, changes or failures. A figure of few rows says little.",
+        "The number of rows behind a figure: deployments, changes or failures. A figure of few rows is uncertain.",
     ),
 ];
 
@@ -174,7 +175,7 @@ fn explanations() -> Markup {
                 @for (word, meaning) in EXPLANATIONS { dt { (word) } dd { (meaning) } }
             }
             p {
-                "Each list names the query that prints it; add " code { "--lake" } " with the lake's place. "
+                "Below each list is the command that prints it; add " code { "--lake" } " with the address of the lake. "
                 code { "bitlake query dora/trail" } " prints the rows of one figure, down to the records of Bitbucket."
             }
         }

@@ -1,4 +1,4 @@
-//! Rows as charts, each with its summary, its data as a table, and the query that prints it.
+//! Draws rows as charts, each with a summary, its data as a table, and the query that prints the rows.
 
 use maud::{Markup, html};
 
@@ -10,7 +10,7 @@ use super::data::{ProjectRows, ReportRows};
 use super::format::{self, decimal, local, with_unit};
 use super::rows::{QueryCall, ReportRow};
 
-/// The charts of the five figures over time.
+/// Return the charts of the five figures over time.
 pub(super) fn figures_over_time(project: &ProjectRows, prefix: &str) -> Markup {
     html! {
         div class="grid" {
@@ -71,7 +71,7 @@ fn over_time(figure: &ReportRow, rows: &[&ReportRow], call: &QueryCall, prefix: 
     )
 }
 
-/// Return the note of a period, with whether it is incomplete.
+/// Return the note of a period, which also says whether the period is incomplete.
 fn period_note(row: &ReportRow) -> String {
     let note = row.text("note");
     let partial = if row.flag("partial") {
@@ -102,7 +102,7 @@ fn chart_period(row: &ReportRow, unit: &str) -> ChartPeriod {
     }
 }
 
-/// Return a sentence about the first and last value, the range, and what is incomplete or missing.
+/// Return a sentence about the first and last value, the range, and incomplete or missing periods.
 fn summary(periods: &[ChartPeriod], unit: &str) -> String {
     let known: Vec<_> = periods
         .iter()
@@ -142,7 +142,7 @@ fn summary(periods: &[ChartPeriod], unit: &str) -> String {
     summary
 }
 
-/// The parts of the lead time by period.
+/// Return the chart of the parts of the lead time by period.
 pub(super) fn cycle_time(project: &ProjectRows, prefix: &str) -> Markup {
     let ReportRows { call, rows } = &project.cycle_time;
     let parts = ["coding h", "pickup h", "review h", "deploy h"];
@@ -219,7 +219,7 @@ fn chart_period_of_parts(row: &ReportRow) -> ChartPeriod {
     }
 }
 
-/// The distribution of lead times.
+/// Return the chart of the distribution of lead times.
 pub(super) fn lead_times(project: &ProjectRows, prefix: &str) -> Markup {
     let ReportRows { call, rows } = &project.lead_times;
     let bars: Vec<_> = rows
@@ -268,7 +268,7 @@ pub(super) fn lead_times(project: &ProjectRows, prefix: &str) -> Markup {
     figure_block(&title, &span_chart(&head, &bars), call, &data)
 }
 
-/// The deployments along time, drawn for a wide page and for a narrow one.
+/// Return the timeline of deployments, drawn for a wide page and for a narrow page.
 pub(super) fn timeline(project: &ProjectRows, prefix: &str) -> Markup {
     let Some(span) = timeline_span(project) else {
         return html! { p { "No production deployment is known." } };
@@ -334,7 +334,7 @@ fn mark(row: &ReportRow, project: &ProjectRows) -> Option<DeploymentMark> {
     };
     let finished = row.instant("finished")?;
     let hint = match state {
-        // A tick of many deployments has no words.
+        // A tick stands for many deployments, and has no title.
         MarkState::Deployed => String::new(),
         _ => {
             let recovery = row.number("recovery h");
@@ -385,7 +385,7 @@ fn deployments_table(rows: &[ReportRow]) -> Markup {
     }
 }
 
-/// Return a chart with its heading, and its data and query to unfold.
+/// Return a chart with its heading, and its data and query in a collapsed section.
 fn figure_block(title: &Markup, chart: &Markup, call: &QueryCall, data: &Markup) -> Markup {
     html! {
         figure {
@@ -396,7 +396,7 @@ fn figure_block(title: &Markup, chart: &Markup, call: &QueryCall, data: &Markup)
     }
 }
 
-/// Return a table to unfold, with the command that prints it.
+/// Return a collapsed table with the command that prints it.
 fn details(call: &QueryCall, data: &Markup) -> Markup {
     html! {
         details {

@@ -19,7 +19,7 @@ pub(super) fn section(project: &ProjectRows, number: usize) -> Markup {
             (cards(project))
             (lists::command(&project.figures.call))
             h3 { "Over time" }
-            p class="lead" { "Pale and hollow: a period that is not over, or not collected as a whole. “–”: no value." }
+            p class="lead" { "Pale or hollow: the period is not over, or was not collected as a whole. “–”: no value." }
             (pictures::figures_over_time(project, &prefix))
             h3 { "Where the time goes" }
             p class="lead" {
@@ -80,7 +80,7 @@ fn cards(project: &ProjectRows) -> Markup {
     }
 }
 
-/// Return a figure: value, class, sample size, trend, and why there is none of these.
+/// Return the card of a figure: value, class, sample size and trend, with a reason for each that is missing.
 fn card(figure: &ReportRow) -> Markup {
     let (value, unit) = (figure.number("value"), figure.text("unit"));
     let note = figure.text("note");
@@ -128,7 +128,7 @@ pub(super) fn class(figure: &ReportRow) -> Markup {
     }
 }
 
-/// Return the dots of a class; of several, those of the best.
+/// Return the dots of a class; for several classes, the dots of the best.
 pub(super) fn dots(class: &str) -> &'static str {
     match class.split(',').next().unwrap_or_default() {
         "elite" => "●●●●",

@@ -14,11 +14,11 @@ use crate::engine::{Engine, bind_params, declared_params, resolve_moments};
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::transform::reports;
 
-/// How local times (`2026-10`, `last month`) are read.
+/// The calendar by which local times (`2026-10`, `last month`) are read.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReportCalendar {
     pub(super) zone: Tz,
-    /// The time that decides what the present month is.
+    /// The time whose month is the present month.
     pub(super) now: DateTime<Utc>,
 }
 
@@ -56,7 +56,7 @@ impl QueryCall {
         command
     }
 
-    /// Run the query; local times among its parameters are those of `calendar`.
+    /// Run the query. Local times among its parameters are read by `calendar`.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if a value does not fit its parameter; [`ErrorKind::Lake`] if the tables cannot be read.
@@ -85,7 +85,7 @@ impl QueryCall {
     }
 }
 
-/// Quote a word for a shell, where it needs quotes.
+/// Quote a word for a shell, if it needs quotes.
 fn shell_word(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "_-./:=,@%+".contains(c);
     match word.chars().all(is_plain) {

@@ -1,7 +1,7 @@
 //! Finds the columns that each column of a table is computed from, by the plans of the steps' SQL.
 //!
-//! A plan without data is enough: every table is registered without files. A base table, which is never published, is
-//! replaced by the tables that it reads.
+//! The plans need no data: every table is registered without files. Base tables are never published, and are replaced by
+//! the tables that they read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub type SourceColumn = (TableName, String);
 /// Where the rows of a table come from.
 #[derive(Debug, Clone, Default)]
 pub struct TableLineage {
-    /// The tables of the lake that the step reads, directly or by way of base tables.
+    /// The tables of the lake that the step reads, directly or by base tables.
     pub reads: BTreeSet<TableName>,
     /// The columns of these tables from which each column is computed. Empty for a native step.
     pub columns: BTreeMap<String, BTreeSet<SourceColumn>>,
@@ -87,7 +87,7 @@ impl StepGraph {
     }
 }
 
-/// A step's own published rows are those of the table.
+/// Return the table itself for a step's own published rows, and any other table unchanged.
 fn published(table: &TableName) -> TableName {
     match table.layer == PUBLISHED {
         true => TableName::new(CUMULATIVE, &table.table),
@@ -165,7 +165,7 @@ fn sources(plan: &LogicalPlan) -> Vec<Sources> {
     found
 }
 
-/// Unite the sources of columns at the same places.
+/// Unite the sources of columns at the same positions.
 fn merge(left: Vec<Sources>, right: Vec<Sources>) -> Vec<Sources> {
     let mut right = right.into_iter();
     let merged = left.into_iter().map(|mut sources| {

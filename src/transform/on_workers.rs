@@ -1,10 +1,10 @@
 //! Runs a query on the workers of a run, or on the coordinator if they cannot.
 //!
 //! ```text
-//! workers ─▶ rows                                            the usual end
-//!         ─▶ a worker died     ─▶ the workers that are left
+//! workers ─▶ rows                                            the usual case
+//!         ─▶ a worker died     ─▶ the remaining workers
 //!         ─▶ out of memory     ─▶ workers, with joins that spill
-//!         ─▶ any other failure ─▶ coordinator, whose result counts
+//!         ─▶ any other failure ─▶ coordinator, whose result decides
 //! ```
 
 use std::fmt;
@@ -32,12 +32,12 @@ impl fmt::Display for LocalReason {
             Self::NoExchange => f.write_str("the plan exchanges no rows"),
             Self::NoWorker => f.write_str("no worker is left"),
             Self::OutOfMemory => f.write_str("the workers need more memory"),
-            Self::Refused(error) => write!(f, "it fails on the workers: {error}"),
+            Self::Refused(error) => write!(f, "the step fails on the workers: {error}"),
         }
     }
 }
 
-/// Run `sql` as [`write::query`] does, on the workers if the session has any.
+/// Run `sql` as [`write::query`] does, on the workers if the session has workers.
 pub(super) async fn query(
     engine: &Engine,
     sql: &str,
@@ -61,7 +61,7 @@ pub(super) async fn query(
     write::query(engine, sql, params, contract, folder).await
 }
 
-/// Run `sql` on workers until it succeeds, or return why it cannot.
+/// Run `sql` on workers until it succeeds, or return the reason why it cannot.
 async fn attempt(
     engine: &Engine,
     cluster: &Cluster,
@@ -84,7 +84,7 @@ async fn attempt(
         }
         let is_whole = cluster.workers() == workers;
         let failure = match result {
-            // A process that took a worker's place may be another build, and rows of it among the others.
+            // The process that replaced a lost worker may be another build, and the result may have rows of it.
             Ok(_) if used.is_any() && !is_whole => continue,
             Ok(table) => {
                 if !used.is_any() {

@@ -147,7 +147,7 @@ async fn a_store_that_ignores_a_condition_is_refused_by_its_name() {
             let printed = stdout + &stderr;
             assert_eq!(code, Some(5), "{name} {condition}: {printed}");
             for part in [
-                "the store does not keep the condition of a put",
+                "the store does not honour the condition of a put",
                 store,
                 &format!("condition={condition})"),
             ] {

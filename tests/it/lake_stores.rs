@@ -435,7 +435,7 @@ async fn a_store_that_ignores_conditions_is_refused(ground: &Ground) {
     assert_eq!(error.kind().exit_code(), 5);
     let printed = error.to_string();
     assert!(
-        printed.starts_with("the store does not keep the condition of a put"),
+        printed.starts_with("the store does not honour the condition of a put"),
         "{printed}"
     );
     let [create, update] = ground.conditions();

@@ -10,12 +10,12 @@ const LEFT: f64 = 34.0;
 const RIGHT: f64 = 4.0;
 /// Units below the drawing, for the labels of the periods.
 const BELOW: f64 = 32.0;
-/// How many labels fit side by side, if they are short.
+/// The most short labels that fit side by side.
 const LABELS: usize = 9;
-/// Up to this many periods have their value written.
+/// The most periods whose values are written.
 const WRITTEN: usize = 10;
 
-/// Where periods and values are drawn.
+/// The positions at which periods and values are drawn.
 #[derive(Debug)]
 pub(super) struct PeriodPlot {
     periods: usize,
@@ -27,7 +27,7 @@ pub(super) struct PeriodPlot {
 }
 
 impl PeriodPlot {
-    /// Make a plot for values from 0 to `largest`. `top` is the place of the highest line.
+    /// Create a plot for values from 0 to `largest`. `top` is the position of the highest line.
     pub(super) fn new(periods: usize, largest: f64, top: f64) -> Self {
         let step = nice_step(largest / 4.0);
         Self {
@@ -124,7 +124,7 @@ fn nice_step(least: f64) -> f64 {
     }
 }
 
-/// Return what of a label distinguishes it from its neighbours: `May`, `W19`, `05-04`.
+/// Return the part of a label that distinguishes it from its neighbours: `May`, `W19`, `05-04`.
 fn short_label(label: &str) -> &str {
     match format::month_name(label) {
         Some(month) => month,

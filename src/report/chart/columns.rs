@@ -1,4 +1,4 @@
-//! A column for each period: counts and rates.
+//! Draws a column for each period: counts and rates.
 
 use maud::{Markup, html};
 
@@ -26,7 +26,7 @@ pub(in crate::report) fn column_chart(head: &ChartHead, periods: &[ChartPeriod])
 fn column(plot: &PeriodPlot, n: usize, period: &ChartPeriod, value: f64) -> Markup {
     let width = plot.column_width();
     let (x, y) = (plot.x(n), plot.y(value));
-    // A figure of 0 is a line, not nothing.
+    // A figure of 0 is drawn as a line, so that it differs from a missing figure.
     let height = (plot.y(0.0) - y).max(1.5);
     html! {
         rect class=(ACCENT.class) x=(at(x - width / 2.0)) y=(at(plot.y(0.0) - height)) width=(at(width))

@@ -1,8 +1,8 @@
 //! Charts as SVG with presentation attributes, so that they look right without a stylesheet. Text has the colour of the
 //! page; classes let the stylesheet choose brighter colours on a dark page.
 //!
-//! Small charts are 360 units wide, which is about the width of a phone, and stand beside each other on a wide page. So
-//! their text has about the same size everywhere.
+//! Small charts are 360 units wide, which is about the width of a phone, and are placed side by side on a wide page.
+//! Therefore their text has about the same size on every page.
 
 mod axis;
 mod columns;
@@ -56,7 +56,7 @@ const FAILED: ChartColour = ChartColour {
 };
 const ROLLBACK: ChartColour = PICKUP;
 
-/// What a chart is about, for its title and for those who do not see it.
+/// The title of a chart, and its summary for screen readers.
 #[derive(Debug, Clone)]
 pub(super) struct ChartHead {
     /// Unique in the page.
@@ -75,9 +75,9 @@ pub(super) struct ChartPeriod {
     pub(super) value: Option<f64>,
     pub(super) p75: Option<f64>,
     pub(super) p90: Option<f64>,
-    /// Not over, or not collected as a whole.
+    /// The period is not over, or was not collected as a whole.
     pub(super) is_partial: bool,
-    /// The figure in words, shown while a pointer is on it.
+    /// The figure in words, shown while the pointer is on its mark.
     pub(super) hint: String,
 }
 

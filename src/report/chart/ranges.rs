@@ -1,4 +1,4 @@
-//! A range for each period: the median of durations, and how far p75 and p90 are from it.
+//! Draws a range for each period: the median of durations, with p75 and p90.
 
 use maud::{Markup, html};
 

@@ -1,10 +1,10 @@
-//! A distribution: one bar to the right for each span of values.
+//! Draws a distribution: one horizontal bar for each span of values.
 
 use maud::{Markup, html};
 
 use super::{ACCENT, ChartHead, WIDTH, at, svg};
 
-/// How many rows have a value in one span.
+/// The number of rows with a value in one span.
 #[derive(Debug)]
 pub(in crate::report) struct SpanBar {
     pub(in crate::report) label: String,
@@ -18,7 +18,7 @@ const LEFT: f64 = 116.0;
 const RIGHT: f64 = 84.0;
 const ROW: f64 = 19.6;
 
-/// Draw the spans from the top down, each with its count and share.
+/// Draw the spans downwards, each with its count and share.
 pub(in crate::report) fn span_chart(head: &ChartHead, bars: &[SpanBar]) -> Markup {
     let largest = bars.iter().map(|bar| bar.n).max().unwrap_or(0).max(1) as f64;
     let body = html! {

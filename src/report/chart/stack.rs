@@ -1,4 +1,4 @@
-//! The parts of a whole for each period, one above the other.
+//! Draws the parts of a whole for each period, stacked.
 
 use maud::{Markup, html};
 
@@ -9,7 +9,7 @@ use super::{at, legend, svg};
 /// The parts of the lead time of one period, in hours.
 #[derive(Debug)]
 pub(in crate::report) struct StackedPeriod {
-    /// The period; its value is the whole.
+    /// The period, whose value is the sum of the parts.
     pub(in crate::report) period: ChartPeriod,
     /// Coding, pickup, review, deploy.
     pub(in crate::report) parts: [f64; 4],

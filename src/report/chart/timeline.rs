@@ -1,4 +1,4 @@
-//! Deployments along time, one lane for each repository, with failures and how long they lasted.
+//! Draws deployments along time, one lane for each repository, with failures and their durations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::{ACCENT, ChartHead, FAILED, ROLLBACK, WIDE, WIDTH, at, svg};
 
-/// What became of a deployment.
+/// The outcome of a deployment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::report) enum MarkState {
     Deployed,
@@ -23,7 +23,7 @@ pub(in crate::report) struct DeploymentMark {
     pub(in crate::report) finished: DateTime<Utc>,
     pub(in crate::report) recovered: Option<DateTime<Utc>>,
     pub(in crate::report) state: MarkState,
-    /// The deployment in words, shown while a pointer is on it.
+    /// The deployment in words, shown while the pointer is on its mark.
     pub(in crate::report) hint: String,
 }
 
@@ -45,7 +45,7 @@ const MARGIN: f64 = 8.0;
 /// The width of a period's label.
 const LABEL: f64 = 40.0;
 
-/// Draw the deployments as wide as the page, or as wide as a phone.
+/// Draw the deployments with the width of the page, or of a phone.
 pub(in crate::report) fn timeline_chart(
     head: &ChartHead,
     span: &TimelineSpan,
@@ -116,8 +116,8 @@ fn lane(scale: &TimeScale<'_>, top: f64, name: &str, marks: &[&DeploymentMark]) 
     }
 }
 
-/// Return a path of upright lines. Deployments that fall on the same tenth of a unit are one line, so that the size of
-/// the page does not follow their number.
+/// Return a path of vertical lines. Deployments on the same tenth of a unit share a line, so that the size of the page does
+/// not grow with their number.
 fn ticks<'a>(
     scale: &TimeScale<'_>,
     middle: f64,
@@ -176,7 +176,7 @@ fn timeline_legend(is_narrow: bool) -> Markup {
     }
 }
 
-/// Where an instant is drawn.
+/// The scale that gives instants their positions.
 struct TimeScale<'a> {
     span: &'a TimelineSpan,
     width: f64,
@@ -190,7 +190,7 @@ impl TimeScale<'_> {
         MARGIN + (self.width - 2.0 * MARGIN) * share
     }
 
-    /// Return the periods that have room for a label, with their places.
+    /// Return the periods that have room for a label, with their positions.
     fn labelled(&self) -> impl Iterator<Item = (f64, &str)> {
         let room = ((self.width / LABEL) as usize).max(1);
         let every = self.span.periods.len().div_ceil(room).max(1);

@@ -226,7 +226,7 @@ fn lake_text(lake: &str) -> Result<String> {
     Ok(lake.trim_end_matches('/').replace('\'', "''"))
 }
 
-/// The profile of a database file, with the settings of `queries/duckdb.sql`.
+/// Return the profile of a database file, with the settings of `queries/duckdb.sql`.
 fn duckdb_profile() -> String {
     let mut text = format!(
         "# {DBT_MARK}\nbitlake:\n  target: dev\n  outputs:\n    dev:\n      type: duckdb\n      path: bitlake.duckdb\n      \
@@ -250,12 +250,12 @@ fn duckdb_profile() -> String {
 fn readme(plan: &DbtPlan<'_>) -> String {
     let dialect = plan.dialect.name();
     let load = match plan.dialect {
-        Dialect::Duckdb => "The models read the lake's Parquet files in place: the variable `lake` in `dbt_project.yml` names it.\n\
+        Dialect::Duckdb => "The models read the lake's Parquet files in place. The variable `lake` in `dbt_project.yml` names the lake.\n\
              `profiles.yml` writes to `bitlake.duckdb`, in schemas `bitlake_domain`, `bitlake_dora` and so on.\n"
             .to_owned(),
         dialect => format!(
-            "Load the lake with `bitlake ddl --dialect {}`. If that had `--schema-prefix`, set the variable `lake_schema_prefix`.\n\
-             Name the profile of the warehouse `bitlake`. dbt prefixes each layer's schema with that of the profile.\n",
+            "Load the lake with `bitlake ddl --dialect {}`. If you use `--schema-prefix`, set the variable `lake_schema_prefix`, too.\n\
+             Name the profile of the warehouse `bitlake`. dbt prefixes each layer's schema with the profile's schema.\n",
             match dialect {
                 Dialect::Trino => "athena",
                 Dialect::Spark => "databricks",
@@ -273,8 +273,8 @@ fn readme(plan: &DbtPlan<'_>) -> String {
         plan.models.len()
     );
     if !plan.not_models.is_empty() {
-        text += "\n## Tables that are no models\n\nThese are sources, read as the lake has them. Tables of `base` are not in the lake, and \
-                 only models would read them.\n\n| table | reason |\n|---|---|\n";
+        text += "\n## Tables that are not models\n\nThese are sources, which models read from the loaded lake. Tables of `base` are not in the \
+                 lake, because only models would read them.\n\n| table | reason |\n|---|---|\n";
         for (name, reason) in &plan.not_models {
             let reason = reason.replace('|', "\\|").replace('\n', " ");
             let _ = writeln!(text, "| `{name}` | {reason} |");

@@ -26,7 +26,7 @@ const RUN_PARAMS: [(&str, &str); 2] = [
 /// A step that is a model.
 pub(super) struct DbtModel {
     pub(super) name: TableName,
-    /// What the table has, as a sentence.
+    /// The contents of the table, as a sentence.
     pub(super) description: String,
     pub(super) sql: String,
     /// `None` for a `base` table with the columns of its query.
@@ -79,7 +79,7 @@ impl StepGraph {
 }
 
 impl DbtPlan<'_> {
-    /// Add a step as a model, or as a table that is none.
+    /// Add a step as a model, or as a table that is not a model.
     fn add(
         &mut self,
         step: &Step,
@@ -96,7 +96,7 @@ impl DbtPlan<'_> {
                 "a [[table]] of the configuration supplies it".to_owned()
             }
             (StepBody::Native(_), _) => "bitlake computes it without SQL".to_owned(),
-            (StepBody::Sql(_), Some(read)) => format!("it reads {read}, which is no model"),
+            (StepBody::Sql(_), Some(read)) => format!("it reads {read}, which is not a model"),
             (StepBody::Sql(sql), None) if has_jinja(sql) => {
                 "its SQL has brackets that dbt would evaluate".to_owned()
             }
@@ -216,21 +216,21 @@ impl DbtPlan<'_> {
     }
 }
 
-/// Whether dbt would take a part of the SQL as a template.
+/// Return whether dbt would evaluate a part of the SQL as a template.
 fn has_jinja(sql: &str) -> bool {
     ["{{", "{%", "{#"]
         .iter()
         .any(|bracket| sql.contains(bracket))
 }
 
-/// Whether a `[[table]]` gives rows to the table, or to the table of the domain whose rows a base table has.
+/// Return whether a `[[table]]` supplies the rows of the step's table, or of the domain table that a base table prepares.
 fn is_outside(step: &Step, outside: &BTreeSet<String>) -> bool {
     let based = step.name.layer == BASE && step.contract.is_some();
     let domain = TableName::new("domain", &step.name.table).to_string();
     outside.contains(&step.name.to_string()) || (based && outside.contains(&domain))
 }
 
-/// Return the table of the lake that has the rows. A step's own published rows are the table itself.
+/// Return the table of the lake that has the rows: for a step's own published rows, the table itself.
 fn source_of(table: &TableName) -> TableName {
     match table.layer == PUBLISHED {
         true => TableName::new(CUMULATIVE, &table.table),
