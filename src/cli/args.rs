@@ -1,4 +1,4 @@
-//! The definition of the command line. The file of each command gives its arguments their meaning.
+//! The definition of the command line. The file of each command implements its arguments.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,7 +53,7 @@ pub(crate) struct GlobalArgs {
     /// Use this lake instead of the configuration's: a folder, s3://…, gs://… or az://…
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "URL")]
     pub(crate) lake: Option<String>,
-    /// Limit the memory of the process, as "4 GiB"; overrides the configuration [default: 2 GiB]
+    /// Limit the memory of the process, such as "4 GiB"; overrides the configuration [default: 2 GiB]
     #[arg(long, global = true, help_heading = help::GLOBAL, value_name = "SIZE")]
     pub(crate) memory_limit: Option<String>,
     /// Write logs, errors and the run's summary in this format
@@ -76,7 +76,7 @@ pub(crate) struct GlobalArgs {
     version: Option<bool>,
 }
 
-/// The memory limit of a command that takes little memory, which accepts the flag and does not show it.
+/// The memory limit of a command that needs little memory. The command accepts the flag, but its help does not show it.
 #[derive(Debug, Args)]
 pub(crate) struct UnusedMemoryLimit {
     #[arg(long = "memory-limit", value_name = "SIZE", hide = true)]
@@ -86,7 +86,7 @@ pub(crate) struct UnusedMemoryLimit {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a lake of synthetic data, without account or network
+    /// Create a lake of synthetic data, without an account or network
     Demo(DemoArgs),
     /// Write a commented configuration
     Init(InitArgs),
@@ -100,7 +100,7 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Collect from Bitbucket, without transforming
     Collect(CollectArgs),
-    /// Make the tables of what was collected, without network
+    /// Compute the tables from the collected records, without network
     Transform(TransformArgs),
     /// Decode every collected record again, then transform
     Rebuild(RebuildArgs),
@@ -112,17 +112,17 @@ pub(crate) enum Command {
     Tables(TablesArgs),
     /// Run a bundled query or your own SQL over the lake
     Query(QueryArgs),
-    /// Write a page of each project's DORA metrics and reviews: one HTML file, without scripts or requests
+    /// Write each project's DORA metrics and reviews as one HTML file, without scripts or requests
     Report(ReportArgs),
     /// Print the statements that load the lake into a warehouse
     Ddl(DdlArgs),
     /// Write the SQL steps as a project that computes the tables in another engine
     Steps(StepsArgs),
-    /// Stay running and start a run at each time of `[sync] cron`
+    /// Keep running, and start a run at each time of `[sync] cron`
     Schedule(ScheduleArgs),
     /// Compute parts of a transform that another machine coordinates
     Worker(WorkerArgs),
-    /// Serve the demo workspace over a local API like Bitbucket's
+    /// Serve the demo workspace on loopback, with an API like Bitbucket's
     Sandbox(SandboxArgs),
     /// Print the completions of a shell
     Completions(CompletionsArgs),
@@ -203,10 +203,10 @@ pub(crate) struct CollectArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = help::COLLECTING)]
 pub(crate) struct CollectingArgs {
-    /// Stop collecting after this time, as 90m or 2h: publish what is complete, save the rest, exit with 4
+    /// Stop collecting after this time, such as 90m or 2h; publish complete data, save the rest, exit with 4
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) deadline: Option<Duration>,
-    /// Read every list again in full, to find deleted records; if the command transforms, make every table again too
+    /// Read every list again in full, to find deleted records; if the command transforms, compute every table again too
     #[arg(long)]
     pub(crate) full: bool,
 }
@@ -244,7 +244,7 @@ pub(crate) struct TransformArgs {
         value_parser = PossibleValuesParser::new(["domain", "dora", "metrics"])
     )]
     pub(crate) only: Vec<String>,
-    /// Make every table again, also those whose inputs did not change
+    /// Compute every table again, even if its inputs did not change
     #[arg(long)]
     pub(crate) full: bool,
     #[command(flatten)]
@@ -253,7 +253,7 @@ pub(crate) struct TransformArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RebuildArgs {
-    /// Continue without damaged files that cannot be written again, and lose their rows
+    /// Continue without damaged files that cannot be restored, and lose their rows
     #[arg(long)]
     pub(crate) accept_loss: bool,
     #[command(flatten)]
@@ -262,11 +262,11 @@ pub(crate) struct RebuildArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The lake must be in a bucket with versioning. Every required version is found and compared before a file is changed.
-The source layer (bitbucket/) and the state of the collection are kept, so that the next run publishes the newer
-metrics again: stop the schedule until the cause is fixed.")]
+The lake must be in a bucket with versioning. bitlake finds and compares every required version before it changes a file.
+If the run published nothing, the last publish before it is restored. The source layer (bitbucket/) and the state of the
+collection are kept, so that the next run publishes the newer metrics again: stop the schedule until the cause is fixed.")]
 pub(crate) struct RollbackArgs {
-    /// Restore the tables of this run, as `status` prints it; a run that published nothing stands for the last one before it that did
+    /// Restore the tables as they were after this run; `status` prints the runs
     #[arg(value_name = "RUN")]
     pub(crate) run: String,
 }
@@ -274,7 +274,7 @@ pub(crate) struct RollbackArgs {
 #[derive(Debug, Args)]
 #[command(after_help = help::STATUS)]
 pub(crate) struct StatusArgs {
-    /// Print only whether the last publish is younger than this, as 26h, and exit with 1 if it is not; for probes
+    /// Print only whether the last publish is younger than this, such as 26h, and exit with 1 if not; for probes
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) max_age: Option<Duration>,
     /// Write the status in this format
@@ -310,14 +310,14 @@ pub(crate) struct QueryArgs {
         conflicts_with_all = ["list", "search"]
     )]
     pub(crate) params: Vec<(String, String)>,
-    /// Run this SQL over the lake's tables, which are named layer.table; @FILE reads it from a file, - from stdin. SHOW
-    /// TABLES and DESCRIBE layer.table print names
+    /// Run this SQL over the lake's tables, named layer.table; @FILE reads the SQL from a file, - from stdin. SHOW TABLES
+    /// and DESCRIBE layer.table print names
     #[arg(long, value_name = "TEXT")]
     pub(crate) sql: Option<String>,
-    /// List the bundled queries with the question that each answers: all, those of a group, or those that have words
+    /// List the bundled queries with their questions: all, a group, or the queries that contain all words of a text
     #[arg(long, value_name = "TEXT", num_args = 0..=1, default_missing_value = "")]
     pub(crate) list: Option<String>,
-    /// List the bundled queries whose name, question or notes have all of these words
+    /// List the bundled queries whose name, question or notes contain all words of this text
     #[arg(long, value_name = "TEXT")]
     pub(crate) search: Option<String>,
     /// Print help; after NAME, the parameters of that query, an example and related queries
@@ -329,13 +329,13 @@ pub(crate) struct QueryArgs {
     /// Print the SQL in the dialect of this database [default: bitlake's own]
     #[arg(long, value_enum, requires = "print")]
     pub(crate) dialect: Option<Dialect>,
-    /// Write the rows in this format [default: that of the extension of --out, else table]
+    /// Write the rows in this format [default: the format of --out's extension, else table]
     #[arg(long, value_enum)]
     pub(crate) format: Option<OutputFormat>,
     /// Put a ' before CSV texts that a spreadsheet would evaluate (= + - @)
     #[arg(long)]
     pub(crate) csv_safe: bool,
-    /// Stop a query that takes longer, as 90s or 2h; --memory-limit stops a query that needs more memory
+    /// Stop the query after this time, such as 90s or 2h; --memory-limit stops a query that needs more memory
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10m")]
     pub(crate) timeout: Duration,
     /// Write the rows to this file; .csv, .json, .ndjson, .md and .parquet choose the format [default: stdout]
@@ -366,13 +366,13 @@ pub(crate) struct ReportArgs {
     /// Show this project; repeat the flag for several [default: all projects]
     #[arg(long = "project", value_name = "NAME")]
     pub(crate) projects: Vec<String>,
-    /// Show only periods that begin at or after this time, as 2026-05 or an instant [default: the whole collected time]
+    /// Show only periods that begin at or after this time, such as 2026-05 [default: the whole collected time]
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
     /// Show only periods that end by this time
     #[arg(long, value_name = "TIME")]
     pub(crate) to: Option<String>,
-    /// Draw the figures by periods of this length
+    /// Draw the figures with periods of this length
     #[arg(long, value_enum, default_value_t)]
     pub(crate) interval: ReportInterval,
     /// Write the page to this file
@@ -389,7 +389,7 @@ pub(crate) struct StepsArgs {
     /// Write the SQL for this engine
     #[arg(long, value_enum, value_name = "NAME")]
     pub(crate) dialect: Dialect,
-    /// Write to this folder; files of a former export are replaced
+    /// Write to this folder, and replace the files of a former export
     #[arg(long, value_name = "DIR", default_value = "bitlake-dbt")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
@@ -409,10 +409,10 @@ pub(crate) struct DdlArgs {
     /// Write the statements for this warehouse
     #[arg(long, value_enum, value_name = "NAME")]
     pub(crate) dialect: DdlDialect,
-    /// Load only the changes since this run, into tables that hold the lake as that run published it
+    /// Load only the changes since this run, into tables that were loaded from the lake of this run
     #[arg(long, value_name = "RUN", conflicts_with = "create")]
     pub(crate) changed_since: Option<String>,
-    /// Print only the create statements of all tables, which needs no lake
+    /// Print only the create statements of all tables; needs no lake
     #[arg(long)]
     pub(crate) create: bool,
     /// Print the statements of these layers only [default: all layers]
@@ -423,7 +423,7 @@ pub(crate) struct DdlArgs {
         value_parser = PossibleValuesParser::new(LAYERS)
     )]
     pub(crate) only: Vec<String>,
-    /// Prefix the name of each layer's schema: bitlake_ makes bitlake_domain of domain
+    /// Prefix the name of each layer's schema: with bitlake_, domain becomes bitlake_domain
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) schema_prefix: String,
     /// Load the lake from this URL [default: the lake's own]
@@ -434,9 +434,9 @@ pub(crate) struct DdlArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 A run that exits with 4 resumes after one hour. If another run holds the lake, the run starts again after ten minutes.
-All other outcomes are followed by the next scheduled time. One run makes up for all scheduled times that pass during a
-run, or while the machine or this process is down. The configuration is loaded again before each run. SIGTERM and Ctrl-C
-stop the process: a run in progress saves its state and exits with 4; between runs the exit code is 0.")]
+After every other exit code, the next run starts at the next scheduled time. One run makes up for all scheduled times that
+pass during a run, or while the machine or this process is down. The configuration is loaded again before each run.
+SIGTERM and Ctrl-C stop the process: a run in progress saves its state and exits with 4; between runs the exit code is 0.")]
 pub(crate) struct ScheduleArgs {
     #[command(flatten)]
     pub(crate) collecting: CollectingArgs,
@@ -450,8 +450,8 @@ pub(crate) struct ScheduleArgs {
 #[derive(Debug, Args)]
 #[command(after_help = help::WORKER)]
 pub(crate) struct WorkerArgs {
-    /// Listen at this address; port 0 selects a free one. A worker asks for no credentials: anyone who reaches it can read
-    /// the lake
+    /// Listen at this address; port 0 selects a free one. A worker requires no credentials: any client that reaches it can
+    /// read the lake
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:50051")]
     pub(crate) listen: String,
 }

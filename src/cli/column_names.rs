@@ -1,4 +1,4 @@
-//! The two names of a column of a bundled query: a heading for people, and a name for machines.
+//! The two names of a column of a bundled query: a heading for people, and a name for programs.
 //!
 //! ```text
 //! "failure rate %" ◀─ heading ── column of the query ── machine_name ─▶ failure_rate_pct
@@ -26,7 +26,7 @@ pub(super) fn heading(column: &str) -> String {
     words.join(" ")
 }
 
-/// Return the names with a number after each that stands before: `id`, `id_2`.
+/// Return the names, with a number after each repeated name: `id`, `id_2`.
 pub(super) fn unique(names: Vec<String>) -> Vec<String> {
     let mut taken: Vec<String> = Vec::with_capacity(names.len());
     for name in &names {

@@ -1,4 +1,5 @@
-//! `bitlake completions` and `bitlake man`: what a shell and `man` know of the command line, made from its definition.
+//! `bitlake completions` and `bitlake man`: shell completions and man pages, generated from the definition of the command
+//! line.
 
 use clap::CommandFactory;
 

@@ -1,4 +1,4 @@
-//! What every command gets, and how a command ends.
+//! The input of every command (flags, environment, progress), and its outcome.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl CommandOutcome {
         }
     }
 
-    /// Return the outcome of a command that could not do a last part of its work.
+    /// Return the outcome of a command that failed to do the last part of its work.
     pub(super) fn or_incomplete(self) -> Self {
         match self {
             Self::Complete => Self::Incomplete,
@@ -93,7 +93,8 @@ impl CliContext {
     /// Load the configuration of a command that only reads a lake, which needs no file if `--lake` is given.
     ///
     /// # Errors
-    /// As [`CliContext::config`]; [`ErrorKind::Configuration`] if nothing names a lake, and this folder is none.
+    /// As [`CliContext::config`]; [`ErrorKind::Configuration`] if no flag, variable or file names a lake, and this folder is
+    /// not a lake.
     pub(super) fn config_for_reading(&self) -> Result<Config> {
         if self.global.config.is_some() {
             return self.config();

@@ -72,7 +72,7 @@ fn is_chosen(args: &DdlArgs, layer: &str) -> bool {
     args.only.is_empty() || args.only.iter().any(|only| only == layer)
 }
 
-/// Return the manifest if no publish is in progress, because only then the files match it.
+/// Return the manifest if no publish is in progress, because only then do the files match it.
 fn without_intent(manifest: Manifest) -> Result<Manifest> {
     match &manifest.intent {
         None => Ok(manifest),

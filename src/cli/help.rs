@@ -1,5 +1,5 @@
-//! The texts of the help that are not about one argument: colours, groups, examples, environment and exit codes. No line
-//! is wider than 80 columns.
+//! The parts of the help beside the arguments: colours, groups, examples, environment and exit codes. No line is wider than
+//! 80 columns.
 
 use clap::builder::Styles;
 use clap::builder::styling::AnsiColor;
@@ -7,11 +7,11 @@ use console::{measure_text_width, strip_ansi_codes};
 
 /// The heading of the options that every command has.
 pub(super) const GLOBAL: &str = "Global options";
-/// The headings of the options of the two parts of a run.
+/// The headings of the options for the two parts of a run.
 pub(super) const COLLECTING: &str = "Options of the collection";
 pub(super) const TRANSFORMING: &str = "Options of the transform";
 
-/// The colours of the help, which a terminal without colours, a pipe and `NO_COLOR` do not get.
+/// The colours of the help. A terminal without colours, a pipe and `NO_COLOR` get none.
 pub(super) const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Yellow.on_default().bold())
     .usage(AnsiColor::Yellow.on_default().bold())
@@ -26,27 +26,27 @@ Environment:
   RUST_LOG               filters logs, as `bitlake=debug`; overrides -v, -q
   NO_COLOR               disables colours
   HTTPS_PROXY, NO_PROXY  set the proxy of connections without `proxy`
-  and the variables that the configuration names for its credentials
+  The configuration names further variables for its credentials.
 
 Exit codes:
   0  complete
   1  finished, but something failed, is stale, is missing or could not be
      reached; the report names it
-  2  usage or configuration
-  3  credentials
+  2  usage or configuration error
+  3  credentials missing or refused
   4  deadline or quota reached, or interrupted; state is saved, run again
   5  the lake could not be written or is damaged, another run holds it,
-     or data broke a contract
+     or data violated a contract
 
 Results go to stdout; progress, logs and warnings go to stderr.";
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  bitlake demo                  a lake of synthetic data, without account
-  bitlake init                  a configuration to fill in
-  bitlake check                 is everything ready?
+  bitlake demo                  create a lake of synthetic data
+  bitlake init                  write a configuration to fill in
+  bitlake check                 test the configuration before a run
   bitlake run                   collect, transform, publish
-  bitlake query dora/overview   the figures of each project";
+  bitlake query dora/overview   print the figures of each project";
 
 pub(super) const INIT: &str = "\
 Examples:
@@ -56,18 +56,18 @@ Examples:
 pub(super) const CHECK: &str = "\
 Examples:
   bitlake check
-  bitlake check --all --deep    the lists of every repository, and every file";
+  bitlake check --all --deep    check every repository and every file";
 
 pub(super) const RUN: &str = "\
 Examples:
   bitlake run
-  bitlake run --deadline 5h     exits with 4 if more is left; run again later
-  bitlake run -v                with a line for each table: rows and time";
+  bitlake run --deadline 5h     exit with 4 if records are left; run again later
+  bitlake run -v                log the rows and time of each table";
 
 pub(super) const COLLECT: &str = "\
 Examples:
   bitlake collect --deadline 2h
-  bitlake collect --shard 2/3   the second of three machines";
+  bitlake collect --shard 2/3   collect on the second of three machines";
 
 pub(super) const TRANSFORM: &str = "\
 Examples:
@@ -78,13 +78,13 @@ pub(super) const STATUS: &str = "\
 Examples:
   bitlake status
   bitlake status --format json
-  bitlake status --max-age 26h  for a probe: exits with 1 if the lake is older";
+  bitlake status --max-age 26h  for a probe: exit with 1 if the lake is older";
 
 pub(super) const TABLES: &str = "\
 Examples:
   bitlake tables
-  bitlake tables dora           the tables of one layer
-  bitlake tables domain.repos   the columns of one table";
+  bitlake tables dora           print the tables of one layer
+  bitlake tables domain.repos   print the columns of one table";
 
 pub(super) const QUERY: &str = "\
 Examples:
@@ -96,7 +96,7 @@ Examples:
   bitlake query --sql 'SELECT name FROM domain.repos' --format markdown";
 
 pub(super) const STEPS: &str = "\
-A step becomes a model if its SQL can be written for the engine. Other tables are sources, which `bitlake ddl` loads; the
+A step becomes a model if the engine supports its SQL. Other tables are sources, which `bitlake ddl` loads; the
 project's README.md lists them. Tables that a [[table]] of the configuration supplies are sources too.
 
 Examples:
@@ -119,7 +119,7 @@ Examples:
 
 pub(super) const SANDBOX: &str = "\
 Examples:
-  bitlake sandbox               prints the endpoint and a configuration for it
+  bitlake sandbox               print the endpoint and a configuration for it
   bitlake sandbox --port 0 > endpoint";
 
 pub(super) const COMPLETIONS: &str = "\
@@ -128,8 +128,8 @@ Examples:
   bitlake completions zsh > ~/.zfunc/_bitlake
   bitlake completions fish > ~/.config/fish/completions/bitlake.fish";
 
-/// Return the help with each line that is wider than `width` wrapped, under the beginning of its text. A terminal wraps in
-/// the middle of words.
+/// Wrap each line of the help that is wider than `width`, and indent its rest to the beginning of its text. A terminal alone
+/// would wrap in the middle of words.
 pub(super) fn wrap(help: &str, width: usize) -> String {
     let mut wrapped = String::new();
     for line in help.split_inclusive('\n') {
@@ -162,7 +162,8 @@ fn wrap_line(line: &str, width: usize) -> String {
     wrapped
 }
 
-/// Return the column at which the text of a line begins: after the name of a command or option and two blanks, if it has one.
+/// Return the column at which the text of a line begins: after the name of a command or option and its blanks, if there is
+/// one.
 fn text_begin(line: &str) -> usize {
     let is_blank = |c: &char| *c == ' ';
     let indent = line.chars().take_while(is_blank).count();

@@ -1,5 +1,5 @@
-//! The frame of every command that writes the lake: lock the lake, name the run, do the work until it ends or a signal
-//! comes, write the report.
+//! The frame of every command that writes the lake: lock the lake, name the run, work until the end or a signal, write the
+//! report.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -23,7 +23,8 @@ use crate::scratch;
 use crate::telemetry::LogFormat;
 use crate::transform::{self, TransformOptions, TransformReport};
 
-/// The time in which collectors save their records after a signal. Orchestrators kill a process after thirty seconds.
+/// The time within which collectors must save their records after a signal. Orchestrators kill a process after thirty
+/// seconds.
 const GRACE: Duration = Duration::from_secs(20);
 
 /// The options of a collection on the command line.
@@ -34,7 +35,7 @@ pub(super) struct CollectSettings {
     pub(super) shard: Option<Shard>,
 }
 
-/// A run under way. It holds the lake's lock.
+/// A run in progress, which holds the lake's lock.
 pub(super) struct Job<'a> {
     context: &'a CliContext,
     config: &'a Config,
@@ -136,7 +137,7 @@ impl<'a> Job<'a> {
         options: &TransformOptions,
     ) -> Result<()> {
         match self.collect(settings).await? {
-            // A signal asks for an end within seconds, while a transform takes minutes.
+            // After a signal the process must end within seconds, but a transform takes minutes.
             Some(StopReason::Interrupted) => Ok(()),
             _ => self.transform(options).await,
         }
@@ -170,7 +171,7 @@ impl<'a> Job<'a> {
         Ok(stop.reason())
     }
 
-    /// Make the tables and publish them.
+    /// Compute the tables and publish them.
     pub(super) async fn transform(&mut self, options: &TransformOptions) -> Result<()> {
         self.lineage.set_queries(options.queries.clone());
         let head = &self.report.head;
@@ -193,7 +194,7 @@ impl<'a> Job<'a> {
         };
         self.report.phases.insert("transform", began.elapsed());
         if report.is_err() && !options.workers.is_empty() {
-            // A signal ends the transform anywhere.
+            // A signal may end the transform at any point.
             let head = &self.report.head;
             SharedFiles::new(&self.lake, &head.run_id).remove().await;
         }
@@ -217,7 +218,7 @@ impl<'a> Job<'a> {
         Ok(())
     }
 
-    /// Return which run reports are kept: the configuration's bounds, or else the defaults.
+    /// Return the limits of kept run reports: the configuration's, or else the defaults.
     fn retention(&self) -> Retention {
         let standard = Retention::default();
         let keep_runs = self.config.lake.keep_runs;
@@ -232,7 +233,7 @@ impl<'a> Job<'a> {
         self.finish_with_report(result).await.0
     }
 
-    /// As [`Job::finish`], and return the report.
+    /// Do the same as [`Job::finish`], and return the report.
     pub(super) async fn finish_with_report(
         mut self,
         result: Result<()>,
@@ -264,7 +265,7 @@ impl<'a> Job<'a> {
         if written.is_ok() && !matches!(error, Some(ErrorKind::Interrupted | ErrorKind::Quota)) {
             self.clean().await;
         }
-        // The summary and the lineage must not say that a command succeeded that fails.
+        // The summary and the lineage must not report success for a command that fails.
         if let (Ok(()), Err(error)) = (&result, &written) {
             self.report.head.exit_code = error.kind().exit_code();
             self.report.head.error = Some(error.to_string());
@@ -294,7 +295,7 @@ impl<'a> Job<'a> {
     }
 }
 
-/// Make the identifier of a run. Identifiers sort by time, and two runs within one second differ.
+/// Create the id of a run. Ids sort by time, and the ids of two runs within one second differ.
 fn run_id(now: DateTime<Utc>) -> Result<String> {
     let mut random = [0; 3];
     getrandom::fill(&mut random).map_err(|error| {
@@ -307,8 +308,8 @@ fn run_id(now: DateTime<Utc>) -> Result<String> {
     Ok(format!("{time}-{a:02x}{b:02x}{c:02x}"))
 }
 
-/// Pass a signal on to the collectors. Return an error when they do not end within [`GRACE`] after they were asked to
-/// stop, for any reason. The checkpoints so far are on the lake.
+/// Forward a signal to the collectors. Return an error when they do not end within [`GRACE`] after they must stop for any
+/// reason. Their checkpoints so far are in the lake.
 async fn stop_overdue(stop: &StopSignal, signals: &SignalListener) -> Error {
     let error = tokio::select! {
         error = signals.interrupted() => {
@@ -316,7 +317,7 @@ async fn stop_overdue(stop: &StopSignal, signals: &SignalListener) -> Error {
             error
         }
         () = stop.wait() => {
-            Error::new(ErrorKind::Quota, "the deadline has passed").hint("run again to go on")
+            Error::new(ErrorKind::Quota, "the deadline has passed").hint("run again to resume")
         }
     };
     tokio::time::sleep(GRACE).await;

@@ -55,9 +55,9 @@ use crate::escape::escape;
 use crate::scratch::Scratch;
 use crate::telemetry::{self, LogFormat};
 
-/// The stack size of each thread in bytes, for the most deeply nested SQL that is accepted. Unused stack takes no memory.
+/// The stack size of each thread in bytes, enough for the most nested SQL that is accepted. Unused stack takes no memory.
 const STACK_SIZE: usize = 64 << 20;
-/// How long remaining tasks may take after the command.
+/// The time that remaining tasks may take after the command.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Parse the command line.

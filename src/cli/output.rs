@@ -8,7 +8,7 @@ use console::Term;
 use crate::error::{ErrorKind, OrError, Result};
 use crate::escape::escape_lines;
 
-/// The narrowest terminal that texts are laid out for, in columns. A terminal that does not know its size reports 0.
+/// The smallest width of a text's layout, in columns. A terminal that does not know its size reports 0.
 const NARROWEST_TERMINAL: usize = 40;
 
 /// Print `text` for people, with control characters except line ends escaped.
@@ -42,7 +42,7 @@ pub(super) fn print_json(text: &str) -> Result<()> {
     print_data(format!("{text}\n").as_bytes())
 }
 
-/// Write the file `out` as a whole: a reader finds the former content or the new one, never a part.
+/// Replace the file `out` as a whole: a reader finds the former content or the new content, never a part.
 ///
 /// # Errors
 /// If the file or the temporary file beside it cannot be written.

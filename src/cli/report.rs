@@ -27,7 +27,7 @@ pub(super) async fn run(context: &CliContext, args: ReportArgs) -> Result<Comman
     Ok(CommandOutcome::Complete)
 }
 
-/// Write the page to `out`. A page that is there is replaced as a whole.
+/// Write the page to `out`, and replace an existing page as a whole.
 ///
 /// # Errors
 /// As [`render`]; [`ErrorKind::Usage`] if the file cannot be written.
@@ -43,12 +43,12 @@ pub(super) async fn write_page(
         .map_err(|error| {
             error
                 .with("file", out.display())
-                .hint("its folder must exist, and writing there must be allowed")
+                .hint("create its folder and allow writing there")
         })
 }
 
-/// Write the page that the configuration names, and return the outcome of the run with it. A page that cannot be written
-/// makes a complete run incomplete: its tables are published.
+/// Write the page that the configuration names, and return the outcome of the run. If the page cannot be written, a
+/// complete run becomes incomplete, because its tables are published.
 ///
 /// # Errors
 /// If stdout cannot be written.

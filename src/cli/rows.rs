@@ -41,10 +41,10 @@ impl RowStyle {
         }
     }
 
-    /// Return the style for a destination: the given format, or else that of the file's extension.
+    /// Return the style for a destination: the given format, or else the format of the file's extension.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] if formulas are to be marked in another format than CSV.
+    /// [`ErrorKind::Usage`] if formulas must be marked in another format than CSV.
     pub(super) fn choose(
         format: Option<OutputFormat>,
         out: Option<&Path>,
@@ -236,7 +236,7 @@ fn format_options(data_type: &DataType) -> FormatOptions<'static> {
     }
 }
 
-/// Return the batch with a quote mark before every text that a spreadsheet would take for a formula.
+/// Return the batch with a quote mark before every text that a spreadsheet would evaluate as a formula.
 fn mark_formulas(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
     let names = batch.schema_ref().fields().iter();
     let names = names.map(|field| mark(field.name()));

@@ -40,7 +40,7 @@ pub(super) async fn print_overview(
     print_data(&overview?)
 }
 
-/// Collect and publish once, and write the metrics. `signals`: those of the caller, from before the run on.
+/// Collect and publish once, and write the metrics. `signals` is the caller's listener, which started before the run.
 pub(super) async fn run_once(
     context: &CliContext,
     config: &Config,
@@ -71,7 +71,7 @@ async fn run_and_report(
         ..TransformOptions::default()
     };
     let result = async {
-        // Checked before the first request, so that a refused publish or worker costs no quota.
+        // Check before the first request, so that a refused publish or worker costs no quota.
         lake.ensure_no_other_publish(clock::now()).await?;
         check_workers(&options.workers).await?;
         job.run(&collect_settings(&args.collecting, None), &options)
@@ -127,7 +127,7 @@ pub(super) async fn transform(context: &CliContext, args: TransformArgs) -> Resu
     let result = async {
         if config.tables.is_empty() && job.lake.states().await?.is_empty() {
             tracing::warn!(
-                "nothing was collected yet, so that the tables are empty: run `bitlake run`"
+                "the lake has no collected records, so that the tables are empty: run `bitlake run`"
             );
         }
         job.transform(&options).await

@@ -1,5 +1,5 @@
-//! The report of a run, `_bitlake/runs/<run-id>.json`: written by the commands that write the lake, read by `status` and
-//! `schedule`.
+//! The report of a run, `_bitlake/runs/<run-id>.json`. Commands that write the lake write it; `status` and `schedule` read
+//! it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -67,7 +67,7 @@ pub(super) struct FormerCollect {
 }
 
 impl RunReport {
-    /// Whether a signal stopped the run, given its error.
+    /// Return whether a signal stopped the run, given its error.
     pub(super) fn is_interrupted(&self, error: Option<ErrorKind>) -> bool {
         let stopped = self.collect.as_ref().and_then(|it| it.stopped.as_ref());
         stopped == Some(&StopReason::Interrupted) || error == Some(ErrorKind::Interrupted)
@@ -75,20 +75,20 @@ impl RunReport {
 }
 
 impl FormerRun {
-    /// Whether the run published newer tables.
+    /// Return whether the run published newer tables.
     pub(super) fn has_published(&self) -> bool {
         let is_rollback = self.head.command == "rollback";
         !is_rollback && self.transform.is_some() && self.head.error.is_none()
     }
 
-    /// Whether a command was refused before it did anything to the lake.
+    /// Return whether a command was refused before it changed the lake.
     pub(super) fn is_failed_attempt(&self) -> bool {
         let is_scheduled = matches!(self.head.command.as_str(), "run" | "collect");
         let is_idle = self.collect.is_none() && self.transform.is_none();
         is_idle && !is_scheduled && self.head.exit_code == ErrorKind::Usage.exit_code()
     }
 
-    /// Whether a signal stopped the run.
+    /// Return whether a signal stopped the run.
     pub(super) fn was_interrupted(&self) -> bool {
         self.head.interrupted.unwrap_or_else(|| {
             // Version 0.1 has only texts: that of the collection, else the error of the whole run.

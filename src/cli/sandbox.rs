@@ -10,14 +10,14 @@ use super::demo::config_for;
 use super::output::print;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Serve the demo until Ctrl-C. Print the endpoint to stdout, and a configuration that uses it to stderr, with all that is no
-/// TOML in comments.
+/// Serve the demo until Ctrl-C. Print the endpoint to stdout, and a configuration that uses it to stderr, where all other
+/// lines are comments of TOML.
 pub(super) async fn run(context: &CliContext, args: SandboxArgs) -> Result<CommandOutcome> {
     let sandbox = start(Sandbox::builder().demo(), args.port).await?;
     print(&format!("{}\n", sandbox.endpoint()))?;
     if !context.global.quiet {
         let config = config_for(&sandbox.endpoint(), "lake");
-        // A closed stderr ends no server.
+        // The server continues when stderr is closed.
         let _ = writeln!(
             std::io::stderr(),
             "# Write this to bitlake.toml (`bitlake sandbox 2> bitlake.toml`), then try `bitlake run` in another terminal.\n\

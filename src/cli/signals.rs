@@ -4,13 +4,13 @@ use tokio::sync::watch;
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Listens for signals from its start until the end of the program. A signal is never lost: [`SignalListener::interrupted`] returns at once
-/// when it was received before. Clones share what was received.
+/// Listens for signals from its start until the end of the program. A signal is never lost: if one was received before,
+/// [`SignalListener::interrupted`] returns immediately. Clones share the received signal.
 #[derive(Debug, Clone)]
 pub(super) struct SignalListener(watch::Receiver<bool>);
 
 impl SignalListener {
-    /// Start to listen. From now on a signal does not end the process any more.
+    /// Start to listen. From then on a signal no longer ends the process.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when the system refuses a handler.
@@ -26,7 +26,7 @@ impl SignalListener {
         Ok(Self(receiver))
     }
 
-    /// Whether a signal was received.
+    /// Return whether a signal was received.
     pub(super) fn is_received(&self) -> bool {
         *self.0.borrow()
     }
@@ -38,7 +38,8 @@ impl SignalListener {
             // The listening task only ends without a signal when the program ends.
             std::future::pending::<()>().await;
         }
-        Error::new(ErrorKind::Interrupted, "interrupted").hint("state is saved; run again to go on")
+        Error::new(ErrorKind::Interrupted, "interrupted")
+            .hint("state is saved; run again to resume")
     }
 }
 

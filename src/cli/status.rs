@@ -23,11 +23,11 @@ const RUNS_READ: usize = 50;
 /// The most runs that are printed.
 const RUNS_SHOWN: usize = 10;
 
-/// What `status` prints.
+/// The content of `status`.
 #[derive(Debug, Serialize)]
 struct LakeStatus {
     lake: String,
-    /// The run in progress. In a bucket it is known while it publishes only.
+    /// The run in progress. In a bucket it is known only while it publishes.
     #[serde(skip_serializing_if = "Option::is_none")]
     running: Option<RunningRun>,
     /// The last runs, the newest first.
@@ -40,7 +40,7 @@ struct LakeStatus {
     /// The requests of the last run that collected.
     #[serde(skip)]
     last_requests: u64,
-    /// The number of commands that failed before they did anything.
+    /// The number of commands that failed before they changed the lake.
     #[serde(skip)]
     failed_attempts: usize,
 }
@@ -107,7 +107,7 @@ async fn check_freshness(
     now: DateTime<Utc>,
 ) -> Result<CommandOutcome> {
     let Some(run) = last_publish(lake).await? else {
-        print("stale: nothing was ever published\n")?;
+        print("stale: no run has published yet\n")?;
         return Ok(CommandOutcome::Incomplete);
     };
     let is_fresh = (now - run.finished_at).to_std().unwrap_or_default() <= max_age;
@@ -173,8 +173,8 @@ impl LakeStatus {
             text.push_str(&format!("{}\n\n", running.text(now)));
         }
         match (self.runs.is_empty(), &self.running) {
-            (true, None) => text.push_str("nothing was collected yet: start with `bitlake run`\n"),
-            (true, Some(_)) => text.push_str("no run has ended yet\n"),
+            (true, None) => text.push_str("no run has collected yet: start with `bitlake run`\n"),
+            (true, Some(_)) => text.push_str("no run has finished yet\n"),
             (false, _) => text.push_str(&self.runs_text(width)),
         }
         for repository in &self.repositories {
@@ -217,7 +217,7 @@ impl LakeStatus {
         if self.failed_attempts > 0 {
             let n = self.failed_attempts;
             text.push_str(&format!(
-                "and {n} commands that failed before they did anything\n"
+                "and {n} commands that failed before they changed the lake\n"
             ));
         }
         text
@@ -250,8 +250,8 @@ async fn running(lake: &Lake) -> Result<Option<RunningRun>> {
     }))
 }
 
-/// Return the estimated requests of the next run if it continues a load. `collected`: the last run that collected, and what
-/// it has estimated. After a run that was killed, only the pages are known that the state names.
+/// Return the estimated requests of the next run if it continues a load. `collected`: the last run that collected, and its
+/// estimate. After a killed run, only the pages that the state names are known.
 fn requests_left(states: &[RepositoryState], collected: Option<(String, u64)>) -> u64 {
     let last = states
         .iter()
@@ -298,7 +298,7 @@ impl RepositoryStatus {
         }
     }
 
-    /// Return one row for the lists that have the same status, reason and beginning, up to the oldest of their ends.
+    /// Return one row for the lists with the same status, reason and beginning, up to their earliest end.
     fn table(&self) -> TextTable {
         let mut groups = BTreeMap::<_, Vec<&RepositoryList>>::new();
         for list in &self.lists {
@@ -365,7 +365,7 @@ mod tests {
         let fresh = status(None, Vec::new()).text(now, Some(80));
         assert_eq!(
             fresh,
-            "nothing was collected yet: start with `bitlake run`\n"
+            "no run has collected yet: start with `bitlake run`\n"
         );
         let running = RunningRun {
             run_id: "20261120T020000Z-0a1b2c".to_owned(),
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(
             status(Some(running), Vec::new()).text(now, Some(80)),
             "in progress: run since 2026-11-20T02:00:00Z (5 min) (run 20261120T020000Z-0a1b2c)\n\n\
-             no run has ended yet\n"
+             no run has finished yet\n"
         );
     }
 

@@ -62,7 +62,7 @@ fn write(project: &DbtProject, out: &Path) -> Result<()> {
         if is_foreign(path) {
             return Err(Error::new(
                 ErrorKind::Usage,
-                "a file is in the way that no export wrote",
+                "the folder has a file that no export wrote",
             )
             .with("file", path.display())
             .hint("name another folder with --out"));
@@ -86,7 +86,7 @@ fn write(project: &DbtProject, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether there is a file that no export wrote.
+/// Return whether the file exists and no export wrote it.
 fn is_foreign(path: &Path) -> bool {
     path.exists() && !is_ours(path)
 }

@@ -7,8 +7,8 @@
 //! states ──────┘
 //! ```
 //!
-//! All metrics are gauges: each run starts them again. Ages are times of an event, because the file does not change until
-//! the next run; `time() - bitlake_published_timestamp_seconds` is an age.
+//! All metrics are gauges, because each run replaces them. The file has times instead of ages, because it does not change
+//! until the next run; `time() - bitlake_published_timestamp_seconds` is an age.
 
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
@@ -26,7 +26,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::lake::{Lake, ListStatus, RepositoryState};
 
-/// The time in which the lake is read. Orchestrators kill a process half a minute after a signal.
+/// The time within which the lake must be read. Orchestrators kill a process half a minute after a signal.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A finished run.
@@ -34,14 +34,14 @@ struct FinishedRun<'a> {
     started_at: DateTime<Utc>,
     finished_at: DateTime<Utc>,
     exit_code: u8,
-    /// `None` if the run failed before it began, as beside a run that holds the lake.
+    /// `None` if the run failed before it began, for example because another run holds the lake.
     report: Option<&'a RunReport>,
 }
 
-/// What the lake holds after a run.
+/// The state of the lake after a run.
 #[derive(Default)]
 struct LakeFreshness {
-    /// When the last run finished that published or found all tables unchanged.
+    /// The end of the last run that published or found all tables unchanged.
     published_at: Option<DateTime<Utc>>,
     /// The oldest watermark of all repositories, by list.
     complete_through: BTreeMap<String, DateTime<Utc>>,
@@ -49,11 +49,11 @@ struct LakeFreshness {
     repositories: BTreeMap<(String, &'static str), u64>,
 }
 
-/// Write the file that the configuration names, and return the result of the run with it. A file that cannot be written
-/// makes a complete run incomplete.
+/// Write the file that the configuration names, and return the result of the run. If the file cannot be written, a complete
+/// run becomes incomplete.
 ///
 /// # Errors
-/// That of `result`.
+/// The error of `result`.
 pub(super) async fn write_configured(
     config: &Config,
     started_at: DateTime<Utc>,
@@ -86,7 +86,7 @@ pub(super) async fn write_configured(
         Err(error) => {
             let file = out.display();
             tracing::warn!(
-                "the metrics are not written: {error} (file={file}): its folder must exist, and writing there must be allowed"
+                "the metrics are not written: {error} (file={file}): create its folder and allow writing there"
             );
             result.map(|(outcome, lake)| (outcome.or_incomplete(), lake))
         }
@@ -124,7 +124,7 @@ impl LakeFreshness {
     }
 }
 
-/// Return the states of the repositories that a run collects, and of their workspaces. Those of deleted and of no longer
+/// Return the states of the repositories that a run collects, and of their workspaces. The states of deleted and no longer
 /// selected repositories never change again.
 fn selected<'a>(config: &Config, states: &'a [RepositoryState]) -> Vec<&'a RepositoryState> {
     let is_collected = |state: &&RepositoryState| {
@@ -175,7 +175,7 @@ fn metrics(run: &FinishedRun<'_>, freshness: &LakeFreshness) -> String {
             let rows = report.rows.iter();
             text.gauge(
                 "bitlake_table_rows",
-                "Rows of each table that the last run made or checked.",
+                "Rows of each table that the last run computed or checked.",
                 rows.map(|(table, rows)| ([("table", table.as_str())], *rows)),
             );
         }
@@ -210,7 +210,7 @@ fn add_collection(text: &mut MetricsText, report: &CollectReport) {
     let rooms = report.head_rooms.iter();
     text.gauge(
         "bitlake_request_budget_remaining",
-        "Requests that could be sent without a wait when the collection ended.",
+        "Requests that could be sent immediately when the collection ended.",
         rooms
             .clone()
             .map(|(connection, room)| ([("connection", connection.as_str())], room.left)),
@@ -232,7 +232,7 @@ fn add_freshness(text: &mut MetricsText, freshness: &LakeFreshness) {
     let oldest = freshness.complete_through.iter();
     text.gauge(
         "bitlake_list_complete_timestamp_seconds",
-        "Time through which a list is complete in all repositories.",
+        "Time up to which a list is complete in all repositories.",
         oldest.map(|(list, at)| ([("list", list.as_str())], at.timestamp())),
     );
     let repositories = freshness.repositories.iter();
@@ -249,7 +249,7 @@ fn add_freshness(text: &mut MetricsText, freshness: &LakeFreshness) {
 struct MetricsText(String);
 
 impl MetricsText {
-    /// Add a gauge with a value for each set of labels. One without values is left out.
+    /// Add a gauge with a value for each set of labels. A gauge without values is left out.
     fn gauge<'a, const LABELS: usize, V: Display>(
         &mut self,
         name: &str,

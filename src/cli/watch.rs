@@ -1,5 +1,6 @@
-//! The progress of a run on the terminal: of its collection, a line for each repository under way, and one for the
-//! repositories, the requests and the time left; of its transform, one for the tables, then one for the files.
+//! The progress of a run on the terminal. A collection has one line for each active repository, and one line for the
+//! number of repositories, the requests and the remaining time. A transform has one line, first for its tables, then for
+//! its files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +19,7 @@ pub(super) struct CollectWatch(Mutex<ShownProgress>);
 struct ShownProgress {
     progress: Progress,
     repositories: BTreeMap<String, RepositoryProgress>,
-    /// The number of repositories to visit, and of those that no later round visits.
+    /// The number of repositories to visit, and the number of those that are finished.
     total: u64,
     done: u64,
     started: Instant,
@@ -31,7 +32,7 @@ struct ShownProgress {
 #[derive(Debug, Clone, Copy, Default)]
 struct RequestCounts {
     spent: u64,
-    /// Requests of this hour that are left.
+    /// The requests that are left in this hour.
     left: u32,
     per_hour: u32,
 }
@@ -136,7 +137,7 @@ impl RequestCounts {
             return format!("{spent} requests, {budget}");
         }
         let to_ask = (planned - spent as f64).max(0.0);
-        // Without a wait for the budget, requests go out at the rate so far.
+        // If the budget causes no delay, requests continue at the rate so far.
         let waits = hours(to_ask, left, per_hour);
         let works = elapsed.as_secs_f64() / 3600.0 * to_ask / spent.max(1) as f64;
         format!(
@@ -165,9 +166,9 @@ pub(super) fn watch_transform(progress: &Progress) -> TransformListener {
 struct ShownTransform {
     progress: Progress,
     phase: TransformPhase,
-    /// The tables that are being made.
+    /// The tables in computation.
     running: BTreeSet<String>,
-    /// The rows of the tables that were made.
+    /// The rows of the computed tables.
     rows: u64,
 }
 

@@ -24,7 +24,7 @@ pub(super) async fn run(context: &CliContext, args: WorkerArgs) -> Result<Comman
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
-            "the worker asks for no credentials: whoever reaches this address can read the lake and the files of this machine"
+            "the worker requires no credentials: any client that reaches this address can read the lake and the files of this machine"
         );
     }
     print(&format!("http://{address}\n"))?;
@@ -32,6 +32,6 @@ pub(super) async fn run(context: &CliContext, args: WorkerArgs) -> Result<Comman
         signals.interrupted().await;
     };
     worker.serve(stop).await?;
-    tracing::info!("the worker stops");
+    tracing::info!("worker stopped");
     Ok(CommandOutcome::Complete)
 }

@@ -1,7 +1,7 @@
 //! Every key of `bitlake.toml` with its values, its default and its effect.
 //!
-//! One list serves three readers: the parser refuses a key that is not here, and the configuration reference and the JSON
-//! Schema are generated from it, so none can know a key that another lacks.
+//! One list serves three readers, so that they have the same keys: the parser refuses a key that is not here, and the
+//! configuration reference and the JSON Schema are generated from the list.
 //!
 //! ```text
 //! keys ─┬─▶ Section::open (unknown key, did you mean …?)
@@ -101,7 +101,7 @@ pub(super) const ROOT: KeyTable = KeyTable {
             "lake",
             Table(&[&LAKE, &LAKE_STORE, &LAKE_S3, &LAKE_AZURE]),
             Required,
-            "Where the Parquet is written.",
+            "The address and the layout of the Parquet files.",
         ),
         key(
             "connection",
@@ -125,13 +125,13 @@ pub(super) const ROOT: KeyTable = KeyTable {
             "rules",
             TablesByName(&RULES, ""),
             Note("the rule set `default`"),
-            "How issues, deployments, tags and pull requests are classified.",
+            "The classification of issues, deployments, tags and pull requests.",
         ),
         key(
             "sync",
             Table(&[&SYNC, &SYNC_GIT]),
             Note("the defaults below"),
-            "How far back, how often and from which source records are collected.",
+            "The earliest record, the schedule and the source of a collection.",
         ),
         key(
             "table",
@@ -149,7 +149,7 @@ pub(super) const ROOT: KeyTable = KeyTable {
             "cluster",
             Table(&[&CLUSTER]),
             NONE,
-            "The workers that compute the tables. Without it, one process does.",
+            "The workers that compute the tables. Without them, one process computes all tables.",
         ),
         key(
             "report",
@@ -168,7 +168,7 @@ pub(super) const ROOT: KeyTable = KeyTable {
 
 pub(super) const LAKE: KeyTable = KeyTable {
     title: "[lake]",
-    description: "Where the Parquet is written, and in which layout.",
+    description: "The address and the layout of the Parquet files.",
     rule: TableRule::None,
     keys: &[
         key(
@@ -183,13 +183,13 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "lease",
             Matching("`\"90 seconds\"`, `\"10 minutes\"`", LEASE),
             Value("\"10 minutes\""),
-            "In a bucket: how long a publish may be silent before another run takes over.",
+            "In a bucket, the time after which another run may take over a publish that does not renew its lease.",
         ),
         key(
             "memory_limit",
             Matching("`\"4 GiB\"`, `\"1536 MiB\"`", MEMORY),
             Value("\"2 GiB\""),
-            "How much memory the process may use; at least 1 GiB. Sorts and aggregates that do not fit are written to `TMPDIR`.",
+            "The memory limit of the process; at least 1 GiB. Sorts and aggregates that do not fit are written to `TMPDIR`.",
         ),
         key(
             "keep_history",
@@ -201,25 +201,25 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "longest_span",
             Matching("span, as `\"20 years\"`", SPAN),
             Value("\"20 years\""),
-            "The longest time that periods are generated for when only outside tables say how long a project has existed. Records farther from each other are reported as outliers.",
+            "The longest time that periods are generated for if only outside tables determine how long a project has existed. A run reports records that are farther from each other as outliers.",
         ),
         key(
             "keep_runs",
             Integer(u32::MAX as i64),
             Value("1000"),
-            "How many run reports are kept at most.",
+            "The largest number of run reports that are kept.",
         ),
         key(
             "keep_run_days",
             Integer(u32::MAX as i64),
             Value("400"),
-            "For how many days a run report is kept at most.",
+            "The largest number of days for which a run report is kept.",
         ),
         key(
             "compression",
             Words(&["zstd", "snappy", "none"]),
             Value("zstd"),
-            "The codec of files that are written from now on.",
+            "The codec of newly written files.",
         ),
         key(
             "compression_level",
@@ -231,7 +231,7 @@ pub(super) const LAKE: KeyTable = KeyTable {
             "partition",
             PARTITION,
             Note("the schema's own"),
-            "How tables of `domain`, `dora` and `metrics` are partitioned, where the table allows it.",
+            "The partitioning of tables of `domain`, `dora` and `metrics` that support it.",
         ),
         key(
             "tables",
@@ -251,7 +251,7 @@ pub(super) const LAKE_TABLE: KeyTable = KeyTable {
             "partition",
             PARTITION,
             Required,
-            "What makes one file of the table.",
+            "The rows that share a file: those of one month, day, year or repository, or all rows.",
         ),
         key(
             "column",
@@ -264,7 +264,7 @@ pub(super) const LAKE_TABLE: KeyTable = KeyTable {
 
 pub(super) const LAKE_STORE: KeyTable = KeyTable {
     title: "[lake], for a bucket",
-    description: "Settings of the object store, under the names that the `object_store` crate gives them. Credentials are refused here: set them in the environment.",
+    description: "Settings of the object store, with the names of the `object_store` crate. Credentials are refused here: set them in the environment.",
     rule: TableRule::None,
     keys: &[
         key(
@@ -283,13 +283,13 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "connect_timeout",
             Text("`\"5 seconds\"`"),
             Note("5 seconds"),
-            "How long a connection may take to open.",
+            "The time limit for opening a connection.",
         ),
         key(
             "endpoint",
             URL,
             Note("the service's own"),
-            "The address of another store than AWS, Google or Azure, such as MinIO or an emulator.",
+            "The address of a store other than AWS, Google or Azure, such as MinIO or an emulator.",
         ),
         key(
             "proxy_url",
@@ -307,7 +307,7 @@ pub(super) const LAKE_STORE: KeyTable = KeyTable {
             "timeout",
             Text("`\"30 seconds\"`"),
             Note("30 seconds"),
-            "How long one request may take.",
+            "The time limit of one request.",
         ),
     ],
 };
@@ -401,7 +401,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
             "git_endpoint",
             URL,
             Value("https://bitbucket.org/"),
-            "Where repositories are cloned from. The default follows `endpoint`.",
+            "The address from which repositories are cloned. The default follows `endpoint`.",
         ),
         key(
             "proxy",
@@ -416,7 +416,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
             "requests_per_hour",
             Integer(MAX_REQUESTS),
             Note("what the server allows"),
-            "An upper limit, which leaves the rest of the quota to other users of the same credentials.",
+            "An upper limit of requests, which leaves the rest of the quota to other users of the same credentials.",
         ),
         key(
             "auth",
@@ -446,7 +446,7 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
             "expires",
             Date,
             Note("unknown"),
-            "The last day of the token. Every run names it from thirty days before.",
+            "The last day of the token. From thirty days before, every run names the token.",
         ),
         key(
             "key",
@@ -476,14 +476,14 @@ pub(super) const CONNECTION: KeyTable = KeyTable {
             "password",
             Credential,
             RequiredFor(&["app-password"]),
-            "The app password. `token` is accepted in its place.",
+            "The app password. `token` is accepted instead.",
         ),
     ],
 };
 
 pub(super) const CREDENTIAL: KeyTable = KeyTable {
     title: "A credential",
-    description: "The value of `token`, `key`, `secret` and `password`: where to read the secret, never the secret itself. Exactly one of `env` and `file` is required.",
+    description: "The value of `token`, `key`, `secret` and `password`: the place of the secret, never the secret itself. Exactly one of `env` and `file` is required.",
     rule: TableRule::ExactlyOne(&["env", "file"]),
     keys: &[
         key("env", TEXT, Note(""), "The environment variable to read."),
@@ -568,19 +568,19 @@ pub(super) const PROJECT: KeyTable = KeyTable {
             "incident_window_hours",
             Integer(MAX_WINDOW),
             Value("72"),
-            "How long after a deployment an incident may begin and still be linked to it without naming it.",
+            "The longest time from a deployment to an incident that is linked to it without naming it, in hours.",
         ),
         key(
             "baseline_days",
             Integer(MAX_WINDOW),
             Value("30"),
-            "How old a change in an environment's first known deployment may be and still count as delivered by it.",
+            "The greatest age of a change that counts as delivered by an environment's first known deployment, in days.",
         ),
         key(
             "rework_days",
             Integer(MAX_WINDOW),
             Value("14"),
-            "How long after its production deployment the revert of a change still counts as rework.",
+            "The longest time from a change's production deployment to a revert that counts as rework, in days.",
         ),
     ],
 };
@@ -597,7 +597,7 @@ pub(super) const RULES: KeyTable = KeyTable {
                 &Words(&["issues", "code", "review", "cicd", "accounts"]),
             ),
             Note("all of them"),
-            "What is collected. A group that is left out costs no request.",
+            "The groups of lists that are collected. A group that is left out costs no request.",
         ),
         key(
             "issue_status",
@@ -615,13 +615,13 @@ pub(super) const RULES: KeyTable = KeyTable {
             "deployments",
             Words(&["bitbucket", "steps", "both"]),
             Value("bitbucket"),
-            "What counts as a deployment: Bitbucket's own deployments, pipeline steps selected by `deployment_pattern`, or both without counting a release twice.",
+            "The source of deployments: Bitbucket's own deployments, pipeline steps selected by `deployment_pattern`, or both without counting a release twice.",
         ),
         key(
             "steps",
             Words(&["deployments", "all", "none"]),
             Value("deployments"),
-            "Whose steps are collected. Each pipeline's steps cost one request; `deployments` collects only the steps that a deployment's result depends on.",
+            "The pipelines whose steps are collected, at one request per pipeline. `deployments` collects only the steps that a deployment's result depends on.",
         ),
         key(
             "deployment_pattern",
@@ -633,13 +633,13 @@ pub(super) const RULES: KeyTable = KeyTable {
             "production_pattern",
             REGEX,
             NONE,
-            "A deployment found by `deployment_pattern` is a production deployment if its name matches. Without this pattern all of them are.",
+            "A deployment found by `deployment_pattern` is a production deployment if its name matches. Without this pattern, all such deployments are.",
         ),
         key(
             "tags",
             Table(&[&TAGS]),
             Note("see below"),
-            "Which tags are releases, and which are compared.",
+            "The tags that are releases, and the pairs of tags that are compared.",
         ),
         key(
             "issue_key_pattern",
@@ -669,7 +669,7 @@ pub(super) const RULES: KeyTable = KeyTable {
             "commits_diffs",
             Words(&["successive", "all"]),
             Value("successive"),
-            "For which deployments `domain.commits_diffs` has rows. `all` includes first and failed deployments, as DevLake does.",
+            "The deployments for which `domain.commits_diffs` has rows. `all` includes first and failed deployments, as DevLake does.",
         ),
         key(
             "components",
@@ -746,7 +746,7 @@ pub(super) const ISSUE_TYPE: KeyTable = KeyTable {
 
 pub(super) const TAGS: KeyTable = KeyTable {
     title: "[rules.NAME] tags",
-    description: "Which tags are releases, and how many pairs of successive releases are compared.",
+    description: "The tags that are releases, and the number of pairs of successive releases that are compared.",
     rule: TableRule::None,
     keys: &[
         key(
@@ -759,13 +759,13 @@ pub(super) const TAGS: KeyTable = KeyTable {
             "limit",
             Integer(i32::MAX as i64),
             Value("10"),
-            "How many pairs of successive tags are compared, from the newest.",
+            "The number of pairs of successive tags that are compared, from the newest.",
         ),
         key(
             "order",
             Words(&rules::TAG_ORDERS),
             Value("reverse semver"),
-            "The order of tags. `reverse semver` and `natural` have the newest first; `natural` also compares the numbers inside words.",
+            "The order of tags. `reverse semver` and `natural` put the newest tag first; `natural` also compares the numbers inside words.",
         ),
         key(
             "pairs",
@@ -788,7 +788,7 @@ pub(super) const TAG_PAIR: KeyTable = KeyTable {
 
 pub(super) const SYNC: KeyTable = KeyTable {
     title: "[sync]",
-    description: "How far back and how often records are collected.",
+    description: "The earliest record and the schedule of a collection.",
     rule: TableRule::None,
     keys: &[
         key(
@@ -801,7 +801,7 @@ pub(super) const SYNC: KeyTable = KeyTable {
             "full_every",
             Matching("span, or `\"never\"`", SPAN_OR_NEVER),
             Value("\"3 months\""),
-            "How often old records are read again to find deletions and late edits. With `\"never\"` only `--full` does so.",
+            "The interval at which old records are read again to find deletions and late edits. With `\"never\"`, only `--full` reads them again.",
         ),
         key(
             "skip_failed",
@@ -813,7 +813,7 @@ pub(super) const SYNC: KeyTable = KeyTable {
             "cron",
             Matching("five fields", FIVE_FIELDS),
             NONE,
-            "When `bitlake schedule` runs: minute, hour, day of month, month, day of week.",
+            "The times at which `bitlake schedule` starts a run: minute, hour, day of month, month, day of week.",
         ),
         key(
             "timezone",
@@ -826,7 +826,7 @@ pub(super) const SYNC: KeyTable = KeyTable {
 
 pub(super) const SYNC_GIT: KeyTable = KeyTable {
     title: "[sync], for commits",
-    description: "Whether commits come from the API or from Git clones.",
+    description: "The source of commits: the API or Git clones.",
     rule: TableRule::None,
     keys: &[
         key(
@@ -879,7 +879,7 @@ pub(super) const TABLE: KeyTable = KeyTable {
             "query",
             Text("SQL"),
             Note("the columns as they are"),
-            "A `SELECT` over `external` that yields the table's columns.",
+            "A `SELECT` over `external` that returns the table's columns.",
         ),
         key(
             "add",
@@ -924,7 +924,7 @@ pub(super) const CLUSTER: KeyTable = KeyTable {
         "workers",
         List("`HOST:PORT`", &WORKER),
         NONE,
-        "The addresses of the workers. `--workers` overrides it, and so does `BITLAKE__CLUSTER__WORKERS`; both separate addresses by commas.",
+        "The addresses of the workers. `--workers` and `BITLAKE__CLUSTER__WORKERS` override them; both separate addresses by commas.",
     )],
 };
 

@@ -270,7 +270,7 @@ async fn no_workspace_and_the_removed_endpoint_are_errors() {
     assert_eq!(finished.code, 1);
     line(
         &finished,
-        "failed acme/* include bitbucket answers so to an empty workspace name: bitbucket has removed this",
+        "failed acme/* include bitbucket answers this to an empty workspace name: bitbucket has removed this",
     );
 }
 

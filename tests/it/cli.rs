@@ -247,7 +247,7 @@ fn a_lake_without_tables_has_no_statements_and_says_that_nothing_was_collected()
     insta::assert_snapshot!(inside(folder.path(), &["status"]), @r"
     exit 0
     --- stdout
-    nothing was collected yet: start with `bitlake run`
+    no run has collected yet: start with `bitlake run`
     --- stderr
     ");
     std::fs::write(
@@ -256,7 +256,10 @@ fn a_lake_without_tables_has_no_statements_and_says_that_nothing_was_collected()
     )
     .unwrap();
     let shown = inside(folder.path(), &["transform"]);
-    assert!(shown.contains("WARN nothing was collected yet"), "{shown}");
+    assert!(
+        shown.contains("WARN the lake has no collected records"),
+        "{shown}"
+    );
 }
 
 #[test]

@@ -71,8 +71,8 @@ fn cell(text: &str) -> String {
 
 #[test]
 fn the_configuration_reference_lists_every_key() {
-    let mut text = "# Configuration keys\n\nThe keys of `bitlake.toml`, from the list that bitlake checks the file against. \
-        [Configuration](../configuration.md) shows them in use.\n"
+    let mut text = "# Configuration keys\n\nAll keys of `bitlake.toml`, generated from the list by which bitlake checks the file. \
+        [Configuration](../configuration.md) shows how to use them.\n"
         .to_owned();
     for table in REFERENCE {
         write!(
@@ -147,7 +147,7 @@ const FIRST_QUESTIONS: [(&str, &str); 12] = [
         "pull_requests/slowest_reviews",
     ),
     (
-        "And last month?",
+        "Which reviews took longest last month?",
         "pull_requests/slowest_reviews --param from=\"last month\" --param to=\"this month\"",
     ),
     (
@@ -169,9 +169,9 @@ fn listed_queries() -> Vec<serde_json::Value> {
 
 #[test]
 fn the_page_of_questions_lists_every_query_with_its_command() {
-    let mut text = "# Questions\n\nThe question that each bundled query answers, from the queries themselves. \
-        `bitlake query NAME --help` explains one, with its parameters and an example; `bitlake query --search TEXT` finds \
-        one by words. [Command line](../command-line.md#queries) has the rest.\n\n## Where to begin\n\n\
+    let mut text = "# Questions\n\nThe question that each bundled query answers, generated from the queries. \
+        `bitlake query NAME --help` explains a query with its parameters and an example; `bitlake query --search TEXT` finds \
+        queries by words. [Command line](../command-line.md#queries) describes `query`.\n\n## First questions\n\n\
         | question | command |\n|---|---|\n"
         .to_owned();
     let queries = listed_queries();
@@ -277,7 +277,7 @@ fn the_table_reference_lists_every_column() {
     let contracts = Contracts::bundled().unwrap();
     for layer in LAYERS {
         let mut text = format!(
-            "# Tables of {layer}\n\n[Tables](../tables.md) describes the layers. `bitlake tables {layer}` prints this list.\n"
+            "# Tables of {layer}\n\n[Tables](../tables.md) describes the layers. `bitlake tables {layer}` prints a list of these tables.\n"
         );
         for contract in contracts.layer(layer) {
             describe_table(&mut text, contract);

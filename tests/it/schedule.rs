@@ -100,9 +100,9 @@ async fn it_runs_waits_and_ends_with_nothing_lost() {
     program.configure(&sandbox.endpoint(), CONNECTION, &sections(NEW_YEAR));
 
     let up = Running::start(&program, &["--now"]);
-    up.says("the run begins");
-    assert!(up.says("the run has ended").contains("exit_code=0"));
-    let next = up.says("the next run");
+    up.says("run started");
+    assert!(up.says("run finished").contains("exit_code=0"));
+    let next = up.says("next run scheduled");
     assert!(
         next.contains("-01-01T02:00:00Z") && next.contains("why=scheduled"),
         "{next}"
@@ -147,17 +147,17 @@ async fn a_run_under_way_is_saved_and_gone_on_with_at_the_next_start() {
     let probe = program.run(&["status", "--max-age", "26h"], &[]).await;
     assert_eq!(
         (probe.code, probe.stdout.as_str()),
-        (1, "stale: nothing was ever published\n"),
+        (1, "stale: no run has published yet\n"),
         "{}",
         probe.stderr
     );
 
     let up = Running::start(&program, &[]);
     assert!(
-        up.says("the next run")
+        up.says("next run scheduled")
             .contains("why=the last run is unfinished")
     );
-    assert!(up.says("the run has ended").contains("exit_code=0"));
+    assert!(up.says("run finished").contains("exit_code=0"));
     assert_eq!(up.end(), 0);
 }
 

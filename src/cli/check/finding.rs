@@ -20,9 +20,9 @@ const FIX_INDENT: usize = 8;
 pub(super) enum FindingLevel {
     /// The check passed.
     Ok,
-    /// A run works, but the user should act.
+    /// A run succeeds, but the user should act.
     Warn,
-    /// A run records the list as unavailable, which is correct. Printed as `absent`.
+    /// A run records the list as unavailable, which is not a failure. Printed as `absent`.
     #[serde(rename = "absent")]
     Unavailable,
     /// A run fails, or lacks data.
@@ -51,7 +51,7 @@ pub(super) struct Finding {
     pub(super) part: String,
     #[serde(rename = "said")]
     pub(super) message: String,
-    /// What the user should do.
+    /// The action of the user that fixes the problem.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<String>,
     /// The kind of the failure, which decides the exit code; unused for other levels.

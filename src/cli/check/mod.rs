@@ -1,4 +1,4 @@
-//! `bitlake check`: finds what would make a run fail, and names the fix of each problem.
+//! `bitlake check`: finds the problems that would make a run fail, and names the fix of each.
 //!
 //! ```text
 //! files of the configuration, report ─▶ lake ─▶ each connection: each token ─▶ repositories ─▶ lists of a sample of each
@@ -152,7 +152,7 @@ async fn check_lake(
     Ok((lake, lock, states))
 }
 
-/// Report rows of the published tables that have no counterpart in the table that they refer to.
+/// Report ids and names in published tables that match nothing in the table that they refer to.
 async fn check_published_rows(lake: &Lake, config: &Config) -> Vec<Finding> {
     let topic = Topic("lake", "published rows");
     let found = match check_unmatched(lake, config.lake.memory_limit).await {

@@ -1,6 +1,6 @@
 //! Explains why no request of a connection succeeds: because of the proxy, TLS inspection, the network or Bitbucket.
 //!
-//! The client's error says what happened to one request. With the proxy settings it shows the cause.
+//! The client's error describes the failure of one request. Together with the proxy settings it shows the cause.
 
 use std::collections::BTreeMap;
 
@@ -55,7 +55,7 @@ pub(super) fn explain(topic: Topic<'_>, error: &Error, proxy: Option<&str>) -> F
     let failed =
         |cause: String, fix: &str| topic.failed(error.kind(), format!("{cause}: {message}"), fix);
     match error.kind() {
-        // The client's message mentions the hour that a run pauses for, but `check` does not pause.
+        // The client's message mentions the hour for which a run pauses, but `check` does not pause.
         ErrorKind::Quota => topic.failed(
             error.kind(),
             "no requests are left: bitbucket refuses more (429)",
@@ -67,7 +67,7 @@ pub(super) fn explain(topic: Topic<'_>, error: &Error, proxy: Option<&str>) -> F
             }
             // Bitbucket answers 410 to a listing without a workspace: its developer changelog, CHANGE-2770.
             Some(StatusCode::GONE) => failed(
-                "bitbucket answers so to an empty workspace name".to_owned(),
+                "bitbucket answers this to an empty workspace name".to_owned(),
                 "check `include` (workspace/slug) and `endpoint` (https://api.bitbucket.org/2.0/)",
             ),
             _ => topic.error(error),

@@ -1,4 +1,4 @@
-//! `bitlake demo`: collects, transforms and publishes the demo workspace, and writes its report, without account or
+//! `bitlake demo`: collects, transforms and publishes the demo workspace, and writes its report, without an account or
 //! network.
 
 use std::path::Path;
@@ -27,7 +27,7 @@ const ORG: [(&str, &str, &str); 3] = [
         include_str!("accounts.csv"),
     ),
 ];
-/// The time at which the fixtures end, which is the time of the metrics.
+/// The time of the last record of the fixtures, which is the time of the metrics.
 const AS_OF: &str = "2026-11-20T17:00:00Z";
 
 /// Return a configuration of the demo workspace.

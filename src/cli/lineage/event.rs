@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::schema::Contracts;
 use crate::transform::{TableLineage, TransformReport};
 
-/// The program that the facets come from.
+/// The program that produces the facets.
 const PRODUCER: &str = concat!(
     "https://crates.io/crates/bitlake/",
     env!("CARGO_PKG_VERSION")
@@ -44,7 +44,7 @@ impl EventKind {
     }
 }
 
-/// What an event is written from.
+/// The data of an event.
 pub(super) struct EventContext<'a> {
     pub(super) settings: &'a LineageSettings,
     pub(super) config: &'a Config,
@@ -123,8 +123,8 @@ impl EventContext<'_> {
         facets
     }
 
-    /// Return the repositories that were collected, the outside files, and the tables that steps read and this run did not
-    /// make.
+    /// Return the inputs: the collected repositories, the outside files, and the tables that steps read and this run did not
+    /// compute.
     fn inputs(&self, transform: Option<&TransformReport>) -> Vec<Value> {
         let mut inputs = Vec::new();
         if let Some(collect) = &self.report.collect {
@@ -149,7 +149,7 @@ impl EventContext<'_> {
         inputs
     }
 
-    /// Return the tables that steps of this run made, and the source tables, if it collected.
+    /// Return the tables that steps of this run computed, and the source tables if the run collected.
     fn output_names(&self, transform: Option<&TransformReport>) -> BTreeSet<String> {
         let is_source =
             |name: &&String| self.report.collect.is_some() && name.starts_with("bitbucket.");
@@ -159,7 +159,7 @@ impl EventContext<'_> {
         names.cloned().collect()
     }
 
-    /// Return the tables that this run made, with columns and rows.
+    /// Return the outputs: the tables that this run computed, with columns and rows.
     fn outputs(&self, transform: &TransformReport) -> Result<Vec<Value>> {
         let contracts = Contracts::bundled()?;
         let names = self.output_names(Some(transform));

@@ -1,12 +1,12 @@
-//! OpenLineage events of a run: START, then COMPLETE, FAIL or ABORT, with the tables that it published and the columns from
-//! which theirs are computed.
+//! OpenLineage events of a run: START, then COMPLETE, FAIL or ABORT, with the published tables and the source columns of
+//! their columns.
 //!
 //! ```text
 //! environment ─▶ settings.rs ─┐
 //! run report, steps' plans ───┴▶ event.rs: one JSON object ─▶ transport.rs: HTTP or a file
 //! ```
 //!
-//! The variables are those of OpenLineage's own clients. What fails here costs a warning and never the run.
+//! The variables are those of OpenLineage's own clients. A failure here logs a warning and never fails the run.
 
 mod event;
 mod settings;
@@ -22,7 +22,7 @@ use crate::transform::StepGraph;
 use event::{EventContext, EventKind};
 use settings::LineageSettings;
 
-/// Sends the events of one run, if the environment names a place for them.
+/// Sends the events of one run, if the environment names a server or file.
 pub(super) struct LineageEmitter {
     settings: Option<LineageSettings>,
     /// The folder of the user's own steps.
@@ -48,7 +48,7 @@ impl LineageEmitter {
         self.queries = queries;
     }
 
-    /// Send the event of a run that begins.
+    /// Send the event of a run that starts.
     pub(super) async fn start(&self, config: &Config, lake: &Lake, report: &RunReport) {
         self.send(EventKind::Start, config, lake, report).await;
     }

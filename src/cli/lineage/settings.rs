@@ -1,4 +1,4 @@
-//! OpenLineage's variables of the environment.
+//! Reads OpenLineage's environment variables.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use crate::digest::sha256_hex;
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 
-/// The namespace of jobs without another one, as in OpenLineage's clients.
+/// The default namespace of jobs, as in OpenLineage's clients.
 const DEFAULT_NAMESPACE: &str = "default";
 /// The path of the API, as in OpenLineage's clients.
 const DEFAULT_ENDPOINT: &str = "api/v1/lineage";
 
-/// Where the events go, and which run started this one.
+/// The destination of the events, and the run that started this run.
 #[derive(Debug)]
 pub(super) struct LineageSettings {
     pub(super) transport: LineageTransport,
@@ -23,20 +23,20 @@ pub(super) struct LineageSettings {
     pub(super) parent: Option<ParentRun>,
 }
 
-/// Where events are sent.
+/// The destination of events.
 #[derive(Debug)]
 pub(super) enum LineageTransport {
-    /// To a server, by POST.
+    /// A server, which takes an event by POST.
     Http {
         url: Url,
         /// The bearer token.
         key: Option<Secret>,
     },
-    /// To the end of a file, one on a line.
+    /// A file, to which each event is appended as a line.
     File(PathBuf),
 }
 
-/// The run of another program that started this one.
+/// The run of another program that started this run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParentRun {
     pub(super) namespace: String,
@@ -54,10 +54,10 @@ struct Authentication {
 }
 
 impl LineageSettings {
-    /// Read the variables; `None` if they name no place, or `OPENLINEAGE_DISABLED` is true.
+    /// Read the variables; `None` if they name no destination, or `OPENLINEAGE_DISABLED` is true.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] for a value that is not understood. The message has no value.
+    /// [`ErrorKind::Configuration`] for an invalid value. The message does not contain the value.
     pub(super) fn read(env: &BTreeMap<String, String>) -> Result<Option<Self>> {
         let get = |name: &str| {
             env.get(name)
@@ -126,8 +126,8 @@ fn http<'a>(get: &impl Fn(&str) -> Option<&'a str>) -> Result<Option<LineageTran
     }))
 }
 
-/// Return the run that started this one: `OPENLINEAGE_PARENT_ID`, as Airflow's macro `lineage_parent_id` writes it, or else the
-/// task of Airflow's context, whose runs get an id of their own.
+/// Return the run that started this run: `OPENLINEAGE_PARENT_ID`, as Airflow's macro `lineage_parent_id` writes it, or else
+/// the task of Airflow's context, with a derived run id.
 fn parent<'a>(
     get: &impl Fn(&str) -> Option<&'a str>,
     namespace: &str,

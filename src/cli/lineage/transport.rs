@@ -1,4 +1,4 @@
-//! Sends an event to a server, or adds it to a file.
+//! Sends an event to a server, or appends it to a file.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::settings::{LineageSettings, LineageTransport};
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// The time that a server may take. A run does not wait longer for it.
+/// The time after which a run no longer waits for the server or file.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Send one event.
@@ -52,7 +52,7 @@ pub(super) async fn send(settings: &LineageSettings, event: &serde_json::Value) 
     }
 }
 
-/// Add a line to a file, within [`TIMEOUT`]: a pipe without a reader and a dead network mount block without end.
+/// Append a line to a file, within [`TIMEOUT`]: a pipe without a reader and a dead network mount would block forever.
 async fn append(path: PathBuf, line: String) -> std::io::Result<()> {
     let work = tokio::task::spawn_blocking(move || {
         let mut options = OpenOptions::new();

@@ -1,4 +1,4 @@
-//! The bundled queries and the user's own: what their headers say, finding them by name, and listing them.
+//! The bundled queries and the user's own: reads their headers, finds them by name, and lists them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl NamedQuery {
         lines.map(|line| line.strip_prefix(' ').unwrap_or(line))
     }
 
-    /// Return what one row of the result is.
+    /// Return the meaning of one row of the result.
     pub(super) fn grain(&self) -> Option<&str> {
         let mut lines = self.header();
         lines.find_map(|line| Some(line.strip_prefix("Grain:")?.trim()))
@@ -114,8 +114,8 @@ impl QueryCatalog {
         let near = suggest::nearest(name, names.chain(groups), SHOWN);
         let hint = match (suggest::did_you_mean(&near), self.search(name).len()) {
             (Some(hint), _) => hint,
-            (None, 0) => "`bitlake query --list` shows them".to_owned(),
-            (None, n) => format!("`bitlake query --search {name}` shows {n} that have the word"),
+            (None, 0) => "`bitlake query --list` lists all queries".to_owned(),
+            (None, n) => format!("`bitlake query --search {name}` finds {n} with this word"),
         };
         Error::new(ErrorKind::Usage, "there is no such query")
             .with("name", name)
@@ -137,12 +137,15 @@ impl QueryCatalog {
             .filter(|(name, _)| !given.iter().any(|(given, _)| given == name));
         let values: Vec<_> = preset.chain(given.iter().cloned()).collect();
         let params = bind_params(declared_params(&query.sql)?, &values).map_err(|error| {
-            error.hint(format!("`bitlake query {} --help` shows them", query.name))
+            error.hint(format!(
+                "`bitlake query {} --help` lists the parameters",
+                query.name
+            ))
         })?;
         Ok((query.sql.clone(), params))
     }
 
-    /// Return the queries of a group, which may end in a slash; none if there is no such group.
+    /// Return the queries of a group, whose name may end in a slash; none if there is no such group.
     pub(super) fn group(&self, name: &str) -> Vec<&NamedQuery> {
         let name = name.strip_suffix('/').unwrap_or(name);
         let queries = self.0.iter();
@@ -163,8 +166,8 @@ impl QueryCatalog {
         self.0.iter().collect()
     }
 
-    /// Return the queries that are most like one: those of its own name in other groups, and others of its group whose
-    /// names have a part in common.
+    /// Return the queries that are most similar to a query: queries of the same name in other groups, and queries of its
+    /// group whose names share a part.
     pub(super) fn related(&self, query: &NamedQuery) -> Vec<&str> {
         const MOST: usize = 6;
         let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -215,8 +218,8 @@ fn own_queries(folder: &Path) -> Result<Vec<(String, String)>> {
     Ok(queries)
 }
 
-/// Return a list of queries by group, each with its question. Where a line is longer than `width`, the questions have
-/// lines of their own.
+/// Return a list of queries by group, each with its question. If a line is longer than `width`, the questions have lines of
+/// their own.
 pub(super) fn list_text(queries: &[&NamedQuery], width: Option<usize>) -> String {
     let groups = queries.chunk_by(|one, other| one.group() == other.group());
     let groups: Vec<_> = groups.map(|queries| group_text(queries, width)).collect();

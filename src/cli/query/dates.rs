@@ -1,4 +1,4 @@
-//! Gives local times the instants that they are in the time zones of the projects.
+//! Converts local times to instants in the time zones of the projects.
 //!
 //! ```text
 //! from=2026-10 ─┬─ shop, web: Europe/Berlin ─▶ 2026-09-30T22:00:00Z ─▶ rows ─┐
@@ -19,7 +19,7 @@ const PROJECT: &str = "project";
 /// The time zones of the projects of a lake, and the time of its last run.
 pub(super) struct LakeCalendar {
     zones: BTreeMap<String, Tz>,
-    /// The end of the collected time, which decides what `last month` is; without one, the present.
+    /// The end of the collected time, from which `last month` is counted; without collected time, the present.
     now: DateTime<Utc>,
 }
 
@@ -36,7 +36,7 @@ impl LakeCalendar {
         let zones = names
             .zip(zones)
             .filter_map(|(name, zone)| Some((name, zone.parse().ok()?)));
-        // The last day that has begun, by its noon.
+        // The noon of the last day that has begun.
         let last_day = "SELECT cast(max(period_end) - interval '12 hours' AS varchar) \
             FROM config.buckets WHERE period = 'all'";
         let last_day = engine.query_texts(last_day).await?;
@@ -48,7 +48,7 @@ impl LakeCalendar {
         })
     }
 
-    /// Return a calendar without projects, for a query that is printed without a lake.
+    /// Return a calendar without projects, to print a query without a lake.
     pub(super) fn without_lake() -> Self {
         Self {
             zones: BTreeMap::new(),
@@ -56,8 +56,8 @@ impl LakeCalendar {
         }
     }
 
-    /// Return the parameters with which the query has to run, once for each time zone. `by_project`: each row of the
-    /// query belongs to one project.
+    /// Return the parameters of each run of the query, one run for each time zone. `by_project`: each row of the query
+    /// belongs to one project.
     ///
     /// # Errors
     /// [`ErrorKind::Usage`] if `from` is not before `to`.

@@ -1,11 +1,11 @@
-//! Says why a result has no rows.
+//! Explains why a result has no rows.
 
 use std::fmt::Write as _;
 
 use crate::engine::{Engine, Param, TableName};
 use crate::error::Result;
 
-/// Tables that are empty for a reason that the configuration explains, and what fills them.
+/// Tables that can be empty because of the configuration, and the source of their rows.
 const CAUSES: [(&str, &str); 6] = [
     (
         "domain.teams",
@@ -32,11 +32,11 @@ const CAUSES: [(&str, &str); 6] = [
         "boards come from Bitbucket's issue tracker or a [[table]]",
     ),
 ];
-/// The limit of empty tables that are named.
+/// The most empty tables that are named.
 const MOST: usize = 3;
 
-/// Return why a query without rows has none: nothing is published, tables that it reads are empty, a period is outside
-/// the collected time, or no row has the parameters' values.
+/// Return the reason why a query returned no rows: no table is published, tables that it reads are empty, a period is
+/// outside the collected time, or no row has the parameters' values.
 ///
 /// # Errors
 /// As [`Engine::query_texts`].
@@ -104,7 +104,7 @@ fn given(params: &[Param]) -> Vec<String> {
         .collect()
 }
 
-/// Return where the collected time lies, if `from` or `to` is given.
+/// Return the bounds of the collected time, if `from` or `to` is given.
 async fn outside(engine: &Engine, params: &[Param]) -> Result<Option<String>> {
     if !params.iter().any(|param| param.moment.is_some()) {
         return Ok(None);

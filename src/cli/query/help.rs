@@ -5,7 +5,7 @@ use crate::cli::rows;
 use crate::engine::{Param, declared_params};
 use crate::error::Result;
 
-/// Values of parameters in examples, in the order in which they are chosen. They suit the lake of `bitlake demo`.
+/// Values of parameters in examples, in order of preference. They exist in the lake of `bitlake demo`.
 const EXAMPLES: [(&str, &str); 8] = [
     ("project", "checkout"),
     ("from", "2026-10"),
@@ -58,7 +58,8 @@ pub(super) fn help(catalog: &QueryCatalog, query: &NamedQuery) -> Result<String>
     Ok(text)
 }
 
-/// Join the lines of each paragraph, which the terminal wraps at its own width. A label (`Note:`) and a bullet begin one.
+/// Join the lines of each paragraph, because the terminal wraps them at its own width. A label (`Note:`) and a bullet begin
+/// a paragraph.
 fn paragraphs<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for line in lines {
@@ -73,7 +74,7 @@ fn paragraphs<'a>(lines: impl Iterator<Item = &'a str>) -> String {
     text.trim().to_owned()
 }
 
-/// Break a command that is longer than a line of the help, so that it can be pasted.
+/// Break a command that is longer than a line of the help, so that the user can paste it.
 fn broken(command: &str) -> String {
     match command.len() > LINE {
         true => command.replace(" --param", " \\\n    --param"),
@@ -81,7 +82,7 @@ fn broken(command: &str) -> String {
     }
 }
 
-/// Return whether a line of the header is for programs, or shown elsewhere.
+/// Return whether the help leaves out a line of the header: the line is for programs, or shown elsewhere.
 fn is_machinery(line: &str) -> bool {
     line.starts_with("param:") || line.starts_with("alias:")
 }

@@ -1,4 +1,4 @@
-//! The user's own SQL: from the command line, a file or stdin, with parameters; and what asks for names instead of rows.
+//! The user's own SQL: from the command line, a file or stdin, with parameters; and statements that list names.
 
 use std::io::Read;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(super) async fn params(
     bind_params(params, given)
 }
 
-/// Return the names that a statement asks for, as rows.
+/// Return the names that a statement lists, as rows.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`] if there is no such layer or table.

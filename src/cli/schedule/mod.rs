@@ -5,11 +5,11 @@
 //!               │       └─ SIGTERM, Ctrl-C: end, exit 0  └─ the same: save, exit 4
 //!               ├─ exit 4: an hour after its end
 //!               ├─ the lake was not available: ten minutes after its end, or at the next scheduled time
-//!               └─ otherwise: at the next scheduled time; at once if one has passed since the last run began
+//!               └─ otherwise: at the next scheduled time, or immediately if one passed since the last run began
 //! ```
 //!
-//! Runs are never concurrent. A process that starts reads the time of the last run from the lake, so it also makes up for a
-//! scheduled time that passed while it was down.
+//! Runs are never concurrent. A process that starts reads the time of the last run from the lake, so that it also makes up
+//! for a scheduled time that passed while the process was down.
 
 mod next;
 
@@ -32,10 +32,10 @@ use next::{LastRun, RunEnd, choose_next};
 /// or its clock was set.
 const CLOCK_CHECK: Duration = Duration::from_secs(30);
 
-/// Repeat `run` until a signal comes.
+/// Repeat `run` until a signal arrives.
 ///
 /// # Errors
-/// A configuration that is wrong at the start or has no cron expression. Later a failing run only ends itself.
+/// A configuration that is invalid at the start or has no cron expression. A later failure ends only its own run.
 pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<CommandOutcome> {
     let signals = SignalListener::start()?;
     let mut config = context.config()?;
@@ -55,7 +55,7 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
         is_due = false;
         config = reload(context, config);
         let started = clock::now();
-        tracing::info!("the run begins");
+        tracing::info!("run started");
         // The run shares the listener: a signal makes it save its records and end.
         let result = run_once(context, &config, &args, signals.clone()).await;
         let exit_code = match &result {
@@ -66,8 +66,8 @@ pub(super) async fn run(context: &CliContext, args: ScheduleArgs) -> Result<Comm
             return result.map(|(outcome, _)| outcome);
         }
         match &result {
-            Ok(_) => tracing::info!(exit_code, "the run has ended"),
-            Err(error) => tracing::error!(exit_code, "the run has failed: {error}"),
+            Ok(_) => tracing::info!(exit_code, "run finished"),
+            Err(error) => tracing::error!(exit_code, "run failed: {error}"),
         }
         let end = match &result {
             Err(error) if error.kind() == ErrorKind::Lake => RunEnd::LakeUnavailable,
@@ -105,10 +105,10 @@ fn reload(context: &CliContext, before: Config) -> Config {
 /// Wait until the next run is due.
 async fn wait_for_next(last: &LastRun, cron: &Cron) -> Result<()> {
     let next = choose_next(clock::now(), last, cron)
-        .ok_or_else(|| Error::new(ErrorKind::Configuration, "the schedule has no further date"))?;
+        .ok_or_else(|| Error::new(ErrorKind::Configuration, "the schedule has no further time"))?;
     let local = next.at.with_timezone(&cron.zone());
     let at = local.to_rfc3339_opts(SecondsFormat::Secs, true);
-    tracing::info!(at, why = %next.reason, "the next run");
+    tracing::info!(at, why = %next.reason, "next run scheduled");
     while let Ok(left) = (next.at - clock::now()).to_std() {
         tokio::time::sleep(left.min(CLOCK_CHECK)).await;
     }

@@ -1,4 +1,4 @@
-//! Chooses the time of the next run from the last one, as a function without clock and lake.
+//! Chooses the time of the next run from the last run, without reading a clock or the lake.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(super) struct LastRun {
     pub(super) end: RunEnd,
 }
 
-/// The result of a run, as far as the next run depends on it.
+/// The part of a run's result that the next run depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RunEnd {
     /// Complete, or with an error that the next scheduled run may not have.
@@ -39,7 +39,7 @@ pub(super) struct NextRun {
     pub(super) reason: NextRunReason,
 }
 
-/// Why the next run starts at its time.
+/// The reason for the time of the next run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum NextRunReason {
     /// The cron expression has this time.

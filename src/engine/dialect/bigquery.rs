@@ -109,7 +109,7 @@ fn approximate_quantile(_: &Function, expression: &str, fraction: &str) -> Optio
     ))
 }
 
-/// `concat_ws(separator, a, b)`, which skips nulls.
+/// Translate `concat_ws(separator, a, b)`, which skips nulls.
 fn concat_ws(arguments: &[String]) -> Option<String> {
     let (separator, parts) = arguments.split_first()?;
     Some(format!(
@@ -118,7 +118,7 @@ fn concat_ws(arguments: &[String]) -> Option<String> {
     ))
 }
 
-/// A pattern has at most one group there, which is what is returned.
+/// Translate `regexp_extract_all`. A pattern of BigQuery has at most one group, and the function returns this group.
 fn regexp_extract_all(arguments: &[String]) -> Option<String> {
     let [of, pattern, group] = arguments else {
         return None;
@@ -128,7 +128,7 @@ fn regexp_extract_all(arguments: &[String]) -> Option<String> {
     (is_literal && *group == groups).then(|| format!("REGEXP_EXTRACT_ALL({of}, {pattern})"))
 }
 
-/// Count the groups of a pattern that are no `(?:…)`.
+/// Count the capturing groups of a pattern.
 fn capturing_groups(pattern: &str) -> usize {
     let mut groups = 0;
     let mut is_class = false;
@@ -145,7 +145,8 @@ fn capturing_groups(pattern: &str) -> usize {
     groups
 }
 
-/// `array_agg(x ORDER BY a) FILTER (…)`: nulls that the filter adds are ignored, so that it must rule out those of `x`.
+/// Translate `array_agg(x ORDER BY a) FILTER (…)`. Nulls are ignored because the translated filter adds them; therefore the
+/// filter must exclude nulls of `x`.
 fn ordered_list(function: &Function) -> Option<String> {
     let FunctionArguments::List(list) = &function.args else {
         return None;
@@ -164,7 +165,7 @@ fn ordered_list(function: &Function) -> Option<String> {
         let is_descending = by.options.asc == Some(false);
         let is_null_first = by.options.nulls_first.unwrap_or(is_descending);
         let direction = if is_descending { " DESC" } else { "" };
-        // Nulls are the smallest values, and another place of them is a key of its own.
+        // BigQuery sorts nulls as the smallest values. Another place of nulls needs a sort key of its own.
         match is_null_first == is_descending {
             true if is_null_first => format!("{0} IS NOT NULL, {0}{direction}", by.expr),
             true => format!("{0} IS NULL, {0}{direction}", by.expr),

@@ -47,7 +47,7 @@ pub(super) const FUNCTIONS: &[(&str, FunctionRule)] = &[
     ("unnest", Rename("EXPLODE")),
 ];
 
-/// How Spark SQL reads lists and structs.
+/// The access to lists and structs in Spark SQL.
 pub(super) const NESTED: NestedRules = NestedRules {
     field: "{1}['{2}']",
     element: "GET({1}, {2} - 1)",
@@ -86,7 +86,7 @@ pub(super) const RULES: DialectRules = DialectRules {
     sorts_nulls_as_largest: false,
 };
 
-/// `percentile_cont(0.9)`, whose fraction is a decimal.
+/// Translate `percentile_cont(0.9)`, whose fraction is a decimal.
 fn percentile_cont(function: &Function) -> Option<String> {
     let FunctionArguments::List(list) = &function.args else {
         return None;

@@ -15,7 +15,7 @@ use super::super::{Param, text_literal};
 use super::rules::StringEscape;
 use crate::error::{Error, ErrorKind, OrError, Result};
 
-/// Replace each `$name` in the text of `sql` by its value. Comments and quoted text stay as they are.
+/// Replace each `$name` in the text of `sql` by its value. Comments and quoted text are not changed.
 ///
 /// # Errors
 /// [`ErrorKind::Usage`]: a timestamp outside the calendar.
@@ -26,11 +26,11 @@ pub fn inline_params(sql: &str, params: &[Param]) -> Result<String> {
     })
 }
 
-/// Replace each `$name` in the text of `sql` for which `value` has a text. Comments and quoted text, whose strings are
-/// escaped by `escape`, remain as they are.
+/// Replace each `$name` in the text of `sql` for which `value` returns a text. Comments and quoted text, whose strings are
+/// escaped by `escape`, are not changed.
 ///
 /// # Errors
-/// Those of `value`.
+/// The errors of `value`.
 pub(super) fn replace_params(
     sql: &str,
     escape: StringEscape,
@@ -127,7 +127,7 @@ fn items(value: &ScalarValue) -> Result<Vec<ScalarValue>> {
         .or_error(ErrorKind::Internal, "cannot read a list")
 }
 
-/// A visitor that replaces parameters by literals, and folds the conditions that they decide, such as `NULL IS NULL OR
+/// A visitor that replaces parameters by literals, and folds conditions that literals determine, such as `NULL IS NULL OR
 /// …`.
 pub(super) struct ParamInliner<'a> {
     params: &'a [Param],
@@ -149,7 +149,7 @@ impl<'a> ParamInliner<'a> {
         self.params.iter().find(|param| param.name == name)
     }
 
-    /// Return what a null or a list decides: `IS NULL`, and `list_contains` as `IN`.
+    /// Return the value of a condition on a null or a list: `IS NULL`, and `list_contains` as `IN`.
     fn decided(&self, expr: &Expr) -> Result<Option<Expr>> {
         Ok(match expr {
             Expr::IsNull(inner) => self

@@ -1,13 +1,13 @@
 //! Translates a query of the portable SQL subset into the dialect of a warehouse.
 //!
 //! ```text
-//! SQL + parameters ─▶ inline_params.rs   parameters become literals, and conditions that they decide are folded
-//!                  ─▶ wildcards.rs       `*` becomes columns, where the dialect needs it
-//!                  ─▶ rewrite.rs         functions, types and clauses become those of the dialect (nested.rs, qualify.rs)
-//!                  ─▶ quote.rs           quotes and escapes become those of the dialect
+//! SQL + parameters ─▶ inline_params.rs   replaces parameters by literals, and folds the conditions on them
+//!                  ─▶ wildcards.rs       replaces `*` by columns, if the dialect needs it
+//!                  ─▶ rewrite.rs         translates functions, types and clauses (nested.rs, qualify.rs)
+//!                  ─▶ quote.rs           translates quotes and escapes
 //! ```
 //!
-//! `step.rs` does the same for a step, which becomes a model with typed columns.
+//! `step.rs` does the same for a step, and returns a model with typed columns.
 //!
 //! `snowflake.rs`, `bigquery.rs` … hold the [rules](rules::DialectRules) of one dialect each. This is not a general
 //! transpiler. It accepts the subset that the bundled queries use, and rejects any other construct by name.
@@ -49,7 +49,7 @@ use super::select::check_depth;
 use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::schema::Contracts;
 
-/// The engine that a translated query is for.
+/// The engine that runs a translated query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum Dialect {
     /// DuckDB, which runs the portable subset after the statements of `queries/duckdb.sql`.
@@ -155,7 +155,7 @@ fn not_one_select() -> Error {
     Error::new(ErrorKind::Usage, "the SQL is not one SELECT")
 }
 
-/// Rewrite a query as the rules say, and return the differences that its reader must know.
+/// Rewrite a query by the rules, and return the differences that its reader must know.
 fn rewrite(
     query: &mut Query,
     rules: &'static DialectRules,
@@ -166,7 +166,7 @@ fn rewrite(
     Ok(rewriter.notes().collect())
 }
 
-/// Whether the columns of wildcards must be written out: for `EXCLUDE`, and where `QUALIFY` becomes a subquery.
+/// Return whether wildcards must be replaced by their columns: for `EXCLUDE`, and if `QUALIFY` becomes a subquery.
 fn needs_columns(select: &Select, rules: &DialectRules) -> bool {
     let is_plain = |item: &SelectItem| match item {
         SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options) => {

@@ -58,7 +58,7 @@ pub(super) fn list(rules: Option<&NestedRules>, array: &Array) -> Result<String>
     Ok(expand(rules.list, &[items.join(", ")]))
 }
 
-/// Move `unnest(list) AS item` from the SELECT list to a cross join, where the dialect needs it there.
+/// Move `unnest(list) AS item` from the SELECT list to a cross join, if the dialect needs this.
 ///
 /// # Errors
 /// As [`access`].
@@ -97,7 +97,7 @@ pub(super) fn unnest_in_from(rules: Option<&NestedRules>, select: &mut Select) -
     Ok(())
 }
 
-/// A table of SQL text.
+/// Return the table that a SQL text names.
 fn named(text: &str) -> TableFactor {
     TableFactor::Table {
         name: ObjectName::from(Ident::new(text)),

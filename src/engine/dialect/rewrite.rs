@@ -36,7 +36,7 @@ impl DialectRewriter {
         self.notes.iter().copied()
     }
 
-    /// Return what replaces `expr`; `None` if `expr` is valid in the dialect, or was changed in place.
+    /// Return the replacement of `expr`; `None` if `expr` is valid in the dialect, or was changed in place.
     fn rewrite(&mut self, expr: &mut Expr) -> Result<Option<Expr>> {
         let text = match &mut *expr {
             Expr::Function(function) => return self.rewrite_function(function),
@@ -202,8 +202,8 @@ impl DialectRewriter {
         }
     }
 
-    /// Write out the order of nulls where the dialect's default differs from DataFusion's: last in ascending order, first
-    /// in descending order.
+    /// Write the order of nulls explicitly if the dialect's default differs from DataFusion's: last in ascending order,
+    /// first in descending order.
     fn set_null_order(&self, order: &mut [OrderByExpr]) {
         if self.rules.sorts_nulls_as_largest {
             return;
@@ -273,12 +273,12 @@ pub(super) fn unsupported(construct: impl Into<String>) -> Error {
     .hint("print the query without --dialect and translate this construct by hand")
 }
 
-/// An expression of SQL text.
+/// Return an expression of SQL text.
 pub(super) fn raw(text: String) -> Expr {
     Expr::Identifier(Ident::new(text))
 }
 
-/// Parse the text of a SELECT that is filled in afterwards.
+/// Parse the text of a SELECT whose parts the caller replaces.
 pub(super) fn parsed_select(sql: &str) -> Result<Select> {
     let parsed = Parser::new(&GenericDialect {})
         .try_with_sql(sql)
@@ -319,7 +319,7 @@ fn arguments(function: &Function) -> Vec<String> {
     }
 }
 
-/// Whether `regexp_replace` replaces every match, as in the warehouses, or can match only once.
+/// Return whether `regexp_replace` replaces every match, as in the warehouses, or can match only once.
 fn replaces_every_match(arguments: &[String]) -> bool {
     let argument = |n: usize| arguments.get(n).map_or("", String::as_str);
     let (pattern, flags) = (argument(1), argument(3));

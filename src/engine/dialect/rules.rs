@@ -1,4 +1,4 @@
-//! The properties of a SQL dialect that the translation depends on, as data, and the expansions that dialects share.
+//! The properties of a SQL dialect as data, and the expansions that dialects share.
 
 use datafusion::sql::sqlparser::ast::Function;
 
@@ -44,21 +44,21 @@ pub(super) const COMMON_FUNCTIONS: [&str; 38] = [
     "upper",
 ];
 
-/// How one warehouse writes the portable subset.
+/// The spelling of the portable subset in one warehouse.
 pub(super) struct DialectRules {
     pub(super) types: TypeNames,
     /// The translation of each function outside [`COMMON_FUNCTIONS`]. A function that is missing is not supported.
     pub(super) functions: &'static [(&'static str, FunctionRule)],
-    /// Template of `extract(epoch FROM {1})`; `None` where the dialect supports it.
+    /// Template of `extract(epoch FROM {1})`; `None` if the dialect supports it.
     pub(super) epoch: Option<&'static str>,
-    /// Template of the number `{1}` with decimal places, which is a double in DataFusion and DuckDB; `None` where it is one
-    /// as it is, or where decimals keep enough places in a division.
+    /// Template of the number `{1}` with decimal places, which is a double in DataFusion and DuckDB; `None` if such a number
+    /// is a double in the dialect, too, or if decimals keep enough places in a division.
     pub(super) decimal: Option<&'static str>,
     /// Template of an interval of `{1}` units `{2}`.
     pub(super) interval: &'static str,
-    /// Template of an interval of `{1}` seconds, a text; `None` where the dialect has no interval of a computed length.
+    /// Template of an interval of `{1}` seconds, a text; `None` if the dialect has no interval of a computed length.
     pub(super) seconds: Option<&'static str>,
-    /// How the dialect reads lists and structs; `None` where loaded tables do not have them as typed values.
+    /// The access to lists and structs; `None` if loaded tables do not have them as typed values.
     pub(super) nested: Option<NestedRules>,
     pub(super) identifier_quote: char,
     /// Whether a name needs quotes.
@@ -137,7 +137,7 @@ impl TypeNames {
     }
 }
 
-/// How a dialect writes a function.
+/// The spelling of a function in a dialect.
 #[derive(Clone, Copy)]
 pub(super) enum FunctionRule {
     /// Unchanged.
@@ -157,7 +157,7 @@ pub(super) enum FunctionRule {
     ApproximatePercentile(fn(&Function, &str, &str) -> Option<String>),
 }
 
-/// How a dialect reads lists and structs.
+/// The access of a dialect to lists and structs.
 pub(super) struct NestedRules {
     /// Template of the field `{2}` of the struct `{1}`.
     pub(super) field: &'static str,
@@ -165,8 +165,8 @@ pub(super) struct NestedRules {
     pub(super) element: &'static str,
     /// Template of a list of the items `{1}`.
     pub(super) list: &'static str,
-    /// Template of a table of the elements of the list `{1}` in a column `{2}`, where the dialect has no function for it in
-    /// the SELECT list.
+    /// Template of a table of the elements of the list `{1}` in a column `{2}`, if the dialect has no function for it in the
+    /// SELECT list.
     pub(super) unnest_in_from: Option<&'static str>,
 }
 
@@ -185,7 +185,7 @@ pub(super) fn expand(template: &str, arguments: &[String]) -> String {
     written + rest
 }
 
-/// `concat(a, 'x')`, which skips nulls in DataFusion only, as `(coalesce(a, '') || 'x')`.
+/// Translate `concat(a, 'x')`, which skips nulls only in DataFusion, to `(coalesce(a, '') || 'x')`.
 pub(super) fn concat(arguments: &[String]) -> Option<String> {
     let parts = arguments.iter().map(|part| match part.starts_with('\'') {
         true => part.clone(),
@@ -194,7 +194,8 @@ pub(super) fn concat(arguments: &[String]) -> Option<String> {
     Some(format!("({})", parts.collect::<Vec<_>>().join(" || ")))
 }
 
-/// `greatest(a, b)` or `least(a, b)`, which is null for one null in this dialect, as `coalesce(greatest(a, b), a, b)`.
+/// Translate `greatest(a, b)` or `least(a, b)` to `coalesce(greatest(a, b), a, b)` for a dialect in which one null makes the
+/// result null.
 pub(super) fn skip_nulls(name: &str, arguments: &[String]) -> Option<String> {
     let arguments = arguments.iter().cloned();
     arguments.reduce(|a, b| format!("coalesce({name}({a}, {b}), {a}, {b})"))

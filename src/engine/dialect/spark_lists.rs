@@ -4,8 +4,8 @@ use datafusion::sql::sqlparser::ast::{
     DuplicateTreatment, Function, FunctionArgumentClause, FunctionArguments, OrderByExpr,
 };
 
-/// `array_agg(x ORDER BY a DESC, b) FILTER (…)` as a list of structs of keys and element, sorted by a comparator. With
-/// `DISTINCT` the only order is that of the elements. `None` for a call without an order.
+/// Translate `array_agg(x ORDER BY a DESC, b) FILTER (…)` to a list of structs of keys and element, sorted by a comparator.
+/// With `DISTINCT`, the elements are the only key. Return `None` for a call without an order.
 pub(super) fn ordered_list(function: &Function) -> Option<String> {
     let FunctionArguments::List(list) = &function.args else {
         return None;
@@ -20,7 +20,7 @@ pub(super) fn ordered_list(function: &Function) -> Option<String> {
     if list.duplicate_treatment == Some(DuplicateTreatment::Distinct) {
         let is_own_order = matches!(order.as_slice(), [by] if by.expr.to_string() == element);
         return is_own_order.then(|| {
-            // An empty list is null, as that of no rows is.
+            // An empty list is null, as the list of no rows is.
             format!("NULLIF(ARRAY_SORT(COLLECT_SET({element}){filter}), ARRAY())")
         });
     }
@@ -39,8 +39,8 @@ pub(super) fn ordered_list(function: &Function) -> Option<String> {
     ))
 }
 
-/// Compare the `n`th key of `l` and `r`, and go on with `equal` where it is the same. Nulls are last in ascending order by
-/// default, and first in descending order, as in DataFusion.
+/// Compare the `n`th key of `l` and `r`, and then by `equal` if the keys are the same. By default nulls are last in ascending
+/// order and first in descending order, as in DataFusion.
 fn compare(n: usize, by: &OrderByExpr, equal: &str) -> String {
     let is_descending = by.options.asc == Some(false);
     let is_null_first = by.options.nulls_first.unwrap_or(is_descending);

@@ -1,5 +1,5 @@
-//! Translates the SQL of a step to a model: a SELECT with the columns and types of a contract, over tables that its
-//! reader names.
+//! Translates the SQL of a step to a model: a SELECT with the columns and types of a contract, over tables that the caller
+//! names.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -23,9 +23,9 @@ use crate::schema::ddl::is_reserved_word;
 /// The common table expression that has the step's own rows.
 const STEP: &str = "step";
 
-/// What a step's SQL becomes beside its dialect.
+/// The target of a step's translation, beside the dialect.
 pub struct StepTranslation<'a> {
-    /// The columns and types of the result; `None` for those of the query.
+    /// The columns and types of the result; `None` for the columns of the query.
     pub contract: Option<&'a Contract>,
     /// The columns of the tables that the step reads.
     pub columns_of: &'a ColumnsOf<'a>,
@@ -65,7 +65,7 @@ pub fn translate_step(sql: &str, dialect: Dialect, step: &StepTranslation<'_>) -
     inline(&text, rules.string_escape, step.params)
 }
 
-/// DuckDB runs the text as it is, with other names of tables.
+/// Translate the SQL for DuckDB, which only needs other names of tables.
 fn duckdb_step(sql: &str, statement: &Statement, step: &StepTranslation<'_>) -> Result<String> {
     let mut places = TablePlaces::default();
     let _ = statement.visit(&mut places);
@@ -218,7 +218,7 @@ impl VisitorMut for PlaceholderNames {
             && let Some((layer, table)) = two_parts(name)
         {
             self.tables.push(TableName::new(&layer.value, &table.value));
-            // What replaces the name may be a function call.
+            // The replacement of the name may be a function call.
             alias.get_or_insert(TableAlias {
                 explicit: true,
                 name: table.clone(),
@@ -237,7 +237,7 @@ struct TablePlaces {
     tables: Vec<TablePlace>,
 }
 
-/// Where the name of a table is: the line, its first column and the column after it, from 1.
+/// The position of a table's name: the line, the first column and the column after the name, from 1.
 struct TablePlace {
     line: usize,
     start: usize,

@@ -1,4 +1,4 @@
-//! Trino, and so Amazon Athena.
+//! Trino and Amazon Athena.
 
 use datafusion::sql::sqlparser::ast::Function;
 
@@ -72,7 +72,7 @@ pub(super) static RULES: DialectRules = DialectRules {
         field: "{1}.\"{2}\"",
         element: "ELEMENT_AT({1}, NULLIF({2}, 0))",
         list: "ARRAY[{1}]",
-        // The fields of a row would become columns.
+        // Without the wrapper, the fields of a row would become columns.
         unnest_in_from: Some("UNNEST(TRANSFORM({1}, entry -> ROW(entry))) AS unnested ({2})"),
     }),
     identifier_quote: '"',

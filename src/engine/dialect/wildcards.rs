@@ -1,7 +1,7 @@
-//! Replaces `*` and `t.* EXCLUDE (…)` by the columns that they stand for.
+//! Replaces `*` and `t.* EXCLUDE (…)` by the names of their columns.
 //!
 //! Some dialects lack `EXCLUDE`, a replaced `QUALIFY` needs the names of the columns, and a loaded table has columns that
-//! the lake's does not have.
+//! the lake's table does not have.
 
 use datafusion::sql::sqlparser::ast::{
     ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select,
@@ -12,10 +12,10 @@ use datafusion::sql::sqlparser::ast::{
 use super::super::TableName;
 use super::rules::DialectRules;
 
-/// The columns of a table of the lake; `None` for one that is not known.
+/// The columns of a table of the lake; `None` for an unknown table.
 pub type ColumnsOf<'a> = dyn Fn(&TableName) -> Option<Vec<String>> + 'a;
 
-/// The names of columns; `None` where one of them is not known.
+/// The names of columns; `None` if a column is unknown.
 type Names = Option<Vec<String>>;
 
 /// A replacement of wildcards in a query and its subqueries in FROM.
@@ -42,8 +42,7 @@ impl<'a> WildcardExpander<'a> {
         }
     }
 
-    /// Expand the wildcards of a query, and return the names of its columns. A wildcard over columns that are not known
-    /// is left as it is.
+    /// Expand the wildcards of a query, and return the names of its columns. A wildcard over unknown columns is not changed.
     pub(super) fn expand(&mut self, query: &mut Query) -> Names {
         let outer = self.ctes.len();
         if let Some(with) = &mut query.with {
@@ -141,7 +140,7 @@ impl<'a> WildcardExpander<'a> {
             let before = tables.len();
             self.table(&mut join.relation, tables);
             if merges_columns(&join.join_operator) {
-                // `*` has the common columns once.
+                // `*` contains the common columns once.
                 tables
                     .iter_mut()
                     .skip(before.saturating_sub(1))

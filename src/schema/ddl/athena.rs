@@ -1,4 +1,4 @@
-//! External tables on Athena: they read the lake's own files, so that a load only adds and drops partitions.
+//! External tables on Athena, which read the lake's own files. A load only adds and drops partitions.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::schema::Contract;
 
 /// Longest description of a column that the catalog stores, in bytes.
 const MAX_COMMENT_BYTES: usize = 255;
-/// Partitions that one statement adds or drops.
+/// The most partitions that one statement adds or drops.
 const PARTITIONS_PER_STATEMENT: usize = 100;
 
 /// The dialect of Athena, which is Hive's.
@@ -53,7 +53,7 @@ impl SqlDialect for Athena {
     }
 
     fn instructions(&self) -> &'static [&'static str] {
-        &["External tables over the lake: nothing is copied. Athena takes one statement at a time."]
+        &["External tables over the lake, which copy no rows. Athena runs one statement at a time."]
     }
 }
 
@@ -65,7 +65,7 @@ pub(super) fn statements(
     let Some(location) = script.location else {
         return Err(Error::new(
             ErrorKind::Usage,
-            "an external table needs to know where the lake is",
+            "an external table needs the address of the lake",
         )
         .hint("--location s3://bucket/lake"));
     };
@@ -220,7 +220,7 @@ fn create_table(
     ))
 }
 
-/// Cut a description, between characters, to the bytes that the catalog stores.
+/// Cut a description after a whole character, to the number of bytes that the catalog stores.
 fn shorten_comment(text: &str) -> &str {
     let end = text.floor_char_boundary(MAX_COMMENT_BYTES);
     text.get(..end).unwrap_or(text)

@@ -139,7 +139,6 @@ fn add_column(syntax: &SqlSyntax<'_>, contract: &Contract, column: &Column) -> R
 }
 
 /// Return the description of a column with its unit.
-/// Describe a column, with its unit.
 pub(crate) fn description(column: &Column) -> String {
     match &column.unit {
         Some(unit) => format!("{} [{unit}]", column.description),

@@ -1,7 +1,8 @@
 //! Delta tables on Databricks: each statement replaces partitions of one table atomically.
 //!
-//! Databricks has no transactions over several tables, and `COPY INTO` skips file names that it has loaded before. So each
-//! file is read as a table of its own, with its name as a column, and `REPLACE WHERE` replaces the rows of these files.
+//! Databricks has no transactions over several tables, and `COPY INTO` skips file names that it has loaded before. Therefore
+//! a statement reads each file as a table of its own, with its name as a column, and `REPLACE WHERE` replaces the rows of
+//! these files.
 
 use super::bigquery::backslash_literal;
 use super::create::definitions;
@@ -10,7 +11,7 @@ use super::script::{DdlScript, DdlTable, FILE_COLUMN};
 use super::syntax::{ScalarTypes, SqlDialect, SqlSyntax, join_fields, scheme};
 use crate::error::Result;
 
-/// Files that one statement reads: each is a branch of its plan.
+/// The most files that one statement reads, because each is a branch of its plan.
 const FILES_PER_STATEMENT: usize = 100;
 
 /// The dialect of Databricks.
@@ -51,7 +52,7 @@ impl SqlDialect for Databricks {
     }
 
     fn can_read(&self, location: &str) -> bool {
-        // Spark knows a container of Azure by its account only.
+        // Spark needs the account of an Azure container in its address.
         !matches!(scheme(location), None | Some("az" | "azure"))
             || location.starts_with("/Volumes/")
     }

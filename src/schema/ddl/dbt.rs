@@ -8,7 +8,7 @@ use super::script::{DdlScript, DdlTable};
 use super::syntax::SqlSyntax;
 use crate::schema::Column;
 
-/// The table (layer, name, column) in which each run writes its time: it shows the age of the loaded data.
+/// The table (layer, name, column) to which each run writes its time, which shows the age of the loaded data.
 const FRESHNESS: (&str, &str, &str) = ("metrics", "history", "recorded_at");
 
 /// Write the file.

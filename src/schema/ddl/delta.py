@@ -11,7 +11,7 @@ def column(name, data_type, nullable, description):
 
 
 def load(location, tables, gone):
-    """Create the tables and replace their rows: of each table in one step."""
+    """Create the tables and replace their rows. Each table changes in one step."""
     folder = sys.argv[1].rstrip("/")
     filesystem, root = pyarrow.fs.FileSystem.from_uri(location) if location else (None, None)
     for layer, name, description, columns, stale, fresh in tables:
@@ -23,7 +23,7 @@ def load(location, tables, gone):
             table.alter.add_columns(added)
         if not location:
             continue
-        # Rows of unknown origin go as well.
+        # Rows of unknown origin are deleted, too.
         files = ", ".join("'" + file.replace("'", "''") + "'" for file in sorted({*(stale or []), *fresh}))
         predicate = None if stale is None else f"_lake_file IN ({files})"
         if fresh:

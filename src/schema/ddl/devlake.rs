@@ -1,10 +1,10 @@
-//! What DevLake's dashboards for Postgres read beside the lake's tables: a calendar, two tables that Bitbucket gives no
-//! rows for, and a search path, because they name tables without a schema.
+//! The objects that DevLake's dashboards for Postgres need beside the lake's tables: a calendar, two tables for which
+//! Bitbucket has no rows, and a search path, because the dashboards name tables without a schema.
 
 use super::script::DdlTable;
 use super::syntax::SqlSyntax;
 
-/// The schema of the objects that are DevLake's alone.
+/// The schema of the objects that only DevLake's dashboards use.
 const SCHEMA: &str = "devlake";
 /// The layers whose tables the dashboards read, in the order in which a name is looked up.
 const LAYERS: [&str; 3] = ["domain", "dora", "metrics"];
@@ -47,8 +47,8 @@ pub(super) fn statements(syntax: &SqlSyntax<'_>, tables: &[&DdlTable<'_>]) -> Ve
     ]
 }
 
-/// Add the schemas to the search path of the database, after those that it has. Names that were found before are found in
-/// the same place.
+/// Add the schemas to the end of the database's search path, so that names that were found before are still found in the
+/// same schema.
 fn search_path(syntax: &SqlSyntax<'_>) -> String {
     let schemas = LAYERS.into_iter().chain([SCHEMA]);
     let schemas = schemas.map(|layer| syntax.text(&format!("{}{layer}", syntax.schema_prefix)));

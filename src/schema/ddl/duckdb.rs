@@ -19,7 +19,7 @@ impl DuckDb {
     pub(super) const DATABASE: Self = Self {
         instructions: &["duckdb -bail FILE.duckdb < FILE"],
     };
-    /// For a DuckLake. Its data files are its own: those of the lake are replaced in place.
+    /// For a DuckLake, which has data files of its own because the lake's files are replaced in place.
     pub(super) const DUCKLAKE: Self = Self {
         instructions: &[
             "duckdb -bail -cmd \"ATTACH 'ducklake:CATALOG' AS ducklake (DATA_PATH 'FOLDER-OR-URL', DATA_INLINING_ROW_LIMIT 0); USE ducklake\" < FILE",
@@ -27,7 +27,7 @@ impl DuckDb {
     };
 }
 
-/// Return how DuckDB gets access to a location, if a secret is needed.
+/// Return the way to give DuckDB access to a location, if it needs a secret.
 pub(super) fn secret(location: &str) -> Option<&'static str> {
     match scheme(location)? {
         "s3" => Some("For s3://, first: CREATE SECRET (TYPE s3, PROVIDER credential_chain)"),
@@ -65,7 +65,7 @@ impl SqlDialect for DuckDb {
         true
     }
 
-    /// No key: DuckDB would hold its index in memory, and refuse a row that is deleted and inserted again in one
+    /// Return no key: DuckDB would keep its index in memory, and refuse a row that is deleted and inserted again in one
     /// transaction.
     fn primary_key(&self, _columns: &str) -> Option<String> {
         None

@@ -13,7 +13,7 @@ def column(name, data_type, nullable, description):
 
 
 def write(table, rows):
-    """A data file of the table. PyIceberg's own writer makes empty lists of those that are null."""
+    """Write a data file of the table. PyIceberg's own writer would write null lists as empty lists."""
     address = f"{table.location()}/data/{uuid.uuid4()}.parquet"
     with table.io.new_output(address).create() as stream:
         pyarrow.parquet.write_table(rows, stream, compression="zstd")
@@ -21,12 +21,12 @@ def write(table, rows):
 
 
 def load(location, tables, gone):
-    """Create the tables and replace their rows: of each table in one step."""
+    """Create the tables and replace their rows. Each table changes in one step."""
     catalog = load_catalog(sys.argv[1])
     filesystem, root = pyarrow.fs.FileSystem.from_uri(location) if location else (None, None)
     for namespace, name, description, columns, stale, fresh in tables:
         schema = pa.schema(columns)
-        # With whole bounds of this column, rows are deleted by dropping their data file.
+        # With full bounds of this column, Iceberg deletes rows by dropping their data file.
         properties = {"comment": description, "write.metadata.metrics.column._lake_file": "full"}
         catalog.create_namespace_if_not_exists((namespace,))
         table = catalog.create_table_if_not_exists((namespace, name), schema, properties=properties)
@@ -34,7 +34,7 @@ def load(location, tables, gone):
             update.union_by_name(schema)
         if not location:
             continue
-        # Rows of unknown origin go as well.
+        # Rows of unknown origin are deleted, too.
         removed = AlwaysTrue() if stale is None else In("_lake_file", stale)
         added = [write(table, read(filesystem, root, file, schema)) for file in fresh]
         with table.transaction() as transaction:

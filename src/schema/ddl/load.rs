@@ -1,4 +1,4 @@
-//! Statements that replace rows: delete those of stale files, insert those of fresh files.
+//! Statements that replace rows: delete the rows of stale files, insert the rows of fresh files.
 
 use super::script::{DdlScript, DdlTable};
 use super::syntax::SqlSyntax;
@@ -8,7 +8,7 @@ use crate::schema::Contract;
 /// Most file names in one statement: Snowflake's limit.
 pub(super) const FILES_PER_STATEMENT: usize = 1000;
 
-/// Write the statements that replace rows. `insert` writes those that insert the rows of files.
+/// Write the statements that replace rows. `insert` writes the statements that insert the rows of files.
 pub(super) fn replace_rows(
     script: &DdlScript<'_>,
     syntax: &SqlSyntax<'_>,
@@ -106,12 +106,12 @@ pub(super) fn file_urls(syntax: &SqlSyntax<'_>, location: &str, files: &[&str]) 
     syntax.text_lines(&urls)
 }
 
-/// The name of a table that exists only while another table is loaded.
+/// Return the name of a table that exists only while another table is loaded.
 pub(super) fn temporary_table(contract: &Contract) -> String {
     format!("lake_{}", contract.table)
 }
 
-/// The position, counted from 1, at which the path below the lake starts in the address of a file.
+/// Return the position, counted from 1, at which the path below the lake starts in the address of a file.
 pub(super) fn path_position(location: &str) -> usize {
     location.chars().count() + 2
 }

@@ -1,9 +1,9 @@
-//! DDL: the statements with which a warehouse creates and loads the lake's tables, from contracts and lists of files.
+//! Writes the statements with which a warehouse creates and loads the lake's tables, from contracts and lists of files.
 //!
-//! A table is current state, and a partition is one file with a stable name. So a load replaces partitions: it deletes the
-//! rows of the files that changed or were removed, and inserts the rows of the files that changed or were added. For that
-//! every loaded row has [`FILE_COLUMN`], the path of its file below the lake. It is the first column, because columns of
-//! later contract versions are appended.
+//! A table is current state, and a partition is one file with a stable name. Therefore a load replaces partitions: it deletes
+//! the rows of changed and removed files, and inserts the rows of changed and added files. For this purpose every loaded row
+//! has [`FILE_COLUMN`], the path of its file below the lake. It is the first column, because columns of later contract
+//! versions are appended.
 //!
 //! ```text
 //! script.rs    DdlScript, DdlTable: contract, current files, loaded files ─▶ stale and fresh files
@@ -11,12 +11,12 @@
 //! create.rs    schemas, tables, descriptions, added columns
 //! load.rs      delete and insert rows
 //! snowflake.rs bigquery.rs redshift.rs duckdb.rs postgres.rs databricks.rs athena.rs     one dialect each
-//! devlake.rs   what DevLake's dashboards need beside the tables, in Postgres
-//! python.rs    a script of Python, with iceberg.py or delta.py
+//! devlake.rs   objects that DevLake's dashboards need beside the tables, in Postgres
+//! python.rs    a Python script, with iceberg.py or delta.py
 //! dbt.rs       dbt's sources.yml
 //! ```
 //!
-//! All of this is text made from values: no lake is opened and no statement is run.
+//! This module only formats text from values: it opens no lake and runs no statement.
 
 mod athena;
 mod bigquery;

@@ -54,7 +54,7 @@ impl SqlDialect for Postgres {
     fn instructions(&self) -> &'static [&'static str] {
         &[
             "For the duckdb program, which finds Postgres by PGHOST, PGDATABASE, PGUSER and PGPASSWORD: duckdb -bail < FILE > /dev/null",
-            "It needs its postgres extension, which INSTALL downloads. Offline, take both from PyPI's wheels duckdb-cli and",
+            "It needs its postgres extension, which INSTALL downloads. Offline, install both from PyPI's wheels duckdb-cli and",
             "duckdb-extension-postgres-scanner of one version, and first: duckdb -c \"INSTALL 'FOLDER/postgres_scanner.duckdb_extension'\"",
         ]
     }
@@ -70,7 +70,7 @@ pub(super) fn statements(
     tables: &[&DdlTable<'_>],
 ) -> Result<Vec<String>> {
     let Definitions { schemas, groups } = definitions(syntax, tables)?;
-    // The statements of one table are one call, because each call costs a round trip.
+    // One call has all statements of a table, because each call costs a round trip.
     let groups = groups.into_iter().map(|group| group.join(";\n"));
     let definitions = schemas.into_iter().chain(groups);
     let definitions: Vec<_> = definitions
@@ -108,7 +108,7 @@ fn attach() -> Vec<String> {
     ]
 }
 
-/// Let Postgres itself run a statement, in its own dialect.
+/// Write a call with which Postgres itself runs a statement, in its own dialect.
 fn execute(statement: String) -> String {
     format!("CALL postgres_execute('{DATABASE}', $ddl$\n{statement}\n$ddl$)")
 }

@@ -1,7 +1,7 @@
-//! Iceberg and Delta Lake: a Python script that loads tables of a table format, over libraries of Python.
+//! Iceberg and Delta Lake: a Python script that loads the tables of a table format with Python libraries.
 //!
-//! A table of these formats has data files of its own. Those of the lake are replaced in place, so the script copies their
-//! rows, and never registers the files.
+//! A table of these formats has data files of its own. The lake's files are replaced in place; therefore the script copies
+//! their rows, and never registers the files.
 
 use std::fmt::Write;
 
@@ -15,7 +15,7 @@ use crate::error::Result;
 /// The function that reads a file of the lake.
 const READ: &str = include_str!("read.py");
 
-/// What the scripts differ in.
+/// The differences between the scripts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PythonLoader {
     /// The functions that load.
@@ -62,7 +62,7 @@ impl SqlDialect for PyArrow {
         format!("pa.struct([{}])", fields.join(", "))
     }
 
-    /// Every name is a text of Python.
+    /// Return true, because every name is a string of Python.
     fn is_reserved(&self, _name: &str) -> bool {
         true
     }
@@ -71,12 +71,12 @@ impl SqlDialect for PyArrow {
         self.literal(name)
     }
 
-    /// A text of JSON is one of Python.
+    /// Write a string of JSON, which is also a string of Python.
     fn literal(&self, text: &str) -> String {
         serde_json::Value::from(text).to_string()
     }
 
-    /// pyarrow knows a container of Azure by its account only.
+    /// pyarrow needs the account of an Azure container in its address.
     fn can_read(&self, location: &str) -> bool {
         !matches!(scheme(location), Some("az" | "azure"))
     }
@@ -128,7 +128,7 @@ pub(super) fn write(script: &DdlScript<'_>, loader: PythonLoader) -> Result<Stri
     Ok(text)
 }
 
-/// Write a list of Python, one item a line.
+/// Write a list of Python, one item per line.
 fn list(items: impl Iterator<Item = String>, indent: &str) -> String {
     let items: String = items.map(|item| format!("\n{indent}    {item},")).collect();
     match items.is_empty() {

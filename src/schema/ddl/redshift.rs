@@ -56,7 +56,7 @@ impl SqlDialect for Redshift {
     fn instructions(&self) -> &'static [&'static str] {
         &[
             "Needs a default IAM role that may read the bucket: psql -v ON_ERROR_STOP=1 -f FILE",
-            "A text of more than 65,535 bytes fails its COPY; the long ones are in the source layer (bitbucket).",
+            "COPY fails on a text of more than 65,535 bytes; such texts are in the source layer (bitbucket).",
         ]
     }
 }
@@ -75,7 +75,7 @@ pub(super) fn statements(
     })
 }
 
-/// `COPY` fills columns by position and cannot add the name of the file, so each file is copied by itself.
+/// Copy each file separately, because `COPY` fills columns by position and cannot add the name of the file.
 fn copy_files(
     syntax: &SqlSyntax<'_>,
     contract: &Contract,

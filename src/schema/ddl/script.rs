@@ -1,11 +1,11 @@
-//! The input of the DDL: the tables of a script, and what the warehouse has loaded of each.
+//! The input of the DDL: the tables of a script, and the files of each that the warehouse has loaded.
 
 use std::collections::BTreeSet;
 
 use crate::schema::{Column, Contract};
 
-/// The column of a loaded row with the path of its file below the lake. Snowflake puts the lake's prefix in the bucket
-/// before the path.
+/// The column of a loaded row with the path of its file below the lake. In Snowflake the path starts with the lake's prefix
+/// in the bucket.
 pub const FILE_COLUMN: &str = "_lake_file";
 pub(super) const FILE_DESCRIPTION: &str = "File of the lake that the row was loaded from.";
 
@@ -39,21 +39,21 @@ pub enum DdlDialect {
     Dbt,
 }
 
-/// A table, and what the warehouse has loaded of it.
+/// A table, and the files of it that the warehouse has loaded.
 #[derive(Debug)]
 pub struct DdlTable<'a> {
     /// The contract of the table.
     pub contract: &'a Contract,
     /// The files with rows, as paths below the lake.
     pub files: BTreeSet<&'a str>,
-    /// What the warehouse has loaded. `None` if that is unknown: the load replaces all rows.
+    /// The loaded part. `None` if it is unknown: the load then replaces all rows.
     pub loaded: Option<LoadedTable<'a>>,
 }
 
-/// What the warehouse has loaded of a table.
+/// The part of a table that the warehouse has loaded.
 #[derive(Debug)]
 pub struct LoadedTable<'a> {
-    /// The version of the contract that the table's columns were made from.
+    /// The version of the contract with which the table was created.
     pub version: u32,
     /// The loaded files, as paths below the lake.
     pub files: BTreeSet<&'a str>,
@@ -79,7 +79,7 @@ pub struct DdlScript<'a> {
 }
 
 impl<'a> DdlTable<'a> {
-    /// The loaded files whose rows must be deleted; `None` for all rows.
+    /// Return the loaded files whose rows must be deleted; `None` for all rows.
     pub(super) fn stale_files(&self) -> Option<Vec<&'a str>> {
         let loaded = self.loaded.as_ref()?;
         let removed = loaded.files.difference(&self.files);
@@ -87,7 +87,7 @@ impl<'a> DdlTable<'a> {
         Some(stale.into_iter().collect())
     }
 
-    /// The files whose rows must be inserted.
+    /// Return the files whose rows must be inserted.
     pub(super) fn fresh_files(&self) -> Vec<&'a str> {
         let is_fresh = |file: &&&str| match &self.loaded {
             None => true,
@@ -96,7 +96,7 @@ impl<'a> DdlTable<'a> {
         self.files.iter().filter(is_fresh).copied().collect()
     }
 
-    /// The columns that the warehouse's table lacks.
+    /// Return the columns that the warehouse's table lacks.
     pub(super) fn added_columns(&self) -> Vec<&'a Column> {
         let is_added = |column: &&Column| match &self.loaded {
             None => false,
@@ -105,7 +105,7 @@ impl<'a> DdlTable<'a> {
         self.contract.columns.iter().filter(is_added).collect()
     }
 
-    /// Whether the warehouse's table is up to date.
+    /// Return whether the warehouse's table is up to date.
     pub(super) fn is_unchanged(&self) -> bool {
         self.stale_files().is_some_and(|stale| stale.is_empty())
             && self.fresh_files().is_empty()

@@ -23,7 +23,7 @@ const RESERVED: &str = "\
     organization qualify regexp revoke right rlike row rows sample schema select set some start table tablesample \
     then to trigger true union unique update using values view when whenever where with";
 
-/// Whether a name needs quotes in Snowflake.
+/// Return whether a name needs quotes in Snowflake.
 pub(crate) fn is_reserved_in_snowflake(name: &str) -> bool {
     has_word(RESERVED, name)
 }
@@ -67,7 +67,7 @@ impl SqlDialect for Snowflake {
         format!(" COMMENT = {description}")
     }
 
-    /// The name that Snowflake records of a file starts at the bucket.
+    /// Return the path of a file, which starts at the bucket in Snowflake.
     fn file_path(&self, folder: &str) -> String {
         format!("REGEXP_SUBSTR({FILE_COLUMN}, '{folder}.*')")
     }
@@ -83,7 +83,7 @@ impl SqlDialect for Snowflake {
     fn instructions(&self) -> &'static [&'static str] {
         &[
             "Needs a storage integration named lake, or a stage of your own as lake in the schema config.",
-            "Stop at the first error, or half a load is committed: snowsql -o exit_on_error=true -f FILE",
+            "Stop at the first error, otherwise a part of the load is committed: snowsql -o exit_on_error=true -f FILE",
         ]
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn statements(
     let Some(location) = script.location else {
         return Ok(definitions);
     };
-    // A definition commits the transaction, so they come first; each can be repeated.
+    // Definitions come first, because each commits the transaction. All of them can be repeated.
     let stage = stage_url(location).unwrap_or_else(|| location.to_owned());
     let mut statements = create_stage(syntax, &stage);
     statements.extend(definitions);
@@ -113,7 +113,7 @@ pub(super) fn statements(
 }
 
 /// Return a location as Snowflake writes it: `gs://` as `gcs://`, and a container of Azure after its account. `None` if
-/// Snowflake cannot read from there.
+/// Snowflake cannot read from the location.
 fn stage_url(location: &str) -> Option<String> {
     let (scheme, rest) = location.split_once("://")?;
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -149,7 +149,7 @@ fn create_stage(syntax: &SqlSyntax<'_>, location: &str) -> Vec<String> {
     ]
 }
 
-/// Snowflake skips file names that it has loaded before; a partition keeps its name when its content changes: `FORCE`.
+/// Copy files with `FORCE`: Snowflake skips file names that it has loaded before, but a changed partition keeps its name.
 fn copy_into(syntax: &SqlSyntax<'_>, contract: &Contract, files: &[&str]) -> String {
     let Contract { layer, table, .. } = contract;
     let folder = format!("{layer}/{table}/");

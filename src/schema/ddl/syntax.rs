@@ -16,23 +16,23 @@ const RESERVED: &str = "\
     to top trailing treat trigger true union unique unnest update user using values view when where window with \
     within";
 
-/// Whether a name needs quotes in at least one warehouse.
+/// Return whether a name needs quotes in at least one warehouse.
 pub(crate) fn is_reserved_word(name: &str) -> bool {
     has_word(RESERVED, name)
 }
 
 /// The dialect of one warehouse. The defaults are those of most warehouses.
 pub(super) trait SqlDialect {
-    /// The names of the scalar types.
+    /// Return the names of the scalar types.
     fn scalar_types(&self) -> ScalarTypes;
 
-    /// The type of a list. Warehouses in which a declared type cannot gain fields use an open type.
+    /// Return the type of a list. Warehouses in which a declared type cannot gain fields use an open type.
     fn list_type(&self, item: &str) -> String;
 
-    /// The type of a struct with these fields (name, type).
+    /// Return the type of a struct with these fields (name, type).
     fn struct_type(&self, fields: &[(String, String)]) -> String;
 
-    /// Whether a name has another meaning without quotes.
+    /// Return whether a name has another meaning without quotes.
     fn is_reserved(&self, name: &str) -> bool {
         has_word(RESERVED, name)
     }
@@ -47,56 +47,56 @@ pub(super) trait SqlDialect {
         format!("'{}'", text.replace('\'', "''"))
     }
 
-    /// The clause of a column's definition that has its description, a literal.
+    /// Return the clause of a column's definition that has its description, a literal.
     fn column_comment(&self, _description: &str) -> String {
         String::new()
     }
 
-    /// The clauses after a table's columns; `description` is a literal.
+    /// Return the clauses after a table's columns; `description` is a literal.
     fn table_options(&self, _description: &str) -> String {
         String::new()
     }
 
-    /// Whether descriptions are statements of their own (`COMMENT ON`).
+    /// Return whether descriptions are statements of their own (`COMMENT ON`).
     fn has_comment_statements(&self) -> bool {
         false
     }
 
-    /// The constraint of the primary key, if the table is to have one.
+    /// Return the constraint of the primary key; `None` for a table without one.
     fn primary_key(&self, columns: &str) -> Option<String> {
         Some(format!("PRIMARY KEY ({columns})"))
     }
 
-    /// The clause of `ALTER TABLE` that adds a column.
+    /// Return the clause of `ALTER TABLE` that adds a column.
     fn add_column(&self, definition: &str) -> String {
         format!("ADD COLUMN IF NOT EXISTS {definition}")
     }
 
-    /// The name of a table in the statements that delete and insert rows.
+    /// Return the name of a table in the statements that delete and insert rows.
     fn loaded_table(&self, name: String) -> String {
         name
     }
 
-    /// An expression for a row's file as a path below the lake. `folder`: the folder of the table.
+    /// Return an expression for a row's file as a path below the lake. `folder`: the folder of the table.
     fn file_path(&self, _folder: &str) -> String {
         FILE_COLUMN.to_owned()
     }
 
-    /// The clause with which `DELETE` removes all rows.
+    /// Return the clause with which `DELETE` removes all rows.
     fn delete_all_condition(&self) -> &'static str {
         ""
     }
 
-    /// Whether the warehouse can read from a location.
+    /// Return whether the warehouse can read from a location.
     fn can_read(&self, location: &str) -> bool;
 
-    /// A location that the warehouse can read from, for an error.
+    /// Return a location that the warehouse can read from, for an error.
     fn example_location(&self) -> &'static str;
 
-    /// How a load script is run, as lines of comments.
+    /// Return the instructions to run a load script, as lines of comments.
     fn instructions(&self) -> &'static [&'static str];
 
-    /// How the warehouse gets access to a location, as a line of a comment.
+    /// Return the way to give the warehouse access to a location, as a line of a comment.
     fn access(&self, _location: &str) -> Option<&'static str> {
         None
     }
@@ -121,7 +121,7 @@ pub(super) struct SqlSyntax<'a> {
 }
 
 impl SqlSyntax<'_> {
-    /// Whether a name must be put in quotes.
+    /// Return whether a name must be put in quotes.
     pub(super) fn needs_quotes(&self, name: &str) -> bool {
         let mut characters = name.chars();
         let is_plain = characters
@@ -207,7 +207,7 @@ impl SqlSyntax<'_> {
     }
 }
 
-/// Whether a list of words, separated by spaces, has `word`.
+/// Return whether a list of words, separated by spaces, contains `word`.
 pub(super) fn has_word(words: &str, word: &str) -> bool {
     words.split(' ').any(|it| it == word)
 }
