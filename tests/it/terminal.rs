@@ -173,6 +173,8 @@ fn nothing_is_wider_than_a_terminal_of_80_columns() {
     for args in [
         "query dora/overview",
         "query dora/classes",
+        "query dora/failures",
+        "query pull_requests/slowest_reviews",
         "query dora_details/lead_time_mean",
         "query --list",
         "status",
