@@ -21,6 +21,7 @@ pub mod escape;
 mod json;
 pub mod lake;
 mod memory;
+mod plural;
 pub mod progress;
 pub mod redaction;
 pub mod report;

@@ -3,10 +3,11 @@
 //! ```text
 //! ⠹ acme/web      pull_requests  1240 records  31 requests
 //! ⠹ acme/api      pipelines       310 records   4 requests
-//! ⠹ ███████░░░░░ 14/40 repositories  00:02:10  412/1012 requests, 2 min left
+//! ⠹ ███████░░░░░ 14/40 repositories  00:02:10
+//!   412/1012 requests, 2 min to go; 588 left of 1000 an hour
 //! ```
 //!
-//! The last line is the phase of the command, such as `57/103 tables`. A thread redraws it, so that it moves while all
+//! The last two lines are the phase of the command, such as `57/103 tables`. A thread redraws it, so that it moves while all
 //! other threads work. Lines are cut at the terminal's width. Progress is drawn on stderr, because stdout carries results.
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::escape::escape;
+use crate::plural::counted;
 
 /// The interval at which spinners are redrawn.
 const TICK: Duration = Duration::from_millis(120);
@@ -57,8 +59,8 @@ impl Progress {
 
     /// Show a phase that counts `total` things, such as repositories.
     pub fn start_count(&self, things: &str, total: u64) {
-        let counted = "{spinner} {bar:12} {pos}/{len} {prefix}  {elapsed_precise}  {wide_msg}";
-        self.start(style(counted), things);
+        let two_lines = "{spinner} {bar:12} {pos}/{len} {prefix}  {elapsed_precise}\n  {wide_msg}";
+        self.start(style(two_lines), things);
         self.set_count(0, total);
     }
 
@@ -69,9 +71,10 @@ impl Progress {
         if self.phase.is_finished() {
             self.phase.reset();
         }
-        self.phase.set_style(style);
-        self.phase.set_message("");
+        // Each of these draws the line, and the style draws all of it.
         self.phase.set_prefix(text.to_owned());
+        self.phase.set_message("");
+        self.phase.set_style(style);
         self.phase.enable_steady_tick(TICK);
     }
 
@@ -161,10 +164,10 @@ impl Repository {
 
     fn message(&self) -> String {
         format!(
-            "{}  {} records  {} requests",
+            "{}  {}  {}",
             self.entity.lock().unwrap_or_else(PoisonError::into_inner),
-            self.records.load(Ordering::Relaxed),
-            self.requests.load(Ordering::Relaxed)
+            counted(self.records.load(Ordering::Relaxed), "record"),
+            counted(self.requests.load(Ordering::Relaxed), "request")
         )
     }
 }

@@ -479,7 +479,7 @@ pub(crate) struct CompletionsArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
     /// Write the pages to this folder
-    #[arg(long, value_name = "DIR", default_value = ".")]
+    #[arg(long, value_name = "DIR", default_value = "man")]
     pub(crate) out: PathBuf,
     #[command(flatten)]
     _memory: UnusedMemoryLimit,

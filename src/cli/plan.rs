@@ -12,6 +12,7 @@ use crate::clock;
 use crate::collect::plan::{Plan, Requests, VisitKind, plan, total};
 use crate::error::{ErrorKind, OrError, Result};
 use crate::lake::Lake;
+use crate::plural::counted;
 
 pub(super) async fn run(context: &CliContext, args: PlanArgs) -> Result<CommandOutcome> {
     let config = context.config()?;
@@ -46,7 +47,7 @@ fn format_plan(plan: &Plan) -> String {
     text.push_str(&format!("\n{}\n", format_repositories(plan)));
     for budget in &plan.budgets {
         text.push_str(&format!(
-            "{}: {} requests an hour, {} left of this one; the next run waits {} for them, a usual day {}\n",
+            "{}: {} requests an hour, {} left of this one; wait for more: {} in the next run, {} on a usual day\n",
             budget.connection,
             budget.requests_per_hour,
             budget.left,
@@ -54,7 +55,10 @@ fn format_plan(plan: &Plan) -> String {
             format_wait(budget.usual_day_hours),
         ));
     }
-    text.push_str(&format!("planning took {} requests\n", plan.spent));
+    text.push_str(&format!(
+        "planning took {}\n",
+        counted(plan.spent, "request")
+    ));
     text
 }
 
@@ -100,7 +104,7 @@ fn format_repositories(plan: &Plan) -> String {
 fn format_wait(hours: f64) -> String {
     match hours > 0.0 {
         true => format_hours(hours),
-        false => "not at all".to_owned(),
+        false => "none".to_owned(),
     }
 }
 

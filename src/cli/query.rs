@@ -88,8 +88,10 @@ pub(super) async fn run(context: &CliContext, args: QueryArgs) -> Result<Command
         }
         rows::render(&rows_of(&engine, &sql, params).await?, style)
     };
-    let text = limits.watch(work).await?;
-    rows::write(&text, style.format, out.as_deref())?;
+    context.progress.start_phase("running the query");
+    let text = limits.watch(work).await;
+    context.progress.finish();
+    rows::write(&text?, style.format, out.as_deref())?;
     Ok(CommandOutcome::Complete)
 }
 

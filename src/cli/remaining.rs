@@ -1,5 +1,7 @@
 //! Texts about work that remains: hours, requests, runs.
 
+use crate::plural::counted;
+
 /// Format a duration in the unit that fits its size: an estimate of hours has no seconds.
 pub(super) fn format_hours(hours: f64) -> String {
     let minutes = hours * 60.0;
@@ -18,7 +20,7 @@ pub(super) fn format_requests_left(left: u64, last_run: u64) -> String {
         last_run if left <= last_run => "one more run like the last one".to_owned(),
         last_run => format!("{} more runs like the last one", left.div_ceil(last_run)),
     };
-    format!("about {left} requests are left to load: {runs}")
+    format!("still to load: about {}, {runs}", counted(left, "request"))
 }
 
 #[cfg(test)]
@@ -27,9 +29,9 @@ mod tests {
 
     #[test]
     fn the_requests_left_are_given_in_runs() {
-        assert!(format_requests_left(2400, 1000).ends_with(": 3 more runs like the last one"));
-        assert!(format_requests_left(1000, 1000).ends_with(": one more run like the last one"));
-        assert!(format_requests_left(5, 0).ends_with(": run again to go on"));
+        assert!(format_requests_left(2400, 1000).ends_with(", 3 more runs like the last one"));
+        assert!(format_requests_left(1000, 1000).ends_with(", one more run like the last one"));
+        assert!(format_requests_left(5, 0).ends_with(", run again to go on"));
     }
 
     #[test]

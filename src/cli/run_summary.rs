@@ -6,6 +6,7 @@ use super::remaining::format_requests_left;
 use super::run_report::RunReport;
 use crate::collect::{CollectReport, NewlyUnavailable};
 use crate::escape::escape;
+use crate::plural::counted;
 use crate::schema::times::{OddTimes, RANGE};
 use crate::transform::TransformReport;
 
@@ -126,11 +127,13 @@ fn collect_summary(report: &CollectReport) -> String {
     };
     let by_git = match report.git_operations {
         0 => String::new(),
-        operations => format!(" and {operations} git operations"),
+        operations => format!(" and {}", counted(operations, "git operation")),
     };
     let mut text = format!(
-        "collected   {records} records of {} repositories and workspaces in {requests} requests{planned}{by_git}\n",
-        report.repositories.len(),
+        "collected   {} of {} and workspaces in {}{planned}{by_git}\n",
+        counted(records, "record"),
+        counted(report.repositories.len() as u64, "repository"),
+        counted(requests, "request"),
     );
     let unavailable = report.newly_unavailable();
     for one in unavailable.iter().filter(|one| !is_refused(one)) {
@@ -147,16 +150,16 @@ fn collect_summary(report: &CollectReport) -> String {
 fn transform_summary(report: &TransformReport) -> String {
     let published = &report.published;
     let mut text = format!(
-        "published   {} tables: {} files written, {} unchanged, {} removed\n",
-        published.tables,
-        published.files_written,
+        "published   {}: {} written, {} unchanged, {} removed\n",
+        counted(published.tables as u64, "table"),
+        counted(published.files_written as u64, "file"),
         published.files_unchanged,
         published.files_removed,
     );
     if !report.repaired.is_empty() {
         text.push_str(&format!(
-            "repaired    {} files that were missing or damaged\n",
-            report.repaired.len()
+            "repaired    {}\n",
+            counted(report.repaired.len() as u64, "missing or damaged file")
         ));
     }
     for notice in &report.notices {

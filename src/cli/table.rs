@@ -1,12 +1,15 @@
 //! Lays out columns of text within the width of a terminal.
 //!
 //! ```text
-//! headings on one line ─▶ headings wrapped ─▶ prose narrower ─▶ other text narrower ─▶ smaller gaps ─▶ one line for each cell
+//! headings on one line ─▶ headings wrapped ─▶ prose narrower ─▶ other text narrower ─▶ smaller gaps
+//!   ─▶ the longest texts, then the last columns, below each row ─▶ one line for each cell
 //! ```
 //!
 //! Each step is taken if the one before is too wide. Prose, which has spaces, is wrapped at them; other text, such as an
 //! id or a URL, is shortened in its middle. Numbers and times are never shortened. Without a width, as in a pipe or a
 //! file, everything is on one line and nothing is shortened.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use unicode_width::UnicodeWidthStr;
 
@@ -21,6 +24,9 @@ const MAX_LINES: usize = 6;
 const NARROW_PROSE: usize = 24;
 const NARROW_TEXT: usize = 14;
 const NARROWEST: usize = 9;
+/// The fewest columns of a table whose other cells are below each row, and the indentation of these.
+const FEWEST_COLUMNS: usize = 3;
+const INDENT: usize = 2;
 
 /// What a column has, which decides how its cells are aligned and shortened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,10 +48,14 @@ pub(super) struct TextTable {
     is_whole: bool,
 }
 
-/// The widths of the columns and of the gaps between them.
+/// The widths of the columns and of the gaps between them, and the columns whose cells are below each row.
 struct ColumnLayout {
-    widths: Vec<usize>,
+    /// By number of the column.
+    widths: BTreeMap<usize, usize>,
     gap: usize,
+    below: BTreeSet<usize>,
+    /// The width of the terminal.
+    room: usize,
 }
 
 impl TextTable {
@@ -117,15 +127,38 @@ impl TextTable {
 
     /// Choose the width of each column. `None` if the narrowest columns are too wide together.
     fn fit(&self, width: Option<usize>) -> Option<ColumnLayout> {
-        let mut gaps = [GAP, NARROW_GAP].into_iter();
-        gaps.find_map(|gap| {
-            let widths = self.fit_with(gap, width)?;
-            Some(ColumnLayout { widths, gap })
-        })
+        let mut columns: Vec<_> = (0..self.headings.len()).collect();
+        let mut below = BTreeSet::new();
+        loop {
+            for gap in [GAP, NARROW_GAP] {
+                if let Some(widths) = self.fit_with(&columns, gap, width) {
+                    return Some(ColumnLayout {
+                        widths: columns.into_iter().zip(widths).collect(),
+                        gap,
+                        below,
+                        room: width.unwrap_or(usize::MAX),
+                    });
+                }
+            }
+            if columns.len() <= FEWEST_COLUMNS || !self.has_headings() {
+                return None;
+            }
+            let moved = self.longest_text(&columns).or(columns.last().copied())?;
+            columns.retain(|column| *column != moved);
+            below.insert(moved);
+        }
     }
 
-    fn fit_with(&self, gap: usize, width: Option<usize>) -> Option<Vec<usize>> {
-        let columns = || 0..self.headings.len();
+    /// Return the column of the longest texts, other than the first column.
+    fn longest_text(&self, columns: &[usize]) -> Option<usize> {
+        let texts = columns.iter().skip(1).copied();
+        let texts = texts.filter(|n| self.kinds.get(*n) == Some(&ColumnKind::Text));
+        let long = texts.filter(|n| self.widest_cell(*n) > NARROW_TEXT);
+        long.max_by_key(|n| self.widest_cell(*n))
+    }
+
+    fn fit_with(&self, shown: &[usize], gap: usize, width: Option<usize>) -> Option<Vec<usize>> {
+        let columns = || shown.iter().copied();
         let cells: Vec<_> = columns().map(|n| self.widest_cell(n)).collect();
         let one_line: Vec<_> = columns()
             .zip(&cells)
@@ -134,7 +167,7 @@ impl TextTable {
         let Some(width) = width else {
             return Some(one_line);
         };
-        let room = width.checked_sub(gap * self.headings.len().saturating_sub(1))?;
+        let room = width.checked_sub(gap * shown.len().saturating_sub(1))?;
         if sum(&one_line) <= room {
             return Some(one_line);
         }
@@ -142,17 +175,19 @@ impl TextTable {
             .zip(&cells)
             .map(|(n, cell)| (*cell).min(room).max(widest_word(self.heading(n))))
             .collect();
-        let prose: Vec<_> = columns().filter(|n| self.is_prose(*n)).collect();
-        let texts: Vec<_> = columns()
-            .filter(|n| self.kinds.get(*n) == Some(&ColumnKind::Text))
-            .collect();
-        for (shrunk, least) in [
-            (&prose, NARROW_PROSE),
-            (&texts, NARROW_TEXT),
-            (&texts, NARROWEST),
-        ] {
-            narrow(&mut widths, shrunk, least, room);
-        }
+        let places = |is: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            let columns = columns().enumerate().filter(|(_, n)| is(*n));
+            columns.map(|(place, _)| place).collect()
+        };
+        let prose = places(&|n| self.is_prose(n));
+        let texts = places(&|n| self.kinds.get(n) == Some(&ColumnKind::Text));
+        // A long text is better read below its row than in a narrower column.
+        let narrowest = match self.has_headings() {
+            true => NARROW_TEXT,
+            false => NARROWEST,
+        };
+        narrow(&mut widths, &prose, NARROW_PROSE, room);
+        narrow(&mut widths, &texts, narrowest, room);
         let mut left = room.checked_sub(sum(&widths))?;
         // Headings take what is left, so that fewer of them are wrapped.
         for (width, wanted) in widths.iter_mut().zip(&one_line) {
@@ -161,6 +196,10 @@ impl TextTable {
             left -= more;
         }
         Some(widths)
+    }
+
+    fn has_headings(&self) -> bool {
+        self.headings.iter().any(|heading| !heading.is_empty())
     }
 
     fn heading(&self, column: usize) -> &str {
@@ -187,9 +226,9 @@ impl TextTable {
 
     fn render_rows(&self, layout: &ColumnLayout) -> String {
         let mut text = String::new();
-        if self.headings.iter().any(|heading| !heading.is_empty()) {
-            text.push_str(&self.row(&self.headings, layout));
-            let rules = layout.widths.iter().map(|width| "-".repeat(*width));
+        if self.has_headings() {
+            text.push_str(&self.line_of_cells(&self.headings, layout));
+            let rules = layout.widths.values().map(|width| "-".repeat(*width));
             text.push_str(&rules.collect::<Vec<_>>().join(&" ".repeat(layout.gap)));
             text.push('\n');
         }
@@ -197,23 +236,46 @@ impl TextTable {
         text
     }
 
-    /// Return the lines of one row.
+    /// Return the lines of one row, with the cells below it.
     fn row(&self, cells: &[String], layout: &ColumnLayout) -> String {
-        let ColumnLayout { widths, gap } = layout;
-        let blocks: Vec<_> = cells
+        let mut text = self.line_of_cells(cells, layout);
+        let below = layout
+            .below
             .iter()
-            .zip(widths)
-            .map(|(cell, width)| lines_within(cell, *width, self.is_whole))
+            .map(|n| (self.heading(*n), cell(cells, *n)));
+        let below = below.filter(|(_, cell)| !cell.is_empty());
+        let words: Vec<_> = below
+            .map(|(heading, cell)| format!("{heading}: {cell}"))
             .collect();
-        let height = blocks.iter().map(Vec::len).max().unwrap_or(0);
+        for line in flow(&words, layout.room.saturating_sub(INDENT)) {
+            text.push_str(&format!("{}{line}\n", " ".repeat(INDENT)));
+        }
+        text
+    }
+
+    /// Return the lines of the cells side by side.
+    fn line_of_cells(&self, cells: &[String], layout: &ColumnLayout) -> String {
+        let ColumnLayout { widths, gap, .. } = layout;
+        let blocks: Vec<_> = widths
+            .iter()
+            .map(|(n, width)| {
+                let lines = lines_within(cell(cells, *n), *width, self.is_whole);
+                (lines, *width, self.kinds.get(*n))
+            })
+            .collect();
+        let height = blocks
+            .iter()
+            .map(|(lines, ..)| lines.len())
+            .max()
+            .unwrap_or(0);
         let mut text = String::new();
         for n in 0..height {
             let mut line = String::new();
-            for ((block, width), kind) in blocks.iter().zip(widths).zip(&self.kinds) {
-                let cell = block.get(n).map_or("", String::as_str);
+            for (lines, width, kind) in &blocks {
+                let cell = cell(lines, n);
                 let blanks = " ".repeat(width.saturating_sub(cell.width()));
                 match kind {
-                    ColumnKind::Number => line.extend([blanks.as_str(), cell]),
+                    Some(ColumnKind::Number) => line.extend([blanks.as_str(), cell]),
                     _ => line.extend([cell, blanks.as_str()]),
                 }
                 line.push_str(&" ".repeat(*gap));
@@ -261,6 +323,25 @@ fn narrow(widths: &mut [usize], shrunk: &[usize], least: usize, room: usize) {
             _ => return,
         }
     }
+}
+
+fn cell(cells: &[String], n: usize) -> &str {
+    cells.get(n).map_or("", String::as_str)
+}
+
+/// Return the texts one after another, as many on a line of at most `width` columns as fit there.
+fn flow(texts: &[String], width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for text in texts {
+        match lines.last_mut() {
+            Some(line) if line.width() + GAP + text.width() <= width => {
+                line.push_str(&" ".repeat(GAP));
+                line.push_str(text);
+            }
+            _ => lines.extend(lines_within(text, width, true)),
+        }
+    }
+    lines
 }
 
 fn sum(widths: &[usize]) -> usize {
@@ -409,16 +490,31 @@ checkout     12.5  2026-11-20T17:00:00Z  no source of         https://b…ests/4
     }
 
     #[test]
+    fn the_longest_texts_of_a_wide_table_are_below_each_row() {
+        let expected = "
+project   failure  at                    note
+           rate %
+--------  -------  --------------------  -------------------
+checkout     12.5  2026-11-20T17:00:00Z  no source of
+                                         incidents for all
+                                         of this period
+  url:
+  https://bitbucket.org/acme/checkout-web/pull-requests/417
+";
+        assert_eq!(deployments().render(Some(60)), expected.trim_start());
+    }
+
+    #[test]
     fn a_table_of_too_many_columns_has_one_line_for_each_cell() {
         let expected = "
-project        checkout
-failur…rate %  12.5
-at             2026-11-20T17:00:00Z
-note           no source of incidents
-               for all of this period
-url            https://bitb…requests/417
+project       checkout
+failur…ate %  12.5
+at            2026-11-20T17:00:00Z
+note          no source of incidents
+              for all of this period
+url           https://bit…quests/417
 ";
-        assert_eq!(deployments().render(Some(40)), expected.trim_start());
+        assert_eq!(deployments().render(Some(36)), expected.trim_start());
     }
 
     #[test]

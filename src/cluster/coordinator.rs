@@ -201,7 +201,7 @@ async fn find(
         .map(async |url| (url, client.get_with_file(url, file).await));
     let replies = join_all(replies).await;
     let mut links = Vec::new();
-    let mut unreachable = None;
+    let mut unreachable = Vec::new();
     for (url, reply) in replies {
         let mut link = WorkerLink {
             url: url.clone(),
@@ -217,18 +217,29 @@ async fn find(
             }
             Err(error) if error.kind() == ErrorKind::Unreachable => {
                 link.lost = Some(error.to_string());
-                unreachable = Some(error);
+                unreachable.push(error);
             }
             Err(error) => return Err(error),
         }
         links.push(link);
     }
-    match unreachable {
-        Some(error) if !may_lack_workers && links.iter().all(|link| link.lost.is_some()) => {
-            Err(error)
-        }
-        _ => Ok(links),
+    if may_lack_workers || links.iter().any(|link| link.lost.is_none()) {
+        return Ok(links);
     }
+    let mut unreachable = unreachable.into_iter();
+    match (unreachable.next(), unreachable.next()) {
+        (None, _) => Ok(links),
+        (Some(only), None) => Err(only),
+        (Some(first), Some(_)) => Err(no_worker_answers(&links, first)),
+    }
+}
+
+fn no_worker_answers(links: &[WorkerLink], first: Error) -> Error {
+    let urls: Vec<_> = links.iter().map(|link| link.url.as_str()).collect();
+    Error::new(ErrorKind::Unreachable, "cannot reach any worker")
+        .with("workers", urls.join(", "))
+        .source(first)
+        .hint("start them with `bitlake worker`, or remove them from --workers and [cluster]")
 }
 
 /// Refuse a worker that does not see the file of this digest. A worker that did not answer is used by no plan.

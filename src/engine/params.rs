@@ -261,7 +261,7 @@ pub fn resolve_moments(params: &mut [Param], zone: Tz, now: DateTime<Utc>) -> Re
             let message = format!("`from` ({from_text}) is not before `to` ({to_text})");
             Err(Error::new(ErrorKind::Usage, message).hint(
                 "a date or month stands for its first instant, and `to` is the first instant after the period: \
-                 October 2026 is from=2026-10 and to=2026-11",
+                 October 2026 is from=2026-10 and to=2026-11, the month before this one is from=last-month and to=this-month",
             ))
         }
         _ => Ok(()),

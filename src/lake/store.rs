@@ -48,12 +48,12 @@ impl Lake {
     /// `[lake]`.
     ///
     /// # Errors
-    /// [`ErrorKind::Configuration`] when there is no lake at `url`; [`ErrorKind::Lake`] when the store does not answer.
+    /// [`ErrorKind::Empty`] when there is no lake at `url`; [`ErrorKind::Lake`] when the store does not answer.
     pub async fn open(url: &str, options: &BTreeMap<String, String>) -> Result<Self> {
         let missing = || {
-            Error::new(ErrorKind::Configuration, "there is no lake here yet")
+            Error::new(ErrorKind::Empty, "there is no lake here yet")
                 .with("lake", url)
-                .hint("run `bitlake run` first, or correct `lake.url`")
+                .hint("run `bitlake run` first, or correct --lake or `lake.url`")
         };
         let Some(lake) = Self::in_bucket(url, options)? else {
             let folder = location::parse_folder(url)?;

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::data::{ProjectRows, ReportRows};
 use super::format::{self, decimal, link, local, local_date, outside};
+use super::row_table::{ListColumn, row_table};
 use super::rows::{QueryCall, ReportRow};
 use crate::escape::escape;
 
@@ -33,49 +34,39 @@ pub(super) fn slowest_reviews(project: &ProjectRows) -> Markup {
 }
 
 fn slowest_table(rows: &[ReportRow]) -> Markup {
-    html! {
-        table class="rows" cellpadding="4" {
-            thead {
-                tr {
-                    th scope="col" { "pull request" }
-                    th scope="col" class="n" { "open to merge" }
-                    th scope="col" class="n" { "to response" }
-                    th scope="col" class="n" { "to approval" }
-                    th scope="col" class="n" { "to merge" }
-                    th scope="col" { "reason" }
-                    th scope="col" class="n" { "rounds" }
-                    th scope="col" class="n" { "comments" }
-                    th scope="col" class="n" { "reviewers" }
-                }
-            }
-            tbody {
-                @for row in rows {
-                    tr {
-                        (pull_request(row))
-                        td class="n strong" data-label="open to merge" { (decimal(row.number("open to merge h"))) }
-                        td class="n" data-label="to first response" { (decimal(row.number("to first response h"))) }
-                        td class="n" data-label="to approval" { (decimal(row.number("to approval h"))) }
-                        td class="n" data-label="to merge" { (decimal(row.number("to merge h"))) }
-                        td data-label="reason" { (row.text("reason")) }
-                        td class="n" data-label="rounds" { (row.count("rounds")) }
-                        td class="n" data-label="comments" { (row.count("comments")) }
-                        td class="n" data-label="reviewers" { (row.count("reviewers")) }
-                    }
-                }
-            }
-        }
-    }
+    let columns = [
+        ListColumn::main_number("open to merge", number("open to merge h")),
+        ListColumn::number("to response", number("to first response h")),
+        ListColumn::number("to approval", number("to approval h")),
+        ListColumn::number("to merge", number("to merge h")),
+        ListColumn::text("reason", text("reason")),
+        ListColumn::number("rounds", count("rounds")),
+        ListColumn::number("comments", count("comments")),
+        ListColumn::number("reviewers", count("reviewers")),
+    ];
+    row_table("rows", rows, "pull request", pull_request, &columns)
 }
 
-/// Return the first cell of a pull request: its title as a link, then where it is and whose it is.
+fn text(column: &'static str) -> impl Fn(&ReportRow) -> Markup {
+    move |row: &ReportRow| html! { (row.text(column)) }
+}
+
+fn count(column: &'static str) -> impl Fn(&ReportRow) -> Markup {
+    move |row: &ReportRow| html! { (row.count(column)) }
+}
+
+/// Numbers of one decimal, such as hours.
+fn number(column: &'static str) -> impl Fn(&ReportRow) -> Markup {
+    move |row: &ReportRow| html! { (decimal(row.number(column))) }
+}
+
+/// Return the title of a pull request as a link, then where it is and whose it is.
 fn pull_request(row: &ReportRow) -> Markup {
     html! {
-        th scope="row" align="left" {
-            (link(row.text("url"), row.text("title")))
-            div class="of" {
-                bdi { (outside(row.text("repository"))) } " #" (row.count("number")) " · "
-                bdi { (outside(row.text("author"))) }
-            }
+        (link(row.text("url"), row.text("title")))
+        div class="of" {
+            bdi { (outside(row.text("repository"))) } " #" (row.count("number")) " · "
+            bdi { (outside(row.text("author"))) }
         }
     }
 }
@@ -83,38 +74,19 @@ fn pull_request(row: &ReportRow) -> Markup {
 /// The oldest open pull requests.
 pub(super) fn oldest_open(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.oldest;
+    let columns = [
+        ListColumn::main_number("age, days", number("age days")),
+        ListColumn::number("quiet, days", number("quiet days")),
+        ListColumn::text("waits for", text("waits for")),
+        ListColumn::number("reviewers", count("reviewers")),
+        ListColumn::number("approvals", count("approvals")),
+        ListColumn::number("comments", count("comments")),
+    ];
     html! {
         h3 { "Oldest open pull requests" }
         p class="lead" { "At the end of " (project.about.text("last day")) ". Quiet: days since the last change or comment." }
         @if rows.is_empty() { p class="none" { "No pull request is open." } }
-        @else {
-            table class="rows" cellpadding="4" {
-                thead {
-                    tr {
-                        th scope="col" { "pull request" }
-                        th scope="col" class="n" { "age, days" }
-                        th scope="col" class="n" { "quiet, days" }
-                        th scope="col" { "waits for" }
-                        th scope="col" class="n" { "reviewers" }
-                        th scope="col" class="n" { "approvals" }
-                        th scope="col" class="n" { "comments" }
-                    }
-                }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            (pull_request(row))
-                            td class="n strong" data-label="age, days" { (decimal(row.number("age days"))) }
-                            td class="n" data-label="quiet, days" { (decimal(row.number("quiet days"))) }
-                            td data-label="waits for" { (row.text("waits for")) }
-                            td class="n" data-label="reviewers" { (row.count("reviewers")) }
-                            td class="n" data-label="approvals" { (row.count("approvals")) }
-                            td class="n" data-label="comments" { (row.count("comments")) }
-                        }
-                    }
-                }
-            }
-        }
+        @else { (row_table("rows", rows, "pull request", pull_request, &columns)) }
         (command(call))
     }
 }
@@ -122,43 +94,36 @@ pub(super) fn oldest_open(project: &ProjectRows) -> Markup {
 /// The failed deployments, the latest first.
 pub(super) fn failures(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.failures;
-    let zone = project.zone;
+    let columns = [
+        ListColumn::time("finished", |row: &ReportRow| {
+            html! { (local(row.instant("finished"), project.zone)) }
+        }),
+        ListColumn::text(
+            "evidence",
+            |row: &ReportRow| html! { div { (evidence(row)) } },
+        ),
+        ListColumn::number("changes", count("changes")),
+        ListColumn::main_number("recovery, h", number("recovery h")),
+        ListColumn::person("mended by", |row: &ReportRow| {
+            html! { bdi { (outside(row.text("mended by"))) } }
+        }),
+    ];
     html! {
         h3 { "Failed deployments" }
         @if rows.is_empty() { p class="none" { "No deployment is known to have failed." } }
-        @else {
-            table class="rows failures" cellpadding="4" {
-                thead {
-                    tr {
-                        th scope="col" { "deployment" }
-                        th scope="col" { "finished" }
-                        th scope="col" { "evidence" }
-                        th scope="col" class="n" { "changes" }
-                        th scope="col" class="n" { "recovery, h" }
-                        th scope="col" { "mended by" }
-                    }
-                }
-                tbody {
-                    @for row in rows {
-                        tr {
-                            th scope="row" align="left" {
-                                (link(row.text("url"), row.text("deployment")))
-                                div class="of" {
-                                    bdi { (outside(row.text("repository"))) } " · "
-                                    bdi { (outside(row.text("environment"))) }
-                                }
-                            }
-                            td class="time" data-label="finished" { (local(row.instant("finished"), zone)) }
-                            td data-label="evidence" { div { (evidence(row)) } }
-                            td class="n" data-label="changes" { (row.count("changes")) }
-                            td class="n strong" data-label="recovery, h" { (decimal(row.number("recovery h"))) }
-                            td class="who" data-label="mended by" { bdi { (outside(row.text("mended by"))) } }
-                        }
-                    }
-                }
-            }
-        }
+        @else { (row_table("rows failures", rows, "deployment", deployment, &columns)) }
         (command(call))
+    }
+}
+
+/// Return the name of a deployment as a link, then where it is.
+fn deployment(row: &ReportRow) -> Markup {
+    html! {
+        (link(row.text("url"), row.text("deployment")))
+        div class="of" {
+            bdi { (outside(row.text("repository"))) } " · "
+            bdi { (outside(row.text("environment"))) }
+        }
     }
 }
 
@@ -173,39 +138,47 @@ fn evidence(row: &ReportRow) -> Markup {
 /// The rows that each figure is based on, and those left out.
 pub(super) fn coverage(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.coverage;
-    let table = html! {
-        table class="rows" cellpadding="4" {
-            thead {
-                tr {
-                    th scope="col" { "figure" }
-                    th scope="col" { "rows" }
-                    th scope="col" class="n" { "counted" }
-                    th scope="col" { "left out" }
-                }
-            }
-            tbody {
-                @for figure in &project.figures.rows {
-                    @for kind in kinds(rows, figure.text("metric")) {
-                        @let of_kind = |row: &&ReportRow| {
-                            row.text("metric") == figure.text("metric") && row.text("rows") == kind
-                        };
-                        @let counted = rows.iter().filter(of_kind).find(|row| row.text("reason") == "counted");
-                        tr {
-                            th scope="row" align="left" { (figure.text("title")) }
-                            td data-label="rows" { (kind) }
-                            td class="n" data-label="counted" { (counted.map_or(0, |row| row.count("n"))) }
-                            td data-label="left out" { (left_out(&rows.iter().filter(of_kind).collect::<Vec<_>>())) }
-                        }
-                    }
-                }
-            }
+    let mut kinds_of_rows = Vec::new();
+    for figure in &project.figures.rows {
+        for kind in kinds(rows, figure.text("metric")) {
+            let of_kind = |row: &&ReportRow| {
+                row.text("metric") == figure.text("metric") && row.text("rows") == kind
+            };
+            kinds_of_rows.push(RowsOfKind {
+                figure: figure.text("title"),
+                kind,
+                rows: rows.iter().filter(of_kind).collect(),
+            });
         }
-    };
+    }
+    let columns = [
+        ListColumn::text("rows", |of: &RowsOfKind<'_>| html! { (of.kind) }),
+        ListColumn::number("counted", |of: &RowsOfKind<'_>| html! { (of.counted()) }),
+        ListColumn::text(
+            "left out",
+            |of: &RowsOfKind<'_>| html! { (left_out(&of.rows)) },
+        ),
+    ];
+    let figure = |of: &RowsOfKind<'_>| html! { (of.figure) };
     html! {
         h3 { "Rows behind the figures" }
         p class="lead" { "Over the whole collected time." }
-        (table)
+        (row_table("rows", &kinds_of_rows, "figure", figure, &columns))
         (command(call))
+    }
+}
+
+/// The rows of one kind that a figure is based on or leaves out.
+struct RowsOfKind<'a> {
+    figure: &'a str,
+    kind: &'a str,
+    rows: Vec<&'a ReportRow>,
+}
+
+impl RowsOfKind<'_> {
+    fn counted(&self) -> u64 {
+        let counted = self.rows.iter().find(|row| row.text("reason") == "counted");
+        counted.map_or(0, |row| row.count("n"))
     }
 }
 
@@ -273,41 +246,39 @@ pub(super) fn without_project(rows: &ReportRows) -> Markup {
 pub(super) fn completeness(project: &ProjectRows) -> Markup {
     let ReportRows { call, rows } = &project.completeness;
     let zone = project.zone;
+    let columns = [
+        ListColumn::text("status", |of: &ListsInState<'_>| html! { (status(of.row)) }),
+        ListColumn::number(
+            "repositories",
+            |of: &ListsInState<'_>| html! { (of.row.count("repositories")) },
+        ),
+        ListColumn::time(
+            "complete from",
+            |of: &ListsInState<'_>| html! { (from(of.row, zone)) },
+        ),
+        ListColumn::time(
+            "until",
+            |of: &ListsInState<'_>| html! { (until(of.row, zone)) },
+        ),
+        ListColumn::text("reason", |of: &ListsInState<'_>| reason(of.row)),
+    ];
+    let lists = |of: &ListsInState<'_>| html! { (of.lists.join(", ")) };
     html! {
         h3 { "Completeness by list" }
         @if rows.is_empty() { p class="none" { "No list of this project's repositories is known." } }
-        @else {
-            table class="rows" cellpadding="4" {
-                thead {
-                    tr {
-                        th scope="col" { "lists" }
-                        th scope="col" { "status" }
-                        th scope="col" class="n" { "repositories" }
-                        th scope="col" { "complete from" }
-                        th scope="col" { "until" }
-                        th scope="col" { "reason" }
-                    }
-                }
-                tbody {
-                    @for (row, lists) in by_state(rows) {
-                        tr {
-                            th scope="row" align="left" { (lists.join(", ")) }
-                            td data-label="status" { (status(row)) }
-                            td class="n" data-label="repositories" { (row.count("repositories")) }
-                            td class="time" data-label="complete from" { (from(row, zone)) }
-                            td class="time" data-label="until" { (until(row, zone)) }
-                            td data-label="reason" { (reason(row)) }
-                        }
-                    }
-                }
-            }
-        }
+        @else { (row_table("rows", &by_state(rows), "lists", lists, &columns)) }
         (command(call))
     }
 }
 
+/// Lists of which the table says the same.
+struct ListsInState<'a> {
+    row: &'a ReportRow,
+    lists: Vec<&'a str>,
+}
+
 /// Group the lists by all that the table says of them, in the order of the rows.
-fn by_state(rows: &[ReportRow]) -> Vec<(&ReportRow, Vec<&str>)> {
+fn by_state(rows: &[ReportRow]) -> Vec<ListsInState<'_>> {
     let state = |row: &ReportRow| {
         let (status, reason) = (row.text("status").to_owned(), row.text("reason").to_owned());
         // Of lists that are complete, no repository is named.
@@ -325,14 +296,15 @@ fn by_state(rows: &[ReportRow]) -> Vec<(&ReportRow, Vec<&str>)> {
             row.count("repositories"),
         )
     };
-    let mut groups: Vec<(&ReportRow, Vec<&str>)> = Vec::new();
+    let mut groups: Vec<ListsInState<'_>> = Vec::new();
     for row in rows {
-        match groups
-            .iter_mut()
-            .find(|(first, _)| state(first) == state(row))
-        {
-            Some((_, lists)) => lists.push(row.text("list")),
-            None => groups.push((row, vec![row.text("list")])),
+        let list = row.text("list");
+        match groups.iter_mut().find(|of| state(of.row) == state(row)) {
+            Some(of) => of.lists.push(list),
+            None => groups.push(ListsInState {
+                row,
+                lists: vec![list],
+            }),
         }
     }
     groups

@@ -17,6 +17,7 @@ mod lists;
 mod page;
 mod pictures;
 mod project;
+mod row_table;
 mod rows;
 
 use chrono::{DateTime, Utc};
@@ -68,8 +69,8 @@ struct PublishedRun {
 /// Return the page of the published tables of `lake`. `memory_limit` is in bytes.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`] if nothing is published, for an unknown project, or a malformed time; [`ErrorKind::Lake`] if the
-/// lake cannot be read.
+/// [`ErrorKind::Empty`] if nothing is published; [`ErrorKind::Usage`] for an unknown project or a malformed time;
+/// [`ErrorKind::Lake`] if the lake cannot be read.
 pub async fn render(
     lake: &Lake,
     memory_limit: Option<u64>,
@@ -77,7 +78,7 @@ pub async fn render(
 ) -> Result<String> {
     let manifest = lake.manifest().await?;
     if manifest.tables.is_empty() {
-        return Err(Error::new(ErrorKind::Usage, "the lake has no tables yet")
+        return Err(Error::new(ErrorKind::Empty, "the lake has no tables yet")
             .with("lake", lake.url())
             .hint("publish them with `bitlake run`, or try `bitlake demo`"));
     }

@@ -9,6 +9,7 @@ use super::chart::{
 use super::data::{ProjectRows, ReportRows};
 use super::format::{self, decimal, local, with_unit};
 use super::rows::{QueryCall, ReportRow};
+use crate::plural::counted;
 
 /// Return the charts of the five figures over time.
 pub(super) fn figures_over_time(project: &ProjectRows, prefix: &str) -> Markup {
@@ -280,12 +281,12 @@ pub(super) fn timeline(project: &ProjectRows, prefix: &str) -> Markup {
         .collect();
     let count = |state| marks.iter().filter(|mark| mark.state == state).count();
     let summary = format!(
-        "{} deployments from {} to {}: {} failed, {} rollbacks, {} did not reach production.",
-        marks.len(),
+        "{} from {} to {}: {} failed, {}, {} did not reach production.",
+        counted(marks.len() as u64, "deployment"),
         format::local_date(Some(span.begins), project.zone),
         project.about.text("last day"),
         count(MarkState::Failed),
-        count(MarkState::Rollback),
+        counted(count(MarkState::Rollback) as u64, "rollback"),
         count(MarkState::NotInProduction),
     );
     let head = |suffix: &str| ChartHead {

@@ -79,7 +79,7 @@ async fn a_successful_check_prints_its_requests() {
     assert!(
         finished
             .stdout
-            .ends_with(&format!("\n{spent} requests were spent on this check\n"))
+            .ends_with(&format!("\nthis check took {spent} requests\n"))
     );
     assert!(spent < 40, "{spent}");
     assert!(!finished.stdout.contains("acme/platform"), "not asked for");
@@ -512,9 +512,9 @@ async fn the_files_of_the_configuration_are_read() {
     assert_eq!(finished.code, 2, "{}{}", finished.stdout, finished.stderr);
     line(
         &finished,
-        "ok configuration [[table]] domain.incidents 1 rows in",
+        "ok configuration [[table]] domain.incidents 1 row in",
     );
-    line(&finished, "ok configuration [org] teams 1 rows in");
+    line(&finished, "ok configuration [org] teams 1 row in");
     let missing = line(&finished, "failed configuration [[table]] domain.boards");
     assert!(missing.contains("nowhere.csv"), "{missing}");
     let missing = line(&finished, "failed configuration [org] users");

@@ -186,10 +186,10 @@ fn a_query_is_printed_in_another_dialect_without_what_it_does_not_need() {
 #[test]
 fn a_lake_that_is_not_there_is_named() {
     insta::assert_snapshot!(transcript(&["--lake", "nowhere", "status"]), @r"
-    exit 2
+    exit 1
     --- stdout
     --- stderr
-    error: there is no lake here yet (lake=nowhere): run `bitlake run` first, or correct `lake.url`
+    error: there is no lake here yet (lake=nowhere): run `bitlake run` first, or correct --lake or `lake.url`
     ");
 }
 

@@ -233,6 +233,13 @@ fn a_run_goes_on_without_a_worker_that_does_not_answer_and_ends_if_none_does() {
         stderr.contains(gone) && stderr.contains("bitlake worker"),
         "{stderr}"
     );
+    let both = demo.transform(&[gone, "http://127.0.0.1:19"], &[]);
+    let stderr = text(&both.stderr);
+    assert_eq!(both.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.contains("workers=http://127.0.0.1:9/, http://127.0.0.1:19/"),
+        "{stderr}"
+    );
     assert_eq!(before, demo.sums(), "nothing is published");
 
     let worker = WorkerProcess::start(&demo.config());

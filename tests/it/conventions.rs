@@ -41,7 +41,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
 ];
 
 /// Files of `src` that any room may use.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 13] = [
     "clock",
     "digest",
     "encoding",
@@ -49,6 +49,7 @@ const SHARED: [&str; 12] = [
     "escape",
     "json",
     "memory",
+    "plural",
     "progress",
     "scratch",
     "secret",

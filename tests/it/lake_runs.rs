@@ -332,7 +332,7 @@ async fn the_keys_of_a_profile_open_a_bucket() {
         (output.status.code(), text(&output.stderr))
     };
     let (code, printed) = status("night").await;
-    assert_eq!(code, Some(2), "{printed}");
+    assert_eq!(code, Some(1), "{printed}");
     assert!(
         printed.starts_with("error: there is no lake here yet"),
         "{printed}"

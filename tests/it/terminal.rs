@@ -153,10 +153,11 @@ fn formulas_are_marked_in_a_csv_where_asked() {
     assert_eq!(code, 2, "{error}");
 }
 
-/// Run the program in a terminal of 80 columns, and return what it writes there. `None` without util-linux's `script`.
+/// Run the program in a terminal of 80 columns, and return what it writes to stdout there. `None` without util-linux's
+/// `script`.
 fn in_a_terminal(args: &str) -> Option<String> {
     let program = env!("CARGO_BIN_EXE_bitlake");
-    let command = format!("stty cols 80 rows 24; '{program}' {args}");
+    let command = format!("stty cols 80 rows 24; '{program}' {args} 2>/dev/null");
     let output = std::process::Command::new("script")
         .args(["-qec", &command, "/dev/null"])
         .env("TERM", "xterm-256color")
@@ -172,6 +173,8 @@ fn nothing_is_wider_than_a_terminal_of_80_columns() {
     for args in [
         "query dora/overview",
         "query dora/classes",
+        "query dora/failures",
+        "query pull_requests/slowest_reviews",
         "query dora_details/lead_time_mean",
         "query --list",
         "status",

@@ -67,6 +67,7 @@ devlake AS (
 
 SELECT
     f.project_name AS project,
+    $part AS part,
     coalesce(x.n, 0) AS changes,
     round(x.mean_seconds / 360) / 10 AS "mean h",
     round(x.seconds / 360) / 10 AS "median h",

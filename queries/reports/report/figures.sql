@@ -9,8 +9,10 @@
 --   the days, and medians are taken over the rows of these days.
 -- * Deployments are per week, times in hours (medians), rates in percent, rounded as in dora/overview.
 -- * "last value" and "previous value" are those of the last two periods that were over at the last run. trend says
---   whether the later one is better; it is empty where one of them has no value, and trend reason says why.
--- * A class needs minimum_n rows (metrics.dora_classes). The deployment rework rate has no published classes.
+--   whether the later one is better; it is empty where one of them has no value or too few rows, and trend reason says
+--   why.
+-- * A class needs minimum_n rows (metrics.dora_classes), and so do both periods of a trend, except for the deployment
+--   frequency, which is a number of rows itself. The deployment rework rate has no published classes.
 -- param: project varchar[] = null   only these projects
 -- param: from timestamp = null   only periods that begin at or after this instant
 -- param: to timestamp = null   only periods that end by this instant
@@ -145,6 +147,7 @@ recent AS (
         metric,
         label,
         value,
+        n,
         reason,
         row_number() OVER (PARTITION BY project_name, metric ORDER BY period_start DESC) AS place
     FROM periods
@@ -157,13 +160,20 @@ trends AS (
         metric,
         max(CASE WHEN place = 1 THEN label END) AS last_period,
         max(CASE WHEN place = 1 THEN value END) AS last_value,
+        max(CASE WHEN place = 1 THEN n END) AS last_n,
         max(CASE WHEN place = 1 THEN reason END) AS last_reason,
         max(CASE WHEN place = 2 THEN label END) AS previous_period,
         max(CASE WHEN place = 2 THEN value END) AS previous_value,
+        max(CASE WHEN place = 2 THEN n END) AS previous_n,
         max(CASE WHEN place = 2 THEN reason END) AS previous_reason
     FROM recent
     WHERE place <= 2
     GROUP BY project_name, metric
+),
+
+least_rows AS (
+    SELECT max(minimum_n) AS n
+    FROM metrics.dora_classes
 ),
 
 -- in the units of the page
@@ -185,10 +195,13 @@ shown AS (
         t.last_period,
         round(u.factor * t.last_value / u.divisor) / 10 AS last_value,
         t.last_reason,
+        CASE WHEN f.metric <> 'deployment_frequency' AND t.last_n < l.n THEN t.last_n END AS last_few,
         t.previous_period,
         round(u.factor * t.previous_value / u.divisor) / 10 AS previous_value,
-        t.previous_reason
+        t.previous_reason,
+        CASE WHEN f.metric <> 'deployment_frequency' AND t.previous_n < l.n THEN t.previous_n END AS previous_few
     FROM figures AS f
+    CROSS JOIN least_rows AS l
     INNER JOIN (
         VALUES
         ('deployment_frequency', 'Deployment frequency', 1, 'per week', 70.0, 1.0, TRUE),
@@ -224,6 +237,7 @@ SELECT
     s.previous_value AS "previous value",
     CASE
         WHEN s.last_value IS NULL OR s.previous_value IS NULL THEN NULL
+        WHEN s.last_few IS NOT NULL OR s.previous_few IS NOT NULL THEN NULL
         WHEN s.last_value = s.previous_value THEN 'the same'
         WHEN s.is_more_better = (s.last_value > s.previous_value) THEN 'better'
         ELSE 'worse'
@@ -233,6 +247,9 @@ SELECT
         WHEN s.last_value IS NULL THEN coalesce(s.last_reason, 'no value') || ' in ' || s.last_period
         WHEN s.previous_period IS NULL THEN 'no period before ' || s.last_period
         WHEN s.previous_value IS NULL THEN coalesce(s.previous_reason, 'no value') || ' in ' || s.previous_period
+        WHEN s.last_few IS NOT NULL THEN 'too few (n = ' || cast(s.last_few AS varchar) || ') in ' || s.last_period
+        WHEN s.previous_few IS NOT NULL
+            THEN 'too few (n = ' || cast(s.previous_few AS varchar) || ') in ' || s.previous_period
     END AS "trend reason"
 FROM shown AS s
 LEFT JOIN metrics.dora_classes AS c

@@ -9,6 +9,7 @@ use crate::cli::context::CommandOutcome;
 use crate::cli::output::{self, terminal_width};
 use crate::cli::table::TextTable;
 use crate::error::{Error, ErrorKind, Result};
+use crate::plural::counted;
 use crate::telemetry::LogFormat;
 
 /// The blanks before a fix.
@@ -156,7 +157,10 @@ pub(super) fn conclude(
     match format {
         LogFormat::Text => {
             output::print(&text(findings))?;
-            output::print(&format!("\n{requests} requests were spent on this check\n"))?;
+            output::print(&format!(
+                "\nthis check took {}\n",
+                counted(requests, "request")
+            ))?;
         }
         LogFormat::Json => {
             let exit_code = worst.map_or(0, ErrorKind::exit_code);

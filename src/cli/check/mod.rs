@@ -23,6 +23,7 @@ use crate::collect::open_budgets;
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::lake::{Inventory, InventoryDepth, Lake, LakeLock, RepositoryState, credential_source};
+use crate::plural::counted;
 use crate::transform::{check_outside, check_unmatched};
 use access::Sample;
 use credentials::CheckedIdentity;
@@ -124,7 +125,7 @@ async fn check_files_of_configuration(config: &Config) -> Vec<Finding> {
     let findings = checks.iter().map(|check| {
         let topic = Topic("configuration", &check.key);
         match &check.rows {
-            Ok(rows) => topic.ok(format!("{rows} rows in {}", check.location)),
+            Ok(rows) => topic.ok(format!("{} in {}", counted(*rows, "row"), check.location)),
             Err(error) => topic.error(error),
         }
     });
