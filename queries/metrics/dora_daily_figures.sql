@@ -1,7 +1,7 @@
 -- How are the releases of each scope spread over the days of each period?
 --
 -- Grain:  one row per project, scope and period longer than a day
--- Source: dora.scoped_deployments, metrics.dora_scopes; config.buckets has the periods and their days
+-- Source: metrics.dora_deployment_figures, metrics.dora_scopes; config.buckets has the periods and their days
 --
 -- Rules:
 -- * Days without a release count as 0.
@@ -11,17 +11,13 @@
 -- incremental: project by project_name
 WITH day_counts AS (
     SELECT
-        d.project_name,
-        d.scope,
-        d.scope_id,
-        b.period_start AS day_start,
-        count(*) AS n
-    FROM dora.scoped_deployments AS d
-    INNER JOIN config.buckets AS b
-        ON b.project_name = d.project_name AND b.period = 'day'
-            AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
-    WHERE d.is_release
-    GROUP BY d.project_name, d.scope, d.scope_id, b.period_start
+        project_name,
+        scope,
+        scope_id,
+        period_start AS day_start,
+        releases AS n
+    FROM metrics.dora_deployment_figures
+    WHERE period = 'day' AND releases > 0
 ),
 
 days_of_periods AS (

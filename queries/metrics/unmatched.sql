@@ -1,7 +1,7 @@
 -- Which ids refer to nothing, so that their rows are in no figure, or in fewer than they should be?
 --
 -- Grain:  one row per column that refers to another table, and value that the other table does not have
--- Source: the domain tables; which column refers to which is DevLake's data model
+-- Source: the domain tables, base.unmatched_references; which column refers to which is DevLake's data model
 --
 -- Rules:
 -- * A column is checked only if the table that it refers to has rows: a missing table proves nothing.
@@ -169,12 +169,7 @@ known AS (
         id,
         NULL AS name
     FROM domain.pull_requests
-    UNION ALL
-    SELECT
-        'cicd_pipelines.id' AS refers_to,
-        id,
-        NULL AS name
-    FROM domain.cicd_pipelines
+    WHERE id IN (SELECT i.pull_request_id FROM domain.incidents AS i)
     UNION ALL
     SELECT
         'cicd_deployments.id' AS refers_to,
@@ -218,6 +213,10 @@ asked AS (
     SELECT DISTINCT refers_to FROM known WHERE id <> ''
     UNION
     SELECT DISTINCT 'repo_commits.commit_sha' AS refers_to FROM domain.repo_commits
+    UNION
+    SELECT DISTINCT 'pull_requests.id' AS refers_to FROM domain.pull_requests WHERE id <> ''
+    UNION
+    SELECT DISTINCT 'cicd_pipelines.id' AS refers_to FROM domain.cicd_pipelines WHERE id <> ''
     UNION
     -- Checked even when the table is empty: without it there are no figures of teams, or none of deployments.
     SELECT m.refers_to
@@ -471,34 +470,6 @@ reference_values AS (
     WHERE repo_id <> ''
     UNION ALL
     SELECT
-        'pull_request_commits.pull_request_id' AS link,
-        '' AS scope_table,
-        pull_request_id AS value,
-        _raw_data_table
-    FROM domain.pull_request_commits
-    UNION ALL
-    SELECT
-        'pull_request_comments.pull_request_id' AS link,
-        '' AS scope_table,
-        pull_request_id AS value,
-        _raw_data_table
-    FROM domain.pull_request_comments
-    UNION ALL
-    SELECT
-        'pull_request_reviewers.pull_request_id' AS link,
-        '' AS scope_table,
-        pull_request_id AS value,
-        _raw_data_table
-    FROM domain.pull_request_reviewers
-    UNION ALL
-    SELECT
-        'pull_request_issues.pull_request_id' AS link,
-        '' AS scope_table,
-        pull_request_id AS value,
-        _raw_data_table
-    FROM domain.pull_request_issues
-    UNION ALL
-    SELECT
         'pull_request_issues.issue_id' AS link,
         '' AS scope_table,
         issue_id AS value,
@@ -548,20 +519,6 @@ reference_values AS (
         incident_id AS value,
         _raw_data_table
     FROM domain.incident_assignees
-    UNION ALL
-    SELECT
-        'cicd_tasks.pipeline_id' AS link,
-        '' AS scope_table,
-        pipeline_id AS value,
-        _raw_data_table
-    FROM domain.cicd_tasks
-    UNION ALL
-    SELECT
-        'cicd_pipeline_commits.pipeline_id' AS link,
-        '' AS scope_table,
-        pipeline_id AS value,
-        _raw_data_table
-    FROM domain.cicd_pipeline_commits
 ),
 
 counts AS (
@@ -573,6 +530,15 @@ counts AS (
         count(*) AS n
     FROM reference_values
     GROUP BY link, scope_table, value, _raw_data_table
+    UNION ALL
+    SELECT
+        link,
+        '' AS scope_table,
+        value,
+        _raw_data_table,
+        cast(sum(n) AS bigint) AS n
+    FROM base.unmatched_references
+    GROUP BY link, value, _raw_data_table
 ),
 
 links AS (

@@ -6,6 +6,7 @@
 
 mod browse;
 mod dialect;
+mod empty_tables;
 mod functions;
 mod local_only;
 mod merge;
@@ -14,6 +15,8 @@ mod one_direction;
 mod params;
 mod parquet_table;
 mod references;
+mod row_edits;
+mod scratch_table;
 mod select;
 mod shared_ctes;
 mod times;
@@ -31,9 +34,11 @@ pub use params::{
 };
 pub use parquet_table::TableFile;
 pub use references::{TableName, references};
+pub use row_edits::RowEdits;
 pub use shared_ctes::{OptimizedQuery, PlannedQuery};
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -57,6 +62,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion::sql::parser::Statement;
 use futures::TryStreamExt;
 use object_store::{ObjectMeta, ObjectStore};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::clock;
@@ -65,6 +71,7 @@ use crate::error::{Error, ErrorKind, OrError, Result};
 use crate::lake::engine_location;
 use crate::schema::{Contract, LAYERS};
 use parquet_table::ParquetTable;
+use scratch_table::SelectedRows;
 use unknown_names::{plan_error, unknown_table};
 
 /// Fixed, because the order of equal rows depends on it and must not follow the number of cores.
@@ -146,14 +153,12 @@ impl Engine {
     /// Register Parquet files as the table of a contract. Without files the table is empty.
     pub fn register(&self, contract: &Contract, files: &[TableFile]) -> Result<()> {
         let Contract { layer, table, .. } = contract;
-        let key = match contract.primary_key.as_slice() {
-            [column] => Some(column.as_str()),
-            _ => None,
-        };
+        let key = only_key(contract);
         self.register_files(layer, table, contract.arrow_schema(), key, files)
     }
 
-    /// Register those rows of a contract's table that a condition selects.
+    /// Register those rows of a contract's table that a condition selects. They are written into a scratch file below
+    /// `folder` when they are first read.
     ///
     /// # Errors
     /// As [`Engine::plan`] for the condition, which is SQL.
@@ -162,12 +167,23 @@ impl Engine {
         contract: &Contract,
         files: &[TableFile],
         condition: &str,
+        folder: &Path,
     ) -> Result<()> {
         let Contract { layer, table, .. } = contract;
         self.register(contract, files)?;
+        if files.iter().all(|file| file.rows == Some(0)) {
+            return Ok(());
+        }
         let sql = format!("SELECT * FROM \"{layer}\".\"{table}\" WHERE {condition}");
-        let selected = self.plan(&sql, &[]).await?;
-        self.put(layer, table, selected.into_view())
+        let rows = self.for_selections().plan(&sql, &[]).await?;
+        let selected = SelectedRows {
+            schema: contract.arrow_schema(),
+            key: only_key(contract).map(str::to_owned),
+            rows,
+            folder: folder.to_owned(),
+            found: OnceCell::new(),
+        };
+        self.put(layer, table, Arc::new(selected))
     }
 
     /// Register Parquet files of a known schema as `layer.table`. Without files the table is empty.
@@ -425,6 +441,16 @@ impl Engine {
         })
     }
 
+    /// As [`Engine::for_selections`], for queries whose rows have no order: several files are read at the same time.
+    pub fn for_lookups(&self) -> Self {
+        let execution = self.context.copied_config().options().execution.clone();
+        self.derive(|config| {
+            let options = config.options_mut();
+            options.execution = execution;
+            options.execution.parquet.pushdown_filters = true;
+        })
+    }
+
     /// Return a session with the same settings and memory, and no tables.
     ///
     /// # Errors
@@ -514,6 +540,14 @@ impl Engine {
             generations: Arc::clone(&self.generations),
             cluster: self.cluster.clone(),
         }
+    }
+}
+
+/// Return the column that is the key alone.
+fn only_key(contract: &Contract) -> Option<&str> {
+    match contract.primary_key.as_slice() {
+        [column] => Some(column),
+        _ => None,
     }
 }
 

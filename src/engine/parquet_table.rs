@@ -12,6 +12,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{Result, Statistics};
 use datafusion::datasource::TableType;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::file_format::FileFormat;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingTableUrl, PartitionedFile};
@@ -166,6 +167,15 @@ impl ParquetTable {
         }
         statistics.with_num_rows(Precision::Exact(rows))
     }
+}
+
+/// Return whether it is known that a table has no rows.
+pub(super) fn has_no_rows(table: &dyn TableProvider) -> bool {
+    if table.is::<EmptyTable>() {
+        return true;
+    }
+    let files = table.downcast_ref::<ParquetTable>().map(|it| &it.files);
+    files.is_some_and(|files| files.iter().all(|(_, file)| file.rows == Some(0)))
 }
 
 #[async_trait::async_trait]

@@ -19,17 +19,15 @@ use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::common::{ParamValues, Result, TableReference, internal_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::{TableType, provider_as_source};
-use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, TableProviderFilterPushDown,
 };
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
-use futures::StreamExt;
 
+use super::empty_tables::without_empty_tables;
 use super::local_only::{self, LocalOnly};
-use super::parquet_table::{ParquetTable, TableFile};
-use crate::lake::{ScratchFile, WrittenScratch, file_url};
+use super::scratch_table::ScratchTable;
 
 /// The schema of the tables that stand for CTEs. A query cannot name it.
 const SCHEMA: &str = "shared cte";
@@ -53,7 +51,7 @@ struct SharedCte {
 #[derive(Debug)]
 struct CteTable {
     schema: SchemaRef,
-    computed: OnceLock<(ParquetTable, WrittenScratch)>,
+    computed: OnceLock<ScratchTable>,
 }
 
 impl PlannedQuery {
@@ -63,7 +61,7 @@ impl PlannedQuery {
         plan: LogicalPlan,
         values: &ParamValues,
     ) -> Result<Self> {
-        let plan = plan.with_param_values(values.clone())?;
+        let plan = without_empty_tables(plan.with_param_values(values.clone())?)?;
         let mut extraction = Extraction {
             state: &state,
             places: count_places(&plan)?,
@@ -103,18 +101,21 @@ impl PlannedQuery {
         Ok(self)
     }
 
-    /// Optimize the query, and limit each CTE to the columns that are read.
+    /// Optimize the query, limit each CTE to the columns that are read, and drop a CTE that is not read any more.
     pub fn optimize(mut self) -> Result<OptimizedQuery> {
         let main = optimized(&self.state, &self.main)?;
-        let mut needed = vec![BTreeSet::new(); self.ctes.len()];
+        let mut needed = vec![None; self.ctes.len()];
         add_needed(&main, &mut needed)?;
-        for n in (0..self.ctes.len()).rev() {
-            if let (Some(cte), Some(columns)) = (self.ctes.get_mut(n), needed.get(n)) {
-                cte.plan = optimized(&self.state, &select(&cte.plan, columns)?)?;
-                add_needed(&cte.plan, &mut needed)?;
+        let mut ctes = Vec::new();
+        while let Some(cte) = self.ctes.pop() {
+            if let Some(columns) = needed.pop().flatten() {
+                let plan = optimized(&self.state, &select(&cte.plan, &columns)?)?;
+                add_needed(&plan, &mut needed)?;
+                ctes.push(SharedCte { plan, ..cte });
             }
         }
-        Ok(OptimizedQuery(Self { main, ..self }))
+        ctes.reverse();
+        Ok(OptimizedQuery(Self { ctes, main, ..self }))
     }
 }
 
@@ -254,14 +255,15 @@ impl Extraction<'_> {
     }
 }
 
-/// Add the columns of CTEs that an optimized plan reads.
-fn add_needed(plan: &LogicalPlan, needed: &mut [BTreeSet<usize>]) -> Result<()> {
+/// Add the columns of CTEs that an optimized plan reads; none of a CTE of which it needs only the number of rows.
+fn add_needed(plan: &LogicalPlan, needed: &mut [Option<BTreeSet<usize>>]) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && scan.table_name.schema() == Some(SCHEMA)
             && let Ok(n) = scan.table_name.table().parse::<usize>()
             && let Some(needed) = needed.get_mut(n)
         {
+            let needed = needed.get_or_insert_default();
             match &scan.projection {
                 Some(columns) => needed.extend(columns),
                 None => needed.extend(0..scan.source.schema().fields().len()),
@@ -296,20 +298,10 @@ impl CteTable {
         plan: Arc<dyn ExecutionPlan>,
         folder: &Path,
     ) -> Result<()> {
-        let external = |error: crate::error::Error| DataFusionError::External(Box::new(error));
-        let mut file = ScratchFile::create(folder, plan.schema()).map_err(external)?;
-        let mut rows = execute_stream(plan, state.task_ctx())?;
-        while let Some(batch) = rows.next().await {
-            file.write(&batch?).map_err(external)?;
-        }
-        let written = file.finish().map_err(external)?;
-        let file = TableFile {
-            url: file_url(&written.path).map_err(external)?,
-            bytes: Some(written.bytes),
-            rows: Some(written.rows),
-        };
-        let table = ParquetTable::new(Arc::clone(&self.schema), None, &[file], 0)?;
-        match self.computed.set((table, written)) {
+        let rows = execute_stream(plan, state.task_ctx())?;
+        let schema = Arc::clone(&self.schema);
+        let table = ScratchTable::write(schema, None, rows, folder).await?;
+        match self.computed.set(table) {
             Ok(()) => Ok(()),
             Err(_) => internal_err!("a common table expression was computed twice"),
         }
@@ -341,7 +333,10 @@ impl TableProvider for CteTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match self.computed.get() {
-            Some((table, _)) => table.scan(state, projection, filters, limit).await,
+            Some(computed) => {
+                let table = &computed.table;
+                table.scan(state, projection, filters, limit).await
+            }
             None => internal_err!("a common table expression is read before it is computed"),
         }
     }

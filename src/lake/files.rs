@@ -124,7 +124,7 @@ impl Lake {
         file: &mut tokio::fs::File,
         object: &ObjectPath,
     ) -> Result<PutResult, StoreError> {
-        let incoming = format!("{}/file", layout::INCOMING);
+        let incoming = layout::incoming_file(object.as_ref());
         let partial = ObjectPath::parse(&incoming)?;
         self.upload_parts(file, &partial, &PutMode::Overwrite)
             .await?;

@@ -77,6 +77,11 @@ pub fn base_file(name: &str, sha256: &str) -> String {
     format!("{BASE}/{}-{content}.parquet", encode(name))
 }
 
+/// Return the file below [`INCOMING`] in which the next content of a file is written. Files are put at the same time.
+pub(super) fn incoming_file(path: &str) -> String {
+    format!("{INCOMING}/{}", sha256_hex(path))
+}
+
 /// Return the folder of a file's table: `layer/table`.
 #[must_use]
 pub fn table_folder(path: &str) -> &str {

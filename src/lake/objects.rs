@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use super::layout;
 use super::location::LakeLocation;
 use super::retry::{CANNOT_WRITE, PutRetries};
-use super::store::{CANNOT_READ, Lake};
+use super::store::{CANNOT_READ, Lake, sync};
 use super::store_errors::{is_permanent, store_error};
 use super::version::{ObjectVersion, lost_race};
 use crate::error::{ErrorKind, OrError, Result};
@@ -124,15 +124,22 @@ impl Lake {
         text: Bytes,
         expected: Option<&ObjectVersion>,
     ) -> Result<ObjectVersion> {
-        let _lock = lock_file(folder.join(layout::OBJECTS_LOCK)).await?;
+        let lock = lock_file(folder.join(layout::OBJECTS_LOCK)).await?;
         let current = self.get_bytes(path).await?.map(|(_, version)| version);
         if current.as_ref() != expected {
             return Err(lost_race(path));
         }
         let version = ObjectVersion::of_content(&text);
         let object = self.location.object(path)?;
-        self.put_object(path, &object, text.into(), PutMode::Overwrite)
-            .await
+        let put = async {
+            let mode = PutMode::Overwrite.into();
+            self.store.put_opts(&object, text.into(), mode).await?;
+            let file = self.open_to_sync(path).await?;
+            // Other objects can be put meanwhile.
+            drop(lock);
+            sync(file).await
+        };
+        put.await
             .map_err(|error| store_error(CANNOT_WRITE, path, error))?;
         Ok(version)
     }

@@ -4,7 +4,8 @@
 //! staged files ─▶ intent in the manifest ─▶ put changed files ─▶ remove obsolete files ─▶ manifest ─▶ (caller) state
 //! ```
 //!
-//! The old files of a table that is partitioned by other keys are removed before its new files are put.
+//! The old files of a table that is partitioned by other keys are removed before its new files are put. Otherwise files are
+//! put in any order, several at the same time.
 //!
 //! Each put names the version that it replaces, as recorded in the manifest. A refused put means that another program than
 //! bitlake wrote the file, and ends the run. A damaged file is replaced whatever its version is; files that the manifest
@@ -15,8 +16,11 @@
 //! manifest does not name. The result has the bytes of an uninterrupted run.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
+use futures::{StreamExt, stream};
 
 use super::inventory::Inventory;
 use super::layout::{self, FORMAT_VERSION};
@@ -29,6 +33,9 @@ use super::store::Lake;
 use super::version::{ObjectVersion, is_lost_race, lost_race};
 use crate::clock;
 use crate::error::{Error, ErrorKind, OrError, Result};
+
+/// Files put at the same time. One that is put by a single request is in memory as a whole.
+const CONCURRENT_PUTS: usize = 8;
 
 /// The content of a table after a publish.
 #[derive(Debug, Default)]
@@ -144,6 +151,23 @@ struct Put {
     published: Option<FileEntry>,
     /// The current file may differ from the published one, and is replaced whatever its version is.
     replaces_any: bool,
+}
+
+/// A file that was put.
+struct PutFile {
+    table: String,
+    path: String,
+    version: ObjectVersion,
+    /// What the put did; `None` if an interrupted run had put the file already.
+    replaced: Option<ReplacedFile>,
+}
+
+/// The place of a file that was put.
+struct ReplacedFile {
+    /// The version that was there before.
+    version: Option<ObjectVersion>,
+    /// The bytes that were written.
+    bytes: u64,
 }
 
 impl PublishPlan {
@@ -288,11 +312,25 @@ impl PublishPlan {
         } = split_removals(removals, &self.after);
         let puts = std::mem::take(&mut self.puts);
         let total = puts.len() as u64;
-        for (done, put) in (0..).zip(puts) {
-            listener(done, total);
-            let files = repartitioned.remove(layout::table_folder(&put.path));
-            self.remove(lake, lease, files.unwrap_or_default()).await?;
-            lease.run(self.put(lake, put)).await?;
+        if total > 0 {
+            listener(0, total);
+        }
+        let mut puts = puts.into_iter().peekable();
+        while let Some(first) = puts.next() {
+            let folder = layout::table_folder(&first.path);
+            let files = repartitioned.remove(folder).unwrap_or_default();
+            self.remove(lake, lease, files).await?;
+            let mut together = vec![first];
+            let has_no_old_files =
+                |put: &Put| !repartitioned.contains_key(layout::table_folder(&put.path));
+            while let Some(put) = puts.next_if(has_no_old_files) {
+                together.push(put);
+            }
+            let tell = |waiting: usize| {
+                let waiting = waiting.saturating_add(puts.len()) as u64;
+                listener(total.saturating_sub(waiting), total);
+            };
+            self.put_together(lake, lease, together, &tell).await?;
         }
         let obsolete = repartitioned.into_values().flatten().chain(obsolete);
         self.remove(lake, lease, obsolete).await?;
@@ -300,65 +338,56 @@ impl PublishPlan {
         lease.run(lake.put_json(&kept, &self.after)).await
     }
 
-    async fn put(&mut self, lake: &Lake, put: Put) -> Result<()> {
-        let Put {
-            table,
-            path,
-            written,
-            published,
-            replaces_any,
-        } = put;
-        if self.interrupted_run.is_some()
-            && let Some(same) = published
-                .as_ref()
-                .filter(|entry| entry.sha256 == written.sha256)
-            && let Some(version) = lake.version_with_content(&path, same).await?
-        {
-            if let Some(entry) = self.entry(&table, &path) {
-                record_version(lake, entry, version);
+    /// Put files, several at the same time. After a failure no other put is started. Report the number of files that are not
+    /// put yet to `listener`.
+    async fn put_together(
+        &mut self,
+        lake: &Lake,
+        lease: &mut Lease<'_>,
+        puts: Vec<Put>,
+        listener: &(dyn Fn(usize) + Send + Sync),
+    ) -> Result<()> {
+        let is_interrupted = self.interrupted_run.is_some();
+        let has_failed = AtomicBool::new(false);
+        let mut waiting = puts.len();
+        let mut running = stream::iter(puts)
+            .take_while(|_| ready(!has_failed.load(Ordering::Relaxed)))
+            .map(|put| put.execute(lake, is_interrupted))
+            .buffered(CONCURRENT_PUTS);
+        let mut result = Ok(());
+        while let Some(put) = lease.run(async { Ok(running.next().await) }).await? {
+            match put {
+                Ok(put) => self.record(lake, put),
+                Err(error) => {
+                    has_failed.store(true, Ordering::Relaxed);
+                    result = result.and(Err(error));
+                }
             }
-            return Ok(());
+            waiting = waiting.saturating_sub(1);
+            listener(waiting);
         }
-        let recorded = published.as_ref().map(FileEntry::version);
-        let mut expected = match recorded {
-            None if !replaces_any => None,
-            Some(Some(recorded)) if !replaces_any && lake.compares(&recorded) => Some(recorded),
-            // The file is that of an interrupted run, or damaged, or the manifest does not record versions.
-            _ => lake.current_version(&path).await?,
-        };
-        let mut put = lake.put_data(&written, &path, expected.as_ref()).await;
-        if put.as_ref().is_err_and(is_lost_race)
-            && let Some(published) = published.filter(|_| !replaces_any)
-            && let Some(current) = lake.version_with_digest(&path, &published).await?
-        {
-            // The lake was copied: the content is the published one, its version is new.
-            expected = Some(current);
-            put = lake.put_data(&written, &path, expected.as_ref()).await;
-        }
-        let version = put.map_err(|error| {
-            if !is_lost_race(&error) {
-                return error;
-            }
-            Error::new(
-                ErrorKind::Lake,
-                "something else than bitlake has changed a file of the lake",
-            )
-            .with("file", &path)
-            .hint("find the program that writes there, then run again: the next run puts every file anew")
-        })?;
-        if let Some(entry) = self.entry(&table, &path)
-            && lake.folder().is_none()
-        {
-            entry.set_version(version, expected);
-        }
-        self.summary.files_written += 1;
-        self.summary.files_unchanged = self.summary.files_unchanged.saturating_sub(1);
-        self.summary.bytes_written = self.summary.bytes_written.saturating_add(written.bytes);
-        Ok(())
+        result
     }
 
-    fn entry(&mut self, table: &str, path: &str) -> Option<&mut FileEntry> {
-        self.after.tables.get_mut(table)?.files.get_mut(path)
+    /// Record a file that was put.
+    fn record(&mut self, lake: &Lake, put: PutFile) {
+        let entry = self.after.tables.get_mut(&put.table);
+        let entry = entry.and_then(|table| table.files.get_mut(&put.path));
+        let Some(replaced) = put.replaced else {
+            if let Some(entry) = entry {
+                record_version(lake, entry, put.version);
+            }
+            return;
+        };
+        if let Some(entry) = entry
+            && lake.folder().is_none()
+        {
+            entry.set_version(put.version, replaced.version);
+        }
+        let summary = &mut self.summary;
+        summary.files_written += 1;
+        summary.files_unchanged = summary.files_unchanged.saturating_sub(1);
+        summary.bytes_written = summary.bytes_written.saturating_add(replaced.bytes);
     }
 
     async fn remove(
@@ -401,6 +430,69 @@ impl PublishPlan {
             }
         }
         Ok(())
+    }
+}
+
+impl Put {
+    /// Put the file. `is_interrupted`: a run that was killed may have put it already.
+    async fn execute(self, lake: &Lake, is_interrupted: bool) -> Result<PutFile> {
+        let Self {
+            table,
+            path,
+            written,
+            published,
+            replaces_any,
+        } = self;
+        if is_interrupted
+            && let Some(same) = published
+                .as_ref()
+                .filter(|entry| entry.sha256 == written.sha256)
+            && let Some(version) = lake.version_with_content(&path, same).await?
+        {
+            return Ok(PutFile {
+                table,
+                path,
+                version,
+                replaced: None,
+            });
+        }
+        let recorded = published.as_ref().map(FileEntry::version);
+        let mut expected = match recorded {
+            None if !replaces_any => None,
+            Some(Some(recorded)) if !replaces_any && lake.compares(&recorded) => Some(recorded),
+            // The file is that of an interrupted run, or damaged, or the manifest does not record versions.
+            _ => lake.current_version(&path).await?,
+        };
+        let mut put = lake.put_data(&written, &path, expected.as_ref()).await;
+        if put.as_ref().is_err_and(is_lost_race)
+            && let Some(published) = published.filter(|_| !replaces_any)
+            && let Some(current) = lake.version_with_digest(&path, &published).await?
+        {
+            // The lake was copied: the content is the published one, its version is new.
+            expected = Some(current);
+            put = lake.put_data(&written, &path, expected.as_ref()).await;
+        }
+        let version = put.map_err(|error| {
+            if !is_lost_race(&error) {
+                return error;
+            }
+            Error::new(
+                ErrorKind::Lake,
+                "something else than bitlake has changed a file of the lake",
+            )
+            .with("file", &path)
+            .hint("find the program that writes there, then run again: the next run puts every file anew")
+        })?;
+        let replaced = Some(ReplacedFile {
+            version: expected,
+            bytes: written.bytes,
+        });
+        Ok(PutFile {
+            table,
+            path,
+            version,
+            replaced,
+        })
     }
 }
 

@@ -233,17 +233,28 @@ impl Lake {
     /// Flush a file of a lake on local disk to the disk, so that after a power failure no later put exists without the
     /// earlier ones.
     pub(super) async fn sync_to_disk(&self, path: &str) -> Result<(), StoreError> {
+        sync(self.open_to_sync(path).await?).await
+    }
+
+    /// Open a file of a lake on local disk for [`sync`]; `None` in a bucket.
+    pub(super) async fn open_to_sync(
+        &self,
+        path: &str,
+    ) -> Result<Option<tokio::fs::File>, StoreError> {
         let Some(folder) = self.folder() else {
-            return Ok(());
+            return Ok(None);
         };
-        let file = tokio::fs::OpenOptions::new()
-            .write(true)
-            .open(folder.join(path))
-            .await;
-        file.map_err(local_error)?
-            .sync_all()
-            .await
-            .map_err(local_error)
+        let mut options = tokio::fs::OpenOptions::new();
+        let file = options.write(true).open(folder.join(path)).await;
+        file.map(Some).map_err(local_error)
+    }
+}
+
+/// Flush an open file to the disk, see [`Lake::sync_to_disk`].
+pub(super) async fn sync(file: Option<tokio::fs::File>) -> Result<(), StoreError> {
+    match file {
+        Some(file) => file.sync_all().await.map_err(local_error),
+        None => Ok(()),
     }
 }
 

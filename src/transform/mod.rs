@@ -15,7 +15,8 @@
 //! ```text
 //! kept.rs         a table is kept if its step and its inputs are those that it was made from
 //! selection.rs    finds the repositories and projects that changed
-//! parts.rs        makes their rows alone, if the step is declared so (incremental.rs), and replaces the published ones
+//! parts.rs        makes their rows alone, if the step is declared so (incremental.rs)
+//! step_in_part.rs replaces the published rows by them
 //! stored.rs       keeps the base tables that look across all repositories from one run to the next
 //! repeated.rs     finds source files whose new records are the published ones
 //! ```
@@ -48,6 +49,7 @@ mod run_steps;
 mod selection;
 mod settings;
 mod source;
+mod step_in_part;
 mod steps;
 mod stored;
 mod unique_key;
@@ -170,11 +172,14 @@ pub async fn transform(
         options.listener.tell(event);
     };
     let published = publish_with(lake, lock, run_id, now, &inventory, tables, &tell_files).await?;
-    fold::remove_folded(lake, &states, &given_up).await?;
-    if findings != known {
-        findings.put(lake).await;
-    }
-    stored.put(lake, bases).await;
+    let keep = async {
+        if findings != known {
+            findings.put(lake).await;
+        }
+        stored.put(lake, bases).await;
+    };
+    let (removed, ()) = futures::join!(fold::remove_folded(lake, &states, &given_up), keep);
+    removed?;
     let found = findings.all();
     let damaged = inventory.damaged.iter();
     Ok(TransformReport {

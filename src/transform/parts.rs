@@ -1,40 +1,32 @@
-//! Makes the rows of some repositories or projects alone, and replaces their old rows in the published files.
+//! Decides which steps are made for some repositories or projects alone, and what they read.
 //!
 //! ```text
-//! inputs       in a session of their own: the rows of the selected repositories; all rows of tables that are not
-//!              incremental
-//! new rows     the step over these inputs
-//! old rows     the published rows of the selected repositories
-//! files        kept where the new and the old rows of a partition are the same bytes; else the published rows without the
-//!              old ones, and the new ones
+//! inputs   in a session of their own: the rows of the selected repositories, which are found in the files once; all
+//!          rows of tables that are not incremental
+//! step     step_in_part.rs makes the rows, which are an input of the next steps
 //! ```
 //!
 //! A step that is incremental is made so if its text, its contract and this build are those of the published table, and
 //! if every input that differs does so in rows of the selection only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
-
-use datafusion::execution::SendableRecordBatchStream;
 
 use super::TransformOptions;
-use super::incremental::{Incremental, RowOwner};
+use super::incremental::RowOwner;
 use super::kept::{MadeFrom, published_content};
-use super::run::{Place, TransformRun, file_path};
-use super::run_step::{register_with_unique_key, run_step};
+use super::run::{Place, TransformRun};
 use super::selection::{COMMIT_TABLES, Conditions, Selection};
-use super::steps::{BASE, CUMULATIVE, PUBLISHED, Step, StepBody};
-use super::write::{self, QueryFailure, WrittenTable};
-use crate::engine::{Engine, TableFile, TableName};
+use super::step_in_part::StepInPart;
+use super::steps::{CUMULATIVE, PUBLISHED, Step, StepBody};
+use crate::engine::{Engine, TableName};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::layout::table_file;
-use crate::lake::{NextFile, NextTable, WrittenFile};
-use crate::schema::{Contract, SourceTable};
+use crate::schema::SourceTable;
 
 /// The schema of old and new rows while they are merged.
-const SCHEMA: &str = "parts";
+pub(super) const SCHEMA: &str = "parts";
+/// The folder of the rows of parts that steps read.
+const SCRATCH: &str = "rows";
 
 /// The tables of selected repositories or projects.
 pub(super) struct Part {
@@ -214,11 +206,14 @@ impl TransformRun<'_> {
             let conditions =
                 incremental.and_then(|it| part.selection.conditions(&it, TableName::to_string));
             let files = self.final_files(name)?;
+            let scratch = self.folder(SCHEMA, SCRATCH);
             match conditions {
                 None => part.engine.register(&contract, &files)?,
                 Some(Conditions { selected, .. }) => {
                     let engine = &part.engine;
-                    engine.register_where(&contract, &files, &selected).await?;
+                    engine
+                        .register_where(&contract, &files, &selected, &scratch)
+                        .await?;
                 }
             }
         }
@@ -238,8 +233,9 @@ impl TransformRun<'_> {
         let contract = contract.renamed(SCHEMA, &name_before(scope, table));
         let files = self.published_files(table, |_| true)?;
         let Conditions { selected, .. } = conditions.ok_or_else(internal)?;
+        let scratch = self.folder(SCHEMA, SCRATCH);
         self.engine
-            .register_where(&contract, &files, &selected)
+            .register_where(&contract, &files, &selected, &scratch)
             .await
     }
 
@@ -283,172 +279,6 @@ impl TransformRun<'_> {
 
 fn name_before(scope: RowOwner, table: &TableName) -> String {
     format!("{table} by {scope}, before")
-}
-
-/// A step whose rows are made for a selection.
-pub(super) struct StepInPart {
-    part: Arc<Engine>,
-    /// A session that reads files in order.
-    selections: Engine,
-    step: Step,
-    contract: Arc<Contract>,
-    conditions: Conditions,
-    /// The published files by path.
-    published: BTreeMap<String, TableFile>,
-    folder: PathBuf,
-}
-
-/// The files of a table that is made, each with its rows, by path.
-type Files = BTreeMap<String, (u64, NextFile)>;
-
-impl StepInPart {
-    /// Run the step, and return the table in which the new rows of the selection have replaced the old ones.
-    pub(super) async fn make(self) -> Result<(Arc<Contract>, NextTable)> {
-        let (_, new) = run_step(&self.part, &self.step, &self.folder.join("new")).await?;
-        let started = Instant::now();
-        let path_of = |partition: Option<String>| table_file(&self.contract, partition.as_deref());
-        let mut new: BTreeMap<_, _> = new
-            .into_iter()
-            .filter(|(_, written)| written.rows > 0)
-            .map(|(partition, written)| (path_of(partition), written))
-            .collect();
-        let mut files = Files::new();
-        let mut merged = Vec::new();
-        for (path, file) in &self.published {
-            let new = new.remove(&self.path_of_rows(path));
-            let old = self.old_rows(file, path).await?;
-            let sha256 = |file: &Option<WrittenFile>| file.as_ref().map(|it| it.sha256.clone());
-            if sha256(&old) == sha256(&new) {
-                files.insert(
-                    path.clone(),
-                    (file.rows.unwrap_or_default(), NextFile::Kept),
-                );
-            } else {
-                merged.push(self.merge(path, Some(file), new).await?);
-            }
-        }
-        for (path, written) in new {
-            merged.push(self.merge(&path, None, Some(written)).await?);
-        }
-        self.reject_duplicate_keys(&merged).await?;
-        for (path, table) in merged {
-            for (_, written) in table.files {
-                files.insert(self.path_of_file(&path, &written), staged(written));
-            }
-        }
-        let (name, took) = (self.contract.name(), started.elapsed());
-        tracing::debug!(table = name, ?took, "replaced the rows of a part");
-        let table = NextTable {
-            schema_version: self.contract.version,
-            files: self.without_empty_files(files),
-            ..NextTable::default()
-        };
-        Ok((self.contract, table))
-    }
-
-    /// Return the path by which new rows are known. A base table has one file, which is named for its content.
-    fn path_of_rows(&self, published: &str) -> String {
-        match self.contract.layer == BASE {
-            true => table_file(&self.contract, None),
-            false => published.to_owned(),
-        }
-    }
-
-    fn path_of_file(&self, path: &str, written: &WrittenFile) -> String {
-        match self.contract.layer == BASE {
-            true => file_path(&self.contract, None, written),
-            false => path.to_owned(),
-        }
-    }
-
-    /// Write the rows of the selection that a published file has. `None` if there are none.
-    async fn old_rows(&self, file: &TableFile, path: &str) -> Result<Option<WrittenFile>> {
-        let rows = self.read(file, &self.conditions.selected).await?;
-        let table = self
-            .write(rows, &self.folder.join("old").join(path))
-            .await?;
-        let written = table.files.into_iter().map(|(_, written)| written).next();
-        Ok(written.filter(|written| written.rows > 0))
-    }
-
-    /// Write the `published` rows of the others, and the `new` ones, as the file at `path`.
-    async fn merge(
-        &self,
-        path: &str,
-        published: Option<&TableFile>,
-        new: Option<WrittenFile>,
-    ) -> Result<(String, WrittenTable)> {
-        let mut streams = Vec::new();
-        if let Some(file) = published {
-            streams.push(self.read(file, &self.conditions.others).await?);
-        }
-        if let Some(file) = new {
-            streams.push(self.read(&TableFile::written(&file)?, "TRUE").await?);
-        }
-        let order = write::order_of_rows(&self.contract);
-        let rows = self
-            .selections
-            .merge_sorted(self.contract.arrow_schema(), &order, streams)
-            .map_err(|error| QueryFailure::of(error).into_error(&self.contract))?;
-        let folder = self.folder.join("merged").join(path);
-        Ok((path.to_owned(), self.write(rows, &folder).await?))
-    }
-
-    async fn write(&self, rows: SendableRecordBatchStream, folder: &Path) -> Result<WrittenTable> {
-        let table = write::partition(&self.selections, rows, &self.contract, folder).await;
-        table.map_err(|failure| failure.into_error(&self.contract))
-    }
-
-    /// Read the rows of a file that satisfy a condition, in their order.
-    async fn read(&self, file: &TableFile, condition: &str) -> Result<SendableRecordBatchStream> {
-        let table = format!("rows of {}", self.contract.name());
-        let schema = self.contract.arrow_schema();
-        let files = std::slice::from_ref(file);
-        self.selections
-            .register_parquet(SCHEMA, &table, schema, files)?;
-        let mut sql = format!("SELECT * FROM {SCHEMA}.\"{table}\" WHERE {condition}");
-        let looks_up = |it: &Incremental| !it.known_from.is_empty();
-        if self.step.incremental.as_ref().is_some_and(looks_up) {
-            // A join with the tables that know the values may change the order.
-            let order = write::order_of_rows(&self.contract);
-            let order = order
-                .iter()
-                .map(|name| format!("\"{name}\" ASC NULLS FIRST"));
-            let order = order.collect::<Vec<_>>().join(", ");
-            sql = format!("{sql} ORDER BY {order}");
-        }
-        let rows = self.selections.plan(&sql, &[]).await?;
-        let rows = rows.execute_stream().await;
-        rows.map_err(|error| QueryFailure::of(error).into_error(&self.contract))
-    }
-
-    async fn reject_duplicate_keys(&self, merged: &[(String, WrittenTable)]) -> Result<()> {
-        let files = merged.iter().flat_map(|(_, table)| &table.files);
-        let table = WrittenTable {
-            files: files.cloned().collect(),
-            may_repeat_keys: merged.iter().any(|(_, table)| table.may_repeat_keys),
-        };
-        register_with_unique_key(&self.selections, &self.contract, &table).await
-    }
-
-    /// Return the files with rows. A table without rows has one file, that of null.
-    fn without_empty_files(&self, files: Files) -> BTreeMap<String, NextFile> {
-        let has_rows = files.values().any(|(rows, _)| *rows > 0);
-        let is_base = self.contract.layer == BASE;
-        let mut kept = BTreeMap::new();
-        for (path, (rows, file)) in files {
-            if rows > 0 || is_base {
-                kept.insert(path, file);
-            } else if !has_rows {
-                kept.insert(table_file(&self.contract, None), file);
-            }
-        }
-        kept
-    }
-}
-
-fn staged(written: WrittenFile) -> (u64, NextFile) {
-    (written.rows, NextFile::Staged(written))
 }
 
 fn internal() -> Error {

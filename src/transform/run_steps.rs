@@ -8,9 +8,9 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 use super::kept::{Decision, MadeFrom};
-use super::parts::StepInPart;
 use super::run::{Place, TransformRun};
 use super::run_step::{register_with_unique_key, run_step};
+use super::step_in_part::StepInPart;
 use super::steps::Step;
 use super::write::{self, WrittenFiles};
 use super::{StepReport, TransformEvent, TransformOptions, outside};
@@ -254,6 +254,8 @@ impl TransformRun<'_> {
                 table.made_from = made_from;
                 self.add_table(&step.name, table);
                 if let Place::Part(scope) = place {
+                    // The step has registered its rows, which are those of the part.
+                    self.mark_registered(place, step.name.clone());
                     self.made_in_parts.insert(step.name, scope);
                 }
             }

@@ -155,10 +155,15 @@ struct Repositories<'a> {
 }
 
 impl Repositories<'_> {
-    /// Add what is related to the selected repositories, and what is related to that. `None` if these are too many.
-    async fn closed(&self, mut selection: Selection, scope: RowOwner) -> Result<Option<Selection>> {
+    /// Add what is related to the selected repositories, and what is related to that. `None` if these are too many. `known`:
+    /// the ids of repositories whose related ones are selected already.
+    async fn closed(
+        &self,
+        mut selection: Selection,
+        scope: RowOwner,
+        known: &mut BTreeSet<String>,
+    ) -> Result<Option<Selection>> {
         loop {
-            let before = selection.names.len();
             for repository in self.all {
                 let shares_project = || {
                     let mut projects = repository.projects.iter();
@@ -174,21 +179,32 @@ impl Repositories<'_> {
             if selection.names.len().saturating_mul(SHARE) > self.all.len() {
                 return Ok(None);
             }
-            let sharing = self.sharing_commits(&selection).await?;
+            let added: BTreeSet<_> = selection
+                .repository_ids
+                .difference(known)
+                .cloned()
+                .collect();
+            if added.is_empty() {
+                return Ok(Some(selection));
+            }
+            let sharing = self.sharing_commits(&added, &selection).await?;
             for repository in self.all {
                 if sharing.contains(&settings::repo_id(&repository.found)) {
                     selection.add(repository);
                 }
             }
-            if selection.names.len() == before {
-                return Ok(Some(selection));
-            }
+            known.extend(added);
         }
     }
 
-    /// Return the ids of the other repositories that have a commit of the selected ones.
-    async fn sharing_commits(&self, selection: &Selection) -> Result<BTreeSet<String>> {
-        let condition = is_one_of("repo_id", &selection.repository_ids);
+    /// Return the ids of the repositories outside the selection that have a commit of the `added` ones.
+    async fn sharing_commits(
+        &self,
+        added: &BTreeSet<String>,
+        selection: &Selection,
+    ) -> Result<BTreeSet<String>> {
+        let is_added = is_one_of("repo_id", added);
+        let is_selected = is_one_of("repo_id", &selection.repository_ids);
         let new = NEW_COMMITS.map(|(table, column)| {
             format!(
                 "SELECT {column} AS commit_sha FROM {}.{table}",
@@ -200,8 +216,8 @@ impl Repositories<'_> {
              SELECT repo_id, commit_sha FROM domain.repo_commits UNION ALL \
              SELECT cicd_scope_id, commit_sha FROM domain.cicd_deployment_commits UNION ALL \
              SELECT repo_id, new_commit_sha FROM domain.ref_commits), \
-             own AS ({} UNION ALL SELECT commit_sha FROM known WHERE {condition}) \
-             SELECT DISTINCT repo_id FROM known WHERE NOT ({condition}) AND commit_sha <> '' \
+             own AS ({} UNION ALL SELECT commit_sha FROM known WHERE {is_added}) \
+             SELECT DISTINCT repo_id FROM known WHERE NOT ({is_selected}) AND commit_sha <> '' \
              AND commit_sha IN (SELECT commit_sha FROM own WHERE commit_sha IS NOT NULL)",
             new.join(" UNION ALL ")
         );
@@ -232,10 +248,14 @@ impl TransformRun<'_> {
             all: self.repositories,
             commits: self.commits_of(&changed)?,
         };
+        let mut known = BTreeSet::new();
+        let mut selection = changed;
         for scope in [RowOwner::Repository, RowOwner::Project] {
-            if let Some(closed) = repositories.closed(changed.clone(), scope).await? {
-                selections.insert(scope, closed);
-            }
+            let Some(closed) = repositories.closed(selection, scope, &mut known).await? else {
+                break;
+            };
+            selections.insert(scope, closed.clone());
+            selection = closed;
         }
         Ok(selections)
     }

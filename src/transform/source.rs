@@ -26,6 +26,7 @@ impl TransformRun<'_> {
         options: &TransformOptions,
     ) -> Result<()> {
         let engine = self.engine.for_payloads();
+        let lookups = self.engine.for_lookups();
         let redactor = Redactor::new(options.masker.clone())?;
         let rebuild = options.rebuild;
         let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
@@ -34,9 +35,7 @@ impl TransformRun<'_> {
             let folder = self.folder("bitbucket", &contract.table);
             let table = &contract.name();
             options.listener.tell(TransformEvent::Reading { table });
-            let selections = self.engine.for_selections();
-            let repeated =
-                repeated(self.lake, &selections, &contract, states, &self.manifest).await?;
+            let repeated = repeated(self.lake, &lookups, &contract, states, &self.manifest).await?;
             let folded = fold::fold(
                 self.lake,
                 &engine,

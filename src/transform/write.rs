@@ -228,7 +228,7 @@ fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusion
             frame.with_column(PARTITION, value)?
         }
     };
-    order.extend(order_of_rows(contract).iter().map(|name| ascending(name)));
+    order.extend(sort_of_rows(contract));
     frame.sort(order)
 }
 
@@ -239,6 +239,12 @@ pub(super) fn order_of_rows(contract: &Contract) -> Vec<String> {
         return columns.map(|column| column.name.clone()).collect();
     }
     contract.primary_key.clone()
+}
+
+/// Return the order of the rows of a partition, see [`order_of_rows`].
+pub(super) fn sort_of_rows(contract: &Contract) -> Vec<SortExpr> {
+    let order = order_of_rows(contract);
+    order.iter().map(|name| ascending(name)).collect()
 }
 
 /// Return the order of the rows of a file, by the key.
