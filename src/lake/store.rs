@@ -236,13 +236,17 @@ impl Lake {
         let Some(folder) = self.folder() else {
             return Ok(());
         };
-        let file = tokio::fs::OpenOptions::new()
-            .write(true)
-            .open(folder.join(path))
-            .await;
-        file.map_err(local_error)?
-            .sync_all()
-            .await
+        let path = folder.join(path);
+        let sync = move || {
+            std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)?
+                .sync_all()
+        };
+        let synced = tokio::task::spawn_blocking(sync).await;
+        synced
+            .map_err(std::io::Error::other)
+            .flatten()
             .map_err(local_error)
     }
 }
