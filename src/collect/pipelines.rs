@@ -63,11 +63,11 @@ pub(super) async fn collect(
     let outcome = read_newest_first(run, &LIST, report, |record, mode, target, pending| {
         let Some(uuid) = uuid(record) else { return };
         let (created_on, is_completed) = (created_on(record), is_completed(record));
-        let fingerprint = fingerprint(record);
+        let fingerprint = || fingerprint(record);
         let is_new = mode != SyncMode::Incremental || created_on.is_none_or(|time| time >= target);
         // The last page also has older pipelines: only the pending ones of them are not read yet.
         let has_changed = match fingerprints.get(&uuid) {
-            Some(before) => before.as_ref() != Some(&fingerprint),
+            Some(before) => before.as_ref() != Some(&fingerprint()),
             None if is_new => true,
             None => return,
         };
@@ -75,7 +75,7 @@ pub(super) async fn collect(
             pending.add(SourceTable::PipelineSteps, PendingRecord::fetch(&uuid));
         }
         if !is_completed && is_recent(created_on, now) {
-            pending.add(ENTITY.table, update(&uuid, created_on, fingerprint));
+            pending.add(ENTITY.table, update(&uuid, created_on, fingerprint()));
         }
         read.push((uuid, is_completed));
     })

@@ -5,7 +5,7 @@
 //!
 //! A put that failed or was refused may still have been done: see [`super::retry`].
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -208,24 +208,27 @@ pub(super) fn json_text<T: Serialize>(value: &T) -> Result<Bytes> {
 
 /// Wait for the lock on the file at `path`. Dropping the returned file releases it.
 async fn lock_file(path: PathBuf) -> Result<File> {
-    let lock = move |path: &Path| {
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)?;
-        file.lock()?;
-        Ok(file)
+    let mut options = File::options();
+    options.create(true).truncate(false).write(true);
+    let locked = match options.open(&path) {
+        Ok(file) => match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => wait_for_lock(file).await,
+            Err(TryLockError::Error(error)) => Err(error),
+        },
+        Err(error) => Err(error),
     };
-    let shown = path.display().to_string();
-    tokio::task::spawn_blocking(move || lock(&path))
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|locked: std::io::Result<File>| locked)
+    locked
         .or_error(ErrorKind::Lake, "cannot lock the lake")
         .map_err(|error| {
             error
-                .with("file", shown)
+                .with("file", path.display())
                 .hint("check the folder's permissions")
         })
+}
+
+async fn wait_for_lock(file: File) -> std::io::Result<File> {
+    let lock = move || file.lock().map(|()| file);
+    let locked = tokio::task::spawn_blocking(lock).await;
+    locked.map_err(std::io::Error::other).flatten()
 }

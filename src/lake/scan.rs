@@ -22,6 +22,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Rows per batch.
 const BATCH_ROWS: usize = 8192;
+/// The end of a file that is read with one request, in bytes: the footer of most segments is smaller.
+const FOOTER_BYTES: usize = 32 << 10;
 
 /// An item of [`Lake::scan`].
 #[derive(Debug)]
@@ -100,13 +102,24 @@ impl AsyncFileReader for ObjectReader {
         bytes.map_err(external).boxed()
     }
 
+    fn get_byte_ranges(
+        &mut self,
+        ranges: Vec<Range<u64>>,
+    ) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        async move {
+            let bytes = self.store.get_ranges(&self.path, &ranges).await;
+            bytes.map_err(external)
+        }
+        .boxed()
+    }
+
     fn get_metadata<'a>(
         &'a mut self,
         _: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         async move {
             let size = self.store.head(&self.path).await.map_err(external)?.size;
-            let reader = ParquetMetaDataReader::new();
+            let reader = ParquetMetaDataReader::new().with_prefetch_hint(Some(FOOTER_BYTES));
             Ok(Arc::new(reader.load_and_finish(self, size).await?))
         }
         .boxed()
