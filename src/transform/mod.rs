@@ -48,8 +48,10 @@ mod run_steps;
 mod selection;
 mod settings;
 mod source;
+mod source_files;
 mod steps;
 mod stored;
+mod tasks;
 mod unique_key;
 mod write;
 

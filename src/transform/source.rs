@@ -25,7 +25,7 @@ impl TransformRun<'_> {
         now: DateTime<Utc>,
         options: &TransformOptions,
     ) -> Result<()> {
-        let engine = self.engine.for_payloads();
+        let engine = Arc::new(self.engine.for_payloads());
         let redactor = Redactor::new(options.masker.clone())?;
         let rebuild = options.rebuild;
         let contracts: Vec<_> = self.contracts.layer("bitbucket").cloned().collect();
