@@ -55,7 +55,7 @@ known_hashes AS (
         _repository_uuid,
         hash
     FROM bitbucket.commits
-    UNION
+    UNION ALL
     SELECT
         _connection_id,
         _repository_uuid,
@@ -67,20 +67,20 @@ wanted_hashes AS (
     SELECT
         _connection_id,
         _repository_uuid,
-        merge_hash AS hash
-    FROM pull_requests
+        merge_commit['hash'] AS hash
+    FROM bitbucket.pull_requests
     UNION
     SELECT
         _connection_id,
         _repository_uuid,
-        base_hash AS hash
-    FROM pull_requests
+        destination['commit']['hash'] AS hash
+    FROM bitbucket.pull_requests
     UNION
     SELECT
         _connection_id,
         _repository_uuid,
-        head_hash AS hash
-    FROM pull_requests
+        source['commit']['hash'] AS hash
+    FROM bitbucket.pull_requests
 ),
 
 -- seven characters are git's shortest abbreviation: equality on them finds the few candidates
@@ -89,10 +89,10 @@ matched_hashes AS (
         w._connection_id,
         w._repository_uuid,
         w.hash AS short_hash,
-        CASE WHEN length(w.hash) >= 40 THEN w.hash WHEN count(k.hash) = 1 THEN min(k.hash) ELSE w.hash END AS sha,
+        CASE WHEN length(w.hash) < 40 AND min(k.hash) = max(k.hash) THEN min(k.hash) ELSE w.hash END AS sha,
         CASE WHEN length(w.hash) >= 40 THEN 'full'
-            WHEN count(k.hash) = 1 THEN 'prefix'
-            WHEN count(k.hash) > 1 THEN 'ambiguous'
+            WHEN min(k.hash) = max(k.hash) THEN 'prefix'
+            WHEN min(k.hash) < max(k.hash) THEN 'ambiguous'
             ELSE 'missing'
         END AS sha_match
     FROM wanted_hashes AS w

@@ -15,7 +15,7 @@ use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader, SortingColumn};
-use datafusion::parquet::file::properties::{WriterProperties, WriterVersion};
+use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use datafusion::parquet::file::statistics::Statistics;
 use datafusion::parquet::schema::types::ColumnPath;
 use sha2::{Digest, Sha256};
@@ -28,9 +28,9 @@ use crate::schema::Contract;
 const BATCH_ROWS: usize = 8192;
 /// Rows per batch of a table with payloads, to bound memory.
 const WIDE_BATCH_ROWS: usize = 512;
-pub(super) const ROW_GROUP_ROWS: usize = 131_072;
+const ROW_GROUP_ROWS: usize = 131_072;
 /// Limits the memory of the writer, which buffers a whole row group.
-pub(super) const ROW_GROUP_BYTES: usize = 64 << 20;
+const ROW_GROUP_BYTES: usize = 64 << 20;
 const ZSTD_LEVEL: i32 = 3;
 const CREATED_BY: &str = "bitlake";
 /// The column of JSON texts. They are long and rarely repeat, so the writer would build a dictionary and discard it.
@@ -76,7 +76,10 @@ impl ParquetFile {
         let file = File::create(path)
             .or_error(ErrorKind::Lake, "cannot create a file")
             .map_err(failed)?;
-        let properties = properties(&schema, contract)?;
+        let properties = match contract.is_temporary {
+            true => scratch_properties(),
+            false => properties(&schema, contract)?,
+        };
         let writer = ArrowWriter::try_new(file, schema.clone(), Some(properties))
             .or_error(ErrorKind::Internal, "cannot start a Parquet file")
             .map_err(failed)?;
@@ -166,6 +169,16 @@ impl WrittenFile {
         };
         read().or_error(ErrorKind::Lake, "cannot read a Parquet file")
     }
+}
+
+/// Return the settings for a file that this run reads back and then removes: cheap to write and to read.
+pub(super) fn scratch_properties() -> WriterProperties {
+    WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_statistics_enabled(EnabledStatistics::Chunk)
+        .build()
 }
 
 fn properties(schema: &Schema, contract: &Contract) -> Result<WriterProperties> {

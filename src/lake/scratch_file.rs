@@ -6,11 +6,9 @@ use std::path::Path;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::parquet::arrow::ArrowWriter;
-use datafusion::parquet::basic::Compression;
-use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use tempfile::TempPath;
 
-use super::parquet::{ROW_GROUP_BYTES, ROW_GROUP_ROWS};
+use super::parquet::scratch_properties;
 use crate::error::{ErrorKind, OrError, Result};
 
 /// A scratch file being written.
@@ -45,13 +43,7 @@ impl ScratchFile {
             Ok(named.into_parts())
         };
         let (file, path) = create().or_error(ErrorKind::Lake, "cannot create a temporary file")?;
-        let properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-            .set_statistics_enabled(EnabledStatistics::Chunk)
-            .build();
-        let writer = ArrowWriter::try_new(file, schema, Some(properties));
+        let writer = ArrowWriter::try_new(file, schema, Some(scratch_properties()));
         Ok(Self {
             writer: writer.or_error(ErrorKind::Internal, "cannot start a temporary file")?,
             path,

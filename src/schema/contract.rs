@@ -36,6 +36,8 @@ pub struct Contract {
     pub bloom: BTreeMap<String, u64>,
     /// The configured compression; `None` for the default.
     pub compression: Option<Compression>,
+    /// Whether only later steps of the same run read the table. Its rows are in no order, and its file is cheap to write.
+    pub is_temporary: bool,
     /// The columns, in the order of the files.
     pub columns: Vec<Column>,
     schema: SchemaRef,
@@ -213,6 +215,7 @@ impl Contract {
             partition: None,
             bloom: BTreeMap::new(),
             compression: None,
+            is_temporary: false,
             schema: arrow_schema(&columns),
             columns,
         };

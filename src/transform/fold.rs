@@ -10,10 +10,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
 
-use super::{published, write};
+use super::published;
+use super::source_files::{SourceFile, SourceFiles};
 use crate::engine::{Engine, TableFile, text_literal};
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{
@@ -56,8 +58,8 @@ pub(super) fn latest_by_name(states: Vec<RepositoryState>) -> Vec<RepositoryStat
 /// indices of states whose segments have only published records.
 pub(super) async fn fold(
     lake: &Lake,
-    engine: &Engine,
-    contract: &Contract,
+    engine: &Arc<Engine>,
+    contract: &Arc<Contract>,
     states: &[RepositoryState],
     manifest: &Manifest,
     repeated: &BTreeSet<usize>,
@@ -71,6 +73,7 @@ pub(super) async fn fold(
     let published = manifest.table(&contract.name());
     let is_published =
         |path: &String| published.is_some_and(|table| table.files.contains_key(path));
+    let mut writing = SourceFiles::default();
     for (n, state) in states.iter().enumerate() {
         let path = layout::source_file(entity, state.connection_id, &state.full_name);
         if repeated.contains(&n) {
@@ -93,18 +96,17 @@ pub(super) async fn fold(
             continue;
         }
         let inputs = (segments, base.as_deref());
-        let sql = register(lake, manifest, engine, contract, state, inputs)?;
-        let files = write::query(engine, &sql, &[], contract, &folder.join(n.to_string())).await;
-        let files = files.map_err(|error| error.with("repository", &state.full_name))?;
-        // A list without rows has no file.
-        for (_, written) in files
-            .files
-            .into_iter()
-            .filter(|(_, written)| written.rows > 0)
-        {
-            next.files.insert(path.clone(), NextFile::Staged(written));
-        }
+        let file = SourceFile {
+            sql: register(lake, manifest, engine, contract, (n, state), inputs)?,
+            engine: Arc::clone(engine),
+            contract: Arc::clone(contract),
+            repository: state.full_name.clone(),
+            path,
+            folder: folder.join(n.to_string()),
+        };
+        writing.start(file, &mut next).await?;
     }
+    writing.finish(&mut next).await?;
     if next.files.is_empty() {
         let path = folder.join("empty.parquet");
         let written = ParquetFile::create(&path, contract.arrow_schema(), contract)?.finish()?;
@@ -162,24 +164,25 @@ pub(super) fn effective_segments(state: &ListState) -> &[SegmentRef] {
     state.segments.get(from..).unwrap_or(&[])
 }
 
-/// Register the inputs of the fold and return the query over them.
+/// Register the inputs of the fold of the `n`th state, and return the query over them.
 fn register(
     lake: &Lake,
     manifest: &Manifest,
     engine: &Engine,
     contract: &Contract,
-    state: &RepositoryState,
+    (n, state): (usize, &RepositoryState),
     (segments, base): (&[SegmentRef], Option<&str>),
 ) -> Result<String> {
+    let (older_table, arrived_table) = (format!("older_{n}"), format!("arrived_{n}"));
     if let Some(older) = base {
         let files = [published::file(lake, manifest, &contract.name(), older)?];
-        engine.register_parquet(SCHEMA, "older", contract.arrow_schema(), &files)?;
+        engine.register_parquet(SCHEMA, &older_table, contract.arrow_schema(), &files)?;
     }
     let columns = columns(contract, state);
     if segments.is_empty() {
         // Only the name changed: the rows get the new one.
         return match base {
-            Some(_) => Ok(format!("SELECT {columns} FROM {SCHEMA}.older")),
+            Some(_) => Ok(format!("SELECT {columns} FROM {SCHEMA}.{older_table}")),
             None => Err(Error::new(ErrorKind::Internal, "nothing to fold")),
         };
     }
@@ -192,7 +195,7 @@ fn register(
         })
     });
     let files = files.collect::<Result<Vec<_>>>()?;
-    engine.register_parquet(SCHEMA, "arrived", segment_schema(contract), &files)?;
+    engine.register_parquet(SCHEMA, &arrived_table, segment_schema(contract), &files)?;
     let replaced = replaced(segments);
     let parent = PARENTS.iter().find(|name| contract.column(name).is_some());
     let parent = parent.filter(|_| !replaced.is_empty());
@@ -211,7 +214,7 @@ fn register(
         sql.push_str(&format!("replaced (parent, first) AS (VALUES {rows}), "));
     }
     sql.push_str(&format!(
-        "latest AS (SELECT max({SEQUENCE}) AS sequence FROM {SCHEMA}.arrived AS arrived"
+        "latest AS (SELECT max({SEQUENCE}) AS sequence FROM {SCHEMA}.{arrived_table} AS arrived"
     ));
     if let Some(parent) = parent {
         sql.push_str(&format!(
@@ -222,7 +225,7 @@ fn register(
     // A window function would copy the records one by one.
     sql.push_str(&format!(
         " GROUP BY {}) SELECT {columns} FROM latest \
-         INNER JOIN {SCHEMA}.arrived AS arrived ON arrived.{SEQUENCE} = latest.sequence",
+         INNER JOIN {SCHEMA}.{arrived_table} AS arrived ON arrived.{SEQUENCE} = latest.sequence",
         key.join(", "),
     ));
     if older.is_some() {
@@ -232,8 +235,8 @@ fn register(
             .map(|name| format!("arrived.{name} = older.{name}"))
             .collect();
         sql.push_str(&format!(
-            " UNION ALL SELECT {columns} FROM {SCHEMA}.older AS older \
-             WHERE NOT EXISTS (SELECT 1 FROM {SCHEMA}.arrived AS arrived WHERE {})",
+            " UNION ALL SELECT {columns} FROM {SCHEMA}.{older_table} AS older \
+             WHERE NOT EXISTS (SELECT 1 FROM {SCHEMA}.{arrived_table} AS arrived WHERE {})",
             same.join(" AND "),
         ));
         if let Some(parent) = parent {

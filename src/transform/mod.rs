@@ -49,9 +49,11 @@ mod run_steps;
 mod selection;
 mod settings;
 mod source;
+mod source_files;
 mod step_in_part;
 mod steps;
 mod stored;
+mod tasks;
 mod unique_key;
 mod write;
 

@@ -12,10 +12,11 @@ use super::run::{Place, TransformRun};
 use super::run_step::{register_with_unique_key, run_step};
 use super::step_in_part::StepInPart;
 use super::steps::Step;
+use super::tasks::next_finished;
 use super::write::{self, WrittenFiles};
 use super::{StepReport, TransformEvent, TransformOptions, outside};
 use crate::engine::{Engine, TableFile, TableName};
-use crate::error::{Error, ErrorKind, OrError, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{NextFile, NextTable};
 use crate::memory::MemoryWatch;
 use crate::schema::Contract;
@@ -289,14 +290,7 @@ impl PendingSteps {
 
     /// Wait until a step has run. Return `None` if none is running.
     async fn next_made(&mut self) -> Result<Option<MadeTable>> {
-        match self.running.join_next().await {
-            None => Ok(None),
-            Some(Ok(made)) => made.map(Some),
-            Some(Err(error)) => match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => Err(error).or_error(ErrorKind::Internal, "a step was cancelled"),
-            },
-        }
+        next_finished(&mut self.running).await?.transpose()
     }
 }
 

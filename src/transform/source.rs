@@ -25,7 +25,7 @@ impl TransformRun<'_> {
         now: DateTime<Utc>,
         options: &TransformOptions,
     ) -> Result<()> {
-        let engine = self.engine.for_payloads();
+        let engine = Arc::new(self.engine.for_payloads());
         let lookups = self.engine.for_lookups();
         let redactor = Redactor::new(options.masker.clone())?;
         let rebuild = options.rebuild;

@@ -96,7 +96,9 @@ impl Step {
             .map_err(|e| e.with("file", &self.origin))?;
         let TableName { layer, table } = &self.name;
         let fields = frame.schema().fields();
-        Ok(Arc::new(Contract::of_fields(layer, table, fields)?))
+        let mut contract = Contract::of_fields(layer, table, fields)?;
+        contract.is_temporary = self.is_base() && !self.is_stored;
+        Ok(Arc::new(contract))
     }
 }
 

@@ -202,8 +202,13 @@ async fn write_rows(
     }
     Ok(writer.finish()?)
 }
-/// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic.
+
+/// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic. The rows
+/// of a temporary table remain as they are.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
+    if contract.is_temporary {
+        return Ok(frame);
+    }
     let mut order = Vec::new();
     let frame = match &contract.partition {
         None => frame,
