@@ -16,7 +16,7 @@ pub(super) fn format_hours(hours: f64) -> String {
 /// Describe the requests that a first load still needs. `last_run`: the requests of the last run that collected.
 pub(super) fn format_requests_left(left: u64, last_run: u64) -> String {
     let runs = match last_run {
-        0 => "run again to go on".to_owned(),
+        0 => "run again to resume".to_owned(),
         last_run if left <= last_run => "one more run like the last one".to_owned(),
         last_run => format!("{} more runs like the last one", left.div_ceil(last_run)),
     };
@@ -31,7 +31,7 @@ mod tests {
     fn the_requests_left_are_given_in_runs() {
         assert!(format_requests_left(2400, 1000).ends_with(", 3 more runs like the last one"));
         assert!(format_requests_left(1000, 1000).ends_with(", one more run like the last one"));
-        assert!(format_requests_left(5, 0).ends_with(", run again to go on"));
+        assert!(format_requests_left(5, 0).ends_with(", run again to resume"));
     }
 
     #[test]

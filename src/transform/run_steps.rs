@@ -11,7 +11,7 @@ use super::kept::{Decision, MadeFrom};
 use super::run::{Place, TransformRun};
 use super::run_step::{register_with_unique_key, run_step};
 use super::step_in_part::StepInPart;
-use super::steps::Step;
+use super::steps::{BASE, Step};
 use super::tasks::next_finished;
 use super::write::{self, WrittenFiles};
 use super::{StepReport, TransformEvent, TransformOptions, outside};
@@ -34,7 +34,7 @@ struct PendingSteps {
     running: JoinSet<Result<MadeTable>>,
     /// The tables of all of these. One with a content is at the place of whole tables, wherever it is made.
     unfinished: BTreeSet<(Place, TableName)>,
-    /// The number of tables that are made or kept.
+    /// The number of tables that are made or kept, without base tables.
     finished: usize,
 }
 
@@ -278,13 +278,16 @@ impl TransformRun<'_> {
 impl PendingSteps {
     /// Record that a table is made or kept.
     fn finish(&mut self, made: (Place, TableName), rows: u64, options: &TransformOptions) {
+        // Base tables are not counted: how many of them are needed shows only as the other tables are decided.
+        let is_counted = |name: &TableName| name.layer != BASE;
         self.unfinished.remove(&made);
-        self.finished += 1;
+        self.finished += usize::from(is_counted(&made.1));
+        let left = self.unfinished.iter().filter(|(_, name)| is_counted(name));
         options.listener.tell(TransformEvent::Finished {
             table: &made.1,
             rows,
             done: self.finished,
-            total: self.finished + self.unfinished.len(),
+            total: self.finished + left.count(),
         });
     }
 
