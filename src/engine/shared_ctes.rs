@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
-use datafusion::common::{ParamValues, Result, TableReference, internal_err};
+use datafusion::common::{Result, TableReference, internal_err};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::{TableType, provider_as_source};
 use datafusion::execution::{SendableRecordBatchStream, SessionState};
@@ -25,7 +25,6 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 
-use super::empty_tables::without_empty_tables;
 use super::local_only::{self, LocalOnly};
 use super::scratch_table::ScratchTable;
 
@@ -56,12 +55,7 @@ struct CteTable {
 
 impl PlannedQuery {
     /// Find the CTEs that `plan`, which is not optimized, reads more than once.
-    pub(super) fn extract(
-        state: SessionState,
-        plan: LogicalPlan,
-        values: &ParamValues,
-    ) -> Result<Self> {
-        let plan = without_empty_tables(plan.with_param_values(values.clone())?)?;
+    pub(super) fn extract(state: SessionState, plan: LogicalPlan) -> Result<Self> {
         let mut extraction = Extraction {
             state: &state,
             places: count_places(&plan)?,

@@ -124,7 +124,7 @@ async fn last_run(config: &Config) -> Result<LastRun> {
     };
     let now = clock::now();
     let lake = match Lake::open(&config.lake.url, &config.lake.options).await {
-        Err(error) if error.kind() == ErrorKind::Configuration => return Ok(fresh(now)),
+        Err(error) if error.kind() == ErrorKind::Empty => return Ok(fresh(now)),
         lake => lake?,
     };
     for path in lake.list(layout::RUNS).await?.iter().rev() {
