@@ -151,8 +151,8 @@ fn transform_summary(report: &TransformReport) -> String {
     let published = &report.published;
     let mut text = format!(
         "published   {}: {} written, {} unchanged, {} removed\n",
-        counted(published.tables as u64, "table"),
-        counted(published.files_written as u64, "file"),
+        counted(published.tables, "table"),
+        counted(published.files_written, "file"),
         published.files_unchanged,
         published.files_removed,
     );
