@@ -351,7 +351,7 @@ mod tests {
             "{}",
             hint("lead_time")
         );
-        assert!(hint("zzz").ends_with("`bitlake query --list` shows them"));
+        assert!(hint("zzz").ends_with("`bitlake query --list` lists all queries"));
     }
 
     #[test]
