@@ -150,7 +150,7 @@ fn a_second_run_over_the_same_data_writes_no_data_file() {
     let before = published(lake.path());
     let summary = text(&demo(lake.path()).stdout);
     // As above, only the connection's port differs.
-    assert!(summary.contains(": 1 files written,"), "{summary}");
+    assert!(summary.contains(": 1 file written,"), "{summary}");
     assert!(summary.contains(" 0 removed"), "{summary}");
     assert_eq!(before.len(), published(lake.path()).len());
 }

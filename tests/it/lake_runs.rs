@@ -113,7 +113,7 @@ async fn rollback_puts_back_or_says_why_not() {
     let (code, printed) = rollback(toml, "r1");
     assert_eq!(code, 0, "{printed}");
     assert!(
-        printed.contains("1 files written, 0 unchanged, 1 removed"),
+        printed.contains("1 file written, 0 unchanged, 1 removed"),
         "{printed}"
     );
     assert_eq!(ground.bytes(MAY).await, staged.bytes(1));

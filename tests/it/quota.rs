@@ -328,7 +328,7 @@ async fn plan_prints_the_requests_of_a_run_and_the_run_prints_the_plan() {
     assert!(table.contains("acme/repo-000  first load"), "{table}");
     assert!(table.contains(" requests an hour, "), "{table}");
     assert!(
-        table.contains("the next run waits not at all for them, a usual day not at all"),
+        table.contains("wait for more: none in the next run, none on a usual day"),
         "{table}"
     );
     assert!(table.ends_with("planning took 9 requests\n"), "{table}");
