@@ -71,7 +71,7 @@ impl Progress {
         if self.phase.is_finished() {
             self.phase.reset();
         }
-        // Each of these draws the line, and the style draws all of it.
+        // Every setter redraws the line. With the style last, no frame lacks the name of the phase.
         self.phase.set_prefix(text.to_owned());
         self.phase.set_message("");
         self.phase.set_style(style);

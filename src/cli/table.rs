@@ -203,7 +203,7 @@ impl TextTable {
     }
 
     fn heading(&self, column: usize) -> &str {
-        self.headings.get(column).map_or("", String::as_str)
+        cell(&self.headings, column)
     }
 
     fn cells(&self, column: usize) -> impl Iterator<Item = &str> {

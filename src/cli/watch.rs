@@ -10,6 +10,7 @@ use super::remaining::format_hours;
 use crate::bitbucket::Client;
 use crate::collect::CollectEvent;
 use crate::collect::plan::hours;
+use crate::plural::counted;
 use crate::progress::{Progress, RepositoryProgress};
 use crate::transform::{TransformEvent, TransformListener};
 
@@ -134,7 +135,7 @@ impl RequestCounts {
         } = self;
         let budget = format!("{left} left of {per_hour} an hour");
         if planned <= 0.0 {
-            return format!("{spent} requests, {budget}");
+            return format!("{}, {budget}", counted(spent, "request"));
         }
         let to_ask = (planned - spent as f64).max(0.0);
         // If the budget causes no delay, requests continue at the rate so far.

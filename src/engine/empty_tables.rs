@@ -1,8 +1,8 @@
-//! Leaves out of a query what reads tables without rows.
+//! Removes scans of empty tables from a plan, and the operators that cannot have rows without them.
 //!
-//! Many tables of a lake have no rows, such as those of issues and teams where there are none. DataFusion's optimizer removes
-//! what joins or adds nothing, if the plan says so. It does not ask tables for their rows, and shared CTEs are taken out of
-//! the plan before it runs.
+//! Many tables of a lake are empty, such as those of issues and teams in a workspace without them. DataFusion's optimizer
+//! removes an operator over an empty relation, but it takes no scan for an empty relation. This must happen before shared
+//! CTEs are taken out of the plan, so that a CTE which only such operators read is not computed.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use datafusion::logical_expr::{EmptyRelation, Expr, JoinType, LogicalPlan};
 
 use super::parquet_table::has_no_rows;
 
-/// Replace the parts of a plan that have no rows, because a table has none. In a subquery of an expression only the tables
-/// are replaced: the optimizer turns it into a join first, and looks for its columns then.
+/// Replace the parts of a plan that have no rows, because a table has none. In a subquery of an expression only the scans
+/// are replaced, because the optimizer needs the columns of its operators to turn it into a join.
 pub(super) fn without_empty_tables(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| Ok(replaced_if(is_empty_table, node)))?;
     let plan = plan
@@ -94,7 +94,7 @@ mod tests {
         pretty_format_batches(&rows).unwrap().to_string()
     }
 
-    /// Return the plan of a query with what reads the empty table `domain.none` left out. Its rows must be the same.
+    /// Return the plan of a query without the parts that read the empty table `domain.none`. Its rows must be the same.
     async fn shortened(sql: &str) -> String {
         let engine = Engine::new(None).unwrap();
         let id = Field::new("id", DataType::Int64, true);

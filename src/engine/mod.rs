@@ -371,7 +371,7 @@ impl Engine {
         let (state, plan) = frame.into_parts();
         let plan = plan.with_param_values(param_values(params));
         let plan = plan.and_then(|plan| match self.cluster {
-            // What is left may be a window whose partition is constant, on which DataFusion 55.2 fails on workers.
+            // The remaining plan may have a window whose partition is constant, which DataFusion 55.2 cannot run on workers.
             Some(_) => Ok(plan),
             None => without_empty_tables(plan),
         });

@@ -158,13 +158,13 @@ struct PutFile {
     table: String,
     path: String,
     version: ObjectVersion,
-    /// What the put did; `None` if an interrupted run had put the file already.
+    /// The replaced file; `None` if an interrupted run had put the file already.
     replaced: Option<ReplacedFile>,
 }
 
-/// The place of a file that was put.
+/// The file that a put replaced or created.
 struct ReplacedFile {
-    /// The version that was there before.
+    /// The version before the put; `None` for a new file.
     version: Option<ObjectVersion>,
     /// The bytes that were written.
     bytes: u64,
@@ -320,17 +320,17 @@ impl PublishPlan {
             let folder = layout::table_folder(&first.path);
             let files = repartitioned.remove(folder).unwrap_or_default();
             self.remove(lake, lease, files).await?;
-            let mut together = vec![first];
+            let mut batch = vec![first];
             let has_no_old_files =
                 |put: &Put| !repartitioned.contains_key(layout::table_folder(&put.path));
             while let Some(put) = puts.next_if(has_no_old_files) {
-                together.push(put);
+                batch.push(put);
             }
             let tell = |waiting: usize| {
                 let waiting = waiting.saturating_add(puts.len()) as u64;
                 listener(total.saturating_sub(waiting), total);
             };
-            self.put_together(lake, lease, together, &tell).await?;
+            self.put_files(lake, lease, batch, &tell).await?;
         }
         let obsolete = repartitioned.into_values().flatten().chain(obsolete);
         self.remove(lake, lease, obsolete).await?;
@@ -340,7 +340,7 @@ impl PublishPlan {
 
     /// Put files, several at the same time. After a failure no other put is started. Report the number of files that are not
     /// put yet to `listener`.
-    async fn put_together(
+    async fn put_files(
         &mut self,
         lake: &Lake,
         lease: &mut Lease<'_>,

@@ -278,7 +278,7 @@ impl TransformRun<'_> {
 impl PendingSteps {
     /// Record that a table is made or kept.
     fn finish(&mut self, made: (Place, TableName), rows: u64, options: &TransformOptions) {
-        // Base tables are not counted: how many of them are needed shows only as the other tables are decided.
+        // Base tables are not counted, because a run learns only step by step which of them it needs.
         let is_counted = |name: &TableName| name.layer != BASE;
         self.unfinished.remove(&made);
         self.finished += usize::from(is_counted(&made.1));

@@ -1,4 +1,4 @@
-//! Writes source files, two at a time. One that then lacks memory is written again alone.
+//! Writes source files, two at a time. A file that runs out of memory beside another is written again alone.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -73,12 +73,12 @@ impl SourceFile {
 #[derive(Default)]
 pub(super) struct SourceFiles {
     running: JoinSet<(SourceFile, Result<WrittenTable, QueryFailure>)>,
-    /// Those that lacked memory beside another.
+    /// The files that ran out of memory beside another.
     left: Vec<SourceFile>,
 }
 
 impl SourceFiles {
-    /// Start to write a file, at the latest when one of those that are being written is done.
+    /// Start to write a file, once fewer than [`AT_ONCE`] files are being written.
     pub(super) async fn start(&mut self, file: SourceFile, next: &mut NextTable) -> Result<()> {
         if self.running.len() >= AT_ONCE {
             self.add_next(next).await?;

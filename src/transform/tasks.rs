@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use crate::error::{ErrorKind, OrError, Result};
 
-/// Wait for one of the tasks. Return `None` if there is none. A panic of the task goes on here.
+/// Wait for one of the tasks, and resume its panic. Return `None` if there is no task.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`] when the task was cancelled.

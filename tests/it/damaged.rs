@@ -329,7 +329,9 @@ async fn through_the_program(ground: &Ground, lake: &str) {
         }
         let finished = good(&["run"], "damaged").await;
         assert!(
-            finished.stdout.contains("repaired    6 missing or damaged files"),
+            finished
+                .stdout
+                .contains("repaired    6 missing or damaged files"),
             "{}",
             finished.stdout
         );
