@@ -1,7 +1,7 @@
 -- How long did the changes of each scope take that were deployed in each period?
 --
 -- Grain:  one row per project, scope and period in which a counted change was deployed
--- Source: dora.project_pr_metrics, dora.team_changes; config.buckets has the periods
+-- Source: dora.project_pr_metrics, dora.team_changes, base.periods_by_day
 --
 -- Rules:
 -- * A change counts in the period in which its deployment finished, unless exclusion_reason excludes it.
@@ -19,35 +19,6 @@ WITH changes AS (
         lead_time_seconds
     FROM dora.project_pr_metrics
     WHERE exclusion_reason IS NULL AND deployed_date IS NOT NULL AND lead_time_seconds IS NOT NULL
-),
-
-buckets AS (
-    SELECT
-        project_name,
-        period,
-        period_start,
-        period_end,
-        cast(floor(floor(extract(EPOCH FROM period_start)) / 86400) AS bigint) AS first_utc_day,
-        cast(floor(floor(extract(EPOCH FROM period_end)) / 86400) AS bigint) AS last_utc_day
-    FROM config.buckets
-),
-
--- the periods that touch each day with a change, so that a change is not compared with every period of its project
-periods_of_days AS (
-    SELECT
-        d.project_name,
-        d.utc_day,
-        b.period,
-        b.period_start,
-        b.period_end
-    FROM (
-        SELECT DISTINCT
-            project_name,
-            utc_day
-        FROM changes
-    ) AS d
-    INNER JOIN buckets AS b
-        ON b.project_name = d.project_name AND b.first_utc_day <= d.utc_day AND b.last_utc_day >= d.utc_day
 ),
 
 scoped_changes AS (
@@ -84,7 +55,7 @@ distributions AS (
         array_agg(c.lead_time_seconds ORDER BY c.lead_time_seconds NULLS FIRST) AS leads_sorted,
         cast(sum(c.lead_time_seconds) AS double) / count(*) AS lead_mean
     FROM scoped_changes AS c
-    INNER JOIN periods_of_days AS b
+    INNER JOIN base.periods_by_day AS b
         ON b.project_name = c.project_name AND b.utc_day = c.utc_day
             AND c.deployed_date >= b.period_start AND c.deployed_date < b.period_end
     GROUP BY c.project_name, c.scope, c.scope_id, b.period, b.period_start

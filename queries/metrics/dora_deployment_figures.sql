@@ -1,7 +1,7 @@
 -- How many deployments has each scope in each period, and how long did failures last?
 --
 -- Grain:  one row per project, scope and period with a deployment
--- Source: dora.scoped_deployments; config.buckets has the periods
+-- Source: dora.scoped_deployments, base.periods_by_day
 --
 -- Rules:
 -- * A deployment counts in the period in which it finished.
@@ -15,35 +15,6 @@ WITH deployments AS (
         cast(floor(floor(extract(EPOCH FROM finished_date)) / 86400) AS bigint) AS utc_day
     FROM dora.scoped_deployments
     WHERE finished_date IS NOT NULL
-),
-
-buckets AS (
-    SELECT
-        project_name,
-        period,
-        period_start,
-        period_end,
-        cast(floor(floor(extract(EPOCH FROM period_start)) / 86400) AS bigint) AS first_utc_day,
-        cast(floor(floor(extract(EPOCH FROM period_end)) / 86400) AS bigint) AS last_utc_day
-    FROM config.buckets
-),
-
--- the periods that touch each day with a deployment, so that it is not compared with every period of its project
-periods_of_days AS (
-    SELECT
-        d.project_name,
-        d.utc_day,
-        b.period,
-        b.period_start,
-        b.period_end
-    FROM (
-        SELECT DISTINCT
-            project_name,
-            utc_day
-        FROM deployments
-    ) AS d
-    INNER JOIN buckets AS b
-        ON b.project_name = d.project_name AND b.first_utc_day <= d.utc_day AND b.last_utc_day >= d.utc_day
 ),
 
 distributions AS (
@@ -65,7 +36,7 @@ distributions AS (
         FILTER (WHERE d.recovery_seconds IS NOT NULL) AS recoveries_sorted,
         cast(sum(d.recovery_seconds) AS double) / nullif(count(d.recovery_seconds), 0) AS recovery_mean
     FROM deployments AS d
-    INNER JOIN periods_of_days AS b
+    INNER JOIN base.periods_by_day AS b
         ON b.project_name = d.project_name AND b.utc_day = d.utc_day
             AND d.finished_date >= b.period_start AND d.finished_date < b.period_end
     GROUP BY d.project_name, d.scope, d.scope_id, b.period, b.period_start
