@@ -36,8 +36,10 @@ pub struct Contract {
     pub bloom: BTreeMap<String, u64>,
     /// The configured compression; `None` for the default.
     pub compression: Option<Compression>,
-    /// Whether only later steps of the same run read the table. Its rows are in no order, and its file is cheap to write.
+    /// Whether only the run that writes the files reads them. They are cheap to write and to read, and removed with the run.
     pub is_temporary: bool,
+    /// Whether the rows of a file may be in any order.
+    pub is_unordered: bool,
     /// The columns, in the order of the files.
     pub columns: Vec<Column>,
     schema: SchemaRef,
@@ -216,6 +218,7 @@ impl Contract {
             bloom: BTreeMap::new(),
             compression: None,
             is_temporary: false,
+            is_unordered: false,
             schema: arrow_schema(&columns),
             columns,
         };
@@ -277,6 +280,15 @@ impl Contract {
         Self {
             layer: layer.to_owned(),
             table: table.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Return the contract of files with the same rows that only this run reads.
+    #[must_use]
+    pub fn temporary(&self) -> Self {
+        Self {
+            is_temporary: true,
             ..self.clone()
         }
     }

@@ -57,10 +57,10 @@ type Files = BTreeMap<String, (u64, NextFile)>;
 impl StepInPart {
     /// Run the step, and return the table in which the new rows of the selection have replaced the old ones.
     pub(super) async fn make(self) -> Result<(Arc<Contract>, NextTable)> {
-        let (_, new) = run_step(&self.part, &self.step, &self.folder.join("new")).await?;
+        let rows = Arc::new(self.contract.temporary());
+        let mut new = self.by_path(self.new_rows(&rows).await?);
         let started = Instant::now();
-        let mut new = self.by_path(new);
-        let mut old = self.by_path(self.old_rows().await?);
+        let mut old = self.by_path(self.old_rows(&rows).await?);
         let mut files = Files::new();
         let mut merged = Vec::new();
         for (path, file) in &self.published {
@@ -119,13 +119,21 @@ impl StepInPart {
             .collect()
     }
 
+    /// Run the step.
+    async fn new_rows(&self, contract: &Arc<Contract>) -> Result<WrittenFiles> {
+        let mut step = self.step.clone();
+        step.contract = Some(Arc::clone(contract));
+        let (_, files) = run_step(&self.part, &step, &self.folder.join("new")).await?;
+        Ok(files)
+    }
+
     /// Write the rows of the selection that the published files have.
-    async fn old_rows(&self) -> Result<WrittenFiles> {
+    async fn old_rows(&self, contract: &Contract) -> Result<WrittenFiles> {
         let files: Vec<_> = self.published.values().cloned().collect();
         let rows = self.rows_where(&files, &self.conditions.selected).await?;
         let folder = self.folder.join("old");
-        let table = write::frame(&self.selections, rows, &self.contract, &folder).await;
-        let table = table.map_err(|failure| failure.into_error(&self.contract))?;
+        let table = write::frame(&self.selections, rows, contract, &folder).await;
+        let table = table.map_err(|failure| failure.into_error(contract))?;
         Ok(table.files)
     }
 

@@ -98,11 +98,12 @@ impl Step {
         let fields = frame.schema().fields();
         let mut contract = Contract::of_fields(layer, table, fields)?;
         contract.is_temporary = self.is_base() && !self.is_stored;
+        contract.is_unordered = contract.is_temporary;
         Ok(Arc::new(contract))
     }
 }
 
-/// All steps, by the table that they has_step.
+/// All steps, by the table that they make.
 #[derive(Debug, Default)]
 pub struct StepGraph(BTreeMap<TableName, Step>);
 

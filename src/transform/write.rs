@@ -204,9 +204,9 @@ async fn write_rows(
 }
 
 /// Sort rows by partition, then by key. Without a key, sort by every column, so that the bytes are deterministic. The rows
-/// of a temporary table remain as they are.
+/// of an unordered table remain as they are.
 fn sorted(frame: DataFrame, contract: &Contract) -> Result<DataFrame, DataFusionError> {
-    if contract.is_temporary {
+    if contract.is_unordered {
         return Ok(frame);
     }
     let mut order = Vec::new();
