@@ -57,10 +57,10 @@ type Files = BTreeMap<String, (u64, NextFile)>;
 impl StepInPart {
     /// Run the step, and return the table in which the new rows of the selection have replaced the old ones.
     pub(super) async fn make(self) -> Result<(Arc<Contract>, NextTable)> {
-        let rows = Arc::new(self.contract.temporary());
-        let mut new = self.by_path(self.new_rows(&rows).await?);
+        let temporary = Arc::new(self.contract.temporary());
+        let mut new = self.by_path(self.new_rows(&temporary).await?);
         let started = Instant::now();
-        let mut old = self.by_path(self.old_rows(&rows).await?);
+        let mut old = self.by_path(self.old_rows(&temporary).await?);
         let mut files = Files::new();
         let mut merged = Vec::new();
         for (path, file) in &self.published {

@@ -132,7 +132,7 @@ fn a_second_export_replaces_its_own_files_and_no_others() {
     let folder = TempDir::new().unwrap();
     let out = folder.path().join("project");
     let first = export("duckdb", &out);
-    assert!(first.starts_with("wrote 77 models"), "{first}");
+    assert!(first.starts_with("wrote 78 models"), "{first}");
     let own = out.join("models/domain/own.sql");
     std::fs::write(&own, "SELECT 1 AS n\n").unwrap();
     export("snowflake", &out);
