@@ -245,7 +245,10 @@ impl TransformRun<'_> {
         step: &Step,
         scope: RowOwner,
     ) -> Result<StepInPart> {
-        let contract = self.known_contract(&step.name).await?;
+        let contract = self
+            .known_contract(&step.name)
+            .await?
+            .ok_or_else(internal)?;
         let incremental = step.incremental.as_ref().ok_or_else(internal)?;
         for (table, _) in &incremental.known_from {
             self.register_rows_before(scope, table).await?;
@@ -255,6 +258,7 @@ impl TransformRun<'_> {
         let conditions = part.selection.conditions(incremental, rows_before);
         let conditions = conditions.ok_or_else(internal)?;
         let mut step = step.clone();
+        step.contract = Some(Arc::new(contract.temporary()));
         if let StepBody::Sql(sql) = &mut step.work {
             // Settings name every repository, so that there may be rows of others, which lack their inputs.
             *sql = format!(
@@ -268,7 +272,7 @@ impl TransformRun<'_> {
         Ok(StepInPart {
             selections: self.engine.for_selections(),
             part: Arc::clone(&part.engine),
-            contract: contract.ok_or_else(internal)?,
+            contract,
             conditions,
             published: files.collect::<Result<_>>()?,
             folder: self.folder(SCHEMA, &step.name.to_string()),

@@ -42,7 +42,9 @@ pub(super) struct StepInPart {
     pub(super) part: Arc<Engine>,
     /// A session that reads files in order.
     pub(super) selections: Engine,
+    /// The step, whose files are temporary.
     pub(super) step: Step,
+    /// The contract of the table.
     pub(super) contract: Arc<Contract>,
     pub(super) conditions: Conditions,
     /// The published files by path.
@@ -57,9 +59,9 @@ type Files = BTreeMap<String, (u64, NextFile)>;
 impl StepInPart {
     /// Run the step, and return the table in which the new rows of the selection have replaced the old ones.
     pub(super) async fn make(self) -> Result<(Arc<Contract>, NextTable)> {
-        let temporary = Arc::new(self.contract.temporary());
-        let mut new = self.by_path(self.new_rows(&temporary).await?);
+        let (temporary, new) = run_step(&self.part, &self.step, &self.folder.join("new")).await?;
         let started = Instant::now();
+        let mut new = self.by_path(new);
         let mut old = self.by_path(self.old_rows(&temporary).await?);
         let mut files = Files::new();
         let mut merged = Vec::new();
@@ -117,14 +119,6 @@ impl StepInPart {
         files
             .map(|(partition, written)| (table_file(&self.contract, partition.as_deref()), written))
             .collect()
-    }
-
-    /// Run the step.
-    async fn new_rows(&self, contract: &Arc<Contract>) -> Result<WrittenFiles> {
-        let mut step = self.step.clone();
-        step.contract = Some(Arc::clone(contract));
-        let (_, files) = run_step(&self.part, &step, &self.folder.join("new")).await?;
-        Ok(files)
     }
 
     /// Write the rows of the selection that the published files have.
