@@ -16,6 +16,7 @@ mod params;
 mod parquet_table;
 mod references;
 mod row_edits;
+mod row_numbers;
 mod scratch_table;
 mod select;
 mod shared_ctes;
@@ -72,6 +73,7 @@ use crate::lake::engine_location;
 use crate::schema::{Contract, LAYERS};
 use empty_tables::without_empty_tables;
 use parquet_table::ParquetTable;
+use row_numbers::RowNumbers;
 use scratch_table::SelectedRows;
 use unknown_names::{plan_error, unknown_table};
 
@@ -117,7 +119,13 @@ impl Engine {
             .with_memory_limit(limit, POOL_SHARE)
             .build_arc()
             .or_error(ErrorKind::Internal, "cannot start the query engine")?;
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime)
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(RowNumbers))
+            .build();
+        let context = SessionContext::new_with_state(state);
         context.register_udf(functions::regexp_extract_all());
         context.register_udf(functions::content_key());
         context.register_udf(times::to_timestamp(&context)?);
@@ -512,9 +520,14 @@ impl Engine {
             .with_create_default_catalog_and_schema(false);
         let state = self.context.state();
         let functions = one_direction::in_one_direction(state.window_functions().values());
+        // A worker cannot be sent a plan of this rule.
+        let rules = state.physical_optimizers().iter();
+        let rules = rules.filter(|rule| rule.name() != RowNumbers::NAME);
+        let rules = rules.cloned().collect();
         let builder = SessionStateBuilder::new_from_existing(state)
             .with_config(config)
-            .with_window_functions(functions);
+            .with_window_functions(functions)
+            .with_physical_optimizer_rules(rules);
         let state = cluster.session(builder, used);
         let state = state.or_error(ErrorKind::Internal, "cannot plan for workers")?;
         Ok(self.with_state(state))

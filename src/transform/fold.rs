@@ -6,7 +6,7 @@
 //!                                                                   without the records of a parent whose list was read whole
 //! ```
 //!
-//! The hash tables of the joins hold only keys and sequence numbers of the newer records. A file without new segments is kept as it is.
+//! The hash table of the join holds only the keys of the newer records. A file without new segments is kept as it is.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -205,16 +205,18 @@ fn register(
         .iter()
         .map(|name| format!("\"{name}\""))
         .collect();
-    let mut sql = "WITH ".to_owned();
+    let mut sql = String::new();
     if !replaced.is_empty() {
         let rows = replaced
             .iter()
             .map(|(id, first)| format!("({id}, {first})"));
         let rows = rows.collect::<Vec<_>>().join(", ");
-        sql.push_str(&format!("replaced (parent, first) AS (VALUES {rows}), "));
+        sql.push_str(&format!(
+            "WITH replaced (parent, first) AS (VALUES {rows}) "
+        ));
     }
     sql.push_str(&format!(
-        "latest AS (SELECT max({SEQUENCE}) AS sequence FROM {SCHEMA}.{arrived_table} AS arrived"
+        "SELECT {columns} FROM {SCHEMA}.{arrived_table} AS arrived"
     ));
     if let Some(parent) = parent {
         sql.push_str(&format!(
@@ -222,16 +224,14 @@ fn register(
              AND arrived.{SEQUENCE} < replaced.first)"
         ));
     }
-    // A window function would copy the records one by one.
+    let own: Vec<_> = key.iter().map(|name| format!("arrived.{name}")).collect();
     sql.push_str(&format!(
-        " GROUP BY {}) SELECT {columns} FROM latest \
-         INNER JOIN {SCHEMA}.{arrived_table} AS arrived ON arrived.{SEQUENCE} = latest.sequence",
-        key.join(", "),
+        " QUALIFY row_number() OVER (PARTITION BY {} ORDER BY arrived.{SEQUENCE} DESC) = 1",
+        own.join(", "),
     ));
     if older.is_some() {
         let same: Vec<_> = key
             .iter()
-            .filter(|name| *name != "\"_workspace\"")
             .map(|name| format!("arrived.{name} = older.{name}"))
             .collect();
         sql.push_str(&format!(
