@@ -44,33 +44,20 @@ WITH pull_requests AS (
     INNER JOIN domain.pull_requests AS p ON p.id = c.id
 ),
 
--- per change its own deployment, and of the commits that it reverts the one that production got last, if within the time
--- for rework; and the deployments of all that it reverts
-ways AS (
+-- of the commits that a change reverts, the one that production got last, if within the time for rework; and the
+-- deployments of all of them
+reverted AS (
     SELECT
         project_name,
         id,
-        max(attribution) FILTER (WHERE reverted_sha = '') AS attribution,
-        max(deployment_id) FILTER (WHERE reverted_sha = '') AS deployment_id,
-        max(deployment_commit_id) FILTER (WHERE reverted_sha = '') AS deployment_commit_id,
-        max(finished_date) FILTER (WHERE reverted_sha = '') AS finished_date,
-        max(source) FILTER (WHERE reverted_sha = '') AS source,
-        (
-            array_agg(reverted_sha ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST)
-            FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent)
-        )[1
-        ] AS reverted_sha,
-        (
-            array_agg(deployment_commit_id ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST)
-            FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent)
-        )[1
-        ] AS reverted_deployment_commit_id,
+        (array_agg(reverted_sha ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST))[1] AS sha,
+        (array_agg(deployment_commit_id ORDER BY finished_date DESC NULLS LAST, reverted_sha NULLS FIRST))[1]
+            AS deployment_commit_id,
         array_to_string(
-            array_agg(DISTINCT deployment_commit_id ORDER BY deployment_commit_id NULLS FIRST)
-            FILTER (WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent),
-            chr(10)
-        ) AS reverted_deployment_commit_ids
+            array_agg(DISTINCT deployment_commit_id ORDER BY deployment_commit_id NULLS FIRST), chr(10)
+        ) AS deployment_commit_ids
     FROM dora.change_attributions
+    WHERE reverted_sha <> '' AND attribution <> 'baseline' AND is_recent
     GROUP BY project_name, id
 ),
 
@@ -121,11 +108,11 @@ described AS (
         m.first_approval_date,
         m.first_response_date,
         coalesce(m.first_response_kind, '') AS first_response_kind,
-        coalesce(a.reverted_sha, '') AS reverted_commit_sha,
-        coalesce(a.reverted_deployment_commit_id, '') AS reverted_deployment_commit_id,
-        coalesce(a.reverted_deployment_commit_ids, '') AS reverted_deployment_commit_ids,
+        coalesce(v.sha, '') AS reverted_commit_sha,
+        coalesce(v.deployment_commit_id, '') AS reverted_deployment_commit_id,
+        coalesce(v.deployment_commit_ids, '') AS reverted_deployment_commit_ids,
         CASE WHEN c.is_promotion THEN NULL
-            WHEN a.reverted_sha IS NOT NULL THEN 'revert'
+            WHEN v.sha IS NOT NULL THEN 'revert'
             WHEN ra.pull_request_id IS NOT NULL THEN NULL
             WHEN i.first_incident_date < c.created_date THEN 'incident'
             WHEN regexp_like(c.head_ref, u.hotfix_pattern) OR regexp_like(c.title, u.hotfix_pattern) THEN 'hotfix'
@@ -139,7 +126,9 @@ described AS (
     LEFT JOIN dora.pull_request_milestones AS m ON m.pull_request_id = c.id
     LEFT JOIN dora.devlake_deployments AS d
         ON d.project_name = c.project_name AND d.commit_sha = c.merge_commit_sha AND c.merge_commit_sha <> ''
-    LEFT JOIN ways AS a ON a.project_name = c.project_name AND a.id = c.id
+    LEFT JOIN dora.change_attributions AS a
+        ON a.project_name = c.project_name AND a.id = c.id AND a.reverted_sha = ''
+    LEFT JOIN reverted AS v ON v.project_name = c.project_name AND v.id = c.id
     LEFT JOIN domain.accounts AS b ON b.id = c.author_id
     LEFT JOIN reapplies AS ra ON ra.pull_request_id = c.id
     LEFT JOIN incident_fixes AS i ON i.pull_request_id = c.id
