@@ -18,20 +18,52 @@
 --   collected commit of the repository has that prefix; *_sha_match has the result.
 --
 -- incremental: repository
-WITH pull_requests AS (
+WITH collected AS (
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        id,
+        type,
+        title,
+        description,
+        state,
+        draft,
+        reason,
+        comment_count,
+        task_count,
+        created_on,
+        updated_on,
+        closed_on,
+        author['display_name'] AS author_name,
+        author['account_id'] AS author_account_id,
+        author['uuid'] AS author_uuid,
+        closed_by['display_name'] AS closed_by_name,
+        closed_by['account_id'] AS closed_by_account_id,
+        closed_by['uuid'] AS closed_by_uuid,
+        source['repository']['full_name'] AS source_full_name,
+        source['repository']['uuid'] AS source_uuid,
+        source['branch']['name'] AS head_ref,
+        source['commit']['hash'] AS head_hash,
+        destination['branch']['name'] AS base_ref,
+        destination['commit']['hash'] AS base_hash,
+        merge_commit['hash'] AS merge_hash,
+        merge_commit['date'] AS merge_commit_date,
+        links['html']['href'] AS url
+    FROM bitbucket.pull_requests
+    WHERE id IS NOT NULL AND id <> 0
+),
+
+pull_requests AS (
     SELECT
         p.*,
         r.full_name,
         r.repo_id,
         r.raw_data_params,
-        cast(r.connection_id AS varchar) AS conn,
-        p.merge_commit['hash'] AS merge_hash,
-        p.destination['commit']['hash'] AS base_hash,
-        p.source['commit']['hash'] AS head_hash
-    FROM bitbucket.pull_requests AS p
+        cast(r.connection_id AS varchar) AS conn
+    FROM collected AS p
     INNER JOIN config.repositories AS r
         ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
-    WHERE r.review AND p.id IS NOT NULL AND p.id <> 0
+    WHERE r.review
 ),
 
 state_changes AS (
@@ -129,17 +161,17 @@ dated AS (
         s.changed_on,
         upper(coalesce(p.state, '')) = 'MERGED' AS is_merged,
         upper(coalesce(p.state, '')) IN ('MERGED', 'DECLINED', 'SUPERSEDED') AS is_closed,
-        coalesce(h.full_name, p.source['repository']['full_name']) AS head_full_name,
-        coalesce(a.account_id, nullif(p.author['account_id'], ''), nullif(p.author['uuid'], '')) AS author_key,
-        coalesce(z.account_id, nullif(p.closed_by['account_id'], ''), nullif(p.closed_by['uuid'], '')) AS closed_by_key
+        coalesce(h.full_name, p.source_full_name) AS head_full_name,
+        coalesce(a.account_id, nullif(p.author_account_id, ''), nullif(p.author_uuid, '')) AS author_key,
+        coalesce(z.account_id, nullif(p.closed_by_account_id, ''), nullif(p.closed_by_uuid, '')) AS closed_by_key
     FROM pull_requests AS p
     LEFT JOIN state_changes AS s
         ON s._connection_id = p._connection_id AND s._repository_uuid = p._repository_uuid
             AND s._pull_request_id = p.id AND s.state = upper(p.state)
     LEFT JOIN current_names AS h
-        ON h.connection_id = p._connection_id AND h.repository_uuid = p.source['repository']['uuid']
-    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author['uuid']
-    LEFT JOIN base.account_ids AS z ON z.connection_id = p._connection_id AND z.uuid = p.closed_by['uuid']
+        ON h.connection_id = p._connection_id AND h.repository_uuid = p.source_uuid
+    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.author_uuid
+    LEFT JOIN base.account_ids AS z ON z.connection_id = p._connection_id AND z.uuid = p.closed_by_uuid
 ),
 
 closing AS (
@@ -147,11 +179,11 @@ closing AS (
         d.*,
         coalesce(
             d.closed_on, d.changed_on,
-            CASE WHEN d.is_merged THEN d.merge_commit['date'] END, d.updated_on
+            CASE WHEN d.is_merged THEN d.merge_commit_date END, d.updated_on
         ) AS closing_date,
         CASE WHEN d.closed_on IS NOT NULL THEN 'closed_on'
             WHEN d.changed_on IS NOT NULL THEN 'activity'
-            WHEN d.is_merged AND d.merge_commit['date'] IS NOT NULL THEN 'merge_commit'
+            WHEN d.is_merged AND d.merge_commit_date IS NOT NULL THEN 'merge_commit'
             WHEN d.updated_on IS NOT NULL THEN 'updated_on'
             ELSE ''
         END AS closing_date_source
@@ -166,10 +198,10 @@ SELECT
     coalesce(c.state, '') AS original_status,
     coalesce(c.title, '') AS title,
     coalesce(c.description, '') AS description,
-    coalesce(c.links['html']['href'], '') AS url,
-    coalesce(c.author['display_name'], '') AS author_name,
+    coalesce(c.url, '') AS url,
+    coalesce(c.author_name, '') AS author_name,
     concat('bitbucket:BitbucketAccount:', c.conn, ':', coalesce(c.author_key, '')) AS author_id,
-    CASE WHEN c.is_merged THEN coalesce(c.closed_by['display_name'], '') ELSE '' END AS merged_by_name,
+    CASE WHEN c.is_merged THEN coalesce(c.closed_by_name, '') ELSE '' END AS merged_by_name,
     CASE WHEN c.is_merged
             THEN coalesce('bitbucket:BitbucketAccount:' || c.conn || ':' || c.closed_by_key, '')
         ELSE ''
@@ -182,8 +214,8 @@ SELECT
     coalesce(c.type, '') AS type,
     '' AS component,
     coalesce(m.sha, c.merge_hash, '') AS merge_commit_sha,
-    coalesce(c.source['branch']['name'], '') AS head_ref,
-    coalesce(c.destination['branch']['name'], '') AS base_ref,
+    coalesce(c.head_ref, '') AS head_ref,
+    coalesce(c.base_ref, '') AS base_ref,
     coalesce(b.sha, c.base_hash, '') AS base_commit_sha,
     coalesce(h.sha, c.head_hash, '') AS head_commit_sha,
     0 AS additions,

@@ -17,7 +17,34 @@
 -- * created_date is NULL when Bitbucket provides none (DevLake takes the clock's time).
 --
 -- incremental: repository by cicd_scope_id
-WITH pipelines AS (
+WITH collected AS (
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        uuid,
+        build_number,
+        run_number,
+        created_on,
+        completed_on,
+        duration_in_seconds,
+        coalesce(state['name'], '') AS state_text,
+        coalesce(state['result']['name'], state['stage']['name'], '') AS result_text,
+        coalesce(state['result']['error']['key'], '') AS error_key,
+        state['result']['terminator']['account_id'] AS terminator_account_id,
+        state['result']['terminator']['uuid'] AS terminator_uuid,
+        state['result']['terminator']['display_name'] AS terminator_name,
+        coalesce(target['ref_name'], '') AS ref_name,
+        coalesce(target['type'], '') AS target_type,
+        target['pullrequest']['id'] AS pull_request_number,
+        creator['account_id'] AS creator_account_id,
+        creator['uuid'] AS creator_uuid,
+        coalesce(creator['display_name'], '') AS creator_name,
+        coalesce(trigger['name'], trigger['type'], '') AS trigger_name
+    FROM bitbucket.pipelines
+    WHERE uuid IS NOT NULL
+),
+
+pipelines AS (
     SELECT
         p.*,
         r.full_name,
@@ -27,26 +54,18 @@ WITH pipelines AS (
         coalesce(u.deployments, 'bitbucket') AS counted,
         u.deployment_pattern,
         u.production_pattern,
-        coalesce(p.state['name'], '') AS state_text,
-        coalesce(p.state['result']['name'], p.state['stage']['name'], '') AS result_text,
-        coalesce(p.target['ref_name'], '') AS ref_name,
-        coalesce(a.account_id, nullif(p.creator['account_id'], ''), nullif(p.creator['uuid'], '')) AS creator_key,
-        coalesce(
-            t.account_id,
-            nullif(p.state['result']['terminator']['account_id'], ''),
-            nullif(p.state['result']['terminator']['uuid'], '')
-        ) AS terminator_key,
+        coalesce(a.account_id, nullif(p.creator_account_id, ''), nullif(p.creator_uuid, '')) AS creator_key,
+        coalesce(t.account_id, nullif(p.terminator_account_id, ''), nullif(p.terminator_uuid, '')) AS terminator_key,
         coalesce(b.links['html']['href'], 'https://bitbucket.org/' || r.full_name) AS repo_url
-    FROM bitbucket.pipelines AS p
+    FROM collected AS p
     INNER JOIN config.repositories AS r
         ON r.connection_id = p._connection_id AND r.repository_uuid = p._repository_uuid
     LEFT JOIN config.rules AS u ON u.rules = r.rules
     LEFT JOIN bitbucket.repositories AS b
         ON b._connection_id = p._connection_id AND b._repository_uuid = p._repository_uuid
-    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.creator['uuid']
-    LEFT JOIN base.account_ids AS t
-        ON t.connection_id = p._connection_id AND t.uuid = p.state['result']['terminator']['uuid']
-    WHERE r.cicd AND p.uuid IS NOT NULL
+    LEFT JOIN base.account_ids AS a ON a.connection_id = p._connection_id AND a.uuid = p.creator_uuid
+    LEFT JOIN base.account_ids AS t ON t.connection_id = p._connection_id AND t.uuid = p.terminator_uuid
+    WHERE r.cicd
 ),
 
 deployed AS (
@@ -116,21 +135,21 @@ SELECT
     build_number,
     run_number,
     CASE WHEN duration_in_seconds >= 0 THEN cast(duration_in_seconds AS double) END AS build_duration_sec,
-    coalesce(trigger['name'], trigger['type'], '') AS trigger_name,
-    coalesce(target['type'], '') AS target_type,
+    trigger_name,
+    target_type,
     coalesce('bitbucket:BitbucketAccount:' || conn || ':' || creator_key, '') AS creator_id,
-    coalesce(creator['display_name'], '') AS creator_name,
+    creator_name,
     coalesce(
         'bitbucket:BitbucketPullRequest:'
         || conn
         || ':'
         || full_name
         || ':'
-        || cast(target['pullrequest']['id'] AS varchar),
+        || cast(pull_request_number AS varchar),
         ''
     ) AS pull_request_id,
     deployment_source,
-    coalesce(state['result']['error']['key'], '') AS error_key,
+    error_key,
     'bitbucket:BitbucketAccount:' || conn || ':' || terminator_key AS terminator_id,
-    nullif(state['result']['terminator']['display_name'], '') AS terminator_name
+    nullif(terminator_name, '') AS terminator_name
 FROM classified

@@ -28,10 +28,12 @@ WITH collected AS (
         author_date,
         committer_date,
         message,
-        author,
-        committer,
-        parents,
-        links
+        coalesce(author['raw'], '') AS author_raw,
+        author['user']['account_id'] AS author_account_id,
+        author['user']['uuid'] AS author_uuid,
+        coalesce(committer['raw'], '') AS committer_raw,
+        array_length(parents) AS parent_count,
+        links['html']['href'] AS url
     FROM bitbucket.commits
     UNION ALL
     SELECT
@@ -44,10 +46,12 @@ WITH collected AS (
         cast(NULL AS timestamp) AS author_date,
         cast(NULL AS timestamp) AS committer_date,
         message,
-        author,
-        committer,
-        parents,
-        links
+        coalesce(author['raw'], '') AS author_raw,
+        author['user']['account_id'] AS author_account_id,
+        author['user']['uuid'] AS author_uuid,
+        coalesce(committer['raw'], '') AS committer_raw,
+        array_length(parents) AS parent_count,
+        links['html']['href'] AS url
     FROM bitbucket.pull_request_commits
 ),
 
@@ -65,14 +69,6 @@ chosen AS (
             PARTITION BY c.hash
             ORDER BY c.preference, r.connection_id, r.full_name, c.date, c.message
         ) = 1
-),
-
-split AS (
-    SELECT
-        c.*,
-        coalesce(c.author['raw'], '') AS author_raw,
-        coalesce(c.committer['raw'], '') AS committer_raw
-    FROM chosen AS c
 ),
 
 lines AS (
@@ -104,17 +100,17 @@ SELECT
         'bitbucket:BitbucketAccount:' || cast(s.connection_id AS varchar) || ':'
         || coalesce(
             a.account_id,
-            nullif(author['user']['account_id'], ''),
-            nullif(author['user']['uuid'], ''),
+            nullif(s.author_account_id, ''),
+            nullif(s.author_uuid, ''),
             CASE WHEN committer_date IS NOT NULL THEN k.account END
         ),
         ''
     ) AS author_account_id,
-    coalesce(cast(array_length(parents) AS bigint), 0) AS parent_count,
-    coalesce(links['html']['href'], '') AS url
-FROM split AS s
+    coalesce(cast(s.parent_count AS bigint), 0) AS parent_count,
+    coalesce(s.url, '') AS url
+FROM chosen AS s
 LEFT JOIN lines AS l ON l.commit_sha = s.hash
-LEFT JOIN base.account_ids AS a ON a.connection_id = s.connection_id AND a.uuid = s.author['user']['uuid']
+LEFT JOIN base.account_ids AS a ON a.connection_id = s.connection_id AND a.uuid = s.author_uuid
 LEFT JOIN base.email_accounts AS k
     ON k.connection_id = s.connection_id
         AND k.email = lower(regexp_replace(split_part(s.author_raw, '<', 2), '[>\s]+$', ''))

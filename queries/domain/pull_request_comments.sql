@@ -23,14 +23,16 @@ WITH listed AS (
         id,
         created_on,
         updated_on,
-        content,
-        "user",
+        content['raw'] AS body,
+        "user"['account_id'] AS account_id,
+        "user"['uuid'] AS account_uuid,
         deleted,
         pending,
-        parent,
-        inline,
-        resolution,
-        links,
+        parent['id'] AS parent_id,
+        inline['path'] AS path,
+        coalesce(inline['to'], inline['from']) AS line,
+        resolution['created_on'] AS resolved_on,
+        links['html']['href'] AS url,
         '_raw_bitbucket_api_pull_request_comments' AS raw_data_table
     FROM bitbucket.pull_request_comments
     UNION ALL
@@ -43,14 +45,16 @@ WITH listed AS (
         comment['id'] AS id,
         comment['created_on'] AS created_on,
         comment['updated_on'] AS updated_on,
-        comment['content'] AS content,
-        comment['user'] AS "user",
+        comment['content']['raw'] AS body,
+        comment['user']['account_id'] AS account_id,
+        comment['user']['uuid'] AS account_uuid,
         comment['deleted'] AS deleted,
         comment['pending'] AS pending,
-        comment['parent'] AS parent,
-        comment['inline'] AS inline,
-        comment['resolution'] AS resolution,
-        comment['links'] AS links,
+        comment['parent']['id'] AS parent_id,
+        comment['inline']['path'] AS path,
+        coalesce(comment['inline']['to'], comment['inline']['from']) AS line,
+        comment['resolution']['created_on'] AS resolved_on,
+        comment['links']['html']['href'] AS url,
         '_raw_bitbucket_api_pull_request_activity' AS raw_data_table
     FROM bitbucket.pull_request_activity AS a
     WHERE comment['id'] IS NOT NULL
@@ -80,7 +84,8 @@ reviews AS (
         _key,
         'APPROVED' AS status,
         approval['date'] AS reviewed_on,
-        approval['user'] AS reviewer
+        approval['user']['account_id'] AS account_id,
+        approval['user']['uuid'] AS account_uuid
     FROM bitbucket.pull_request_activity
     WHERE approval['date'] IS NOT NULL
     UNION ALL
@@ -91,7 +96,8 @@ reviews AS (
         _key,
         'CHANGES_REQUESTED' AS status,
         changes_requested['date'] AS reviewed_on,
-        changes_requested['user'] AS reviewer
+        changes_requested['user']['account_id'] AS account_id,
+        changes_requested['user']['uuid'] AS account_uuid
     FROM bitbucket.pull_request_activity
     WHERE changes_requested['date'] IS NOT NULL
 ),
@@ -104,17 +110,18 @@ rows_of_both AS (
         _key,
         raw_data_table,
         id AS comment_id,
-        coalesce(content['raw'], '') AS body,
-        "user",
+        coalesce(body, '') AS body,
+        account_id,
+        account_uuid,
         created_on,
         updated_on,
-        CASE WHEN inline['path'] IS NOT NULL THEN 'DIFF' ELSE 'NORMAL' END AS type,
+        CASE WHEN path IS NOT NULL THEN 'DIFF' ELSE 'NORMAL' END AS type,
         '' AS status,
-        coalesce(inline['path'], '') AS path,
-        coalesce(inline['to'], inline['from']) AS line,
-        parent['id'] AS parent_id,
-        resolution['created_on'] AS resolved_on,
-        coalesce(links['html']['href'], '') AS url
+        coalesce(path, '') AS path,
+        line,
+        parent_id,
+        resolved_on,
+        coalesce(url, '') AS url
     FROM once
     WHERE NOT coalesce(deleted, FALSE) AND NOT coalesce(pending, FALSE)
     UNION ALL
@@ -126,7 +133,8 @@ rows_of_both AS (
         '_raw_bitbucket_api_pull_request_activity' AS raw_data_table,
         NULL AS comment_id,
         '' AS body,
-        reviewer AS "user",
+        account_id,
+        account_uuid,
         reviewed_on AS created_on,
         reviewed_on AS updated_on,
         'REVIEW' AS type,
@@ -152,7 +160,7 @@ SELECT
     b.body,
     concat(
         'bitbucket:BitbucketAccount:', cast(r.connection_id AS varchar), ':',
-        coalesce(a.account_id, nullif(b."user"['account_id'], ''), b."user"['uuid'], '')
+        coalesce(a.account_id, nullif(b.account_id, ''), b.account_uuid, '')
     ) AS account_id,
     b.created_on AS created_date,
     '' AS commit_sha,
@@ -173,5 +181,5 @@ SELECT
 FROM rows_of_both AS b
 INNER JOIN config.repositories AS r
     ON r.connection_id = b._connection_id AND r.repository_uuid = b._repository_uuid
-LEFT JOIN base.account_ids AS a ON a.connection_id = b._connection_id AND a.uuid = b."user"['uuid']
+LEFT JOIN base.account_ids AS a ON a.connection_id = b._connection_id AND a.uuid = b.account_uuid
 WHERE r.review

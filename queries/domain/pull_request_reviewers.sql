@@ -16,7 +16,10 @@ WITH listed AS (
         _connection_id,
         _repository_uuid,
         id,
-        entry['user'] AS reviewer,
+        entry['user']['account_id'] AS account_id,
+        entry['user']['uuid'] AS account_uuid,
+        entry['user']['display_name'] AS display_name,
+        entry['user']['nickname'] AS nickname,
         entry['role'] AS role,
         entry['state'] AS state,
         entry['approved'] AS approved,
@@ -35,7 +38,10 @@ WITH listed AS (
         _connection_id,
         _repository_uuid,
         id,
-        entry AS reviewer,
+        entry['account_id'] AS account_id,
+        entry['uuid'] AS account_uuid,
+        entry['display_name'] AS display_name,
+        entry['nickname'] AS nickname,
         'REVIEWER' AS role,
         NULL AS state,
         NULL AS approved,
@@ -56,11 +62,11 @@ reviewers AS (
         r.full_name,
         r.raw_data_params,
         cast(r.connection_id AS varchar) AS conn,
-        coalesce(a.account_id, nullif(l.reviewer['account_id'], ''), nullif(l.reviewer['uuid'], '')) AS account_key
+        coalesce(a.account_id, nullif(l.account_id, ''), nullif(l.account_uuid, '')) AS account_key
     FROM listed AS l
     INNER JOIN config.repositories AS r
         ON r.connection_id = l._connection_id AND r.repository_uuid = l._repository_uuid
-    LEFT JOIN base.account_ids AS a ON a.connection_id = l._connection_id AND a.uuid = l.reviewer['uuid']
+    LEFT JOIN base.account_ids AS a ON a.connection_id = l._connection_id AND a.uuid = l.account_uuid
     WHERE r.review AND upper(l.role) = 'REVIEWER'
 ),
 
@@ -72,15 +78,15 @@ once AS (
             PARTITION BY _connection_id, _repository_uuid, id, account_key
             ORDER BY
                 preference, participated_on DESC NULLS LAST, state DESC NULLS LAST,
-                CASE WHEN nullif(reviewer['account_id'], '') IS NULL THEN 1 ELSE 0 END
+                CASE WHEN nullif(account_id, '') IS NULL THEN 1 ELSE 0 END
         ) = 1
 )
 
 SELECT
     'bitbucket:BitbucketPullRequest:' || conn || ':' || full_name || ':' || cast(id AS varchar) AS pull_request_id,
     'bitbucket:BitbucketAccount:' || conn || ':' || account_key AS reviewer_id,
-    coalesce(reviewer['display_name'], '') AS name,
-    coalesce(reviewer['nickname'], '') AS user_name,
+    coalesce(display_name, '') AS name,
+    coalesce(nickname, '') AS user_name,
     raw_data_params AS _raw_data_params,
     '_raw_bitbucket_api_pull_requests' AS _raw_data_table,
     coalesce(state, CASE WHEN approved THEN 'approved' END, '') AS state,
