@@ -5,8 +5,8 @@
 --
 -- Rules:
 -- * A change counts in the period in which its deployment finished, unless exclusion_reason excludes it.
--- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
---   in steps of a millionth of the distance between two values.
+-- * Percentiles are interpolated between sorted values. DataFusion's percentile_cont would sort them again for each
+--   percentile, and it interpolates in steps of a millionth of the distance between two values.
 --
 -- incremental: project by project_name
 WITH changes AS (
@@ -50,8 +50,6 @@ distributions AS (
         b.period,
         b.period_start,
         count(*) AS changes,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_median,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(c.lead_time_seconds AS double)) AS lead_p75,
         array_agg(c.lead_time_seconds ORDER BY c.lead_time_seconds NULLS FIRST) AS leads_sorted,
         cast(sum(c.lead_time_seconds) AS double) / count(*) AS lead_mean
     FROM scoped_changes AS c
@@ -64,6 +62,10 @@ distributions AS (
 ranks AS (
     SELECT
         *,
+        cast(leads_sorted[cast(floor((changes - 1) / 2.0) AS bigint) + 1] AS double) AS median_below,
+        cast(leads_sorted[cast(ceil((changes - 1) / 2.0) AS bigint) + 1] AS double) AS median_above,
+        cast(leads_sorted[cast(floor(3 * (changes - 1) / 4.0) AS bigint) + 1] AS double) AS p75_below,
+        cast(leads_sorted[cast(ceil(3 * (changes - 1) / 4.0) AS bigint) + 1] AS double) AS p75_above,
         cast(leads_sorted[cast(floor(9 * (changes - 1) / 10.0) AS bigint) + 1] AS double) AS p90_below,
         cast(leads_sorted[cast(ceil(9 * (changes - 1) / 10.0) AS bigint) + 1] AS double) AS p90_above
     FROM distributions
@@ -76,8 +78,8 @@ SELECT
     period,
     period_start,
     changes,
-    lead_median,
-    lead_p75,
+    median_below + (median_above - median_below) * ((changes - 1) % 2) / 2.0 AS lead_median,
+    p75_below + (p75_above - p75_below) * (3 * (changes - 1) % 4) / 4.0 AS lead_p75,
     p90_below + (p90_above - p90_below) * (9 * (changes - 1) % 10) / 10.0 AS lead_p90,
     lead_mean
 FROM ranks

@@ -5,8 +5,8 @@
 --
 -- Rules:
 -- * Days without a release count as 0.
--- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
---   in steps of a millionth of the distance between two values.
+-- * Percentiles are interpolated between sorted values. DataFusion's percentile_cont would sort them again for each
+--   percentile, and it interpolates in steps of a millionth of the distance between two values.
 --
 -- incremental: project by project_name
 WITH day_counts AS (
@@ -41,8 +41,6 @@ distributions AS (
         p.period_start,
         count(*) AS days,
         count(c.n) AS busy_days,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_median,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(coalesce(c.n, 0) AS double)) AS daily_p75,
         array_agg(coalesce(c.n, 0) ORDER BY coalesce(c.n, 0) NULLS FIRST) AS counts_sorted,
         cast(coalesce(sum(c.n), 0) AS double) / count(*) AS daily_mean
     FROM metrics.dora_scopes AS s
@@ -56,6 +54,10 @@ distributions AS (
 ranks AS (
     SELECT
         *,
+        cast(counts_sorted[cast(floor((days - 1) / 2.0) AS bigint) + 1] AS double) AS median_below,
+        cast(counts_sorted[cast(ceil((days - 1) / 2.0) AS bigint) + 1] AS double) AS median_above,
+        cast(counts_sorted[cast(floor(3 * (days - 1) / 4.0) AS bigint) + 1] AS double) AS p75_below,
+        cast(counts_sorted[cast(ceil(3 * (days - 1) / 4.0) AS bigint) + 1] AS double) AS p75_above,
         cast(counts_sorted[cast(floor(9 * (days - 1) / 10.0) AS bigint) + 1] AS double) AS p90_below,
         cast(counts_sorted[cast(ceil(9 * (days - 1) / 10.0) AS bigint) + 1] AS double) AS p90_above
     FROM distributions
@@ -68,8 +70,8 @@ SELECT
     period,
     period_start,
     busy_days,
-    daily_median,
-    daily_p75,
+    median_below + (median_above - median_below) * ((days - 1) % 2) / 2.0 AS daily_median,
+    p75_below + (p75_above - p75_below) * (3 * (days - 1) % 4) / 4.0 AS daily_p75,
     p90_below + (p90_above - p90_below) * (9 * (days - 1) % 10) / 10.0 AS daily_p90,
     daily_mean
 FROM ranks

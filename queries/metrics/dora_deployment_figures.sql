@@ -5,8 +5,8 @@
 --
 -- Rules:
 -- * A deployment counts in the period in which it finished.
--- * Percentiles are interpolated. p90 comes from the sorted values, because DataFusion's percentile_cont interpolates
---   in steps of a millionth of the distance between two values.
+-- * Percentiles are interpolated between sorted values. DataFusion's percentile_cont would sort them again for each
+--   percentile, and it interpolates in steps of a millionth of the distance between two values.
 --
 -- incremental: project by project_name
 WITH deployments AS (
@@ -30,8 +30,6 @@ distributions AS (
         count(*) FILTER (WHERE d.is_failed) AS failed,
         count(*) FILTER (WHERE d.is_rework) AS rework,
         count(d.recovery_seconds) AS recovered,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_median,
-        percentile_cont(0.75) WITHIN GROUP (ORDER BY cast(d.recovery_seconds AS double)) AS recovery_p75,
         array_agg(d.recovery_seconds ORDER BY d.recovery_seconds NULLS FIRST)
         FILTER (WHERE d.recovery_seconds IS NOT NULL) AS recoveries_sorted,
         cast(sum(d.recovery_seconds) AS double) / nullif(count(d.recovery_seconds), 0) AS recovery_mean
@@ -45,6 +43,10 @@ distributions AS (
 ranks AS (
     SELECT
         *,
+        cast(recoveries_sorted[cast(floor((recovered - 1) / 2.0) AS bigint) + 1] AS double) AS median_below,
+        cast(recoveries_sorted[cast(ceil((recovered - 1) / 2.0) AS bigint) + 1] AS double) AS median_above,
+        cast(recoveries_sorted[cast(floor(3 * (recovered - 1) / 4.0) AS bigint) + 1] AS double) AS p75_below,
+        cast(recoveries_sorted[cast(ceil(3 * (recovered - 1) / 4.0) AS bigint) + 1] AS double) AS p75_above,
         cast(recoveries_sorted[cast(floor(9 * (recovered - 1) / 10.0) AS bigint) + 1] AS double) AS p90_below,
         cast(recoveries_sorted[cast(ceil(9 * (recovered - 1) / 10.0) AS bigint) + 1] AS double) AS p90_above
     FROM distributions
@@ -62,8 +64,8 @@ SELECT
     failed,
     rework,
     recovered,
-    recovery_median,
-    recovery_p75,
+    median_below + (median_above - median_below) * ((recovered - 1) % 2) / 2.0 AS recovery_median,
+    p75_below + (p75_above - p75_below) * (3 * (recovered - 1) % 4) / 4.0 AS recovery_p75,
     p90_below + (p90_above - p90_below) * (9 * (recovered - 1) % 10) / 10.0 AS recovery_p90,
     recovery_mean
 FROM ranks
