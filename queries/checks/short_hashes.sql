@@ -2,32 +2,7 @@
 --
 -- Grain:  one row per repository and kind
 -- Source: domain.pull_requests, bitbucket.commits, bitbucket.pull_request_commits
-WITH known AS (
-    SELECT
-        _connection_id,
-        _repository_uuid,
-        hash
-    FROM bitbucket.commits WHERE hash IS NOT NULL
-    UNION
-    SELECT
-        _connection_id,
-        _repository_uuid,
-        hash
-    FROM bitbucket.pull_request_commits WHERE hash IS NOT NULL
-),
-
-prefixes AS (
-    SELECT
-        r.full_name,
-        substr(k.hash, 1, 12) AS prefix,
-        count(*) AS n
-    FROM known AS k
-    INNER JOIN config.repositories AS r
-        ON r.connection_id = k._connection_id AND r.repository_uuid = k._repository_uuid
-    GROUP BY r.full_name, substr(k.hash, 1, 12)
-),
-
-short AS (
+WITH short AS (
     SELECT
         'merge commit' AS what,
         base_repo_id,
@@ -54,17 +29,52 @@ named AS (
         sha
     FROM short
     WHERE sha <> '' AND length(sha) < 40 AND starts_with(base_repo_id, 'bitbucket:')
+),
+
+known AS (
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        hash
+    FROM bitbucket.commits
+    UNION ALL
+    SELECT
+        _connection_id,
+        _repository_uuid,
+        hash
+    FROM bitbucket.pull_request_commits
+),
+
+wanted AS (
+    SELECT
+        repository,
+        sha
+    FROM named
+    GROUP BY repository, sha
+),
+
+matched AS (
+    SELECT
+        w.repository,
+        w.sha,
+        count(DISTINCT k.hash) AS n
+    FROM wanted AS w
+    INNER JOIN config.repositories AS r ON r.full_name = w.repository
+    INNER JOIN known AS k
+        ON k._connection_id = r.connection_id AND k._repository_uuid = r.repository_uuid
+            AND substr(k.hash, 1, 12) = w.sha
+    GROUP BY w.repository, w.sha
 )
 
 SELECT
     s.repository,
-    s.what || CASE WHEN p.n > 1 THEN ': abbreviated hash is ambiguous'
+    s.what || CASE WHEN m.n > 1 THEN ': abbreviated hash is ambiguous'
         ELSE ': abbreviated hash is not among the collected commits'
     END AS kind,
     count(*) AS n,
     FALSE AS is_actionable
 FROM named AS s
-LEFT JOIN prefixes AS p ON p.full_name = s.repository AND p.prefix = s.sha
-GROUP BY s.repository, s.what, CASE WHEN p.n > 1 THEN ': abbreviated hash is ambiguous'
+LEFT JOIN matched AS m ON m.repository = s.repository AND m.sha = s.sha
+GROUP BY s.repository, s.what, CASE WHEN m.n > 1 THEN ': abbreviated hash is ambiguous'
     ELSE ': abbreviated hash is not among the collected commits'
 END
