@@ -139,14 +139,16 @@ async fn read(
         ..
     } = run;
     let floor = round.floor.max(target);
-    let sink = Sink::new(repository, list.entity, checkpoints)?;
+    let cursor = open_cursor(checkpoints.list(list.entity.table), mode);
+    let mut sink = Sink::new(repository, list.entity, checkpoints)?;
+    sink.continue_below(cursor.watermark.filter(|_| cursor.next.is_some()));
     let mut reading = NewestFirst {
         repository,
         list,
         mode,
         target,
         floor: (mode != SyncMode::Incremental && floor > target).then_some(floor),
-        cursor: open_cursor(checkpoints.list(list.entity.table), mode),
+        cursor,
         order: Order::default(),
         sink,
         embedded: EmbeddedRecords::of(list.entity),

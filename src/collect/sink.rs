@@ -38,6 +38,9 @@ pub(super) struct Sink<'a> {
     /// The segment under way; opened by its first batch.
     writer: Option<SegmentWriter>,
     read: ReadDigest,
+    /// Every record so far is older than this time, up to which an earlier read brought the list. `None` if this read begins
+    /// with the newest records, or has brought one of the earlier read again.
+    older_than: Option<DateTime<Utc>>,
 }
 
 /// The times of one page's records, in their order.
@@ -60,6 +63,11 @@ impl PageTimes {
 
     pub(super) fn oldest(&self) -> Option<DateTime<Utc>> {
         self.times.iter().min().copied()
+    }
+
+    /// Return whether all of `records` records are older than `time`.
+    fn are_all_before(&self, time: DateTime<Utc>, records: usize) -> bool {
+        self.times.len() == records && self.newest().is_none_or(|newest| newest < time)
     }
 }
 
@@ -88,7 +96,13 @@ impl<'a> Sink<'a> {
             first: checkpoints.list(entity.table).sequence,
             writer: None,
             read: ReadDigest::default(),
+            older_than: None,
         })
+    }
+
+    /// Continue a read that has brought the list from its newest record down to this time.
+    pub(super) fn continue_below(&mut self, time: Option<DateTime<Utc>>) {
+        self.older_than = time;
     }
 
     /// Write a page of records. `parent` is `None` where the records name their parents themselves; `each` gets every
@@ -120,6 +134,8 @@ impl<'a> Sink<'a> {
             }
         }
         self.read.end_page();
+        let still_older = |time: &DateTime<Utc>| times.are_all_before(*time, values.len());
+        self.older_than = self.older_than.filter(still_older);
         self.count(kept, report);
         if self.decoder.rows() >= BATCH_ROWS || self.decoder.payload_bytes() >= BATCH_BYTES {
             self.write_batch()?;
@@ -252,7 +268,10 @@ impl<'a> Sink<'a> {
             let segment = writer.finish(replaces).await?;
             checkpoints.add_segment(self.entity.table, segment);
             let list = checkpoints.list_mut(self.entity.table);
-            list.last_read = next;
+            // The next read begins with the newest records, so that older ones say nothing about it.
+            if self.older_than.is_none() {
+                list.last_read = next;
+            }
             self.first = list.sequence;
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bitlake::collect::{CollectReport, Shard, StopReason, StopSignal};
 use bitlake::lake::{RepositoryState, is_lost_race};
-use bitlake_sandbox::Sandbox;
+use bitlake_sandbox::{Day, Sandbox, SyntheticWorkspace};
 use chrono::TimeDelta;
 
 use super::super::faulty::{Act, Faulty};
@@ -350,6 +350,34 @@ async fn a_read_of_the_same_records_adds_no_segment() {
         ["0"],
         "the latest record counts"
     );
+}
+
+#[tokio::test]
+async fn the_read_after_a_first_load_of_many_months_adds_no_segment() {
+    let estate = SyntheticWorkspace {
+        repositories: 1,
+        pull_requests: 20,
+        pipelines: 500,
+        past: TimeDelta::days(90),
+        now: at("2026-11-23T10:00:00Z"),
+        ..SyntheticWorkspace::default()
+    };
+    let mut bench = Bench::new(Sandbox::builder().synthetic(estate)).await;
+    bench.more = "[sync]\nsince = \"2026-08-01\"".to_owned();
+    bench.now = at("2026-11-23T10:00:00Z");
+    bench.complete().await;
+    bench.transform(&["config"]).await.unwrap();
+    bench.now = bench.sandbox.advance(&Day::default()).unwrap();
+    bench.complete().await;
+    let states = bench.lake.versioned_states().await.unwrap();
+    let repositories = states
+        .iter()
+        .filter(|(state, _)| state.full_name.contains('/'));
+    let states: Vec<_> = repositories.map(|(state, _)| state).collect();
+    assert_eq!(states.len(), 1);
+    for list in ["pipelines", "deployments"] {
+        assert_eq!(states[0].entities[list].segments, [], "{list}");
+    }
 }
 
 #[tokio::test]
