@@ -38,8 +38,8 @@ pub(super) struct Sink<'a> {
     /// The segment under way; opened by its first batch.
     writer: Option<SegmentWriter>,
     read: ReadDigest,
-    /// Every record so far is older than this time, up to which an earlier read brought the list. `None` if this read begins
-    /// with the newest records, or has brought one of the earlier read again.
+    /// Every record so far is older than this time, at which an earlier read of the list stopped. `None` if this read begins
+    /// with the newest records, or repeats one of the earlier read.
     older_than: Option<DateTime<Utc>>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Sink<'a> {
         })
     }
 
-    /// Continue a read that has brought the list from its newest record down to this time.
+    /// Continue a read of the list that stopped at this time.
     pub(super) fn continue_below(&mut self, time: Option<DateTime<Utc>>) {
         self.older_than = time;
     }
