@@ -45,25 +45,17 @@ known AS (
     FROM bitbucket.pull_request_commits
 ),
 
-wanted AS (
-    SELECT
-        repository,
-        sha
-    FROM named
-    GROUP BY repository, sha
-),
-
 matched AS (
     SELECT
-        w.repository,
-        w.sha,
+        s.repository,
+        s.sha,
         count(DISTINCT k.hash) AS n
-    FROM wanted AS w
-    INNER JOIN config.repositories AS r ON r.full_name = w.repository
+    FROM named AS s
+    INNER JOIN config.repositories AS r ON r.full_name = s.repository
     INNER JOIN known AS k
         ON k._connection_id = r.connection_id AND k._repository_uuid = r.repository_uuid
-            AND substr(k.hash, 1, 12) = w.sha
-    GROUP BY w.repository, w.sha
+            AND substr(k.hash, 1, 12) = s.sha
+    GROUP BY s.repository, s.sha
 )
 
 SELECT

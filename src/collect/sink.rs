@@ -39,7 +39,7 @@ pub(super) struct Sink<'a> {
     writer: Option<SegmentWriter>,
     read: ReadDigest,
     /// Every record so far is older than this time, at which an earlier read of the list stopped. `None` if this read begins
-    /// with the newest records, or repeats one of the earlier read.
+    /// with the newest records, or repeats a record of the earlier read.
     older_than: Option<DateTime<Utc>>,
 }
 
@@ -100,7 +100,7 @@ impl<'a> Sink<'a> {
         })
     }
 
-    /// Continue a read of the list that stopped at this time.
+    /// Continue a read of the list that stopped at this time. `None`: begin with the newest records.
     pub(super) fn continue_below(&mut self, time: Option<DateTime<Utc>>) {
         self.older_than = time;
     }
@@ -268,7 +268,7 @@ impl<'a> Sink<'a> {
             let segment = writer.finish(replaces).await?;
             checkpoints.add_segment(self.entity.table, segment);
             let list = checkpoints.list_mut(self.entity.table);
-            // The next read begins with the newest records, so that older ones say nothing about it.
+            // The next read begins with the newest records, so it cannot be recognised by older ones.
             if self.older_than.is_none() {
                 list.last_read = next;
             }

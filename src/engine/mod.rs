@@ -520,7 +520,7 @@ impl Engine {
             .with_create_default_catalog_and_schema(false);
         let state = self.context.state();
         let functions = one_direction::in_one_direction(state.window_functions().values());
-        // A worker cannot be sent a plan of this rule.
+        // A plan that this rule has changed cannot be encoded for a worker.
         let rules = state.physical_optimizers().iter();
         let rules = rules.filter(|rule| rule.name() != RowNumbers::NAME);
         let rules = rules.cloned().collect();

@@ -154,7 +154,7 @@ impl ExecutionPlan for RowNumberExec {
             schema: self.schema(),
             partition_by: self.partition_by.clone(),
             columns: self.columns,
-            last: None,
+            last: Vec::new(),
             next: 1,
         };
         let rows = input.execute(partition, context)?;
@@ -168,8 +168,8 @@ struct Numbering {
     schema: SchemaRef,
     partition_by: Vec<Arc<dyn PhysicalExpr>>,
     columns: usize,
-    /// The values of `partition_by` in the last row so far.
-    last: Option<Vec<ArrayRef>>,
+    /// The values of `partition_by` in the last row so far; empty before the first row.
+    last: Vec<ArrayRef>,
     /// The number of the next row, if it is in the same partition.
     next: u64,
 }
@@ -193,7 +193,7 @@ impl Numbering {
         }
         if rows > 0 {
             let last = values.iter().map(|values| values.slice(rows - 1, 1));
-            self.last = Some(last.collect());
+            self.last = last.collect();
         }
         let numbers: ArrayRef = Arc::new(UInt64Array::from(numbers));
         let columns = batch.columns().iter().cloned();
@@ -203,7 +203,7 @@ impl Numbering {
 
     /// Return whether the first row of a batch is in another partition than the row before it.
     fn starts_partition(&self, values: &[ArrayRef]) -> Result<bool> {
-        for (last, values) in self.last.iter().flatten().zip(values) {
+        for (last, values) in self.last.iter().zip(values) {
             let compare = make_comparator(last, values, SortOptions::default())?;
             if compare(0, 0).is_ne() {
                 return Ok(true);

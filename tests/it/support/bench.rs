@@ -204,11 +204,16 @@ impl Bench {
     }
 
     pub async fn state(&self) -> RepositoryState {
+        self.state_of("acme/web").await
+    }
+
+    /// The state of a repository by its full name.
+    pub async fn state_of(&self, full_name: &str) -> RepositoryState {
         let states = self.lake.versioned_states().await.unwrap();
         states
             .into_iter()
             .map(|(state, _)| state)
-            .find(|state| state.full_name == "acme/web")
+            .find(|state| state.full_name == full_name)
             .unwrap()
     }
 
